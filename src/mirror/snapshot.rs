@@ -1,15 +1,16 @@
-//! A mirror into one bundle, with the histories that feed it and the configuration of its server.
+//! Exports a mirror into one bundle, with the histories that feed it and the configuration of its server.
 //!
-//! What the index lists is what is shipped: every line as it stands, every crate's file with its digest, which is taken
-//! while it is packed, so that a file that has rotted stops the export by its name and is never given a new digest. What
-//! the index does not list (a crate in its grace time, a stranger) stays behind, and is counted. Rustup artifacts come
-//! along as they are on record.
+//! The snapshot contains what the index lists: every line verbatim, and every crate file with its digest. The digest is
+//! computed while the file is packed. So a corrupt file stops the export with an error that names it, and never gets a
+//! new digest. Files that the index does not list (a crate in its grace period, an unrecognized file) are left out and
+//! counted. Recorded dist files are included.
 //!
-//! The histories come along as their newest bundles name them, so that a collection on the far side keeps what it keeps
-//! here; what live mode brought is one more history, whose id the mirror made for it. Crates of the index that no bundle on record ever brought are kept here as strangers; in the snapshot they are
-//! of a lineage whose id follows from them, so that two such lots do not displace each other.
+//! The snapshot includes the histories as their newest bundles describe them, so that a collection of the other mirror
+//! keeps the same files. Live mode's files are one more history, whose id the mirror created. Some crates of the index
+//! were never in a bundle on record; this mirror keeps them as unrecognized. In the snapshot they have a lineage with
+//! an id derived from them, so that two such sets do not replace each other.
 //!
-//! Nothing changes meanwhile: the export holds the lock of those who copy out.
+//! The export holds the shared lock, so the mirror does not change meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -42,50 +43,50 @@ use histories::LedgerContents;
 mod histories;
 mod dist_files;
 
-/// Every checkpoint of an export, in the order in which it passes them.
+/// All checkpoints of an export, in order.
 pub const CHECKPOINTS: &[&str] = &["snapshot:locked", "snapshot:read", "snapshot:written", "snapshot:published"];
 
-/// How to export.
+/// Options of an export.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The folder that the bundle is written into, made where it is not there.
+    /// The output folder, created if it does not exist.
     pub folder: PathBuf,
-    /// The configuration that goes along.
+    /// The configuration to include.
     pub config: Vec<SnapshotFile>,
-    /// The time that the bundle states and is named by.
+    /// The time that the bundle states and that its name contains.
     pub now: Timestamp,
 }
 
-/// A snapshot that was written.
+/// The written snapshot.
 #[derive(Debug)]
 pub struct SnapshotReport {
     /// Its file.
     pub path: PathBuf,
-    /// Bytes of it.
+    /// Its size in bytes.
     pub size: u64,
-    /// Digest of it.
+    /// Its digest.
     pub sha256: Sha256,
-    /// What it says of itself.
+    /// Its manifest.
     pub manifest: Manifest,
-    /// Files in crates/ that the index does not name, which stay behind.
+    /// Files in crates/ that the index does not name, which are left out.
     pub unlisted_files: u64,
 }
 
-/// A mirror that cannot be exported. Nothing is left behind.
+/// The mirror cannot be exported. The export leaves no files.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] gc::Error),
-    /// The file system refused.
+    /// A file system operation failed.
     #[error(transparent)]
     Store(#[from] transaction::Error),
-    /// Index, records and files do not agree.
+    /// Index, records and files contradict each other.
     #[error("the mirror `{}` is damaged; nothing was written", root.display())]
     Damaged {
         /// The mirror.
         root: PathBuf,
-        /// Everything that is wrong.
+        /// All problems.
         #[source]
         problems: Problems,
     },
@@ -95,42 +96,42 @@ pub enum Error {
         /// The mirror.
         root: PathBuf,
     },
-    /// A file no longer has its digest.
+    /// A file no longer has its recorded digest.
     #[error("`{}` has SHA-256 {actual}, and the one on record is {expected}; nothing was written", file.display())]
     Corrupt {
         /// The file.
         file: PathBuf,
-        /// What is on record.
+        /// The recorded digest.
         expected: Sha256,
-        /// What it has.
+        /// The actual digest.
         actual: Sha256,
     },
-    /// It would become a file of the mirror.
+    /// The output folder is inside the mirror.
     #[error("`{}` is in the mirror itself", folder.display())]
     InMirror {
-        /// The folder that was given.
+        /// The given folder.
         folder: PathBuf,
     },
     /// The bundle could not be written.
     #[error(transparent)]
     Pack(pack::Error),
-    /// What was written cannot be read.
+    /// The written bundle cannot be read.
     #[error("the snapshot that was written cannot be read")]
     Read(#[source] open::Error),
-    /// What was written is not as it must be.
+    /// The written bundle is invalid.
     #[error("the snapshot that was written does not verify")]
     Invalid {
-        /// What is wrong.
+        /// The problems.
         #[source]
         problems: Problems,
     },
 }
 
 impl ReadGuard {
-    /// Writes a snapshot of the mirror, checks what was written, and gives it its name.
+    /// Writes a snapshot of the mirror, verifies it, and gives it its final name.
     ///
     /// # Errors
-    /// Everything in [`Error`]; nothing is left in the folder then.
+    /// Everything in [`Error`]; the folder then has no new file.
     pub fn snapshot(&self, options: Options, sink: &dyn Sink) -> Result<SnapshotReport, Error> {
         checkpoint("snapshot:locked");
         let Options { folder, config, now } = options;
@@ -144,7 +145,7 @@ impl ReadGuard {
         checkpoint("snapshot:read");
         durable::make_folder(&folder).map_err(failed("make the folder", &folder))?;
         let written = pack::write(plan, &folder, sink).map_err(map_pack_error)?;
-        // The mirror is no 1.x bundle, so that nothing is unfolded.
+        // The mirror is no 1.x bundle, so the verification does not spool anything.
         let verdict = verify::verify(written.path(), &folder, sink).map_err(Error::Read)?;
         if !verdict.problems.is_empty() {
             return Err(Error::Invalid { problems: Problems::summarize(&verdict.problems) });
@@ -164,7 +165,7 @@ fn map_pack_error(error: pack::Error) -> Error {
     }
 }
 
-/// What is to be packed, and how many files stay behind.
+/// The files to pack, and how many files are left out.
 fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Result<(PackPlan, u64), Error> {
     let mut files = Vec::new();
     let inventory = Inventory::read::<transaction::Error>(layout, &mut |name, path, text| {
@@ -216,7 +217,8 @@ fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Res
             },
         );
     }
-    // What is not held is only named, and a name that is spelled otherwise than one that is cannot be in one table with it.
+    // Items without a file are only named. A name that differs only in case from a stored one cannot be in the same
+    // table.
     let folded = |text: &str| text.to_lowercase();
     let mut spelled: HashMap<String, CrateName> =
         table.keys().map(|id| (folded(id.name.as_str()), id.name.clone())).collect();
@@ -275,7 +277,7 @@ fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Res
     Ok((plan, unlisted_files))
 }
 
-/// What the mirror holds and no history claims, as a lineage.
+/// The content of the mirror that no history claims, as a lineage.
 fn unclaimed_lineage(
     inventory: &Inventory,
     dist_files: &DistFileInventory,
@@ -308,7 +310,7 @@ fn unclaimed_lineage(
         let digest = dist_files.recorded.0.get(path).map(|held| held.sha256.to_string()).unwrap_or_default();
         text.push_str(&format!("{path} {digest}\n"));
     }
-    // A mirror that took in a snapshot of itself, or of one alike, has the lot as a history already.
+    // A mirror that imported a snapshot of itself, or an equal one, already has this set as a history.
     let own = short_id(&Sha256::of(text.as_bytes()));
     let mut feeds = ledger_contents.histories.iter();
     let known = feeds.any(|feed| feed.id == own && feed.crates == crates && feed.dist_files == artifacts);
@@ -331,7 +333,7 @@ fn unclaimed_lineage(
     Lineage { id, sequence: 1, inputs }
 }
 
-/// How many files in crates/ the index does not name.
+/// The number of files in crates/ that the index does not name.
 fn count_unlisted_files(layout: &Layout, inventory: &Inventory) -> Result<u64, transaction::Error> {
     let mut files = 0u64;
     for_each_file(&layout.crates(), 0, &mut |path| {
@@ -346,7 +348,8 @@ fn crate_entry(layout: &Layout, one: &InventoryEntry) -> (MirrorFile, FileSource
     (MirrorFile { path, size, sha256: one.cksum, kind: FileKind::Crate }, FileSource::File(layout.crate_file(&one.id)))
 }
 
-/// An index file that goes along, read again from disk while it is packed, or as lines where it is not in their form.
+/// An index file to pack. It is read again from disk while packing, or stored as lines if it is not in their normal
+/// form.
 fn index_entry(name: &CrateName, file: &Path, text: &str) -> (MirrorFile, FileSource) {
     let lines: String = text.lines().filter(|line| !line.is_empty()).flat_map(|line| [line, "\n"]).collect();
     let path = entry_path(&format!("index/{}", name.index_path()));

@@ -1,4 +1,5 @@
-//! Takes a bundle's bytes as they pass, and stages what the mirror does not hold. Nothing here touches the tree.
+//! Receives a bundle's bytes while they are read, and stages the files that the mirror does not have. It does not
+//! change the mirror's files.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -29,85 +30,85 @@ pub(super) mod dist_files;
 
 use dist_files::DistFileSource;
 
-/// Needs that are remembered to put index files in order, four bytes each. Real bundles have some twenty a crate; the
-/// order is a courtesy to those who read meanwhile, and the files behind this many come without it.
+/// Maximum number of dependencies that are stored to sort index files, four bytes each. Real bundles have about twenty
+/// per crate. The order only helps concurrent readers, and index files beyond this limit are not sorted.
 const MAX_DEPENDENCIES: usize = 4 * 1024 * 1024;
 
-/// What was staged, and what speaks against placing it.
+/// The staged files, and the problems that prevent a commit.
 #[derive(Default)]
 pub(super) struct StagedImport {
-    /// Crates to be placed.
+    /// Crates to commit.
     pub(super) crates: Vec<Rename>,
-    /// Line records to be placed.
+    /// Line records to commit.
     pub(super) index_meta: Vec<Rename>,
-    /// Index files to be placed, each with its node at the same position in `nodes`.
+    /// Index files to commit, each with its node at the same position in `nodes`.
     pub(super) index: Vec<Rename>,
-    /// What the index files need.
+    /// The dependencies of the index files.
     pub(super) nodes: Vec<Node>,
-    /// What it adds to the tree.
+    /// The change of the mirror's counts.
     pub(super) delta: CountsDelta,
-    /// Crates that the bundle ships.
+    /// Crates in the bundle.
     pub(super) shipped: u64,
-    /// Crates that were not held.
+    /// Crates that were not stored before.
     pub(super) crates_new: u64,
-    /// Crates whose file was there with other bytes.
+    /// Crates whose file had other bytes.
     pub(super) crates_repaired: u64,
-    /// Versions that no record has as held yet.
+    /// Versions that no record lists as stored yet.
     pub(super) newly_stored: u64,
-    /// An index file is gone that the records know of, or a crate has another length or is only a link.
+    /// Whether a recorded index file is missing, or a crate has another length or is only a link.
     pub(super) files_lost: bool,
-    /// Bytes of staged crates.
+    /// Total bytes of the staged crates.
     pub(super) bytes_new: u64,
-    /// Rustup artifacts that the bundle ships, by digest.
+    /// Dist files in the bundle, by digest.
     pub(super) dist_files: HashMap<Sha256, DistFileSource>,
-    /// What cannot be true together with what is held.
+    /// Contradictions with stored files.
     pub(super) conflicts: Vec<String>,
-    /// Entries whose bytes are as packed and yet cannot be used.
+    /// Entries with correct digests and unusable content.
     pub(super) unusable: Vec<String>,
-    /// What the user should know.
+    /// Warnings for the user.
     pub(super) warnings: Vec<String>,
     /// A snapshot's configuration.
     pub(super) config: Vec<SnapshotFile>,
     /// Refreshed lines that wait for their crates after this import.
     pub(super) pending: PendingLines,
-    /// Why the stream was stopped.
+    /// Why the stream was aborted.
     pub(super) failure: Option<Error>,
 }
 
 impl StagedImport {
-    /// Whether the tree has lost files behind the back of whoever counted them: then what is brought back is not new.
+    /// Whether the mirror lost counted files, so that restored ones must not count as new.
     pub(super) fn needs_recount(&self) -> bool {
         self.files_lost || self.crates_new != self.newly_stored
     }
 }
 
-/// What becomes of the entry that is passing.
+/// The handling of the current entry.
 enum EntryState {
-    /// Nothing; it is trusted or not placed.
+    /// The entry is trusted or not stored.
     Skip,
     /// A crate that is staged. `replaced`: the length of the file that it replaces.
     Stage { staged: StagedFile, file: File, replaced: Option<u64> },
-    /// A crate whose file is there, and has been equal so far.
+    /// A crate whose file exists and has been equal so far.
     Compare { path: PathBuf, file: File, equal: u64 },
     /// Index text, or a snapshot's configuration.
     Text(Vec<u8>),
 }
 
-/// What a manifest tells of the lines that follow.
+/// What a manifest states about the index lines that follow.
 pub(super) struct LineInfo {
-    /// When they were read from upstream's index.
+    /// When the lines were read from upstream's index.
     pub(super) read_at: Timestamp,
-    /// When those were read that were not read then.
+    /// The times of lines that were read at another time.
     pub(super) read_at_by_crate: HashMap<CrateId, Timestamp>,
-    /// The crates whose file was left out and never sent.
+    /// Crates whose file was excluded and never sent.
     pub(super) index_only: HashSet<CrateId>,
-    /// The crates of earlier bundles whose lines replace those that are held.
+    /// Crates of earlier bundles whose lines replace the stored ones.
     pub(super) refreshed: HashSet<CrateId>,
-    /// Refreshed lines of earlier imports whose crates were not held.
+    /// Refreshed lines of earlier imports whose crates were not stored.
     pub(super) pending: PendingLines,
 }
 
-/// Stages what passes.
+/// Stages the entries of a bundle.
 pub(super) struct ImportVisitor<'a> {
     layout: &'a Layout,
     staging: &'a mut Staging,
@@ -117,14 +118,14 @@ pub(super) struct ImportVisitor<'a> {
     entry_state: EntryState,
     buffer: Vec<u8>,
     name_ids: NameIds,
-    /// How many needs the nodes have so far.
+    /// The number of dependencies of all nodes so far.
     dependency_count: usize,
     damaged_lines: u64,
     staged: StagedImport,
 }
 
 impl<'a> ImportVisitor<'a> {
-    /// Ready for the first entry of a bundle whose manifest says what is `told`.
+    /// Creates a visitor for a bundle whose manifest states `line_info`.
     pub(super) fn new(
         layout: &'a Layout,
         staging: &'a mut Staging,
@@ -148,7 +149,7 @@ impl<'a> ImportVisitor<'a> {
         }
     }
 
-    /// What was staged.
+    /// The staged files.
     pub(super) fn finish(self) -> StagedImport {
         let mut received = self.staged;
         received.pending = self.line_info.pending;
@@ -161,14 +162,14 @@ impl<'a> ImportVisitor<'a> {
 
     fn begin_crate(&mut self, entry: &Entry) -> Result<EntryState, Error> {
         let path = entry.path.below(self.layout.root());
-        // A tree that was copied may have links in it. One that leaves the mirror is never served, so what is read
-        // through it is not held.
+        // A copied mirror may contain links. The server never follows a link out of the mirror, so the target does not
+        // count as stored.
         match path.symlink_metadata() {
             Ok(there) if there.is_symlink() => {
                 self.staged.files_lost = true;
                 return self.stage(None);
             }
-            // Whose it is nobody knows, so it is not replaced.
+            // The owner of the folder is unknown, so it is not replaced.
             Ok(there) if there.is_dir() => return Err(failed("replace", &path)(io::ErrorKind::IsADirectory.into())),
             _ => {}
         }
@@ -179,14 +180,14 @@ impl<'a> ImportVisitor<'a> {
         };
         let length = file.metadata().map_err(failed("read", &path))?.len();
         if length != entry.size {
-            // Its length on record is another than the one it has.
+            // Its recorded length differs from its actual length.
             self.staged.files_lost = true;
             return self.stage(Some(length));
         }
         Ok(if self.compare_stored { EntryState::Compare { path, file, equal: 0 } } else { EntryState::Skip })
     }
 
-    /// What moves is always staged: it is small, and which of two is newer is decided when both are whole.
+    /// Mutable files are always staged: they are small, and the newer one is determined when both are complete.
     fn begin_dist_file(&mut self, entry: &Entry) -> Result<EntryState, Error> {
         let path = entry.path.below(self.layout.root());
         match dist_files::open_for_comparison(&path, entry.size)? {
@@ -211,7 +212,7 @@ impl<'a> ImportVisitor<'a> {
         Ok(EntryState::Stage { staged, file, replaced })
     }
 
-    /// Takes `bytes` of a crate. A held file that turns out to differ is replaced: what was equal is copied from it.
+    /// Takes `bytes` of a crate. If the stored file differs, it is replaced; the equal part is copied from it.
     fn crate_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let buffer = &mut self.buffer[..bytes.len()];
         match &mut self.entry_state {
@@ -264,7 +265,7 @@ impl<'a> ImportVisitor<'a> {
         let Some(path) = entry.path.strip_prefix("index") else {
             return Ok(());
         };
-        // Lines that cargo cannot read, or of crates that the bundle does not name, are the reader's to complain of.
+        // The bundle's reader reports lines that cargo cannot read, and lines of crates that the bundle does not name.
         let text = String::from_utf8_lossy(text);
         let lines: Vec<IndexLine> = IndexLine::parse_file(&text).collect();
         let Some(name) = lines.first().map(|line| line.id.name.clone()) else {
@@ -278,7 +279,7 @@ impl<'a> ImportVisitor<'a> {
         let mut incoming: Vec<NewLine> = Vec::with_capacity(lines.len());
         for line in lines {
             let refresh = self.line_info.refreshed.contains(&line.id);
-            // A refreshed line says nothing of the file.
+            // A refreshed line says nothing about the file.
             let index_only = refresh || self.line_info.index_only.contains(&line.id);
             let read = self.line_info.read_at_by_crate.get(&line.id).copied().unwrap_or(self.line_info.read_at);
             let pending = if refresh { None } else { self.line_info.pending.get(&line.id) };
@@ -323,7 +324,7 @@ impl<'a> ImportVisitor<'a> {
         self.damaged_lines += merged.damaged_lines as u64;
         self.staged.newly_stored += merged.newly_stored as u64;
         self.staged.files_lost |= meta_exists && !text_exists;
-        // A record of a line that was replaced before may linger; it does no harm, and is no reason to write.
+        // A record of a replaced line may remain; it is harmless, and no reason to write.
         if merged.text != stored.text || !merged.records.iter().all(|record| stored.records.contains(record)) {
             let staged = self.staging.write(index_meta::render(&merged.records).as_bytes())?;
             self.staged.index_meta.push(Rename { staged, path: path.into(), replaces: meta_exists });
@@ -338,7 +339,7 @@ impl<'a> ImportVisitor<'a> {
                 _ => Box::default(),
             };
             self.dependency_count += needs.len();
-            // The reader refuses lines of crates that the bundle does not name.
+            // The bundle's reader rejects lines of crates that the bundle does not name.
             self.staged
                 .nodes
                 .push(Node { id: self.name_ids.id(name.as_str()).unwrap_or(u32::MAX), dependencies: needs });
@@ -360,7 +361,7 @@ impl<'a> ImportVisitor<'a> {
         }
     }
 
-    /// Remembers why the stream is stopped, and stops it.
+    /// Stores the error that aborts the stream.
     fn abort(&mut self, failure: Error) -> io::Error {
         self.staged.failure = Some(failure);
         io::Error::other("stopped by the importer")
@@ -412,12 +413,12 @@ impl EntryVisitor for ImportVisitor<'_> {
     }
 }
 
-/// The name of a file of the server's configuration, where the entry is one.
+/// The name of a server configuration file, if the entry is one.
 fn server_config_name(entry: &Entry) -> Option<&'static str> {
     config::CONFIG_FILES.into_iter().find(|name| entry.path.as_str() == *name)
 }
 
-/// The text of a file of ours, `None` where it is not there. Bytes that are no text become lines that nothing fits.
+/// The text of an internal file, `None` if it does not exist. Bytes that are not UTF-8 become invalid lines.
 pub(super) fn read_text(path: &Path) -> Result<Option<String>, Error> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),

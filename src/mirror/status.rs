@@ -1,4 +1,4 @@
-//! What `status` says of a mirror, from recorded state alone: the same cost for ten crates and for a million.
+//! Reads the status of a mirror from recorded state only, so the cost is the same for ten crates and for a million.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,45 +13,45 @@ use super::summary::{Counts, LineageTip, MirrorSummary};
 use super::transaction;
 use super::watcher_state::WatcherState;
 
-/// What a mirror holds and how it is.
+/// The status of a mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// What is held.
+    /// The content of the mirror.
     pub counts: Counts,
-    /// When the newest import was done; `None` where there was none.
+    /// When the newest import was done; `None` if there was none.
     pub last_import: Option<Timestamp>,
-    /// The toolchains that are offered, as people know them: `stable (1.95.0)`.
+    /// The available toolchains by their usual names: `stable (1.95.0)`.
     pub toolchains: Vec<String>,
-    /// How much of it live mode brought, and keeps current.
+    /// The totals of live mode's current files.
     pub live: LiveTotals,
-    /// How many imports are on record.
+    /// The number of recorded imports.
     pub imports: u64,
-    /// The histories that feed it.
+    /// The histories that feed the mirror.
     pub lineages: Vec<LineageTip>,
-    /// Those of them of which it is doubtful which bundle is the newest, by id, and why, one sentence each.
+    /// Histories whose newest bundle is uncertain, by id, with the reasons, one sentence each.
     pub doubts: BTreeMap<String, Vec<String>>,
-    /// What the watcher of the incoming folder last saw; `None` where none ever ran.
+    /// The last state of the watcher; `None` if no watcher ever ran.
     pub watcher: Option<WatcherState>,
-    /// What stands at `crates/index`.
+    /// The state of `crates/index`.
     pub link: LinkState,
 }
 
-/// A mirror whose state cannot be read.
+/// The mirror's state cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file is where the mirror's folder should be.
+    /// The path of the mirror's folder is a file.
     #[error("`{}` is not a folder", root.display())]
     NotADirectory {
         /// The path.
         root: PathBuf,
     },
-    /// It is of another layout.
+    /// The mirror has another layout version.
     #[error(transparent)]
     Layout(#[from] layout::Error),
-    /// There were imports, and nothing that can be read says what they were.
+    /// There were imports, and neither the summary nor any record can be read.
     #[error("neither manifest.json nor any record in `{}` can be read", .0.display())]
     Damaged(PathBuf),
-    /// The file system refused.
+    /// A file system operation failed.
     #[error(transparent)]
     Store(#[from] transaction::Error),
 }
@@ -60,7 +60,7 @@ impl Status {
     /// The status of a mirror, which may be empty or not exist yet.
     ///
     /// # Errors
-    /// A mirror of a newer layout; the file system's.
+    /// A mirror of a newer layout; a failed file system operation.
     pub fn read(layout: &Layout) -> Result<Status, Error> {
         if layout.root().is_file() {
             return Err(Error::NotADirectory { root: layout.root().to_owned() });
@@ -86,7 +86,7 @@ impl Status {
         })
     }
 
-    /// When the newest import was done, as it is printed: RFC 3339, `never`, or `unknown` where its record was lost.
+    /// The printed time of the newest import: RFC 3339, `never`, or `unknown` if its record was lost.
     pub fn last_import_text(&self) -> String {
         match self.last_import {
             Some(time) => time.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string(),

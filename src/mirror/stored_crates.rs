@@ -1,4 +1,4 @@
-//! Which crates a mirror holds, from its index files and their records alone. A `.crate` file is not looked at.
+//! Lists the stored crates from the index files and their records, without access to `.crate` files.
 
 use std::fs;
 
@@ -10,11 +10,11 @@ use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::index_line::IndexLine;
 
-/// Every crate that the index names and whose file the mirror has, by name and version. A line that cannot be read, or
-/// that stands in another crate's file, names nothing.
+/// Every crate that the index names and whose file is stored, by name and version. Skips lines that are invalid or in
+/// another crate's file.
 ///
 /// # Errors
-/// The file system's.
+/// A file system operation failed.
 pub fn list_stored_crates(layout: &Layout) -> Result<Vec<CrateId>, Error> {
     let mut files = Vec::new();
     for_each_file(&layout.index(), 3, &mut |path| {
@@ -25,13 +25,13 @@ pub fn list_stored_crates(layout: &Layout) -> Result<Vec<CrateId>, Error> {
     })?;
     let mut stored = Vec::new();
     for path in files {
-        // Whatever else lies in the folder need not be text.
+        // Other entries of the folder need not be text.
         let bytes = fs::read(&path).map_err(failed("read", &path))?;
         let text = String::from_utf8_lossy(&bytes);
         let lines = IndexLine::parse_file(&text).filter(|line| layout.index_file(&line.id.name) == path);
         let mut lines: Vec<IndexLine> = lines.collect();
         if let Some(first) = lines.first() {
-            // A mirror that was copied without its dot folder has no records, and then no line is known to be index-only.
+            // A mirror that was copied without its dot folder has no records, so no line is known to be index-only.
             let records = fs::read_to_string(layout.index_meta_file(&first.id.name)).unwrap_or_default();
             let left_out: Vec<Sha256> = index_meta::parse(&records)
                 .iter()

@@ -1,6 +1,6 @@
-//! `manifest.json`: what a mirror holds, in numbers, and which histories feed it. Small, for people and for `status`.
+//! `manifest.json`: the counts of a mirror, and the histories that feed it. It is small, for people and for `status`.
 //!
-//! It is derived: the newest record of the ledger holds a copy, and [`Counts::count_tree`] takes the numbers anew.
+//! It is derived: the newest record of the ledger has a copy, and [`Counts::count_tree`] counts the files anew.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -18,30 +18,30 @@ use crate::bundle::format::{
 };
 use crate::bundle::sanitize::sanitize_line;
 
-/// The version of the head's form.
+/// The version of the summary's format.
 const FORMAT_VERSION: u32 = 1;
 
-/// The head.
+/// The summary of a mirror.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MirrorSummary {
-    /// The version of this form.
+    /// The version of this format.
     pub format: u32,
     /// The tool that wrote it.
     pub tool: String,
-    /// What is held.
+    /// The content of the mirror.
     #[serde(flatten)]
     pub counts: Counts,
-    /// When the newest import was done (RFC 3339, UTC); absent where there was none.
+    /// When the newest import was done (RFC 3339, UTC); absent if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_import: Option<String>,
-    /// The toolchains that are offered, as people know them: `stable (1.95.0)`.
+    /// The available toolchains by their usual names: `stable (1.95.0)`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub toolchains: Vec<String>,
-    /// How many imports are on record.
+    /// The number of recorded imports.
     pub imports: u64,
     /// The histories that feed the mirror, by id.
     pub lineages: Vec<LineageTip>,
-    /// Other bundles of these histories of which numbers and times do not tell that they are older, by id and number.
+    /// Other bundles of these histories that are not certainly older according to numbers and times, by id and number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contested: Vec<LineageTip>,
     /// What each of these bundles adds to a snapshot, by its record.
@@ -50,13 +50,14 @@ pub struct MirrorSummary {
     pub history_sizes: BTreeMap<String, HistorySize>,
 }
 
-/// What a record says of the mirror after its import. The histories are not repeated in each: they follow from the records.
+/// The part of the summary that a record contains, as of its import. Records do not repeat the histories, which follow
+/// from the records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportTotals {
-    /// What was held.
+    /// The content of the mirror.
     #[serde(flatten)]
     pub counts: Counts,
-    /// How many imports were on record.
+    /// The number of recorded imports.
     pub imports: u64,
 }
 
@@ -70,10 +71,10 @@ pub struct HistorySize {
 }
 
 impl HistorySize {
-    /// What the bundle with this manifest and this file's name adds.
+    /// What the bundle with this manifest and file name adds.
     pub(super) fn from_manifest(manifest: &Manifest, file: &str) -> HistorySize {
         let (lineage, rows) = match manifest.carried_histories.as_slice() {
-            // The record of a history that a snapshot brought along.
+            // The record of a history that a snapshot included.
             [carried] => (&carried.lineage, carried.crates.len() + carried.dist_files.len()),
             _ => (&manifest.lineage, manifest.crates.len() + manifest.dist_files.len()),
         };
@@ -81,20 +82,20 @@ impl HistorySize {
     }
 }
 
-/// What a mirror holds, in numbers.
+/// Counts of a mirror's files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// Names in the index.
     pub crates: u64,
     /// `.crate` files.
     pub versions: u64,
-    /// Bytes of all `.crate` files.
+    /// Total bytes of all `.crate` files.
     pub bytes: u64,
-    /// Rustup artifacts: files below dist/ and rustup/.
+    /// Dist files: files below dist/ and rustup/.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[serde(rename = "artifacts")]
     pub dist_files: u64,
-    /// Their bytes.
+    /// Total bytes of the dist files.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[serde(rename = "artifact_bytes")]
     pub dist_file_bytes: u64,
@@ -109,7 +110,7 @@ pub(super) fn is_zero(number: &u64) -> bool {
 pub struct LineageTip {
     /// The history.
     pub id: String,
-    /// Its newest bundle's place in it.
+    /// The number of its newest bundle.
     pub sequence: u64,
     /// The bundle.
     pub bundle: String,
@@ -117,33 +118,33 @@ pub struct LineageTip {
     pub created: String,
     /// The name of its record in the ledger.
     pub record: String,
-    /// The highest lower number that was here when this bundle came, where the numbers between were missing. Such a bundle
-    /// is doubtful: nothing is removed because of it until it is accepted, or a bundle with the next or the previous
-    /// number comes.
+    /// The highest lower number in the mirror when this bundle was imported, if numbers between them were missing. Such
+    /// a bundle is uncertain. Nothing is removed because of it until it is accepted, or a bundle with the next or the
+    /// previous number is imported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "jumped_from")]
     pub gap_after: Option<u64>,
-    /// What the bundle calls the inputs of the history: the first few names, each shortened, so that the head stays small.
+    /// The bundle's names of the history's inputs: the first few, each shortened, so that the summary stays small.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub inputs: Vec<String>,
-    /// How many more inputs there are.
+    /// The number of further inputs.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(default)]
     pub more_inputs: u64,
 }
 
-/// Names of inputs that a head keeps of one history.
+/// Maximum number of input names of one history in a summary.
 const MAX_INPUT_NAMES: usize = 4;
 
-/// Characters of each of them.
+/// Maximum characters of each name.
 const MAX_INPUT_NAME: usize = 80;
 
-/// Numbers from here on are times, as bundles have whose history does not count.
+/// Sequence numbers from here on are times, for histories that do not count their bundles.
 pub(super) const FIRST_TIMESTAMP_SEQUENCE: u64 = 1_000_000_000;
 
 impl MirrorSummary {
-    /// What `manifest.json` says; `None` where it is not there or not readable as a head.
+    /// Reads `manifest.json`; `None` if it does not exist or is not a valid summary.
     pub(super) fn read(layout: &Layout) -> Result<Option<MirrorSummary>, Error> {
         let path = layout.summary();
         match fs::read(&path) {
@@ -155,7 +156,7 @@ impl MirrorSummary {
         }
     }
 
-    /// This head with other numbers.
+    /// This summary with other counts.
     pub(super) fn with_counts(mut self, counts: Counts) -> MirrorSummary {
         self.format = FORMAT_VERSION;
         self.tool = format!("cargo-frostmirror {}", env!("CARGO_PKG_VERSION"));
@@ -163,14 +164,14 @@ impl MirrorSummary {
         self
     }
 
-    /// This head with one record more.
+    /// This summary with one more record.
     pub(super) fn with_record(mut self, imported: &str) -> MirrorSummary {
         self.last_import = Some(imported.to_owned());
         self.imports = self.imports.saturating_add(1);
         self
     }
 
-    /// Whether a bundle of this lineage is known that is later than this one, beyond doubt.
+    /// Whether a bundle of this lineage is known that is certainly later than this one.
     pub(super) fn has_newer(&self, lineage: &LineageTip) -> bool {
         let mut undoubted = self.contenders(&lineage.id).filter(|known| known.gap_after.is_none());
         undoubted.any(|known| lineage.is_superseded_by(known))
@@ -181,7 +182,7 @@ impl MirrorSummary {
         self.lineages.iter().chain(&self.contested).filter(move |known| known.id == id)
     }
 
-    /// This head after an import of a bundle that is its lineage's newest unless a later one was there.
+    /// This summary after an import of a bundle, which becomes its lineage's newest unless a later one is known.
     pub(super) fn with_import(self, imported: &str, lineage: LineageTip, size: HistorySize) -> MirrorSummary {
         let mut head = self.with_record(imported);
         head.history_sizes.insert(lineage.record.clone(), size);
@@ -192,7 +193,7 @@ impl MirrorSummary {
         head
     }
 
-    /// Why it is doubtful which bundle of this history is the newest, one sentence each; nothing where it is not.
+    /// Why this history's newest bundle is uncertain, one sentence each; empty if it is certain.
     pub(super) fn doubts(&self, id: &str) -> Vec<String> {
         let mut contenders: Vec<LineageTip> = self.contenders(id).cloned().collect();
         sort_contenders(&mut contenders);
@@ -215,9 +216,9 @@ impl MirrorSummary {
         self.history_sizes.retain(|record, _| used.contains(record.as_str()));
     }
 
-    /// Why a snapshot of a mirror with these histories could not be written; `None` where it can.
+    /// Why a snapshot of a mirror with these histories is impossible; `None` if it is possible.
     pub(super) fn too_many_histories(&self) -> Option<&'static str> {
-        // What live mode brought goes along as one more.
+        // Live mode's files are one more history.
         if self.lineages.len() + self.contested.len() >= MAX_CARRIED_HISTORIES {
             return Some("more than 1023 histories, or bundles of which numbers and times do not tell the newest");
         }
@@ -227,7 +228,7 @@ impl MirrorSummary {
         (weight > most).then_some("histories whose inputs are too large together")
     }
 
-    /// What the record of an import says of this head.
+    /// The part of this summary that an import's record contains.
     pub(super) fn totals(&self) -> ImportTotals {
         ImportTotals { counts: self.counts, imports: self.imports }
     }
@@ -240,8 +241,8 @@ impl MirrorSummary {
     }
 }
 
-/// Adds a bundle to those that may be their history's newest, unless one of them is later beyond doubt. No bundle gives
-/// way to one whose number came with a jump, see [`LineageTip::jumped_from`].
+/// Adds a bundle to those that may be their history's newest, unless one of them is certainly later. A bundle with a
+/// gap before its number does not displace others, see [`LineageTip::gap_after`].
 pub(super) fn add_contender(contenders: &mut Vec<LineageTip>, mut lineage: LineageTip) {
     let again = contenders.iter().find(|known| (&known.bundle, known.sequence) == (&lineage.bundle, lineage.sequence));
     lineage.gap_after = match again {
@@ -252,21 +253,21 @@ pub(super) fn add_contender(contenders: &mut Vec<LineageTip>, mut lineage: Linea
         let next = lineage.sequence.checked_add(1);
         contenders.iter_mut().filter(|known| Some(known.sequence) == next).for_each(|known| known.gap_after = None);
     }
-    // Of one bundle, the record that came later counts.
+    // For the same bundle, the later record counts.
     contenders.retain(|known| known.bundle != lineage.bundle);
     contenders.push(lineage);
     let undoubted: Vec<LineageTip> = contenders.iter().filter(|one| one.gap_after.is_none()).cloned().collect();
     contenders.retain(|known| !undoubted.iter().any(|one| one.bundle != known.bundle && known.is_superseded_by(one)));
 }
 
-/// The number from which a bundle's number jumps, where the numbers between are not here.
+/// The number after which a gap precedes the bundle's number.
 fn find_sequence_gap(contenders: &[LineageTip], lineage: &LineageTip) -> Option<u64> {
     let counted = contenders.iter().any(|known| known.sequence < FIRST_TIMESTAMP_SEQUENCE);
     let lower = contenders.iter().map(|known| known.sequence).filter(|number| *number < lineage.sequence);
     lower.max().filter(|before| counted && lineage.sequence - before > 1)
 }
 
-/// Why it is doubtful which of these bundles of one history, sorted, is the newest: one sentence each.
+/// Why the newest of these sorted bundles of one history is uncertain, one sentence each.
 pub(super) fn doubts<'h>(contenders: impl IntoIterator<Item = &'h LineageTip>) -> Vec<String> {
     let mut doubts = Vec::new();
     let mut before: Option<&LineageTip> = None;
@@ -298,7 +299,7 @@ impl LineageTip {
     /// The bundle with this manifest, whose record is called `record`.
     pub(super) fn from_manifest(manifest: &Manifest, record: String) -> LineageTip {
         let lineage = match manifest.carried_histories.as_slice() {
-            // The record of a history that a snapshot brought along.
+            // The record of a history that a snapshot included.
             [carried] if manifest.kind != BundleKind::Snapshot => &carried.lineage,
             _ => &manifest.lineage,
         };
@@ -323,8 +324,8 @@ impl LineageTip {
         self
     }
 
-    /// The names of its history's inputs for people, such as `app (Cargo.lock), web (depends.toml) and 2 more`; `None` where
-    /// none is known.
+    /// The names of its history's inputs for display, such as `app (Cargo.lock), web (depends.toml) and 2 more`; `None`
+    /// if unknown.
     pub fn input_names(&self) -> Option<String> {
         if self.inputs.is_empty() {
             return None;
@@ -333,22 +334,22 @@ impl LineageTip {
         Some(if self.more_inputs > 0 { format!("{names} and {} more", self.more_inputs) } else { names })
     }
 
-    /// The history's id with the names of its inputs in parentheses, where they are known.
+    /// The history's id with the names of its inputs in parentheses, if known.
     pub fn id_and_inputs(&self) -> String {
         let names = self.input_names().map(|names| format!(" ({names})")).unwrap_or_default();
         format!("{}{names}", sanitize_line(&self.id))
     }
 
-    /// Whether `other` is later than this bundle beyond doubt: it has the higher number, and was not written before. A
-    /// history that was restored from a backup counts some of its numbers twice, and then neither number nor time tells
-    /// which bundle is right; a clock that went back does the same. What either needs is kept.
+    /// Whether `other` is certainly later than this bundle: it has the higher number, and was not written before. A
+    /// history restored from a backup assigns some numbers twice. Then neither number nor time shows which bundle is
+    /// right. The same happens after a clock was set back. The files of both are kept.
     ///
-    /// Of one bundle, the record that came later counts: what the bundle itself says replaces what a snapshot said of it.
+    /// For the same bundle, the later record counts: its own record replaces a snapshot's statement about it.
     pub(super) fn is_superseded_by(&self, other: &LineageTip) -> bool {
         self.bundle == other.bundle || self.sequence < other.sequence && self.created <= other.created
     }
 
-    /// Whether this bundle came after `other` in their lineage.
+    /// Whether this bundle follows `other` in their lineage.
     pub(super) fn is_newer(&self, other: &LineageTip) -> bool {
         (self.sequence, &self.created) > (other.sequence, &other.created)
     }
@@ -361,24 +362,24 @@ fn shortened(name: &str) -> String {
     }
 }
 
-/// What a staged import adds to a tree and takes from it.
+/// The change of a mirror's counts by a staged import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct CountsDelta {
     /// Names that the index lacked.
     pub(super) crates: u64,
-    /// `.crate` files that were not there.
+    /// `.crate` files that did not exist.
     pub(super) versions: u64,
-    /// Bytes of crates that are placed.
+    /// Total bytes of the crates to commit.
     pub(super) bytes: u64,
-    /// Bytes of files that they replace.
+    /// Total bytes of the files that they replace.
     pub(super) bytes_replaced: u64,
 }
 
 impl Counts {
-    /// The numbers after `growth`.
+    /// The counts after `growth`.
     pub(super) fn with_delta(self, growth: &CountsDelta) -> Counts {
         Counts {
-            // What a damaged head says may be any number.
+            // A damaged summary may contain any number.
             crates: self.crates.saturating_add(growth.crates),
             versions: self.versions.saturating_add(growth.versions),
             bytes: self.bytes.saturating_add(growth.bytes).saturating_sub(growth.bytes_replaced),
@@ -386,15 +387,15 @@ impl Counts {
         }
     }
 
-    /// Bytes of crates and rustup artifacts.
+    /// Total bytes of crates and dist files.
     pub fn total_bytes(&self) -> u64 {
         self.bytes.saturating_add(self.dist_file_bytes)
     }
 
-    /// The numbers, counted in the tree; only needed where nobody recorded them.
+    /// Counts the files on disk; only needed if there is no recorded count.
     ///
     /// # Errors
-    /// The file system's.
+    /// A file system operation failed.
     pub fn count_tree(layout: &Layout) -> Result<Counts, Error> {
         let (artifacts, artifact_bytes) = DistFiles::read(layout)?.unwrap_or_default().count_and_bytes();
         let mut counts = Counts { dist_files: artifacts, dist_file_bytes: artifact_bytes, ..Counts::default() };
@@ -405,7 +406,7 @@ impl Counts {
             }
             Ok(())
         })?;
-        // A name's file is at least one folder deep; config.json is none.
+        // Index files are at least one folder deep; config.json is not.
         for_each_file(&layout.index(), 3, &mut |path| {
             if path.parent() != Some(&layout.index()) {
                 counts.crates += 1;
@@ -416,7 +417,7 @@ impl Counts {
     }
 }
 
-/// Calls `each` with every file in `folder` and in the folders down to `depth` below it; links are not followed.
+/// Calls `each` with every file in `folder` and in its subfolders down to `depth`; links are not followed.
 pub(super) fn for_each_file(
     folder: &Path,
     depth: u32,
@@ -469,7 +470,7 @@ mod tests {
         assert!(many.input_names().is_some_and(|names| names.ends_with("… and 4092 more")));
     }
 
-    /// What remains of bundles that came in this order: their numbers, and from where they jumped.
+    /// The remaining contenders of bundles imported in this order: their numbers, and the number before a gap.
     fn contenders(numbers: &[u64]) -> Vec<(u64, Option<u64>)> {
         let mut contenders = Vec::new();
         numbers.iter().for_each(|number| add_contender(&mut contenders, lineage("a", *number)));

@@ -1,5 +1,5 @@
-//! What rustup's clients find in a mirror: for each toolchain its machines, targets, profile and components; and which
-//! rustup. Read from the channel manifests that are held, as far as the files that they name are held too.
+//! The toolchains in a mirror, with their hosts, targets, profiles and components, and the available rustup. They are
+//! read from the stored channel manifests, limited to stored files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -14,12 +14,12 @@ use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 use crate::toolchain::{self, ChannelManifest, Profile};
 
-/// What is offered.
+/// The available toolchains.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AvailableToolchains {
-    /// The toolchains, by their best names.
+    /// The toolchains, by their most precise names.
     pub toolchains: Vec<AvailableToolchain>,
-    /// rustup itself, where it is held.
+    /// rustup itself, if it is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rustup: Option<AvailableRustup>,
 }
@@ -27,36 +27,36 @@ pub struct AvailableToolchains {
 /// One toolchain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AvailableToolchain {
-    /// As people know it: `stable (1.95.0)`.
+    /// Its usual name: `stable (1.95.0)`.
     pub name: String,
-    /// Everything that rustup's users can call it: `stable`, `1.95.0`, `1.95`, `stable-2026-04-16`.
+    /// All names that rustup accepts for it: `stable`, `1.95.0`, `1.95`, `stable-2026-04-16`.
     pub names: Vec<String>,
-    /// The day of the release.
+    /// The date of the release.
     pub date: String,
-    /// The machines that it can be installed on, each with the largest profile that is held whole; `None` where not even
-    /// the smallest is.
+    /// The hosts that it can be installed on, each with the largest profile that is stored completely; `None` if not
+    /// even the smallest is.
     pub hosts: BTreeMap<String, Option<Profile>>,
-    /// What it can build for: every triple whose standard library is held.
+    /// Its targets: every triple whose standard library is stored.
     pub targets: Vec<String>,
-    /// Components that are held for any host, beyond those of its profile.
+    /// Components that are stored for any host, in addition to those of its profile.
     pub components: Vec<String>,
 }
 
 /// rustup itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AvailableRustup {
-    /// The release that updates lead to.
+    /// The release that updates install.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The machines that it can be installed on.
+    /// The hosts that it can be installed on.
     pub hosts: Vec<String>,
 }
 
 impl AvailableToolchains {
-    /// Reads them. What cannot be used is left out: an audit tells of it.
+    /// Reads the available toolchains. Skips unusable files, which an audit reports.
     ///
     /// # Errors
-    /// The file system's, where the record of artifacts cannot be read.
+    /// The record of dist files cannot be read.
     pub fn read(layout: &Layout) -> Result<AvailableToolchains, Error> {
         let dist_files = DistFiles::read(layout)?.unwrap_or_default();
         let mut by_digest: BTreeMap<Sha256, Vec<(&SafePath, ChannelName<'_>)>> = BTreeMap::new();
@@ -67,7 +67,7 @@ impl AvailableToolchains {
         }
         let mut toolchains = Vec::new();
         for (sha256, names) in by_digest {
-            // One after the other: a manifest takes far more memory than it has bytes while it is read.
+            // One manifest at a time, because parsing uses far more memory than its size.
             let text = names.iter().find_map(|(path, _)| read_verified(layout, path, Some(sha256)));
             if let Some(manifest) = text.and_then(|text| ChannelManifest::parse(&text).ok()) {
                 let names: Vec<ChannelName<'_>> = names.into_iter().map(|(_, name)| name).collect();
@@ -78,8 +78,8 @@ impl AvailableToolchains {
         Ok(AvailableToolchains { toolchains, rustup: available_rustup(layout, &dist_files) })
     }
 
-    /// The largest profile that every toolchain has for each of its hosts; `None` where nothing is offered, or where one
-    /// has none.
+    /// The largest profile that every toolchain has for each of its hosts. `None` without any toolchain, or if one has
+    /// no profile.
     pub fn common_profile(&self) -> Option<Profile> {
         let all = self.toolchains.iter().flat_map(|one| one.hosts.values().copied());
         all.min().flatten()
@@ -149,7 +149,7 @@ fn available_rustup(layout: &Layout, dist_files: &DistFiles) -> Option<Available
     (!rustup.hosts.is_empty()).then_some(rustup)
 }
 
-/// The text of a small file, where it is there with the digest that it must have.
+/// The text of a small file, if it exists with the expected digest.
 fn read_verified(layout: &Layout, path: &SafePath, sha256: Option<Sha256>) -> Option<Vec<u8>> {
     let file = File::open(path.below(layout.root())).ok()?;
     let mut text = Vec::new();

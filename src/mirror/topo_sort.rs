@@ -1,14 +1,15 @@
-//! Dependencies before their dependents, so that a reader who looks between two renames can resolve all that he sees.
+//! Sorts dependencies before their dependents, so that a reader between two renames can resolve everything that it
+//! sees.
 
 use std::collections::HashMap;
 
-/// Names as numbers: a bundle names each crate many times over. Only its own crates have one: what else its lines
-/// depend on is not to be put in order, and may be without number.
+/// Numbers for crate names, because a bundle names each crate many times. Only the bundle's own crates have a number;
+/// other dependencies are not sorted, and need none.
 #[derive(Debug, Default)]
 pub struct NameIds(HashMap<Box<str>, u32>);
 
 impl NameIds {
-    /// Numbers for the crates of these names.
+    /// Assigns numbers to these names.
     pub fn from_names<'n>(crates: impl Iterator<Item = &'n str>) -> NameIds {
         let mut names = NameIds::default();
         for name in crates {
@@ -19,23 +20,23 @@ impl NameIds {
         names
     }
 
-    /// The number of `name`, whose case does not count.
+    /// The number of `name`, which is case-insensitive.
     pub fn id(&self, name: &str) -> Option<u32> {
         self.0.get(&*name.to_lowercase()).copied()
     }
 }
 
-/// One index file that is to change.
+/// An index file to change.
 #[derive(Debug)]
 pub struct Node {
-    /// The crate's name.
+    /// The number of the crate's name.
     pub id: u32,
-    /// The names of the crates that its new lines depend on.
+    /// The numbers of the crates that its new lines depend on.
     pub dependencies: Box<[u32]>,
 }
 
-/// The positions of `nodes` in an order in which each comes after those that it needs. Cycles are cut anywhere, names
-/// that are not among the nodes are passed over, and nodes that need nothing keep their order.
+/// The positions of `nodes` in an order in which each follows its dependencies. Cycles are cut anywhere, unknown names
+/// are ignored, and nodes without dependencies keep their order.
 pub fn dependencies_first(nodes: &[Node]) -> Vec<usize> {
     let positions: HashMap<u32, usize> = nodes.iter().enumerate().map(|(at, node)| (node.id, at)).collect();
     let needs = |at: usize, n: usize| -> Option<Option<usize>> {
@@ -44,7 +45,7 @@ pub fn dependencies_first(nodes: &[Node]) -> Vec<usize> {
     };
     let mut order = Vec::with_capacity(nodes.len());
     let mut seen = vec![false; nodes.len()];
-    // A stack of our own: a hostile bundle may chain its crates deeper than a thread's stack is.
+    // An explicit stack, because a hostile bundle may chain its crates deeper than a thread's stack.
     let mut path: Vec<(usize, usize)> = Vec::new();
     for start in 0..nodes.len() {
         if !std::mem::replace(&mut seen[start], true) {

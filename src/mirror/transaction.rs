@@ -1,5 +1,4 @@
-//! Files on their way into the tree: staged, made durable in bulk, placed by rename, and taken back when a later step
-//! fails.
+//! Transactions on the mirror's files: staging, bulk sync, commit by rename, and rollback when a later step fails.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -9,18 +8,18 @@ use std::path::{Path, PathBuf};
 use super::layout::Layout;
 use crate::durable;
 
-/// A file operation that failed, with its path.
+/// A failed file operation, with its path.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {what} `{}`", path.display())]
 pub struct Error {
     what: &'static str,
     path: PathBuf,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 
 impl Error {
-    /// The mirror whose disk has no room left, where that is what happened.
+    /// The mirror whose disk is full, if that is the cause.
     pub fn full_mirror(&self) -> Option<&Path> {
         if durable::is_disk_full(&self.source) { super::disk_reserve::mirror_of_file(&self.path) } else { None }
     }
@@ -32,24 +31,24 @@ pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) 
     move |source| Error { what, path, source }
 }
 
-/// The mark that files are being placed.
+/// The mark of a commit in progress.
 const IN_PROGRESS_MARK: &str = "placing";
 
-/// The folder of unfinished work, empty when begun and emptied when dropped.
+/// The folder of unfinished work, emptied at the start and on drop.
 pub(super) struct Staging {
     folder: PathBuf,
     next_number: u32,
-    /// An import was killed while it placed files, and what it left was not counted yet.
+    /// An import was killed during its commit, and its files are not counted yet.
     pub(super) interrupted: bool,
 }
 
-/// A staged file, known by its number.
+/// A staged file, identified by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StagedFile(u32);
 
 impl Staging {
-    /// Empties the staging folder of `layout`; what a killed process left is of no use, but that it was killed while
-    /// it placed files is.
+    /// Empties the staging folder of `layout`. Files of a killed process are useless, but its mark of a commit in
+    /// progress is kept.
     pub(super) fn begin(layout: &Layout) -> Result<Staging, Error> {
         let folder = layout.staging();
         let interrupted = was_interrupted(layout);
@@ -67,7 +66,7 @@ impl Staging {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return fs::create_dir(&self.folder),
             Err(e) => return Err(e),
         };
-        // The folder itself stays: on a full disk there is no room for another.
+        // The folder itself stays: on a full disk there is no space for a new one.
         for entry in entries {
             let entry = entry?;
             let removed = match entry.file_type()?.is_dir() {
@@ -79,14 +78,14 @@ impl Staging {
         Ok(())
     }
 
-    /// Leaves a mark that files are being placed.
+    /// Writes the mark of a commit in progress.
     pub(super) fn mark_in_progress(&self) -> Result<(), Error> {
         let mark = self.folder.join(IN_PROGRESS_MARK);
         File::create(&mark).and_then(|file| file.sync_all()).map_err(failed("write", &mark))?;
         durable::sync_folder(&self.folder).map_err(failed("sync", &self.folder))
     }
 
-    /// A new file to write to.
+    /// Creates a file to write to.
     pub(super) fn create(&mut self) -> Result<(StagedFile, File), Error> {
         let staged = self.allocate();
         let path = self.path(staged);
@@ -94,42 +93,42 @@ impl Staging {
         Ok((staged, file))
     }
 
-    /// A new file of these bytes.
+    /// Creates a file with these bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<StagedFile, Error> {
         let (staged, mut file) = self.create()?;
         if let Err(source) = file.write_all(bytes) {
             drop(file);
-            // On a full disk its room is of use to others.
+            // On a full disk, deleting it frees space for others.
             let _stays = fs::remove_file(self.path(staged)).is_err();
             return Err(failed("write", &self.path(staged))(source));
         }
         Ok(staged)
     }
 
-    /// The file at `path` as a staged one, which stays where it is too: its second name costs nothing, whatever its size.
+    /// Stages the file at `path` by a hard link, which costs nothing for any size. The file also stays in its place.
     pub(super) fn hard_link(&mut self, path: &Path) -> Result<StagedFile, Error> {
         let staged = self.allocate();
         let staged_path = self.path(staged);
-        // Not every file system has second names.
+        // Not every file system has hard links.
         let linked = fs::hard_link(path, &staged_path).or_else(|_| fs::copy(path, &staged_path).map(drop));
         linked.and_then(|()| durable::make_public(&staged_path)).map_err(failed("stage", path))?;
         Ok(staged)
     }
 
-    /// A number for a file whose bytes are not known yet.
+    /// Assigns a number to a file whose bytes are not known yet.
     pub(super) fn allocate(&mut self) -> StagedFile {
         let staged = StagedFile(self.next_number);
         self.next_number += 1;
         staged
     }
 
-    /// Writes the bytes of a file whose number was reserved.
+    /// Writes the bytes of an allocated file.
     pub(super) fn write_allocated(&self, staged: StagedFile, bytes: &[u8]) -> Result<(), Error> {
         let path = self.path(staged);
         File::create_new(&path).and_then(|mut file| file.write_all(bytes)).map_err(failed("write", &path))
     }
 
-    /// Where a staged file is.
+    /// The path of a staged file.
     pub(super) fn path(&self, staged: StagedFile) -> PathBuf {
         self.folder.join(staged.0.to_string())
     }
@@ -138,7 +137,7 @@ impl Staging {
         self.folder.join(format!("{}.was", staged.0))
     }
 
-    /// Makes everything that was staged durable.
+    /// Makes all staged files durable.
     pub(super) fn sync(&self) -> Result<(), Error> {
         durable::sync_file_system(&self.folder).map_err(failed("sync", &self.folder))
     }
@@ -146,43 +145,43 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // The next start empties it, if this could not.
+        // If this fails, the next start empties the folder.
         let cleared = self.clear();
         let _stays = (self.interrupted && cleared.is_ok()).then(|| self.mark_in_progress().is_err());
     }
 }
 
-/// Whether an import was killed while it placed files, and none has been completed since.
+/// Whether an import was killed during its commit, and none has been completed since.
 pub(super) fn was_interrupted(layout: &Layout) -> bool {
     layout.staging().join(IN_PROGRESS_MARK).exists()
 }
 
-/// Whether somebody was killed while lines came or went, so that index and records may differ by what is unfinished.
+/// Whether a process was killed while it changed lines, so that index and records may differ.
 pub(super) fn has_unfinished_work(layout: &Layout) -> bool {
     was_interrupted(layout) || layout.live_journal().exists()
 }
 
-/// One file to be renamed into the tree.
+/// A file to rename into the mirror.
 #[derive(Debug)]
 pub(super) struct Rename {
-    /// What is renamed.
+    /// The staged file.
     pub(super) staged: StagedFile,
-    /// Its place below the root that the move is for.
+    /// Its path relative to the root that the rename is for.
     pub(super) path: Box<str>,
-    /// Whether a file is there now.
+    /// Whether a file exists there.
     pub(super) replaces: bool,
 }
 
-/// One file to be removed from the tree.
+/// A file to remove from the mirror.
 #[derive(Debug)]
 pub(super) struct Removal {
-    /// An empty file that was staged for it.
+    /// An empty file that was staged for a rollback.
     pub(super) staged: StagedFile,
-    /// Its place below the root that the removal is for.
+    /// Its path relative to the root that the removal is for.
     pub(super) path: Box<str>,
 }
 
-/// Renames files into the tree, and remembers how to take them back.
+/// Renames files into the mirror, and records how to roll them back.
 pub(super) struct Transaction<'a> {
     staging: &'a Staging,
     applied: Vec<(PathBuf, StagedFile, bool)>,
@@ -191,7 +190,7 @@ pub(super) struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    /// Nothing placed yet.
+    /// An empty transaction.
     pub(super) fn new(staging: &'a Staging) -> Transaction<'a> {
         Transaction { staging, applied: Vec::new(), created_folders: Vec::new(), existing_folders: HashSet::new() }
     }
@@ -211,7 +210,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Renames the files to their places below `root`, in order, and makes their names durable. `midway` names a
+    /// Renames the files to their paths below `root`, in order, and makes their names durable. `midway` names a
     /// checkpoint half way.
     pub(super) fn rename_and_sync(&mut self, root: &Path, renames: &[Rename], midway: &str) -> Result<(), Error> {
         self.rename(root, renames, midway)?;
@@ -219,7 +218,7 @@ impl<'a> Transaction<'a> {
         durable::sync_folders(&self.staging.folder, &folders).map_err(failed("sync", root))
     }
 
-    /// The same without making the names durable, for those who have a log from which they can do it again.
+    /// The same without making the names durable, for callers that can repeat it from a journal.
     pub(super) fn rename(&mut self, root: &Path, renames: &[Rename], midway: &str) -> Result<(), Error> {
         self.existing_folders.clear();
         self.applied.reserve(renames.len());
@@ -235,7 +234,7 @@ impl<'a> Transaction<'a> {
             let path = root.join(&**place);
             if *replaces {
                 let saved = self.staging.backup_path(*staged);
-                // A second name costs nothing; not every file system has them.
+                // A hard link costs nothing; not every file system has them.
                 let kept = fs::hard_link(&path, &saved).or_else(|_| fs::copy(&path, &saved).map(drop));
                 kept.map_err(failed("read", &path))?;
             }
@@ -245,8 +244,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Removes files below `root`, each with a staged file of its own that nothing else needs, so that it can be taken
-    /// back.
+    /// Removes files below `root`. Each has a staged file that nothing else uses, for a rollback.
     pub(super) fn remove(&mut self, root: &Path, removals: &[Removal]) -> Result<(), Error> {
         for Removal { staged, path: place } in removals {
             let path = root.join(&**place);
@@ -256,10 +254,10 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Takes back everything that was placed and removed, the last first, and the folders made for it.
+    /// Rolls back all renames and removals, the last first, and removes the folders that were created.
     ///
     /// # Errors
-    /// The first file that could not be taken back; the others are tried all the same.
+    /// The first failed operation; the others are tried anyway.
     pub(super) fn rollback(self) -> Result<(), Error> {
         let mut first = Ok(());
         for (path, staged, replaces) in self.applied.iter().rev() {
@@ -335,7 +333,7 @@ mod tests {
         staging.mark_in_progress().expect("marked");
         std::mem::forget(staging);
         for _ in 0..2 {
-            // Killed again before it could count, or refused its bundle.
+            // A process that was killed again before it could count, or that rejected its bundle.
             let staging = Staging::begin(&layout).expect("staging");
             assert!(staging.interrupted);
             std::mem::forget(staging);

@@ -1,5 +1,4 @@
-//! What whoever imports a bundle should know of it, though it is good and is imported: signs of mistakes that were made
-//! where it was written, or on the way.
+//! Warnings about a valid bundle at its import: signs of mistakes at its creation or transport.
 
 use std::path::Path;
 
@@ -12,13 +11,13 @@ use crate::bundle::format::{CrateState, DistFileState, Manifest};
 use crate::bundle::sanitize::sanitize_line;
 use crate::event;
 
-/// How far two honest clocks may be apart.
+/// The accepted difference between two correct clocks.
 const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(24);
 
-/// Crates and rustup artifacts that are named; the rest is counted.
+/// Maximum number of crates and dist files that a warning names; it counts the others.
 const MAX_NAMED: usize = 5;
 
-/// Everything doubtful about the bundle in `file`, one sentence each. `head` is the mirror's before the import.
+/// All warnings about the bundle in `file`, one sentence each. `head` is the mirror's summary before the import.
 pub(super) fn collect_warnings(
     layout: &Layout,
     head: Option<&MirrorSummary>,
@@ -35,7 +34,7 @@ pub(super) fn collect_warnings(
     doubts.into_iter().flatten().collect()
 }
 
-/// The clock of an air-gapped machine is wrong more often than not, so that this is no reason to refuse a bundle.
+/// The clock of an air-gapped machine is often wrong, so a bundle is not rejected for it.
 fn clock_warning(manifest: &Manifest, file: &str, now: Timestamp) -> Option<String> {
     let created: Timestamp = manifest.created.parse().ok()?;
     (created.duration_since(now) > MAX_CLOCK_SKEW).then(|| {
@@ -47,7 +46,7 @@ fn clock_warning(manifest: &Manifest, file: &str, now: Timestamp) -> Option<Stri
     })
 }
 
-/// Numbers are given once, so a number that comes later than a higher one was given twice.
+/// Each number is assigned once, so a number that arrives after a higher one was assigned twice.
 fn lineage_warning(head: Option<&MirrorSummary>, manifest: &Manifest, file: &str) -> Option<String> {
     let lineage = &manifest.lineage;
     let known = head?.lineages.iter().find(|known| known.id == lineage.id)?;
@@ -89,12 +88,12 @@ fn lineage_warning(head: Option<&MirrorSummary>, manifest: &Manifest, file: &str
     })
 }
 
-/// An input that was fetched without a part of what it needs does not build from the mirror.
+/// An input that was fetched incompletely does not build from the mirror.
 fn incomplete_input_warning(manifest: &Manifest, file: &str) -> Option<String> {
     let (input, first) = manifest.skipped_packages().next()?;
     let count = manifest.skipped_packages().count();
     let more = if count > 1 { format!(", and {} more", count - 1) } else { String::new() };
-    // The texts are the bundle's own.
+    // The texts come from the bundle and are untrusted.
     let [input, name, version, source, why] =
         [input, &first.name, &first.version, &first.source, &first.reason].map(sanitize_line);
     Some(format!(
@@ -103,7 +102,7 @@ fn incomplete_input_warning(manifest: &Manifest, file: &str) -> Option<String> {
     ))
 }
 
-/// What the history's other inputs need is no base of this bundle, yet nobody will send it again.
+/// Files of the history's other inputs are not part of the bundle's base, but no later bundle contains them.
 fn missing_files_warning(layout: &Layout, manifest: &Manifest, file: &str) -> Option<String> {
     let kept = manifest.crates.iter().filter(|record| record.state == CrateState::Kept);
     let gone = |path: &Path, size: u64| {
@@ -118,7 +117,7 @@ fn missing_files_warning(layout: &Layout, manifest: &Manifest, file: &str) -> Op
         what.push(event::format_crates(missing.len() as u64));
     }
     let artifacts = manifest.dist_files_in(DistFileState::Kept).filter(|record| {
-        // What moves may be a newer one by now.
+        // A newer file may have replaced a mutable one.
         let size = if MutableName::from_path(&record.path).is_some() { 0 } else { record.size };
         gone(&record.path.below(layout.root()), size)
     });

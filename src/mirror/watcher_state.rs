@@ -1,4 +1,4 @@
-//! What the watcher of an incoming folder last saw there, kept beside the mirror so that `status` need not look itself.
+//! The last state of the watcher of an incoming folder, stored in the mirror so that `status` need not scan the folder.
 
 use std::fs;
 use std::io;
@@ -15,22 +15,22 @@ use crate::durable;
 pub struct WatcherState {
     /// The folder.
     pub folder: PathBuf,
-    /// Why the folder cannot be read, where it cannot.
+    /// Why the folder cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// The system tells nothing of changes there, so that it is only looked through every few seconds.
+    /// The system sends no events for the folder, so the watcher only scans it every few seconds.
     #[serde(default)]
     #[serde(rename = "polled")]
     pub is_polling: bool,
-    /// Bundles that were imported and are still in the folder or in its `done/`.
+    /// Imported bundles that are still in the folder or in its `done/`.
     pub done: u64,
     /// Bundles that are not complete yet.
     pub arriving: Vec<PendingBundle>,
-    /// Bundles that are good as far as one can tell, and cannot be imported yet.
+    /// Bundles that appear valid and cannot be imported yet.
     pub waiting: Vec<PendingBundle>,
-    /// Bundles that were refused: in `failed/`, or in the folder where they cannot be moved. The newest names of many.
+    /// Rejected bundles: in `failed/`, or in the folder if they cannot be moved. Limited to the last names.
     pub failed: Vec<PendingBundle>,
-    /// How many were refused in all.
+    /// The total number of rejected bundles.
     pub failed_count: u64,
 }
 
@@ -44,10 +44,10 @@ pub struct PendingBundle {
 }
 
 impl WatcherState {
-    /// What was last recorded; `None` where no watcher ever ran, or where it cannot be read as that.
+    /// Reads the stored state; `None` if no watcher ever ran, or the file is invalid.
     ///
     /// # Errors
-    /// The file system's, other than that there is no such file.
+    /// A file system operation failed; a missing file is not an error.
     pub fn read(layout: &Layout) -> Result<Option<WatcherState>, Error> {
         let path = layout.watcher_state();
         match fs::read(&path) {
@@ -57,10 +57,10 @@ impl WatcherState {
         }
     }
 
-    /// Records it durably, where it is not on record yet. The tree is not touched, so this takes no lock.
+    /// Saves the state durably, if it has changed. Needs no lock, because the mirror's files do not change.
     ///
     /// # Errors
-    /// The file system's.
+    /// A file system operation failed.
     pub fn save(&self, layout: &Layout) -> Result<(), Error> {
         if WatcherState::read(layout)?.as_ref() == Some(self) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The mirror's rustup artifacts, as a snapshot brings them along.
+//! The mirror's dist files in a snapshot.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +12,15 @@ use crate::mirror::layout::Layout;
 use crate::mirror::transaction;
 use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 
-/// What is on record below dist/ and rustup/.
+/// The recorded files below dist/ and rustup/.
 pub(super) struct DistFileInventory {
     pub(super) recorded: DistFiles,
-    /// Everything that does not agree, one line each.
+    /// All contradictions, one line each.
     pub(super) problems: Vec<String>,
 }
 
 impl DistFileInventory {
-    /// Reads the record, and holds it against names and sizes of the files; their digests are taken while they are
-    /// packed.
+    /// Reads the record, and compares it with names and sizes of the files. Their digests are computed while packing.
     pub(super) fn read(layout: &Layout) -> Result<DistFileInventory, transaction::Error> {
         let Some(recorded) = DistFiles::read(layout)? else {
             let problem =
@@ -42,17 +41,17 @@ impl DistFileInventory {
         Ok(DistFileInventory { recorded, problems })
     }
 
-    /// What is to be packed.
+    /// The files to pack.
     pub(super) fn files(&self, layout: &Layout) -> impl Iterator<Item = (MirrorFile, FileSource)> {
         self.recorded.0.iter().filter_map(|(path, row)| {
-            // An import places nothing elsewhere.
+            // An import accepts no other paths.
             let kind = FileKind::from_path(path)?;
             let about = MirrorFile { path: path.clone(), size: row.size, sha256: row.sha256, kind };
             Some((about, FileSource::File(path.below(layout.root()))))
         })
     }
 
-    /// The table: what is held, and what a history names and is held no more.
+    /// The table: stored files, and files that a history names and that are no longer stored.
     pub(super) fn table(&self, ledger_contents: &LedgerContents, index_read: Timestamp) -> Vec<DistFileRecord> {
         let recorded = self.recorded.0.iter().map(|(path, row)| DistFileRecord {
             path: path.clone(),
@@ -68,7 +67,7 @@ impl DistFileInventory {
             .filter(|path| !self.recorded.0.contains_key(*path));
         let named = named.filter_map(|path| ledger_contents.dist_files.get(path));
         let mut table: Vec<DistFileRecord> = recorded.collect();
-        // What is not held is only named, and not in one table with a path that it cannot be on one disk with.
+        // Files that are not stored are only named. Their paths must not collide with another path of the table.
         let mut taken: BTreeSet<String> = table.iter().map(|record| record.path.case_folded()).collect();
         for record in named {
             let folded = record.path.case_folded();

@@ -1,5 +1,5 @@
-//! What the ledger says of the histories that feed the mirror, and of the crates and rustup artifacts that they brought;
-//! and what live mode brought, which goes along as a history too.
+//! Reads from the ledger the histories that feed the mirror, with their crates and dist files. Adds live mode's files
+//! as one more history.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -20,17 +20,17 @@ use crate::mirror::live::{self, ItemId};
 use crate::mirror::transaction;
 use crate::safe_path::SafePath;
 
-/// What the ledger says.
+/// The content of the ledger.
 pub(super) struct LedgerContents {
-    /// Every crate that a record names, as the last one that does, with what any says of it.
+    /// Every crate that a record names, as the last such record states it, with the descriptions of any record.
     pub(super) crates: HashMap<CrateId, CrateRecord>,
-    /// Every rustup artifact that a record names, as the last one that does.
+    /// Every dist file that a record names, as the last such record states it.
     pub(super) dist_files: BTreeMap<SafePath, DistFileRecord>,
     pub(super) histories: Vec<History>,
     pub(super) targets: BTreeSet<String>,
 }
 
-/// A bundle that is its history's newest, or may be: where numbers and times disagree there are several.
+/// A bundle that is or may be its history's newest. If numbers and times disagree, there are several.
 pub(super) struct History {
     pub(super) id: String,
     pub(super) sequence: u64,
@@ -55,12 +55,12 @@ impl LedgerContents {
         let wanted: HashSet<&str> = lineages.by_id.values().flat_map(gc::LineageState::records).collect();
         let mut reader = ledger::Reader::new(layout);
         for name in &lineages.record_names {
-            // It was read a moment ago, under the same lock.
+            // The record was read before under the same lock.
             let Some(record) = reader.read(name)? else {
                 continue;
             };
             let manifest = record.manifest;
-            // A snapshot has the targets of the histories that it brought along.
+            // A snapshot has the targets of the histories that it includes.
             if wanted.contains(name.as_str()) || manifest.kind == BundleKind::Snapshot {
                 contents.targets.extend(manifest.targets.iter().cloned());
             }
@@ -83,14 +83,14 @@ impl LedgerContents {
 }
 
 impl LedgerContents {
-    /// Adds what live mode brought, as a history of its own: `held` are the mirror's rustup artifacts.
+    /// Adds live mode's files as a history of their own. `stored` are the mirror's dist files.
     pub(super) fn add_live(
         &mut self,
         layout: &Layout,
         recorded: &DistFiles,
         now: Timestamp,
     ) -> Result<(), transaction::Error> {
-        // What was let go is told of, and is no history's.
+        // Retired items are described, but belong to no history.
         for record in live::read_retired(layout)? {
             self.add_live_record(&record);
         }
@@ -104,12 +104,12 @@ impl LedgerContents {
             match &record.item {
                 ItemId::Crate(id) => drop(crates.insert(id.clone())),
                 ItemId::DistFile(path) if recorded.0.contains_key(path) => drop(artifacts.insert(path.clone())),
-                // A signature goes when its channel moves on without one.
+                // A signature is removed when its channel moves on without one.
                 ItemId::DistFile(_) => {}
             }
             self.add_live_record(record);
         }
-        // A mirror that took in a snapshot of itself has an older state of this history, and keeps it.
+        // A mirror that imported a snapshot of itself has an older state of this history, which this one replaces.
         for feed in self.histories.extract_if(.., |feed| feed.id == id) {
             crates.extend(feed.crates);
             artifacts.extend(feed.dist_files);
@@ -133,7 +133,7 @@ impl LedgerContents {
         };
         self.histories.push(History {
             id,
-            // Later states follow, whatever became of the mirror's records meanwhile.
+            // The sequence increases over time, even if the mirror's records were changed.
             sequence: u64::try_from(now.as_second()).unwrap_or(1).max(1),
             bundle: short_id(&Sha256::of(text.as_bytes())),
             file: "(live mirror)".to_owned(),

@@ -1,4 +1,4 @@
-//! Which of a bundle's rustup artifacts are placed, and in which order: nothing moves back in time.
+//! Decides which dist files of a bundle to commit, and in which order. Nothing moves back in time.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -19,36 +19,36 @@ use crate::toolchain::{self, ChannelManifest, Date};
 
 mod dropped_targets;
 
-/// Where the bytes of a digest are that the bundle shipped.
+/// Where the bytes of a digest are that the bundle contained.
 pub(in crate::mirror) enum DistFileSource {
-    /// They were not held at the entry's path.
+    /// Staged, because the file at the entry's path did not have them.
     Staged(StagedFile),
-    /// They are in this file of the mirror.
+    /// In this file of the mirror.
     Stored(PathBuf),
 }
 
-/// What is to be placed of a bundle's rustup artifacts.
+/// The dist files of a bundle to commit.
 #[derive(Default)]
 pub(in crate::mirror) struct DistPlan {
-    /// What manifests name, and rustup itself.
+    /// Files that manifests name, and rustup itself.
     pub(in crate::mirror) components: Vec<Rename>,
     /// Channel manifests with their digests, then rustup's release.
     pub(in crate::mirror) channels: Vec<Rename>,
-    /// Signatures of what channels were before; they go before the channels come.
+    /// Signatures of the previous channel manifests, which are removed before the new channels are committed.
     pub(in crate::mirror) removals: Vec<Removal>,
-    /// What is held afterwards.
+    /// The record after the import.
     pub(in crate::mirror) after: DistFiles,
-    /// Files that were not held, and their bytes.
+    /// Number and bytes of files that were not stored before.
     pub(in crate::mirror) added: (u64, u64),
-    /// What is shipped and stays out, because the mirror is to have something else there.
+    /// Files of the bundle that are skipped, because the mirror must have other content there.
     pub(in crate::mirror) skipped: Vec<SafePath>,
-    /// What cannot be used.
+    /// Unusable files.
     pub(in crate::mirror) unusable: Vec<String>,
-    /// What the user should know.
+    /// Warnings for the user.
     pub(in crate::mirror) warnings: Vec<String>,
 }
 
-/// The artifacts that the bundle relies on and that are not held.
+/// The dist files that the bundle relies on and that are not stored.
 pub(in crate::mirror) fn missing_dist_files(
     layout: &Layout,
     manifest: &Manifest,
@@ -68,7 +68,7 @@ pub(in crate::mirror) fn missing_dist_files(
     Ok(missing)
 }
 
-/// Decides what is placed of the artifacts whose `contents` were staged.
+/// Decides which of the dist files with staged `contents` to commit.
 pub(in crate::mirror) fn plan_dist_files(
     layout: &Layout,
     staging: &mut Staging,
@@ -80,8 +80,8 @@ pub(in crate::mirror) fn plan_dist_files(
 ) -> Result<DistPlan, Error> {
     let mut plan = DistPlan { after: recorded.clone(), ..DistPlan::default() };
     let tree = StoredDistFiles { layout, recorded, verify_existing, duplicate_copies: RefCell::default() };
-    // A bundle may state an earlier time than it was made at, and the clock here may be late: what is doubtful is later
-    // than both.
+    // A bundle may state an earlier time than its real one, and the local clock may be slow. A date counts as future
+    // only if it is later than both.
     let now = now.max(manifest.created.parse().unwrap_or(Timestamp::MIN));
     let mut planner = Planner { stored: tree, staging, manifest, contents, used: BTreeSet::new(), now };
     let decisions = planner.decide_all(&mut plan)?;
@@ -89,13 +89,13 @@ pub(in crate::mirror) fn plan_dist_files(
         let mutable_name = MutableName::from_path(&record.path);
         let stays_out = match mutable_name.as_ref().and_then(|moving| decisions.get(moving)) {
             Some(Decision::Discard) => true,
-            // What the mirror is to have there by its own record is in its place, whatever came with it.
+            // The file already has the recorded content, whatever the bundle contains beside it.
             Some(Decision::KeepStored)
                 if record.state == DistFileState::Shipped && planner.stored.is_recorded(record) =>
             {
                 false
             }
-            // What lies beside a channel manifest is of no use beside another one.
+            // Files beside one channel manifest do not match another.
             Some(Decision::KeepStored) if matches!(&mutable_name, Some(MutableName::Channel(path)) if planner.find_record(path).is_some()) => {
                 true
             }
@@ -134,30 +134,30 @@ pub(in crate::mirror) fn plan_dist_files(
     if manifest.is_legacy() {
         plan.warnings.extend(planner.legacy_warnings());
     }
-    // By path a manifest comes before its digest, and all channels before rustup's release.
+    // Sorted by path, a manifest precedes its digest, and all channels precede rustup's release.
     for moves in [&mut plan.components, &mut plan.channels] {
         moves.sort_by(|a, b| a.path.cmp(&b.path));
     }
     Ok(plan)
 }
 
-/// What becomes of the files that move together.
+/// The decision about files that move together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Decision {
-    /// They are newer than what is held, or the same.
+    /// They are newer than the stored ones, or equal.
     Accept,
-    /// What is held is newer.
+    /// The stored ones are newer.
     KeepStored,
-    /// They are of no use, and are never placed.
+    /// They are unusable and never stored.
     Discard,
 }
 
-/// The files that are there.
+/// The stored files.
 struct StoredDistFiles<'a> {
     layout: &'a Layout,
     recorded: &'a DistFiles,
     verify_existing: bool,
-    /// Where the bytes of a digest are that were looked for; a bundle may name one digest at a great many paths.
+    /// Cached results of searches for a digest, because a bundle may name one digest at very many paths.
     duplicate_copies: RefCell<HashMap<Sha256, Option<PathBuf>>>,
 }
 
@@ -170,24 +170,24 @@ impl StoredDistFiles<'_> {
         self.absolute_path(path).symlink_metadata().is_ok_and(|there| there.is_file())
     }
 
-    /// Whether the mirror is to have the record's bytes at its path.
+    /// Whether the mirror's record has the same digest at this path.
     fn is_recorded(&self, record: &DistFileRecord) -> bool {
         self.recorded.0.get(&record.path).is_some_and(|held| held.sha256 == record.sha256)
     }
 
-    /// Whether the record's bytes are at its path. What is not on record is hashed in any case.
+    /// Whether the file at the path has the record's bytes. Unrecorded files are always hashed.
     fn contains(&self, record: &DistFileRecord) -> Result<bool, Error> {
         let path = self.absolute_path(&record.path);
         is_stored(&path, Some(record.size), &record.sha256, self.verify_existing || !self.is_recorded(record))
             .map_err(failed("read", &path))
     }
 
-    /// Whether the record is of something that has moved on since the bundle was made: its bytes are gone for good, and
-    /// nobody will want them here again.
+    /// Whether upstream has replaced the file since the bundle was made. Its bytes then no longer exist, and no later
+    /// bundle needs them.
     fn is_superseded(&self, record: &DistFileRecord, manifest: &Manifest) -> bool {
         let leading: SafePath = match MutableName::from_path(&record.path) {
             Some(MutableName::Channel(path)) => path.parse().expect("it is a file's own path, or the beginning of one"),
-            // What is not there is not newer.
+            // A missing file is not newer.
             Some(MutableName::RustupRelease) if self.is_file(&record.path) => {
                 RUSTUP_RELEASE_PATH.parse().expect("a plain path")
             }
@@ -199,7 +199,7 @@ impl StoredDistFiles<'_> {
             && self.is_file(&leading)
     }
 
-    /// Another file that has the record's bytes, which are not at its own path: rustup itself stands at two paths.
+    /// Another file with the record's bytes, if its own path does not have them: rustup itself exists at two paths.
     fn duplicate_copy(&self, record: &DistFileRecord, manifest: &Manifest) -> Result<Option<PathBuf>, Error> {
         if MutableName::from_path(&record.path).is_none() {
             return Ok(None);
@@ -224,18 +224,18 @@ struct Planner<'a> {
     staging: &'a mut Staging,
     manifest: &'a Manifest,
     contents: HashMap<Sha256, DistFileSource>,
-    /// What was staged and has a place by now.
+    /// Staged files that already have a path.
     used: BTreeSet<Sha256>,
-    /// The latest time that it may be.
+    /// The latest acceptable time.
     now: Timestamp,
 }
 
 impl Planner<'_> {
-    /// A staged file with the record's bytes, for it alone.
+    /// A staged file with the record's bytes, for this record alone.
     fn stage_bytes(&mut self, record: &DistFileRecord) -> Result<StagedFile, Error> {
         let from = match self.contents.get(&record.sha256) {
             Some(DistFileSource::Staged(staged)) if self.used.insert(record.sha256) => return Ok(*staged),
-            // Its own file was renamed only in the plan: the staged one is still there.
+            // Its rename is only planned, so the staged file still exists.
             Some(DistFileSource::Staged(staged)) => self.staging.path(*staged),
             Some(DistFileSource::Stored(path)) => path.clone(),
             None => {
@@ -253,8 +253,8 @@ impl Planner<'_> {
         Ok(staged)
     }
 
-    /// The bytes of a small file of the bundle; `None` where neither the bundle nor the mirror has them, or where they
-    /// are more than any such file has.
+    /// The bytes of a small file of the bundle. `None` if neither the bundle nor the mirror has them, or they exceed
+    /// the size limit.
     fn read_small(&self, record: &DistFileRecord) -> Result<Option<Vec<u8>>, Error> {
         if record.size > toolchain::MAX_MANIFEST_SIZE as u64 {
             return Ok(None);
@@ -263,7 +263,8 @@ impl Planner<'_> {
             Some(DistFileSource::Staged(staged)) => self.staging.path(*staged),
             Some(DistFileSource::Stored(path)) => path.clone(),
             None if self.stored.contains(record)? => self.stored.absolute_path(&record.path),
-            // Another history's bundle has moved on what this one relies on; what never moves still has the bytes.
+            // Another history's bundle has replaced a file that this one relies on; an immutable path may still have
+            // the bytes.
             None => match self.stored.duplicate_copy(record, self.manifest)? {
                 Some(twin) => twin,
                 None => return Ok(None),
@@ -278,7 +279,7 @@ impl Planner<'_> {
         found.filter(|record| record.state != DistFileState::Kept)
     }
 
-    /// What rustup lacks in a bundle of frostmirror 1.x, beside what is told of single files.
+    /// General warnings about rustup files in a bundle of frostmirror 1.x, in addition to those about single files.
     fn legacy_warnings(&self) -> Vec<String> {
         let has = |is: &dyn Fn(&str) -> bool| self.manifest.dist_files.iter().any(|record| is(record.path.as_str()));
         let mut lacking = Vec::new();
@@ -300,7 +301,7 @@ impl Planner<'_> {
         lacking
     }
 
-    /// For everything that moves, whether the bundle's is placed.
+    /// For each group of files that moves together, whether to take the bundle's files.
     fn decide_all(&self, plan: &mut DistPlan) -> Result<BTreeMap<MutableName, Decision>, Error> {
         let mut verdicts = BTreeMap::new();
         let mut dates: HashMap<Sha256, Option<Date>> = HashMap::new();
@@ -319,7 +320,7 @@ impl Planner<'_> {
         Ok(verdicts)
     }
 
-    /// What is taken and is dated later than today; it is no reason to refuse the bundle, since a clock may be wrong.
+    /// Warnings about accepted files with a future date. The bundle is not rejected, because a clock may be wrong.
     fn future_date_warnings(
         &self,
         verdicts: &BTreeMap<MutableName, Decision>,
@@ -352,7 +353,7 @@ impl Planner<'_> {
     ) -> Result<Decision, Error> {
         let Some(record) = self.find_record(path) else {
             let beside = ["sha256", "asc"].map(|end| self.find_record(&format!("{path}.{end}")));
-            // One that mends has what was lost alone.
+            // A repair bundle contains only lost files.
             if !beside.into_iter().flatten().all(|record| self.stored.is_recorded(record)) {
                 plan.warnings.push(format!("the bundle has a digest or a signature of `{path}`, and no such file"));
             }
@@ -368,7 +369,7 @@ impl Planner<'_> {
         };
         let beside = self.find_record(&format!("{path}.sha256"));
         match beside {
-            // The mirror is to have both, and is given what it has lost.
+            // The mirror must have both, and the bundle restores the lost one.
             None if self.stored.is_recorded(record)
                 && self.stored.recorded.0.contains_key(&toolchain::digest_path(&record.path)) => {}
             None => plan.warnings.push(format!("`{path}` came without its `.sha256`, and rustup does not use it so")),
@@ -394,11 +395,11 @@ impl Planner<'_> {
         let held_date = if there.len() > toolchain::MAX_MANIFEST_SIZE { None } else { manifest_date(Some(&there)) };
         let actual = Sha256::of(&there);
         if record.sha256 == held.sha256 && actual != held.sha256 {
-            // It rotted, and may well be read all the same.
+            // The file is corrupt, even if it may still parse.
             return Ok(Decision::Accept);
         }
-        // What rustup does not use never takes the place of what it does. The record counts: a digest that rotted is no
-        // reason to move back.
+        // A file that rustup does not use never replaces one that it uses. The record decides, because a corrupt digest
+        // is no reason to move back.
         let digest = toolchain::digest_path(&record.path);
         let usable = self.stored.recorded.0.contains_key(&digest);
         let ours = (beside.is_some(), Some(date), read_time(self.manifest, record), record.sha256);
@@ -442,8 +443,8 @@ impl Planner<'_> {
         Ok(if newer { Decision::Accept } else { Decision::KeepStored })
     }
 
-    /// What becomes of something that rustup cannot use: the bundle is refused, but for those of frostmirror 1.x, of which
-    /// the rest is placed.
+    /// The decision for files that rustup cannot use. The bundle is rejected, except one of frostmirror 1.x, whose
+    /// other files are stored.
     fn reject_unusable(&self, what: String, plan: &mut DistPlan) -> Decision {
         if !self.manifest.is_legacy() {
             plan.unusable.push(what);
@@ -453,7 +454,7 @@ impl Planner<'_> {
         Decision::Discard
     }
 
-    /// The bytes of a small file of the mirror, and what is on record of it.
+    /// The bytes of a small file of the mirror, with its record.
     fn read_stored(&self, path: &SafePath) -> Result<Option<(Vec<u8>, DistFile)>, Error> {
         if !self.stored.is_file(path) {
             return Ok(None);
@@ -472,12 +473,12 @@ fn manifest_date(text: Option<&[u8]>) -> Option<Date> {
     ChannelManifest::parse(text?).ok().map(|manifest| manifest.date())
 }
 
-/// When the record's bytes were read from upstream; the manifest's times were checked when it was opened.
+/// When the record's bytes were read from upstream; the manifest's times were validated when it was opened.
 fn read_time(manifest: &Manifest, record: &DistFileRecord) -> Timestamp {
     manifest.dist_file_read_at(record).parse().unwrap_or(Timestamp::MIN)
 }
 
-/// Opens the file at `path` to be compared with what passes; `None` where something else is to be staged for it.
+/// Opens the file at `path` for a comparison with the bundle's bytes; `None` if the bytes must be staged.
 pub(in crate::mirror) fn open_for_comparison(path: &Path, size: u64) -> Result<Option<File>, Error> {
     match path.symlink_metadata() {
         Ok(there) if there.is_dir() => return Err(failed("replace", path)(io::ErrorKind::IsADirectory.into())),

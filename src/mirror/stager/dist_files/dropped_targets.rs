@@ -1,4 +1,5 @@
-//! What a name that moves on leaves behind: a signature of what was there, and targets that only the release before had.
+//! Files that become invalid when a name moves on: signatures of the previous content, and targets that only the
+//! previous release had.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,14 +11,14 @@ use crate::mirror::transaction::Error;
 use crate::safe_path::SafePath;
 use crate::toolchain::{self, ChannelManifest, Date};
 
-/// The packages without which nobody can work on a target, or for it.
+/// The packages that every target requires, as a host or as a target.
 const REQUIRED_PACKAGES: [&str; 3] = ["cargo", "rust-std", "rustc"];
 
-/// Targets that a warning names; the rest is counted.
+/// Maximum number of targets that a warning names; it counts the others.
 const MAX_NAMED: usize = 8;
 
 impl Planner<'_> {
-    /// Signatures that are held and were made for other bytes than their manifest has from now on.
+    /// Stored signatures of manifests that are replaced.
     pub(super) fn stale_signatures(&self, verdicts: &BTreeMap<MutableName, Decision>) -> Vec<SafePath> {
         let moved = self.replaced_channels(verdicts).map(|path| toolchain::signature_path(&path));
         let is_stale = |signature: &SafePath| {
@@ -26,8 +27,8 @@ impl Planner<'_> {
         moved.filter(is_stale).collect()
     }
 
-    /// Targets that what moves had and has no more, for which its clients find nothing; one sentence each. Another
-    /// history may have brought them, and this one knows nothing of its wishes.
+    /// Warnings about targets that a moved channel no longer has, one sentence each. Another history may have added
+    /// them, and this bundle does not know that.
     pub(super) fn dropped_targets(
         &self,
         verdicts: &BTreeMap<MutableName, Decision>,
@@ -36,7 +37,7 @@ impl Planner<'_> {
         let mut changes: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for path in self.replaced_channels(verdicts) {
             let Some(record) = self.find_record(path.as_str()) else { continue };
-            // One after the other: a hostile manifest takes much memory while it is read.
+            // One manifest at a time, because a hostile manifest uses much memory while it is parsed.
             let before = self.read_stored(&path)?.and_then(|(text, _)| stored_builds(&text, self.stored.recorded));
             let now = self.read_small(record)?.and_then(|text| stored_builds(&text, after));
             let (Some((before, had)), Some((now, has))) = (before, now) else { continue };
@@ -90,7 +91,7 @@ impl Planner<'_> {
         }))
     }
 
-    /// The channels whose manifest is another one from now on. A folder of a day keeps what it has, but for mistakes.
+    /// The channels whose manifest is replaced. A dated folder keeps its content, apart from mistakes.
     fn replaced_channels(&self, verdicts: &BTreeMap<MutableName, Decision>) -> impl Iterator<Item = SafePath> {
         let taken = verdicts.iter().filter(|(_, verdict)| **verdict == Decision::Accept);
         taken.filter_map(|(moving, _)| {
@@ -102,7 +103,7 @@ impl Planner<'_> {
     }
 }
 
-/// The date of the manifest `text`, and what it names of the needed packages and is held, by package and target.
+/// The date of the manifest `text`, and its required packages that are stored, by package and target.
 fn stored_builds(text: &[u8], stored: &DistFiles) -> Option<(Date, BTreeSet<(String, String)>)> {
     let manifest = ChannelManifest::parse(text).ok()?;
     let packages = manifest.packages().iter().filter(|(name, _)| REQUIRED_PACKAGES.contains(&name.as_str()));
