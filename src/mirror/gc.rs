@@ -20,9 +20,9 @@
 //! 2. The new content of index files and records is staged and made durable.
 //! 3. The notes of retired lineages and accepted bundles; the list of pending removals.
 //! 4. Index files, dependents first; then the records of lines; then the names of dist files that rustup requests
-//! first; then empty folders.
+//!    first; then empty folders.
 //! 5. The removed names are durable by now: the crates and other dist files that are due. Then the record of dist
-//! files, the list of pending removals, and the summary.
+//!    files, the list of pending removals, and the summary.
 //!
 //! On a nearly full disk, nothing is staged ahead. The reserve is released, crates without lines are removed first, and
 //! index files and records change one part at a time (see the page of the layout).

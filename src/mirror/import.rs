@@ -5,11 +5,11 @@
 //!
 //! 1. Checks of the manifest alone: a missing base, a full disk.
 //! 2. One pass over the payload. Crates are staged while the bundle's reader hashes them. A crate that is already
-//! stored is compared with its file instead, byte by byte. That detects corruption without hashing anything twice.
-//! Index files are merged in memory, one at a time, and staged.
+//!    stored is compared with its file instead, byte by byte. That detects corruption without hashing anything twice.
+//!    Index files are merged in memory, one at a time, and staged.
 //! 3. After any problem so far, staging is emptied and the mirror is unchanged.
 //! 4. One sync, then renames: crates; the records of lines; index files, dependencies first. A failure here rolls back
-//! the renames.
+//!    the renames.
 //! 5. The record in the ledger, which is the commit. Then the summary, which can be derived.
 
 use std::collections::HashMap;
