@@ -1,6 +1,6 @@
-//! House rules that the compiler does not know: who may name whom, who may print, what a room may be called.
+//! Rules that the compiler does not know: which module may refer to which, which may print, how modules are named.
 //!
-//! The order of the `pub mod` lines in src/lib.rs is the law: a file may name its own floor and those below it.
+//! The order of the `pub mod` lines in src/lib.rs is the law: a file may refer to its own layer and to those below it.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 #[path = "layers/panics.rs"]
 mod panic_safety;
 
-/// Floors that may not be named although they lie below: (who, whom, why).
+/// Lower layers that a module must not refer to: (module, layer, reason).
 const FORBIDDEN_REFERENCES: &[(&str, &str, &str)] = &[
     ("bundle", "http", "a bundle knows no network"),
     ("bundle", "gather", "a bundle does not know where its content came from"),
@@ -26,7 +26,7 @@ const MEANINGLESS_NAMES: &[&str] = &["util", "utils", "common", "helpers", "type
 /// The only file that prints.
 const PRINTING_FILE: &str = "terminal.rs";
 
-/// The door: what comes from the process's surroundings comes in here.
+/// Only these files read the process's environment.
 const ENTRY_POINTS: &[&str] = &["main.rs", "commands.rs", "commands/", "env.rs"];
 
 /// What comes from the process's surroundings.
@@ -62,12 +62,12 @@ const LENGTH_REASON_PREFIX: &str = "//! Long because ";
 #[test]
 fn source_files_follow_the_architecture_rules() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let tower = layers(&fs::read_to_string(src.join("lib.rs")).unwrap());
-    assert!(tower.len() > 10, "the tower was not read from src/lib.rs: {tower:?}");
+    let layers = layers(&fs::read_to_string(src.join("lib.rs")).unwrap());
+    assert!(layers.len() > 10, "the layers were not read from src/lib.rs: {layers:?}");
     let mut problems = Vec::new();
     for path in source_files(&src) {
         let name = path.strip_prefix(&src).unwrap().to_str().unwrap().replace('\\', "/");
-        problems.extend(check(&name, &fs::read_to_string(&path).unwrap(), &tower));
+        problems.extend(check(&name, &fs::read_to_string(&path).unwrap(), &layers));
     }
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
 }
@@ -82,10 +82,10 @@ fn every_tests_file_contains_only_tests() {
     }
 }
 
-/// The floors, top first.
+/// The layers, top first.
 fn layers(lib: &str) -> Vec<String> {
-    let floors = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
-    floors.map(str::to_owned).collect()
+    let modules = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    modules.map(str::to_owned).collect()
 }
 
 fn source_files(folder: &Path) -> Vec<PathBuf> {
@@ -103,7 +103,7 @@ fn source_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Everything that is wrong with the file `name` (its path below src/).
-fn check(name: &str, source: &str, tower: &[String]) -> Vec<String> {
+fn check(name: &str, source: &str, layers: &[String]) -> Vec<String> {
     let mut problems = Vec::new();
     let mut problem = |text: String| problems.push(format!("src/{name}: {text}"));
     for part in name.trim_end_matches(".rs").split('/') {
@@ -118,7 +118,7 @@ fn check(name: &str, source: &str, tower: &[String]) -> Vec<String> {
     if lines.len() > MAX_CODE_LINES && !reason {
         problem(format!("{} lines of code: split it, or give the reason as `{LENGTH_REASON_PREFIX}…`", lines.len()));
     }
-    // A room's tests in a file of their own; `every_tests_file_contains_only_tests` sees that it is nothing else.
+    // A module's tests in a file of their own; `every_tests_file_contains_only_tests` sees that it is nothing else.
     if name.ends_with("/tests.rs") {
         return problems;
     }
@@ -128,7 +128,7 @@ fn check(name: &str, source: &str, tower: &[String]) -> Vec<String> {
             problem(format!("line {line}: only src/{PRINTING_FILE} prints"));
         }
     }
-    if !ENTRY_POINTS.iter().any(|door| name == *door || (door.ends_with('/') && name.starts_with(door))) {
+    if !ENTRY_POINTS.iter().any(|entry| name == *entry || (entry.ends_with('/') && name.starts_with(entry))) {
         for (line, what) in ambient_uses(&code) {
             if AMBIENT_EXCEPTIONS.iter().any(|(file, allowed, _)| (*file, *allowed) == (name, what.as_str())) {
                 continue;
@@ -137,7 +137,7 @@ fn check(name: &str, source: &str, tower: &[String]) -> Vec<String> {
         }
     }
     let own = name.trim_end_matches(".rs").split('/').next().unwrap_or_default();
-    let height = |module: &str| tower.iter().position(|floor| floor == module);
+    let height = |module: &str| layers.iter().position(|layer| layer == module);
     if name == "lib.rs" || name == "main.rs" {
         return problems;
     }
@@ -372,11 +372,11 @@ mod samples {
     use super::*;
 
     fn problems(name: &str, source: &str) -> Vec<String> {
-        let tower = "commands terminal server mirror bundle gather event http env"
+        let layers = "commands terminal server mirror bundle gather event http env"
             .split(' ')
             .map(str::to_owned)
             .collect::<Vec<_>>();
-        check(name, source, &tower)
+        check(name, source, &layers)
     }
 
     #[track_caller]

@@ -18,7 +18,7 @@ use support::sandbox::{RunningServer, Sandbox};
 
 const NETWORK_VAR: &str = "FROSTMIRROR_TEST_NETWORK";
 
-/// The network is used by those who ask for it, and by nobody who only includes ignored tests.
+/// Only this variable allows the network; including ignored tests does not.
 fn assert_may_use_the_network() {
     assert!(
         std::env::var_os(NETWORK_VAR).is_some_and(|value| value == "1"),

@@ -185,7 +185,7 @@ fn depends_toml_is_returned_as_stored() {
     let read = get(serving.url(), "/api/deps", &[]);
     assert_eq!(json_body(&read), wanted);
 
-    // Somebody edits the file by hand, and comments on it.
+    // The operator edits the file by hand, and adds a comment.
     let text = format!("# ours\n{}", fs::read_to_string(&file).unwrap());
     fs::write(&file, &text).unwrap();
     let stale = format!("If-Match: {}", read.header("etag").unwrap());
@@ -231,7 +231,7 @@ fn settings_change_while_the_server_runs() {
     assert_eq!(read()["watch_incoming"]["fixed_by"], json!("--watch-incoming"));
     let post = |changes: Value| send(&serving, "POST", "/api/config", &[], &changes.to_string());
 
-    // A base URL stands for a proxy, and nobody is local behind one.
+    // A base URL stands for a proxy, and no request behind one is local.
     let shut_out = post(json!({ "base_url": "https://rust.example/x" }));
     assert_eq!((shut_out.status, json_body(&shut_out)["hint"].is_string()), (422, true), "{}", shut_out.text());
     let token = "0123456789abcdef-token";
@@ -249,8 +249,8 @@ fn settings_change_while_the_server_runs() {
     assert_eq!(post(json!({ "base_url": null })).status, 401);
     let right = format!("Authorization: Bearer {token}");
     let post = |changes: Value| send(&serving, "POST", "/api/config", &[&right], &changes.to_string()).status;
-    assert_eq!(post(json!({ "admin_token_file": null })), 422, "nobody could write any more");
-    // What somebody wrote by hand meanwhile would come into effect too.
+    assert_eq!(post(json!({ "admin_token_file": null })), 422, "no client could write any more");
+    // A manual edit meanwhile would take effect too.
     fs::write(&file, format!("{text}auth_required = true\nread_token_file = 'nowhere'\n")).unwrap();
     assert_eq!(post(json!({ "min_age": "3d" })), 422);
     fs::write(&file, &text).unwrap();

@@ -336,7 +336,7 @@ fn a_lost_ledger_record_leaves_no_crate_unreferenced() {
         let lineages: Vec<&str> = head.lineages.iter().map(|lineage| lineage.id.as_str()).collect();
         assert_eq!(lineages.contains(&"rebuilt"), number == 1, "{lineages:?}");
         assert_eq!(mirror.join(".frostmirror/aside").join(&name).exists(), cut);
-        // Imports go on as ever, and so does the lineage whose record was lost.
+        // Imports continue, also of the lineage whose record was lost.
         let third = BundleBuilder::new("a", 3).ship(Crate::new("late", "1.0.0")).write(&sandbox.path(""), "three.pkg");
         import(&mirror, &third).unwrap();
         verify(&sandbox, &[]).ok();
@@ -385,7 +385,7 @@ fn gc_keeps_the_rebuilt_lineage_until_it_is_forgotten() {
     let served = public_files(&mirror);
     sandbox.run(["gc", "--mirror", "mirror", "--grace", "0s"]).ok();
     assert_eq!(public_files(&mirror), served);
-    // The lineage's next bundle names what it needs; the rest may go once nobody answers for it.
+    // The lineage's next bundle names what it needs; the rest becomes garbage once no lineage references it.
     sandbox.run(["gc", "--mirror", "mirror", "--grace", "1h", "--forget", "rebuilt"]).ok();
     assert!(!mirror.join("index/wi/na/winapi").exists());
     // Its line is gone, and the file waits for those who saw the line.

@@ -2,7 +2,7 @@
 
 use crate::kill::{KillPlan, PHASES, run_all};
 
-/// Fixed, so that a round can be had again.
+/// Fixed, so that a round can be repeated.
 const SEED: u64 = 20_260_402;
 const ROUNDS: usize = 200;
 

@@ -1,4 +1,4 @@
-//! The pages in a real browser, as somebody uses them.
+//! The pages in a real browser, as users work with them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -90,7 +90,7 @@ fn assert_contrast(browser: &Browser, scheme: &str) {
     assert_eq!(browser.js(body, &json!([])), json!([]), "{scheme}");
 }
 
-/// Clicks where the page's own bar covers nothing, as somebody does who scrolls first.
+/// Scrolls first, so that the page's bar does not cover the target, and clicks.
 #[track_caller]
 fn scroll_and_click(browser: &Browser, css: &str) {
     browser.js("document.querySelector(arguments[0])?.scrollIntoView({ block: 'center' })", &json!([css]));
@@ -299,7 +299,7 @@ fn changed_settings_take_effect() {
     // Behind an address that was set, who writes needs a token: the page says so from then on.
     browser.fill("#set-base_url", "http://mirror.example");
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#wrong-base_url", "without an admin token nobody could");
+    browser.wait_for("#wrong-base_url", "without an admin token no client could");
     sandbox.write("config/admin", "0123456789abcdef-token");
     browser.fill("#set-admin_token_file", "admin");
     scroll_and_click(&browser, "#save");

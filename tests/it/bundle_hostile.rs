@@ -389,7 +389,7 @@ fn index_lines_must_match_the_crate_table() {
     assert_refused(&empty, &["manifest", "index/1/a", "without a line"]);
 }
 
-/// Whoever takes index text holds a file of it in memory, however it is stored.
+/// A reader of index text holds one whole file in memory, however it is stored.
 #[test]
 fn an_oversized_index_file_is_refused_and_named() {
     let mut forged = ForgedBundle::from_crates(&[FakeCrate::new("a", "1.0.0", 60)]);

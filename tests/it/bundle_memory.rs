@@ -31,7 +31,7 @@ fn peak_memory_of(verb: &str, path: &Path) -> (u64, String) {
         .args([path, &fifo])
         .env("TMPDIR", folder.path())
         .env("FROSTMIRROR_MIRROR", folder.path().join("mirror"))
-        // Into a file: nobody reads a pipe before the end, and what is said of the first bundle may be more than one takes.
+        // Into a file: a pipe is read at the end only, and the first bundle's output may exceed its buffer.
         .stdout(File::create(folder.path().join("stdout")).expect("a file"))
         .stderr(Stdio::piped())
         .spawn()

@@ -81,6 +81,6 @@ fn assert_well_formed_error(name: &str, run: &Run, text: &str) {
         assert!(again.is_none(), "{name}: told twice: {cause}\n{text}");
     }
     for ours in ["[ROOT]/tmp", "frostmirror-client-", "panicked", "frostmirror-snapshot", "frostmirror-scratch"] {
-        assert!(!text.contains(ours), "{name}: `{ours}` is nobody's business\n{text}");
+        assert!(!text.contains(ours), "{name}: `{ours}` is private\n{text}");
     }
 }

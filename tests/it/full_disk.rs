@@ -1,4 +1,4 @@
-//! A mirror on a disk that is full to the last block: a collection makes room, and live mode keeps within its limit.
+//! A mirror on a disk that is full to the last block: a collection frees space, and live mode keeps within its limit.
 
 use std::fs;
 use std::path::Path;
@@ -88,8 +88,8 @@ fn killed_on_a_full_disk(sandbox: &Sandbox, prepared: &str, checkpoints: &[&str]
     let each = format!(
         "mkdir -p mirror; for at in {}; do mount -t tmpfs -o size=12m none mirror
          '{BINARY}' import 1.pkg --mirror mirror; '{BINARY}' import 2.pkg --mirror mirror; {prepared}
-         rm -f mirror/.frostmirror/reserve; dd if=/dev/zero of=mirror/room bs=4k count=10 2>/dev/null
-         {FILL_DISK}; rm mirror/room; stat -f -c 'free: %a' mirror
+         rm -f mirror/.frostmirror/reserve; dd if=/dev/zero of=mirror/filler bs=4k count=10 2>/dev/null
+         {FILL_DISK}; rm mirror/filler; stat -f -c 'free: %a' mirror
          FROSTMIRROR_CRASH_AT=$at '{BINARY}' gc --mirror mirror --grace 0; echo \"$at: code $?\"
          cp -a mirror torn-$at; rm torn-$at/filler-*; '{BINARY}' gc --mirror mirror --grace 0 || echo \"$at: not completed\"
          cp -a mirror done-$at; rm done-$at/filler-*; umount mirror; done",
@@ -108,7 +108,7 @@ fn killed_at_any_checkpoint_on_a_full_disk_a_collection_is_completed_by_the_next
         import(&undisturbed, &sandbox.path(bundle)).unwrap();
     }
     sandbox.run(["gc", "--mirror", "undisturbed", "--grace", "0"]).ok().stdout_has("Removed 90 crates");
-    // How much room is kept is another matter on another disk.
+    // The reserve's size differs on another disk.
     let outcome = |name: &str| {
         let (files, counts, lineages, notes, mut private) = final_state(&sandbox.path(name));
         private.retain(|path| path != ".frostmirror/reserve");
@@ -206,7 +206,7 @@ fn live_mode_keeps_its_size_limit_on_a_full_disk() {
     }
     let answer = get(&crate_at(6));
     assert_eq!(answer.status, 507, "{}", String::from_utf8_lossy(&answer.body));
-    // The limit is lowered, and the next download that finds no room makes some.
+    // The limit is lowered, and the next download that finds no space frees some.
     let headers = [("Content-Type", "application/json")];
     let set = send_request_with_body(
         "POST",
@@ -219,6 +219,6 @@ fn live_mode_keeps_its_size_limit_on_a_full_disk() {
         get(&crate_at(6));
         serving.running().stderr().contains("Evicted")
     });
-    until("there is room", &|| get(&crate_at(6)).status == 200);
+    until("there is space", &|| get(&crate_at(6)).status == 200);
     serving.stop().ok();
 }

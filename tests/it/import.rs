@@ -1,4 +1,4 @@
-//! Import: what a mirror becomes, what it stays, and what the user is told.
+//! Import: what changes in a mirror, what stays, and what the user reads.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

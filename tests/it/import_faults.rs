@@ -286,7 +286,7 @@ fn restored_crates_are_not_counted_twice() {
     assert_consistent(&mirror);
 }
 
-/// Whoever made a bundle chose the names in it and of its file; they must not reach the terminal as they are.
+/// The author of a bundle chooses the names in it and of its file; the terminal must not get them raw.
 #[test]
 fn escape_sequences_of_a_bundle_never_reach_the_terminal() {
     let sandbox = Sandbox::new();

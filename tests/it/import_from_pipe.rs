@@ -1,4 +1,4 @@
-//! Bundles that come through a pipe: one that stalls holds nobody up, and what is no bundle is not kept.
+//! Bundles from a pipe: a stalled one blocks no other import, and an invalid one is not kept.
 
 use std::fs::{self, File};
 use std::io::Write;

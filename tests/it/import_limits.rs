@@ -87,7 +87,7 @@ fn a_mirror_with_the_maximum_of_histories_can_be_exported_and_accepts_no_more() 
     next.manifest.lineage.sequence = 2;
     import(&mirror, &write_forged(&sandbox, "next.pkg", &next)).unwrap();
     sandbox.run(["export", "snapshot", "--mirror", "mirror", "-o", "out2"]).ok();
-    // With one let go, there is room again.
+    // After one is forgotten, another fits.
     sandbox.run(["gc", "--mirror", "mirror", "--forget", &id_of("one history 8")]).ok();
     import(&mirror, &sandbox.path("other.pkg")).unwrap();
     sandbox.run(["gc", "--mirror", "mirror"]).ok();

@@ -62,7 +62,7 @@ fn a_target_dropped_by_a_moved_channel_is_reported() {
     assert!(!output.stderr.contains(HOST), "{}", output.stderr);
     let again = import(&sandbox, "b.pkg");
     assert!(!again.stderr.contains("moves"), "{}", again.stderr);
-    // With what was missing, the next move leaves nobody behind.
+    // With the missing file, the next move drops no target.
     let all = full_bundle_with_windows(
         full_bundle("a", 2, "2026-05-28", "1.96.0", "1.30.0"),
         "2026-05-28",

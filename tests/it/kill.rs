@@ -135,7 +135,7 @@ pub fn run_all(plan: &KillPlan) -> Vec<VictimResult> {
 }
 
 impl KillFixture {
-    /// How all begins, and how it ends when nobody reads and nobody kills.
+    /// The state before, and the state after a run without readers and kills.
     fn expected_states(&self, victim: &Victim) -> [MirrorState; 2] {
         self.copy_mirror(&victim.prepared_mirror);
         let before = self.state();

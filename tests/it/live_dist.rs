@@ -179,10 +179,10 @@ fn moving_files_are_revalidated_and_never_go_back() {
     live.assert_same_as_upstream(&format!("{rustup}.sha256"));
     live.assert_same_as_upstream(&rustup);
     live.assert_same_as_upstream(&new.archive_path("cargo", LINUX, "xz"));
-    // Whoever has the manifest of before finds its components by that of their day.
+    // A client with the earlier manifest finds its components by the dated manifest.
     live.assert_same_as_upstream(&old.archive_path("rustc", LINUX, "xz"));
 
-    // An upstream that goes back takes nobody along, and its old manifest is not fetched again and again.
+    // An upstream that goes back is not followed, and its old manifest is not fetched repeatedly.
     live.dist.publish(&old);
     let before = live.dist.request_count(MANIFEST);
     for _ in 0..3 {

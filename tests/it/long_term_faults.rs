@@ -30,7 +30,7 @@ fn gc_removes_nothing_after_a_history_was_restored_from_a_backup() {
     sandbox.run(args).ok().stderr_has("warning: ").stderr_has("older copy");
     sandbox.run(["gc", "--mirror", "mirror", "--grace", "0"]).ok();
     assert!(mirror.join("crates/c-1.0.0.crate").exists());
-    // Nobody knows which of the two is right.
+    // Nothing tells which of the two is right.
     assert!(mirror.join("crates/b-1.0.0.crate").exists());
     assert!(!mirror.join("crates/a-1.0.0.crate").exists());
     assert_consistent(&mirror);
@@ -149,7 +149,7 @@ fn a_folder_import_skips_invalid_bundles() {
         assert_eq!(ledger::record_names(&Layout::new(&mirror)).unwrap().len(), 2);
         assert_consistent(&mirror);
     }
-    // One alone is told as ever.
+    // One alone is reported as usual.
     sandbox.run(["import", "stick/text.pkg", "--mirror", "mirror"]).exits(4).stderr_has("could not import text.pkg");
     // A disk that is full, or a mirror that is locked, is in the way of all of them.
     let _file = sandbox.write("file", "x");

@@ -436,7 +436,7 @@ fn a_log_that_is_not_read_does_not_block_the_server() {
     assert!(began.elapsed() < Duration::from_secs(60));
     let dropped = metrics(&serving, &[])["frostmirror_log_lines_dropped_total"];
     assert!(dropped > 1000.0, "{dropped}");
-    // It ends although nobody takes what it has to say.
+    // The server ends although no process reads its output.
     serving.stop().ok();
     drop(holder);
 }

@@ -1,4 +1,4 @@
-//! The web pages as they come from the server: whole, below any path, and with nothing of a stranger's taken for HTML.
+//! The web pages as the server sends them: complete, below any path, with untrusted input escaped.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +20,7 @@ const PAGES: &[&str] = &[
     "/guide",
     "/guide?chapter=operating",
 ];
-/// What a stranger would like to be run.
+/// Markup that must not run.
 const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror='alert(2)'>&lt;";
 
 struct TestSite {

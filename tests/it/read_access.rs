@@ -42,7 +42,7 @@ fn cargo_needs_a_token_and_says_so_without_one() {
     let wrong = Client::new().config(&setup).env("CARGO_REGISTRIES_FROSTMIRROR_TOKEN", "reader-0123456789abcdeg");
     wrong.cargo(&app, ["fetch"]).exits(101);
 
-    // Whoever tells clients what to write tells them where the token goes.
+    // The setup page decides where clients send their token.
     let line = "credential-provider = \"cargo:token\"";
     let admin = format!("Authorization: Bearer {ADMIN}");
     let page = get(serving.url(), "/setup", &[&admin]).text();
@@ -72,7 +72,7 @@ fn only_toolchains_health_and_setup_are_readable_without_a_token() {
     ];
     for shut in shut {
         assert_eq!(with(shut, &[]), 401, "{shut}");
-        // What was read by somebody who may is not given from memory to somebody who may not.
+        // The cache does not give a reader's answer to a client without a token.
         for line in [format!("Authorization: {READER}"), format!("Authorization: Bearer {ADMIN}")] {
             let status = with(shut, &[&line]);
             assert!(status == 200 || status == 404, "{shut}: {status}");
@@ -80,7 +80,7 @@ fn only_toolchains_health_and_setup_are_readable_without_a_token() {
         assert_eq!(with(shut, &[]), 401, "{shut}");
         assert_eq!(with(shut, &["Authorization: Bearer reader-0123456789abcdeg"]), 401, "{shut}");
     }
-    // A proxy between must not keep for strangers what a reader was given, be it from the disk or from memory.
+    // A proxy must not cache a reader's answer for other clients, neither from the disk nor from memory.
     for _ in 0..2 {
         let kept = get(serving.url(), "/crates/leaf-1.0.0.crate", &[&format!("Authorization: {READER}")]);
         let output = kept.header("cache-control").expect("said");
@@ -146,7 +146,7 @@ fn a_logged_in_reader_can_read_and_not_write() {
     assert_eq!(post("/api/logout", &format!("{cookie}\r\n")).status, 200);
     assert_eq!(with("/browse").status, 401);
 
-    // A reader who is none any more is nobody; who is none never was somebody.
+    // A removed token is refused like an unknown one.
     let (_, cookie) = log_in(&serving, READER);
     let with = |path: &str| get(serving.url(), path, &[&cookie]).status;
     assert_eq!(with("/api/status"), 200);

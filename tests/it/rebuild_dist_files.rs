@@ -73,7 +73,7 @@ fn a_rebuild_does_not_accept_corrupt_files_and_lists_the_needed_ones() {
     delete_record(&mirror.join(RECORD));
     fs::write(mirror.join(component_path()), "rot").unwrap();
     delete_record(&mirror.join("dist/channel-rust-stable.toml.sha256"));
-    // Of what is not current nobody needs another.
+    // Superseded files need no copy.
     fs::write(mirror.join("dist/channel-rust-1.94.0.toml"), "rot").unwrap();
     // An older content of a moving path is one that it may have.
     fs::write(mirror.join("dist/channel-rust-stable.toml"), channel_manifest("2026-03-05", "1.94.0")).unwrap();
@@ -194,7 +194,7 @@ fn toolchains_without_any_record_are_rebuilt_from_their_manifests() {
     verify(&sandbox, &[]).ok();
     // Nothing is left to restore.
     verify(&sandbox, &["--rebuild-state"]).ok().stderr_has("nothing was lost");
-    // The history's next bundle takes its place as ever.
+    // The history's next bundle is imported as usual.
     let third = full_bundle("a", 3, "2026-04-16", "1.95.0", "1.29.0").read_at(50).write(&sandbox.path(""), "three.pkg");
     import(&mirror, &third).unwrap();
     verify(&sandbox, &[]).ok();

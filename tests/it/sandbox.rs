@@ -19,7 +19,7 @@ fn a_hanging_process_is_killed_with_its_children() {
     let message = panic.downcast_ref::<String>().unwrap();
     assert!(message.contains("was still running after 300ms") && message.contains("begun"), "{message}");
     assert!(start.elapsed() < Duration::from_secs(30));
-    // A killed orphan may stay a zombie until somebody reaps it.
+    // A killed orphan may stay a zombie until it is reaped.
     let state = format!("grep -q 'State:.[^ZX]' /proc/{}/status", sandbox.read("child").trim());
     let until = Instant::now() + Duration::from_secs(60);
     while shell(&sandbox, &state).run().code == 0 {

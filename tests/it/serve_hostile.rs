@@ -126,7 +126,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// The head of a GET, in literals that nobody is to remember.
+/// The head of a GET, as literals, so that the HPACK table does not grow.
 fn get_request_head(path: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, value) in [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", path)] {
@@ -156,7 +156,7 @@ fn nine_connections_that_never_read_do_not_block_others() {
     let scene = HostileClients::new(1024);
     let before = scene.open_files();
     let mut hostile: Vec<_> = (0..9).map(|_| scene.connect_without_reading(0, large_path)).collect();
-    // As many as a connection may have are open, and then no more come however often somebody asks.
+    // A connection opens files up to its limit; further requests open none.
     wait_until("files are opened", || scene.open_files() > before + 9);
     for _ in 0..10 {
         hostile.iter_mut().for_each(|stream| assert!(ping(stream)));
@@ -255,7 +255,7 @@ fn an_answer_whose_client_takes_nothing_ends_after_the_stall_timeout() {
     wait_until("the file is open", || scene.has_open("huge.tar.xz"));
     wait_until("the file is closed", || !scene.has_open("huge.tar.xz"));
     assert!(begun.elapsed() >= STALL - Duration::from_millis(100), "{:?}", begun.elapsed());
-    // Whoever takes what is sent is served meanwhile, and to the end.
+    // A client that reads is served completely meanwhile.
     scene.time_honest_download();
 }
 

@@ -9,7 +9,7 @@ use crate::support::crates::Crate;
 use crate::support::sandbox::{BINARY, RunningServer, Sandbox};
 use crate::support::server_fixture::{MirrorTree, RawConnection, RawReply, get, head};
 
-const SECRET: &str = "what nobody may read";
+const SECRET: &str = "unreadable content";
 
 /// A mirror with a small crate, a big one, index text, and files around it that are none of anyone's business.
 fn start_server() -> (Sandbox, MirrorTree, RunningServer) {

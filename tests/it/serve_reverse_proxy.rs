@@ -54,13 +54,13 @@ fn a_trusted_proxy_sets_the_client_visible_address() {
         assert_addresses(&local, &[hostile], "http://mirror.test");
     }
     assert!(!local.running().stderr().contains("not trusted"));
-    // Through the proxy nobody is local, whether it is trusted or not.
+    // No request through a proxy is local, whether the proxy is trusted or not.
     let url = format!("{}/api/verify", local.url());
-    let (locals, strangers) = (
+    let (locals, remotes) = (
         send_request_with_body("POST", &url, &[], ""),
         send_request_with_body("POST", &url, &[("X-Forwarded-Proto", "https")], ""),
     );
-    assert_eq!((locals.status, strangers.status), (202, 403));
+    assert_eq!((locals.status, remotes.status), (202, 403));
     // What is set counts more.
     let (_sandbox, set) = start_server("base_url = 'https://set.example/m'\n", &[]);
     assert_addresses(&set, &FORWARDED, "https://set.example/m");
@@ -78,7 +78,7 @@ fn an_untrusted_proxy_is_logged_once_and_shown_on_the_setup_page() {
     let output = other.stop().ok().stderr;
     assert_eq!(output.matches("the proxy at 127.0.0.1 is not trusted").count(), 1, "{output}");
     assert!(output.contains("`base_url`") && output.contains("`trusted_proxies`"), "{output}");
-    // Who is named as a proxy is nobody local, whatever it says.
+    // A trusted proxy is never a local client, whatever its headers say.
     let (_sandbox, named) = start_server("trusted_proxies = ['127.0.0.1']\n", &[]);
     assert_eq!(send_request_with_body("POST", &format!("{}/api/verify", named.url()), &[], "").status, 403);
 }

@@ -95,7 +95,7 @@ fn a_bundle_is_uploaded_over_http_2() {
         let request = http_client(&authority, true).put(to(name)).bearer_auth(token).body(bytes.clone());
         block_on(async { request.send().await.map(|answer| (answer.version(), answer.status().as_u16())) })
     };
-    // Who may not is refused before the body is read, be it by an answer or by the end of the stream.
+    // An unauthorized request is refused before its body is read, by an answer or by the end of the stream.
     assert!(upload("admin-0123456789abcdeg", "two.pkg").is_ok_and(|(_, status)| status == 401));
     assert_eq!(upload(ADMIN, "one.pkg").unwrap(), (reqwest::Version::HTTP_2, 201));
     let stored = sandbox.path("mirror/crates/large-1.0.0.crate");
@@ -147,9 +147,9 @@ fn cargo_works_over_tls() {
 
     // Who does not trust the authority, and who speaks no TLS, gets nothing; and the server goes on.
     client.clear_caches();
-    let stranger = client
+    let untrusting = client
         .env("CARGO_HTTP_CAINFO", sandbox.write("other.pem", CertificateAuthority::new().pem()).to_str().unwrap());
-    stranger.cargo(&app, ["fetch", "--locked"]).exits(101);
+    untrusting.cargo(&app, ["fetch", "--locked"]).exits(101);
     let plain = crate::support::server_fixture::RawConnection::connect(&serving.url().replace("https", "http"))
         .request("GET", "/", &[])
         .read_to_end();

@@ -39,7 +39,7 @@ fn start_server(sandbox: &Sandbox, args: &[&str]) -> RunningServer {
     RunningServer::start(sandbox.process(args))
 }
 
-/// What clients are told.
+/// The address that clients get.
 fn config_seen_by_clients(serving: &RunningServer) -> String {
     String::from_utf8(get(&format!("{}/index/config.json", serving.url())).body).unwrap()
 }
@@ -54,7 +54,7 @@ fn flags_override_the_environment_which_overrides_the_file() {
     assert!(config_seen_by_clients(&start_server(&sandbox, &[])).contains("\"http://variable.example/"));
     let flagged = start_server(&sandbox, &["--base-url", "http://flag.example"]);
     assert!(config_seen_by_clients(&flagged).contains("\"http://flag.example/"));
-    // The address of the file is of no use, and nobody tries it.
+    // The file's address is unusable, and no request goes there.
     sandbox.write(CONFIG_FILE, "bind = 'absent.invalid:1'\n");
     start_server(&sandbox, &["--bind", "127.0.0.1:0"]);
     let sandbox = sandbox.env("FROSTMIRROR_BIND", "127.0.0.1:0");
@@ -234,7 +234,7 @@ fn the_watcher_applies_settings_changed_at_run_time() {
     write_incoming(&sandbox, BundleBuilder::new("a", 1).ship(leaf()).ship(Crate::new("old", "1.0.0")), "1.pkg");
     wait_until("imported", || sandbox.path("incoming/done/1.pkg").exists());
 
-    // Off: what is dropped in stays, and is told of.
+    // Off: dropped files stay, and the server reports them.
     change_settings(&live, json!({ "watch_incoming": false }));
     let recorded = || WatcherState::read(&Layout::new(sandbox.path("mirror"))).unwrap().unwrap_or_default();
     wait_until("resting", || recorded().problem.is_some_and(|problem| problem.contains("not watched")));

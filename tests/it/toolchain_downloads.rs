@@ -147,7 +147,7 @@ fn read_bytes(bytes: &FileSource) -> Vec<u8> {
     }
 }
 
-/// Every file is what upstream has at its path, and has the digest and the size that are told.
+/// Every file equals upstream's, with the stated digest and size.
 #[track_caller]
 fn assert_matches_upstream(bench: &DownloadFixture, plan: &DownloadPlan) {
     for (path, needed) in &plan.files {

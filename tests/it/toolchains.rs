@@ -375,7 +375,7 @@ fn a_repair_ships_available_files_and_names_missing_ones() {
     import(&sandbox, &fetch(&sandbox, &["--incremental"]));
     assert_clean(&sandbox);
 
-    // Where nothing is to be had there is no bundle; what never changes and did is no matter of time.
+    // Without any available file there is no bundle. An immutable file that changed is not retried.
     elsewhere.write("list", fs::read(sandbox.path("list")).unwrap());
     dist.put_file(&format!("/{rustc}"), "altered");
     dist.remove_file("/dist/channel-rust-stable.toml");

@@ -293,7 +293,7 @@ fn two_servers_on_one_folder_import_each_bundle_once() {
 #[test]
 fn bundles_that_cannot_be_moved_are_imported_once() {
     let world = WatchFixture::new();
-    // Nobody can move anything into a file; also not who may write everywhere.
+    // Nothing can be moved into a file, not even by root.
     for shelf in ["done", "failed"] {
         fs::write(world.incoming().join(shelf), "a file").unwrap();
     }

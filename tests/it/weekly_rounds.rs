@@ -74,7 +74,7 @@ fn third_week(year: &mut AirGap) {
     let delta = year.fetch("team", &both);
     year.drop_into_incoming(&delta);
     assert_eq!(year.versions_and_yanks("json"), [("1.0.0".to_owned(), true), ("1.1.0".to_owned(), false)]);
-    // The line of the version that nobody needs goes; who read it a moment ago still gets the crate.
+    // The unreferenced version's line is removed; a client that read it a moment ago still gets the crate.
     year.run_gc(GRACE, "Removed 0 crates");
     assert!(!year.is_listed("serde", "1.0.0") && year.is_served("serde", "1.0.0"));
     year.assert_builds("app", &["serde 1.1.0", "heavy 1.0.0", "old 1.0.0", "back 1.0.0"]);

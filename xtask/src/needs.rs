@@ -122,7 +122,7 @@ fn in_text(text: &str, module: &str) -> Result<Vec<(String, Vec<String>)>, Strin
         let needs = needs.split(" and ").flat_map(|some| some.split(", ")).map(str::to_owned).collect();
         found.push((test, needs));
     }
-    // Whoever ignores a test for another reason hides that it does not run.
+    // A test that is ignored for another reason would not run unnoticed.
     match text.matches("#[ignore").count() == found.len() {
         true => Ok(found),
         false => Err(format!("{module}: an ignored test does not say what it needs: `{MARK}TOOL\"]`")),

@@ -1,4 +1,4 @@
-//! Several who change the configuration at one time: nobody's change is lost without a word.
+//! Concurrent changes of the configuration: none is lost silently.
 
 use serde_json::json;
 

@@ -69,7 +69,7 @@ fn an_invalid_reader_token_file_is_logged_once() {
     assert_eq!(json_body(&status(&admin))["problems"], json!([]));
     assert!(!dashboard().contains("token is let in"));
     fs::write(sandbox.path("config/readers"), "a word too many on this line\n").unwrap();
-    wait_until("the closed door", || status(&reader).status == 401);
+    wait_until("a refused request", || status(&reader).status == 401);
     let problems = json_body(&status(&admin))["problems"].clone();
     let problem = problems[0].as_str().expect("a problem");
     assert!(problem.contains("line 1 of") && problem.contains("readers`"), "{problem}");
@@ -79,7 +79,7 @@ fn an_invalid_reader_token_file_is_logged_once() {
         assert_eq!(status(&reader).status, 401, "it stays closed");
     }
     fs::write(sandbox.path("config/readers"), READER).unwrap();
-    wait_until("the open door", || status(&reader).status == 200);
+    wait_until("an accepted request", || status(&reader).status == 200);
     assert_eq!(json_body(&status(&admin))["problems"], json!([]));
     let output = serving.stop().stderr;
     assert_eq!(output.matches("no reader's token is let in").count(), 1, "{output}");

@@ -65,7 +65,7 @@ fn a_doubtful_bundle_is_shown_and_accepted() {
     assert_eq!(get_json(&serving, "/api/status")["problems"], json!([]));
     sandbox.run(["import", "--mirror", "mirror", jump.write(&sandbox.path("made"), "nine.pkg").to_str().unwrap()]).ok();
 
-    // Everywhere where somebody looks.
+    // In every place that reports it.
     let told = "bundle number 9 came when the highest number before it was 2";
     let status = get_json(&serving, "/api/status");
     let about = &status["lineages"][0];
@@ -103,7 +103,7 @@ fn a_doubtful_bundle_is_shown_and_accepted() {
     }
     assert!(!get_json(&serving, "/api/status")["problems"].as_array().unwrap().is_empty(), "a plan accepts nothing");
 
-    // A forged bundle that came since somebody looked is not accepted for the one that was seen.
+    // A forged bundle that arrived after the page was read is not accepted in place of the shown one.
     let seen = status["lineages"][0]["bundle"].as_str().unwrap();
     let forged =
         BundleBuilder::new("one", 99).ship(Crate::new("later", "1.0.0")).write(&sandbox.path("made"), "later.pkg");

@@ -1,4 +1,4 @@
-//! Requests that nobody should send.
+//! Hostile requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

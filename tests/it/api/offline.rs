@@ -1,4 +1,4 @@
-//! A server that its operator keeps offline: nobody changes that over the network.
+//! A server that its operator keeps offline: the network interface cannot change that.
 
 use std::fs;
 
@@ -65,7 +65,7 @@ fn a_server_whose_file_says_offline_stays_offline() {
     sandbox.write(FILE, "");
     let serving = serve(&sandbox, &[]);
     let (status, hint) = change(&serving, &json!({ "offline": true }));
-    assert_eq!((status, hint.contains("frostmirror.toml")), (409, true), "nobody takes it offline from afar, either");
+    assert_eq!((status, hint.contains("frostmirror.toml")), (409, true), "the API cannot switch it to offline either");
     assert_eq!(change(&serving, &json!({ "offline": false, "min_age": "2d" })).0, 200);
     assert_eq!(fs::read_to_string(sandbox.path(FILE)).unwrap(), "min_age = \"2d\"\n");
 }

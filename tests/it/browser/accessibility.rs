@@ -1,4 +1,4 @@
-//! What the pages are to somebody who does not see them well, or at all, or has no mouse.
+//! The pages for users with low vision, with a screen reader, or without a mouse.
 
 use std::fs;
 
@@ -79,7 +79,7 @@ fn property<'n>(node: &'n Value, wanted: &str) -> Option<&'n Value> {
     Some(&found["value"]["value"])
 }
 
-/// What is wrong with that which a screen reader is told of the page: names, roles, headings and landmarks.
+/// Problems in a page's accessibility tree: names, roles, headings and landmarks.
 fn accessibility_problems(browser: &Browser, page: &Page) -> Vec<String> {
     let nodes = browser.accessibility_tree();
     let mut wrong = Vec::new();
@@ -198,7 +198,7 @@ fn every_page_works_with_a_screen_reader_and_by_keyboard() {
     browser.open(&local.page_url("/packages"));
     browser.press("\u{e004}\u{e007}");
     browser.wait_until("document.activeElement.id === 'main'");
-    // What opens only sometimes is told as well, and gives the focus back.
+    // Dialogs are announced as well, and return the focus.
     browser.open(&locked.page_url("/"));
     browser.click("#login");
     browser.wait_until("document.activeElement.id === 'login-token'");

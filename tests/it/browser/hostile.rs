@@ -1,4 +1,4 @@
-//! What strangers wrote stays text: names of files, reasons, descriptions, and what stands in an address.
+//! Untrusted input stays text: file names, reasons, descriptions, and parts of an address.
 
 use std::fs;
 use std::path::Path;

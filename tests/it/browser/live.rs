@@ -1,4 +1,4 @@
-//! Live mode, as somebody switches it on, watches it, and switches it off.
+//! Live mode on the pages: switched on, watched, and switched off.
 
 use std::time::{Duration, Instant};
 

@@ -76,7 +76,7 @@ fn a_reader_logs_in_when_reading_requires_a_token() {
     browser.wait_for("#may", "Logged in to read");
     browser.wait_for("#why-not", "Log in with the admin token");
     browser.wait_until("document.querySelector('#choose-button') === null");
-    // From there to who may write, and back to nobody.
+    // Then as an administrator, and logged out again.
     browser.click("#login");
     browser.fill("#login-token", TOKEN);
     browser.press("\u{e007}");

@@ -6,7 +6,7 @@ use super::{PAGES, Page, TestSite, VIEWS};
 use crate::bundle_builder::import;
 use crate::support::browser::Browser;
 
-/// Through the navigation, as somebody clicks.
+/// Follows the navigation by clicks.
 fn click_through_pages(browser: &Browser, site: &TestSite) {
     browser.open(&site.page_url("/"));
     for Page { path, title } in PAGES {

@@ -38,7 +38,7 @@ fn the_copied_configuration_builds_a_project() {
     let client = Client::new().config(&config);
     client.cargo(&project(&site.sandbox.path("app")), ["build"]).ok();
 
-    // The same by the tool, as somebody pastes it into a shell.
+    // The same with the tool, pasted into a shell.
     let command = copied_text(&browser, "cargo-tool");
     let folder = Path::new(BINARY).parent().unwrap().display().to_string();
     let script = format!("PATH=\"{folder}:$PATH\"\n{command}");

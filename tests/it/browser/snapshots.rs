@@ -64,7 +64,7 @@ fn a_snapshot_is_created_downloaded_and_served_elsewhere() {
     let [ours, theirs] = [site.url(), other.url()].map(|url| get(url, path, &[]));
     assert_eq!((ours.status, theirs.status, ours.body == theirs.body), (200, 200, true));
 
-    // What somebody else has checked is told, and what is wrong with it.
+    // The page reports a check that another client ran, and its problems.
     other.run_verify_job();
     browser.open(&other.page_url("/packages"));
     browser.wait_for("#job-said", "are as they must be. It ended at");

@@ -86,7 +86,7 @@ fn git(folder: &Path, set: &[&str], args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The project is committed with its vendored crates, cloned by somebody whose git changes line ends, and built there.
+/// The project is committed with its vendored crates, cloned with a git that changes line ends, and built there.
 #[test]
 fn a_vendor_folder_survives_git_line_ending_conversion() {
     let sandbox = Sandbox::new();

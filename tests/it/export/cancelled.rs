@@ -1,4 +1,4 @@
-//! Stopped by a signal, by whoever listens, or by death: no half folder, and no debris for long.
+//! Stopped by a signal, by its caller, or by a kill: no partial folder, and no debris for long.
 
 use std::fs::{self, File};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,7 +43,7 @@ fn after_a_kill_at_any_checkpoint_the_next_export_cleans_up_and_completes() {
         fs::remove_dir_all(sandbox.path("undisturbed")).unwrap();
     }
     let mut after = all_files(&mirror);
-    // The name of a holder who died stays, and misleads nobody.
+    // The name of a dead holder stays, and does no harm.
     after.remove(".frostmirror/holder");
     assert_eq!(after, before);
 }
@@ -87,7 +87,7 @@ fn an_interrupted_export_leaves_nothing() {
     let sandbox = Sandbox::new();
     let mirror = mirror(&sandbox);
     let clean = entries_beside_mirror(&sandbox);
-    // So long that the signal comes in time, and no room is taken.
+    // Large enough for the signal to come in time, and sparse on the disk.
     let long = File::options().write(true).open(mirror.join("crates/Json-1.0.0.crate")).unwrap();
     long.set_len(1 << 38).unwrap();
     let running = sandbox.process(export_args("local-registry", "out")).start();

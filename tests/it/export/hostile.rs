@@ -1,4 +1,4 @@
-//! Crates that upstream published and nobody should unpack: each is left out by name, and the others are exported.
+//! Published crates that are unsafe to unpack: the export names and skips each, and writes the others.
 
 use std::fs;
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! Exports share the mirror among themselves, and with nobody who changes it.
+//! Exports share the mirror's lock among themselves, and exclude writers.
 
 use std::fs;
 use std::path::Path;

@@ -56,7 +56,7 @@ fn unreferenced_manifests_are_removed_at_once_and_components_after_the_grace_per
     let stored = public_files(&mirror);
     assert!(!stored.contains_key("dist/channel-rust-1.94.0.toml"), "a name goes at once");
     assert!(!stored.contains_key("dist/2026-03-05/channel-rust-stable.toml.sha256"));
-    assert!(stored.contains_key(&old_component()), "somebody may be in the middle of an install");
+    assert!(stored.contains_key(&old_component()), "a client may be in the middle of an install");
     assert_eq!(toolchains(&mirror), ["stable (1.95.0)"]);
     let removals = fs::read_to_string(mirror.join(".frostmirror/removals")).unwrap();
     assert!(removals.contains(&format!("Z {}\n", old_component())), "{removals}");
@@ -142,7 +142,7 @@ fn a_channel_moved_by_another_history_stays_complete_until_it_moves_on() {
     assert!(mirror.join(new_component()).exists(), "what is offered is there");
     assert!(mirror.join(format!("rustup/archive/1.29.0/{HOST}/rustup-init")).exists());
     assert!(mirror.join(old_component()).exists() && mirror.join("dist/channel-rust-1.94.0.toml").exists());
-    assert!(!mirror.join("dist/channel-rust-1.95.0.toml").exists(), "its other names are nobody's");
+    assert!(!mirror.join("dist/channel-rust-1.95.0.toml").exists(), "no lineage references its other names");
     assert_records_agree(&mirror);
 
     let next = full_bundle("a", 2, "2026-05-28", "1.96.0", "1.30.0").read_at(20);

@@ -220,7 +220,7 @@ fn a_forgotten_lineage_returns_with_its_next_import() {
     assert_eq!(lineages(), other);
     assert_eq!(retired::read_retirements(&layout).unwrap().len(), 1);
     assert_records_agree(&mirror);
-    // The records alone say so too, to whoever lost the head.
+    // The records alone show it too, without the head.
     fs::remove_file(mirror.join("manifest.json")).unwrap();
     assert_eq!(lineages(), other);
     assert_eq!(collect_at(&mirror, 2000, 0).crates, 0);

@@ -35,7 +35,7 @@ fn projects_of_one_and_two_lineages_survive_gc_of_each_other() {
         assert!(files.contains(needed), "{needed}: {files:?}");
     }
 
-    // The first project lets go of its engine; the gears are needed by the other history.
+    // The first project drops its engine; the other history still needs the gears.
     here.write("one.toml", "[dependencies]\nleaf = \"0.3\"\n");
     import(&offline, &fetch(&here, &["-c", "one.toml"]));
     assert_eq!(stored_and_indexed_crates(&mirror).0, files, "an import takes nothing away");

@@ -1,4 +1,4 @@
-//! Many at once: cargos of which one is killed, downloads by the hundred, names that nobody knows, clients that are slow, an
+//! Many at once: cargos of which one is killed, downloads by the hundred, unknown names, clients that are slow, an
 //! index file that is large.
 
 use std::fs;

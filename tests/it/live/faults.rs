@@ -1,4 +1,4 @@
-//! An upstream that misbehaves: nobody is given bad bytes for good, nothing bad is kept, and what passes is passed over.
+//! A faulty upstream: no client gets wrong bytes as good ones, none are stored, and transient faults are retried.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

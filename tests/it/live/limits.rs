@@ -1,4 +1,4 @@
-//! What live mode does not offer: young versions, crates that nobody allowed, crates that somebody denied.
+//! What live mode does not offer: young versions, crates that are not allowed, denied crates.
 
 use jiff::{Timestamp, ToSpan};
 

@@ -1,4 +1,4 @@
-//! What is asked for ahead: index files as dependencies say, crates where guesses were right; none is kept that nobody asks for.
+//! Prefetching: index files of dependencies, and crates after right guesses; unrequested crates are not stored.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Slow upstreams: downloads that nobody waits for, downloads that hold connections, and lookups ahead without end.
+//! Slow upstreams: downloads without clients, downloads that hold connections, and endless prefetching.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

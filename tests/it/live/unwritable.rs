@@ -1,4 +1,4 @@
-//! A mirror that cannot be written to: its disk is full, or read-only, or somebody else holds its lock.
+//! A mirror that cannot be written to: its disk is full, or read-only, or another process holds its lock.
 
 use std::collections::BTreeMap;
 
@@ -106,10 +106,10 @@ fn a_full_disk_stores_nothing_invalid_and_resumes_when_space_is_free() {
         assert!(Instant::now() < until, "{}", live.serving.running().stderr());
         std::thread::sleep(Duration::from_millis(20));
     }
-    // Placing ends with files being removed; that must not make room again once the disk is full.
+    // Storing ends with removed files; that must not free space once the disk is full.
     drop(lock_for_adding(&Layout::new(&mirror), Duration::from_secs(60), &test_holder(), &NullSink).unwrap());
 
-    // No room for the smallest thing.
+    // No space for the smallest file.
     let rest = live.sandbox.other_program("sh", ["-c", &format!("cat /dev/zero >'{}'", mirror.join("rest").display())]);
     assert_ne!(rest.run().code, 0, "the disk is full");
     live.upstream.publish(Crate::new("late", "1.0.0").with_extra_bytes(20_000));
@@ -174,7 +174,7 @@ fn clients_are_served_while_the_mirror_is_locked_and_files_are_stored_afterwards
     for _ in 0..2 {
         live.client().cargo(&app, ["fetch", "--locked"]).ok();
     }
-    assert!(live.stored_files().is_empty(), "nobody writes without the lock");
+    assert!(live.stored_files().is_empty(), "nothing is written without the lock");
     assert_eq!(live.upstream.downloads().len(), 10, "the second client has what came for the first");
     drop(guard);
     live.wait_for_stored_crates(10);

@@ -70,7 +70,7 @@ fn a_mirror_is_never_its_own_upstream() {
     let args = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config", "--live"];
     sandbox.run(args).exits(3).stderr_has("`proxy_index_url` is this server's own address");
 
-    // By a detour that nobody sees from the settings: two mirrors, each the other's upstream.
+    // A loop that no setting shows: two mirrors, each the other's upstream.
     let [one, two] = [Sandbox::new(), Sandbox::new()];
     let mirror = MirrorTree::at(one.path("mirror"));
     mirror.add_crate(Crate::new("leaf", "1.0.0"));
@@ -165,6 +165,6 @@ fn cargos_offline_setting_is_respected() {
     fs::write(sandbox.cargo_home().join("config.toml"), "[net]\noffline = true\n").unwrap();
     let args = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--live"];
     sandbox.run(args).exits(3).stderr_has("cargo's `net.offline` forbids it");
-    // Off, that is nobody's concern.
+    // Switched off, live mode ignores that.
     sandbox.serve(["--mirror", "mirror"]).stop().ok();
 }

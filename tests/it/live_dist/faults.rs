@@ -1,4 +1,4 @@
-//! A dist server that misbehaves: nobody is given bad bytes for good, nothing bad is kept, and what is held goes on.
+//! A faulty dist server: no client gets wrong bytes as good ones, none are stored, and stored files are still served.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::*;
 
-/// A request whose answer nobody has read yet.
+/// A request whose answer is still unread.
 fn send_request(live: &LiveDistServer, path: &str) -> TcpStream {
     let url = live.url(path);
     let rest = url.strip_prefix("http://").unwrap();
@@ -161,7 +161,7 @@ fn a_failing_or_slow_upstream_does_not_delay_stored_files() {
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     let status: Value = serde_json::from_slice(&get(&format!("{}/api/status", serving.url())).body).unwrap();
     assert!(status["live"]["stale"].as_u64() > Some(1), "{status}");
-    // What is not held cannot be had, and nobody is told that it does not exist.
+    // A missing file is unavailable, which is not reported as absent.
     let answer = get(&format!("{}/dist/channel-rust-nightly.toml.sha256", serving.url()));
     assert!([502, 503].contains(&answer.status), "{}", answer.head);
     assert!(!sandbox.path("mirror/dist/channel-rust-nightly.toml").exists(), "{url}");

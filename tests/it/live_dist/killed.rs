@@ -85,7 +85,7 @@ fn a_server_killed_while_storing_a_toolchain_ends_in_the_same_state() {
         victim.wait(Duration::from_secs(60)).exits(SIGABRT_EXIT_CODE);
         let serving = start_live(&sandbox);
         let live = LiveDistServer { sandbox, dist, serving };
-        // What the killed one left is sound for whoever comes first.
+        // The next client finds a consistent state after the kill.
         let digest = live.get(DIGEST);
         assert!(digest.status != 200 || digest_matches(&digest, &live.get(MANIFEST)), "{checkpoint}");
         let live = fetch_all_and_stop(live);

@@ -56,7 +56,7 @@ fn an_installed_toolchain_can_be_installed_again_without_upstream() {
     sandbox.run(["verify", "--mirror", "mirror"]).ok();
     let serving = sandbox.serve(["--mirror", "mirror"]);
     let rustup = install(serving.url());
-    // What nobody asked for is not there.
+    // Unrequested files are not stored.
     rustup.run(["component", "add", "rust-src"]).exits(1);
     rustup.run(["toolchain", "install", "beta"]).exits(1);
 }

@@ -1,4 +1,4 @@
-//! What live mode brought, in collections, audits and rebuilds; what is let go of it, and what goes because it is too much.
+//! Files of live mode in collections, audits and rebuilds; forgetting and evicting them.
 
 use frostmirror::mirror::audit::audit;
 use frostmirror::mirror::gc::{self, EvictionReport, LiveSummary, Options};
@@ -51,7 +51,7 @@ fn crates_from_live_mode_stay_until_forgotten() {
     assert_eq!(collect_at(&mirror, 20, 0).crates, 0);
     assert_eq!(live_plan_entry(&mirror, &["live"]), Some(LiveSummary { retired: true, ..row }));
 
-    // Its line goes, its crate waits; it came with live mode, and is no stranger.
+    // Its line is removed, its crate waits; it is a file of live mode, not an unrecognized one.
     let collected = collect(&mirror, 30, 600, &["live"]).unwrap();
     assert_eq!((collected.lines, collected.crates, collected.pending), (1, 0, 1));
     assert_eq!(indexed_crates(&mirror), name_set(&["json-1.0.0", "serde-1.0.0"]));

@@ -1,4 +1,4 @@
-//! Live mode's batches where the disk refuses, where somebody else changes the mirror at the same instant, and where an
+//! Live mode's batches where the disk refuses, where another process changes the mirror at the same instant, and where an
 //! eviction is killed.
 
 use frostmirror::bundle::open::open_any;

@@ -1,4 +1,4 @@
-//! `fetch` itself, where the gathering rooms meet the user's folders.
+//! `fetch` itself: the resolver and the downloads in the user's folders.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -93,7 +93,7 @@ fn resolving_a_workspace_can_be_interrupted() {
     }
 }
 
-/// A project whose lock names a package that nobody can be asked about: `from` in the manifest, `source` in the lock.
+/// A project whose lock names a package of an unsupported source: `from` in the manifest, `source` in the lock.
 fn project_with(sandbox: &Sandbox, upstream: &Upstream, from: &str, source: &str) -> std::path::PathBuf {
     let cksum = &upstream.publish(Crate::new("a", "1.0.0")).cksum;
     let manifest = format!("a = \"1\"\nfar = {{ {from} }}\n");

@@ -1,4 +1,4 @@
-//! One run of the gathering rooms as a library, in a folder of its own.
+//! One run of the resolver and the downloads as a library, in a folder of its own.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -150,7 +150,7 @@ impl ResolverFixture {
         crate_names(&self.resolve(&[self.depends_input(depends)]).unwrap())
     }
 
-    /// What the user is told of a failure, with the exit code before it.
+    /// The failure as the user reads it, after its exit code.
     pub fn failure_text(&self, inputs: &[Input]) -> String {
         failure_message(self.resolve(inputs).expect_err("this must fail"))
     }

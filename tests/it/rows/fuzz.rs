@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::Outcome;
 use crate::fuzz::{Campaign, Corpus, MAX_MEMORY_GROWTH_KIB, ROUND_TIMEOUT};
 
-/// Fixed, so that a round can be had again.
+/// Fixed, so that a round can be repeated.
 const SEED: u64 = 20_261_129;
 const ROUNDS: u64 = 1_000_000;
 

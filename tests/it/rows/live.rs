@@ -236,7 +236,7 @@ fn check_namespaces() -> Result<(), String> {
     command.args(["--map-root-user", "--mount", "true"]);
     match command.output() {
         Ok(output) if output.status.success() => Ok(()),
-        _ => Err("frostmirror 1.0.0 reads /config, and this system lets nobody have a /config of his own".to_owned()),
+        _ => Err("frostmirror 1.0.0 reads /config, and this system does not allow a private /config".to_owned()),
     }
 }
 

@@ -34,7 +34,7 @@ fn run_bootstrap(url: &str, rustup: &Rustup, vars: &[(&str, &str)], args: &[&str
     run.stdin(script.as_bytes()).run()
 }
 
-/// A machine that nobody told of a mirror.
+/// A machine without a configured mirror.
 fn new_machine(url: &str) -> Rustup {
     let mut rustup = Rustup::for_mirror(url);
     for name in ["RUSTUP_DIST_SERVER", "RUSTUP_UPDATE_ROOT", "RUSTUP_BACKTRACK_LIMIT"] {
@@ -269,7 +269,7 @@ fn scripts_contain_the_requested_host_and_no_injected_code() {
             let answer = send_request("GET", &url, &[("Host", host)]);
             assert_eq!(answer.status, 400, "{path} for {host:?}");
         }
-        // A proxy that nobody trusts says nothing that counts.
+        // The headers of an untrusted proxy are ignored.
         let forwarded = [("X-Forwarded-Host", "evil"), ("Forwarded", "host=evil"), ("X-Forwarded-Proto", "https")];
         let answer = send_request("GET", &url, &forwarded);
         assert!(!String::from_utf8(answer.body).unwrap().contains("evil"));

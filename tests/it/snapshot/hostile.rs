@@ -215,7 +215,7 @@ fn an_imported_configuration_cannot_enable_outbound_access() {
         let text = sandbox.read("config/frostmirror.toml");
         assert_eq!(text, format!("{own}targets = [\"wasm32-wasip1\"]\n"));
         serving.stop().ok();
-        // Another start with the file that the import left asks nobody either.
+        // A restart with the imported file sends no request either.
         let again = sandbox.serve(flags.iter().chain(&args));
         assert_eq!(crate::support::http_client::get(&format!("{}/index/to/ki/tokio", again.url())).status, 404);
         assert_eq!(upstream.requests().len(), 0, "{:?}", upstream.requests());

@@ -79,7 +79,7 @@ impl Browser {
             send_command(&driver, "POST", "/session", Some(&capabilities)).unwrap_or_else(|error| panic!("{error}"));
         let session = answer["sessionId"].as_str().expect("a session").to_owned();
         let browser = Browser { session, driver, downloads, _process: process, _root: root };
-        // Some kinds of files would wait for somebody who confirms that they are wanted.
+        // The browser would ask for a confirmation of some file types.
         let allow = json!({ "behavior": "allow", "downloadPath": browser.downloads });
         browser.cdp("Browser.setDownloadBehavior", &allow);
         browser

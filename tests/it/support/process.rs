@@ -243,7 +243,7 @@ impl Pipe {
             while let Ok(length @ 1..) = pipe.read(&mut buffer) {
                 filled.lock().unwrap().extend_from_slice(&buffer[..length]);
             }
-            // Nobody waits for it where the test is over.
+            // The test may be over, and then nothing waits for it.
             let _unheard = done.send(()).is_err();
         });
         Pipe { text, closed }

@@ -22,7 +22,7 @@ use super::upstream::Upstream;
 /// Our binary.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_cargo-frostmirror");
 
-/// Nobody listens on the discard port: whoever follows this proxy ends there.
+/// No process listens on the discard port, so a client that follows this proxy fails.
 pub const UNREACHABLE_PROXY: &str = "http://127.0.0.1:9";
 
 /// Folders and variables of one user's machine.
