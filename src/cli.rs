@@ -26,35 +26,35 @@ use crate::terminal::{ColorChoice, OutputFormat, Reporter, Verbosity};
     max_term_width = 100
 )]
 pub struct Cli {
-    /// How to report.
+    /// The global options.
     #[command(flatten)]
     pub global: GlobalArgs,
-    /// What to do.
+    /// The verb.
     #[command(subcommand)]
     pub verb: Verb,
 }
 
-/// Flags that every verb takes.
+/// Flags that every verb accepts.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// Say more (repeatable)
+    /// Print more details (repeatable)
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// When to use colours
+    /// When to use colors
     #[arg(long, global = true, value_name = "WHEN")]
     pub color: Option<ColorWhen>,
-    /// How to report: for people, or one JSON object a line on stdout
+    /// Output format: text, or one JSON object per line on stdout
     #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
     pub message_format: MessageFormat,
 }
 
 impl GlobalArgs {
-    /// The report that these flags ask for. `--color` beats CARGO_TERM_COLOR, which beats NO_COLOR and the terminal;
-    /// CARGO_TERM_QUIET and CARGO_TERM_VERBOSE count where no flag is given, as with cargo.
+    /// Builds the reporter for these flags. `--color` overrides CARGO_TERM_COLOR, which overrides NO_COLOR and terminal
+    /// detection. Without a flag, CARGO_TERM_QUIET and CARGO_TERM_VERBOSE apply, as in cargo.
     pub fn reporter(&self, env: &Env) -> Reporter {
         let loudness = match self {
             GlobalArgs { quiet: true, .. } => Verbosity::Quiet,
@@ -77,10 +77,10 @@ impl GlobalArgs {
     }
 }
 
-/// When to use colours.
+/// When to use colors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ColorWhen {
-    /// On a terminal
+    /// If the output is a terminal
     Auto,
     /// Always
     Always,
@@ -88,12 +88,12 @@ pub enum ColorWhen {
     Never,
 }
 
-/// How to report.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MessageFormat {
-    /// Lines and bars
+    /// Text with progress bars
     Human,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
@@ -106,16 +106,16 @@ pub enum Verb {
     /// Resolve, download, and write one .pkg
     #[command(after_help = EXIT_CODES)]
     Fetch(commands::fetch::Args),
-    /// Check bundles, audit a mirror, or hold a Cargo.lock against either: every problem
+    /// Check bundles or a mirror, or whether a Cargo.lock can be built from them
     #[command(after_help = EXIT_CODES)]
     Verify(commands::verify::Args),
-    /// Show what a bundle's manifest says
+    /// Show the contents of a bundle's manifest
     #[command(after_help = EXIT_CODES)]
     Inspect(commands::inspect::Args),
-    /// Show what a bundle changes against another
+    /// Compare two bundles
     #[command(after_help = EXIT_CODES)]
     Diff(commands::diff::Args),
-    /// Verify bundles and place them in a mirror, all or nothing
+    /// Verify bundles and import them into a mirror, all or nothing
     #[command(after_help = EXIT_CODES)]
     Import(commands::import::Args),
     /// Serve a mirror to cargo and rustup
@@ -124,22 +124,22 @@ pub enum Verb {
     /// Fetch, import and serve on this machine
     #[command(after_help = EXIT_CODES)]
     Up(commands::up::Args),
-    /// Say what a mirror holds
+    /// Show the contents of a mirror
     #[command(after_help = EXIT_CODES)]
     Status(commands::status::Args),
-    /// List the crates that a mirror or a bundle holds
+    /// List the crates of a mirror or a bundle
     #[command(after_help = EXIT_CODES)]
     List(commands::list::Args),
-    /// Remove from a mirror what no history needs any more
+    /// Remove files from a mirror that no history needs
     #[command(after_help = EXIT_CODES)]
     Gc(commands::gc::Args),
-    /// List the inputs of the history and the bundles that were sent; forget or label an input
+    /// List the inputs and sent bundles of the history; forget or label an input
     #[command(after_help = format!("{}\n\n{EXIT_CODES}", commands::history::EXAMPLES), disable_help_subcommand = true)]
     History(commands::history::Args),
-    /// Copy a mirror out: whole as one .pkg, or its crates as a folder that cargo builds from
+    /// Export a mirror as one .pkg, or its crates as a folder that cargo builds from
     #[command(after_help = EXIT_CODES, disable_help_subcommand = true)]
     Export(commands::export::Args),
-    /// Print the configuration of cargo and rustup for a mirror, or write cargo's
+    /// Print the configuration of cargo and rustup for a mirror, or write cargo's part
     #[command(after_help = EXIT_CODES)]
     Setup(commands::setup::Args),
     /// Print a chapter of the user's guide
@@ -158,8 +158,8 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Reads the command line. What is no command line, and help, is told here and now, in the form and the colours that were
-/// asked for as far as the words can be made out; the exit code.
+/// Parses the command line. Prints help and usage errors at once, in the requested format and colors if these can be
+/// recognized. The error is the exit code.
 pub fn parse(args: &[OsString], env: &Env) -> Result<Cli, ExitCode> {
     let args = &expand_help_verb(args);
     let globals = scan_global_args(args);
@@ -175,14 +175,14 @@ pub fn parse(args: &[OsString], env: &Env) -> Result<Cli, ExitCode> {
         let text = text.trim().trim_start_matches("error: ");
         reporter.report_failure(&Failure::new(ErrorClass::Usage, text));
     } else {
-        // Nobody is left to be told that this cannot be told.
+        // If stderr is closed, the error cannot be reported.
         let _gone = error.print().is_err();
     }
     Err(ExitCode::from(if help { 0 } else { ErrorClass::Usage.code() }))
 }
 
-/// `help VERB`, as cargo has it, in place of `VERB --help`. It is no verb, so that no list and no completion has all verbs
-/// twice.
+/// Rewrites `help VERB` to `VERB --help`, as cargo does. `help` is not a verb, so that lists and completions do not name all
+/// verbs twice.
 fn expand_help_verb(args: &[OsString]) -> Vec<OsString> {
     match args {
         [program, help, verb @ ..] if help == "help" => {
@@ -192,14 +192,14 @@ fn expand_help_verb(args: &[OsString]) -> Vec<OsString> {
     }
 }
 
-/// An empty variable counts as absent, as it does wherever a variable is read.
+/// Treats an empty variable as unset, like all other reads of variables.
 fn ignore_empty_variables(command: clap::Command, env: &Env) -> clap::Command {
     let is_empty = |name: &OsStr| env.iter().any(|(key, value)| key == name && value.is_empty());
     let drop_empty_env = |arg: clap::Arg| if arg.get_env().is_some_and(is_empty) { arg.env(None::<&str>) } else { arg };
     command.mut_args(drop_empty_env).mut_subcommands(|verb| ignore_empty_variables(verb, env))
 }
 
-/// The global flags among words that may not be a command line; what cannot be made out is as if it were not there.
+/// Finds the global flags in arguments that may not parse; ignores unrecognized ones.
 fn scan_global_args(args: &[OsString]) -> GlobalArgs {
     let value_of = |flag: &str| {
         let args: Vec<&str> = args.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--").collect();
@@ -220,7 +220,7 @@ fn scan_global_args(args: &[OsString]) -> GlobalArgs {
     }
 }
 
-/// Does what the command line says.
+/// Runs the verb.
 pub fn run(verb: Verb, context: &Context) -> Result<(), Failure> {
     match verb {
         Verb::Init(args) => commands::init::run(&args, context),

@@ -1,4 +1,4 @@
-//! The verbs. One verb, one file: words become library options, one call, one outcome.
+//! The verbs, one file each. A verb turns its arguments into library options, makes one call and reports the outcome.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,19 +35,19 @@ pub mod status;
 pub mod up;
 pub mod verify;
 
-/// Everything ambient, taken in once at the door.
+/// The ambient state (environment, current directory, stdio), read once at the start.
 #[derive(Clone)]
 pub struct Context {
-    /// The environment's variables.
+    /// The environment variables.
     pub env: Env,
     /// The current directory, absolute.
     pub cwd: PathBuf,
-    /// Where reports go; it also writes data to stdout.
+    /// Receives reports; also writes data to stdout.
     pub reporter: Arc<Reporter>,
 }
 
 impl Context {
-    /// `path` seen from the current directory.
+    /// Resolves `path` against the current directory.
     pub fn absolute(&self, path: &Path) -> PathBuf {
         self.cwd.join(path)
     }
@@ -65,7 +65,7 @@ impl Context {
         Ok(home.join(".frostmirror"))
     }
 
-    /// CARGO_HOME as cargo finds it.
+    /// CARGO_HOME, found as cargo finds it.
     pub fn cargo_home(&self) -> Option<PathBuf> {
         match self.env.path("CARGO_HOME") {
             Some(home) => Some(self.absolute(&home)),
@@ -73,11 +73,11 @@ impl Context {
         }
     }
 
-    /// A directory of the mirror's side: the flag (which clap also fills from the environment), else `fixed` where
-    /// it exists (the container image has it), else `name` below FROSTMIRROR_HOME.
+    /// A folder of the offline side. The flag comes first (clap also fills it from the environment). Then follows
+    /// `container_path` if it exists (in the container image), then `name` below FROSTMIRROR_HOME.
     ///
     /// # Errors
-    /// No home directory is known; a file is where the directory should be.
+    /// No home directory is known, or the path is a file.
     pub fn resolve_folder(&self, flag: Option<&Path>, container_path: &str, name: &str) -> Result<PathBuf, Failure> {
         let path = match flag {
             Some(path) => self.absolute(path),
@@ -95,7 +95,7 @@ impl Context {
         Ok(path)
     }
 
-    /// FROSTMIRROR_HISTORY: the history of what was sent. Default: `history` below FROSTMIRROR_HOME.
+    /// The folder of the history of sent bundles: FROSTMIRROR_HISTORY. Default: `history` below FROSTMIRROR_HOME.
     pub fn history_folder(&self) -> Result<PathBuf, Failure> {
         match self.env.path("FROSTMIRROR_HISTORY") {
             Some(path) => Ok(self.absolute(&path)),
@@ -103,25 +103,24 @@ impl Context {
         }
     }
 
-    /// Where scratch folders are: below FROSTMIRROR_HOME.
+    /// The parent of scratch folders, below FROSTMIRROR_HOME.
     fn scratch_base(&self) -> Result<PathBuf, Failure> {
         Ok(self.home()?.join("scratch"))
     }
 
-    /// A folder for files that do not outlive this process. Removes those of killed processes.
+    /// Creates a folder for files that last as long as this process. Removes those of killed processes.
     pub fn create_scratch_folder(&self) -> Result<ScratchFolder, Failure> {
         let base = self.scratch_base()?;
         let failed = |source| Failure::io(format!("could not make a scratch folder in `{}`", base.display()), source);
         ScratchFolder::create(&base).map_err(failed)
     }
 
-    /// A folder for the plain form of a legacy bundle while it is read. It need not exist; only a file without a name is
-    /// made there.
+    /// The folder for the decompressed copy of a legacy bundle. It need not exist; only an unnamed file is created there.
     pub fn spool_folder(&self) -> Result<PathBuf, Failure> {
         self.scratch_base()
     }
 
-    /// A runtime for verbs that wait for the network.
+    /// Creates a runtime for verbs that use the network.
     pub fn runtime(&self) -> Result<tokio::runtime::Runtime, Failure> {
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -129,8 +128,8 @@ impl Context {
             .map_err(|source| Failure::io("could not start the network threads", source))
     }
 
-    /// A runtime for verbs that serve. One processor is left to what else there is to do (disks, imports, the kernel's own
-    /// work for the network); that many threads that wake each other for small answers would only be slower.
+    /// Creates a runtime for verbs that serve. One processor stays free for disks, imports and the kernel's network work.
+    /// More threads only wake each other for small responses, which is slower.
     pub fn server_runtime(&self) -> Result<tokio::runtime::Runtime, Failure> {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         tokio::runtime::Builder::new_multi_thread()
@@ -140,7 +139,7 @@ impl Context {
             .map_err(|source| Failure::io("could not start the network threads", source))
     }
 
-    /// What an online run works with, without any limits; `scratch` is a folder that ends with the run.
+    /// The environment of a fetch, without limits. `scratch` is a folder that is removed when the run ends.
     pub fn fetch_environment(&self, scratch: &Path) -> Result<Environment, Failure> {
         Ok(Environment {
             home: self.home()?,
@@ -157,8 +156,8 @@ impl Context {
         })
     }
 
-    /// The same context, in which cargo runs in `folders` even where one of them is pinned to a toolchain that does not
-    /// run here: another one takes its place, and a status line names it.
+    /// Returns a context in which cargo runs in `folders` even if one of them pins a toolchain that does not run here.
+    /// Another toolchain replaces it, and a status line names it.
     pub fn with_usable_toolchain<'f>(&self, folders: impl IntoIterator<Item = &'f Path>) -> Context {
         let substitute =
             folders.into_iter().find_map(|folder| substitute_toolchain::find_substitute(folder, &self.env));
@@ -172,8 +171,8 @@ impl Context {
         Context { env: self.env.with("RUSTUP_TOOLCHAIN", &toolchain), ..self.clone() }
     }
 
-    /// Waits for `work`, or for SIGINT or SIGTERM to stop it. What is stopped cleans up behind itself: children are ended and
-    /// partial files removed when the work is dropped.
+    /// Runs `work` until it completes or SIGINT or SIGTERM cancels it. Dropping the work ends its child processes and
+    /// removes its partial files.
     pub fn run_interruptible<T, E: Into<Failure>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
@@ -187,7 +186,7 @@ impl Context {
             loop {
                 tokio::select! {
                     done = &mut work => return done.map_err(Into::into),
-                    // What cannot be stopped any more is told of as done, in a moment.
+                    // Work that can no longer be cancelled completes shortly, so the loop continues.
                     () = signals.next() => if self.reporter.cancel_work() {
                         return Err(Failure::new(ErrorClass::Interrupted, "interrupted")
                             .hint("run the same command again to carry on; what was downloaded is kept"));
@@ -195,7 +194,7 @@ impl Context {
                 }
             }
         });
-        // A worker that is busy with files is not waited for; it ends with the process.
+        // The process does not wait for a worker thread that is busy with files.
         runtime.shutdown_background();
         outcome
     }

@@ -3,14 +3,14 @@
 use super::Context;
 use crate::error_report::Failure;
 
-/// Words of `completions`.
+/// Arguments of `completions`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The shell
     pub shell: clap_complete::Shell,
 }
 
-/// Runs the verb; `command` is the whole command line.
+/// Prints the script; `command` is the whole command line.
 pub fn run(args: &Args, command: clap::Command, context: &Context) -> Result<(), Failure> {
     context.reporter.print_data(&script(args.shell, command));
     Ok(())

@@ -1,4 +1,4 @@
-//! `diff`: what a bundle changes against another, without a look at their payloads.
+//! `diff`: compares two bundles without reading their payloads.
 
 use std::path::PathBuf;
 
@@ -10,14 +10,14 @@ use crate::bundle::compare::{compare, render_text};
 use crate::bundle::sbom;
 use crate::error_report::Failure;
 
-/// Words of `diff`.
+/// Arguments of `diff`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The bundle that is there already
+    /// The older bundle, already imported
     pub old: PathBuf,
-    /// The bundle that is to come
+    /// The newer bundle
     pub new: PathBuf,
-    /// How to print it; cyclonedx lists what comes
+    /// Output format; cyclonedx lists the added packages
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: DocumentFormat,
 }

@@ -1,4 +1,4 @@
-//! `export`: what a mirror holds, in a form that needs no mirror.
+//! `export`: copies a mirror's contents into a form that needs no mirror.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,71 +15,71 @@ use crate::mirror::lock::{Holder, ReadGuard, lock_for_reading};
 mod folder;
 mod snapshot;
 
-/// Words of `export`.
+/// Arguments of `export`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What to make of it.
+    /// The form of the export.
     #[command(subcommand)]
     pub format: ExportFormat,
 }
 
-/// What to export.
+/// The form of the export.
 #[derive(Debug, Subcommand)]
 pub enum ExportFormat {
     /// The whole mirror with its configuration as one .pkg, to be imported elsewhere
     ///
-    /// The whole mirror as one .pkg: its crates and index, its toolchains, the histories that feed it, and the frostmirror.toml and
-    /// depends.toml of its server. `import` makes the same mirror of it.
+    /// The whole mirror as one .pkg: its crates and index, its toolchains, its histories, and the frostmirror.toml and
+    /// depends.toml of its server. `import` creates the same mirror from it.
     ///
-    /// Every file is hashed while it is packed; a rotten or missing one stops the export by name. Of frostmirror.toml only
-    /// `targets` and `toolchain` go along; each other key is named. User names and passwords in the addresses of depends.toml
-    /// stay behind, and so do crates that wait for their removal.
+    /// Every file is hashed while it is packed. A damaged or missing file stops the export, and the error names it. Of
+    /// frostmirror.toml, only `targets` and `toolchain` are exported; the other keys are listed. User names and passwords in
+    /// the URLs of depends.toml are left out. So are crates that await deletion.
     #[command(after_help = EXIT_CODES)]
     Snapshot(snapshot::Args),
     /// The .crate files and the index, for cargo's `local-registry`
     ///
     /// The .crate files and the index, in the layout of cargo's `local-registry`: DIR/NAME-VERSION.crate and DIR/index/.
     ///
-    /// The .crate files are hard links to those of the mirror where both are on one file system, and copies elsewhere. A
-    /// linked file is one file with two names: whatever writes into it changes the mirror too. The mirror itself never
-    /// does; it replaces files by rename. Every file is hashed; a rotten or missing one stops the export by name.
+    /// If the mirror is on the same file system, the .crate files are hard links to its files; otherwise they are copies.
+    /// Writing into a linked file changes the mirror too. The mirror itself replaces files by rename and never writes into
+    /// them. Every file is hashed. A damaged or missing file stops the export, and the error names it.
     ///
-    /// Lines of the index whose crates were left out for a platform stay in it. Cargo resolves with them and builds; an
-    /// unfiltered `cargo fetch` or `cargo metadata` fails on those crates.
+    /// The index keeps lines whose crates were left out for a platform. Cargo resolves with them and builds. An unfiltered
+    /// `cargo fetch` or `cargo metadata` fails on those crates.
     #[command(after_help = EXIT_CODES)]
     LocalRegistry(FolderArgs),
     /// Every crate unpacked, for cargo's `directory` source
     ///
-    /// Every crate unpacked below DIR/NAME-VERSION/, with the .cargo-checksum.json that cargo's `directory` source wants.
+    /// Every crate unpacked below DIR/NAME-VERSION/, with the .cargo-checksum.json that cargo's `directory` source requires.
     ///
-    /// Every .crate is hashed while it is unpacked; a rotten or missing one stops the export by name. Crates are unpacked
-    /// as `cargo vendor` unpacks them, within cargo's limits of size. A crate with a link, or with a path outside its own
-    /// folder, is left out and named; the run then ends with exit code 4. Crates that were left out for a platform are not
-    /// there, so that Cargo.lock must not name them.
+    /// Every .crate is hashed while it is unpacked. A damaged or missing one stops the export, and the error names it.
+    /// Crates are unpacked as `cargo vendor` does, within cargo's size limits. A crate that contains a link, or a path
+    /// outside its own folder, is left out and listed; the exit code is then 4. Crates that were left out for a platform are
+    /// missing, so Cargo.lock must not name them.
     ///
-    /// DIR can be committed to git. The lines for .cargo/config.toml go to stdout.
+    /// DIR can be committed to git. The lines for .cargo/config.toml are printed to stdout.
     #[command(after_help = EXIT_CODES)]
     Vendor(FolderArgs),
 }
 
-/// Words of the forms that are a folder.
+/// Arguments of the forms that write a folder.
 #[derive(Debug, clap::Args)]
 pub struct FolderArgs {
-    /// The folder to make; it must not be there, or be empty
+    /// Folder to create; it must be missing or empty
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-    /// Which mirror, and how long to wait for it.
+    /// The mirror and the lock timeout.
     #[command(flatten)]
     pub source: SourceArgs,
 }
 
-/// Which mirror is exported.
+/// The mirror to export.
 #[derive(Debug, clap::Args)]
 pub struct SourceArgs {
-    /// The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]
+    /// Mirror [default: /mirror if it exists, else mirror/ below FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
     pub mirror: Option<PathBuf>,
-    /// How long to wait for another process that changes the mirror
+    /// Seconds to wait for another process that changes the mirror
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     pub lock_timeout: u64,
 }
@@ -98,7 +98,7 @@ impl SourceArgs {
         Ok(Layout::new(context.resolve_folder(self.mirror.as_deref(), "/mirror", "mirror")?))
     }
 
-    /// Keeps the mirror as it is while it is copied out.
+    /// Locks the mirror against changes during the export.
     fn lock(&self, layout: &Layout, context: &Context) -> Result<ReadGuard, Failure> {
         let holder = Holder::this_process("export", &context.env, Timestamp::now());
         let timeout = Duration::from_secs(self.lock_timeout);
@@ -106,8 +106,8 @@ impl SourceArgs {
     }
 }
 
-/// Does `work` on a thread of its own, while this one waits for signals. One that is told to stop is waited for: it
-/// removes what it has begun.
+/// Runs `work` on its own thread while this thread waits for signals. After a signal it waits for the cancelled work, which
+/// removes its partial output.
 fn run_cancellable<T: Send, E: Into<Failure> + Send>(
     context: &Context,
     work: impl FnOnce() -> Result<T, E> + Send,
@@ -116,7 +116,7 @@ fn run_cancellable<T: Send, E: Into<Failure> + Send>(
     std::thread::scope(|scope| {
         let waiting = async {
             scope.spawn(move || {
-                // Nobody listens any more when it was told to stop.
+                // The receiver is gone if the work was cancelled.
                 let _unheard = done.send(work()).is_err();
             });
             match result.await {

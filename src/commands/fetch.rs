@@ -22,13 +22,13 @@ use crate::gather::toolchain_file::{self, ToolchainFile};
 use crate::gather::workspace;
 use crate::toolchain::{self, ToolchainName, is_triple};
 
-/// Words of `fetch`.
+/// Arguments of `fetch`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Dependency list [default: the nearest depends.toml up to the workspace's root, else the workspace's Cargo.lock]
+    /// Dependency list [default: the nearest depends.toml up to the workspace root, else the workspace's Cargo.lock]
     #[arg(short, long, value_name = "PATH", help_heading = "What to fetch")]
     pub config: Option<PathBuf>,
-    /// The workspace whose Cargo.lock to mirror
+    /// Workspace whose Cargo.lock to mirror
     #[arg(long, value_name = "PATH", help_heading = "What to fetch")]
     pub manifest_path: Option<PathBuf>,
     /// Mirror exactly the packages of this Cargo.lock (repeatable)
@@ -37,7 +37,7 @@ pub struct Args {
     /// Mirror a crate or tool, ready for `cargo install` (repeatable)
     #[arg(long = "crate", value_name = "NAME[@REQ]", help_heading = "What to fetch")]
     pub crates: Vec<CrateSpec>,
-    /// Fetch exactly the crates and rustup artifacts of this repair list, to mend a mirror
+    /// Fetch exactly the crates and dist files of this repair list, to repair a mirror
     #[arg(
         long,
         value_name = "FILE",
@@ -48,37 +48,37 @@ pub struct Args {
     /// Retire an input of the history, by its label (repeatable); `history` lists them
     #[arg(long, value_name = "INPUT", help_heading = "What to fetch", allow_hyphen_values = true)]
     pub forget: Vec<String>,
-    /// What the one input is called in the history and in bundles
-    /// [default: the name of the package or folder that its file is in; for a crate, as `--crate` names it]
+    /// Label of the only input, in the history and in bundles [default: the name of the package or folder that contains its
+    /// file; for a crate, the value of `--crate`]
     #[arg(long, value_name = "NAME", help_heading = "What to fetch", conflicts_with = "from_list")]
     pub label: Option<Label>,
-    /// Ship only what the history says was not sent yet [env: FROSTMIRROR_MODE=full|incremental]
+    /// Pack only files that the history does not list as sent [env: FROSTMIRROR_MODE=full|incremental]
     #[arg(long, help_heading = "What to ship")]
     pub incremental: bool,
-    /// The newest bundle that arrived, where later ones were lost; makes the bundle a delta on it
+    /// Newest bundle that arrived, if later ones were lost; the output is a delta on it
     #[arg(long, value_name = "FILE|ID", help_heading = "What to ship")]
     pub base: Option<String>,
-    /// Use the files of an older mirror or bundle where their digest is right (repeatable)
+    /// Reuse files of an older mirror or bundle if their digest matches (repeatable)
     #[arg(long, value_name = "DIR|FILE", help_heading = "What to ship")]
     pub reuse: Vec<PathBuf>,
-    /// Leave git dependencies out; the bundle says so, and the far side needs them by other means
+    /// Leave git dependencies out; the bundle records them, and the offline side needs another source for them
     #[arg(long, help_heading = "What to fetch")]
     pub skip_git: bool,
-    /// Leave packages of this alternate registry out, as `--skip-git` does (repeatable)
+    /// Leave packages of this alternate registry out, like `--skip-git` (repeatable)
     #[arg(long, value_name = "NAME", help_heading = "What to fetch")]
     pub skip_registry: Vec<String>,
-    /// Leave toolchains out, even where depends.toml or rust-toolchain.toml names them; earlier ones stay current
+    /// Leave toolchains out, even if depends.toml or rust-toolchain.toml names them; earlier ones stay current
     #[arg(long, help_heading = "What to fetch")]
     pub no_toolchain: bool,
-    /// There is no such word: it is told where toolchains are named
+    /// Not supported; its error says where to name toolchains
     #[arg(long = "toolchain", value_name = "NAME", hide = true)]
     pub toolchain: Option<String>,
-    /// A target triple to bring toolchains for, in place of those that `[platforms]` in depends.toml names (repeatable)
-    /// [env: FROSTMIRROR_PLATFORMS, where nothing names any]; which toolchains is `[platforms]`'s to say too, else
-    /// FROSTMIRROR_TOOLCHAIN's, and FROSTMIRROR_DIST_URL's where they come from
+    /// Target triple to fetch toolchains for, instead of `[platforms]` in depends.toml (repeatable) [env:
+    /// FROSTMIRROR_PLATFORMS, if no input names a platform]. `[platforms]` also names the toolchains; otherwise
+    /// FROSTMIRROR_TOOLCHAIN does. FROSTMIRROR_DIST_URL sets their source
     #[arg(long = "target", value_name = "TRIPLE", help_heading = "What to fetch", conflicts_with_all = ["no_toolchain", "from_list"])]
     pub targets: Vec<String>,
-    /// Where the bundle goes
+    /// Folder for the bundle
     #[arg(
         short,
         long,
@@ -88,16 +88,16 @@ pub struct Args {
         default_value = "output"
     )]
     pub output: PathBuf,
-    /// Requests under way at once [default: as many as the upstream's protocol bears]
+    /// Number of parallel requests [default: limited by the upstream's protocol]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub jobs: Option<u16>,
-    /// Show what would be downloaded and what it weighs, and write nothing
+    /// Print the downloads and their sizes, and write nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Use the caches alone
+    /// Use only the caches; send no request
     #[arg(long)]
     pub offline: bool,
-    /// What the bundle's config.toml tells clients
+    /// URL that the bundle's config.toml gives to clients
     #[arg(
         long,
         value_name = "URL",
@@ -111,7 +111,7 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if let Some(name) = &args.toolchain {
-        return Err(Failure::new(ErrorClass::Usage, "`fetch` has no word `--toolchain`").hint(format!(
+        return Err(Failure::new(ErrorClass::Usage, "`fetch` has no flag `--toolchain`").hint(format!(
             "put `toolchain = {:?}` below `[platforms]` in depends.toml, or set FROSTMIRROR_TOOLCHAIN={}",
             name,
             name.escape_debug()
@@ -168,7 +168,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             } else {
                 context.reporter.print_data(&written.path.display().to_string());
             }
-            // The bundle is good and mends what it has; that this is not all must not look like success.
+            // The bundle is valid, but it is incomplete, so the run must not report success.
             if !written.unavailable.is_empty() {
                 return Err(fetch::Error::Unavailable(written.unavailable).into());
             }
@@ -186,7 +186,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How much the bundle is to ship: the words, else FROSTMIRROR_MODE, else all of it.
+/// Chooses between a full bundle and a delta: from the flags, else from FROSTMIRROR_MODE; a full bundle by default.
 fn shipping_mode(args: &Args, context: &Context) -> Result<Mode, Failure> {
     if let Some(list) = &args.from_list {
         return Ok(Mode::Repair { list: context.absolute(list) });
@@ -201,27 +201,27 @@ fn shipping_mode(args: &Args, context: &Context) -> Result<Mode, Failure> {
         Some(mode) => {
             let mode = mode.to_string_lossy().escape_debug().to_string();
             Err(Failure::new(ErrorClass::Input, format!("FROSTMIRROR_MODE is `{mode}`"))
-                .hint("it is `full` or `incremental`"))
+                .hint("set it to `full` or `incremental`"))
         }
     }
 }
 
-/// An input of the history that the user names: by its label, or by the path of its file.
+/// Finds an input of the history by its label or by the path of its file.
 pub(super) fn input_ref(input: &str, context: &Context) -> InputRef {
     InputRef { text: input.to_owned(), path: normalize_path(Path::new(input), context) }
 }
 
-/// A label names one input.
+/// A label applies to one input.
 fn validate_label(label: Option<&Label>, inputs: &[InputSpec]) -> Result<Option<Label>, Failure> {
     let Some(label) = label else { return Ok(None) };
     match inputs {
         [_] => Ok(Some(label.clone())),
-        _ => Err(Failure::new(ErrorClass::Usage, "`--label` names one input, and this run has another number of them")
+        _ => Err(Failure::new(ErrorClass::Usage, "`--label` needs exactly one input")
             .hint("fetch the inputs one after the other, each with its own label")),
     }
 }
 
-/// The absolute path of an input, in one spelling: without `.`, and with the folders that `..` really leads to.
+/// The absolute path of an input in canonical spelling: without `.`, and with `..` resolved through links.
 pub(super) fn normalize_path(path: &Path, context: &Context) -> PathBuf {
     let path: PathBuf = context.absolute(path).components().collect();
     if !path.components().any(|part| part == Component::ParentDir) {
@@ -233,9 +233,8 @@ pub(super) fn normalize_path(path: &Path, context: &Context) -> PathBuf {
     }
 }
 
-/// What the words ask for: lockfiles and crates stand alone unless a depends.toml is named too; without any of them
-/// depends.toml counts where it is there, and else the workspace. What is to be forgotten is not fetched, and nothing
-/// else need be.
+/// Collects the requested inputs. `--lockfile` and `--crate` exclude depends.toml unless it is named too. Without any of
+/// them, depends.toml is used if it exists, else the workspace. A run that only retires inputs fetches nothing.
 fn collect_inputs(args: &Args, forget: &[InputRef], context: &Context) -> Result<Vec<InputSpec>, Failure> {
     let mut inputs: Vec<InputSpec> =
         args.config.iter().map(|path| InputSpec::Depends(normalize_path(path, context))).collect();
@@ -250,7 +249,7 @@ fn collect_inputs(args: &Args, forget: &[InputRef], context: &Context) -> Result
     Ok(inputs)
 }
 
-/// The nearest depends.toml from the current directory upward to the workspace's root, else the workspace.
+/// The nearest depends.toml between the current directory and the workspace root, else the workspace.
 pub(super) fn default_input(context: &Context) -> Result<InputSpec, Failure> {
     let here = context.cwd.join("depends.toml");
     if here.exists() {
@@ -266,12 +265,12 @@ pub(super) fn default_input(context: &Context) -> Result<InputSpec, Failure> {
         let folders = context.cwd.ancestors().take_while(|folder| folder.starts_with(top));
         folders.map(|folder| folder.join("depends.toml")).find(|path| path.exists())
     };
-    // Cargo need not be asked for the workspace where the package has one.
+    // If the package's folder has one, cargo need not locate the workspace.
     if let Some(depends) = up_to(package) {
         return Ok(report_depends_file(depends, context));
     }
     let found = workspace::open(package, &context.env)?;
-    // The root need not be a folder above the package.
+    // The workspace root need not be above the package.
     let root_file = Some(found.root.join("depends.toml")).filter(|path| path.exists());
     if let Some(depends) = up_to(&found.root).or(root_file) {
         return Ok(report_depends_file(depends, context));
@@ -287,7 +286,7 @@ fn report_depends_file(depends: PathBuf, context: &Context) -> InputSpec {
     InputSpec::Depends(depends)
 }
 
-/// The toolchain files of the inputs that name toolchains themselves nowhere, by the input's file; each is reported.
+/// The toolchain files of inputs that name no toolchains themselves, by the input's file. Reports each one.
 fn toolchain_files(inputs: &[InputSpec], context: &Context) -> Result<BTreeMap<PathBuf, ToolchainFile>, Failure> {
     let mut pins = BTreeMap::new();
     for input in inputs {
@@ -315,7 +314,7 @@ fn toolchain_files(inputs: &[InputSpec], context: &Context) -> Result<BTreeMap<P
     Ok(pins)
 }
 
-/// What flags, environment and frostmirror.toml say of toolchains, in that order.
+/// The toolchain request of flags, environment and frostmirror.toml, in that order.
 fn toolchain_options(args: &Args, inputs: &[InputSpec], context: &Context) -> Result<ToolchainOptions, Failure> {
     let split_list = |name: &str| {
         let text = context.env.var(name)?;
@@ -339,16 +338,16 @@ fn toolchain_options(args: &Args, inputs: &[InputSpec], context: &Context) -> Re
         default_toolchains.push(name.parse().map_err(|error| {
             Failure::new(ErrorClass::Input, error)
                 .context("could not read FROSTMIRROR_TOOLCHAIN")
-                .hint("a channel is meant, such as `stable`, `1.86.0` or `nightly-2026-04-25`; several are separated by commas")
+                .hint("use channel names separated by commas, such as `stable`, `1.86.0` or `nightly-2026-04-25`")
         })?);
     }
     let always = platforms.is_some() || names.is_some() || !args.targets.is_empty();
     let is_skipped = args.no_toolchain || args.from_list.is_some();
-    // A toolchain that the environment names takes the place of the project's.
+    // A toolchain from the environment overrides the project's.
     let pins =
         if is_skipped || !default_toolchains.is_empty() { BTreeMap::new() } else { toolchain_files(inputs, context)? };
     let is_requested = !is_skipped && (always || !pins.is_empty() || request_toolchains(inputs)?);
-    // Where none are asked for, a frostmirror.toml is nobody's business here.
+    // Without a toolchain request, frostmirror.toml is not read.
     let settings = if is_requested { super::settings::read_default(context)?.settings } else { Settings::default() };
     if default_toolchains.is_empty() {
         default_toolchains = settings.toolchain;
@@ -365,7 +364,7 @@ fn toolchain_options(args: &Args, inputs: &[InputSpec], context: &Context) -> Re
     })
 }
 
-/// The address without a slash at its end. It may have a name and a password, which are repeated to nobody.
+/// The URL without a trailing slash. It may contain credentials, which are never printed.
 fn parse_dist_url(address: &str) -> Result<String, Failure> {
     let (before, rest) = match address.split_once("://") {
         Some((scheme, rest)) => {
@@ -378,7 +377,7 @@ fn parse_dist_url(address: &str) -> Result<String, Failure> {
     let url = BaseUrl::parse(&rest).map_err(|error| {
         Failure::new(ErrorClass::Input, error)
             .context("could not use FROSTMIRROR_DIST_URL")
-            .hint("it is what RUSTUP_DIST_SERVER would be, for example https://static.rust-lang.org")
+            .hint("use a value as for RUSTUP_DIST_SERVER, for example https://static.rust-lang.org")
     })?;
     let (_, place) = url.as_str().split_once("://").unwrap_or_default();
     Ok(format!("{before}{place}"))
@@ -396,14 +395,14 @@ fn request_toolchains(inputs: &[InputSpec]) -> Result<bool, Failure> {
     Ok(false)
 }
 
-/// The time that the bundle states: SOURCE_DATE_EPOCH where it is set, else now
-/// (reproducible-builds.org, SOURCE_DATE_EPOCH: seconds since 1970, decimal).
+/// The time recorded in the bundle: SOURCE_DATE_EPOCH if set, else now (reproducible-builds.org: seconds since 1970,
+/// decimal).
 pub(super) fn bundle_time(context: &Context) -> Result<Timestamp, Failure> {
     let Some(epoch) = context.env.var("SOURCE_DATE_EPOCH") else { return Ok(Timestamp::now()) };
     let time = epoch.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     time.ok_or_else(|| {
         Failure::new(ErrorClass::Input, format!("SOURCE_DATE_EPOCH is `{}`", epoch.escape_debug()))
-            .hint("it is a number of seconds since 1970; unset it to use the clock")
+            .hint("set it to seconds since 1970, or unset it to use the clock")
     })
 }
 

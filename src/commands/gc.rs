@@ -1,4 +1,4 @@
-//! `gc`: what no lineage needs any more, shown and removed.
+//! `gc`: plans and removes unreferenced files.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,28 +18,27 @@ use crate::mirror::lock::{Holder, lock_for_collecting};
 use crate::toolchain::DistPath;
 use crate::units::parse_duration;
 
-/// Words of `gc`.
+/// Arguments of `gc`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Print the plan and change nothing
+    /// Print the plan without changing anything
     #[arg(long)]
     pub dry_run: bool,
-    /// The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]
+    /// Mirror [default: /mirror if it exists, else mirror/ below FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
     pub mirror: Option<PathBuf>,
-    /// How long a crate or a component stays after its index line or its channel went, for clients that saw that: 0, 90s,
-    /// 10m, 2h, 7d
+    /// Grace period before unreferenced files are deleted: 0, 90s, 10m, 2h, 7d
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
     pub grace: Duration,
-    /// Let a lineage go, by its id or the beginning of it: what only its bundles need is garbage; `live` for what live mode
-    /// brought (repeatable)
+    /// Forget a lineage (ID or unique prefix); files only it references become garbage. `live` stands for live mode
+    /// (repeatable)
     #[arg(long, value_name = "LINEAGE|live")]
     pub forget: Vec<String>,
-    /// Accept the newest bundle of a doubtful lineage (ID or unique prefix): files that only its other bundles need become
-    /// garbage. With @BUNDLE, only if that bundle is the newest. A new doubt needs the flag again (repeatable)
+    /// Accept the newest bundle of a doubtful lineage (ID or unique prefix); files that only its other bundles reference
+    /// become garbage. With @BUNDLE, only if that bundle is the newest. A new doubt needs the flag again (repeatable)
     #[arg(long, value_name = "LINEAGE[@BUNDLE]")]
     pub accept: Vec<String>,
-    /// How long to wait for another process that holds the mirror
+    /// Seconds to wait for another process that changes the mirror
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     pub lock_timeout: u64,
 }
@@ -81,7 +80,7 @@ fn collect_garbage(args: &Args, layout: &Layout, context: &Context) -> Result<()
     Ok(())
 }
 
-/// Prints the plan, the same whether it is carried out or not.
+/// Prints the plan; a dry run and a real run print the same text.
 fn report_plan(plan: &Plan, dry_run: bool, now: Timestamp, context: &Context) {
     let report = context.reporter.as_ref();
     if report.is_json() {
@@ -122,7 +121,7 @@ fn plan_text(plan: &Plan, now: Timestamp) -> String {
         line(format!(
             "Lineage {}: {}, {}, {}{fate}",
             newest.id_and_inputs(),
-            // A file on a stick is called as whoever wrote the stick likes.
+            // The bundle's sender chose the file name, so it is sanitized.
             sanitize_line(&lineage.file),
             format_age(&newest.created, now),
             match lineage.dist_files {
@@ -160,7 +159,7 @@ fn plan_text(plan: &Plan, now: Timestamp) -> String {
     let later = DistFileGroups::from_items(plan.pending_components.iter().map(|waiting| &waiting.item));
     later.write_lines(&format!("To remove by a later run, after {last_deletion}"), &mut line);
     if !plan.unrecognized.is_empty() {
-        // A crate whose line is damaged is one too, and is needed.
+        // A crate with a damaged index line counts as unrecognized, but it is needed.
         line(format!(
             "Strangers, which no sound index line or record names and which stay: {} (`verify --mirror` tells whether that is damage)",
             plan.unrecognized.len()
@@ -179,11 +178,10 @@ fn plan_text(plan: &Plan, now: Timestamp) -> String {
     text
 }
 
-/// Rustup artifacts by what they belong to: a dated folder, a channel manifest with what goes with it, a release of
-/// rustup.
+/// Groups dist files by dated folder, by channel manifest, or by rustup release.
 struct DistFileGroups {
     sizes: BTreeMap<String, (u64, u64)>,
-    /// The Rust that the files of a dated folder are of.
+    /// The Rust version of a dated folder.
     releases: BTreeMap<String, String>,
 }
 
@@ -210,7 +208,7 @@ impl DistFileGroups {
         self.sizes.values().map(|(_, bytes)| bytes).sum()
     }
 
-    /// A line of all, and one of each.
+    /// Writes a total line and one line per group.
     fn write_lines(&self, what: &str, line: &mut dyn FnMut(String)) {
         if self.sizes.is_empty() {
             return;
@@ -224,7 +222,7 @@ impl DistFileGroups {
     }
 }
 
-/// What the rustup artifact at `path` belongs to.
+/// The group of the dist file at `path`.
 fn group_of_path(path: &str) -> String {
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
@@ -234,7 +232,7 @@ fn group_of_path(path: &str) -> String {
     }
 }
 
-/// How long ago a time was, in the largest unit that fits twice.
+/// The age in the largest unit of which there are at least two.
 fn format_age(created: &str, now: Timestamp) -> String {
     let Ok(created) = created.parse::<Timestamp>() else {
         return "of unknown age".to_owned();

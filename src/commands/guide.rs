@@ -4,7 +4,7 @@ use super::Context;
 use crate::error_report::Failure;
 use crate::guide::{CHAPTERS, Chapter};
 
-/// Columns of the text: what every terminal has.
+/// Line width, for any terminal.
 const WIDTH: usize = 80;
 
 /// Arguments of `guide`.

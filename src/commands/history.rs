@@ -1,4 +1,4 @@
-//! `history`: the inputs of a history and the bundles that were sent, to list, to forget and to label.
+//! `history`: lists, forgets and labels the inputs of a history, and lists its sent bundles.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::event::{Sink, format_contents, format_size};
 use crate::gather::history::{BundleRecord, History, InputSet, LockedHistory};
 use crate::gather::input_id::Label;
 
-/// Examples of `history`, for its help.
+/// Examples in the help of `history`.
 pub const EXAMPLES: &str = "EXAMPLES:
   cargo frostmirror history
   cargo frostmirror history label 'checkout-4711 (Cargo.lock)' web
@@ -34,34 +34,34 @@ const LABEL_EXAMPLES: &str = "EXAMPLES:
   cargo frostmirror history label 'checkout-4711 (Cargo.lock)' web
   FROSTMIRROR_HISTORY=/srv/site-b cargo frostmirror history label checkout-4711 web";
 
-/// Words of `history`.
+/// Arguments of `history`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What to do.
+    /// The action.
     #[command(subcommand)]
     pub command: Option<HistoryCommand>,
 }
 
-/// What `history` does.
+/// An action on the history.
 #[derive(Debug, clap::Subcommand)]
 pub enum HistoryCommand {
-    /// List the inputs and the bundles that were sent (default)
+    /// List the inputs and the sent bundles (default)
     #[command(after_help = format!("{LIST_EXAMPLES}\n\n{EXIT_CODES}"))]
     List,
-    /// Forget an input: the next bundle no longer names what only it needs
+    /// Forget an input; the next bundle no longer names files that only it needs
     #[command(after_help = format!("{FORGET_EXAMPLES}\n\n{EXIT_CODES}"))]
     Forget {
-        /// The input's label, or its whole name as listed
+        /// Label of the input, or its full name as listed
         #[arg(allow_hyphen_values = true)]
         input: String,
     },
     /// Give an input another label
     #[command(after_help = format!("{LABEL_EXAMPLES}\n\n{EXIT_CODES}"))]
     Label {
-        /// The input's label, or its whole name as listed
+        /// Label of the input, or its full name as listed
         #[arg(allow_hyphen_values = true)]
         input: String,
-        /// The new label
+        /// New label
         name: Label,
     },
 }
@@ -92,7 +92,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The history, where there is one: a change makes none.
+/// Opens the existing history; a change does not create one.
 fn lock_existing(folder: PathBuf, context: &Context) -> Result<LockedHistory, Failure> {
     let history = History::read(&folder)?;
     if history.inputs().is_empty() && history.bundles().is_empty() {
@@ -101,7 +101,7 @@ fn lock_existing(folder: PathBuf, context: &Context) -> Result<LockedHistory, Fa
             format!("no history is in `{}`", folder.display()),
         )
         .context("could not change the history")
-        .hint("set FROSTMIRROR_HISTORY to the folder of the history"));
+        .hint("set FROSTMIRROR_HISTORY to the history's folder"));
     }
     let (own, sink) = (context.clone(), folder.clone());
     let opening = async move {
@@ -120,7 +120,7 @@ fn print_json_line(context: &Context, reason: &str, fields: &serde_json::Value) 
     }
 }
 
-/// Crates of an input, its rustup artifacts, and the bytes of both.
+/// The number of crates and dist files of an input, and their total size in bytes.
 fn count_and_size(input: &InputSet) -> (u64, u64, u64) {
     let bytes = input
         .crates

@@ -1,4 +1,4 @@
-//! `import`: bundles into a mirror, each all or nothing.
+//! `import`: imports bundles into a mirror, each all or nothing.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -26,29 +26,29 @@ use crate::watcher::rejected;
 
 mod pipe_spool;
 
-/// Words of `import`.
+/// Arguments of `import`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Bundles; a folder stands for the *.pkg files in it, `-` for standard input
+    /// Bundles; a folder stands for its *.pkg files, `-` for standard input
     #[arg(value_name = "FILE|DIR|-", required = true)]
     pub bundles: Vec<PathBuf>,
-    /// The mirror, made where it is not there [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]
+    /// Mirror, created if missing [default: /mirror if it exists, else mirror/ below FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
     pub mirror: Option<PathBuf>,
-    /// Where a snapshot's frostmirror.toml and depends.toml go; an ordinary bundle never touches them [default: /config
-    /// where it exists, else config/ below FROSTMIRROR_HOME]
+    /// Folder for a snapshot's frostmirror.toml and depends.toml; other bundles never change them [default: /config if it
+    /// exists, else config/ below FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
     pub config_dir: Option<PathBuf>,
-    /// Write index/config.json for static servers that are reached under this address
+    /// Write index/config.json for static servers with this base URL
     #[arg(long, value_name = "URL", env = "FROSTMIRROR_BASE_URL", hide_env_values = true)]
     pub base_url: Option<String>,
-    /// How long to wait for another process that holds the mirror
+    /// Seconds to wait for another process that changes the mirror
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     pub lock_timeout: u64,
 }
 
-/// Runs the verb, on a thread of its own while this one waits for signals. One that is told to stop is left behind, and
-/// ends with the process as one that is killed: what it had not placed whole is put right by the next import.
+/// Runs the import on its own thread while this thread waits for signals. After a signal the process exits at once, as if
+/// killed. The next import completes or rolls back an unfinished transaction.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let (owned_args, own) = (args.clone(), context.clone());
     let importing = async {
@@ -57,7 +57,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     context.run_interruptible(importing).map_err(|failure| match failure.class {
         ErrorClass::Interrupted => failure
-            .hint("run the same command again; of a bundle there is everything in the mirror, or nothing that counts"),
+            .hint("run the same command again; each bundle is either completely imported or not at all"),
         _ => failure,
     })
 }
@@ -87,7 +87,7 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
                 wrote_config |= imported.config_json;
                 end_alarms(&layout, &name, context);
             }
-            // What is wrong with one bundle of a folder says nothing of the others; a full disk does.
+            // An invalid bundle does not affect the others of its folder; a full disk does.
             Err(failure) if in_folder && all > 1 && is_bundle_fault(&failure, &layout) => {
                 report_refused(&mut refused, failure, context)
             }
@@ -101,7 +101,7 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
         let integrity = refused.contains(&ErrorClass::Integrity);
         let class = if integrity { ErrorClass::Integrity } else { *first };
         let message = format!("{} of {all} bundles were not imported", refused.len());
-        return Err(Failure::new(class, message).hint("each of them is named above; the others are in the mirror"));
+        return Err(Failure::new(class, message).hint("see the errors above; the others were imported"));
     }
     context.reporter.status("Updated", format!("the mirror `{}`", layout.root().display()));
     if let (Some(base_url), true) = (&base_url, wrote_config) {
@@ -112,8 +112,8 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Ends the alarms of the incoming folder over invalid bundles that this one replaces. The import is done by then, so that a
-/// failure is a warning.
+/// Dismisses the alarms of the incoming folder about invalid bundles that this one replaces. The import is already complete,
+/// so a failure is a warning.
 fn end_alarms(layout: &Layout, name: &str, context: &Context) {
     match rejected::dismiss_replaced(layout, OsStr::new(name)) {
         Ok(0) => {}
@@ -136,7 +136,7 @@ fn with_bundle_name(failure: Failure, name: &str) -> Failure {
     }
 }
 
-/// Whether the bundle itself is at fault, rather than the mirror or its disk.
+/// Returns whether the bundle itself is at fault, and not the mirror or its disk.
 fn is_bundle_fault(failure: &Failure, layout: &Layout) -> bool {
     matches!(failure.class, ErrorClass::Integrity | ErrorClass::Input | ErrorClass::Bug)
         && layout.check_format().is_ok()
@@ -147,26 +147,26 @@ fn report_refused(refused: &mut Vec<ErrorClass>, failure: Failure, context: &Con
     context.reporter.warning(failure.to_string());
 }
 
-/// What the words stand for.
+/// The bundles of the arguments.
 #[derive(Default)]
 struct BundleSources {
     sources: Vec<BundleSource>,
-    /// Bundles of a folder that cannot be read, which was told.
+    /// The number of unreadable bundles of folders, already reported.
     failures: Vec<ErrorClass>,
 }
 
-/// A bundle by where it comes from.
+/// A bundle and its source.
 enum BundleSource {
     File(PathBuf),
-    /// One of a folder's.
+    /// Found in a folder that the user named.
     InFolder(PathBuf),
     Stdin,
 }
 
-/// A bundle whose manifest was read and checked.
+/// A bundle with a read and validated manifest.
 struct OpenedBundle {
     bundle: Bundle<Box<dyn Read>>,
-    /// Bytes of its file, where that is known.
+    /// The file size in bytes, if known.
     file_length: Option<u64>,
 }
 
@@ -180,11 +180,11 @@ impl BundleSource {
         }
     }
 
-    /// Opens it. What comes through a pipe is read to its end first: nobody locks a mirror and waits for a pipe.
+    /// Opens the bundle. A pipe is read completely first, so that no import locks the mirror and waits for a pipe.
     fn open(&self, layout: &Layout) -> Result<OpenedBundle, Failure> {
         let name = self.name();
-        // The plain form of a 1.x bundle is as large as what it holds, and so is what comes through a pipe: both go where
-        // that will go, without a name.
+        // The decompressed form of a 1.x bundle is as large as its contents, and so is a spooled pipe. Both go to unnamed
+        // files on the mirror's disk.
         let spool = layout.root().ancestors().find(|folder| folder.is_dir()).unwrap_or(layout.root());
         let path = match self {
             BundleSource::Stdin => return pipe_spool::spool_pipe(io::stdin(), &name, spool),
@@ -192,7 +192,7 @@ impl BundleSource {
         };
         let failure_context = || format!("could not read `{}`", path.display());
         let file = File::open(path).map_err(|source| match Failure::io(failure_context(), source) {
-            failure if failure.hint.is_none() => failure.hint("check the path of the bundle"),
+            failure if failure.hint.is_none() => failure.hint("check the bundle's path"),
             failure => failure,
         })?;
         let about = file.metadata().map_err(|source| Failure::io(failure_context(), source))?;
@@ -216,7 +216,7 @@ fn import_one(
 ) -> Result<ImportReport, Failure> {
     let OpenedBundle { bundle, file_length: length } = source.open(layout)?;
     if bundle.manifest().kind == BundleKind::Snapshot {
-        // Before anything is changed: the rest of what it brings is of no use to who must mend a file first.
+        // Checked before any change: with an unreadable configuration, the user must repair that file first.
         config::check_files(config)?;
     }
     let options = ImportOptions { bundle_length: length, ..options };
@@ -231,8 +231,8 @@ fn import_one(
     Ok(imported)
 }
 
-/// The bundles that the words stand for, in the order of their histories, whatever their names and that of the words:
-/// the shell sorts `X-2-crates.pkg` before `X-crates.pkg`. Only what cannot be read twice keeps its place.
+/// The bundles of the arguments in the order of their histories, whatever their names and the argument order: the shell
+/// sorts `X-2-crates.pkg` before `X-crates.pkg`. Bundles that cannot be read twice keep their position.
 fn collect_sources(args: &[PathBuf], layout: &Layout, context: &Context) -> Result<BundleSources, Failure> {
     let mut found = BundleSources::default();
     if let [arg] = args
@@ -261,7 +261,7 @@ fn collect_sources(args: &[PathBuf], layout: &Layout, context: &Context) -> Resu
     Ok(found)
 }
 
-/// That a folder has no bundle in it, and where one is.
+/// The error for a folder without bundles; it names a subfolder that has some.
 fn no_bundle_failure(folder: &Path) -> Failure {
     let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let has_bundles = |folder: &PathBuf| entries(folder).any(|path| path.file_name().is_some_and(is_bundle_file_name));
@@ -278,7 +278,7 @@ fn no_bundle_failure(folder: &Path) -> Failure {
     }
 }
 
-/// The bundles in a folder, each with its place. Of those that cannot be read is told.
+/// The bundles in a folder with their positions. Reports the unreadable ones.
 fn ordered_bundles_in(
     folder: &Path,
     layout: &Layout,

@@ -1,4 +1,4 @@
-//! `init`: depends.toml from one workspace or several.
+//! `init`: writes depends.toml from one or more workspaces.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,30 +17,30 @@ use crate::gather::toolchain_file;
 use crate::gather::workspace::{self, Workspace};
 use crate::terminal::Reporter;
 
-/// Words of `init`.
+/// Arguments of `init`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Take the workspace of this Cargo.toml instead of the one around the current directory (repeatable: merged)
+    /// Use the workspace of this Cargo.toml instead of the one around the current directory (repeatable: merged)
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Vec<PathBuf>,
-    /// What to take: exact versions of Cargo.lock, the members' own requirements, or both
+    /// Source: exact versions of Cargo.lock, the members' own requirements, or both
     #[arg(long, value_name = "WHAT", default_value = "lock")]
     pub from: InitSource,
-    /// The file to write [default: depends.toml beside the workspace's manifest; here with `--manifest-path`]
+    /// Output file [default: depends.toml beside the workspace's manifest; in the current directory with `--manifest-path`]
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
-    /// Renew `[locked]` in the file that is there, and keep all else
+    /// Update `[locked]` in the existing file, and keep the rest
     #[arg(long, conflicts_with = "force")]
     pub update: bool,
-    /// Replace the file that is there
+    /// Replace the existing file
     #[arg(long)]
     pub force: bool,
 }
 
-/// The name of the file where none is given.
+/// The default file name.
 const DEFAULT_OUTPUT: &str = "depends.toml";
 
-/// What to take from a workspace.
+/// The source in a workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum InitSource {
     /// Every crates.io package of Cargo.lock, as `[locked]`
@@ -54,8 +54,8 @@ pub enum InitSource {
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if args.update && args.from != InitSource::Lock {
-        return Err(Failure::new(ErrorClass::Usage, "`--update` renews `[locked]` alone, which is `--from lock`")
-            .hint("leave `--from` away, or write a new file with `--force`"));
+        return Err(Failure::new(ErrorClass::Usage, "`--update` only updates `[locked]`, so it needs `--from lock`")
+            .hint("omit `--from`, or write a new file with `--force`"));
     }
     if let Some(output) = &args.output {
         check_existing(output, args, context)?;
@@ -87,18 +87,18 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the file exists, where it may.
+/// Returns whether the output file exists; an error unless it may.
 fn check_existing(output: &Path, args: &Args, context: &Context) -> Result<bool, Failure> {
     let exists = fs::symlink_metadata(context.absolute(output)).is_ok();
     if exists && !args.update && !args.force {
         return Err(Failure::new(ErrorClass::Input, format!("`{}` exists", output.display()))
             .context("could not write the list of dependencies")
-            .hint("`--update` renews its `[locked]` table and keeps all else; `--force` replaces it"));
+            .hint("use `--update` to update its `[locked]` table, or `--force` to replace it"));
     }
     Ok(exists)
 }
 
-/// The file beside a workspace's manifest, named as short as it can be from here.
+/// The output path beside a workspace's manifest, relative to the current directory if that is shorter.
 fn output_beside_manifest(root: &Path, context: &Context) -> PathBuf {
     if *root == context.cwd { PathBuf::from(DEFAULT_OUTPUT) } else { root.join(DEFAULT_OUTPUT) }
 }
@@ -119,11 +119,11 @@ fn collect_dependencies(
     let mut seed = WorkspaceDependencies::default();
     let mut roots = BTreeSet::new();
     for workspace in workspaces {
-        // Two manifests of one workspace are one workspace.
+        // Two manifests of one workspace count as one workspace.
         if !roots.insert(workspace.root.clone()) {
             continue;
         }
-        // `--update` renews `[locked]` and nothing else.
+        // `--update` changes only `[locked]`.
         if !args.update {
             add_toolchain(&mut seed, &workspace, context);
         }
@@ -135,12 +135,12 @@ fn collect_dependencies(
         }
     }
     if seed.locked_count() + seed.direct_count() == 0 {
-        context.reporter.warning("nothing of crates.io is needed here".to_owned());
+        context.reporter.warning("this workspace needs no crate of crates.io".to_owned());
     }
     Ok(seed)
 }
 
-/// A toolchain file that cannot be followed is a reason to look, and none to stop: the crates are the same.
+/// An unusable toolchain file is a warning, not an error: the list of crates is the same.
 fn add_toolchain(seed: &mut WorkspaceDependencies, workspace: &Workspace, context: &Context) {
     match toolchain_file::read_nearest(&workspace.root) {
         Ok(Some(file)) => {
@@ -160,7 +160,7 @@ fn open_workspaces(args: &Args, context: &Context) -> Result<Vec<Workspace>, Fai
         let found = workspace::find(&context.cwd, &context.env)?.ok_or_else(|| {
             Failure::new(ErrorClass::Input, "neither the current directory nor one above it has a Cargo.toml")
                 .context("could not find a workspace")
-                .hint("go to the project, or name its manifest with `--manifest-path`")
+                .hint("run this in the project, or give its manifest with `--manifest-path`")
         })?;
         return Ok(vec![found]);
     }
@@ -168,7 +168,7 @@ fn open_workspaces(args: &Args, context: &Context) -> Result<Vec<Workspace>, Fai
     args.manifest_path.iter().map(open).collect()
 }
 
-/// The workspace's lock, or what cargo makes of it where it is missing or does not fit.
+/// The workspace's lockfile, or the one that cargo resolves if it is missing or outdated.
 fn resolve_lockfile(workspace: &Workspace, context: &Context) -> Result<Lockfile, Failure> {
     let scratch = context.create_scratch_folder()?;
     let environment = context.fetch_environment(scratch.path())?;
@@ -178,7 +178,7 @@ fn resolve_lockfile(workspace: &Workspace, context: &Context) -> Result<Lockfile
         Err(failure) => failure,
     };
     match workspace::read_lockfile(workspace)? {
-        // Without an index nobody can say whether the lock fits; it is still what the user builds with.
+        // Without an index, cargo cannot check the lockfile; the user still builds with it.
         Some(own) if failure.class == ErrorClass::Network => {
             context.reporter.warning(format!(
                 "the Cargo.lock of `{}` is taken as it stands; whether it fits the manifests is not known: {failure}",

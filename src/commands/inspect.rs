@@ -1,4 +1,4 @@
-//! `inspect`: what a bundle says of itself, without a look at its payload.
+//! `inspect`: shows a bundle's manifest without reading its payload.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,24 +14,24 @@ use crate::bundle::{sanitize, sbom};
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
 
-/// Words of `inspect`.
+/// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The bundle
+    /// Bundle
     pub file: PathBuf,
-    /// How to print it
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: DocumentFormat,
 }
 
-/// How a manifest, or a comparison of two, is printed.
+/// The output format of a manifest or a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DocumentFormat {
-    /// For people
+    /// Text
     Text,
-    /// Everything, for programs
+    /// JSON with all fields
     Json,
-    /// A software bill of materials, CycloneDX 1.5 in JSON
+    /// Software bill of materials, CycloneDX 1.5 in JSON
     Cyclonedx,
 }
 
@@ -60,7 +60,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the bundle at `file` says of itself; of frostmirror 1.x's bundles too.
+/// The contents that the bundle at `file` declares; reads bundles of frostmirror 1.x too.
 pub(super) fn read_manifest(file: &Path, context: &Context) -> Result<Manifest, Failure> {
     let name = file.display().to_string();
     let path = context.absolute(file);
@@ -71,12 +71,12 @@ pub(super) fn read_manifest(file: &Path, context: &Context) -> Result<Manifest, 
     Ok(open_any(Box::new(reader), &name, &context.spool_folder()?)?.into_manifest())
 }
 
-/// The name of a bundle's file, without its folders: where it lies on this machine is no business of a document's.
+/// The file name of a bundle without its folders; a document must not disclose local paths.
 pub(super) fn display_file_name(file: &Path) -> String {
     file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// Prints a document for programs, harmless to a terminal all the same.
+/// Prints a JSON document, with characters escaped that could control a terminal.
 pub(super) fn print_json(document: &impl serde::Serialize, context: &Context) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(document)
         .map_err(|source| Failure::new(ErrorClass::Bug, source).context("could not print the document"))?;

@@ -1,4 +1,4 @@
-//! `list`: which crates a mirror or a bundle holds, one a line.
+//! `list`: prints the crates of a mirror or a bundle, one per line.
 
 use std::path::{Path, PathBuf};
 
@@ -17,28 +17,28 @@ use crate::mirror::stored_crates::list_stored_crates;
 use crate::mirror::summary::Counts;
 use crate::mirror::transaction;
 
-/// Words of `list`.
+/// Arguments of `list`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A bundle to list instead of a mirror: the crates whose files are in it
+    /// Bundle to list instead of a mirror: the crates whose files it contains
     #[arg(conflicts_with = "mirror")]
     pub file: Option<PathBuf>,
-    /// The mirror [default: FROSTMIRROR_MIRROR, else /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]
-    // Not filled by clap from the environment: a variable that is set must not conflict with FILE.
+    /// Mirror [default: FROSTMIRROR_MIRROR, else /mirror if it exists, else mirror/ below FROSTMIRROR_HOME]
+    // Clap does not fill this from the environment: a set variable must not conflict with FILE.
     #[arg(long, value_name = "DIR")]
     pub mirror: Option<PathBuf>,
 }
 
-/// What is listed.
+/// The contents to list.
 struct ListOutput {
-    /// When the bundle, or the newest bundle in the mirror, was written; RFC 3339.
+    /// The creation time of the bundle, or of the mirror's newest bundle; RFC 3339.
     created: Option<String>,
-    /// Of crates and rustup artifacts.
+    /// Total size of crates and dist files.
     bytes: u64,
     crates: Vec<CrateId>,
-    /// Rustup artifacts, and their bytes, which are part of the sum.
+    /// The number of dist files and their size in bytes, which is part of the total.
     dist_files: (u64, u64),
-    /// The toolchains that come with them, as people know them.
+    /// The names of the toolchains.
     toolchains: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             list_mirror(&layout)?
         }
     };
-    // The form in which `status` tells times.
+    // `status` prints times in the same form.
     let created = listed.created.map(|time| sanitize_line(&time.replace('Z', "+00:00")));
     if context.reporter.is_json() {
         context.reporter.print_json(&json!({
@@ -78,7 +78,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     context.reporter.print_data(&text);
     if listed.dist_files.0 > 0 {
-        // A line of the list is a crate, so that this is none of it.
+        // Each line on stdout is a crate, so this goes to stderr.
         let toolchains: Vec<String> = listed.toolchains.iter().map(|name| sanitize_line(name)).collect();
         context.reporter.status(
             "Note",

@@ -1,4 +1,4 @@
-//! `man`: the man page on stdout, or all of them in a folder.
+//! `man`: prints the man page, or writes all pages into a folder.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,10 @@ use super::Context;
 use crate::durable;
 use crate::error_report::{ErrorClass, Failure};
 
-/// Words of `man`.
+/// Arguments of `man`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Write every page into this folder instead of printing the first
+    /// Write all pages into this folder instead of printing the first
     pub dir: Option<PathBuf>,
 }
 
@@ -32,7 +32,7 @@ pub fn run(args: &Args, command: clap::Command, context: &Context) -> Result<(),
     Ok(())
 }
 
-/// Every page with its file name, the tool's own first.
+/// Every page with its file name; the page of the tool comes first.
 pub fn render_pages(command: clap::Command) -> std::io::Result<Vec<(String, String)>> {
     let mut command = command.bin_name("cargo-frostmirror");
     command.build();

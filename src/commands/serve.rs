@@ -1,4 +1,4 @@
-//! `serve`: the mirror over HTTP, until it is told to stop.
+//! `serve`: serves the mirror over HTTP until a signal.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,58 +29,56 @@ use crate::watcher::file_state::Timing;
 use crate::watcher::{self, ImportCounters, Watcher, WatcherOptions};
 use crate::web::{self, WebApp};
 
-/// How long an import that is being placed may go on after the end was asked for.
+/// Time that an import's commit may take after the shutdown signal.
 const WATCHER_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long what live mode fetched may take to be placed at the end.
+/// Time that storing fetched crates of live mode may take at shutdown.
 const LIVE_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long what was reported may take to be written at the end.
+/// Time that writing pending reports may take at shutdown.
 const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Fewer connections than a company's build machines open at a time.
+/// Below this number of connections, a warning is printed: a company's build machines open more at a time.
 const LOW_CONNECTION_LIMIT: usize = 1024;
 
-/// Words of `serve`.
+/// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where to listen; port 0 takes a free one [default: 0.0.0.0:8080]
+    /// Address to listen on; port 0 picks a free one [default: 0.0.0.0:8080]
     #[arg(long, value_name = "ADDR", env = "FROSTMIRROR_BIND", hide_env_values = true)]
     pub bind: Option<String>,
-    /// The address that clients know this server by, for a server behind a proxy [default: the Host that each client
-    /// asks for]
+    /// Base URL that clients use, for a server behind a proxy [default: the Host of each request]
     #[arg(long, value_name = "URL", env = "FROSTMIRROR_BASE_URL", hide_env_values = true)]
     pub base_url: Option<String>,
-    /// The mirror [default: /mirror where it exists, else mirror in FROSTMIRROR_HOME]
+    /// Mirror [default: /mirror if it exists, else mirror in FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
     pub mirror: Option<PathBuf>,
-    /// The folder that bundles are dropped into [default: /incoming where it exists, else incoming in FROSTMIRROR_HOME]
+    /// Incoming folder for bundles [default: /incoming if it exists, else incoming in FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_INCOMING", hide_env_values = true)]
     pub incoming: Option<PathBuf>,
-    /// The folder of frostmirror.toml, which says what no flag and no variable says; those of a snapshot that is dropped in
-    /// go there [default: /config where it exists, else config in FROSTMIRROR_HOME]
+    /// Folder of frostmirror.toml, which applies if no flag or variable is set; a snapshot's configuration is restored to it
+    /// [default: /config if it exists, else config in FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
     pub config_dir: Option<PathBuf>,
-    /// Serve over TLS with this certificate, in PEM form with those that lead to its authority; needs --tls-key. It is
-    /// taken anew when the files change
+    /// Serve over TLS with this certificate chain (PEM); needs --tls-key. Changed files are reloaded
     #[arg(long, value_name = "FILE", env = "FROSTMIRROR_TLS_CERT", requires = "tls_key", hide_env_values = true)]
     pub tls_cert: Option<PathBuf>,
-    /// The key of --tls-cert
+    /// Private key of --tls-cert
     #[arg(long, value_name = "FILE", env = "FROSTMIRROR_TLS_KEY", requires = "tls_cert", hide_env_values = true)]
     pub tls_key: Option<PathBuf>,
-    /// Import the bundles that are dropped into the incoming folder
+    /// Import bundles that appear in the incoming folder
     #[arg(long)]
     pub watch_incoming: bool,
-    /// Live mode: fetch from upstream what a client asks for and the mirror lacks, check it, and keep it. Needs the network;
+    /// Live mode: fetch requested files that the mirror lacks from upstream, check and store them. Needs the network;
     /// FROSTMIRROR_PROXY_MODE and `proxy_mode` do the same
     #[arg(long)]
     pub live: bool,
-    /// Never use the network for the server itself: live mode cannot be switched on, by whatever route, until the server
-    /// is started without this flag. FROSTMIRROR_OFFLINE and `offline` do the same
+    /// Send no request to upstream: live mode cannot be switched on until a restart without this flag. FROSTMIRROR_OFFLINE
+    /// and `offline` do the same
     #[arg(long, conflicts_with = "live")]
     pub offline: bool,
-    /// What who changes anything over the API or the pages must know; without one, only a user at this machine may.
-    /// FROSTMIRROR_ADMIN_TOKEN is seen by fewer eyes than a command line
+    /// Token required for write requests. Without it, only local requests may write. FROSTMIRROR_ADMIN_TOKEN is safer,
+    /// because other users can read command lines
     #[arg(
         long,
         value_name = "TOKEN",
@@ -89,11 +87,11 @@ pub struct Args {
         conflicts_with = "admin_token_file"
     )]
     pub admin_token: Option<String>,
-    /// A file with the admin token
+    /// File with the admin token
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
-    /// How reports are written: lines for people, or one JSON object a line on stderr [default: text]. RUST_LOG (off, error, warn,
-    /// info, debug, trace) says which; each request is one at info
+    /// Log format: text, or one JSON object per line on stderr [default: text]. RUST_LOG (off, error, warn, info, debug,
+    /// trace) sets the level; each request is logged at info
     #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
     pub log_format: Option<String>,
 }
@@ -107,12 +105,12 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let incoming = context.resolve_folder(args.incoming.as_deref(), "/incoming", "incoming")?;
     let live = Arc::new(load_settings(args, context)?);
     let settings = live.current();
-    // A container has the variable, whether it watches or not.
+    // A container sets the variable whether it watches or not.
     if !settings.watch_incoming && args.incoming.is_some() && args.incoming != context.env.path("FROSTMIRROR_INCOMING")
     {
         context
             .reporter
-            .warning("`--incoming` without `--watch-incoming`: what comes there is not imported by itself".to_owned());
+            .warning("`--incoming` without `--watch-incoming`: bundles in that folder are not imported automatically".to_owned());
     }
     let tls = settings.tls_cert.as_deref().zip(settings.tls_key.as_deref());
     let tls = tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?.map(Arc::new);
@@ -149,12 +147,12 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         run_server(listener, served, context).await
     });
     queue.flush(LOG_FLUSH_TIMEOUT);
-    // A thread that reads a file for a client that was given up is not waited for.
+    // The process does not wait for a thread that reads a file for a disconnected client.
     runtime.shutdown_background();
     served
 }
 
-/// What is served, and to whom.
+/// The parts of the running server.
 pub(super) struct ServerSetup {
     pub(super) mirror: PathBuf,
     pub(super) incoming: PathBuf,
@@ -167,7 +165,7 @@ pub(super) struct ServerSetup {
     pub(super) sink: Arc<dyn Sink>,
 }
 
-/// Serves the mirror with its pages and its API, with live mode and the watcher as the settings say, until SIGINT or SIGTERM.
+/// Serves the mirror with its pages and its API until SIGINT or SIGTERM. The settings control live mode and the watcher.
 pub(super) async fn run_server(listener: TcpListener, served: ServerSetup, context: &Context) -> Result<(), Failure> {
     let ServerSetup { mirror, incoming, settings, access, tls, base_url, counters, log_requests: requests, sink } =
         served;
@@ -218,18 +216,18 @@ pub(super) async fn run_server(listener: TcpListener, served: ServerSetup, conte
     let served = serve_until_stopped(listener, options, context).await;
     if served.is_ok() && !proxy.shutdown(LIVE_SHUTDOWN_TIMEOUT) {
         warnings.warning(
-            "not all that live mode fetched could be placed in time; it is fetched again when asked for".into(),
+            "some fetched files were not stored in time; live mode fetches them again on request".into(),
         );
     }
-    // After a second signal nothing is waited for.
+    // After a second signal the server exits at once.
     let ended = served.is_err() || watcher.finish(WATCHER_SHUTDOWN_TIMEOUT);
     if !ended {
-        warnings.warning("an import was still being finished; what it lacks is done at the next start".into());
+        warnings.warning("an import was still committing; the next start completes it".into());
     }
     served
 }
 
-/// Makes a log of the reports, which RUST_LOG thins out.
+/// Writes reports to a log, filtered by RUST_LOG.
 fn start_log(json: bool, context: &Context) {
     let variable = context.env.var_os("RUST_LOG").map(std::ffi::OsStr::to_string_lossy).unwrap_or_default();
     let level = Level::parse(&variable);
@@ -242,7 +240,7 @@ fn start_log(json: bool, context: &Context) {
     }
 }
 
-/// What the flags say, over the environment, over the file, over the defaults.
+/// The settings in order of precedence: flags, environment, file, defaults.
 fn load_settings(args: &Args, context: &Context) -> Result<SettingsStore, Failure> {
     let mut fixed = Overrides::default();
     if let Some(bind) = &args.bind {
@@ -282,13 +280,13 @@ fn load_settings(args: &Args, context: &Context) -> Result<SettingsStore, Failur
     Ok(live)
 }
 
-/// How long an answer may wait for its client. Tests of debug builds need not wait for a minute.
+/// The time that a response may stall before its connection closes. Debug builds shorten it for tests.
 fn stalled_after(context: &Context) -> Duration {
     let given = context.env.var("FROSTMIRROR_STALLED_AFTER_MS").filter(|_| cfg!(debug_assertions));
     given.and_then(|text| text.parse().ok()).map_or(server::STALL_TIMEOUT, Duration::from_millis)
 }
 
-/// Live mode, on or off. Where it is on and cannot be, the server does not start.
+/// Starts live mode if it is on. If it is on and cannot start, the server does not start.
 fn start_live(
     mirror: &Path,
     live: &Arc<SettingsStore>,
@@ -308,13 +306,13 @@ fn start_live(
     proxy.check_settings()?;
     let settings = live.current();
     if settings.offline {
-        sink.status("Offline", "live mode cannot be switched on".to_owned());
+        sink.status("Offline", "live mode is disabled".to_owned());
     }
     if settings.proxy_mode {
         sink.status("Live", format!("what is not held is fetched from {}", proxy.upstream_url().unwrap_or_default()));
         if !settings.min_age.is_zero() {
             sink.warning(
-                "`min_age` goes by the time that upstream's index gives; a version without one is offered at once"
+                "`min_age` uses the publication time of upstream's index; a version without one is available at once"
                     .into(),
             );
         }
@@ -322,12 +320,12 @@ fn start_live(
     Ok(proxy)
 }
 
-/// Begins to import what is dropped into the incoming folder, as long as the settings ask for that.
+/// Starts the watcher, which imports new bundles of the incoming folder while the settings enable it.
 fn start_watcher(options: WatcherOptions) -> Result<Watcher, Failure> {
     watcher::start(options).map_err(|source| Failure::io("could not watch the incoming folder", source))
 }
 
-/// Says where the server listens, and serves until SIGINT or SIGTERM; the second one ends at once.
+/// Prints the listening address, and serves until SIGINT or SIGTERM; a second signal exits at once.
 async fn serve_until_stopped(listener: TcpListener, options: ServeOptions, context: &Context) -> Result<(), Failure> {
     let failed = |source| Failure::io("could not start the server", source);
     let mut signals = ShutdownSignals::new().map_err(failed)?;
@@ -340,7 +338,7 @@ async fn serve_until_stopped(listener: TcpListener, options: ServeOptions, conte
     let sink = Arc::clone(&options.sink);
     let (stop, stopped) = oneshot::channel::<()>();
     let server = server::serve(listener, options, async move {
-        // The sender is kept until then, so there is nothing else to wait for.
+        // The sender lives until then, so the loop ends only by a signal.
         let _ended = stopped.await.is_ok();
     });
     let mut server = std::pin::pin!(server);
@@ -348,15 +346,15 @@ async fn serve_until_stopped(listener: TcpListener, options: ServeOptions, conte
         served = &mut server => return served.map_err(failed),
         () = signals.next() => {}
     }
-    sink.status("Stopping", "after what is in flight; a second signal ends it at once".to_owned());
+    sink.status("Stopping", "after the requests in progress; a second signal exits at once".to_owned());
     let _gone = stop.send(()).is_err();
     tokio::select! {
         served = &mut server => served.map_err(failed),
-        () = signals.next() => Err(Failure::new(ErrorClass::Interrupted, "stopped while answers were in flight")),
+        () = signals.next() => Err(Failure::new(ErrorClass::Interrupted, "stopped during responses")),
     }
 }
 
-/// Says how many clients the limit of open files bears.
+/// Reports how many connections the limit of open files allows.
 fn report_capacity(sink: &dyn Sink) {
     let server::Capacity { connections, limit, .. } = server::capacity();
     let Some(limit) = limit else { return };
@@ -369,9 +367,8 @@ fn report_capacity(sink: &dyn Sink) {
     }
 }
 
-/// Each connection needs a descriptor for itself and one for the file that it sends, and bodies that are
-/// asked for often have their own; the usual limit of 1024 is for
-/// programs that do not serve.
+/// Raises the limit of open files. Each connection needs a descriptor for itself and one for the file that it sends, and
+/// cached memfd bodies have their own. The usual limit of 1024 is too low for a server.
 #[cfg(unix)]
 fn raise_open_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -379,7 +376,7 @@ fn raise_open_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < ENOUGH) {
         limit.current = Some(limit.maximum.map_or(ENOUGH, |most| most.min(ENOUGH)));
-        // Without it, clients wait a little when there are very many.
+        // Without a higher limit, clients wait if there are very many.
         let _refused = setrlimit(Resource::Nofile, limit).is_err();
     }
 }

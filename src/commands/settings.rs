@@ -1,4 +1,4 @@
-//! `frostmirror.toml` as the verbs use it: found, put under what flags and the environment say, and obeyed.
+//! Finds `frostmirror.toml` for the verbs, and merges it with flags and environment variables.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::mirror::lock::Holder;
 /// Variable that switches live mode on or off.
 const PROXY_MODE_VARIABLE: &str = "FROSTMIRROR_PROXY_MODE";
 
-/// Variable that says whether the server may never use the network for itself.
+/// Variable that forbids requests to upstream.
 const OFFLINE_VARIABLE: &str = "FROSTMIRROR_OFFLINE";
 
 /// The folder of the configuration.
@@ -24,18 +24,18 @@ pub(super) fn config_folder(flag: Option<&Path>, context: &Context) -> Result<Pa
     context.resolve_folder(flag, "/config", "config")
 }
 
-/// What the `frostmirror.toml` says that verbs without `--config-dir` find.
+/// Reads the `frostmirror.toml` that verbs without `--config-dir` use.
 pub(super) fn read_default(context: &Context) -> Result<ParsedFile, Failure> {
     Ok(ParsedFile::read(&config_folder(context.env.path("FROSTMIRROR_CONFIG_DIR").as_deref(), context)?)?)
 }
 
-/// What gave the word of a flag that the variable gives too: the parser does not tell, and where both say the same it makes
-/// no difference.
+/// The source of a value that a flag or a variable can set. Clap does not report it; if both have the same value, either
+/// answer is right.
 pub(super) fn value_source(flag: &'static str, variable: &'static str, value: &str, context: &Context) -> Source {
     if context.env.var(variable) == Some(value) { Source::Variable(variable) } else { Source::Flag(flag) }
 }
 
-/// Fixes the switches that the environment sets.
+/// Applies the switches that the environment sets.
 pub(super) fn apply_switch_variables(fixed: &mut Overrides, context: &Context) -> Result<(), Failure> {
     apply_switch_variable(fixed, Key::ProxyMode, PROXY_MODE_VARIABLE, context)?;
     apply_switch_variable(fixed, Key::Offline, OFFLINE_VARIABLE, context)
@@ -54,14 +54,14 @@ fn apply_switch_variable(
         _ => {
             let word = word.to_string_lossy().escape_debug().to_string();
             return Err(Failure::new(ErrorClass::Input, format!("{variable} is `{word}`"))
-                .hint("it is `1`, `true`, `yes` or `on`, or `0`, `false`, `no` or `off`"));
+                .hint("set it to `1`, `true`, `yes` or `on`, or to `0`, `false`, `no` or `off`"));
         }
     };
     fixed.set_bool(key, Source::Variable(variable), on);
     Ok(())
 }
 
-/// Refuses what a laptop's own server does not do, where that would open what is meant to be closed.
+/// Refuses settings that `up` does not support if ignoring them would remove a protection.
 pub(super) fn refuse_unsupported(settings: &Settings) -> Result<(), Failure> {
     let key = match settings {
         Settings { auth_required: true, .. } => "auth_required",
@@ -70,13 +70,13 @@ pub(super) fn refuse_unsupported(settings: &Settings) -> Result<(), Failure> {
     };
     Err(Failure::new(
         ErrorClass::Input,
-        format!("`up` serves this machine alone, over plain HTTP, and does not obey `{key}`"),
+        format!("`up` serves only this machine over plain HTTP, and does not support `{key}`"),
     )
-    .context("could not serve as frostmirror.toml says")
-    .hint("run `serve`, which obeys it, or let `up` use another folder with FROSTMIRROR_CONFIG_DIR"))
+    .context("could not apply frostmirror.toml")
+    .hint("run `serve`, which supports it, or set FROSTMIRROR_CONFIG_DIR to another folder"))
 }
 
-/// Collects garbage after an import, as `prune_on_import` asks.
+/// Collects garbage after an import if `prune_on_import` is set.
 pub(super) fn collect_after_import(
     layout: &Layout,
     verb: &'static str,
@@ -86,5 +86,5 @@ pub(super) fn collect_after_import(
     let now = Timestamp::now();
     let holder = Holder::this_process(verb, &context.env, now);
     gc::collect_with_defaults(layout, timeout, &holder, now, context.reporter.as_ref())
-        .map_err(|error| Failure::from(error).context("all is imported, but the mirror was not pruned"))
+        .map_err(|error| Failure::from(error).context("the import is complete, but the mirror was not pruned"))
 }

@@ -1,4 +1,4 @@
-//! `setup`: a client's configuration, printed, written, or taken back.
+//! `setup`: prints, writes or removes a client's configuration.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -16,40 +16,39 @@ use crate::toolchain::Profile;
 
 mod checks;
 
-/// Words of `setup`.
+/// Arguments of `setup`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The server's address
+    /// Server URL
     #[arg(long, value_name = "URL", default_value = "http://localhost:8080", conflicts_with = "local")]
     pub url: String,
-    /// Use the mirror on this machine's disk, with no server
+    /// Use the mirror on this machine's disk, without a server
     #[arg(long)]
     pub local: bool,
-    /// The mirror for --local [env: FROSTMIRROR_MIRROR] [default: /mirror where it exists, else mirror in
-    /// FROSTMIRROR_HOME]
+    /// Mirror for --local [env: FROSTMIRROR_MIRROR] [default: /mirror if it exists, else mirror in FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", requires = "local")]
     pub mirror: Option<PathBuf>,
-    /// Certificates (PEM) of the authority that vouches for the server
+    /// CA certificates (PEM) that cargo needs to trust the server
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Whether cargo on Windows asks for revocation lists; a closed network has none
+    /// Whether cargo on Windows checks revocation lists; a closed network usually has none
     #[arg(long, value_name = "BOOL")]
     pub check_revoke: Option<bool>,
-    /// The server asks its readers for a token: tells cargo where `cargo login` keeps it
+    /// The server requires a read token: configures cargo to use the token of `cargo login`
     #[arg(long, conflicts_with = "local")]
     pub auth_required: bool,
-    /// Print rustup's variables alone, as a shell takes them: `eval "$(cargo frostmirror setup --env sh)"`
+    /// Print only rustup's variables, in a shell's syntax: `eval "$(cargo frostmirror setup --env sh)"`
     #[arg(long, value_name = "SHELL", conflicts_with = "write")]
     pub env: Option<Shell>,
-    /// Merge cargo's part into $CARGO_HOME/config.toml; rustup has nothing but its environment
+    /// Merge cargo's part into $CARGO_HOME/config.toml; rustup can only be configured by environment variables
     #[arg(long)]
     pub write: bool,
-    /// Take back what --write did
+    /// Undo the changes of --write
     #[arg(long, conflicts_with_all = ["write", "url", "local", "ca", "check_revoke", "auth_required", "env"])]
     pub undo: bool,
 }
 
-/// A shell that variables are printed for.
+/// The shell syntax of printed variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Shell {
     /// A POSIX shell
@@ -89,28 +88,28 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// rustup-init asks for its own default profile, which the mirror may not have whole.
+/// rustup-init installs its own default profile, which the mirror may have only in part.
 fn report_profiles(layout: &Layout, context: &Context) {
     let available = AvailableToolchains::read(layout).unwrap_or_default();
     if let Some(profile) = available.common_profile().filter(|profile| *profile < Profile::default()) {
         context.reporter.status(
             "Note",
             format!(
-                "not every toolchain here has more than the profile `{profile}`: give rustup `--profile {profile}`"
+                "some toolchains here have only the profile `{profile}`: run rustup with `--profile {profile}`"
             ),
         );
     }
 }
 
-/// A mirror that holds toolchains and no crates: it is nothing to cargo, and rustup has nothing but its environment.
+/// Handles a mirror with toolchains but no crates: cargo cannot use it, and rustup needs only environment variables.
 fn print_rustup_only(client: &ClientSetup, mirror: &Path, args: &Args, context: &Context) -> Result<(), Failure> {
     if args.write {
-        return Err(Failure::new(ErrorClass::Input, "it holds toolchains and no crates")
+        return Err(Failure::new(ErrorClass::Input, "it has toolchains but no crates")
             .context(format!("could not point cargo at the mirror `{}`", mirror.display()))
-            .hint("rustup has nothing but its environment: `cargo frostmirror setup --local` prints it"));
+            .hint("run `cargo frostmirror setup --local` to print the environment variables for rustup"));
     }
     context.reporter.warning(format!(
-        "the mirror `{}` holds toolchains and no crates, so that there is nothing in it for cargo",
+        "the mirror `{}` has toolchains but no crates, so cargo cannot use it",
         mirror.display()
     ));
     context.reporter.print_data(&client.rustup_text());
@@ -127,7 +126,7 @@ fn build_client(args: &Args, context: &Context) -> Result<ClientSetup, Failure> 
     Ok(ClientSetup { location: place, ca, check_revoke: args.check_revoke, requires_token: args.auth_required })
 }
 
-/// The server's address. That of its index is as good: people copy it out of a configuration.
+/// The server's URL. Users also copy the index URL from a configuration, so that is accepted too.
 fn parse_server_url(args: &Args, context: &Context) -> Result<BaseUrl, Failure> {
     let plain = args.url.strip_prefix("sparse+").unwrap_or(&args.url).trim_end_matches('/');
     let plain = plain.strip_suffix("/config.json").unwrap_or(plain);
@@ -139,7 +138,7 @@ fn parse_server_url(args: &Args, context: &Context) -> Result<BaseUrl, Failure> 
     Ok(base)
 }
 
-/// The mirror for `--local`, refused unless cargo would see all of it.
+/// The mirror for `--local`; an error unless cargo can read all of its crates.
 fn local_mirror(args: &Args, context: &Context) -> Result<PathBuf, Failure> {
     let requested = args.mirror.clone().or_else(|| context.env.path("FROSTMIRROR_MIRROR"));
     let mirror = config_path(&context.resolve_folder(requested.as_deref(), "/mirror", "mirror")?)?;
@@ -157,10 +156,10 @@ fn local_mirror(args: &Args, context: &Context) -> Result<PathBuf, Failure> {
     let resolved = |path: &Path| fs::canonicalize(path).ok();
     match link_state(&layout) {
         LinkState::Good => Ok(mirror),
-        // Another way to write the same place serves as well.
+        // A link with another spelling of the same target works as well.
         LinkState::WrongTarget(_) if resolved(&layout.index_link()) == resolved(&layout.index()) => Ok(mirror),
         state => Err(refused(format!("its crates/index is {state}"))
-            .hint("the next import puts the link back; or replace it by hand with a link to ../index")),
+            .hint("import any bundle to restore the link, or replace it with a link to ../index")),
     }
 }
 
@@ -180,7 +179,7 @@ fn check_ca_file(ca: &Path, context: &Context) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// A path as it goes into a configuration: UTF-8, and without `.` and `..` in it.
+/// Normalizes a path for a configuration: UTF-8, without `.` and `..`.
 fn config_path(path: &Path) -> Result<PathBuf, Failure> {
     let has_dot_components = path.components().any(|part| part == Component::ParentDir);
     let path = if has_dot_components {
@@ -203,7 +202,7 @@ fn write_config(client: &ClientSetup, context: &Context) -> Result<(), Failure> 
     if written.is_legacy {
         let path = written.path.display();
         report
-            .warning(format!("cargo reads `{path}` rather than the config.toml beside it, so that is what is changed"));
+            .warning(format!("cargo reads `{path}` instead of the config.toml beside it, so setup changes that file"));
     }
     if written.changes.is_empty() {
         report.status("Unchanged", format!("{} says all of it already", written.path.display()));
@@ -243,8 +242,8 @@ fn undo_config(context: &Context) -> Result<(), Failure> {
         report.warning(format!("{key} was changed since setup wrote it, and stays as it is in `{path}`"));
     }
     let (verb, message) = match (undone.has_changed, undone.was_removed) {
-        (false, _) => ("Unchanged", format!("{path} has nothing of setup's in it")),
-        (true, true) => ("Removed", format!("{path}, which was not there before setup")),
+        (false, _) => ("Unchanged", format!("{path} contains no changes by setup")),
+        (true, true) => ("Removed", format!("{path}, which did not exist before setup")),
         (true, false) => ("Restored", path.to_string()),
     };
     report.status(verb, message);

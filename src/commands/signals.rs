@@ -1,8 +1,8 @@
-//! The signals that ask a process to end: SIGINT of a user, SIGTERM of whatever supervises it.
+//! The shutdown signals: SIGINT of a user, SIGTERM of a supervisor.
 
 use std::io;
 
-/// Listens from its making on; until then a signal ends the process as the system would.
+/// Listens for signals from its creation on; before that, a signal has the system's default effect.
 #[cfg(unix)]
 pub struct ShutdownSignals {
     interrupt: tokio::signal::unix::Signal,
@@ -11,17 +11,17 @@ pub struct ShutdownSignals {
 
 #[cfg(unix)]
 impl ShutdownSignals {
-    /// Begins to listen; within a runtime.
+    /// Starts to listen; needs a runtime.
     ///
     /// # Errors
     ///
-    /// What the system said.
+    /// The system's error.
     pub fn new() -> io::Result<ShutdownSignals> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(ShutdownSignals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
@@ -30,22 +30,22 @@ impl ShutdownSignals {
     }
 }
 
-/// Listens from its making on.
+/// Listens for signals from its creation on.
 #[cfg(not(unix))]
 pub struct ShutdownSignals;
 
 #[cfg(not(unix))]
 impl ShutdownSignals {
-    /// Begins to listen; within a runtime.
+    /// Starts to listen; needs a runtime.
     ///
     /// # Errors
     ///
-    /// What the system said.
+    /// The system's error.
     pub fn new() -> io::Result<ShutdownSignals> {
         Ok(ShutdownSignals)
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

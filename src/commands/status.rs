@@ -1,4 +1,4 @@
-//! `status`: what a mirror holds, from recorded state.
+//! `status`: prints the contents of a mirror, from its recorded state.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,10 +18,10 @@ use crate::mirror::toolchains::{AvailableToolchain, AvailableToolchains};
 use crate::mirror::watcher_state::WatcherState;
 use crate::toolchain::Profile;
 
-/// Words of `status`.
+/// Arguments of `status`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The mirror [default: /mirror where it exists, else mirror/ below FROSTMIRROR_HOME]
+    /// Mirror [default: /mirror if it exists, else mirror/ below FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
     pub mirror: Option<PathBuf>,
 }
@@ -35,7 +35,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if !layout.root().exists() {
         context.reporter.status("Note", format!("no mirror is at `{}` yet", layout.root().display()));
     }
-    // The numbers are those on record; what a manifest that is damaged offered is not there to be told.
+    // The numbers come from the records; a damaged manifest's toolchains are unknown.
     let offers = AvailableToolchains::read(&layout).unwrap_or_default();
     let link = match status.link {
         LinkState::Missing if status.imports == 0 => "none yet".to_owned(),
@@ -78,11 +78,11 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Which toolchains are offered, what each of them has, and what they take.
+/// Formats the available toolchains with their contents and sizes.
 fn toolchain_lines(status: &Status, available: &AvailableToolchains) -> String {
     let toolchains = match status.toolchains.as_slice() {
         [] => "none".to_owned(),
-        // The names are those of files, which a bundle chose.
+        // The names come from files of bundles, so they are sanitized.
         toolchains => toolchains.iter().map(|name| sanitize_line(name)).collect::<Vec<_>>().join(", "),
     };
     let Counts { dist_files: artifacts, dist_file_bytes: artifact_bytes, .. } = status.counts;
@@ -101,8 +101,7 @@ fn toolchain_lines(status: &Status, available: &AvailableToolchains) -> String {
     text
 }
 
-/// The date of a toolchain, its machines by profile, what they can build for beside themselves, and what is beyond the
-/// profile.
+/// Formats the date of a toolchain, its hosts by profile, its other targets, and the components beyond the profile.
 fn toolchain_details(toolchain: &AvailableToolchain) -> String {
     let mut by_profile: BTreeMap<Option<Profile>, Vec<String>> = BTreeMap::new();
     for (host, profile) in &toolchain.hosts {
@@ -131,7 +130,7 @@ fn join_list(items: &[String]) -> String {
     }
 }
 
-/// Each history that feeds the mirror with the names of its inputs, and why its newest bundle is doubtful where it is.
+/// Formats each history of the mirror with its inputs, and the doubt about its newest bundle if there is one.
 fn lineage_lines(status: &Status) -> String {
     let mut text = String::new();
     for lineage in &status.lineages {
@@ -150,7 +149,7 @@ fn lineage_lines(status: &Status) -> String {
     text
 }
 
-/// What live mode brought; nothing where it never brought anything.
+/// Formats the contents that live mode fetched; empty if it never fetched anything.
 fn live_line(live: &LiveTotals) -> String {
     let LiveTotals { crates, dist_files: artifacts, bytes } = *live;
     if crates + artifacts == 0 {
@@ -160,7 +159,7 @@ fn live_line(live: &LiveTotals) -> String {
     }
 }
 
-/// What the watcher saw: a line with the number of each kind, and one for each bundle that is not imported.
+/// Formats the state of the watcher: one line per kind with the count, and one line per bundle that is not imported.
 fn incoming_lines(incoming: &WatcherState) -> String {
     let WatcherState { folder, problem, done, arriving, waiting, failed, failed_count, .. } = incoming;
     let mut lines = vec![format!("Incoming folder: {}", folder.display())];

@@ -1,4 +1,4 @@
-//! `up`: fetch, import and serve on this machine, and carry on from what is there when run again.
+//! `up`: fetches, imports and serves on this machine; a second run reuses existing files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,22 +26,22 @@ use crate::server;
 use crate::server::auth::{AccessControl, Token};
 use crate::terminal::Reporter;
 
-/// How long to wait for another process that holds the mirror.
+/// Timeout for the mirror's lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Words of `up`.
+/// Arguments of `up`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Dependency list [default: the nearest depends.toml up to the workspace's root, else the workspace's Cargo.lock]
+    /// Dependency list [default: the nearest depends.toml up to the workspace root, else the workspace's Cargo.lock]
     #[arg(short, long, value_name = "PATH")]
     pub config: Option<PathBuf>,
-    /// The workspace whose Cargo.lock to mirror
+    /// Workspace whose Cargo.lock to mirror
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Option<PathBuf>,
     /// Mirror exactly the packages of this Cargo.lock (repeatable)
     #[arg(long, value_name = "PATH")]
     pub lockfile: Vec<PathBuf>,
-    /// Where to listen; port 0 takes a free one
+    /// Address to listen on; port 0 picks a free one
     #[arg(
         long,
         value_name = "ADDR",
@@ -50,10 +50,10 @@ pub struct Args {
         hide_env_values = true
     )]
     pub bind: String,
-    /// What the one input is called in the history [default: the name of the package or folder that its file is in]
+    /// Label of the only input in the history [default: the name of the package or folder that contains its file]
     #[arg(long, value_name = "NAME")]
     pub label: Option<Label>,
-    /// Use the caches alone
+    /// Use only the caches; send no request
     #[arg(long)]
     pub offline: bool,
 }
@@ -70,7 +70,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let admin = context.env.var("FROSTMIRROR_ADMIN_TOKEN").map(Token::parse).transpose();
     let admin = admin.map_err(|weak| Failure::from(weak).context("could not take the admin token"))?;
     let access = Arc::new(AccessControl::new(Arc::clone(&live), admin)?);
-    // An address in use is found out before the work, not after it.
+    // An address in use is reported before the work, not after it.
     let listener = context.run_interruptible(server::bind(&args.bind))?;
     let listener = listener.into_std().map_err(|source| Failure::io("could not listen", source))?;
     let address = listener.local_addr().map_err(|source| Failure::io("could not listen", source))?;
@@ -81,14 +81,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             return Err(failure);
         }
         context.reporter.warning(format!("{failure}"));
-        context.reporter.status("Keeping", format!("what `{}` holds; it was not renewed", mirror.display()));
+        context.reporter.status("Keeping", format!("what `{}` holds; it was not updated", mirror.display()));
     }
 
     let lines = format!(
         "these lines in $CARGO_HOME/config.toml (`cargo frostmirror setup --url {base_url} --write` puts them there):"
     );
     context.reporter.status("Use", lines);
-    // rustup's variables are of no use before a toolchain is here.
+    // rustup's variables are useless before a toolchain is mirrored.
     let page = match layout.root().join("dist").is_dir() {
         true => ClientSetup::for_server(base_url).setup_text(),
         false => client_setup::cargo_config(base_url.as_str()),
@@ -110,7 +110,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             settings: live,
             access,
             tls: None,
-            // The address of another server may be configured.
+            // The configuration may contain another server's URL.
             base_url: Arc::new(|| None),
             counters: Arc::default(),
             log_requests: false,
@@ -122,17 +122,17 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     served
 }
 
-/// The settings of the server: those of frostmirror.toml, without live mode.
+/// The server's settings: those of frostmirror.toml, without live mode.
 fn load_settings(args: &Args, context: &Context) -> Result<SettingsStore, Failure> {
     let mut fixed = Overrides::default();
     fixed.set_text(Key::Bind, settings::value_source("--bind", "FROSTMIRROR_BIND", &args.bind, context), &args.bind);
-    // `up` fetches what the project needs, and nothing else.
+    // `up` fetches only what the project needs.
     fixed.set_bool(Key::ProxyMode, Source::Flag("`up`"), false);
     let folder = settings::config_folder(context.env.path("FROSTMIRROR_CONFIG_DIR").as_deref(), context)?;
     Ok(SettingsStore::load(&folder, fixed)?)
 }
 
-/// Brings into the mirror what is new.
+/// Fetches and imports new crates.
 fn update_mirror(
     args: &Args,
     context: &Context,
@@ -140,14 +140,14 @@ fn update_mirror(
     base_url: &BaseUrl,
     settings: &Settings,
 ) -> Result<(), Failure> {
-    // Its own history and a bundle that does not outlive the run: the default ones are the user's.
+    // `up` has its own history and a temporary bundle; the default ones belong to the user.
     let up_folder = context.home()?.join("up");
     let scratch = context.create_scratch_folder()?;
     let imported = ledger::record_names(layout)?;
     let options = Options {
         inputs: collect_inputs(args, context)?,
         mode: Mode::Full,
-        // Whoever runs this has a toolchain.
+        // The user of `up` already has a toolchain.
         toolchains: ToolchainOptions::none(),
         forget: Vec::new(),
         label: args.label.clone(),
@@ -162,14 +162,14 @@ fn update_mirror(
     match context.run_interruptible(fetch::fetch(options, sink))? {
         Outcome::Written(written) => {
             let (own, layout, settings) = (context.clone(), layout.clone(), settings.clone());
-            // An import may end with the process at any instant: the next one clears away what it left.
+            // The process may exit in the middle of an import: the next one removes its partial files.
             context.run_interruptible(async {
                 let importing = move || import_bundle(&written.path, &own, &layout, &settings);
                 tokio::task::spawn_blocking(importing).await.map_err(|lost| Failure::new(ErrorClass::Bug, lost))?
             })
         }
         Outcome::NothingNew => {
-            context.reporter.status("Unchanged", "the mirror holds all of it".to_owned());
+            context.reporter.status("Unchanged", "the mirror is up to date".to_owned());
             Ok(())
         }
     }
@@ -191,7 +191,7 @@ fn collect_inputs(args: &Args, context: &Context) -> Result<Vec<InputSpec>, Fail
         {
             context
                 .reporter
-                .warning(format!("`{}` asks for toolchains; this version mirrors crates alone", path.display()));
+                .warning(format!("`{}` requests toolchains; `up` mirrors only crates", path.display()));
         }
     }
     Ok(inputs)

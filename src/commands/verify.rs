@@ -1,4 +1,4 @@
-//! `verify`: bundles checked, a mirror audited, a Cargo.lock held against either; every problem told.
+//! `verify`: checks bundles, a mirror, or whether a Cargo.lock can be built from them; reports every problem.
 
 use std::path::{Path, PathBuf};
 
@@ -18,26 +18,26 @@ use crate::mirror_file::FileKind;
 
 mod mirror;
 
-/// Words of `verify`.
+/// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("subject").required(true).multiple(true).args(["files", "mirror"]))]
 pub struct Args {
-    /// The bundles to check; with `--closure` they are a chain
+    /// Bundles to check; with `--closure` they form a chain
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Audit this mirror: every file, every index line, every record; with FILE and `--closure`, what the bundles build on
+    /// Audit this mirror: every file, index line and record. With FILE and `--closure`, the mirror that the bundles extend
     #[arg(long, value_name = "DIR")]
     pub mirror: Option<PathBuf>,
-    /// Can this Cargo.lock be built from the bundles, or from the mirror?
+    /// Check whether this Cargo.lock can be built from the bundles or the mirror
     #[arg(long, value_name = "CARGO.LOCK")]
     pub closure: Option<PathBuf>,
-    /// Write what the audit found to be fetched again, for `fetch --from-list`
+    /// Write a list of the files to fetch again, for `fetch --from-list`
     #[arg(long, value_name = "FILE", requires = "mirror", conflicts_with_all = ["files", "closure"])]
     pub repair_list: Option<PathBuf>,
-    /// Make a lost or damaged manifest.json, ledger or record of index lines anew from what is on disk, as far as that proves it
+    /// Rebuild a lost or damaged manifest.json, ledger or index line record from the files, as far as these prove it
     #[arg(long, requires = "mirror", conflicts_with_all = ["files", "closure"])]
     pub rebuild_state: bool,
-    /// How long to wait for another process that holds the mirror
+    /// Seconds to wait for another process that changes the mirror
     #[arg(long, value_name = "SECS", default_value_t = 60, requires = "mirror")]
     pub lock_timeout: u64,
 }
@@ -53,7 +53,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         _ => {}
     }
-    // What the user gave is looked at before the long work.
+    // The arguments are validated before the long work.
     let lock = args.closure.as_deref().map(|path| Lockfile::read(&context.absolute(path))).transpose()?;
     if let Some(layout) = &layout {
         require_mirror(layout)?;
@@ -65,7 +65,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
 }
 
-/// Checks the bundles; if all are good, what they say of themselves.
+/// Checks the bundles; if all are valid, returns their manifests.
 fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest)>, Failure> {
     let mut good = Vec::new();
     let (mut bad, mut unreadable) = (0, 0);
@@ -73,7 +73,7 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
     let several = args.files.len() > 1;
     for file in &args.files {
         if several {
-            // What follows is of this one.
+            // Errors from here on concern this bundle.
             context.reporter.status("Checking", file.display().to_string());
         }
         match verify(&context.absolute(file), &context.spool_folder()?, context.reporter.as_ref()) {
@@ -81,7 +81,7 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
                 bad += usize::from(!verdict.problems.is_empty());
                 report_bundle(context, file, several, &verdict);
                 if args.closure.is_some() && verdict.problems.is_empty() {
-                    // The payload's table is the larger part, and of no use any more.
+                    // The payload's table is the larger part, and no longer needed.
                     good.push((file.display().to_string(), Manifest { blocks: Vec::new(), ..verdict.manifest }));
                 }
             }
@@ -103,7 +103,7 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
         (Some(failure), _) if args.files.len() == 1 => Err(failure),
         (Some(failure), bad) => {
             let message = format!("{} of {} bundles are not good", bad + unreadable, args.files.len());
-            Err(Failure::new(failure.class, message).hint("each of them is named above"))
+            Err(Failure::new(failure.class, message).hint("see the errors above"))
         }
         (None, 0) => Ok(good),
         (None, bad) => {
@@ -117,9 +117,9 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
     }
 }
 
-/// Each line with the bundle that it is about, where there are several.
+/// Prefixes each line with its bundle if there are several.
 fn prefix_with_file(file: &Path, lines: &str) -> String {
-    // A name of a file is as its owner chose it.
+    // The file's owner chose the name, so it is sanitized.
     let name = replace_control(&file.display().to_string()).replace('\n', " ");
     lines.lines().filter(|line| !line.is_empty()).map(|line| format!("{name}: {line}")).collect::<Vec<_>>().join("\n")
 }
@@ -146,13 +146,13 @@ fn report_bundle(context: &Context, file: &Path, several: bool, verdict: &Verify
     }
 }
 
-/// Crates, and the files that rustup asks for.
+/// The number of crates and of dist files.
 fn count_files(manifest: &Manifest) -> (usize, usize) {
-    // The same bytes travel once, and are placed under every path that the table has them at.
+    // The bundle stores equal bytes once; each of their paths counts as a file.
     (manifest.count_entries(FileKind::Crate), manifest.dist_files_in(DistFileState::Shipped).count())
 }
 
-/// Tells whether the lock can be built from the bundles and the mirror.
+/// Reports whether the lockfile can be built from the bundles and the mirror.
 fn report_lock_coverage(
     lock: &Lockfile,
     path: &Path,
@@ -177,7 +177,7 @@ fn report_lock_coverage(
     } else if gaps.is_empty() {
         context.reporter.print_data(&format!("OK -- closure of {} packages", found.packages));
     } else {
-        // A name of a file is as its owner chose it.
+        // The file's owner chose the name, so it is sanitized.
         context.reporter.print_data(&replace_control(&gaps.join("\n")));
     }
     if !skipped.is_empty() && !context.reporter.is_json() {
@@ -199,10 +199,10 @@ fn report_lock_coverage(
     let hint = match found.gaps.iter().any(|gap| matches!(gap, CoverageGap::MissingBase { .. })) {
         true if layout.is_none() => {
             format!(
-                "give the bundles that it builds on too, or with `--mirror DIR` a mirror that has them; if they lack it too, {fetch}"
+                "add the base bundles, or use `--mirror DIR` with a mirror that has them; if they lack it too, {fetch}"
             )
         }
-        true => format!("give the bundles that it builds on too; if they lack it too, {fetch}"),
+        true => format!("add the base bundles; if they lack it too, {fetch}"),
         false => fetch,
     };
     Err(Failure::new(ErrorClass::Integrity, message).hint(hint))

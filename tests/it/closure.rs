@@ -89,7 +89,7 @@ fn a_delta_needs_its_base_bundle_or_a_mirror() {
     let run = run.stdout_has("json 1.0.0: is missing\n").stdout_has(
         "delta.pkg: builds on full.pkg, and 1 of the crates that it relies on is nowhere, first json 1.0.0\n",
     );
-    run.stderr_has("give the bundles that it builds on too, or with `--mirror DIR`");
+    run.stderr_has("add the base bundles, or use `--mirror DIR`");
     sandbox.run(["verify", "--closure", "both.lock"]).exits(2).stderr_has("FILE").stderr_has("--mirror <DIR>");
     for order in [["full.pkg", "delta.pkg"], ["delta.pkg", "full.pkg"]] {
         let run = sandbox.run(["verify", order[0], order[1], "--closure", "both.lock"]).ok();

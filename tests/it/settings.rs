@@ -145,7 +145,7 @@ fn an_offline_server_has_no_live_mode() {
         assert!(page.contains("<code>offline</code> forbids switching it on"), "{page}");
         let status = String::from_utf8(get(&format!("{}/api/status", serving.url())).body).unwrap();
         assert!(status.contains("\"offline\": true"), "{status}");
-        serving.stop().ok().stderr_has("Offline live mode cannot be switched on");
+        serving.stop().ok().stderr_has("Offline live mode is disabled");
         assert!(!sandbox.path(CONFIG_FILE).exists() || !sandbox.read(CONFIG_FILE).contains("proxy_mode"));
     }
 }

@@ -13,7 +13,7 @@ use crate::event::{self, Sink};
 use crate::mirror::export::{ExportReport, SkippedCrate};
 use crate::mirror::lock::ReadGuard;
 
-/// Which folder.
+/// The folder format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FolderFormat {
     /// For cargo's `local-registry`.
@@ -23,7 +23,7 @@ pub(super) enum FolderFormat {
 }
 
 impl FolderFormat {
-    /// What the command line calls it.
+    /// The name on the command line.
     fn verb_name(self) -> &'static str {
         match self {
             FolderFormat::LocalRegistry => "local-registry",
@@ -31,7 +31,7 @@ impl FolderFormat {
         }
     }
 
-    /// The key of cargo's configuration.
+    /// The key in cargo's configuration.
     fn config_key(self) -> &'static str {
         match self {
             FolderFormat::LocalRegistry => "local-registry",
@@ -61,7 +61,7 @@ pub(super) fn run(args: &FolderArgs, kind: FolderFormat, context: &Context) -> R
     }
 }
 
-/// The folder is there, and lacks crates.
+/// The folder exists, but some crates are missing.
 fn incomplete_export(skipped: &[SkippedCrate], folder: &Path) -> Failure {
     let mut list = String::new();
     for one in skipped {
@@ -100,7 +100,7 @@ fn report_export(args: &FolderArgs, kind: FolderFormat, exported: &ExportReport,
         format!("{} ({}, {how}) to {}", event::format_crates(*crates), event::format_size(*bytes), folder.display());
     report.status("Exported", message);
     if let Some(why) = no_links {
-        report.status("Note", format!("no hard link could be made to every file, so that it was copied: {why}"));
+        report.status("Note", format!("some files were copied because hard links failed: {why}"));
     }
     for twin in twins {
         report.detail(format!("{} has {}", twin.id, twin.paths.join(", ")));
@@ -125,7 +125,7 @@ fn report_export(args: &FolderArgs, kind: FolderFormat, exported: &ExportReport,
         ),
     }
     if config.is_none() {
-        report.warning("the folder's path is not UTF-8, so that cargo's configuration cannot name it".to_owned());
+        report.warning("the folder's path is not UTF-8, so cargo's configuration cannot contain it".to_owned());
     }
     if report.is_json() {
         let left_out: Vec<_> = left_out
@@ -142,7 +142,7 @@ fn report_export(args: &FolderArgs, kind: FolderFormat, exported: &ExportReport,
     }
 }
 
-/// Why a crate was left out, in one line.
+/// The reason why a crate was left out, in one line.
 fn skip_reason(skipped: &SkippedCrate) -> String {
     let mut text = skipped.reason.to_string();
     let mut next = skipped.reason.source();
@@ -153,8 +153,8 @@ fn skip_reason(skipped: &SkippedCrate) -> String {
     text
 }
 
-/// Cargo's configuration to build from the folder; `None` where its path cannot be written in TOML. A path below the
-/// current folder stays relative, as with `cargo vendor`: then the lines hold in every clone of the project.
+/// Cargo's configuration to build from the folder, or `None` if TOML cannot express its path. A path below the current
+/// folder stays relative, as with `cargo vendor`, so the lines work in every clone of the project.
 fn cargo_config(kind: FolderFormat, path_argument: &Path, absolute: &Path) -> Option<String> {
     let below =
         path_argument.components().all(|component| matches!(component, Component::Normal(_) | Component::CurDir));

@@ -1,4 +1,4 @@
-//! `export snapshot`: a mirror and its configuration in one bundle.
+//! `export snapshot`: writes a mirror and its configuration into one bundle.
 
 use std::path::PathBuf;
 
@@ -14,32 +14,32 @@ use crate::event::{self, Sink};
 use crate::mirror::snapshot::{Options, SnapshotReport};
 use crate::mirror_file::FileKind;
 
-/// Words of `export snapshot`.
+/// Arguments of `export snapshot`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder that it is written into, as snapshot-YYYYMMDD-HHMM.pkg
+    /// Folder for the output file, snapshot-YYYYMMDD-HHMM.pkg
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub output: PathBuf,
-    /// Where the server's frostmirror.toml and depends.toml are [default: /config where it exists, else config/ below
+    /// Folder with the server's frostmirror.toml and depends.toml [default: /config if it exists, else config/ below
     /// FROSTMIRROR_HOME]
     #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
     pub config_dir: Option<PathBuf>,
-    /// Which mirror, and how long to wait for it.
+    /// The mirror and the lock timeout.
     #[command(flatten)]
     pub source: SourceArgs,
 }
 
-/// Runs the form.
+/// Runs the export.
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let layout = args.source.layout(context)?;
     let folder = context.absolute(&args.output);
     let config_dir = context.resolve_folder(args.config_dir.as_deref(), "/config", "config")?;
     let failure_context = || format!("could not export a snapshot of the mirror `{}`", layout.root().display());
-    // A variable that is set for every verb may name a folder that nobody has needed yet.
+    // The environment variable may name a default folder that does not exist yet.
     let flag = args.config_dir.is_some() && args.config_dir != context.env.path("FROSTMIRROR_CONFIG_DIR");
     if flag && !config_dir.is_dir() {
         let reason = format!("no folder `{}` is there for the configuration", config_dir.display());
-        let hint = "check the path; without `--config-dir` a snapshot takes along what is in the default folder, if anything is";
+        let hint = "check the path; without `--config-dir`, the snapshot contains the files of the default folder, if any";
         return Err(Failure::new(ErrorClass::Input, reason).context(failure_context()).hint(hint));
     }
     let (config, notes) =

@@ -1,6 +1,6 @@
-//! A bundle that comes through a pipe: it is kept in a file first, so that a pipe that stalls locks no mirror.
+//! Spools a bundle from a pipe into a file, so that a stalled pipe does not lock the mirror.
 //!
-//! The file has no name: it ends with its process, however that ends.
+//! The file has no name: it disappears with its process.
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
@@ -12,11 +12,11 @@ use crate::durable;
 use crate::error_report::{ErrorClass, Failure};
 use crate::panics::catch_panic;
 
-/// Reads `pipe` to the bundle's end, into a file on the disk of `folder`, and opens that. Header and manifest are checked as
-/// they arrive, so that what is no bundle is refused early; of an endless stream no more is kept than the manifest states.
+/// Reads one bundle from `pipe` into a file on the disk of `folder`, and opens it. Header and manifest are checked as they
+/// arrive, so that invalid input is refused early. An endless stream is cut at the size in the manifest.
 ///
 /// # Errors
-/// The pipe cannot be read, it brings no bundle, or the disk has too little room.
+/// The pipe cannot be read, the bundle is invalid, or the disk is too full.
 pub(super) fn spool_pipe(pipe: impl Read, name: &str, folder: &Path) -> Result<OpenedBundle, Failure> {
     let refused = |source| Failure::io(format!("could not keep {name} in `{}`", folder.display()), source);
     let file = tempfile::tempfile_in(folder).map_err(refused)?;
@@ -26,7 +26,7 @@ pub(super) fn spool_pipe(pipe: impl Read, name: &str, folder: &Path) -> Result<O
         Ok(length) => length,
         Err(error) => return Err(tee.write_error.take().map_or_else(|| error.into(), refused)),
     };
-    // One byte more tells that something follows the bundle.
+    // One more byte shows whether data follows the bundle.
     let left = length.unwrap_or(u64::MAX).saturating_add(1).saturating_sub(tee.bytes_written);
     if let Some(length) = length
         && let Some(free) = durable::free_space(folder).map_err(refused)?
@@ -47,13 +47,13 @@ pub(super) fn spool_pipe(pipe: impl Read, name: &str, folder: &Path) -> Result<O
     Ok(OpenedBundle { bundle, file_length: Some(kept) })
 }
 
-/// What is read of the pipe, written to the file as well.
+/// Copies all bytes that are read from the pipe into the file.
 struct TeeReader<R> {
     pipe: R,
     file: File,
     /// Bytes in the file.
     bytes_written: u64,
-    /// Why the file could not be written, where an error of a read comes from that.
+    /// The write error, if a read failed because of it.
     write_error: Option<io::Error>,
 }
 

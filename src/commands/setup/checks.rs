@@ -1,8 +1,8 @@
-//! What keeps cargo from a mirror although the configuration in CARGO_HOME names it: another configuration file that wins
-//! over it, a cargo that is too old, `net.offline`, a proxy, a variable, a server that is not there. Each is a warning: the
-//! configuration is right, and the rest is the user's to decide.
+//! Finds reasons why cargo does not use a mirror although the configuration in CARGO_HOME names it. Examples: another
+//! configuration file overrides it, cargo is too old, `net.offline`, a proxy, a variable, an unreachable server. Each is a
+//! warning: the configuration is right, and the user decides about the rest.
 //!
-//! `net.git-fetch-with-cli` is not among them: cargo reads neither a sparse index nor a local registry with git.
+//! `net.git-fetch-with-cli` is not checked: cargo reads neither a sparse index nor a local registry with git.
 
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
@@ -15,23 +15,23 @@ use crate::event::Sink;
 use crate::gather::cargo;
 use crate::gather::cargo_config::CargoConfig;
 
-/// How long a server may take to accept a connection.
+/// Timeout of the connection to the server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The variable that names another index for the same registry.
+/// The variable that sets another index for the same registry.
 const INDEX_VARIABLE: &str = "CARGO_REGISTRIES_FROSTMIRROR_INDEX";
 
-/// The first cargo that reads a sparse index (its release notes).
+/// The first cargo that reads a sparse index (cargo's release notes).
 const READS_SPARSE: Version = Version::new(1, 68, 0);
-/// The first cargo that knows `credential-provider`, without which it sends no token for an index (its release notes).
+/// The first cargo that supports `credential-provider`; older ones send no token for an index (cargo's release notes).
 const KNOWS_PROVIDERS: Version = Version::new(1, 74, 0);
 
-/// Warns of what stands between cargo and the mirror that was configured.
+/// Warns about everything that keeps cargo from using the configured mirror.
 pub(super) fn warn_about_obstacles(client: &ClientSetup, context: &Context) {
     let config = match CargoConfig::read(&context.cwd, context.cargo_home().as_deref(), &context.env) {
         Ok(config) => Some(config),
         Err(error) => {
-            let what = "cargo's configuration cannot be checked for what keeps it from the mirror";
+            let what = "could not check whether cargo's configuration uses the mirror";
             context.reporter.warning(format!("{what}: {error}"));
             None
         }
@@ -48,7 +48,7 @@ pub(super) fn warn_about_obstacles(client: &ClientSetup, context: &Context) {
     report_network(base, config.as_ref(), context);
 }
 
-/// Keys of nearer configuration files that win over what `setup` wrote in CARGO_HOME.
+/// Keys of nearer configuration files that override those that `setup` wrote to CARGO_HOME.
 fn overruled(client: &ClientSetup, config: &CargoConfig) -> Vec<String> {
     let settings = client.settings();
     let mut warnings = Vec::new();
@@ -67,7 +67,7 @@ fn overruled(client: &ClientSetup, config: &CargoConfig) -> Vec<String> {
             ));
         }
     }
-    // A source of that name comes before the registry.
+    // Cargo prefers a source of that name to the registry.
     for (name, file) in config.keys_of(&["source", REGISTRY_NAME]) {
         if !settings.iter().any(|setting| *setting.key == ["source", REGISTRY_NAME, name.as_str()]) {
             warnings.push(format!(
@@ -80,7 +80,7 @@ fn overruled(client: &ClientSetup, config: &CargoConfig) -> Vec<String> {
     warnings
 }
 
-/// A cargo that does not understand what `setup` wrote for a server.
+/// The warning for a cargo that does not understand the configuration that `setup` wrote for a server.
 fn too_old(client: &ClientSetup, version: &Version) -> Option<String> {
     let (needed, why) = if *version < READS_SPARSE {
         (READS_SPARSE, "does not read a server's sparse index")

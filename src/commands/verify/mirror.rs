@@ -1,4 +1,4 @@
-//! `verify --mirror`: the audit, the list of what must be fetched again, and lost state made anew.
+//! `verify --mirror`: audits a mirror, writes the repair list, and rebuilds lost state.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::lock::{self, AddGuard, Holder, lock_for_adding};
 use crate::mirror::rebuild::{REBUILT_LINEAGE, RebuildReport};
 
-/// Audits the mirror; with `--rebuild-state`, after what was lost is made anew.
+/// Audits the mirror; with `--rebuild-state`, rebuilds lost state first.
 pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failure> {
     let with_context = |failure: Failure| failure.context(format!("could not audit `{}`", layout.root().display()));
     require_mirror(layout).map_err(Failure::from)?;
@@ -42,19 +42,19 @@ pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(),
     audit_result(&audit, args, layout)
 }
 
-/// A second look under the lock at what looked wrong: it may have been an import at work.
+/// Checks suspicious files again under the lock: an import may have been running.
 fn audit_locked(first: Audit, args: &Args, layout: &Layout, context: &Context) -> Result<Audit, Failure> {
     let sink = context.reporter.as_ref();
     match lock_for_adding(layout, Duration::from_secs(args.lock_timeout), &lock_holder(context), sink) {
         Ok(guard) => Ok(guard.audit_again(&first, sink)?),
         Err(lock::Error::Io { source, .. }) => {
-            // Where nothing can be written, nobody of ours is writing.
-            sink.warning(format!("the mirror could not be locked ({source}); had something else changed it meanwhile, that would be told as damage"));
+            // If the mirror is read-only, no frostmirror process writes to it.
+            sink.warning(format!("the mirror could not be locked ({source}); a change by another process during the audit would be reported as damage"));
             Ok(first)
         }
         Err(error) => {
             sink.warning(format!(
-                "{} looked wrong, which may be the work of the process that holds the mirror",
+                "{} looked wrong, possibly because of the process that holds the lock",
                 pluralize(first.problems.len(), "thing")
             ));
             Err(error.into())
@@ -93,7 +93,7 @@ fn report_rebuild(rebuilt: &RebuildReport, context: &Context) {
         sink.status("Rebuilt", format!("the record of {}", event::format_dist_files(*artifacts)));
     }
     if *live {
-        sink.status("Rebuilt", "what is recorded of live mode".to_owned());
+        sink.status("Rebuilt", "the records of live mode".to_owned());
     }
     if *head {
         sink.status("Rebuilt", "manifest.json".to_owned());
@@ -121,7 +121,7 @@ fn report_rebuild(rebuilt: &RebuildReport, context: &Context) {
         && signatures_aside.is_empty()
         && kept.is_none()
     {
-        sink.status("Unchanged", "nothing was lost that could be rebuilt".to_owned());
+        sink.status("Unchanged", "no state needs a rebuild".to_owned());
     }
 }
 
@@ -145,12 +145,12 @@ fn report_audit(audit: &Audit, layout: &Layout, context: &Context) {
     }
 }
 
-/// What is to be fetched again, in words.
+/// Describes the files to fetch again.
 fn describe_repairs(audit: &Audit) -> String {
     count_text(audit.repairs.len() as u64, audit.dist_file_repairs.len() as u64)
 }
 
-/// So many crates and rustup artifacts; the latter only where there are any.
+/// The numbers of crates and of dist files; without dist files, only the crates.
 fn count_text(crates: u64, artifacts: u64) -> String {
     match (crates, artifacts) {
         (crates, 0) => event::format_crates(crates),
@@ -167,10 +167,10 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failu
         1 => format!("1 problem in the mirror `{}`", layout.root().display()),
         n => format!("{n} problems in the mirror `{}`", layout.root().display()),
     };
-    // What is found before that may be half of what was under way.
+    // Findings before that may come from an unfinished transaction.
     if audit.problems.iter().any(|problem| problem.fault == Fault::Interrupted) {
         return Err(Failure::new(ErrorClass::Integrity, message).hint(
-            "run what was killed once more, the import of the same bundle or `cargo frostmirror gc`, and verify again",
+            "run the interrupted command again (the import of the same bundle, or `cargo frostmirror gc`), then verify again",
         ));
     }
     let mut steps = Vec::new();
@@ -190,13 +190,13 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failu
         steps.push(format!("{then}make lost records anew with `--rebuild-state`"));
     }
     if audit.problems.iter().any(|problem| problem.fault.is_stray()) {
-        // An import that had to count the tree may have taken a crate's file for one of the mirror's.
+        // An import that had to count the files may have counted an unrecognized file as the mirror's.
         let counted = if args.rebuild_state { "once more " } else { "" };
         steps.push(format!(
-            "look at what does not belong, and remove it by hand; run this {counted}with `--rebuild-state` after it, which counts anew"
+            "inspect the unrecognized files, and remove them by hand; run this {counted}with `--rebuild-state` after it, which counts anew"
         ));
     }
     let hint = steps.join("; ");
     let failure = Failure::new(ErrorClass::Integrity, message);
-    Err(if hint.is_empty() { failure.hint("import any bundle: it puts the rest right") } else { failure.hint(hint) })
+    Err(if hint.is_empty() { failure.hint("import any bundle to repair the rest") } else { failure.hint(hint) })
 }
