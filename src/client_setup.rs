@@ -1,7 +1,7 @@
-//! A client's configuration: the text that points cargo and rustup at a mirror, and how it gets into config.toml.
+//! A client's configuration: the text that configures cargo and rustup for a mirror, and its merge into config.toml.
 //!
-//! The form is the one whose errors stay helpful offline: the replacement is named in `[registries]`, not in
-//! `[source]`, so that cargo's own hints say `--registry frostmirror` instead of sending people to the internet.
+//! The text names the replacement in `[registries]`, not in `[source]`. Cargo's own hints then say `--registry frostmirror`
+//! instead of pointing to the internet.
 
 mod config_edit;
 mod config_file;
@@ -14,10 +14,10 @@ pub use config_edit::{Change, EditError};
 pub use config_file::{Error, SetupReport, UndoReport, undo, write};
 pub use scripts::SmallProfile;
 
-/// What the mirror is called in cargo's configuration.
+/// The mirror's name in cargo's configuration.
 pub const REGISTRY_NAME: &str = "frostmirror";
 
-/// A base URL that is of no use, and why.
+/// An invalid base URL, with the reason.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{}` is not a base URL: {reason}", url.escape_debug())]
 pub struct InvalidBaseUrl {
@@ -25,13 +25,13 @@ pub struct InvalidBaseUrl {
     reason: &'static str,
 }
 
-/// The address that a mirror is reached at, e.g. `http://mirror.example:8080`: http or https, a host, perhaps a path,
-/// no slash at the end. It has no character that means something in a shell, in TOML, or in cargo's `dl` templates.
+/// A mirror's base URL, e.g. `http://mirror.example:8080`: http or https, a host, an optional path, and no trailing slash.
+/// It contains no character with a meaning in a shell, in TOML, or in cargo's `dl` templates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl(String);
 
 impl BaseUrl {
-    /// Checks `url`; slashes at its end are dropped.
+    /// Parses `url`; drops trailing slashes.
     pub fn parse(url: &str) -> Result<BaseUrl, InvalidBaseUrl> {
         let invalid = |reason| InvalidBaseUrl { url: url.chars().take(200).collect(), reason };
         let rest = match url.split_once("://") {
@@ -49,7 +49,7 @@ impl BaseUrl {
         Ok(BaseUrl(url.trim_end_matches('/').to_owned()))
     }
 
-    /// The URL, without a slash at its end.
+    /// The URL without a trailing slash.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -61,8 +61,8 @@ impl fmt::Display for BaseUrl {
     }
 }
 
-/// Whether `text` is `HOST` or `HOST:PORT`, with a name, an IPv4 address or an IPv6 address in brackets, and no
-/// character besides. This is what a Host header must look like before it is repeated to anyone.
+/// Whether `text` is only `HOST` or `HOST:PORT`, with a name, an IPv4 address or an IPv6 address in brackets. The program
+/// checks a Host header with this before it repeats the value.
 pub fn is_host(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
@@ -81,44 +81,44 @@ pub fn is_host(text: &str) -> bool {
     named && numbered
 }
 
-/// Where a client finds the mirror.
+/// The mirror's location for a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MirrorLocation {
-    /// A server: `serve`, or any web server that has the tree.
+    /// A server: `serve`, or any web server with the mirror's files.
     Server(BaseUrl),
-    /// The mirror's folder on this machine's disk, absolute; no server at all.
+    /// The mirror's folder on this machine, absolute; no server is needed.
     Folder(PathBuf),
 }
 
-/// What a client's configuration shall say.
+/// The contents of a client's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientSetup {
-    /// Where the mirror is.
+    /// The mirror's location.
     pub location: MirrorLocation,
-    /// An authority's certificates (PEM), absolute: `http.cainfo`, and SSL_CERT_FILE for rustup.
+    /// CA certificates (PEM), absolute path: `http.cainfo`, and SSL_CERT_FILE for rustup.
     pub ca: Option<PathBuf>,
-    /// `http.check-revoke`: Windows asks for revocation lists, which a closed network cannot give.
+    /// `http.check-revoke`: Windows checks revocation lists, which a closed network cannot provide.
     pub check_revoke: Option<bool>,
-    /// Whether the mirror asks its readers for a token: then cargo must be told where to keep one.
+    /// Whether the mirror requires a read token; cargo then needs a credential provider.
     pub requires_token: bool,
 }
 
-/// One key of config.toml and the value that it shall have.
+/// A key of config.toml with its intended value.
 #[derive(Clone, Debug)]
 pub struct CargoSetting {
     /// The key's path, outermost first.
     pub key: &'static [&'static str],
-    /// The value.
+    /// The intended value.
     pub value: toml_edit::Value,
 }
 
 impl ClientSetup {
-    /// A client of the server at `base`, with nothing special about it.
+    /// A client of the server at `base`, with default options.
     pub fn for_server(base: BaseUrl) -> ClientSetup {
         ClientSetup { location: MirrorLocation::Server(base), ca: None, check_revoke: None, requires_token: false }
     }
 
-    /// The keys that make cargo use the mirror, in the order in which they are printed.
+    /// The keys that make cargo use the mirror, in printing order.
     pub fn settings(&self) -> Vec<CargoSetting> {
         let mut settings =
             vec![CargoSetting { key: &["source", "crates-io", "replace-with"], value: REGISTRY_NAME.into() }];
@@ -127,7 +127,7 @@ impl ClientSetup {
                 let index = format!("sparse+{base}/index/");
                 settings.push(CargoSetting { key: &["registries", REGISTRY_NAME, "index"], value: index.into() });
                 if self.requires_token {
-                    // Without it cargo refuses such a registry, whatever token it has (cargo's credential-provider).
+                    // Without this key cargo refuses such a registry, whatever token it has (cargo's credential-provider).
                     let provider = "cargo:token";
                     settings.push(CargoSetting {
                         key: &["registries", REGISTRY_NAME, "credential-provider"],
@@ -149,7 +149,7 @@ impl ClientSetup {
         settings
     }
 
-    /// cargo's configuration alone.
+    /// Only cargo's configuration.
     pub fn cargo_config(&self) -> String {
         let mut text = String::new();
         let mut table: &[&str] = &[];
@@ -165,9 +165,9 @@ impl ClientSetup {
         text
     }
 
-    /// The variables that make rustup use the mirror. rustup has no setting for it but the environment, and the two
-    /// variables do not follow each other: both must be set. The limit keeps rustup from looking through every nightly
-    /// since 2014 where today's lacks a component: days that a mirror does not have do not count against its own limit.
+    /// The variables that make rustup use the mirror. rustup can only be configured by its environment, and both variables
+    /// must be set. The limit bounds rustup's search for older nightlies if today's lacks a component. Without it rustup
+    /// would try every day since 2014, because days that a mirror lacks do not count against rustup's own limit.
     pub fn rustup_environment(&self) -> Vec<(&'static str, String)> {
         let base = match &self.location {
             MirrorLocation::Server(base) => base.to_string(),
@@ -182,8 +182,8 @@ impl ClientSetup {
         variables
     }
 
-    /// Everything that a client needs, as one text. It is valid TOML as a whole, so that it may be appended to a
-    /// config.toml; what is for the shell stands in comments.
+    /// The complete configuration as one text. The whole text is valid TOML, so it can be appended to a config.toml; the
+    /// shell commands are in comments.
     pub fn setup_text(&self) -> String {
         format!(
             "# For cargo, in $CARGO_HOME/config.toml (~/.cargo/config.toml unless that is set):\n\n{}\n{}{}",
@@ -193,7 +193,7 @@ impl ClientSetup {
         )
     }
 
-    /// What a user of cargo must know besides.
+    /// Additional notes for users of cargo.
     fn cargo_notes(&self) -> &'static str {
         match self.location {
             MirrorLocation::Server(_) => {
@@ -206,7 +206,7 @@ impl ClientSetup {
         }
     }
 
-    /// The part of it that is for rustup.
+    /// The part for rustup.
     pub fn rustup_text(&self) -> String {
         let variables = self.rustup_environment();
         let sh: String =
@@ -222,25 +222,25 @@ impl ClientSetup {
     }
 }
 
-/// cargo's configuration for the mirror at `base_url`, in the recommended form. The text is valid TOML whatever the
-/// URL is; callers that take a URL from people check it with [`BaseUrl::parse`] first.
+/// cargo's configuration for the mirror at `base_url`, in the recommended form. The text is valid TOML whatever the URL is.
+/// Callers check URLs from users with [`BaseUrl::parse`] first.
 pub fn cargo_config(base_url: &str) -> String {
     ClientSetup::for_server(BaseUrl(base_url.trim_end_matches('/').to_owned())).cargo_config()
 }
 
-/// Whether a replacement of crates-io by the source of this name was written by `setup`. Such a mirror is fed by this
-/// very tool, so it is never an upstream.
+/// Whether `setup` wrote the replacement of crates-io by the source of this name. This tool fills such a mirror, so it is
+/// never an upstream.
 pub fn is_frostmirror_source(replacement: &str) -> bool {
     replacement == REGISTRY_NAME
 }
 
-/// A path as text for a configuration. The callers refuse paths that are not UTF-8 before.
+/// A path as text for a configuration. Callers refuse paths that are not UTF-8.
 fn path_text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// An absolute path as a file URL; rustup reads such a mirror without any server. What Windows writes with backslashes
-/// becomes `file:///C:/…`, a share `file://server/share/…`, without the prefix of a verbatim path.
+/// An absolute path as a file URL; rustup reads such a mirror without a server. A Windows path becomes `file:///C:/…`, a
+/// share becomes `file://server/share/…`, without the prefix of a verbatim path.
 fn file_url(path: &str, windows: bool) -> String {
     let text = if windows { path.replace('\\', "/") } else { path.to_owned() };
     let share = |text: &str| windows.then(|| text.strip_prefix("//").map(str::to_owned)).flatten();

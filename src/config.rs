@@ -1,11 +1,11 @@
-//! The folder of `frostmirror.toml` and `depends.toml`: what the server does, and what the operator mirrors.
+//! The folder of `frostmirror.toml` and `depends.toml`: the server's settings and the operator's dependency list.
 //!
-//! | room | what it knows |
+//! | module | what it does |
 //! |---|---|
-//! | [`settings`] | every key of `frostmirror.toml`, and what it may be |
-//! | [`settings_store`] | the settings of a running server: fixed, read, written |
-//! | [`edit`] | a write that keeps comments and order |
-//! | [`snapshot_config`] | which settings cross in a snapshot, and how they are put in place on another host |
+//! | [`settings`] | parses and validates `frostmirror.toml` |
+//! | [`settings_store`] | the settings of a running server |
+//! | [`edit`] | edits the file and keeps comments and order |
+//! | [`snapshot_config`] | selects the settings of a snapshot, and restores them on another host |
 
 pub mod edit;
 pub mod settings_store;
@@ -17,12 +17,12 @@ pub use settings::{DEFAULT_BIND, Key, Settings};
 pub use settings_store::{Overrides, SettingsChange, SettingsStore, Source};
 pub use snapshot_config::{Error, OmittedKeys, SnapshotFile, check_files, files_for_snapshot, restore_files};
 
-/// The server's configuration.
+/// The server's settings.
 pub const SERVER: &str = "frostmirror.toml";
-/// What the operator mirrors.
+/// The dependency list.
 pub const DEPENDS: &str = "depends.toml";
-/// Both, in the order in which they are handled.
+/// Both files, in processing order.
 pub const CONFIG_FILES: [&str; 2] = [SERVER, DEPENDS];
 
-/// Who may read a configuration that is new to its folder.
+/// The access mode of a new configuration file.
 const NEW_FILE_MODE: u32 = 0o644;

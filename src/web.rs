@@ -1,32 +1,32 @@
-//! The operator's console, on the same port as the mirror's files: a REST API for machines and pages for people.
+//! The web interface, on the same port as the mirror's files: a REST API and web pages.
 //!
-//! | room | what it does |
+//! | module | what it does |
 //! |---|---|
-//! | `router` | the table of everything that can be asked, and how a path finds its row |
-//! | `request` | a request as handlers see it: path and query decoded once, the body bounded |
-//! | `response` | answers in JSON and HTML, refusals as `{"error", "hint"}` |
-//! | `auth` | who may write |
-//! | `sessions` | who logged in on the pages |
-//! | `login_throttle` | how often a client may try to log in |
-//! | `jobs` | work that outlives a request, one at a time |
-//! | `imports`, `origins` | the history of imports, and which bundle brought a crate |
-//! | `crates` | the crates that are held |
-//! | `toolchains` | the toolchains that are offered |
-//! | `background_loader` | what is read beside the answers, since it takes long |
-//! | `search` | what words find |
+//! | `router` | the table of routes, and the lookup of a path |
+//! | `request` | a request for handlers: path and query decoded, the body limited |
+//! | `response` | responses in JSON and HTML, errors as `{"error", "hint"}` |
+//! | `auth` | access control |
+//! | `sessions` | login sessions |
+//! | `login_throttle` | limits login attempts |
+//! | `jobs` | background jobs, one at a time |
+//! | `imports`, `provenance` | the import history, and the bundle of each crate |
+//! | `crates` | the stored crates |
+//! | `toolchains` | the available toolchains |
+//! | `background_loader` | loads data that takes long to read |
+//! | `search` | searches names and descriptions |
 //! | `incoming` | the incoming folder |
-//! | `upload` | a bundle that is sent into it |
-//! | `snapshots` | snapshots that were built here |
-//! | `statistics` | how the mirror grew, and what takes its space |
-//! | `state` | what the handlers share |
-//! | `api` | the REST API, one file a subject |
-//! | `registry_api` | what cargo is told by the parts of a registry's API that a mirror does not have |
-//! | `openapi` | the table of `route` as an OpenAPI document |
+//! | `upload` | receives a bundle into it |
+//! | `snapshots` | snapshots that this server built |
+//! | `statistics` | the mirror's growth and its largest crates |
+//! | `state` | the shared state of the handlers |
+//! | `api` | the REST API, one file per subject |
+//! | `registry_api` | answers cargo's requests to unsupported registry endpoints |
+//! | `openapi` | the routes as an OpenAPI document |
 //! | `pages` | the web pages |
-//! | `metrics` | figures for Prometheus |
+//! | `metrics` | metrics for Prometheus |
 //!
-//! Reading takes no lock and works on recorded state. What changes the mirror goes through the same lock guards as the
-//! verbs do, as a job.
+//! Read requests take no lock and use recorded state. Requests that change the mirror run as jobs, with the same lock guards
+//! as the verbs.
 
 mod auth;
 mod response;
@@ -75,40 +75,41 @@ use crate::watcher::ImportCounters;
 use router::Router;
 use state::WebState;
 
-/// Whose console it is.
+/// The parts of the server that the web interface uses.
 pub struct WebOptions {
     /// The mirror.
     pub mirror: Layout,
-    /// The folder that bundles are dropped into.
+    /// The incoming folder.
     pub incoming: PathBuf,
     /// The settings, and the folder of frostmirror.toml and depends.toml.
     pub settings: Arc<SettingsStore>,
-    /// Who may read and write.
+    /// Access control for reads and writes.
     pub access: Arc<AccessControl>,
-    /// The environment, for the name of this machine.
+    /// The environment, for the machine's name.
     pub env: Env,
     /// The clock.
     pub clock: fn() -> Timestamp,
-    /// Where faults are reported; a client is only told that there was one.
+    /// Receives internal errors; a client only learns that one occurred.
     pub sink: Arc<dyn Sink>,
-    /// The server's figures.
+    /// The server's metrics.
     pub server_metrics: Arc<ServerMetrics>,
-    /// The watcher's.
+    /// The watcher's metrics.
     pub import_counters: Arc<ImportCounters>,
     /// Live mode.
     pub live: Arc<LiveMirror>,
-    /// What connections are secured with.
+    /// The TLS configuration.
     pub tls: Option<Arc<Tls>>,
 }
 
-/// The console.
+/// The web interface.
 pub struct WebApp {
     state: Arc<WebState>,
     routes: Arc<Router>,
 }
 
 impl WebApp {
-    /// A console that knows nothing yet but what is on the disk. What killed uploads left in the incoming folder is removed.
+    /// Creates the web interface without cached data. Removes unfinished uploads of a killed server from the incoming
+    /// folder.
     pub fn new(options: WebOptions) -> WebApp {
         upload::remove_leftovers(&options.incoming);
         let mut routes = api::routes();

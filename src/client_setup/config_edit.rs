@@ -1,58 +1,58 @@
-//! Edits of a config.toml that keep its comments, its order, and all that they do not concern; text in, text out.
+//! Edits a config.toml and keeps its comments, its order and all unrelated keys; text in, text out.
 
 use serde::{Deserialize, Serialize};
 use toml_edit::{DocumentMut, InlineTable, Item, Table, Value};
 
 use super::{CargoSetting, REGISTRY_NAME};
 
-/// Stands above the first table that an edit adds.
+/// The comment above the first table that an edit adds.
 const MARKER: &str = "# Added by `cargo frostmirror setup`; `cargo frostmirror setup --undo` takes it back.";
 
-/// Why a configuration could not be edited.
+/// The reason why a configuration could not be edited.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
-    /// It is no TOML.
+    /// The text is not valid TOML.
     #[error(transparent)]
     Toml(#[from] toml_edit::TomlError),
-    /// Something else stands where a table or a value is needed.
+    /// A table or value is needed where the text has something else.
     #[error("`{0}` is not what cargo expects there")]
     UnexpectedShape(String),
-    /// The edit did not come out as meant; a fault of ours, found before anything is written.
+    /// The edited text does not have the intended values: a bug, detected before anything is written.
     #[error("`{0}` cannot be set in a file of this shape")]
     MergeFailed(String),
 }
 
-/// One key that an edit changed.
+/// A key that an edit changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The key's path, outermost first.
     pub key: Vec<String>,
-    /// The value before, as TOML; `None`: there was none.
+    /// The previous value as TOML, or `None`.
     #[serde(rename = "was")]
     pub before: Option<String>,
-    /// The value after, as TOML; `None`: it was taken away.
+    /// The new value as TOML, or `None` if the key was removed.
     #[serde(rename = "wrote")]
     pub after: Option<String>,
-    /// The tables, outermost first, that had to be made for it.
+    /// The tables, outermost first, that the edit created for the key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<Vec<String>>,
 }
 
 impl Change {
-    /// The key as it is written in TOML.
+    /// The key in TOML syntax.
     pub fn dotted(&self) -> String {
         self.key.join(".")
     }
 }
 
-/// Whether `text` says all of `settings` already, and nothing that contradicts them.
+/// Whether `text` already has all of `settings` and no conflicting key.
 pub(super) fn is_applied(text: &str, settings: &[CargoSetting]) -> Result<bool, EditError> {
     let document: DocumentMut = text.parse()?;
     let said = settings.iter().all(|s| has_value(&document, s));
     Ok(said && conflicting_keys(&document, settings).is_empty())
 }
 
-/// `text` with `settings` in it, and what was changed.
+/// Merges `settings` into `text`; returns the new text and the changes.
 pub(super) fn merge(text: &str, settings: &[CargoSetting]) -> Result<(String, Vec<Change>), EditError> {
     let mut document: DocumentMut = text.parse()?;
     let mut changes = Vec::new();
@@ -81,7 +81,7 @@ pub(super) fn merge(text: &str, settings: &[CargoSetting]) -> Result<(String, Ve
     }
 }
 
-/// `text` with `changes` taken back. Keys whose value is no longer what was written stay; they are named.
+/// Reverts `changes` in `text`. Keys whose value was edited since stay, and are returned.
 pub(super) fn revert(text: &str, changes: &[Change]) -> Result<(String, Vec<String>), EditError> {
     let mut document: DocumentMut = text.parse()?;
     let mut kept = Vec::new();
@@ -106,17 +106,17 @@ pub(super) fn revert(text: &str, changes: &[Change]) -> Result<(String, Vec<Stri
             }
         }
     }
-    // The marker may stand above another table by now, where someone put one between it and ours.
+    // The marker may be above another table now, if the user inserted one.
     let restored = document.to_string();
     Ok((restored.split_inclusive('\n').filter(|line| line.trim_end() != MARKER).collect(), kept))
 }
 
-/// The value of a key as TOML without the blanks around it; `None` where there is none.
+/// The value of a key as trimmed TOML, or `None`.
 fn value_text<K: AsRef<str>>(document: &DocumentMut, key: &[K]) -> Option<String> {
     find_item(document.as_item(), key).and_then(Item::as_value).map(undecorated)
 }
 
-/// Whether the key has the value, whichever way that is quoted.
+/// Whether the key has the value, in any quoting style.
 fn has_value(document: &DocumentMut, setting: &CargoSetting) -> bool {
     let Some(existing) = find_item(document.as_item(), setting.key).and_then(Item::as_value) else { return false };
     match (existing, &setting.value) {
@@ -133,7 +133,7 @@ fn find_item<'a, K: AsRef<str>>(root: &'a Item, key: &[K]) -> Option<&'a Item> {
     key.iter().try_fold(root, |item, part| item.as_table_like()?.get(part.as_ref()))
 }
 
-/// Keys that must not stand beside `settings`: one name must not be both a registry and a source.
+/// Keys that conflict with `settings`: one name must not be both a registry and a source.
 fn conflicting_keys(document: &DocumentMut, settings: &[CargoSetting]) -> Vec<Vec<String>> {
     let registry = settings.iter().any(|setting| setting.key[0] == "registries");
     let keys_of = |table: [&str; 2]| -> Vec<Vec<String>> {
@@ -148,7 +148,7 @@ fn conflicting_keys(document: &DocumentMut, settings: &[CargoSetting]) -> Vec<Ve
     }
 }
 
-/// Sets a key, in the style of the tables around it; gives the tables that had to be made.
+/// Sets a key in the style of the surrounding tables; returns the tables that it created.
 fn set_key(document: &mut DocumentMut, key: &[String], value: Value) -> Result<Vec<Vec<String>>, EditError> {
     let shape = || EditError::UnexpectedShape(key.join("."));
     let (name, parents) = key.split_last().ok_or_else(shape)?;
@@ -187,7 +187,7 @@ fn set_key(document: &mut DocumentMut, key: &[String], value: Value) -> Result<V
     Ok(created)
 }
 
-/// Takes a key or a table away. Comments that stood above it move to the end of the file: they are not ours to drop.
+/// Removes a key or a table. Comments above it belong to the user, so they move to the end of the file.
 fn remove_key<K: AsRef<str>>(document: &mut DocumentMut, key: &[K]) {
     let Some((name, parents)) = key.split_last() else { return };
     let found = parents.iter().try_fold(document.as_item_mut(), |item, part| item.get_mut(part.as_ref()));
@@ -209,7 +209,7 @@ fn remove_key<K: AsRef<str>>(document: &mut DocumentMut, key: &[K]) {
     }
 }
 
-/// Says above a table whose it is.
+/// Adds the marker comment above a table.
 fn add_marker(document: &mut DocumentMut, path: &[String]) {
     let alone = document.as_table().len() == 1;
     let gap = if alone { "" } else { "\n" };
@@ -238,7 +238,7 @@ mod tests {
         client.settings()
     }
 
-    /// Shapes in which people write their configuration.
+    /// Shapes of real configuration files.
     const SHAPES: [&str; 12] = [
         "",
         "# only a comment\n",

@@ -1,8 +1,8 @@
-//! The config.toml of a CARGO_HOME: which file cargo reads, what setup changed in it, and how that is taken back.
+//! The config.toml of a CARGO_HOME: finds the file that cargo reads, records the changes of setup, and undoes them.
 //!
-//! Beside the file lies `config.toml.frostmirror-undo`: the text that stood there before, the digest of the text that
-//! was written, and every changed key. While the file is as it was written, taking back gives the old bytes; after
-//! someone edited it, the keys are taken back one by one and the edits stay.
+//! The file `config.toml.frostmirror-undo` beside it has the previous text, the digest of the written text, and every
+//! changed key. If the configuration is unchanged since, undo restores the previous bytes. If it was edited, undo reverts
+//! the keys one by one and keeps the edits.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ use super::{ClientSetup, is_frostmirror_source};
 use crate::digest::Sha256;
 use crate::durable;
 
-/// Why a configuration was neither changed nor restored.
+/// The reason why a configuration was neither changed nor restored.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read.
@@ -34,7 +34,7 @@ pub enum Error {
         /// The cause.
         source: EditError,
     },
-    /// The record of what was there before is damaged.
+    /// The undo record is damaged.
     #[error("the record `{}` of what setup changed is damaged", path.display())]
     InvalidRecord {
         /// The file.
@@ -42,7 +42,7 @@ pub enum Error {
         /// The cause.
         source: serde_json::Error,
     },
-    /// The configuration names the mirror, and no record says what stood there before.
+    /// The configuration names the mirror, but there is no undo record.
     #[error("`{}` uses the mirror, but no record says what setup changed", path.display())]
     MissingRecord {
         /// The file.
@@ -58,42 +58,42 @@ pub enum Error {
     },
 }
 
-/// What [`write()`] did.
+/// The outcome of [`write()`].
 #[derive(Debug)]
 pub struct SetupReport {
     /// The file that cargo reads.
     pub path: PathBuf,
-    /// It is the `config` of old cargos, which cargo reads rather than config.toml, with a warning.
+    /// Whether the file is the legacy `config`, which cargo prefers to config.toml, with a warning.
     pub is_legacy: bool,
-    /// What is different from before setup; empty where everything stood there already.
+    /// The differences from the configuration before setup; empty if it had all keys already.
     pub changes: Vec<Change>,
 }
 
-/// What [`undo`] did.
+/// The outcome of [`undo`].
 #[derive(Debug)]
 pub struct UndoReport {
     /// The file that cargo reads.
     pub path: PathBuf,
-    /// Whether there was anything to take back.
+    /// Whether there was anything to undo.
     pub has_changed: bool,
-    /// The file was setup's own and is gone.
+    /// Whether setup had created the file, and undo removed it.
     pub was_removed: bool,
-    /// Keys that someone changed since; they stay.
+    /// Keys that were edited since; they stay.
     pub kept_keys: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct UndoRecord {
-    /// The text before; `None`: there was no file.
+    /// The previous text, or `None` if there was no file.
     original: Option<String>,
-    /// The digest of the text that was written.
+    /// The digest of the written text.
     #[serde(rename = "written")]
     written_digest: Sha256,
     changes: Vec<Change>,
 }
 
-/// Merges `client` into the configuration below `cargo_home`. Written twice, it is written once; written with other
-/// options, the first ones are taken back before.
+/// Merges `client` into the configuration below `cargo_home`. The call is idempotent; with other options, it reverts the
+/// earlier ones first.
 pub fn write(cargo_home: &Path, client: &ClientSetup) -> Result<SetupReport, Error> {
     let file = ConfigFile::find(cargo_home);
     let settings = client.settings();
@@ -120,7 +120,7 @@ pub fn write(cargo_home: &Path, client: &ClientSetup) -> Result<SetupReport, Err
     Ok(SetupReport { path: file.path, is_legacy: file.is_legacy, changes })
 }
 
-/// Takes back what [`write()`] did below `cargo_home`.
+/// Reverts the changes of [`write()`] below `cargo_home`.
 pub fn undo(cargo_home: &Path) -> Result<UndoReport, Error> {
     let file = ConfigFile::find(cargo_home);
     let now = file.read_text()?;
@@ -161,11 +161,11 @@ struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// cargo reads `config` where both names are there, and warns (cargo: util/context, `get_file_path`).
+    /// cargo prefers `config` if both files exist, and warns (cargo: util/context, `get_file_path`).
     fn find(cargo_home: &Path) -> ConfigFile {
         let old = cargo_home.join("config");
         let new = cargo_home.join("config.toml");
-        // A link from the old name to the new one is how people please both old and new cargos.
+        // Users link the old name to the new one to support both old and new cargos.
         let legacy = old.is_file() && !same_file(&old, &new);
         ConfigFile {
             path: if legacy { old } else { new },
@@ -194,7 +194,7 @@ impl ConfigFile {
         }
     }
 
-    /// The text before setup, as far as `text` still lets it be known (`None`: no file), and the keys that stay.
+    /// The text before setup, as far as it can be derived from `text` (`None`: no file), and the keys that stay.
     fn original_text(&self, text: &str, record: &UndoRecord) -> Result<(Option<String>, Vec<String>), Error> {
         if Sha256::of(text.as_bytes()) == record.written_digest {
             return Ok((record.original.clone(), Vec::new()));
@@ -212,7 +212,7 @@ impl ConfigFile {
         saved.map_err(|source| Error::Write { path: self.path.clone(), source })
     }
 
-    /// The record is private, because the configuration that it repeats may hold tokens.
+    /// The record is private, because it repeats the configuration, which may contain tokens.
     fn save_record(&self, record: &UndoRecord) -> Result<(), Error> {
         let text = serde_json::to_vec_pretty(record).expect("texts and digests are always JSON");
         let saved = self.record_path.parent().map_or(Ok(()), durable::make_folder);
@@ -225,7 +225,7 @@ fn same_file(a: &Path, b: &Path) -> bool {
     matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
 }
 
-/// Where a write must go so that a link stays a link.
+/// The path to write, so that a link stays a link.
 fn resolve_link(path: &Path) -> PathBuf {
     if let Ok(target) = fs::canonicalize(path) {
         return target;

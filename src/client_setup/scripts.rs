@@ -1,28 +1,28 @@
-//! Scripts that point rustup at a mirror: the variables alone, and a bootstrap that fetches rustup itself.
+//! Scripts that configure rustup for a mirror: the variables alone, and a bootstrap that downloads rustup itself.
 //!
-//! Upstream's own bootstrap insists on https, which a closed network seldom has, and does not check what it downloads.
+//! Upstream's own bootstrap requires https, which closed networks seldom have, and does not check its downloads.
 
 use super::{ClientSetup, MirrorLocation, powershell_quoted, sh_quoted};
 
-/// What rustup's variables mean, for readers of a script.
+/// Explains rustup's variables to readers of a script.
 const WHY: &str = "\
 # rustup takes its server from the environment alone: RUSTUP_DIST_SERVER has Rust, RUSTUP_UPDATE_ROOT has rustup itself.
 # RUSTUP_BACKTRACK_LIMIT keeps it from asking for every nightly of the past where a component is missing.
 ";
 
-/// The profile that a toolchain has for a machine, where it is not rustup's own default; a bootstrap asks for that one.
+/// A toolchain's profile on a host, if it is not rustup's default; the bootstrap requests it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SmallProfile {
     /// The toolchain, by one of its names.
     pub toolchain: String,
-    /// The machine's triple.
+    /// The host's triple.
     pub host: String,
     /// The profile.
     pub profile: &'static str,
 }
 
 impl SmallProfile {
-    /// A line of a script's table. What would mean something to a shell is in no real name, and is left out.
+    /// A line of a script's table. A row with shell metacharacters is dropped; no real name has them.
     fn table_line(&self) -> Option<String> {
         let plain = |text: &&str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
         let columns = [self.toolchain.as_str(), &self.host, self.profile];
@@ -31,14 +31,14 @@ impl SmallProfile {
 }
 
 impl ClientSetup {
-    /// The variables for a POSIX shell, to be sourced or put into a profile.
+    /// The variables for a POSIX shell, to source or to add to a profile.
     pub fn rustup_env_sh(&self) -> String {
         let lines = self.rustup_environment();
         let lines: String = lines.iter().map(|(name, value)| format!("export {name}={}\n", sh_quoted(value))).collect();
         format!("{WHY}{lines}")
     }
 
-    /// The variables for PowerShell, and how to keep them.
+    /// The variables for PowerShell, and the commands that persist them.
     pub fn rustup_env_ps1(&self) -> String {
         let variables = self.rustup_environment();
         let session: String =
@@ -52,12 +52,12 @@ impl ClientSetup {
         format!("{WHY}{session}# For all sessions from now on:\n{persistent}")
     }
 
-    /// The bootstrap for POSIX shells; `None` where the mirror is no server.
+    /// The bootstrap for POSIX shells, or `None` if the mirror is not a server.
     pub fn rustup_init_sh(&self, small: &[SmallProfile]) -> Option<String> {
         self.render_bootstrap(include_str!("scripts/rustup-init.sh"), sh_quoted, small)
     }
 
-    /// The bootstrap for PowerShell; `None` where the mirror is no server.
+    /// The bootstrap for PowerShell, or `None` if the mirror is not a server.
     pub fn rustup_init_ps1(&self, small: &[SmallProfile]) -> Option<String> {
         self.render_bootstrap(include_str!("scripts/rustup-init.ps1"), powershell_quoted, small)
     }

@@ -1,5 +1,5 @@
-//! Changes of a `frostmirror.toml`'s text that keep its comments, its order, and all that they do not concern; text in,
-//! text out. What comes out was read by the same reader that reads the file at the start.
+//! Edits a `frostmirror.toml` and keeps its comments, its order and all unrelated keys; text in, text out. The parser of the
+//! server's start has parsed the result.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use toml_edit::{Array, DocumentMut, Item, Value};
 use super::settings::{self, InvalidValue, Key, ParsedFile, unknown_key};
 use super::settings_store::Source;
 
-/// Why a change was not made; the file is as it was.
+/// The reason why a change was not made; the file is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No such key, or no such value.
+    /// The key or the value is invalid.
     #[error("{0}")]
     InvalidValue(InvalidValue),
     /// A flag or the environment fixes the key.
@@ -21,7 +21,7 @@ pub enum Error {
     Overridden {
         /// The key.
         key: Key,
-        /// What fixes it.
+        /// The flag or variable that fixes it.
         overridden_by: Source,
     },
     /// Only the operator may change the key, see [`Key::is_operator_only`].
@@ -30,10 +30,10 @@ pub enum Error {
         /// The key.
         key: Key,
     },
-    /// The file cannot be read, or the keys do not go together.
+    /// The file is unreadable, or the keys conflict.
     #[error(transparent)]
     Settings(#[from] settings::Error),
-    /// Somebody else changed the file meanwhile.
+    /// Another process changed the file in the meantime.
     #[error("`{}` was changed by somebody else meanwhile", path.display())]
     ConcurrentChange {
         /// The file.
@@ -44,27 +44,27 @@ pub enum Error {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// A text that was changed.
+/// An edited text.
 #[derive(Debug)]
 pub(super) struct EditedFile {
     pub(super) text: String,
-    /// What it says.
+    /// The settings of the text.
     pub(super) parsed: ParsedFile,
 }
 
-/// `text`, which says `before`, with `changes` in it. What already is as it shall be keeps the form in which it stands.
+/// Applies `changes` to `text`, whose settings are `before`. A value that is already set keeps its formatting.
 pub(super) fn apply_changes(
     text: &str,
     path: &Path,
     before: &ParsedFile,
     changes: &Map<String, Json>,
 ) -> Result<EditedFile, Error> {
-    // The reader that made `before` of it has the better words for what is no TOML.
+    // `before` comes from a parser with better messages for invalid TOML.
     let mut document: DocumentMut =
         text.parse().map_err(|_| Error::InvalidValue(InvalidValue::new("the file cannot be edited", "plain TOML")))?;
     for (name, json) in changes {
@@ -99,7 +99,7 @@ pub(super) fn apply_changes(
     Ok(EditedFile { text, parsed: given })
 }
 
-/// Sets keys to values that are known to be valid. A key that has the value already keeps the form in which it stands.
+/// Sets keys to validated values. A value that is already set keeps its formatting.
 pub(super) fn set_keys(document: &mut DocumentMut, changes: &Map<String, Json>) {
     let value_at = |document: &DocumentMut, name: &str| {
         let text = document.get(name).and_then(Item::as_value)?.to_string();
@@ -119,7 +119,7 @@ pub(super) fn set_keys(document: &mut DocumentMut, changes: &Map<String, Json>) 
     }
 }
 
-/// What is wrong with a value that stands in no file yet.
+/// Validates a value that is not in a file yet.
 fn without_position(error: settings::Error) -> Error {
     match error {
         settings::Error::Invalid { mut problems, .. } if problems.len() == 1 => {
@@ -159,7 +159,7 @@ fn set_value(document: &mut DocumentMut, name: &str, mut value: Value) {
             *existing = value;
         }
         None => {
-            // What stands at the end of the file stays above what is added to it.
+            // Comments at the end of the file stay above added keys.
             let end = document.trailing().as_str().unwrap_or_default().to_owned();
             document.insert(name, Item::Value(value));
             if !end.trim().is_empty() {
@@ -171,8 +171,8 @@ fn set_value(document: &mut DocumentMut, name: &str, mut value: Value) {
     }
 }
 
-/// Makes of the list `there` the list `wanted` without touching what stays, with the comments beside it; `false` where
-/// the order is another one.
+/// Edits the list `there` into the list `wanted` and keeps the comments of the remaining items; returns `false` if the order
+/// differs.
 fn extend_array(existing: &mut Array, wanted: &Array) -> bool {
     let strings = |list: &Array| list.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect::<Vec<_>>();
     let (before, wanted) = (strings(existing), strings(wanted));
@@ -182,11 +182,11 @@ fn extend_array(existing: &mut Array, wanted: &Array) -> bool {
     }
     let added = wanted[kept.len()..].to_vec();
     existing.retain(|one| one.as_str().is_some_and(|word| wanted.iter().any(|wanted| wanted == word)));
-    // A list with a word in each line goes on so.
+    // A list with one item per line keeps that style.
     let last = existing.iter().last().and_then(|one| one.decor().prefix()).and_then(|prefix| prefix.as_str());
     let blank = last.and_then(|prefix| prefix.rfind('\n').map(|at| prefix[at..].to_owned()));
     for word in added {
-        // What stands behind the last comma belongs to the word before it.
+        // A comment after the last comma belongs to the item before it.
         let end = existing.trailing().as_str().unwrap_or_default().to_owned();
         let (beside, end) = end.split_at(end.rfind('\n').unwrap_or(0));
         let blank = blank.as_deref().unwrap_or(if existing.is_empty() { "" } else { " " });
@@ -196,7 +196,7 @@ fn extend_array(existing: &mut Array, wanted: &Array) -> bool {
     true
 }
 
-/// Takes a key out; the comments above it stay.
+/// Removes a key; the comments above it stay.
 fn remove_key(document: &mut DocumentMut, name: &str) {
     let next = document.iter().skip_while(|(key, _)| *key != name).nth(1).map(|(key, _)| key.to_owned());
     let Some((key, _)) = document.remove_entry(name) else { return };
@@ -213,7 +213,7 @@ fn remove_key(document: &mut DocumentMut, name: &str) {
     }
 }
 
-/// Puts whole lines above a key.
+/// Inserts whole lines above a key.
 fn prepend_lines(document: &mut DocumentMut, name: &str, lines: &str) {
     if let Some(mut key) = document.key_mut(name) {
         let decor = key.leaf_decor_mut();
@@ -308,7 +308,7 @@ mod tests {
             let error = edit(file, changes.clone()).expect_err("refused");
             assert!(matches!(error, Error::OperatorOnly { key: Key::Offline }), "{changes}: {error}");
         }
-        // A client that sends all settings back as it read them changes nothing.
+        // A client that sends all settings back unchanged must change nothing.
         for (file, changes) in [
             ("offline = true\n", json!({ "offline": true })),
             ("offline = false\n", json!({ "offline": false })),

@@ -1,19 +1,19 @@
-//! Credentials in a text that a reader is shown: cut out, whatever else the text says.
+//! Removes credentials from a text that a reader sees.
 //!
-//! Strict on purpose: a value that only looks like a secret is hidden too. What is known to be harmless stays: a version
-//! requirement, as a crate may be called `token`.
+//! The rules are deliberately strict: a value that only looks like a secret is hidden too. Known harmless values stay, such
+//! as version requirements, since a crate may be called `token`.
 
 use super::snapshot_config::strip_logins;
 
-/// What stands in a secret's place.
+/// The replacement of a secret.
 const HIDDEN: &str = "***";
-/// Parts of names whose values are secrets, in small letters and without `-` and `_`.
+/// Parts of key names whose values are secret, in lower case and without `-` and `_`.
 const SECRET_NAME_PARTS: &[&str] =
     &["token", "password", "passwd", "passphrase", "secret", "credential", "apikey", "privatekey", "signature", "auth"];
 
-/// `text`, which is TOML or once was, without the credentials in it: user names and passwords in addresses, values of keys
-/// and of query parameters whose names speak of a secret, and `Bearer` and `Basic` credentials. Lines stay lines, and TOML
-/// stays TOML.
+/// Removes the credentials from `text`, which is TOML or damaged TOML. These are user names and passwords in URLs, values of
+/// keys and query parameters with secret-sounding names, and `Bearer` and `Basic` credentials. Line breaks stay, and TOML
+/// stays valid.
 pub fn redact_credentials(text: &str) -> String {
     let plain = strip_logins(text);
     let mut out = String::with_capacity(plain.len());
@@ -50,7 +50,7 @@ fn is_secret_name(name: &str) -> bool {
     SECRET_NAME_PARTS.iter().any(|secret| plain.contains(secret))
 }
 
-/// Writes what separates a name from its value, and hides the value; gives what comes after it.
+/// Writes the separator between a name and its value, and hides the value; returns the rest.
 fn hide_value<'t>(after: &'t str, in_query: bool, out: &mut String) -> &'t str {
     let value = after.trim_start_matches(['"', '\'']).trim_start_matches([' ', '\t']);
     let Some(value) = value.strip_prefix(['=', ':']).filter(|value| !value.starts_with("//")) else { return after };
@@ -61,7 +61,7 @@ fn hide_value<'t>(after: &'t str, in_query: bool, out: &mut String) -> &'t str {
     }
     out.push_str(&after[..after.len() - value.len()]);
     out.push_str(&if in_query { HIDDEN.to_owned() } else { format!("\"{HIDDEN}\"") });
-    // A text of several lines keeps its line breaks, so that places in it stay true.
+    // A multi-line text keeps its line breaks, so that line numbers stay correct.
     let lines = value[..end].matches('\n').count();
     if lines > 0 {
         out.push_str(&"\n".repeat(lines));
@@ -69,7 +69,7 @@ fn hide_value<'t>(after: &'t str, in_query: bool, out: &mut String) -> &'t str {
     &value[end..]
 }
 
-/// Where a value ends, and whether it is no secret.
+/// The end of a value, and whether it is harmless.
 fn value_extent(value: &str, in_query: bool) -> (usize, bool) {
     if in_query {
         let end = value.find(|c: char| c.is_whitespace() || "&#\"'`<>".contains(c)).unwrap_or(value.len());
@@ -86,7 +86,7 @@ fn value_extent(value: &str, in_query: bool) -> (usize, bool) {
             let end = quoted_end(value, quote.encode_utf8(&mut [0; 4])).min(line);
             (end, is_requirement(value[..end].trim_matches(quote)))
         }
-        // A table says more by its own keys.
+        // The keys of a table are checked one by one.
         Some('{') | None => (0, true),
         Some('[') => {
             let end = array_end(value);
@@ -104,7 +104,7 @@ fn value_extent(value: &str, in_query: bool) -> (usize, bool) {
     }
 }
 
-/// Where the quoted text at the beginning ends, its last quote included. A backslash escapes only between double quotes.
+/// The end of the quoted text at the beginning, including its last quote. A backslash escapes only between double quotes.
 fn quoted_end(value: &str, quote: &str) -> usize {
     let mut at = quote.len();
     while let Some(rest) = value.get(at..).filter(|rest| !rest.is_empty()) {
@@ -123,7 +123,7 @@ fn quoted_end(value: &str, quote: &str) -> usize {
     value.len()
 }
 
-/// Where the array at the beginning ends, its bracket included. Brackets within quoted texts are text.
+/// The end of the array at the beginning, including its bracket. Brackets in quoted texts are ignored.
 fn array_end(value: &str) -> usize {
     let (mut at, mut depth) = (0, 0_usize);
     while let Some(next) = value.get(at..).and_then(|rest| rest.chars().next()) {

@@ -1,7 +1,7 @@
-//! `frostmirror.toml`, read strictly: every value has a type that cannot be wrong, and what cannot be read is an error
-//! that names the place, the key and what belongs there. Nothing falls back to a default in silence.
+//! Parses `frostmirror.toml` strictly: every value has a validated type, and an error names the position, the key and the
+//! expected value. An invalid value never falls back to a default.
 //!
-//! Keys are flat. [`Key`] lists them; `value` knows what each may be.
+//! Keys are flat. [`Key`] lists them; `value` validates them.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -28,69 +28,69 @@ pub use key::Key;
 pub use network::Network;
 pub use value::{CratePattern, InvalidValue, LogFormat, UpstreamUrl};
 
-/// Where `serve` listens unless told otherwise.
+/// The default listen address of `serve`.
 pub const DEFAULT_BIND: &str = "0.0.0.0:8080";
-/// The target where nothing names any.
+/// The default target.
 pub const DEFAULT_TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Bytes in the largest file that is read; a real one has a few hundred.
+/// Maximum file size in bytes; a real file has a few hundred.
 pub const MAX_SIZE: u64 = 1 << 20;
 
-/// Problems of one file that are told.
+/// Maximum number of reported problems per file.
 const MAX_PROBLEMS: usize = 20;
 
 /// The settings of the server; [`Key::about`] describes each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// What clients are told; `None`: the Host that each of them asks for.
+    /// The base URL for clients, or `None` to use the Host of each request.
     pub base_url: Option<BaseUrl>,
-    /// Reverse proxies whose forwarding headers count; `None`: those of this machine.
+    /// Trusted reverse proxies, or `None` to trust those on this machine.
     pub trusted_proxies: Option<Vec<Network>>,
     /// `HOST:PORT` to listen on.
     pub bind: String,
-    /// Target triples of the setup page, and those of `fetch` where nothing else names any.
+    /// Target triples of the setup page, and the default of `fetch`.
     pub targets: Vec<String>,
-    /// The toolchains of `fetch` where nothing else names any, at least one; the first is that of the setup page.
+    /// The default toolchains of `fetch`, at least one; the setup page shows the first.
     pub toolchain: Vec<ToolchainName>,
-    /// Whether bundles that are dropped into the incoming folder are imported.
+    /// Whether bundles of the incoming folder are imported.
     pub watch_incoming: bool,
-    /// Whether an import hashes files that are held already. A bundle is checked in any case.
+    /// Whether an import hashes stored files again. Bundles are always checked.
     pub verify_checksums: bool,
-    /// Whether the watcher keeps bundles that it refused; why it did is kept in any case.
+    /// Whether the watcher keeps invalid bundles; it always keeps the reasons.
     pub keep_failed_packages: bool,
-    /// Whether garbage is collected after each import.
+    /// Whether gc runs after each import.
     pub prune_on_import: bool,
-    /// Live-mirror mode.
+    /// Whether live mode is on.
     pub proxy_mode: bool,
     /// Live mode's sparse index.
     pub proxy_index_url: UpstreamUrl,
-    /// Live mode's downloads, with cargo's markers; `None`: what the index's config.json says.
+    /// Live mode's download URL with cargo's markers, or `None` to use the index's config.json.
     pub proxy_dl_url: Option<UpstreamUrl>,
-    /// Live mode's toolchains.
+    /// Live mode's source of toolchains.
     pub proxy_dist_url: UpstreamUrl,
-    /// How long live mode takes an index file for fresh.
+    /// How long an index file stays fresh in live mode.
     pub proxy_ttl: Duration,
-    /// Bytes that live mode may keep; 0: no cap.
+    /// Limit in bytes for files that live mode stores; 0 means no limit.
     pub proxy_cache_max: u64,
-    /// How old a version must be for live mode to offer it.
+    /// Minimum age of a version in live mode.
     pub min_age: Duration,
-    /// The crates that live mode offers; `None`: all.
+    /// The crates available in live mode, or `None` for all.
     pub allow: Option<Vec<CratePattern>>,
-    /// The crates that live mode does not offer.
+    /// The crates that live mode refuses.
     pub deny: Vec<CratePattern>,
-    /// The file of the token that writers need.
+    /// The file with the admin token.
     pub admin_token_file: Option<PathBuf>,
-    /// The file of the tokens that readers need.
+    /// The file with the read tokens.
     pub read_token_file: Option<PathBuf>,
-    /// Whether readers need a token.
+    /// Whether read requests need a token.
     pub auth_required: bool,
     /// The certificate chain (PEM).
     pub tls_cert: Option<PathBuf>,
     /// Its private key (PEM).
     pub tls_key: Option<PathBuf>,
-    /// How log lines are written.
+    /// The log format.
     pub log_format: LogFormat,
-    /// Whether the server may never use the network for itself: live mode cannot be switched on.
+    /// Whether the server must not send requests to upstream; live mode cannot be switched on.
     pub offline: bool,
 }
 
@@ -127,7 +127,7 @@ impl Default for Settings {
     }
 }
 
-/// Why a configuration cannot be used.
+/// The reason why a configuration is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
@@ -135,70 +135,70 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file is far too large to be one.
+    /// The file is too large.
     #[error("`{}` is larger than 1 MiB, which no {SERVER} is", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
-    /// What the file says is wrong.
+    /// The file has invalid contents.
     #[error("{}", list_problems(path, problems, *more))]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// The problems, in the file's order; at most 20.
+        /// The problems in file order; at most 20.
         problems: Vec<Problem>,
-        /// How many more there are.
+        /// The number of further problems.
         more: usize,
     },
-    /// What a flag or a variable says is wrong.
+    /// The value of a flag or variable is invalid.
     #[error("{overridden_by} is wrong: {error}")]
     InvalidOverride {
         /// The flag or the variable.
         overridden_by: String,
-        /// What is wrong with it.
+        /// The problem.
         error: InvalidValue,
     },
-    /// One half of what belongs together.
+    /// One of two keys that belong together is missing.
     #[error("`{given}` is set without `{missing}`")]
     IncompletePair {
         /// The key that is set.
         given: &'static str,
-        /// The key that is not.
+        /// The missing key.
         missing: &'static str,
     },
-    /// Live mode is switched on for a server that may not use the network.
+    /// Live mode is on, but `offline` forbids it.
     #[error("`offline` forbids live mode, and `proxy_mode` switches it on")]
     Offline,
 }
 
-/// One thing that is wrong with a `frostmirror.toml`.
+/// A problem in a `frostmirror.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{position}: {error}")]
 pub struct Problem {
-    /// Where it begins.
+    /// Its start position.
     pub position: LineColumn,
-    /// What is wrong, and what belongs there.
+    /// The problem and the expected value.
     pub error: InvalidValue,
 }
 
-/// What a file says, by itself.
+/// The contents of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ParsedFile {
-    /// The settings, with the defaults of the keys that the file does not have.
+    /// The settings; missing keys have their defaults.
     pub settings: Settings,
-    /// The keys that the file has.
+    /// The keys in the file.
     pub keys: BTreeSet<Key>,
 }
 
 impl ParsedFile {
-    /// Reads the `frostmirror.toml` of `folder`; where there is none, nothing is given.
+    /// Reads the `frostmirror.toml` of `folder`; a missing file counts as empty.
     ///
     /// # Errors
-    /// Everything in [`Error`] but what concerns flags.
+    /// Everything in [`Error`] except errors about flags.
     pub fn read(folder: &Path) -> Result<ParsedFile, Error> {
         let path = folder.join(SERVER);
         match read_text(&path)? {
@@ -207,7 +207,7 @@ impl ParsedFile {
         }
     }
 
-    /// Reads `text`; `path` is what errors name, and its folder that of relative paths.
+    /// Parses `text`; `path` appears in errors, and its folder is the base of relative paths.
     ///
     /// # Errors
     /// [`Error::TooLarge`], [`Error::Invalid`].
@@ -218,7 +218,7 @@ impl ParsedFile {
         let mut problems: Vec<(usize, InvalidValue)> = Vec::new();
         let (root, errors) = DeTable::parse_recoverable(text);
         if let Some(error) = errors.first() {
-            // What follows the first mistake is mostly noise of the recovery.
+            // Errors after the first syntax error mostly come from the parser's recovery.
             problems.push((error.span().map_or(0, |span| span.start), syntax_error(text, error)));
             return Err(invalid_file(text, path, problems));
         }
@@ -238,7 +238,7 @@ impl ParsedFile {
     }
 }
 
-/// The text of the file at `path`, which is UTF-8 and not too large; `None` where there is no file.
+/// The text of the file at `path`, checked for size and UTF-8; `None` if there is no file.
 pub(super) fn read_text(path: &Path) -> Result<Option<String>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
@@ -256,7 +256,7 @@ pub(super) fn read_text(path: &Path) -> Result<Option<String>, Error> {
     })
 }
 
-/// The error of an unknown key.
+/// The error for an unknown key.
 pub(super) fn unknown_key(name: &str) -> InvalidValue {
     let names = Key::ALL.map(Key::name);
     let expected = match did_you_mean(name, &names) {
@@ -288,10 +288,10 @@ fn invalid_file(text: &str, path: &Path, mut problems: Vec<(usize, InvalidValue)
 }
 
 impl Settings {
-    /// Gives `key` a value; `folder` is that of relative paths.
+    /// Sets `key`; `folder` is the base of relative paths.
     ///
     /// # Errors
-    /// What is wrong with the value; the settings are as they were.
+    /// The value is invalid; the settings are unchanged.
     pub fn set(&mut self, key: Key, value: &DeValue<'_>, folder: &Path) -> Result<(), InvalidValue> {
         let reader = value::ValueReader { key, value, folder };
         match key {
@@ -324,7 +324,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Whether the forwarding headers of a peer count. Those of this machine do unless the setting says otherwise.
+    /// Whether forwarding headers of this peer are trusted. Without the setting, those of this machine are.
     pub fn trusts_proxy(&self, peer: IpAddr) -> bool {
         match &self.trusted_proxies {
             Some(networks) => networks.iter().any(|network| network.contains(peer)),
@@ -332,12 +332,12 @@ impl Settings {
         }
     }
 
-    /// Whether the setting names this peer as a proxy: then its connections may be anybody's.
+    /// Whether the setting names this peer as a proxy: its connections may then come from any client.
     pub fn is_listed_proxy(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.is_some() && self.trusts_proxy(peer)
     }
 
-    /// Refuses what only makes sense together and is not.
+    /// Refuses conflicting and incomplete combinations of keys.
     ///
     /// # Errors
     /// [`Error::IncompletePair`], [`Error::Offline`].
@@ -353,24 +353,24 @@ impl Settings {
         Err(Error::IncompletePair { given: given.name(), missing: missing.name() })
     }
 
-    /// Takes over the keys that travel (see [`Key::is_in_snapshots`]).
+    /// Copies the keys that snapshots contain (see [`Key::is_in_snapshots`]).
     pub(super) fn copy_snapshot_keys(&mut self, from: &Settings) {
         self.targets.clone_from(&from.targets);
         self.toolchain.clone_from(&from.toolchain);
     }
 
-    /// The value of `key` as JSON, in the form in which it may be given back. What is secret in an address is masked
-    /// (see [`UpstreamUrl::masked`]).
+    /// The value of `key` as JSON, in the form that a write accepts. Secrets in URLs are masked (see
+    /// [`UpstreamUrl::masked`]).
     pub fn masked_json(&self, key: Key) -> serde_json::Value {
         self.json_with(key, UpstreamUrl::masked)
     }
 
-    /// The same with its secrets, to tell whether two are one.
+    /// The value with its secrets, for comparisons.
     pub(super) fn unmasked_json(&self, key: Key) -> serde_json::Value {
         self.json_with(key, |url| url.as_str().to_owned())
     }
 
-    /// The upstream that is the value of `key`.
+    /// The upstream URL of `key`.
     pub(super) fn upstream(&self, key: Key) -> Option<&UpstreamUrl> {
         match key {
             Key::ProxyIndexUrl => Some(&self.proxy_index_url),

@@ -1,8 +1,8 @@
-//! The settings of a running server: what flags and the environment fix, over what the file says, over the defaults;
-//! read by everybody, changed by one at a time.
+//! The settings of a running server, in order of precedence: flags and environment, the file, the defaults. Reads are
+//! concurrent; writes are serialized.
 //!
-//! What is fixed counts until the end of the process and cannot be written. One exception: live mode that is fixed to
-//! be on may be switched off, and on again, at run time; the file does not learn of it.
+//! A fixed value lasts until the process ends and cannot be written. One exception: live mode that a flag switches on can be
+//! switched off and on again at run time; the file does not change.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ use super::{NEW_FILE_MODE, SERVER, SnapshotFile, snapshot_config};
 use crate::durable;
 use crate::event::Sink;
 
-/// What fixes a key.
+/// The source of a fixed value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A flag: `--bind`.
@@ -30,7 +30,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The flag or the variable.
+    /// The name of the flag or variable.
     pub fn name(self) -> &'static str {
         match self {
             Source::Flag(name) | Source::Variable(name) => name,
@@ -49,27 +49,27 @@ impl fmt::Display for Source {
 pub struct Overrides(BTreeMap<Key, (Source, DeValue<'static>)>);
 
 impl Overrides {
-    /// Fixes a key to a text. Paths are absolute by then.
+    /// Fixes a key to a text. Paths must be absolute.
     pub fn set_text(&mut self, key: Key, by: Source, text: &str) {
         self.0.insert(key, (by, DeValue::String(text.to_owned().into())));
     }
 
-    /// Fixes a key to true or false.
+    /// Fixes a key to a boolean.
     pub fn set_bool(&mut self, key: Key, by: Source, on: bool) {
         self.0.insert(key, (by, DeValue::Boolean(on)));
     }
 
-    /// What fixes the key.
+    /// The source that fixes the key.
     pub fn source(&self, key: Key) -> Option<Source> {
         self.0.get(&key).map(|(by, _)| *by)
     }
 
-    /// The settings with what is fixed.
+    /// Applies the fixed values to the settings.
     fn apply_to(&self, settings: &Settings) -> Result<Settings, settings::Error> {
         let mut settings = settings.clone();
         for (key, (by, value)) in &self.0 {
             match value {
-                // Whoever listens there has words of its own for an address that is none.
+                // The listener reports an invalid address with a better message.
                 DeValue::String(text) if *key == Key::Bind => settings.bind = text.to_string(),
                 value => {
                     let set = settings.set(*key, value, Path::new(""));
@@ -85,17 +85,17 @@ impl Overrides {
     }
 }
 
-/// The settings of a process, and the file that they come from.
+/// The settings of a process, and their file.
 #[derive(Debug)]
 pub struct SettingsStore {
     folder: PathBuf,
     overrides: Overrides,
-    /// The settings at the start, which count for what needs a restart.
+    /// The settings at the start, which apply to keys that need a restart.
     initial: Arc<Settings>,
     state: RwLock<StoreState>,
-    /// Held while a file of the folder is written.
+    /// Serializes writes to the files of the folder.
     write_lock: Mutex<()>,
-    /// How often the settings in effect were replaced.
+    /// The generation of the settings in effect.
     generation: AtomicU64,
 }
 
@@ -103,27 +103,27 @@ pub struct SettingsStore {
 struct StoreState {
     parsed: ParsedFile,
     settings: Arc<Settings>,
-    /// Live mode is switched off at run time, whatever fixes it.
+    /// Whether live mode was switched off at run time, even if it is fixed.
     live_mode_off: bool,
 }
 
-/// The turn of one who writes.
+/// Exclusive write access.
 pub struct WriteGuard<'l>(#[expect(dead_code, reason = "held, and never looked at")] MutexGuard<'l, ()>);
 
-/// What a write did.
+/// The outcome of a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SettingsChange {
-    /// Keys whose value in effect is another one now, or will be at the next start.
+    /// Keys whose value in effect changed, or will change at the next start.
     pub changed: Vec<Key>,
-    /// Keys whose value waits for the next start.
+    /// Keys whose new value needs a restart.
     pub needs_restart: Vec<Key>,
 }
 
 impl SettingsStore {
-    /// Reads the `frostmirror.toml` of `folder`, where there is one.
+    /// Reads the `frostmirror.toml` of `folder`, if it exists.
     ///
     /// # Errors
-    /// Everything in [`settings::Error`]; a file that cannot be used never falls back to the defaults.
+    /// Everything in [`settings::Error`]; an invalid file never falls back to the defaults.
     pub fn load(folder: &Path, fixed: Overrides) -> Result<SettingsStore, settings::Error> {
         let parsed = ParsedFile::read(folder)?;
         let settings = Arc::new(fixed.apply_to(&parsed.settings)?);
@@ -143,26 +143,26 @@ impl SettingsStore {
         &self.folder
     }
 
-    /// The settings in effect. Who works for long takes them anew for each piece of work.
+    /// The settings in effect. A long-running task reads them again for each unit of work.
     pub fn current(&self) -> Arc<Settings> {
         Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner).settings)
     }
 
-    /// A number that is another one whenever the settings in effect may be others; cheap to ask for.
+    /// Settings generation; it changes with the settings in effect and is cheap to read.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
     }
 
-    /// Whether the key has a value that somebody gave it, be it the default's.
+    /// Whether the key has a value, including a default.
     pub fn is_explicit(&self, key: Key) -> bool {
         self.overrides.source(key).is_some()
             || self.state.read().unwrap_or_else(PoisonError::into_inner).parsed.keys.contains(&key)
     }
 
-    /// Puts what a file says into effect.
+    /// Applies the contents of the file.
     ///
     /// # Errors
-    /// It contradicts what is fixed; everything is as it was.
+    /// A conflict with a fixed value; the settings are unchanged.
     pub fn replace(&self, parsed: ParsedFile) -> Result<(), settings::Error> {
         let mut settings = self.overrides.apply_to(&parsed.settings)?;
         let mut now = self.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -172,28 +172,27 @@ impl SettingsStore {
         Ok(())
     }
 
-    /// Reads the file again, which somebody has changed.
+    /// Reloads the changed file.
     ///
     /// # Errors
-    /// As [`SettingsStore::load`]; everything is as it was.
+    /// As [`SettingsStore::load`]; the settings are unchanged.
     pub fn reload(&self) -> Result<(), settings::Error> {
         self.replace(ParsedFile::read(&self.folder)?)
     }
 
-    /// Writes changes, `{key: value or null}`, into the file and puts them into effect. `null` takes a key out. Comments
-    /// and order stay. An address that is given back masked as it was shown keeps what is stored.
+    /// Writes changes, `{key: value or null}`, into the file and applies them. `null` removes a key. Comments and order
+    /// stay. A URL that is sent back in its masked form keeps the stored value.
     ///
     /// # Errors
-    /// Everything in [`edit::Error`]; the file and the settings are as they were.
+    /// Everything in [`edit::Error`]; the file and the settings are unchanged.
     pub fn write(&self, changes: &Map<String, Value>) -> Result<SettingsChange, edit::Error> {
         self.write_checked(changes, |_| Ok(()))
     }
 
-    /// The same where `may` takes no offence at the settings that would be in effect: what somebody wrote into the file by
-    /// hand meanwhile comes into effect with the changes.
+    /// Like [`SettingsStore::write`], if `may` accepts the resulting settings. Manual edits of the file also take effect.
     ///
     /// # Errors
-    /// As [`SettingsStore::write`], and what `may` says; the file and the settings are as they were.
+    /// As [`SettingsStore::write`], and the errors of `may`; the file and the settings are unchanged.
     pub fn write_checked<E: From<edit::Error>>(
         &self,
         changes: &Map<String, Value>,
@@ -202,13 +201,13 @@ impl SettingsStore {
         self.write_with_guard(&self.lock_for_write(), changes, check)
     }
 
-    /// Held while a file of the configuration's folder is read, changed and written, so that nobody's change is lost: each of
-    /// the two files, by whoever is asked over the network, and by a snapshot that brings both.
+    /// Serializes read-change-write cycles of the folder's files, so that no change is lost. API requests and snapshot
+    /// imports use it for both files.
     pub fn lock_for_write(&self) -> WriteGuard<'_> {
         WriteGuard(self.write_lock.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// [`SettingsStore::write_checked`] by one whose turn it is.
+    /// [`SettingsStore::write_checked`] for a caller with write access.
     ///
     /// # Errors
     /// As [`SettingsStore::write_checked`].
@@ -234,7 +233,7 @@ impl SettingsStore {
             durable::make_folder(&self.folder).map_err(failed)?;
             let urls = Key::ALL.into_iter().filter_map(|key| parsed.settings.upstream(key));
             let has_secret = urls.into_iter().any(|url| url.has_secret());
-            // Where the name is a link, the file that it leads to is the one to change.
+            // If the path is a link, the write changes its target.
             let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
             let written = match has_secret {
                 true => durable::rewrite_private(&real, edited.as_bytes()),
@@ -255,8 +254,7 @@ impl SettingsStore {
         })
     }
 
-    /// Whether a write may give the key another value. It may not where the key is fixed, except for the switch of live mode,
-    /// and not where only the operator may change it.
+    /// Whether a write may change the key. Fixed keys (except the live mode switch) and operator-only keys may not change.
     pub fn is_writable(&self, key: Key) -> bool {
         let is_free = self.overrides.source(key).is_none() || (key == Key::ProxyMode && self.is_forced_on(key));
         is_free && !key.is_operator_only()
@@ -266,7 +264,7 @@ impl SettingsStore {
         matches!(self.overrides.0.get(&key), Some((_, DeValue::Boolean(true))))
     }
 
-    /// Refuses changes of what is fixed; takes the switch of live mode out of them.
+    /// Refuses changes of fixed keys; removes the live mode switch from the changes.
     fn extract_live_switch(
         &self,
         changes: &Map<String, Value>,
@@ -287,7 +285,7 @@ impl SettingsStore {
         Ok((switched_off, rest))
     }
 
-    /// Puts a snapshot's configuration in place as [`snapshot_config::restore_files`] does, and into effect.
+    /// Restores a snapshot's configuration as [`snapshot_config::restore_files`] does, and applies it.
     ///
     /// # Errors
     /// As [`snapshot_config::restore_files`].
@@ -302,8 +300,7 @@ impl SettingsStore {
         Ok(())
     }
 
-    /// Puts the keys that travel into effect as the file has them now. An import must not put into effect what somebody
-    /// wrote into the file by hand meanwhile.
+    /// Applies the snapshot keys of the file. An import must not apply other manual edits of the file.
     fn reload_snapshot_keys(&self) -> Result<(), settings::Error> {
         let from_file = ParsedFile::read(&self.folder)?;
         let mut parsed = self.state.read().unwrap_or_else(PoisonError::into_inner).parsed.clone();
@@ -313,8 +310,8 @@ impl SettingsStore {
         self.replace(parsed)
     }
 
-    /// Every key with its value in effect, its default, where the value comes from (`default`, `file`, `environment`,
-    /// `flag`), what fixes it, and whether a change needs a restart. Secrets are masked.
+    /// Every key with its value in effect, its default, the value's source (`default`, `file`, `environment`, `flag`), what
+    /// fixes it, and whether a change needs a restart. Secrets are masked.
     pub fn to_json(&self) -> Value {
         let now = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let defaults = Settings::default();

@@ -1,9 +1,9 @@
-//! Which settings a snapshot carries, and how they are put in place on another server.
+//! Selects the settings of a snapshot, and restores them on another server.
 //!
-//! Of `frostmirror.toml` only the keys that travel (see [`Key::is_in_snapshots`]) cross: they say which toolchains are mirrored.
-//! How a server runs is decided on its own machine: a bundle must not switch live mode on, name an upstream, weaken a
-//! check, or change who may do what. The values are written anew, so that no comment and no unknown key crosses.
-//! `depends.toml` crosses whole, but for the user names and passwords in its addresses.
+//! Of `frostmirror.toml`, only the keys of [`Key::is_in_snapshots`] are included: they name the toolchains to mirror. Each
+//! server's operation is decided on its own machine: a bundle must not switch live mode on, name an upstream, weaken a
+//! check, or change permissions. The values are serialized again, so that no comment and no unknown key is included.
+//! `depends.toml` is included as a whole, except user names and passwords in its URLs.
 
 use std::fs;
 use std::io;
@@ -19,40 +19,40 @@ use crate::durable;
 use crate::event::Sink;
 use crate::line_column::LineColumn;
 
-/// Most keys that a message names.
+/// Maximum number of keys in a message.
 const MAX_LISTED_KEYS: usize = 20;
 
-/// Bytes of a key's name that a message shows.
+/// Maximum length of a key name in a message, in bytes.
 const MAX_KEY_CHARS: usize = 40;
 
-/// A configuration that cannot be taken along or put in place. What was there is untouched.
+/// A configuration could not be exported or restored. Existing files are unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file that is there cannot be read.
+    /// An existing file cannot be read.
     #[error("could not read `{}`", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file that is there is no TOML.
+    /// An existing file is not valid TOML.
     #[error("`{}` is not TOML", path.display())]
     Toml {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The position and the reason.
         source: TomlSyntaxError,
     },
-    /// A file of a snapshot is no TOML.
+    /// A file of a snapshot is not valid TOML.
     #[error("the snapshot's `{name}` is not TOML")]
     SnapshotToml {
         /// The file.
         name: &'static str,
-        /// Where and why.
+        /// The position and the reason.
         source: TomlSyntaxError,
     },
-    /// A file of a snapshot is no text.
+    /// A file of a snapshot is not UTF-8 text.
     #[error("the snapshot's `{name}` is not text")]
     NotText {
         /// The file.
@@ -63,13 +63,13 @@ pub enum Error {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// Where a text is no TOML, and why. The line itself, which the parser would show too, may hold a password, and jobs and
-/// reasons are told to every reader.
+/// The position and the reason of a TOML error. The parser's message also shows the line, which may contain a password, but
+/// every reader can see jobs and their errors.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {}, column {}: {reason}", position.line, position.column)]
 pub struct TomlSyntaxError {
@@ -84,20 +84,20 @@ impl TomlSyntaxError {
     }
 }
 
-/// A configuration file that crosses in a snapshot: its name, one of [`CONFIG_FILES`], and its text.
+/// A configuration file in a snapshot: its name, one of [`CONFIG_FILES`], and its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotFile {
     /// Its name.
     pub name: &'static str,
-    /// Its text, which is TOML.
+    /// Its text, valid TOML.
     pub text: String,
 }
 
-/// The name of a file, and what of it does not travel, as a sentence's end.
+/// A file name, and the omitted parts as the end of a sentence.
 pub type OmittedKeys = (&'static str, String);
 
 impl SnapshotFile {
-    /// The file called `name`, which is one of [`CONFIG_FILES`].
+    /// The file called `name`, one of [`CONFIG_FILES`].
     ///
     /// # Errors
     /// [`Error::SnapshotToml`].
@@ -109,10 +109,10 @@ impl SnapshotFile {
     }
 }
 
-/// What of a folder's files travels, and what of them stays behind.
+/// The exported parts of a folder's files, and the omitted parts.
 ///
 /// # Errors
-/// A file that cannot be read, or is no TOML. One that is not there does not travel.
+/// A file is unreadable or not valid TOML. A missing file is omitted.
 pub fn files_for_snapshot(folder: &Path) -> Result<(Vec<SnapshotFile>, Vec<OmittedKeys>), Error> {
     let (mut files, mut notes) = (Vec::new(), Vec::new());
     for name in CONFIG_FILES {
@@ -136,12 +136,12 @@ pub fn files_for_snapshot(folder: &Path) -> Result<(Vec<SnapshotFile>, Vec<Omitt
     Ok((files, notes))
 }
 
-/// Puts the files of a snapshot in place. `depends.toml` is replaced; of `frostmirror.toml` only the keys that travel are
-/// set, and all else stays as it is. What stood there is kept beside it as `NAME.N.bak` with the next free number.
-/// Tells of each file that was written, and of what of it was not taken.
+/// Restores the files of a snapshot. `depends.toml` is replaced; in `frostmirror.toml` only the snapshot keys are set. The
+/// previous file is kept beside it as `NAME.N.bak` with the next free number. Reports each written file and its omitted
+/// parts.
 ///
 /// # Errors
-/// Everything in [`Error`]; files before the one that failed are in place by then.
+/// Everything in [`Error`]; files before the failed one are already restored.
 pub fn restore_files(folder: &Path, files: &[SnapshotFile], sink: &dyn Sink) -> Result<(), Error> {
     for file in files {
         let path = folder.join(file.name);
@@ -185,10 +185,10 @@ pub fn restore_files(folder: &Path, files: &[SnapshotFile], sink: &dyn Sink) -> 
     Ok(())
 }
 
-/// Refuses a folder whose files a restore would have to understand and cannot.
+/// Refuses a folder whose files a restore could not parse.
 ///
 /// # Errors
-/// A file that is there and cannot be read, or is no TOML.
+/// An existing file is unreadable or not valid TOML.
 pub fn check_files(folder: &Path) -> Result<(), Error> {
     CONFIG_FILES.iter().try_for_each(|name| read_toml(&folder.join(name)).map(drop))
 }
@@ -205,7 +205,7 @@ fn read_toml(path: &Path) -> Result<Option<(String, DocumentMut)>, Error> {
     Ok(Some((text, document)))
 }
 
-/// The keys of `document` that travel, with their values, and a sentence about the others, where there are any.
+/// The snapshot keys of `document` with their values, and a sentence about other keys, if any.
 fn split_keys(document: &DocumentMut) -> (Map<String, Json>, Option<String>) {
     let (mut changes, mut others) = (Map::new(), Vec::new());
     for (name, item) in document.iter() {
@@ -227,29 +227,29 @@ fn split_keys(document: &DocumentMut) -> (Map<String, Json>, Option<String>) {
     (changes, others)
 }
 
-/// The value that `item` gives to `key`, without its form; `None` where it is not valid.
+/// The value that `item` gives to `key`, normalized; `None` if it is invalid.
 fn valid_value(key: Key, item: &Item) -> Option<Json> {
     let text = item.as_value()?.to_string();
     let given = ParsedFile::parse(&format!("{} = {}", key.name(), text.trim()), Path::new(SERVER)).ok()?;
     Some(given.settings.masked_json(key))
 }
 
-/// A key's name as a message shows it. Whoever made a snapshot chose it.
+/// A key name shortened for a message. The snapshot's sender chose it.
 fn shorten_key(name: &str) -> String {
     let short: String = name.chars().take(MAX_KEY_CHARS).collect();
     let dots = if short.len() < name.len() { "…" } else { "" };
     format!("{}{dots}", short.escape_debug())
 }
 
-/// The rule, as a sentence without its end.
+/// The rule, as a sentence without a full stop.
 fn snapshot_keys_rule() -> String {
     let names: Vec<String> =
         Key::ALL.into_iter().filter(|key| key.is_in_snapshots()).map(|key| format!("`{}`", key.name())).collect();
     format!("a snapshot carries only valid values of {}", names.join(" and "))
 }
 
-/// A text without the users' names and passwords of all addresses in it. `ssh://git@host` has no password, and is
-/// nothing without the name.
+/// Removes user names and passwords from all URLs in a text. `ssh://git@host` keeps its name, because it has no password and
+/// needs the name.
 pub(super) fn strip_logins(text: &str) -> String {
     let mut stripped = String::with_capacity(text.len());
     let mut rest = text;
@@ -266,7 +266,7 @@ pub(super) fn strip_logins(text: &str) -> String {
     stripped
 }
 
-/// A second name for the file at `path`, which is about to be replaced by rename.
+/// Creates a hard link to the file at `path` before a rename replaces it.
 fn back_up(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut number = 1u64;
@@ -275,7 +275,7 @@ fn back_up(path: &Path) -> io::Result<PathBuf> {
         match fs::hard_link(path, &backup) {
             Ok(()) => return Ok(backup),
             Err(_) if backup.symlink_metadata().is_ok() => number += 1,
-            // Not every file system has second names.
+            // Some file systems do not support hard links.
             Err(_) => return fs::copy(path, &backup).map(|_| backup),
         }
     }
@@ -301,7 +301,7 @@ mod tests {
     const SOURCE: &str = "# weekly\nbase_url = \"http://source:1\"\ntargets = [\"a-b\"] # ours\nadmin_token_file = \"/t\"\n\
                           proxy_index_url = \"sparse+https://me:secret@host/index/a@b\"\npassword = \"x\"\n";
 
-    /// A value of each key that is not its default.
+    /// A non-default value for each key.
     const NON_DEFAULT_VALUES: &[(Key, &str)] = &[
         (Key::BaseUrl, "'http://evil.example'"),
         (Key::TrustedProxies, "['0.0.0.0/0']"),
@@ -367,12 +367,12 @@ mod tests {
             let line = format!("{} = {value}\n", key.name());
             let travels = [Key::Targets, Key::Toolchain].contains(key);
             assert_eq!(key.is_in_snapshots(), travels, "{line}");
-            // Exported from a server that sets it.
+            // Export from a server that sets the key.
             let (files, notes) = files_for_snapshot(folder(&line).path()).expect("read");
             assert_eq!(files[0].text.is_empty(), !travels, "{line}");
             assert_eq!(notes.len(), usize::from(!travels), "{line}");
             assert!(travels || notes[0].1.contains(&format!("`{}`", key.name())), "{notes:?}");
-            // Imported from a snapshot whose maker left nothing out.
+            // Import of a snapshot whose sender omitted nothing.
             let brought = [SnapshotFile::parse(SERVER, line.as_bytes()).expect("TOML")];
             let new = tempfile::tempdir().expect("temporary folder");
             let recorder = Recorder::default();
@@ -381,14 +381,14 @@ mod tests {
             let warned =
                 recorder.0.lock().expect("lock").iter().any(|warning| warning.contains(&format!("`{}`", key.name())));
             assert_eq!(warned, !travels, "{line}");
-            // Imported by a server that has its own settings: each stays, whether the snapshot names it or not.
+            // Import by a server with its own settings: each stays, whether the snapshot names it or not.
             let ours = "bind = \"a:1\"\nmin_age = \"14d\"\ndeny = [\"bad\"]\n";
             let theirs = folder(ours);
             restore_files(theirs.path(), &brought, &NullSink).expect("restored");
             let text = fs::read_to_string(theirs.path().join(SERVER)).expect("read");
             assert_eq!(text == ours, !travels, "{text}");
             assert!(text.starts_with(ours), "{text}");
-            // What is put into effect in a running server is the same set.
+            // A running server applies the same set of keys.
             let there = ParsedFile::parse(&line, Path::new(SERVER)).expect("valid").settings;
             let mut settings = super::super::Settings::default();
             settings.copy_snapshot_keys(&there);
@@ -442,7 +442,7 @@ mod tests {
         assert_eq!(fs::read_to_string(folder.path().join("frostmirror.toml.1.bak")).expect("copy"), ours);
         let text = fs::read_to_string(folder.path().join(SERVER)).expect("read");
         assert_eq!(text, ours.replace("['x-y']", "[\"a-b\"]"));
-        // The same again changes nothing, and another one gets the next number.
+        // A second identical restore changes nothing, and another snapshot gets the next number.
         let second = folder.path().join("frostmirror.toml.2.bak");
         restore_files(folder.path(), &[brought, depends], &NullSink).expect("restored");
         assert!(!second.exists());

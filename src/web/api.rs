@@ -1,4 +1,4 @@
-//! The REST API, one file a subject.
+//! The REST API, one file per subject.
 
 pub(super) mod config;
 pub(super) mod deps;
@@ -15,7 +15,7 @@ mod verify;
 
 use super::router::Route;
 
-/// Every route of the API, but the one that describes it.
+/// Every route of the API except the one that describes it.
 pub(super) fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
     routes.extend(status::routes());

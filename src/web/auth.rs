@@ -1,17 +1,17 @@
-//! Who may write.
+//! Access control for write requests.
 //!
-//! With an admin token: who sends it as `Authorization: Bearer TOKEN`, or who logged in with it and has the session's
-//! cookie; a session begun with a reader's token reads, and nothing else. Without an admin token: who sits at this machine
-//! and reaches the server directly. A request from a foreign page is refused in either case: its Origin is not this
-//! server, or the Host that it asked for is a name that somebody pointed here.
+//! If an admin token is set, a write request needs it as `Authorization: Bearer TOKEN`, or the cookie of a session that was
+//! started with it. A session of a read token can only read. Without an admin token, only a direct local connection may
+//! write. Requests of foreign pages are refused in both cases: their Origin is not this server, or their Host is a foreign
+//! name that resolves to this machine.
 //!
 //! | attack | defence |
 //! |---|---|
-//! | a page elsewhere posts a form here | Origin and Sec-Fetch-Site must be this server's own; bodies must be declared as JSON |
-//! | a name elsewhere is pointed to 127.0.0.1 | without a token the Host must be a loopback name |
-//! | a proxy on this machine makes everybody local | a set base URL, a forwarding header or HTTP/1.0 asks for a token |
+//! | a foreign page posts a form to this server | Origin and Sec-Fetch-Site must be this server's own; bodies must be declared as JSON |
+//! | a foreign name resolves to 127.0.0.1 | without a token the Host must be a loopback name |
+//! | a local proxy makes all clients look local | a set base URL, a forwarding header or HTTP/1.0 requires a token |
 //! | the token is guessed byte by byte | digests are compared, not tokens |
-//! | the token is guessed | it has at least 16 characters, so that there is nothing to hope for; logins are throttled |
+//! | the token is guessed | it has at least 16 characters, too many to guess; logins are throttled |
 
 use std::net::IpAddr;
 
@@ -26,20 +26,20 @@ use crate::server::auth::{Token, request_token};
 use crate::server::fallback::RequestOrigin;
 use crate::server::forwarded::is_forwarded;
 
-/// Who may ask.
+/// The access that a route requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequiredAccess {
-    /// Anybody.
+    /// No restriction.
     Public,
-    /// Whoever may read the mirror.
+    /// Read access.
     Read,
-    /// Whoever may change it.
+    /// Write access.
     Write,
-    /// Anybody from this server's own pages: for what decides by itself, as the login does.
+    /// Any client, but only from this server's own pages: for routes that check access themselves, such as the login.
     SameOrigin,
 }
 
-/// Whether the request may do what its route does.
+/// Whether the request has the access that its route requires.
 pub(super) fn check(
     state: &WebState,
     needs: RequiredAccess,
@@ -62,8 +62,7 @@ pub(super) fn check(
     }
     match admin_token(state)? {
         Some(token) => check_token(state, &token, headers),
-        // Where clients know this server by an address that was set, or proxies of this machine are named, a connection from
-        // this machine may be anybody's.
+        // If a base URL or trusted proxies are configured, a local connection may come from any client through a proxy.
         None => {
             let settings = state.options.settings.current();
             let behind_proxy = settings.base_url.is_some() || settings.is_listed_proxy(at.peer.ip());
@@ -72,7 +71,7 @@ pub(super) fn check(
     }
 }
 
-/// The token that is asked for; `None` where there is none.
+/// The configured admin token, if any.
 pub(super) fn admin_token(state: &WebState) -> Result<Option<Token>, ApiError> {
     state.options.access.admin_token().map_err(|error| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the file of the admin token cannot be used")
@@ -81,7 +80,7 @@ pub(super) fn admin_token(state: &WebState) -> Result<Option<Token>, ApiError> {
     })
 }
 
-/// Whether the cookie of a session comes with the request that may read. Who logged in with a token that was replaced since is
+/// Whether the request has a session cookie with read access. A session ends when its token is replaced.
 /// nobody.
 pub(super) fn has_session(state: &WebState, headers: &HeaderMap) -> bool {
     session_tokens(state, headers).any(|token| state.options.access.may_token_read(&token))
@@ -96,7 +95,7 @@ pub(super) fn may_read(state: &WebState, headers: &HeaderMap) -> bool {
     state.options.access.may_read(headers) || has_session(state, headers)
 }
 
-/// Whether a page that is shown for this request may offer to write.
+/// Whether a page may offer write actions to this client.
 pub(super) fn is_admin(state: &WebState, headers: &HeaderMap, version: Version, at: &RequestOrigin) -> bool {
     check(state, RequiredAccess::Write, headers, version, at).is_ok()
 }
@@ -114,7 +113,7 @@ fn check_token(state: &WebState, token: &Token, headers: &HeaderMap) -> Result<(
 fn check_local(behind_proxy: bool, headers: &HeaderMap, version: Version, at: &RequestOrigin) -> Result<(), ApiError> {
     let by_proxy = behind_proxy
         || is_forwarded(headers)
-        // No client of today speaks it; proxies do.
+        // Only proxies still use HTTP/1.0.
         || version < Version::HTTP_11;
     if at.peer.ip().is_loopback() && is_loopback_name(&at.host) && !by_proxy {
         return Ok(());
@@ -124,7 +123,7 @@ fn check_local(behind_proxy: bool, headers: &HeaderMap, version: Version, at: &R
     ))
 }
 
-/// The Origin, which every browser sends with a write, is this server as it was asked for, or as it is known.
+/// Whether the Origin, which every browser sends with a write, is this server's requested or configured address.
 fn check_same_origin(headers: &HeaderMap, at: &RequestOrigin) -> Result<(), ApiError> {
     let foreign = || {
         ApiError::new(StatusCode::FORBIDDEN, "the request comes from a page of another server")
@@ -143,7 +142,7 @@ fn check_same_origin(headers: &HeaderMap, at: &RequestOrigin) -> Result<(), ApiE
     own.then_some(()).ok_or_else(foreign)
 }
 
-/// `scheme://host:port` of an address, as browsers write it: without the port that goes without saying.
+/// The `scheme://host:port` of a URL as browsers write it: without the default port.
 fn origin_of(base: &str) -> Option<String> {
     let (scheme, rest) = base.split_once("://")?;
     let host = rest.split('/').next()?;
@@ -151,7 +150,7 @@ fn origin_of(base: &str) -> Option<String> {
     Some(format!("{scheme}://{}", host.strip_suffix(implied).unwrap_or(host)))
 }
 
-/// Whether `HOST[:PORT]` names this machine by a name that no one else can give away.
+/// Whether `HOST[:PORT]` is a name of this machine that no other party can register.
 pub(super) fn is_loopback_name(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),

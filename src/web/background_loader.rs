@@ -1,15 +1,15 @@
-//! What is read in the background, since a ledger may have gigabytes: who asks waits a moment, and is told what is known by
-//! then.
+//! Loads data in the background, because a ledger may have gigabytes. A caller waits briefly and gets the data that is
+//! loaded by then.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long who asks waits for what is being read.
+/// How long a caller waits for a running load.
 const WAIT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What is known by now, and whether somebody reads more.
+/// The loaded data, and whether a load is running.
 #[derive(Default)]
 pub(super) struct BackgroundLoader<K>(Arc<Shared<K>>);
 
@@ -25,7 +25,7 @@ struct LoaderState<K> {
     is_loading: bool,
 }
 
-/// What is known, which nobody changes meanwhile.
+/// A snapshot of the loaded data.
 pub(super) struct Guard<'b, K>(MutexGuard<'b, LoaderState<K>>);
 
 impl<K> Deref for Guard<'_, K> {
@@ -42,7 +42,7 @@ impl<K> DerefMut for Guard<'_, K> {
     }
 }
 
-/// Another hand on the same.
+/// Clones the handle.
 impl<K> Clone for BackgroundLoader<K> {
     fn clone(&self) -> BackgroundLoader<K> {
         BackgroundLoader(Arc::clone(&self.0))
@@ -50,7 +50,8 @@ impl<K> Clone for BackgroundLoader<K> {
 }
 
 impl<K: Send + 'static> BackgroundLoader<K> {
-    /// What is known after a moment, and whether it is `whole`. Where it is not, and nobody reads, `read` does so on a thread
+    /// Returns the loaded data after a short wait, and whether it is complete. If it is incomplete and no load runs, starts
+    /// `read` on a thread called `name`, which may outlast the wait.
     /// called `name`, and goes on when the moment is over.
     pub(super) fn load_or_timeout(
         &self,
@@ -64,7 +65,7 @@ impl<K: Send + 'static> BackgroundLoader<K> {
             let complete = is_complete(&state.data);
             if !complete && !state.is_loading {
                 let (guard, read) = (LoadingGuard(self.clone()), read.clone());
-                // A thread that does not come to be gives its turn back, for which the lock must be free.
+                // If the thread cannot start, the guard is dropped, which needs the lock.
                 state.is_loading = true;
                 drop(state);
                 let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || read(&guard.0));
@@ -81,12 +82,12 @@ impl<K: Send + 'static> BackgroundLoader<K> {
         }
     }
 
-    /// What is known now.
+    /// The data that is loaded now.
     pub(super) fn data(&self) -> Guard<'_, K> {
         Guard(self.lock())
     }
 
-    /// Makes more known, and wakes who waits for that.
+    /// Adds loaded data, and wakes waiting callers.
     pub(super) fn update(&self, change: impl FnOnce(&mut K)) {
         change(&mut self.lock().data);
         self.0.changed.notify_all();
@@ -99,7 +100,7 @@ impl<K> BackgroundLoader<K> {
     }
 }
 
-/// The turn of who reads; it ends with the thread, however that ends.
+/// Marks a running load; the mark ends with the thread, even after a panic.
 struct LoadingGuard<K>(BackgroundLoader<K>);
 
 impl<K> Drop for LoadingGuard<K> {

@@ -1,7 +1,7 @@
-//! Which crates the mirror holds: their names, kept in memory, and of those that are asked for what their files say.
+//! Lists the crates of the mirror. Their names are cached; details of the requested crates are read from files.
 //!
-//! Names come from the paths of index files alone. The list is made anew when the mirror's head has changed, which every
-//! import and every collection replaces, and when it is old.
+//! Names come from the paths of index files only. The list is rebuilt when the mirror's summary changes, which every import
+//! and gc replaces, or when it is old.
 
 use std::collections::HashMap;
 use std::fs::{self, ReadDir};
@@ -24,15 +24,15 @@ use crate::index_line::IndexLine;
 use crate::mirror::index_meta;
 use crate::mirror::layout::Layout;
 
-/// How long a list of names is used whose mirror has a head, which tells of changes.
+/// The lifetime of a list if the mirror has a summary, whose changes also invalidate it.
 const NAMES_TTL: Duration = Duration::from_secs(300);
-/// The same without one, as in a tree that was copied by hand.
+/// The lifetime without a summary, as in a manually copied mirror.
 const NAMES_TTL_WITHOUT_SUMMARY: Duration = Duration::from_secs(2);
-/// Names that are listed; crates.io has a fifth of it.
+/// Maximum number of names; crates.io has a fifth of it.
 const MAX_NAMES: usize = 1_000_000;
-/// Bytes of an index file that is read; the greatest of crates.io has a tenth of it.
+/// Maximum size in bytes of an index file; the largest of crates.io has a tenth of it.
 const MAX_INDEX_FILE: u64 = 64 * 1024 * 1024;
-/// Versions of one crate in a list of crates.
+/// Maximum number of versions per crate in a list of crates.
 pub(super) const MAX_LISTED_VERSIONS: usize = 50;
 
 /// A crate with its newest versions.
@@ -40,72 +40,72 @@ pub(super) const MAX_LISTED_VERSIONS: usize = 50;
 pub(super) struct CrateSummary {
     /// Its name.
     pub(super) name: String,
-    /// What it is, as the newest bundle says that knows it; on one line and shortened.
+    /// The description, from the newest bundle that has one; one line, shortened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) description: Option<String>,
-    /// How many versions the index lists.
+    /// The number of versions in the index.
     pub(super) versions_total: u64,
-    /// The newest first, no more than fifty.
+    /// Newest first, at most fifty.
     pub(super) versions: Vec<CrateVersion>,
 }
 
-/// A crate with a part of its versions.
+/// A crate with one page of its versions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct CrateDetail {
     /// Its name.
     pub(super) name: String,
-    /// What it is, as the newest bundle says that knows it; on one line and shortened.
+    /// The description, from the newest bundle that has one; one line, shortened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) description: Option<String>,
-    /// How many versions the index lists.
+    /// The number of versions in the index.
     pub(super) versions_total: u64,
-    /// Bytes of the files of all versions that are held.
+    /// The total size in bytes of all stored versions.
     pub(super) bytes: u64,
-    /// The number of this part, from 1.
+    /// The page number, from 1.
     pub(super) page: u64,
-    /// Versions in each part.
+    /// The page size in versions.
     pub(super) per_page: u64,
-    /// Whether every record of an import was read by now; where not, `bundle` may be absent although one did bring it.
+    /// Whether all import records are read; otherwise `bundle` may be absent although a bundle contained the version.
     pub(super) bundles_known: bool,
-    /// The versions of this part, the newest first.
+    /// The versions of this page, newest first.
     pub(super) versions: Vec<CrateVersion>,
 }
 
-/// A version that the index lists.
+/// A version in the index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct CrateVersion {
     /// The version.
     pub(super) version: String,
-    /// Bytes of its file; absent where that is not held.
+    /// The file size in bytes; absent if it is not stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bytes: Option<u64>,
-    /// The digest that its file must have.
+    /// The file's expected SHA-256.
     pub(super) sha256: String,
     /// Whether it is yanked.
     pub(super) yanked: bool,
-    /// Whether a platform filter left its file out, so that it can be resolved and not be built.
+    /// Whether a platform filter left its file out, so that cargo can resolve but not build it.
     pub(super) index_only: bool,
-    /// The file of the first bundle on record that brought it; absent where none did, or where that is not known yet.
+    /// The file name of the first recorded bundle that contained it; absent if there is none or it is not known yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bundle: Option<String>,
 }
 
-/// A part of the list of crates.
+/// A page of the list of crates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct CrateList {
-    /// Crates that were found.
+    /// The number of matching crates.
     pub(super) total: u64,
-    /// The number of this part, from 1.
+    /// The page number, from 1.
     pub(super) page: u64,
-    /// Crates in each part.
+    /// The page size in crates.
     pub(super) per_page: u64,
-    /// Whether every record of an import was read by now; where not, `bundle` may be absent although one did bring it.
+    /// Whether all import records are read; otherwise `bundle` may be absent although a bundle contained the version.
     pub(super) bundles_known: bool,
-    /// The crates of this part, by name.
+    /// The crates of this page, by name.
     pub(super) crates: Vec<CrateSummary>,
 }
 
-/// The names, and what is known of where crates came from.
+/// The cached names, and the known sources of crates.
 #[derive(Default)]
 pub(super) struct CrateCatalog {
     names: Mutex<Option<CachedNames>>,
@@ -119,8 +119,7 @@ struct CachedNames {
 }
 
 impl CrateCatalog {
-    /// A part of those crates whose name has `word` in it, those first that are called so. Hyphens and underscores are one,
-    /// and so are capital and small letters.
+    /// A page of the crates whose name contains `word`, exact matches first. `-` equals `_`, and case is ignored.
     ///
     /// # Errors
     /// The file system's.
@@ -140,7 +139,7 @@ impl CrateCatalog {
         let newest = Pagination { number: 1, size: MAX_LISTED_VERSIONS };
         let mut crates = Vec::new();
         for name in page.slice(&found) {
-            // One that went since it was listed is left out.
+            // A crate that was removed in the meantime is omitted.
             let Ok(name) = name.parse::<CrateName>() else { continue };
             let lines = read_sorted_lines(layout, &name)?;
             let Some(first) = lines.first() else { continue };
@@ -155,7 +154,7 @@ impl CrateCatalog {
         Ok(CrateList { total, page: number, per_page: size, bundles_known: origins.is_complete, crates })
     }
 
-    /// The crates whose names or descriptions have these words, the best first: how many, and a part of them.
+    /// The crates whose names or descriptions match, best match first: the total number, and one page.
     ///
     /// # Errors
     /// The file system's.
@@ -175,7 +174,7 @@ impl CrateCatalog {
         for (fit, name) in page.slice(&matches) {
             let Ok(name) = name.parse::<CrateName>() else { continue };
             let lines = read_lines(layout, &name)?;
-            // One that went since it was listed is left out.
+            // A crate that was removed in the meantime is omitted.
             let Some(best) = search::best_version(layout, &lines) else { continue };
             let spelled = best.id.name.to_string();
             let version = best.id.version.to_string();
@@ -191,7 +190,7 @@ impl CrateCatalog {
         Ok((matches.len() as u64, found))
     }
 
-    /// One crate with a part of its versions; `None` where the index does not list it.
+    /// A crate with one page of its versions; `None` if the index does not list it.
     ///
     /// # Errors
     /// The file system's.
@@ -217,13 +216,13 @@ impl CrateCatalog {
         }))
     }
 
-    /// The names of all crates, small letters only, sorted.
+    /// The names of all crates, in lower case, sorted.
     fn names(&self, layout: &Layout) -> Result<Arc<[Box<str>]>, Failure> {
         let path = layout.summary();
         let head = FileStamp::read(&path)
             .map_err(|error| Failure::io(format!("could not read `{}`", path.display()), error))?;
         let ttl = if head.is_some() { NAMES_TTL } else { NAMES_TTL_WITHOUT_SUMMARY };
-        // One list is made at a time; who comes meanwhile waits for it, instead of making another.
+        // Only one list is built at a time; concurrent callers wait for it.
         let mut cached = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(names) =
             cached.as_ref().filter(|names| names.summary_stamp == head && names.listed_at.elapsed() < ttl)
@@ -241,7 +240,7 @@ impl CrateCatalog {
     }
 }
 
-/// Adds the names of all index files in `folder` and in the folders down to `depth` below it; links are not followed.
+/// Adds the names of all index files in `folder`, down to `depth` levels of subfolders; links are not followed.
 fn collect_names(root: &Path, folder: &Path, depth: u32, names: &mut Vec<Box<str>>) -> io::Result<()> {
     let entries: ReadDir = match fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => return Ok(()),
@@ -263,7 +262,7 @@ fn collect_names(root: &Path, folder: &Path, depth: u32, names: &mut Vec<Box<str
     Ok(())
 }
 
-/// What the index, the records and the files say of these versions of one crate.
+/// The details of these versions of a crate from the index, the records and the files.
 fn read_versions(
     layout: &Layout,
     name: &CrateName,
@@ -291,28 +290,28 @@ fn read_versions(
     Ok(lines.iter().map(version).collect())
 }
 
-/// Bytes of a version's file; `None` where that is not held.
+/// The size of a version's file in bytes; `None` if it is not stored.
 fn stored_size(layout: &Layout, line: &IndexLine) -> Option<u64> {
     let about = fs::symlink_metadata(layout.crate_file(&line.id)).ok().filter(fs::Metadata::is_file);
     about.as_ref().map(fs::Metadata::len)
 }
 
-/// What the index lists of one crate, the newest version first.
+/// The index lines of a crate, newest version first.
 fn read_sorted_lines(layout: &Layout, name: &CrateName) -> Result<Vec<IndexLine>, Failure> {
     let mut lines = read_lines(layout, name)?;
     lines.sort_by(|a, b| b.id.version.cmp(&a.id.version));
     Ok(lines)
 }
 
-/// What the index lists of one crate.
+/// The index lines of a crate.
 fn read_lines(layout: &Layout, name: &CrateName) -> Result<Vec<IndexLine>, Failure> {
     let Some(text) = read_text(&layout.index_file(name))? else { return Ok(Vec::new()) };
     let index_path = name.index_path();
-    // What stands in another crate's file is of no crate.
+    // Lines of another crate are ignored.
     Ok(IndexLine::parse_file(&text).filter(|line| line.id.name.index_path() == index_path).collect())
 }
 
-/// The text of a file that is no link; `None` where there is none, or none that could be an index file.
+/// The text of a file that is not a link; `None` if it is missing or cannot be an index file.
 fn read_text(path: &Path) -> Result<Option<String>, Failure> {
     let failed = |error| Failure::io(format!("could not read `{}`", path.display()), error);
     match fs::symlink_metadata(path) {

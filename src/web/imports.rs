@@ -1,7 +1,7 @@
-//! The history of imports, read from the ledger a page at a time.
+//! The import history, read from the ledger page by page.
 //!
-//! A record holds the whole resolved set of its bundle and may have tens of megabytes; what is said of it here is small and
-//! kept, since a record never changes. So that many readers do not hold many records at once, one is read at a time.
+//! A record has its bundle's complete resolved set and may be tens of megabytes. Its summary is small and cached, since a
+//! record never changes. Only one record is read at a time, so that concurrent requests do not hold several in memory.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,86 +20,87 @@ use crate::error_report::Failure;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 
-/// Summaries that are kept; the oldest make room.
+/// Maximum number of cached summaries; the oldest are dropped.
 const MAX_CACHED: usize = 4096;
 
-/// One import.
+/// An import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct Import {
-    /// Its place in the order of imports.
+    /// Its number in the order of imports.
     pub(super) number: u64,
-    /// Whether its lineage has no newer bundle here: what it names is needed.
+    /// Whether it is the newest of its lineage here, so that its files are referenced.
     pub(super) current: bool,
-    /// What the record says; absent where it cannot be read (`verify --mirror DIR --rebuild-state` makes such records anew).
+    /// The record's summary; absent if the record is unreadable (`verify --mirror DIR --rebuild-state` rebuilds such
+    /// records).
     #[serde(flatten)]
     pub(super) info: Option<ImportInfo>,
 }
 
-/// What a record says of its import.
+/// The summary of an import record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct ImportInfo {
-    /// The name of the bundle's file.
+    /// The bundle's file name.
     pub(super) file: String,
-    /// The bundle.
+    /// The bundle's ID.
     pub(super) id: String,
     /// `full`, `delta` or `snapshot`.
     pub(super) kind: String,
-    /// When the bundle was written (RFC 3339, UTC).
+    /// The bundle's creation time (RFC 3339, UTC).
     pub(super) created: String,
-    /// When it was imported (RFC 3339, UTC).
+    /// The time of the import (RFC 3339, UTC).
     pub(super) imported: String,
-    /// Its history.
+    /// The history's ID.
     pub(super) lineage: String,
-    /// Its place in that history.
+    /// The position in that history.
     pub(super) sequence: u64,
-    /// The bundle that a delta builds on.
+    /// The base bundle of a delta.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) parent: Option<ParentBundle>,
-    /// The toolchains that it offers.
+    /// The available toolchains.
     pub(super) toolchains: Vec<String>,
-    /// Crates that it names, whether it brought them or relied on them.
+    /// The number of crates that it names, including those of its base.
     pub(super) crates: u64,
-    /// Crates that it brought.
+    /// The number of crates that it contained.
     pub(super) crates_shipped: u64,
-    /// Files of rustup and of toolchains that it names.
+    /// The number of dist files that it names.
     #[serde(rename = "rustup_artifacts")]
     pub(super) dist_files: u64,
-    /// Those of them that it brought.
+    /// The number of dist files that it contained.
     #[serde(rename = "rustup_artifacts_shipped")]
     pub(super) dist_files_shipped: u64,
-    /// Bytes of the crates and the other files that it brought.
+    /// The size in bytes of the crates and dist files that it contained.
     pub(super) bytes: u64,
-    /// What the import warned of, one sentence each.
+    /// The warnings of the import, one sentence each.
     pub(super) warnings: Vec<String>,
 }
 
-/// The bundle that a delta builds on.
+/// The base bundle of a delta.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct ParentBundle {
-    /// The bundle.
+    /// The bundle's ID.
     pub(super) id: String,
-    /// The name of its file.
+    /// Its file name.
     pub(super) file: String,
 }
 
-/// A part of the history.
+/// A page of the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct ImportHistory {
-    /// Imports on record.
+    /// The number of recorded imports.
     pub(super) total: u64,
-    /// The number of this part, from 1.
+    /// The page number, from 1.
     pub(super) page: u64,
-    /// Imports in each part.
+    /// The page size in imports.
     pub(super) per_page: u64,
-    /// The newest first.
+    /// Newest first.
     pub(super) packages: Vec<Import>,
 }
 
-/// What was read of the ledger so far.
+/// The cached part of the ledger.
 #[derive(Default)]
 pub(super) struct ImportCache(Mutex<HashMap<String, (FileStamp, Option<ImportInfo>)>>);
 
-/// What tells one state of a file from another.
+/// Identifies a state of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileStamp {
     size: u64,
@@ -107,7 +108,7 @@ pub(super) struct FileStamp {
 }
 
 impl FileStamp {
-    /// The file's; `None` where there is none.
+    /// The file's state; `None` if it is missing.
     pub(super) fn read(path: &Path) -> io::Result<Option<FileStamp>> {
         match fs::metadata(path) {
             Ok(about) => Ok(Some(FileStamp { size: about.len(), modified: about.modified().ok() })),
@@ -118,7 +119,7 @@ impl FileStamp {
 }
 
 impl ImportCache {
-    /// A part of the history, of which only the records on it are read.
+    /// A page of the history; only its records are read.
     ///
     /// # Errors
     /// The file system's.
@@ -156,7 +157,7 @@ impl ImportCache {
     }
 }
 
-/// What is read of a record: nothing of it is copied.
+/// The fields of a record that are read, without copies.
 #[derive(Deserialize)]
 pub(super) struct LedgerRecord<'r> {
     imported: String,
@@ -208,12 +209,12 @@ struct RecordLineage {
 }
 
 impl<'r> LedgerRecord<'r> {
-    /// The record of this text; `None` where it has rotted.
+    /// Parses the record; `None` if it is damaged.
     pub(super) fn parse(text: &'r [u8]) -> Option<LedgerRecord<'r>> {
         serde_json::from_slice(text).ok()
     }
 
-    /// The name of the bundle's file.
+    /// The bundle's file name.
     pub(super) fn file(&self) -> &str {
         &self.file
     }
@@ -237,7 +238,7 @@ impl<'r> LedgerRecord<'r> {
             crates_shipped: crates.count() as u64,
             dist_files: manifest.dist_files.len() as u64,
             dist_files_shipped: dist_files.count() as u64,
-            // What a record says may be any number.
+            // A damaged record may contain any number.
             bytes: sizes.fold(0, u64::saturating_add),
             warnings,
         }

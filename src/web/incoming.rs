@@ -1,4 +1,4 @@
-//! The incoming folder as people see it: what the watcher last said of it, and what lies there now.
+//! The state of the incoming folder: the watcher's last report, and the files there now.
 
 use std::fs;
 use std::path::Path;
@@ -14,74 +14,74 @@ use crate::error_report::Failure;
 use crate::mirror::watcher_state;
 use crate::watcher::rejected;
 
-/// Files that are listed.
+/// Maximum number of listed files.
 const MAX_LISTED_FILES: usize = 1000;
 
 /// The incoming folder and its watcher.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct IncomingFolder {
-    /// Whether this server imports what is dropped there.
+    /// Whether this server imports bundles from the folder.
     pub(super) watching: bool,
-    /// The folder.
+    /// The folder's path.
     pub(super) folder: String,
-    /// Why the folder cannot be read, where it cannot.
+    /// Why the folder cannot be read, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) problem: Option<String>,
-    /// Whether the system tells nothing of changes there, so that it is only looked through every few seconds.
+    /// Whether the system reports no changes there, so that the watcher polls it every few seconds.
     #[serde(rename = "polled")]
     pub(super) is_polling: bool,
-    /// Bundles that are not complete yet.
+    /// Incomplete bundles.
     pub(super) arriving: Vec<PendingBundle>,
-    /// Bundles that are good as far as one can tell, and cannot be imported yet.
+    /// Valid bundles that cannot be imported yet.
     pub(super) waiting: Vec<PendingBundle>,
-    /// Bundles that were refused and not dismissed; the newest names of many.
+    /// Invalid bundles that are not dismissed; at most the newest.
     pub(super) failed: Vec<RejectedBundle>,
-    /// How many were refused and not dismissed.
+    /// The number of invalid bundles that are not dismissed.
     pub(super) failed_total: u64,
-    /// Bundles that were refused and then dismissed, or replaced by a good one; the newest names of many.
+    /// Invalid bundles that were dismissed, or replaced by a valid one; at most the newest.
     pub(super) dismissed: Vec<RejectedBundle>,
-    /// How many were imported.
+    /// The number of imported bundles.
     pub(super) done_total: u64,
-    /// Bundles that lie in the folder at this moment, whether somebody watches or not; no more than a thousand.
+    /// The files that are in the folder now, with or without a watcher; at most a thousand.
     pub(super) files: Vec<IncomingFile>,
 }
 
-/// A bundle that is not imported, and why.
+/// A bundle that is not imported, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct PendingBundle {
-    /// The name of its file.
+    /// The file name.
     pub(super) file: String,
-    /// Why, in one line.
+    /// The reason, in one line.
     pub(super) reason: String,
 }
 
-/// A refused bundle, and why.
+/// An invalid bundle, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct RejectedBundle {
-    /// The name of its file.
+    /// The file name.
     pub(super) file: String,
-    /// Why, in one line.
+    /// The reason, in one line.
     pub(super) reason: String,
-    /// Whether it is in `failed/`. Where it is not, it could not be moved there, and is still in the incoming folder.
+    /// Whether it is in `failed/`; otherwise the move failed, and it is still in the incoming folder.
     pub(super) moved: bool,
-    /// Whether the bundle is there, and not only its reason. Only then can it be retried.
+    /// Whether the bundle's file is stored, and not only the reason. Only then can it be retried.
     #[serde(rename = "kept")]
     pub(super) has_file: bool,
 }
 
-/// A file that is named as a bundle.
+/// A file named as a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub(super) struct IncomingFile {
-    /// Its name.
+    /// The file name.
     pub(super) file: String,
-    /// Bytes of it by now.
+    /// The current size in bytes.
     pub(super) bytes: u64,
-    /// When it last changed (RFC 3339, UTC).
+    /// The time of the last change (RFC 3339, UTC).
     pub(super) modified: String,
 }
 
 impl IncomingFolder {
-    /// The same for a reader, who is told no path of the host.
+    /// The version for readers, without paths of the host.
     pub(super) fn redacted(mut self, options: &WebOptions) -> IncomingFolder {
         self.folder = "incoming".to_owned();
         let reasons = self.arriving.iter_mut().chain(&mut self.waiting).map(|one| &mut one.reason);
@@ -93,7 +93,7 @@ impl IncomingFolder {
     }
 }
 
-/// A text without the paths of this host: readers learn what is wrong, and not where.
+/// Removes the host's paths from a text: readers see the problem, but not the location.
 pub(super) fn redact_paths(options: &WebOptions, text: &str) -> String {
     let mut text = text.to_owned();
     let folders = [
@@ -102,12 +102,12 @@ pub(super) fn redact_paths(options: &WebOptions, text: &str) -> String {
         (options.settings.folder(), "config"),
     ];
     let mut folders = folders.map(|(folder, name)| (folder.display().to_string(), name));
-    // One may be inside another.
+    // A path may contain another one.
     folders.sort_by_key(|(folder, _)| std::cmp::Reverse(folder.len()));
     for (folder, name) in folders.iter().filter(|(folder, _)| folder.len() > 1) {
         text = text.replace(folder.as_str(), name);
     }
-    // Other paths stand between backticks.
+    // Other paths are between backticks.
     let mut parts: Vec<String> = text.split('`').map(str::to_owned).collect();
     for part in parts.iter_mut().skip(1).step_by(2).filter(|part| Path::new(part.as_str()).is_absolute()) {
         *part = "…".to_owned();
@@ -115,13 +115,13 @@ pub(super) fn redact_paths(options: &WebOptions, text: &str) -> String {
     parts.join("`")
 }
 
-/// How the incoming folder is at this moment.
+/// The current state of the incoming folder.
 ///
 /// # Errors
-/// The file system's, of what the watcher recorded. A folder that cannot be read is a problem that is told.
+/// A file system error of the watcher's records. An unreadable folder is reported as a problem instead.
 pub(super) fn read(options: &WebOptions) -> Result<IncomingFolder, Failure> {
     let recorded = watcher_state::WatcherState::read(&options.mirror)?;
-    // What was recorded of another folder says nothing of this one.
+    // Records about another folder do not apply.
     let state = recorded.filter(|state| state.folder == options.incoming).unwrap_or_default();
     let bundles = |list: Vec<watcher_state::PendingBundle>| -> Vec<PendingBundle> {
         list.into_iter().map(|watcher_state::PendingBundle { file, reason }| PendingBundle { file, reason }).collect()
@@ -137,7 +137,7 @@ pub(super) fn read(options: &WebOptions) -> Result<IncomingFolder, Failure> {
     };
     let mut failed: Vec<RejectedBundle> = listed.failed.into_iter().map(to_rejected_bundle).collect();
     let mut failed_total = listed.failed_count;
-    // A watcher may be unable to move what it refused.
+    // The watcher may fail to move an invalid bundle.
     let in_place = state.failed.into_iter().filter(|one| {
         watching && files.iter().any(|file| file.file == one.file) && !failed.iter().any(|other| other.file == one.file)
     });
@@ -149,7 +149,7 @@ pub(super) fn read(options: &WebOptions) -> Result<IncomingFolder, Failure> {
     Ok(IncomingFolder {
         watching,
         folder: options.incoming.display().to_string(),
-        // Without a watcher, what was said of the folder and of what is on its way is long past.
+        // Without a watcher, its records about the folder and incomplete bundles are outdated.
         problem: state.problem.filter(|_| watching),
         is_polling: state.is_polling && watching,
         arriving: if watching { bundles(state.arriving) } else { Vec::new() },

@@ -1,4 +1,4 @@
-//! Work that outlives a request: one at a time, with its progress, its outcome and its last words kept.
+//! Jobs outlive their request. One runs at a time; its progress, outcome and last log lines are stored.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,45 +16,45 @@ use super::response::{ApiError, one_line_message};
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::{Event, Sink};
 
-/// Jobs that are remembered.
+/// Maximum number of stored jobs.
 const MAX_JOBS: usize = 20;
-/// Lines of a job that are remembered, the newest.
+/// Maximum number of stored log lines per job, newest first.
 const MAX_LINES: usize = 200;
 
-/// A job, as the API tells of it.
+/// A job, as the API reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct Job {
-    /// Its number, which begins anew with each start of the server.
+    /// The number, which restarts with the server.
     pub(super) id: u64,
-    /// What it does.
+    /// The kind.
     pub(super) kind: JobKind,
-    /// How it stands.
+    /// The state.
     pub(super) state: JobState,
-    /// When it began (RFC 3339, UTC).
+    /// The start time (RFC 3339, UTC).
     pub(super) started: String,
-    /// When it ended.
+    /// The end time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) finished: Option<String>,
-    /// Whether it was told to stop, which it does at its next safe point.
+    /// Whether a stop was requested; the job stops at its next safe point.
     pub(super) stopping: bool,
-    /// What is being counted, where something is.
+    /// The progress, if the job counts something.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) progress: Option<Progress>,
-    /// What it had to say, the newest lines.
+    /// The newest log lines.
     pub(super) lines: VecDeque<String>,
-    /// What it came to, where it is done: an object that depends on the kind.
+    /// The outcome of a successful job: an object that depends on the kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) outcome: Option<Value>,
-    /// Why it failed.
+    /// The error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
-    /// What to do about that.
+    /// The hint of the error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hint: Option<String>,
 }
 
 impl Job {
-    /// The same with each text that may name a path changed by `hide`.
+    /// Applies `hide` to each text that may contain a path.
     pub(super) fn map_texts(mut self, hide: impl Fn(&str) -> String) -> Job {
         for text in self.lines.iter_mut().chain(&mut self.error).chain(&mut self.hint) {
             *text = hide(text);
@@ -63,11 +63,11 @@ impl Job {
     }
 }
 
-/// What a job does.
+/// The kind of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum JobKind {
-    /// Removes what no history needs any more.
+    /// Removes unreferenced files.
     Gc,
     /// Builds a snapshot.
     Export,
@@ -77,38 +77,38 @@ pub(super) enum JobKind {
     Import,
 }
 
-/// How a job stands.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum JobState {
-    /// At work.
+    /// The job runs.
     Running,
-    /// Ended well.
+    /// The job succeeded.
     Done,
-    /// Ended otherwise.
+    /// The job failed.
     Failed,
-    /// Ended early since somebody wanted that; nothing is half done.
+    /// The job was cancelled; nothing is left half done.
     Stopped,
 }
 
-/// How far the counted part of a job is.
+/// The progress of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct Progress {
-    /// What is being done, as a verb: `Exporting`.
+    /// The current action, a verb: `Exporting`.
     pub(super) phase: String,
-    /// Items done, and how many there are.
+    /// Completed items, and their total.
     pub(super) items: u64,
     pub(super) items_total: u64,
-    /// Bytes done, and how many there are; 0 where nobody knows.
+    /// Completed bytes, and their total; 0 if unknown.
     pub(super) bytes: u64,
     pub(super) bytes_total: u64,
 }
 
-/// The jobs since the server started.
+/// The jobs since the server's start.
 #[derive(Clone, Default)]
 pub(super) struct Jobs(Arc<Mutex<JobTable>>);
 
-/// Whether a job goes on, is to stop, or is past where it could.
+/// Whether a job runs, is being cancelled, or can no longer be cancelled.
 #[derive(Default)]
 struct CancelState(AtomicU8);
 
@@ -121,7 +121,7 @@ impl CancelState {
         self.0.load(Ordering::Acquire) == what
     }
 
-    /// Takes another course, which it keeps; `false` where it has the other one already.
+    /// Changes the state; it changes only once. Returns `false` if another state is already set.
     fn transition(&self, to: u8) -> bool {
         let turned = self.0.compare_exchange(RUNNING, to, Ordering::AcqRel, Ordering::Acquire);
         turned.map_or_else(|now| now == to, |_| true)
@@ -132,17 +132,17 @@ impl CancelState {
 struct JobTable {
     jobs: VecDeque<Job>,
     last_id: u64,
-    /// Whether the job that is at work may go on.
+    /// The cancellation state of the running job.
     cancel_state: Arc<CancelState>,
-    /// How many ended, by what they did and how.
+    /// The number of ended jobs by kind and state.
     ended_counts: BTreeMap<(JobKind, JobState), u64>,
 }
 
 impl Jobs {
-    /// Begins a job on a thread of its own. That one failed is told to `log` too: who began it may be gone by then.
+    /// Starts a job on its own thread. A failure is also reported to `log`, because the client may be gone by then.
     ///
     /// # Errors
-    /// 409 where another one is at work.
+    /// 409 if another job runs.
     pub(super) fn start(
         &self,
         kind: JobKind,
@@ -154,7 +154,7 @@ impl Jobs {
         let (jobs, id, log) = (self.clone(), job.id, Arc::clone(log));
         let spawned = thread::Builder::new().name(format!("job-{id}")).spawn(move || {
             let sink = JobSink { jobs: jobs.clone(), id, cancel_state: course };
-            // A job that breaks off must not stay at work for ever: nothing else could begin.
+            // After a panic, the job must not stay in the running state: no other job could start.
             let done = catch_unwind(AssertUnwindSafe(|| work(&sink)));
             let done =
                 done.unwrap_or_else(|_| Err(Failure::new(ErrorClass::Bug, "the job broke off: please report it")));
@@ -168,10 +168,10 @@ impl Jobs {
         Ok(job)
     }
 
-    /// Tells a job to stop, which it does at its next safe point.
+    /// Requests a job to stop at its next safe point.
     ///
     /// # Errors
-    /// 404 where it is not remembered, 409 where it is over or can no longer be stopped.
+    /// 404 if it is unknown, 409 if it has ended or can no longer be cancelled.
     pub(super) fn stop(&self, id: u64) -> Result<Job, ApiError> {
         let mut table = self.lock();
         let JobTable { jobs, cancel_state: course, .. } = &mut *table;
@@ -187,22 +187,22 @@ impl Jobs {
         Ok(job.clone())
     }
 
-    /// One of those that are remembered.
+    /// A stored job.
     pub(super) fn get(&self, id: u64) -> Option<Job> {
         self.lock().jobs.iter().find(|job| job.id == id).cloned()
     }
 
-    /// Those that are remembered, the newest first.
+    /// The stored jobs, newest first.
     pub(super) fn list(&self) -> Vec<Job> {
         self.lock().jobs.iter().rev().cloned().collect()
     }
 
-    /// The one that is at work.
+    /// The running job.
     pub(super) fn running_id(&self) -> Option<u64> {
         self.lock().jobs.iter().find(|job| job.state == JobState::Running).map(|job| job.id)
     }
 
-    /// How many ended, by what they did and how.
+    /// The number of ended jobs by kind and state.
     pub(super) fn ended_counts(&self) -> Vec<(JobKind, JobState, u64)> {
         self.lock().ended_counts.iter().map(|((kind, standing), count)| (*kind, *standing, *count)).collect()
     }
@@ -236,14 +236,14 @@ impl Jobs {
         Ok((job, Arc::clone(&table.cancel_state)))
     }
 
-    /// Puts down what a job came to; why, where it failed.
+    /// Records the outcome of a job, or its error.
     fn finish(&self, id: u64, done: Result<Value, Failure>, clock: fn() -> Timestamp) -> Option<String> {
         let mut table = self.lock();
         let JobTable { jobs, ended_counts: ended, .. } = &mut *table;
         if let Some(job) = jobs.iter_mut().find(|job| job.id == id) {
             job.finished = Some(format_time(clock()));
             job.progress = None;
-            // One that had done its work before it saw that it was to stop is done.
+            // A job that completed before it noticed the cancellation counts as done.
             match done {
                 Ok(outcome) => (job.state, job.outcome) = (JobState::Done, Some(outcome)),
                 Err(failure) => {
@@ -274,7 +274,7 @@ fn format_time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// What a job says goes onto the board.
+/// Log lines of a job are added to the table.
 struct JobSink {
     jobs: Jobs,
     id: u64,

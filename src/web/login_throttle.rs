@@ -1,18 +1,18 @@
-//! How often a client may try to log in.
+//! Limits login attempts per client.
 //!
-//! Each address has a few failures to spare and gets one back every few seconds; an IPv6 address stands for its whole
-//! network of 64 bits, which one client can fill. Without any left, no token is looked at, not even the right one.
+//! Each address has a few failures and regains one every few seconds. An IPv6 address stands for its /64 network, since one
+//! client can use all of it. Without any left, even the right token is refused.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Failures in a row that nobody minds.
+/// Maximum number of failures in a row.
 const MAX_FAILURES: u32 = 10;
-/// How long one failure counts.
+/// How long a failure counts.
 const RECOVERY_INTERVAL: Duration = Duration::from_secs(6);
-/// Addresses that are remembered.
+/// Maximum number of stored addresses.
 const MAX_ADDRESSES: usize = 4096;
 
 /// The failures of the last minute.
@@ -20,7 +20,7 @@ const MAX_ADDRESSES: usize = 4096;
 pub(super) struct LoginThrottle(Mutex<HashMap<IpAddr, Instant>>);
 
 impl LoginThrottle {
-    /// Whether a client may try now; else how long it has to wait.
+    /// Returns whether a client may try now, or how long it must wait.
     pub(super) fn check(&self, client: IpAddr, now: Instant) -> Result<(), Duration> {
         let recovers_at = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&client_network(client)).copied();
         let latest = now + RECOVERY_INTERVAL * (MAX_FAILURES - 1);
@@ -30,12 +30,12 @@ impl LoginThrottle {
         }
     }
 
-    /// A token was wrong.
+    /// Records a failed login.
     pub(super) fn record_failure(&self, client: IpAddr, now: Instant) {
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.len() >= MAX_ADDRESSES {
             clients.retain(|_, recovers_at| *recovers_at > now);
-            // A crowd from everywhere: who failed the least lately is forgotten.
+            // In a distributed attack, the address with the fewest recent failures is dropped.
             if clients.len() >= MAX_ADDRESSES
                 && let Some(first) =
                     clients.iter().min_by_key(|(_, recovers_at)| **recovers_at).map(|(client, _)| *client)

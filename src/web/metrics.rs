@@ -1,7 +1,7 @@
-//! `/metrics`: the server's figures in the text format of Prometheus, version 0.0.4.
+//! `/metrics`: the server's metrics in the text format of Prometheus, version 0.0.4.
 //!
-//! Counters begin at 0 with each start. What is said of the mirror is read anew each time, from its head, which is one small file
-//! whatever it holds.
+//! Counters start at 0 with each start. The mirror's metrics are read on each request, from its summary, which is one small
+//! file for any mirror size.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::watcher::ImportCounters;
 
 const PROMETHEUS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The page of figures, which the API's description leaves out: it is no JSON.
+/// The metrics route, which the OpenAPI document omits: it is not JSON.
 pub(super) fn routes() -> Vec<Route> {
     vec![Route::page("/metrics", "The server's figures, for Prometheus.", metrics)]
 }
@@ -212,17 +212,17 @@ fn unix_seconds(time: jiff::Timestamp) -> u64 {
     u64::try_from(time.as_second()).unwrap_or(0)
 }
 
-/// Families of samples, one after the other.
+/// A text of metric families.
 #[derive(Default)]
 struct MetricsText(String);
 
 impl MetricsText {
-    /// Begins a family whose values only grow.
+    /// Starts a counter family.
     fn counter(&mut self, name: &str, help: &str) {
         self.family(name, "counter", help);
     }
 
-    /// Begins a family whose values are as they are.
+    /// Starts a gauge family.
     fn gauge(&mut self, name: &str, help: &str) {
         self.family(name, "gauge", help);
     }

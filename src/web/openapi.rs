@@ -1,4 +1,4 @@
-//! The table of routes as an OpenAPI 3.1 document, whose schemas come from the types that are written and read.
+//! The table of routes as an OpenAPI 3.1 document; schemas come from the types of requests and responses.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ fn document(_: &Arc<WebState>, _: &WebRequest) -> HandlerResult {
 }
 
 fn describe(routes: &[Route]) -> Value {
-    // OpenAPI 3.1 takes JSON Schema as it is.
+    // OpenAPI 3.1 uses JSON Schema unchanged.
     let mut generator = SchemaSettings::draft2020_12()
         .with(|settings| settings.definitions_path = "/components/schemas".into())
         .into_generator();
@@ -90,7 +90,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, error_schema: &Valu
         None => {}
     }
     if route.access == RequiredAccess::Write {
-        // Without a token that was configured, a user at the server's own machine needs none.
+        // Without a configured token, local clients need none.
         operation["security"] = json!([{ "admin": [] }, {}]);
     }
     operation

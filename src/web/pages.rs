@@ -1,10 +1,8 @@
-//! The web pages: complete as they come, so that they can be read without JavaScript. The modules beside them make them
-//! editable and keep them fresh.
+//! The web pages. They are complete without JavaScript; the modules add editing and updates.
 //!
-//! Texts come from the templates beside the code, which escape everything that is put in. Links are relative, so that a
-//! page works below whatever path a proxy shows it at; so a page's address never ends in a slash but that of the first.
-//! Nothing that writes works without a module, so that the controls come disabled, and a module enables them where the
-//! page's `data-admin` says that it may.
+//! Texts come from the templates beside the code, which escape all values. Links are relative, so that a page works below
+//! any path of a proxy; therefore only the first page's URL ends in a slash. Write actions need a module, so their controls
+//! start disabled. A module enables them if the page's `data-admin` allows it.
 
 mod assets;
 mod browse;
@@ -31,7 +29,7 @@ use super::router::Route;
 use super::state::WebState;
 use crate::error_report::{ErrorClass, Failure};
 
-/// Every page, and what they load.
+/// Every page, and its assets.
 pub(super) fn routes() -> Vec<Route> {
     let mut routes = vec![
         Route::page("/", "The dashboard.", dashboard::show),
@@ -46,15 +44,15 @@ pub(super) fn routes() -> Vec<Route> {
     routes.into_iter().map(|route| route.with_access(RequiredAccess::Public)).collect()
 }
 
-/// A page's place in the navigation.
+/// A page's entry in the navigation.
 struct NavEntry {
     path: &'static str,
     name: &'static str,
-    /// Modules that the page has beside the one that all have.
+    /// The page's own modules, besides the common one.
     scripts: &'static [&'static str],
 }
 
-/// The navigation, in its order.
+/// The navigation, in order.
 const NAV_ENTRIES: &[NavEntry] = &[
     NavEntry { path: "/", name: "Dashboard", scripts: &["live.js"] },
     NavEntry { path: "/packages", name: "Packages", scripts: &["live.js", "packages.js"] },
@@ -65,7 +63,7 @@ const NAV_ENTRIES: &[NavEntry] = &[
     NavEntry { path: "/guide", name: "Guide", scripts: &[] },
 ];
 
-/// What every page has around its own content.
+/// The common frame of all pages.
 struct Frame {
     /// The page's path, which the navigation marks.
     here: &'static str,
@@ -73,15 +71,15 @@ struct Frame {
     scripts: &'static [&'static str],
     /// The version of this tool.
     version: &'static str,
-    /// The address of this server, as the client knows it.
+    /// The server's URL as the client sees it.
     base: String,
     /// Whether this client may write.
     admin: bool,
-    /// Whether it may read.
+    /// Whether this client may read.
     reads: bool,
-    /// Whether it has logged in.
+    /// Whether this client has a session.
     session: bool,
-    /// Whether there is an admin token that it could log in with.
+    /// Whether an admin token is configured.
     token: bool,
     /// Whether reading needs a token.
     closed: bool,
@@ -92,12 +90,12 @@ impl Frame {
         NAV_ENTRIES
     }
 
-    /// Whether another token would open more.
+    /// Whether another token would give more access.
     fn can_log_in(&self) -> bool {
         !self.reads || (self.token && !self.admin)
     }
 
-    /// What this client is here, in a word or two.
+    /// The client's role, in a word or two.
     fn who(&self) -> &'static str {
         match (self.reads, self.admin, self.session) {
             (false, ..) => "Not logged in",
@@ -108,7 +106,7 @@ impl Frame {
         }
     }
 
-    /// Why this client may not write, and what it could do about that.
+    /// Why this client may not write, and how to change that.
     fn why_not(&self) -> Option<&'static str> {
         match (self.admin, self.token) {
             (true, _) => None,
@@ -129,7 +127,7 @@ struct ErrorPage {
     hint: Option<String>,
 }
 
-/// The page at `here`, as `fill` makes it. What goes wrong is shown within the frame.
+/// The page at `here`, rendered by `fill`. Errors are shown within the frame.
 fn render_page<P: Template>(
     here: &'static str,
     state: &Arc<WebState>,
@@ -144,13 +142,13 @@ fn render_page<P: Template>(
         version: env!("CARGO_PKG_VERSION"),
         base: request.origin.base.clone(),
         admin: is_admin(state, &request.headers, request.version, &request.origin),
-        // One that cannot be read is one all the same: logging in tells what is wrong with it.
+        // An unreadable token file counts as a token: the login reports the problem.
         token: auth::admin_token(state).map_or(true, |token| token.is_some()),
         reads: auth::may_read(state, &request.headers),
         session: auth::has_session(state, &request.headers),
         closed: state.options.access.requires_reader_token(),
     };
-    // Asked here and not by the route, so that who may not read sees where to log in.
+    // Access is checked here and not by the route, so that the refused client sees the login form.
     let may_read = auth::check(state, RequiredAccess::Read, &request.headers, request.version, &request.origin);
     match may_read.and_then(|()| fill(frame())) {
         Ok(page) => render(&page),
@@ -160,7 +158,7 @@ fn render_page<P: Template>(
             if !frame().reads {
                 hint = Some("log in above with the token that the mirror's administrator gave you".to_owned());
             }
-            // Nothing is there of what the page's own modules look for.
+            // The error page lacks the elements that the page's own modules use.
             let frame = Frame { scripts: &[], ..frame() };
             let mut response =
                 render(&ErrorPage { frame, error: sentence(&error), hint: hint.map(|hint| sentence(&hint)) })?;
@@ -173,7 +171,7 @@ fn render_page<P: Template>(
     }
 }
 
-/// A refusal's words as a page has them, with a capital letter and a full stop.
+/// An error's message as a page shows it, with a capital letter and a full stop.
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first: String = chars.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
@@ -181,7 +179,7 @@ fn sentence(text: &str) -> String {
     format!("{first}{}{end}", chars.as_str())
 }
 
-/// The page as an answer.
+/// The page as a response.
 fn render(page: &impl Template) -> HandlerResult {
     let text =
         page.render().map_err(|error| Failure::new(ErrorClass::Bug, error).context("could not write the page"))?;

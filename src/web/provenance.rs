@@ -1,9 +1,8 @@
-//! Which bundle brought a crate, the first one on record that shipped its file; and what a crate is, as the newest bundle says
-//! that knows it.
+//! Finds the first recorded bundle that contained a crate, and the crate's description from the newest bundle that has one.
 //!
-//! All records together may have gigabytes. They are read once, in the background, each as it comes; whoever asks waits a
-//! moment and is told what is known by then. A digest of name and version stands for a crate, so that a million of them
-//! take less than a book.
+//! All records together may have gigabytes. They are read once, in the background, one by one. A caller waits briefly and
+//! gets the data that is loaded by then. A digest of name and version identifies a crate, so that a million of them need
+//! little memory.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -19,51 +18,51 @@ use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::live::{self, Tailer};
 
-/// What stands for a bundle's file where live mode brought a crate.
+/// The displayed source of a crate that live mode fetched.
 pub(super) const LIVE_MODE_BUNDLE: &str = "(live mode)";
-/// Crates whose bundle is remembered; of later ones it is not known.
+/// Maximum number of crates with a known bundle.
 const MAX_CRATES: usize = 4_000_000;
-/// Bytes of all descriptions that are remembered; those of all crates of crates.io have half of it.
+/// Maximum total size of descriptions in bytes; those of crates.io have half of it.
 const MAX_DESCRIPTION_BYTES: usize = 48 * 1024 * 1024;
-/// What a description takes beside its text and its name.
+/// Overhead of a description besides its text and name, in bytes.
 const ENTRY_OVERHEAD: usize = 64;
 
-/// What is known by now.
+/// The loaded data.
 #[derive(Clone, Default)]
 pub(super) struct Provenance(BackgroundLoader<ProvenanceData>);
 
 #[derive(Default)]
 struct ProvenanceData {
-    /// The secret that keeps the makers of bundles from choosing names that are taken for each other.
+    /// The secret key of the digest: it keeps senders of bundles from creating collisions.
     hash_seed: RandomState,
-    /// Records that were read.
+    /// The records that are read.
     read_records: HashSet<String>,
-    /// What was read of live mode's.
+    /// The read position in live mode's records.
     live_tailer: Tailer,
-    /// The files of the bundles, in the order in which they were read.
+    /// The bundles' file names, in reading order.
     bundle_files: Vec<Arc<str>>,
     /// The bundle of each crate.
     bundles: HashMap<u64, u32>,
-    /// What each crate is.
+    /// The description of each crate.
     descriptions: Arc<Descriptions>,
 }
 
-/// What crates are, by their names in small letters.
+/// The descriptions by lower-case crate name.
 #[derive(Clone, Default)]
 pub(super) struct Descriptions {
     texts: HashMap<Box<str>, Box<str>>,
     bytes: usize,
 }
 
-/// Which bundle brought which crate, as far as is known.
+/// The known sources of crates.
 pub(super) struct ProvenanceView<'o> {
     provenance: &'o Provenance,
-    /// Whether every record was read.
+    /// Whether all records are read.
     pub(super) is_complete: bool,
 }
 
 impl Provenance {
-    /// What is known after a moment; whatever is not read by then is read in the background.
+    /// Returns the data after a short wait; the rest loads in the background.
     pub(super) fn view(&self, layout: &Layout) -> ProvenanceView<'_> {
         let names = ledger::record_names(layout).unwrap_or_default();
         let (checked_layout, layout) = (layout.clone(), layout.clone());
@@ -77,7 +76,7 @@ impl Provenance {
     }
 }
 
-/// Reads what was not read yet, the oldest first.
+/// Reads the remaining records, oldest first.
 fn read_ledger(background: &BackgroundLoader<ProvenanceData>, layout: &Layout) {
     for name in ledger::record_names(layout).unwrap_or_default() {
         if background.data().read_records.contains(&name) {
@@ -90,11 +89,11 @@ fn read_ledger(background: &BackgroundLoader<ProvenanceData>, layout: &Layout) {
                 known.add_descriptions(record);
                 known.add_record(record);
             }
-            // One that cannot be read is not tried again: the audit speaks of it.
+            // An unreadable record is not retried: the audit reports it.
             known.read_records.insert(name);
         });
     }
-    // Whoever asks meanwhile is not kept waiting.
+    // Publishes after each record, so that concurrent callers need not wait.
     let mut live = std::mem::take(&mut background.data().live_tailer);
     let new_records = live.read_new(layout).unwrap_or_default();
     background.update(|known| {
@@ -116,7 +115,7 @@ impl ProvenanceData {
         }
     }
 
-    /// Adds what live mode placed since.
+    /// Adds crates that live mode stored since.
     fn add_live_records(&mut self, records: &[live::LiveRecord]) {
         let known = self.bundle_files.iter().position(|file| **file == *LIVE_MODE_BUNDLE);
         let Ok(bundle) = u32::try_from(known.unwrap_or(self.bundle_files.len())) else { return };
@@ -135,7 +134,7 @@ impl ProvenanceData {
         self.insert_newest(texts.into_iter());
     }
 
-    /// What this record says stands for what the ones before it said; of several versions, the highest speaks.
+    /// A later record overrides earlier ones; within a record, the highest version's description is used.
     fn add_descriptions(&mut self, record: &LedgerRecord<'_>) {
         let texts = record.manifest.crates.iter().filter_map(|one| {
             let text = one.description.as_deref()?;
@@ -155,7 +154,7 @@ impl ProvenanceData {
         if newest.is_empty() {
             return;
         }
-        // Who is reading them meanwhile keeps what was known before.
+        // Concurrent readers keep the previous snapshot.
         let known = Arc::make_mut(&mut self.descriptions);
         for (name, (_, text)) in newest {
             known.insert(name, text);
@@ -168,13 +167,13 @@ impl ProvenanceData {
 }
 
 impl Descriptions {
-    /// What a crate is; its name in small letters.
+    /// The description of a crate, by its lower-case name.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.texts.get(name).map(|text| &**text)
     }
 
     fn insert(&mut self, name: String, text: &str) {
-        // Whoever made a bundle chose its texts: one line each, and nothing in it that acts on a terminal.
+        // The sender of a bundle chose the texts: they become one line each, without control characters.
         let text = sanitize_line(text.split_whitespace().collect::<Vec<_>>().join(" ").as_str());
         let weight = |text: &str| text.len() + name.len() + ENTRY_OVERHEAD;
         let before = self.texts.get(name.as_str()).map_or(0, |known| weight(known));
@@ -187,12 +186,12 @@ impl Descriptions {
 }
 
 impl ProvenanceView<'_> {
-    /// What crates are.
+    /// The descriptions.
     pub(super) fn descriptions(&self) -> Arc<Descriptions> {
         Arc::clone(&self.provenance.0.data().descriptions)
     }
 
-    /// The file of the bundle that brought a crate.
+    /// The file name of the bundle that contained the crate.
     pub(super) fn bundle_of(&self, name: &str, version: &str) -> Option<Arc<str>> {
         let known = self.provenance.0.data();
         let bundle = known.bundles.get(&known.crate_key(name, version))?;

@@ -1,7 +1,7 @@
-//! What cargo is told by the parts of a registry's API that a mirror does not have: publish, yank, owners.
+//! Answers cargo's requests to registry endpoints that a mirror does not support: publish, yank, owners.
 //!
-//! cargo shows `{"errors":[{"detail":"…"}]}` as one sentence, and any other body as a page of headers (crates.io's
-//! `Error::Api`). The status is 403: cargo tries others again.
+//! cargo shows `{"errors":[{"detail":"…"}]}` as one sentence, and any other body as a page of headers (cargo's crates-io
+//! crate, `Error::Api`). The status is 403, because cargo retries others.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use tokio::time::timeout;
 use super::response::{ApiError, json_with_status};
 use crate::server::OutgoingBody;
 
-/// Bytes of a crate that is published in vain; crates.io takes as many.
+/// Maximum size in bytes of a refused publish request; crates.io has the same limit.
 const MAX_PUBLISH_BODY: usize = 16 * 1024 * 1024;
-/// How long it may take to arrive.
+/// Timeout for its body.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The form of errors that cargo knows.
+/// The error form that cargo understands.
 #[derive(Serialize)]
 struct RegistryErrors {
     errors: [RegistryError; 1],
@@ -30,12 +30,12 @@ struct RegistryError {
     detail: String,
 }
 
-/// Whether the path belongs to the API of a registry.
+/// Whether the path belongs to the registry API.
 pub(super) fn is_registry_path(path: &[String]) -> bool {
     matches!(path, [api, v1, _, ..] if api == "api" && v1 == "v1")
 }
 
-/// The refusal as cargo shows it.
+/// The refusal in the form that cargo shows.
 pub(super) fn error_response(refusal: ApiError) -> Response<OutgoingBody> {
     let detail = match &refusal.hint {
         Some(hint) => format!("{} ({hint})", refusal.error),
@@ -51,7 +51,7 @@ pub(super) fn error_response(refusal: ApiError) -> Response<OutgoingBody> {
     response
 }
 
-/// What is said of a request that no route takes.
+/// The response to a request without a route.
 pub(super) fn unsupported(method: &Method, path: &[String]) -> ApiError {
     let path: Vec<&str> = path.iter().skip(2).map(String::as_str).collect();
     let (what, instead) = match (method.as_str(), path.as_slice()) {
@@ -69,7 +69,7 @@ pub(super) fn unsupported(method: &Method, path: &[String]) -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, error).with_hint(format!("{instead}, then import the next bundle"))
 }
 
-/// Reads what was sent and forgets it: a client that is still sending would not see the answer.
+/// Reads and discards the body: a client that is still sending would not see the response.
 pub(super) async fn drain_body(mut body: Incoming) {
     let read = async {
         let mut bytes = 0;

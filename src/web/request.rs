@@ -1,4 +1,4 @@
-//! A request as handlers see it: path and query decoded once, the body bounded and whole.
+//! A request for handlers: path and query decoded once, the body complete and limited in size.
 
 use std::time::Duration;
 
@@ -17,31 +17,31 @@ use super::state::WebState;
 use crate::bundle::sanitize::sanitize_line;
 use crate::server::fallback::RequestOrigin;
 
-/// Bytes of a request's body. A depends.toml of ten thousand entries is a third of it.
+/// Maximum size in bytes of a request body. A depends.toml of ten thousand entries needs a third of it.
 pub(super) const MAX_WRITE_BODY: usize = 1024 * 1024;
 
-/// Bytes of the body of a request that anybody may send: thousands of them at a time must not take all memory.
+/// Maximum size in bytes of an unauthenticated request's body: thousands of them at once must not exhaust the memory.
 pub(super) const MAX_ANONYMOUS_BODY: usize = 4 * 1024;
 
-/// How long a body may take to arrive.
+/// Timeout for a request body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Most entries on one page of a list.
+/// Maximum page size of a list.
 pub(super) const MAX_PER_PAGE: usize = 100;
-/// The last page that can be asked for.
+/// The highest page number.
 const MAX_PAGE_NUMBER: usize = 1_000_000_000;
 
-/// A part of a long list.
+/// A page of a long list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pagination {
-    /// Its number, from 1.
+    /// The page number, from 1.
     pub(super) number: usize,
-    /// Entries on each.
+    /// The page size in entries.
     pub(super) size: usize,
 }
 
 impl Pagination {
-    /// What of the list stands on it.
+    /// The entries of this page.
     pub(super) fn slice<'l, T>(&self, list: &'l [T]) -> &'l [T] {
         let begin = (self.number - 1).saturating_mul(self.size).min(list.len());
         &list[begin..begin.saturating_add(self.size).min(list.len())]
@@ -50,39 +50,39 @@ impl Pagination {
 
 /// A request.
 pub(super) struct WebRequest {
-    /// Whether only the head of the answer is wanted.
+    /// Whether the request is a HEAD request.
     pub(super) is_head: bool,
-    /// The version of HTTP that it came in.
+    /// The HTTP version.
     pub(super) version: Version,
     /// Its headers.
     pub(super) headers: HeaderMap,
-    /// What stands in the places of the path that the route leaves open, in their order, decoded.
+    /// The decoded values of the path parameters, in order.
     pub(super) path_params: Vec<String>,
-    /// Names and values of the query, decoded.
+    /// The decoded names and values of the query.
     pub(super) query: Vec<(String, String)>,
     /// The body; empty for routes that read it themselves.
     pub(super) body: Bytes,
-    /// Where it came from.
+    /// The request's origin.
     pub(super) origin: RequestOrigin,
 }
 
 impl WebRequest {
-    /// What stands in the path's open place number `index`.
+    /// The value of the path parameter number `index`.
     pub(super) fn path_param(&self, index: usize) -> &str {
         self.path_params.get(index).map_or("", String::as_str)
     }
 
-    /// Whether this client may change what is there.
+    /// Whether this client may write.
     pub(super) fn is_admin(&self, state: &WebState) -> bool {
         auth::is_admin(state, &self.headers, self.version, &self.origin)
     }
 
-    /// The last value of a name in the query.
+    /// The last value of a query parameter.
     pub(super) fn query_value(&self, name: &str) -> Option<&str> {
         self.query.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// A yes or no of the query; no where it is not there.
+    /// A boolean query parameter; false if missing.
     pub(super) fn query_flag(&self, name: &str) -> Result<bool, ApiError> {
         match self.query_value(name) {
             None | Some("false") => Ok(false),
@@ -91,7 +91,7 @@ impl WebRequest {
         }
     }
 
-    /// A number of the query, at most `most`.
+    /// A numeric query parameter, at most `most`.
     pub(super) fn query_number(&self, name: &str, default: usize, max: usize) -> Result<usize, ApiError> {
         let Some(text) = self.query_value(name) else { return Ok(default) };
         let number = text.parse::<usize>().ok().filter(|number| *number <= max);
@@ -99,7 +99,7 @@ impl WebRequest {
         number.ok_or_else(wrong)
     }
 
-    /// Which part of a long list is wanted.
+    /// The requested page.
     pub(super) fn pagination(&self, size: usize) -> Result<Pagination, ApiError> {
         let (number, size) =
             (self.query_number("page", 1, MAX_PAGE_NUMBER)?, self.query_number("per_page", size, MAX_PER_PAGE)?);
@@ -109,8 +109,8 @@ impl WebRequest {
         Ok(Pagination { number, size })
     }
 
-    /// Refuses to change what is no more in the state that the client saw, where it says which that was. Who holds the lock of
-    /// what is to be changed asks this first.
+    /// Checks the request's precondition: fails if the resource changed since the client read it. Callers that hold the
+    /// resource's lock call this before the change.
     pub(super) fn check_if_match(&self, etag: &str, otherwise: &str) -> Result<(), ApiError> {
         let wanted = self.headers.get(IF_MATCH).map(|value| value.to_str().unwrap_or_default());
         if wanted.is_some_and(|wanted| wanted != "*" && wanted != etag) {
@@ -120,7 +120,7 @@ impl WebRequest {
         Ok(())
     }
 
-    /// Refuses names in the query that mean nothing here: where much is at stake, a misspelled one must not be passed over.
+    /// Refuses unknown query parameters: for a dangerous request, a misspelled one must not be ignored.
     pub(super) fn check_query_names(&self, names: &[&str]) -> Result<(), ApiError> {
         match self.query.iter().find(|(name, _)| !names.contains(&name.as_str())) {
             Some((name, _)) => {
@@ -132,12 +132,12 @@ impl WebRequest {
         }
     }
 
-    /// The body, read as JSON.
+    /// Parses the body as JSON.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {
-            // A form of a foreign page can send every other kind without the browser asking first.
+            // A browser sends a foreign form with any other content type without a preflight request.
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body is not declared as JSON")
                 .with_hint("send `Content-Type: application/json`"));
         }
@@ -148,7 +148,7 @@ impl WebRequest {
     }
 }
 
-/// The names and values of a query, decoded. What is not UTF-8 is dropped with its name.
+/// The decoded names and values of a query. Drops pairs that are not UTF-8.
 pub(super) fn parse_query(raw: Option<&str>) -> Vec<(String, String)> {
     let decode = |text: &str| {
         let plain = text.replace('+', " ");
@@ -162,7 +162,7 @@ pub(super) fn parse_query(raw: Option<&str>) -> Vec<(String, String)> {
     pairs.collect()
 }
 
-/// The whole body, of at most `most` bytes.
+/// Reads the whole body, at most `most` bytes.
 pub(super) async fn read_body(incoming: Incoming, limit: usize) -> Result<Bytes, ApiError> {
     let Ok(collected) = timeout(BODY_TIMEOUT, Limited::new(incoming, limit).collect()).await else {
         return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"));

@@ -1,4 +1,4 @@
-//! Answers in JSON and HTML, and refusals that say why and what to do.
+//! Responses in JSON and HTML, and errors with a reason and a hint.
 
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
@@ -12,35 +12,35 @@ use crate::error_report::{ErrorClass, Failure, replace_control};
 use crate::event::Sink;
 use crate::server::OutgoingBody;
 
-/// What a handler comes to.
+/// The result of a handler.
 pub(super) type HandlerResult = Result<Response<OutgoingBody>, ApiError>;
 
-/// A page loads nothing but what this server has, runs no script in its text, and is shown in nobody's frame.
+/// The Content-Security-Policy of pages: only resources of this server, no inline script, no framing.
 const PAGE_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// A request that is not answered, and why.
+/// An error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ApiError {
     pub(super) status: StatusCode,
-    /// A sentence without a full stop.
+    /// The message, a sentence without a full stop.
     pub(super) error: String,
-    /// What to do next.
+    /// The hint.
     pub(super) hint: Option<String>,
-    /// Methods that the path knows, where that is what is wrong.
+    /// The allowed methods, for a 405 response.
     pub(super) allow: Option<String>,
-    /// Seconds after which the client may try again.
+    /// The value of Retry-After in seconds.
     pub(super) retry_after: Option<u64>,
-    /// What the operator is told, where that is more than the client may know.
+    /// Details for the operator that the client may not see.
     pub(super) internal_message: Option<String>,
 }
 
-/// How a refusal is written.
+/// The JSON form of an error.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct ErrorBody {
-    /// What is wrong, and why.
+    /// The problem and its reason.
     pub(super) error: String,
-    /// What to do next.
+    /// The hint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hint: Option<String>,
 }
@@ -50,7 +50,7 @@ impl ApiError {
         ApiError { status, error: error.into(), hint: None, allow: None, retry_after: None, internal_message: None }
     }
 
-    /// That there is no such job.
+    /// The error for an unknown job.
     pub(super) fn job_not_found() -> ApiError {
         ApiError::new(StatusCode::NOT_FOUND, "there is no such job")
             .with_hint("jobs are forgotten when the server ends; /api/jobs lists those that are known")
@@ -68,8 +68,7 @@ impl ApiError {
         self
     }
 
-    /// Reports a refusal that is the server's own fault and not the client's, of whoever asked for `what`. The texts of
-    /// failures hold no secrets, and neither do the paths of routes.
+    /// Reports an internal error of the request `what` to the operator. Error messages and route paths contain no secrets.
     pub(super) fn report(&self, sink: &dyn Sink, operation: &str) {
         if self.status.is_server_error() {
             let why = self.internal_message.as_ref().unwrap_or(&self.error);
@@ -77,7 +76,7 @@ impl ApiError {
         }
     }
 
-    /// The refusal as JSON.
+    /// The error as JSON.
     pub(super) fn into_response(self) -> Response<OutgoingBody> {
         let ApiError { status, error, hint, allow, retry_after, internal_message: _ } = self;
         let mut response = json_with_status(status, &ErrorBody { error, hint });
@@ -94,7 +93,7 @@ impl ApiError {
     }
 }
 
-/// The whole chain of what went wrong, in one line.
+/// The error with all its causes, in one line.
 impl From<Failure> for ApiError {
     fn from(failure: Failure) -> ApiError {
         let status = match failure.class {
@@ -116,7 +115,7 @@ impl From<Failure> for ApiError {
     }
 }
 
-/// What was being done and why it failed, in one line.
+/// The failed action and its cause, in one line.
 pub(super) fn one_line_message(failure: &Failure) -> String {
     let mut parts: Vec<String> = failure.context.iter().cloned().collect();
     parts.push(failure.cause.to_string());
@@ -129,12 +128,12 @@ pub(super) fn one_line_message(failure: &Failure) -> String {
     replace_control(&parts.join(": ")).replace('\n', " ")
 }
 
-/// An answer in JSON.
+/// A JSON response.
 pub(super) fn json<T: Serialize>(body: &T) -> Response<OutgoingBody> {
     json_with_status(StatusCode::OK, body)
 }
 
-/// An answer in JSON with another status than 200.
+/// A JSON response with another status than 200.
 pub(super) fn json_with_status<T: Serialize>(status: StatusCode, body: &T) -> Response<OutgoingBody> {
     let mut text = serde_json::to_string_pretty(body).expect("plain fields are JSON");
     text.push('\n');
@@ -144,7 +143,7 @@ pub(super) fn json_with_status<T: Serialize>(status: StatusCode, body: &T) -> Re
     response
 }
 
-/// An answer that it is done, without a body.
+/// A 204 response.
 pub(super) fn no_content() -> Response<OutgoingBody> {
     let mut response = Response::new(OutgoingBody::from_bytes(bytes::Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -159,7 +158,7 @@ pub(super) fn html(text: String) -> Response<OutgoingBody> {
     response
 }
 
-/// Bytes of a kind. None of them may be taken for another kind, be framed or run a script of its own.
+/// A response with bytes of a content type. Headers forbid sniffing, framing and scripts.
 pub(super) fn with_content_type(kind: &str, bytes: impl Into<bytes::Bytes>) -> Response<OutgoingBody> {
     let bytes = bytes.into();
     let length = bytes.len() as u64;
@@ -169,7 +168,7 @@ pub(super) fn with_content_type(kind: &str, bytes: impl Into<bytes::Bytes>) -> R
     with_security_headers(response)
 }
 
-/// The answer with the headers that keep a browser from doing more with it than is meant.
+/// Adds headers that restrict what a browser may do with the response.
 pub(super) fn with_security_headers(mut response: Response<OutgoingBody>) -> Response<OutgoingBody> {
     set_header(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
     set_header(&mut response, X_FRAME_OPTIONS, "DENY");

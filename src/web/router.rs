@@ -1,4 +1,4 @@
-//! The table of everything that can be asked, and how a path finds its row.
+//! The table of routes, and the lookup of a path.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,49 +18,49 @@ use super::state::WebState;
 use crate::server::OutgoingBody;
 use crate::server::fallback::RequestOrigin;
 
-/// What comes to an outcome without holding up a thread.
+/// The future of a handler, which does not block a thread.
 pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
-/// What takes a body as it comes.
+/// A handler that streams the body.
 pub(super) type StreamingHandler = fn(Arc<WebState>, WebRequest, Incoming) -> HandlerFuture;
 
-/// What a route runs.
+/// The handler of a route.
 #[derive(Clone, Copy)]
 pub(super) enum Handler {
-    /// Works on files, or on what is at hand: run where waiting for a disk holds up nobody else.
+    /// Uses files or memory: runs on a thread where disk waits block no other request.
     Buffered(fn(&Arc<WebState>, &WebRequest) -> HandlerResult),
-    /// Takes the body as it comes, and bounds it itself.
+    /// Streams the body, and limits its size itself.
     Streaming(StreamingHandler),
 }
 
-/// How a body looks.
+/// The kind of a body.
 pub(super) type SchemaFn = fn(&mut SchemaGenerator) -> Schema;
 
-/// A request's body.
+/// The body of a request.
 #[derive(Clone, Copy)]
 pub(super) enum RequestBody {
-    /// JSON, which may be left out unless it is required.
+    /// JSON, optional unless required.
     Json { schema: SchemaFn, required: bool },
-    /// A file's bytes.
+    /// A file.
     Bytes,
 }
 
-/// One thing that can be asked.
+/// A route.
 #[derive(Clone)]
 pub(super) struct Route {
     pub(super) method: Method,
-    /// The path; `{name}` is a place that is open.
+    /// The path; `{name}` is a parameter.
     pub(super) path: &'static str,
     pub(super) access: RequiredAccess,
     pub(super) handler: Handler,
-    /// What it is for, in a sentence.
+    /// The description, one sentence.
     pub(super) summary: &'static str,
-    /// Names and meanings of what the query may say.
+    /// The names and meanings of the query parameters.
     pub(super) query: Vec<(&'static str, &'static str)>,
-    /// The request's body, if it has one.
+    /// The request body, if any.
     pub(super) request_body: Option<RequestBody>,
-    /// Statuses of good answers, with what JSON they hold; `None`: no JSON.
+    /// The success statuses with the schema of their JSON, or `None`.
     pub(super) responses: Vec<(u16, Option<SchemaFn>)>,
-    /// Whether it is a page for people, which the API's description leaves out.
+    /// Whether it is a web page, which the OpenAPI document omits.
     pub(super) is_page: bool,
 }
 
@@ -80,7 +80,7 @@ impl Route {
         }
     }
 
-    /// Something to read.
+    /// A read route.
     pub(super) fn get(
         path: &'static str,
         about: &'static str,
@@ -89,7 +89,7 @@ impl Route {
         Route::new(Method::GET, path, RequiredAccess::Read, Handler::Buffered(run), about)
     }
 
-    /// A page to look at.
+    /// A web page.
     pub(super) fn page(
         path: &'static str,
         about: &'static str,
@@ -98,7 +98,7 @@ impl Route {
         Route { is_page: true, ..Route::get(path, about, run) }
     }
 
-    /// Something that changes what is there.
+    /// A write route.
     pub(super) fn post(
         path: &'static str,
         about: &'static str,
@@ -107,7 +107,7 @@ impl Route {
         Route::new(Method::POST, path, RequiredAccess::Write, Handler::Buffered(run), about)
     }
 
-    /// Something that removes.
+    /// A delete route.
     pub(super) fn delete(
         path: &'static str,
         about: &'static str,
@@ -116,7 +116,7 @@ impl Route {
         Route::new(Method::DELETE, path, RequiredAccess::Write, Handler::Buffered(run), about)
     }
 
-    /// Something that is written as it comes.
+    /// An upload route.
     pub(super) fn put(path: &'static str, about: &'static str, run: StreamingHandler) -> Route {
         Route::new(Method::PUT, path, RequiredAccess::Write, Handler::Streaming(run), about)
     }
@@ -140,7 +140,7 @@ impl Route {
         self
     }
 
-    /// Takes JSON where there is any.
+    /// Accepts an optional JSON body.
     #[must_use]
     pub(super) fn takes_optional_json<T: JsonSchema>(mut self) -> Route {
         self.request_body =
@@ -148,28 +148,28 @@ impl Route {
         self
     }
 
-    /// Takes a file's bytes.
+    /// Accepts a file as the body.
     #[must_use]
     pub(super) fn takes_bytes(mut self) -> Route {
         self.request_body = Some(RequestBody::Bytes);
         self
     }
 
-    /// Answers with this status and JSON.
+    /// Adds a success status with JSON.
     #[must_use]
     pub(super) fn returns_json<T: JsonSchema>(mut self, status: u16) -> Route {
         self.responses.push((status, Some(|generator| generator.subschema_for::<T>())));
         self
     }
 
-    /// Answers with this status and something that is no JSON, or nothing.
+    /// Adds a success status without JSON.
     #[must_use]
     pub(super) fn returns_other(mut self, status: u16) -> Route {
         self.responses.push((status, None));
         self
     }
 
-    /// The open places' values, where `path` is this route's.
+    /// The parameters' values if `path` matches this route.
     fn match_path(&self, path: &[String]) -> Option<Vec<String>> {
         let own: Vec<&str> = self.path.split('/').filter(|part| !part.is_empty()).collect();
         if own.len() != path.len() {
@@ -187,7 +187,7 @@ impl Route {
     }
 }
 
-/// All of them.
+/// All routes.
 pub(super) struct Router(Vec<Route>);
 
 impl Router {
@@ -195,7 +195,7 @@ impl Router {
         Router(routes)
     }
 
-    /// The answer; `None` where no route has the path and it is not the API's.
+    /// The response, or `None` if no route matches and the path is not below the API.
     pub(super) async fn handle(
         &self,
         state: &Arc<WebState>,
@@ -205,7 +205,7 @@ impl Router {
         let (parts, incoming) = request.into_parts();
         let path = decode_components(parts.uri.path())?;
         if path.is_empty() && !wants_html(&parts.headers) {
-            // Whoever asks from a terminal reads the plain text that the server has without pages.
+            // A terminal client gets the plain text that the server shows without pages.
             return None;
         }
         let head = parts.method == Method::HEAD;
@@ -220,7 +220,7 @@ impl Router {
             }
             return no_route_error(&matching, &path).map(ApiError::into_response);
         };
-        // The route's own path: what the client wrote into it may be anything.
+        // Log the route's own path, because the client chose the requested one.
         let operation = format!("{} {}", parts.method, route.path);
         let error_response = |refusal: ApiError| {
             refusal.report(state.options.sink.as_ref(), &operation);
@@ -257,10 +257,10 @@ async fn run_handler(
     match route.handler {
         Handler::Streaming(run) => run(state, request, incoming).await,
         Handler::Buffered(run) => {
-            // Who has shown that it may write is trusted with more.
+            // Clients with write access get larger limits.
             let limit = if route.access == RequiredAccess::Write { MAX_WRITE_BODY } else { MAX_ANONYMOUS_BODY };
             request.body = request::read_body(incoming, limit).await?;
-            // Writing does not wait behind a crowd that reads.
+            // Write requests do not queue behind read requests.
             let permit = match route.access {
                 RequiredAccess::Public | RequiredAccess::Read => {
                     Arc::clone(&state.read_permits).acquire_owned().await.ok()
@@ -268,7 +268,7 @@ async fn run_handler(
                 RequiredAccess::Write | RequiredAccess::SameOrigin => None,
             };
             let work = move || {
-                // Kept until the work is done, and not only until the client goes away.
+                // Held until the work ends, even if the client disconnects.
                 let _turn = permit;
                 run(&state, &request)
             };
@@ -281,11 +281,11 @@ async fn run_handler(
     }
 }
 
-/// Where a page is whose address was given with a slash at the end, at which its links would lead elsewhere. Relative, since
-/// a proxy may show it below a path of its own.
+/// The redirect target for a page URL with a trailing slash, which would break its relative links. The target is relative,
+/// since a proxy may serve the page below its own path.
 fn trailing_slash_redirect(route: &Route, path: &[String], uri: &hyper::Uri) -> Option<Response<OutgoingBody>> {
     let last = path.last().filter(|_| route.is_page && uri.path().ends_with('/'))?;
-    // Known names alone: an open place could be anything.
+    // Only literal path components: a parameter could have any value.
     let last = route.path.ends_with(last.as_str()).then_some(last)?;
     let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
     let mut response = with_content_type("text/plain; charset=utf-8", "");
@@ -294,7 +294,7 @@ fn trailing_slash_redirect(route: &Route, path: &[String], uri: &hyper::Uri) -> 
     Some(response)
 }
 
-/// What is said of a path without a route for the method.
+/// The response for a path without a route for the method.
 fn no_route_error(known: &[(&Route, Vec<String>)], path: &[String]) -> Option<ApiError> {
     if !known.is_empty() {
         let mut methods: Vec<&str> = known.iter().map(|(route, _)| route.method.as_str()).collect();
@@ -311,12 +311,12 @@ fn no_route_error(known: &[(&Route, Vec<String>)], path: &[String]) -> Option<Ap
     })
 }
 
-/// Whether the client says that it shows pages, as every browser does.
+/// Whether the client accepts HTML, as every browser does.
 fn wants_html(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT).iter().any(|line| line.to_str().is_ok_and(|line| line.contains("text/html")))
 }
 
-/// The components of a path, each decoded by itself; doubled slashes count once, as they do for files.
+/// The decoded components of a path; repeated slashes count as one, as for files.
 fn decode_components(raw: &str) -> Option<Vec<String>> {
     let parts = raw.strip_prefix('/')?.split('/').filter(|part| !part.is_empty());
     parts.map(|part| percent_decode_str(part).decode_utf8().ok().map(std::borrow::Cow::into_owned)).collect()

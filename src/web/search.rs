@@ -1,4 +1,4 @@
-//! What words find among names and descriptions, and the version that stands for a crate.
+//! Searches names and descriptions, and selects a crate's displayed version.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -9,60 +9,60 @@ use serde::Serialize;
 use crate::index_line::IndexLine;
 use crate::mirror::layout::Layout;
 
-/// Bytes of all words together; a name has 64 at most.
+/// Maximum size of a query in bytes; a name has at most 64.
 const MAX_QUERY_BYTES: usize = 256;
-/// How many words there may be.
+/// Maximum number of search terms.
 const MAX_TERMS: usize = 16;
 
-/// A crate as cargo's search shows it; the fields are those of crates.io as far as a mirror knows them.
+/// A crate in a search result; the fields are those of crates.io as far as the mirror knows them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct SearchResult {
     /// Its name.
     pub(super) id: String,
     /// The same.
     pub(super) name: String,
-    /// What it is, as the newest bundle that knows it says; on one line and shortened.
+    /// The description, from the newest bundle that has one; one line, shortened.
     pub(super) description: Option<String>,
-    /// The version that is offered: the highest that is held and not yanked, a stable one before others.
+    /// The displayed version: the highest stored version that is not yanked, stable versions first.
     pub(super) max_version: String,
-    /// The same, where that is a stable one.
+    /// The same if it is stable, else null.
     pub(super) max_stable_version: Option<String>,
-    /// Whether it is called what was asked for.
+    /// Whether the name equals the query.
     pub(super) exact_match: bool,
 }
 
-/// What is searched for.
+/// A parsed query.
 #[derive(Debug)]
 pub(super) struct SearchTerms {
-    /// All of them as one name.
+    /// All terms joined as one name.
     joined: String,
     terms: Vec<String>,
 }
 
-/// How well a crate fits; the smallest is the best.
+/// The rank of a match; smaller is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Relevance {
-    /// It is called so.
+    /// The name equals the query.
     ExactName,
-    /// Its name begins so.
+    /// The name starts with the query.
     NamePrefix,
-    /// Its name has every word.
+    /// The name contains every term.
     NameContains,
-    /// Name and description together have every word.
+    /// Name and description together contain every term.
     Description,
 }
 
 impl SearchTerms {
-    /// The words of a query; `None` where they are more than anybody would look for.
+    /// Parses the terms of a query; `None` if it is too long.
     pub(super) fn parse(query: &str) -> Option<SearchTerms> {
-        // Cargo puts a plus between words, and then encodes that.
+        // Cargo joins the terms with plus signs, and then encodes these.
         let parts = query.split(|c: char| c.is_whitespace() || c == '+').filter(|part| !part.is_empty());
         let each: Vec<String> = parts.map(normalize).collect();
         let fits = query.len() <= MAX_QUERY_BYTES && each.len() <= MAX_TERMS;
         fits.then(|| SearchTerms { joined: each.join("-"), terms: each })
     }
 
-    /// How a crate fits; `None` where it does not.
+    /// The rank of a crate, or `None` if it does not match.
     pub(super) fn relevance(&self, name: &str, description: Option<&str>) -> Option<Relevance> {
         let name = normalize(name);
         if name == self.joined {
@@ -80,7 +80,7 @@ impl SearchTerms {
     }
 }
 
-/// A text as it is searched: hyphens and underscores are one, capital and small letters too.
+/// Normalizes a text for search: `-` equals `_`, and case is ignored.
 pub(super) fn normalize(text: &str) -> String {
     if !text.is_ascii() {
         return text.to_lowercase().replace('_', "-");
@@ -88,8 +88,8 @@ pub(super) fn normalize(text: &str) -> String {
     text.bytes().map(|byte| if byte == b'_' { '-' } else { byte.to_ascii_lowercase().into() }).collect()
 }
 
-/// The line that stands for a crate: of the highest version that is held and not yanked, a stable one before others. Where there
-/// is none such, one that is yanked or whose file a platform filter left out is better than nothing.
+/// The index line of the displayed version: the highest stored one that is not yanked, stable versions first. If there is
+/// none, a yanked version or one that a platform filter left out is used.
 pub(super) fn best_version<'l>(layout: &Layout, lines: &'l [IndexLine]) -> Option<&'l IndexLine> {
     let mut order: Vec<&IndexLine> = lines.iter().collect();
     order.sort_by_key(|line| (line.yanked, !line.id.version.pre.is_empty(), Reverse(&line.id.version)));

@@ -1,4 +1,4 @@
-//! Who logged in on the pages: sessions, kept in memory alone, and the cookie that names one.
+//! Login sessions of the web pages, in memory only, and their cookie.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,30 +10,30 @@ use crate::digest::Sha256;
 use crate::server::auth::Token;
 use crate::server::fallback::RequestOrigin;
 
-/// How the name of the session's cookie begins.
+/// The prefix of the cookie's name.
 const COOKIE_PREFIX: &str = "frostmirror-session-";
-/// How long a session lasts after its last use.
+/// The lifetime after the last use.
 pub(super) const SESSION_IDLE_TIMEOUT: Duration = Duration::from_secs(12 * 3600);
-/// How long one lasts that is used all the time: a cookie that was stolen is of no use for ever.
+/// The absolute lifetime: it limits the use of a stolen cookie.
 const MAX_SESSION_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Sessions of one token at one time; the oldest makes room.
+/// Maximum number of sessions per token; the oldest is dropped.
 const MAX_SESSIONS_PER_TOKEN: usize = 64;
 
-/// Who logged in. Kept in memory alone, by the digest of the cookie.
+/// The sessions, in memory only, keyed by the cookie's digest.
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<HashMap<Sha256, Session>>);
 
-/// One who logged in.
+/// A session.
 struct Session {
     started: Instant,
-    /// When it was last used.
+    /// The time of the last use.
     last_used: Instant,
-    /// The token that it was begun with: where that is good for nothing any more, neither is this.
+    /// The token that started it: the session ends when the token becomes invalid.
     token: Token,
 }
 
 impl Sessions {
-    /// A new session of one who knows this token; the value of its cookie.
+    /// Starts a session for this token; returns the cookie's value.
     pub(super) fn open(&self, token: Token) -> Result<String, getrandom::Error> {
         let mut random = [0u8; 32];
         getrandom::fill(&mut random)?;
@@ -41,7 +41,7 @@ impl Sessions {
         let mut sessions = self.lock();
         let now = Instant::now();
         sessions.retain(|_, session| session.is_valid(now));
-        // Of its own alone: readers do not push the administrator out.
+        // Only sessions of the same token: readers cannot evict the administrator.
         let of_token = || sessions.iter().filter(|(_, session)| session.token == token);
         if of_token().count() >= MAX_SESSIONS_PER_TOKEN
             && let Some(oldest) = of_token().min_by_key(|(_, session)| session.last_used).map(|(key, _)| *key)
@@ -52,8 +52,8 @@ impl Sessions {
         Ok(value)
     }
 
-    /// The token that the cookie's session was begun with, which counts as its use. Whether that one is still good is for the
-    /// caller to see.
+    /// Returns the token that started the cookie's session, and counts as a use. The caller checks whether the token is
+    /// still valid.
     pub(super) fn token_of(&self, value: &str) -> Option<Token> {
         self.token_at(Instant::now(), value)
     }
@@ -82,21 +82,21 @@ impl Session {
     }
 }
 
-/// Where on its host the cookie is sent: below the path of the address that clients know, where that is how this one came. Who
-/// reaches the server past its proxy does so at another host, without that path.
+/// The cookie's path: the path of the configured base URL if the request came through it. Clients that bypass the proxy use
+/// another host, without that path.
 pub(super) fn cookie_path(at: &RequestOrigin) -> &str {
     let rest = at.base.split_once("://").map_or("", |(_, rest)| rest);
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     if path.is_empty() || host != at.host { "/" } else { path }
 }
 
-/// The name of the session's cookie at this address. Browsers keep one jar for all ports of a host: by one name for all, who
-/// logs in at one server would be logged out at the other.
+/// The cookie's name at this address. Browsers share cookies between all ports of a host, so a common name would end the
+/// session at another server.
 pub(super) fn cookie_name(base: &str) -> String {
     format!("{COOKIE_PREFIX}{}", &Sha256::of(base.as_bytes()).to_string()[..16])
 }
 
-/// What may be the session's cookie. Those of other servers on this host come along, and none of them hides ours.
+/// The candidates for the session cookie. Cookies of other servers on this host are sent too, and must not hide ours.
 pub(super) fn session_cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));

@@ -1,4 +1,4 @@
-//! The snapshots that were built here, in `exports/` of the incoming folder, which the watcher does not look into.
+//! The snapshots built by this server, in `exports/` of the incoming folder, which the watcher ignores.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,28 +12,28 @@ use serde::Serialize;
 use crate::bundle::file_name::is_bundle_file_name;
 use crate::error_report::Failure;
 
-/// The folder of snapshots inside of the incoming folder.
+/// The name of the snapshots folder in the incoming folder.
 const EXPORTS_FOLDER: &str = "exports";
-/// Snapshots that are listed; nobody keeps that many of whole mirrors.
+/// Maximum number of listed snapshots; nobody stores more copies of a mirror.
 const MAX_LISTED: usize = 1000;
 
-/// A snapshot that can be downloaded.
+/// A snapshot available for download.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct Snapshot {
-    /// The name of its file.
+    /// The file name.
     pub(super) file: String,
-    /// Bytes of it.
+    /// The file size in bytes.
     pub(super) bytes: u64,
-    /// When it was built (RFC 3339, UTC).
+    /// The creation time (RFC 3339, UTC).
     pub(super) created: String,
 }
 
-/// The folder of snapshots inside of this incoming folder.
+/// The snapshots folder of this incoming folder.
 pub(super) fn folder(incoming: &Path) -> PathBuf {
     incoming.join(EXPORTS_FOLDER)
 }
 
-/// The snapshots that are there, the newest first.
+/// The existing snapshots, newest first.
 ///
 /// # Errors
 /// The file system's.
@@ -64,7 +64,7 @@ pub(super) fn list(incoming: &Path) -> Result<Vec<Snapshot>, Failure> {
     Ok(snapshots)
 }
 
-/// The path of the snapshot with this name, where it is one of those that are listed; no link is followed.
+/// The path of a listed snapshot with this name; links are not followed.
 pub(super) fn find(incoming: &Path, name: &str) -> Option<PathBuf> {
     let folder = folder(incoming);
     let path = folder.join(Some(name).filter(|name| is_snapshot_name(name))?);
@@ -72,7 +72,7 @@ pub(super) fn find(incoming: &Path, name: &str) -> Option<PathBuf> {
     (is_folder(&folder) && is_file).then_some(path)
 }
 
-/// Deletes the snapshot with this name; `false` where there is none.
+/// Deletes the snapshot with this name; returns `false` if it does not exist.
 ///
 /// # Errors
 /// The file system's.
@@ -89,7 +89,7 @@ fn is_folder(folder: &Path) -> bool {
     folder.symlink_metadata().is_ok_and(|about| about.is_dir())
 }
 
-/// Whether a file of this name is a snapshot's: plain characters only, of which no path can be made.
+/// Whether the name is a valid snapshot name: plain characters only, without path separators.
 fn is_snapshot_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     name.len() <= 100

@@ -1,4 +1,4 @@
-//! What the handlers share.
+//! The shared state of the handlers.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -16,19 +16,19 @@ use super::statistics::Statistics;
 use super::toolchains::ToolchainCache;
 use super::upload;
 
-/// Answers that are worked on at one time for those who read. Each takes a thread and up to some hundred megabytes for a
-/// moment; the others wait without either, and leave the threads to the mirror's files.
+/// Maximum number of read requests in progress. Each needs a thread and briefly up to some hundred megabytes. The others
+/// wait without either, so the threads stay available for the mirror's files.
 const MAX_CONCURRENT_READS: usize = 16;
 
-/// What the handlers share.
+/// The shared state of the handlers.
 pub(super) struct WebState {
     pub(super) options: WebOptions,
     pub(super) sessions: Sessions,
     pub(super) throttle: LoginThrottle,
     pub(super) jobs: Jobs,
-    /// Turns of those who read.
+    /// Permits of read requests.
     pub(super) read_permits: Arc<Semaphore>,
-    /// Turns of those who upload.
+    /// Permits of uploads.
     pub(super) upload_permits: Semaphore,
     pub(super) upload_counts: UploadCounts,
     pub(super) started: Timestamp,
@@ -38,7 +38,7 @@ pub(super) struct WebState {
     pub(super) statistics: Statistics,
 }
 
-/// What came of uploads.
+/// The outcomes of uploads.
 #[derive(Default)]
 pub(super) struct UploadCounts {
     pub(super) done: AtomicU64,

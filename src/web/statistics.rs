@@ -1,5 +1,5 @@
-//! How the mirror grew, and what takes its space: for the pictures of the dashboard. Read in the background, since a
-//! ledger may have gigabytes and crates/ a hundred thousand files; a page shows what is known by now.
+//! The mirror's growth and its largest crates, for the charts of the dashboard. They are loaded in the background, since a
+//! ledger may have gigabytes and crates/ a hundred thousand files. A page shows what is loaded.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -16,21 +16,21 @@ use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::summary::Counts;
 
-/// Records that are read, the newest.
+/// Maximum number of records that are read, newest first.
 const MAX_POINTS: usize = 200;
-/// Crates that are named for their size.
+/// The number of crates listed by size.
 const MAX_LARGEST: usize = 8;
-/// What is put into a mirror without touching its head, as live mode does, is weighed anew after this time.
+/// Live mode adds files without changing the mirror's summary, so sizes are measured again after this time.
 const SIZES_TTL: Duration = Duration::from_secs(600);
 
-/// What the mirror held after an import.
+/// The mirror's contents after an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct GrowthPoint {
     pub(super) imported: Timestamp,
     pub(super) totals: Counts,
 }
 
-/// What all versions of a crate weigh.
+/// The total size of a crate's versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CrateSize {
     pub(super) name: String,
@@ -38,34 +38,34 @@ pub(super) struct CrateSize {
     pub(super) bytes: u64,
 }
 
-/// What is known by now.
+/// The loaded statistics.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StatisticsSnapshot {
-    /// In the order of time.
+    /// In time order.
     pub(super) points: Vec<GrowthPoint>,
-    /// Imports on record that the points leave out.
+    /// The number of recorded imports without a point.
     pub(super) omitted: usize,
-    /// The crates that take the most space, the greatest first.
+    /// The largest crates, largest first.
     pub(super) largest: Arc<[CrateSize]>,
-    /// Whether nothing is being read any more.
+    /// Whether loading is complete.
     pub(super) is_complete: bool,
 }
 
-/// What was read so far.
+/// The loaded data.
 #[derive(Clone, Default)]
 pub(super) struct Statistics(BackgroundLoader<StatisticsData>);
 
 #[derive(Default)]
 struct StatisticsData {
-    /// By the record's name; `None` of one that cannot be read.
+    /// By the record's name; `None` for an unreadable one.
     points: BTreeMap<String, Option<GrowthPoint>>,
     largest: Arc<[CrateSize]>,
-    /// The state of the head when the crates were weighed, and when that was.
+    /// The summary's state and the time when the sizes were measured.
     measured: Option<(Option<FileStamp>, Instant)>,
 }
 
 impl Statistics {
-    /// What is known after a moment; what is not read by then is read in the background.
+    /// Returns the statistics after a short wait; the rest loads in the background.
     pub(super) fn snapshot(&self, layout: &Layout) -> StatisticsSnapshot {
         let mut names = ledger::record_names(layout).unwrap_or_default();
         let left_out = names.len().saturating_sub(MAX_POINTS);
@@ -85,7 +85,7 @@ impl Statistics {
     }
 }
 
-/// Reads these records, as far as that was not done, and weighs the crates, of which the head was in that state before.
+/// Reads the records that are not loaded yet, and measures the crates. `head` is the summary's state before that.
 fn load(background: &BackgroundLoader<StatisticsData>, layout: &Layout, names: &[String], head: Option<FileStamp>) {
     background.update(|known| known.points.retain(|name, _| names.contains(name)));
     for name in names {
@@ -103,7 +103,7 @@ fn load(background: &BackgroundLoader<StatisticsData>, layout: &Layout, names: &
     });
 }
 
-/// What a record says of the mirror after its import; its manifest is passed over.
+/// The mirror's size after an import, from its record; skips the manifest in it.
 fn parse_point(record: &[u8]) -> Option<GrowthPoint> {
     #[derive(Deserialize)]
     struct Record {
@@ -119,7 +119,7 @@ fn parse_point(record: &[u8]) -> Option<GrowthPoint> {
     Some(GrowthPoint { imported, totals: head.counts })
 }
 
-/// The crates whose files take the most space.
+/// The crates with the largest total size.
 fn largest_crates(layout: &Layout) -> Vec<CrateSize> {
     let mut sizes: HashMap<String, (u64, u64)> = HashMap::new();
     for entry in fs::read_dir(layout.crates()).into_iter().flatten().flatten() {

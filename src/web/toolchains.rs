@@ -1,4 +1,4 @@
-//! Which toolchains the mirror offers, read anew when their record has changed.
+//! The mirror's available toolchains, reloaded when their record changes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,13 +6,13 @@ use super::imports::FileStamp;
 use crate::mirror::layout::Layout;
 use crate::mirror::toolchains;
 
-/// What was read, and of which state of the record.
+/// The loaded toolchains, and the state of the record that they come from.
 #[derive(Default)]
 pub(super) struct ToolchainCache(Mutex<Option<(Option<FileStamp>, Arc<toolchains::AvailableToolchains>)>>);
 
 impl ToolchainCache {
-    /// What is offered now; nothing where it cannot be read, which the audit tells of. Who comes meanwhile waits: reading the
-    /// manifests takes memory.
+    /// The available toolchains; empty if the record is unreadable, which the audit reports. Concurrent callers wait,
+    /// because reading the manifests needs much memory.
     pub(super) fn current(&self, layout: &Layout) -> Arc<toolchains::AvailableToolchains> {
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = FileStamp::read(&layout.dist_files()).ok().flatten();

@@ -1,12 +1,12 @@
-//! A bundle that is uploaded: streamed beside its place under a hidden name, which nobody who watches the folder looks at, and
-//! renamed when it is whole.
+//! Receives an uploaded bundle: streams it to a hidden file beside its final path, which the watcher ignores, and renames
+//! the complete file.
 //!
-//! | trouble | what follows |
+//! | failure | effect |
 //! |---|---|
-//! | the connection breaks, or the client sends nothing or next to nothing | the file is removed |
-//! | the disk is full, before or meanwhile | 507, and the file is removed |
-//! | the name is taken | 409; nothing is ever replaced |
-//! | the server is killed | the file is left, no longer locked, and removed at the next start |
+//! | the connection breaks, or the client is too slow | the file is removed |
+//! | the disk is full, before or during the upload | 507, and the file is removed |
+//! | the name exists | 409; the existing file stays |
+//! | the server is killed | the file stays, unlocked, until the next start removes it |
 
 use std::ffi::OsStr;
 use std::fs;
@@ -29,21 +29,21 @@ use crate::durable;
 use crate::error_report::{ErrorClass, Failure};
 use crate::watcher::safe_open::open_regular;
 
-/// Uploads at one time.
+/// Maximum number of concurrent uploads.
 pub(super) const MAX_CONCURRENT_UPLOADS: usize = 4;
-/// Bytes of the longest name, so that there is room for what the watcher adds to it.
+/// Maximum name length in bytes; leaves room for suffixes of the watcher.
 const MAX_NAME_BYTES: usize = 200;
-/// How the hidden name of an unfinished upload begins and ends.
+/// The prefix and suffix of an unfinished upload's hidden name.
 const PART_NAME: (&str, &str) = (".upload-", ".part");
-/// Bytes that are gathered before they are written.
+/// The size of the write buffer in bytes.
 const WRITE_CHUNK: usize = 1024 * 1024;
 
-/// How slow a client may be.
+/// The minimum speed of a client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MinRate {
-    /// How long it may send less than `least`.
+    /// How long a client may send less than `least`.
     pub(super) window: Duration,
-    /// Bytes that must come in that time, unless it is the end.
+    /// The minimum number of bytes in that time, unless the upload ends.
     pub(super) min_bytes: u64,
 }
 
@@ -53,25 +53,25 @@ impl Default for MinRate {
     }
 }
 
-/// What is to be received.
+/// The upload's parameters.
 #[derive(Clone, Debug)]
 pub(super) struct UploadRequest {
     /// The incoming folder.
     pub(super) folder: PathBuf,
-    /// Whether the folder is made where it is missing.
+    /// Whether a missing folder is created.
     pub(super) creates_folder: bool,
-    /// The name that the file gets; see [`is_valid_name`].
+    /// The final file name; see [`is_valid_name`].
     pub(super) name: String,
-    /// How many bytes were announced.
+    /// The announced size in bytes.
     pub(super) length: Option<u64>,
 }
 
-/// What was received.
+/// The received file.
 #[derive(Debug)]
 pub(super) struct ReceivedUpload {
-    /// Bytes of it.
+    /// Its size in bytes.
     pub(super) bytes: u64,
-    /// Its digest.
+    /// Its SHA-256.
     pub(super) sha256: Sha256,
 }
 
@@ -81,14 +81,14 @@ pub(super) fn is_valid_name(name: &str) -> bool {
         && is_bundle_file_name(OsStr::new(name))
         && !name.contains(['/', '\\', ':'])
         && name.trim() == name
-        // What acts on a terminal, or is not seen, is shown otherwise than it is.
+        // Control characters and invisible characters would be displayed differently.
         && sanitize_line(name) == name
 }
 
 /// Receives a bundle.
 ///
 /// # Errors
-/// What the client did wrong, or the file system said; nothing is left behind then.
+/// A client error or a file system error; the partial file is removed.
 pub(super) async fn receive<B>(
     mut body: B,
     request: UploadRequest,
@@ -117,14 +117,14 @@ where
         if buffer.len() >= WRITE_CHUNK {
             let chunk = std::mem::take(&mut buffer);
             part = run_blocking(move || part.write(&chunk)).await?;
-            // A disk that is slow is not the client's fault.
+            // A slow disk does not count against the client's speed.
             window_start = Instant::now();
         }
     }
     run_blocking(move || part.write(&buffer)?.finish(&request)).await
 }
 
-/// Does what may wait for a disk where it holds up nobody else.
+/// Runs work that may wait for a disk on a blocking thread.
 async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -150,7 +150,7 @@ fn no_space(needed: u64, free: u64) -> ApiError {
     ApiError::new(StatusCode::INSUFFICIENT_STORAGE, error).with_hint("make room on that disk")
 }
 
-/// An unfinished upload; dropped, its file is removed.
+/// An unfinished upload; dropping it removes its file.
 struct PartialUpload {
     file: NamedTempFile,
     hasher: Hasher,
@@ -179,7 +179,8 @@ impl PartialUpload {
         }
         let file =
             tempfile::Builder::new().prefix(PART_NAME.0).suffix(PART_NAME.1).tempfile_in(folder).map_err(failed)?;
-        // The lock tells another server's start that somebody is still at it. Where there are no locks, it is young.
+        // The lock shows a second server's start that the upload is running. Without lock support, a recent modification
+        // time does.
         let _unlocked = file.as_file().try_lock().is_err();
         Ok(PartialUpload { file, hasher: Hasher::new(), bytes: 0 })
     }
@@ -211,7 +212,7 @@ impl PartialUpload {
     }
 }
 
-/// Removes what uploads left in `folder` that a kill ended.
+/// Removes unfinished uploads of a killed server from `folder`.
 pub(super) fn remove_leftovers(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -219,7 +220,7 @@ pub(super) fn remove_leftovers(folder: &Path) {
         let is_part = name.to_str().is_some_and(|name| name.starts_with(PART_NAME.0) && name.ends_with(PART_NAME.1));
         if is_part && entry.file_type().is_ok_and(|kind| kind.is_file()) {
             let abandoned = open_regular(&entry.path()).is_ok_and(|file| file.try_lock().is_ok());
-            // What cannot be removed is hidden and in nobody's way.
+            // A file that cannot be removed is hidden and harmless.
             let _left = abandoned && fs::remove_file(entry.path()).is_err();
         }
     }

@@ -4,16 +4,16 @@
 #     Invoke-RestMethod BASE/rustup-init.ps1 -OutFile rustup-init.ps1
 #     powershell -ExecutionPolicy Bypass -File rustup-init.ps1 -y --default-toolchain stable
 #
-# All words go to rustup-init; without --profile among them, it gets the one that this mirror has where that is smaller
-# than rustup's own. $env:FROSTMIRROR_TRIPLE names another triple than the one that is found.
+# All arguments go to rustup-init. Without --profile, the script adds the mirror's profile if it is smaller than rustup's
+# default. $env:FROSTMIRROR_TRIPLE overrides the detected triple.
 
-# One block, so that a script that arrived in part does nothing.
+# One block, so that a truncated script does nothing.
 & {
     $ErrorActionPreference = 'Stop'
-    # Drawing the bar of a download takes longer than the download.
+    # The progress bar would take longer than the download.
     $ProgressPreference = 'SilentlyContinue'
     $base = @BASE@
-    # TOOLCHAIN TRIPLE PROFILE, where the mirror does not have the profile "default".
+    # TOOLCHAIN TRIPLE PROFILE, if the mirror lacks the profile "default".
     $profiles = @PROFILES@
 
     $triple = $env:FROSTMIRROR_TRIPLE
@@ -22,7 +22,7 @@
         if (($null -ne $IsWindows) -and (-not $IsWindows)) {
             throw "this is not Windows; run $base/rustup-init.sh"
         }
-        # What the system says, not what an emulated process sees.
+        # The system's architecture, not that of an emulated process.
         $key = 'HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager\Environment'
         $machine = (Get-ItemProperty -Path $key).PROCESSOR_ARCHITECTURE
         switch ($machine) {
@@ -49,7 +49,7 @@
             throw "could not download $url ($($_.Exception.Message)); either $base cannot be reached, or it has no rustup for $triple, and then its next bundle must bring that triple"
         }
 
-        # The name behind the digest is of no interest.
+        # The file name after the digest is ignored.
         $wanted = ([System.IO.File]::ReadAllText("$file.sha256") -split '\s')[0]
         if ($wanted -notmatch '\A[0-9a-f]{64}\z') {
             throw "$url.sha256 is no SHA-256 digest"
@@ -62,7 +62,7 @@
             & chmod u+x $file
         }
 
-        # rustup takes its server from the environment alone.
+        # rustup reads its server from the environment only.
         $env:RUSTUP_DIST_SERVER = $base
         $env:RUSTUP_UPDATE_ROOT = "$base/rustup"
         $env:RUSTUP_BACKTRACK_LIMIT = '1'
@@ -83,7 +83,7 @@
         if (-not $named) {
             foreach ($line in ($profiles -split "`n")) {
                 $name, $known, $small = $line -split ' '
-                # Where none is installed now, this is for those that are later.
+                # If none is installed now, this applies to later installations.
                 if ($known -and ($known -eq $target) -and (@('none', $name, "$name-$known") -contains $toolchain)) {
                     Write-Host "the mirror has the profile '$small' and no larger one, so rustup-init gets: --profile $small"
                     $words += @('--profile', $small)

@@ -4,11 +4,11 @@
 #
 #     curl -fsS BASE/rustup-init.sh | sh -s -- -y --default-toolchain stable
 #
-# All words go to rustup-init; without --profile among them, it gets the one that this mirror has where that is smaller
-# than rustup's own. FROSTMIRROR_TRIPLE names another triple than the one that is found.
+# All arguments go to rustup-init. Without --profile, the script adds the mirror's profile if it is smaller than rustup's
+# default. FROSTMIRROR_TRIPLE overrides the detected triple.
 
 BASE=@BASE@
-# TOOLCHAIN TRIPLE PROFILE, where the mirror does not have the profile `default`.
+# TOOLCHAIN TRIPLE PROFILE, if the mirror lacks the profile `default`.
 PROFILES=@PROFILES@
 
 say() {
@@ -24,7 +24,7 @@ has() {
     command -v "$1" >/dev/null 2>&1
 }
 
-# Whether programs here are linked with musl. A glibc system may have musl's loader too, so ldd is asked first.
+# Whether programs here are linked with musl. A glibc system may have musl's loader too, so ldd is checked first.
 is_musl() {
     if has ldd; then
         case $(ldd --version 2>&1) in
@@ -43,7 +43,7 @@ linux_triple() {
     if is_musl; then
         libc=musl
     fi
-    # A kernel of 64 bits may carry a system of 32.
+    # A 64-bit kernel may run a 32-bit system.
     bits=$(getconf LONG_BIT 2>/dev/null || echo 64)
     case $1/$bits in
     x86_64/32 | i386/* | i486/* | i586/* | i686/* | i786/* | x86/*) echo "i686-unknown-linux-$libc" ;;
@@ -61,16 +61,16 @@ linux_triple() {
     esac
 }
 
-# The triple of this machine; fails where it is not known.
+# The triple of this machine; fails if it is unknown.
 find_triple() {
     cpu=$(uname -m)
     case $(uname -s) in
     Linux)
-        # Android calls itself Linux; nothing that is mirrored runs there.
+        # Android reports Linux, but no mirrored toolchain runs there.
         [ "$(uname -o 2>/dev/null)" != Android ] && linux_triple "$cpu"
         ;;
     Darwin)
-        # Under Rosetta the machine claims to be the other one.
+        # Under Rosetta, uname reports the emulated machine.
         if [ "$cpu" = arm64 ] || [ "$(sysctl -n hw.optional.arm64 2>/dev/null)" = 1 ]; then
             echo aarch64-apple-darwin
         else
@@ -121,8 +121,8 @@ digest() {
     fi
 }
 
-# small_profile TRIPLE WORDS...: the profile to ask for in place of rustup's own; nothing where the words name one, or
-# where the mirror has that.
+# small_profile TRIPLE ARGS...: the profile to pass to rustup-init. Prints nothing if the arguments name a profile, or if the
+# mirror has the default one.
 small_profile() {
     host=$1
     shift
@@ -142,7 +142,7 @@ small_profile() {
     done
     while read -r name triple profile; do
         case $toolchain in
-        # Where none is installed now, this is for those that are later.
+        # If none is installed now, this applies to later installations.
         none | "$name" | "$name-$triple")
             if [ "$triple" = "$host" ]; then
                 echo "$profile"
@@ -180,7 +180,7 @@ main() {
         fail "either $BASE cannot be reached, or it has no rustup for $triple; then its next bundle must bring that triple"
     fi
 
-    # The name behind the digest is of no interest.
+    # The file name after the digest is ignored.
     wanted=
     read -r wanted _ <"$folder/$program.sha256" || [ -n "$wanted" ] || fail "$url.sha256 is empty"
     case $wanted in
@@ -195,7 +195,7 @@ main() {
     [ -x "$folder/$program" ] ||
         fail "programs cannot be run in $folder; set TMPDIR to a folder on another file system"
 
-    # rustup takes its server from the environment alone.
+    # rustup reads its server from the environment only.
     RUSTUP_DIST_SERVER=$BASE
     RUSTUP_UPDATE_ROOT=$BASE/rustup
     RUSTUP_BACKTRACK_LIMIT=1
@@ -212,7 +212,7 @@ main() {
         case $word in
         -y | --no-confirm | -h | --help | -V | --version) asks=no ;;
         --*) ;;
-        # Short flags may stand in one word, as in -vy.
+        # Short flags may be combined, as in -vy.
         -*y*) asks=no ;;
         esac
     done
@@ -232,5 +232,5 @@ main() {
     exit $status
 }
 
-# Last, so that a script that arrived in part does nothing.
+# The call is the last line, so that a truncated script does nothing.
 main "$@"

@@ -1,6 +1,6 @@
 //! The keys of `frostmirror.toml`.
 
-/// A key, in the order in which they are shown.
+/// A key, in display order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the fields of `Settings` say what each is")]
 pub enum Key {
@@ -32,7 +32,7 @@ pub enum Key {
 }
 
 impl Key {
-    /// All of them, in order.
+    /// All keys in display order.
     pub const ALL: [Key; 25] = [
         Key::BaseUrl,
         Key::TrustedProxies,
@@ -61,7 +61,7 @@ impl Key {
         Key::LogFormat,
     ];
 
-    /// Its name in the file.
+    /// The key's name in the file.
     pub fn name(self) -> &'static str {
         match self {
             Key::BaseUrl => "base_url",
@@ -92,12 +92,12 @@ impl Key {
         }
     }
 
-    /// The key of this name.
+    /// The key with this name.
     pub fn from_name(name: &str) -> Option<Key> {
         Key::ALL.into_iter().find(|key| key.name() == name)
     }
 
-    /// What it does, in one or two sentences: for the Configuration page and the table in the guide.
+    /// The description in one or two sentences, for the Configuration page and the guide's table.
     pub fn about(self) -> &'static str {
         match self {
             Key::BaseUrl => {
@@ -154,7 +154,7 @@ impl Key {
         }
     }
 
-    /// What it means that the key has no value, or an empty list.
+    /// The meaning of a missing value or an empty list.
     pub fn without(self) -> &'static str {
         match self {
             Key::BaseUrl => "the Host that each client requests",
@@ -167,20 +167,19 @@ impl Key {
         }
     }
 
-    /// Whether a snapshot carries the key to another server. Only what says which toolchains are mirrored does: how a
-    /// server runs, what it fetches, checks, removes and allows is decided on its own machine. A new key does not travel.
+    /// Whether a snapshot includes the key. Only the keys that name the mirrored toolchains are included. Each server's
+    /// operation, checks and permissions are decided on its own machine. A new key is excluded by default.
     pub fn is_in_snapshots(self) -> bool {
         matches!(self, Key::Targets | Key::Toolchain)
     }
 
-    /// Whether only the operator may change the key: in the file, by a flag or by a variable. The API and the pages show it and
-    /// refuse to change it.
+    /// Whether only the operator can change the key: in the file, by a flag or by a variable. The API and the pages show it
+    /// and refuse changes.
     pub fn is_operator_only(self) -> bool {
         matches!(self, Key::Offline)
     }
 
-    /// Whether a change takes effect at the next start only. Of the two of TLS that is true of their paths; what is in
-    /// the files may change under a running server.
+    /// Whether a change needs a restart. For TLS this concerns the paths; changed contents of the files are reloaded.
     pub fn needs_restart(self) -> bool {
         matches!(self, Key::Bind | Key::TlsCert | Key::TlsKey)
     }

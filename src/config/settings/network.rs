@@ -1,19 +1,19 @@
-//! Addresses and networks: `10.1.2.3`, `10.0.0.0/8`, `fd00::/8`.
+//! IP addresses and networks: `10.1.2.3`, `10.0.0.0/8`, `fd00::/8`.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// An address, or all addresses that begin with the same bits.
+/// A network prefix, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
-    /// How many bits count.
+    /// The prefix length in bits.
     bits: u8,
 }
 
 impl Network {
-    /// Whether the address belongs to the network. An IPv4 address within IPv6 is the IPv4 address.
+    /// Whether the network contains the address. An IPv4-mapped IPv6 address counts as its IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {

@@ -10,7 +10,7 @@ fn parse_valid(text: &str) -> Settings {
     parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).settings
 }
 
-/// The first problem of a text, with its place.
+/// The first problem of a text, with its position.
 #[track_caller]
 fn first_problem(text: &str) -> String {
     match parse(text) {

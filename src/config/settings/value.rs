@@ -1,4 +1,4 @@
-//! What each key of `frostmirror.toml` may be.
+//! Parses and validates the values of `frostmirror.toml`.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -18,13 +18,13 @@ use crate::index_line::DL_MARKERS;
 use crate::toolchain::{ToolchainName, is_triple};
 use crate::units;
 
-/// What is wrong with a key or its value, and what belongs there. No secret is repeated in it.
+/// An invalid key or value, and the expected one. It never repeats a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}; expected {expected}")]
 pub struct InvalidValue {
-    /// What is wrong, with the key.
+    /// The problem, with the key.
     pub what: String,
-    /// What belongs there.
+    /// The expected value.
     pub expected: String,
 }
 
@@ -34,13 +34,13 @@ impl InvalidValue {
     }
 }
 
-/// How log lines are written.
+/// The log format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -54,19 +54,19 @@ impl LogFormat {
     }
 }
 
-/// The address of an upstream: http or https, a host, perhaps a user's name and password, a path, and (for downloads)
-/// cargo's markers. It is kept as it was written, without `sparse+` before it. Shown by `Debug` masked.
+/// An upstream URL: http or https, a host, optional credentials, a path, and (for downloads) cargo's markers. It is stored
+/// as written, without the prefix `sparse+`. `Debug` shows it masked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UpstreamUrl(String);
 
-/// What stands for a secret.
+/// The replacement of a secret.
 const MASK: &str = "***";
 
 impl UpstreamUrl {
-    /// Checks `url`, with or without `sparse+` before it.
+    /// Parses `url`, with or without the prefix `sparse+`.
     ///
     /// # Errors
-    /// What is expected instead. The address is not repeated.
+    /// The expected form. The error does not repeat the URL.
     pub fn parse(url: &str) -> Result<UpstreamUrl, &'static str> {
         const EXPECTED: &str = "an address such as `https://index.example/path/`, with or without `sparse+` before it";
         let plain = url.strip_prefix("sparse+").unwrap_or(url);
@@ -83,13 +83,13 @@ impl UpstreamUrl {
         Ok(upstream)
     }
 
-    /// The address, without `sparse+`. It may hold a name and a password, which are shown to nobody.
+    /// The URL without `sparse+`. It may contain credentials, which are never shown.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The address with `***` in place of what is secret in it: a password, a name that stands alone (which may be a
-    /// token), and a query (which may hold a signature).
+    /// The URL with `***` in place of secrets: a password, a user name without one (possibly a token), and a query (possibly
+    /// with a signature).
     pub fn masked(&self) -> String {
         let (scheme, login, host, rest) = self.parts();
         let login = match login.map(|login| login.split_once(':')) {
@@ -104,19 +104,19 @@ impl UpstreamUrl {
         format!("{scheme}://{login}{host}{rest}")
     }
 
-    /// Whether there is something in the address that [`UpstreamUrl::masked`] leaves out.
+    /// Whether the URL has secrets that [`UpstreamUrl::masked`] hides.
     pub fn has_secret(&self) -> bool {
         self.masked() != self.0
     }
 
-    /// Whether the place of a secret is taken by the mask.
+    /// Whether the URL contains the mask.
     pub(in crate::config) fn contains_mask(&self) -> bool {
         let (_, login, _, rest) = self.parts();
         let ends = |text: &str| text == MASK || text.ends_with(":***");
         login.is_some_and(ends) || rest.split_once('?').is_some_and(|(_, query)| query == MASK)
     }
 
-    /// Scheme; name and password; host and port; what follows.
+    /// Splits scheme, credentials, host with port, and the rest.
     fn parts(&self) -> (&str, Option<&str>, &str, &str) {
         let (scheme, rest) = self.0.split_once("://").unwrap_or_default();
         let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -133,18 +133,17 @@ impl fmt::Debug for UpstreamUrl {
     }
 }
 
-/// A crate, all versions of it or some: `name` or `name@req`.
+/// A crate pattern, all or some versions: `name` or `name@req`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CratePattern {
     /// The crate.
     pub name: CrateName,
-    /// Its versions; `None`: all, those before a release too.
+    /// The version requirement, or `None` for all versions, including pre-releases.
     pub versions: Option<VersionReq>,
 }
 
 impl CratePattern {
-    /// Whether the pattern means this version of this crate. `-` and `_` and upper and lower case are one, as they are
-    /// on crates.io.
+    /// Whether the pattern matches this version of this crate. As on crates.io, `-` equals `_` and case is ignored.
     pub fn matches(&self, name: &CrateName, version: &Version) -> bool {
         normalize_name(&self.name) == normalize_name(name)
             && self.versions.as_ref().is_none_or(|req| req.matches(version))
@@ -183,7 +182,7 @@ fn is_bind_address(text: &str) -> bool {
     text.parse::<SocketAddr>().is_ok() || (ported && is_host(text))
 }
 
-/// A value on its way to its type.
+/// A value before its conversion.
 pub(super) struct ValueReader<'v, 'i> {
     pub(super) key: Key,
     pub(super) value: &'v DeValue<'i>,
@@ -191,12 +190,12 @@ pub(super) struct ValueReader<'v, 'i> {
 }
 
 impl ValueReader<'_, '_> {
-    /// The value is of another kind.
+    /// The error for a value of the wrong type.
     fn wrong_type(&self, expected: impl Into<String>) -> InvalidValue {
         InvalidValue::new(format!("`{}` is {}", self.key.name(), describe_value_kind(self.value)), expected)
     }
 
-    /// The value is of the right kind and no good.
+    /// The error for an invalid value of the right type.
     fn invalid_text(&self, text: &str, expected: impl Into<String>) -> InvalidValue {
         InvalidValue::new(format!("`{}` is {}", self.key.name(), quote(text)), expected)
     }
@@ -219,7 +218,7 @@ impl ValueReader<'_, '_> {
         const EXPECTED: &str = "the address of the server, such as `http://mirror.example:8080`";
         let text = self.text(EXPECTED)?;
         BaseUrl::parse(text).map_err(|_| match text.contains('@') {
-            // It may be a password.
+            // The value may be a password.
             true => InvalidValue::new("`base_url` is no address of a server", EXPECTED),
             false => self.invalid_text(text, EXPECTED),
         })
@@ -237,7 +236,7 @@ impl ValueReader<'_, '_> {
         if is_bind_address(text) { Ok(text.to_owned()) } else { Err(self.invalid_text(text, EXPECTED)) }
     }
 
-    /// A channel or a list of them, as in depends.toml.
+    /// A channel or a list of channels, as in depends.toml.
     pub(super) fn toolchain(&self) -> Result<Vec<ToolchainName>, InvalidValue> {
         const EXPECTED: &str = "a channel or a list of them, such as `stable`, `1.86.0` or `nightly-2026-04-25`";
         if let DeValue::Array(list) = self.value {
@@ -263,7 +262,7 @@ impl ValueReader<'_, '_> {
         self.string_list("a list of crates, such as `serde` or `openssl@<0.10.60`", |word| word.parse().ok())
     }
 
-    /// A list that is not empty: whether an empty one allowed all or nothing would be guessed wrong.
+    /// A non-empty list: an empty one could be read as all or as nothing.
     pub(super) fn non_empty_crates(&self) -> Result<Vec<CratePattern>, InvalidValue> {
         let crates = self.crates()?;
         if crates.is_empty() {
@@ -290,7 +289,7 @@ impl ValueReader<'_, '_> {
                 false => Ok(upstream),
             };
         }
-        // cargo would leave an unknown one as it stands, and every download would be asked for in vain.
+        // Cargo leaves an unknown marker unchanged, so every download would fail.
         let without = DL_MARKERS.iter().fold(upstream.as_str().to_owned(), |text, marker| text.replace(marker, ""));
         match without.contains(['{', '}']) {
             true => Err(wrong(
@@ -311,7 +310,7 @@ impl ValueReader<'_, '_> {
 
     pub(super) fn size(&self) -> Result<u64, InvalidValue> {
         const EXPECTED: &str = "a number of bytes, or a string such as \"500MB\" or \"10GiB\"; 0 for no cap";
-        // What TOML has no integers for is of no use either.
+        // A number beyond TOML's integers is useless as a limit.
         let fits = |bytes: &u64| i64::try_from(*bytes).is_ok();
         match self.value {
             DeValue::String(text) => {
@@ -343,7 +342,7 @@ impl ValueReader<'_, '_> {
         }
     }
 
-    /// A list of words, each once.
+    /// A list of unique items.
     fn string_list<T>(&self, expected: &str, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, InvalidValue> {
         let DeValue::Array(list) = self.value else {
             return Err(self.wrong_type(expected));

@@ -1,4 +1,4 @@
-//! `/api/config`: frostmirror.toml as JSON, and changes of it.
+//! `/api/config`: reads and changes frostmirror.toml as JSON.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -28,26 +28,26 @@ struct ConfigBody(BTreeMap<String, SettingBody>);
 /// One key.
 #[derive(Serialize, Deserialize, JsonSchema)]
 struct SettingBody {
-    /// The value in effect; null where there is none. Passwords in addresses are masked.
+    /// The value in effect, or null. Passwords in URLs are masked.
     value: Value,
-    /// The value where nothing says another.
+    /// The default value.
     default: Value,
-    /// What says it: `default`, `file`, `environment` or `flag`.
+    /// The source of the value: `default`, `file`, `environment` or `flag`.
     source: String,
-    /// The flag or the variable that fixes it until the end of the process.
+    /// The flag or variable that fixes it until the process ends.
     fixed_by: Option<String>,
-    /// Whether a change waits for the next start.
+    /// Whether a change needs a restart.
     needs_restart: bool,
-    /// Whether only the operator may change it, in the file or by a flag, and not this API.
+    /// Whether only the operator can change it (in the file or by a flag), and not this API.
     operator_only: bool,
 }
 
-/// What a write did.
+/// The outcome of a write.
 #[derive(Serialize, JsonSchema)]
 struct ConfigChange {
-    /// Keys that have another value now, or will have it at the next start.
+    /// Keys whose value changed, or will change at the next start.
     changed: Vec<String>,
-    /// Keys whose value waits for the next start.
+    /// Keys whose new value needs a restart.
     needs_restart: Vec<String>,
 }
 
@@ -72,7 +72,7 @@ fn read(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     Ok(response)
 }
 
-/// The settings as this client may see them: readers see no path of the host.
+/// The settings that this client may see: readers see no path of the host.
 pub(in crate::web) fn visible_settings(state: &WebState, request: &WebRequest) -> Value {
     let mut settings_json = state.options.settings.to_json();
     if !request.is_admin(state) {
@@ -87,7 +87,7 @@ pub(in crate::web) fn visible_settings(state: &WebState, request: &WebRequest) -
     settings_json
 }
 
-/// What names this state of the settings, as they are shown: what is masked has no part in it.
+/// The ETag of the settings as shown; masked values do not affect it.
 pub(in crate::web) fn etag(settings_json: &Value) -> String {
     format!("\"{}\"", Sha256::of(settings_json.to_string().as_bytes()))
 }
@@ -96,7 +96,7 @@ fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let changes: Map<String, Value> = request.json()?;
     let check = |after: &Settings| {
         check_write_access_remains(&state.options.access, after)?;
-        // A certificate that is no good would keep the server from starting again.
+        // An invalid certificate would keep the server from starting again.
         let names_tls = [Key::TlsCert, Key::TlsKey].iter().any(|key| changes.contains_key(key.name()));
         if let (Some(certificate), Some(key), true) = (&after.tls_cert, &after.tls_key, names_tls) {
             Tls::load(certificate, key).map_err(Failure::from)?;
@@ -116,7 +116,7 @@ fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     Ok(response)
 }
 
-/// Refuses settings with which nobody could write any more, and so nobody could mend them here.
+/// Refuses settings that would lock everybody out of writing, because this API could then not revert them.
 fn check_write_access_remains(access: &AccessControl, after: &Settings) -> Result<(), ApiError> {
     let (admin, readers) = (after.admin_token_file.as_deref(), after.read_token_file.as_deref());
     let has_token = access.check_settings(admin, readers, after.auth_required).map_err(Failure::from)?;

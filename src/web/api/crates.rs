@@ -1,4 +1,4 @@
-//! `/api/crates`: what is held, by name.
+//! `/api/crates`: the stored crates, by name.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::web::response::{ApiError, HandlerResult, json};
 use crate::web::router::Route;
 use crate::web::state::WebState;
 
-/// Crates on a page, where nobody says otherwise.
+/// Default page size in crates.
 const DEFAULT_PER_PAGE: usize = 25;
 
 pub(super) fn routes() -> Vec<Route> {

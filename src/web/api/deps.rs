@@ -1,4 +1,4 @@
-//! `/api/deps`: depends.toml as JSON, in the file's own shape.
+//! `/api/deps`: depends.toml as JSON, with the file's own structure.
 
 use std::fs;
 use std::io;
@@ -23,15 +23,15 @@ use crate::web::response::{ApiError, HandlerResult, json, set_header, with_conte
 use crate::web::router::Route;
 use crate::web::state::WebState;
 
-/// depends.toml. A table that is left out is not there.
+/// depends.toml. A missing table is absent.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DependsBody {
-    /// By crate: a version requirement, a table with `version`, `features`, `default-features` and `package`, or a list
-    /// of such. A key of digits is a group, with entries of the same kinds.
+    /// By crate: a version requirement, a table with `version`, `features`, `default-features` and `package`, or a list of
+    /// these. A key of digits is a group, with entries of the same kinds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dependencies: Option<Map<String, Value>>,
-    /// By crate: an exact version, or a list of such.
+    /// By crate: an exact version, or a list of exact versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     locked: Option<Map<String, Value>>,
     /// `targets`, `toolchain`, `profile`, `components`.
@@ -39,12 +39,12 @@ struct DependsBody {
     platforms: Option<Map<String, Value>>,
 }
 
-/// What was stored, or would be.
+/// The stored text, or the preview of it.
 #[derive(Serialize, JsonSchema)]
 struct StoredDepends {
     /// The file's new text.
     toml: String,
-    /// Whether it differs from what was there.
+    /// Whether it differs from the previous text.
     changed: bool,
 }
 
@@ -77,7 +77,7 @@ fn read(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
 }
 
 fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    // What it means is decided by whoever reads the file; here it must only be of the shape.
+    // `fetch` validates the meaning; only the structure is validated here.
     let _shape: DependsBody = request.json()?;
     let requested: Map<String, Value> = request.json()?;
     let dry_run = request.query_flag("dry_run")?;
@@ -91,7 +91,7 @@ fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     if changed && !dry_run {
         let failed = |source| Failure::io(format!("could not write `{}`", path.display()), source);
         durable::make_folder(state.options.settings.folder()).map_err(failed)?;
-        // Where the name is a link, the file that it leads to is the one to change.
+        // If the path is a link, the write changes its target.
         let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         durable::rewrite(&real, after.as_bytes(), 0o644).map_err(failed)?;
     }
@@ -103,7 +103,7 @@ fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     Ok(response)
 }
 
-/// Where depends.toml is, and its text where it is there.
+/// The path of depends.toml, and its text if it exists.
 pub(in crate::web) fn read_depends(state: &WebState) -> Result<(PathBuf, Option<String>), Failure> {
     let path = state.options.settings.folder().join(DEPENDS);
     match fs::symlink_metadata(&path) {
@@ -115,12 +115,12 @@ pub(in crate::web) fn read_depends(state: &WebState) -> Result<(PathBuf, Option<
     }
 }
 
-/// The text as this client may see it: readers see no credentials.
+/// The text that this client may see: readers see no credentials.
 pub(in crate::web) fn visible_text(state: &WebState, request: &WebRequest, text: String) -> String {
     if request.is_admin(state) { text } else { redact_credentials(&text) }
 }
 
-/// What names this state of the file.
+/// The ETag of the file's state.
 pub(in crate::web) fn etag(text: &str) -> String {
     format!("\"{}\"", Sha256::of(text.as_bytes()))
 }

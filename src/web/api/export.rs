@@ -1,7 +1,7 @@
-//! `/api/export`: snapshots of the mirror with its server's configuration: built, listed, downloaded.
+//! `/api/export`: builds, lists and downloads snapshots of the mirror with its server's configuration.
 //!
-//! Who may read the mirror may download them: they hold the mirror's files, and of the configuration what travels, which
-//! is without tokens and passwords.
+//! Clients with read access may download them. They contain the mirror's files and the portable part of the configuration,
+//! which has no tokens and no passwords.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,32 +26,32 @@ use crate::web::router::Route;
 use crate::web::snapshots::{self, Snapshot};
 use crate::web::state::WebState;
 
-/// How long an export waits for an import that is at work.
+/// How long an export waits for a running import.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The snapshots that can be downloaded.
 #[derive(Serialize, JsonSchema)]
 struct SnapshotList {
-    /// The newest first.
+    /// Newest first.
     snapshots: Vec<Snapshot>,
 }
 
-/// What an export came to: the outcome of the job.
+/// The outcome of an export job.
 #[derive(Serialize, JsonSchema)]
 struct ExportOutcome {
-    /// The name of the file, which `/api/export/download/FILE` gives.
+    /// The file name, for `/api/export/download/FILE`.
     file: String,
-    /// Bytes of it.
+    /// The file size in bytes.
     bytes: u64,
-    /// Its digest.
+    /// The file's SHA-256.
     sha256: String,
     /// The bundle's id.
     id: String,
-    /// Crates in it.
+    /// The number of crates.
     crates: u64,
-    /// Histories that go along.
+    /// The number of histories.
     histories: u64,
-    /// Files in crates/ that the index does not name, which stay behind.
+    /// Files in crates/ that the index does not name, which are left out.
     #[serde(rename = "left_behind")]
     unlisted_files: u64,
 }

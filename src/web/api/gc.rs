@@ -1,4 +1,4 @@
-//! `/api/gc`: what no history needs any more, shown at once or removed as a job.
+//! `/api/gc`: shows unreferenced files, or removes them as a job.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,20 +19,21 @@ use crate::web::response::{ApiError, HandlerResult, json, json_with_status};
 use crate::web::router::Route;
 use crate::web::state::WebState;
 
-/// How long a collection waits for an import that is at work.
+/// How long gc waits for a running import.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How to collect. What the query says counts more.
+/// The options of gc. Query parameters override them.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct GcRequest {
-    /// Only show the plan.
+    /// Only return the plan.
     dry_run: bool,
-    /// How long a crate stays after its index line went, for clients that saw that: 0, 90s, 10m (as it is without), 2h, 7d.
+    /// Grace period before unreferenced files are deleted: 0, 90s, 10m (default), 2h, 7d.
     grace: Option<String>,
-    /// Histories to let go, each by its id or the beginning of it.
+    /// Histories to forget, each by its ID or a unique prefix.
     forget: Vec<String>,
-    /// Histories whose newest bundle is accepted although it is doubtful, each by its id or the beginning of it. `ID@BUNDLE` accepts
+    /// Histories whose doubtful newest bundle is accepted, each by ID or unique prefix. `ID@BUNDLE` accepts only that
+    /// bundle.
     /// that bundle only.
     accept: Vec<String>,
 }
@@ -52,7 +53,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn start_gc(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    // A misspelled `dry_run` must not become a collection.
+    // A misspelled `dry_run` must not delete files.
     request.check_query_names(&["dry_run", "grace", "forget", "accept"])?;
     let body: GcRequest = if request.body.is_empty() { GcRequest::default() } else { request.json()? };
     let grace = request.query_value("grace").or(body.grace.as_deref()).map_or(Ok(gc::DEFAULT_GRACE), parse_duration);
@@ -77,7 +78,7 @@ fn run_gc(state: &WebState, options: &Options, sink: &dyn Sink) -> Result<Value,
     let me = Holder::this_process("serve", &state.options.env, options.now);
     let mut guard = lock_for_collecting(&state.options.mirror, LOCK_TIMEOUT, &me, sink)?;
     let plan = guard.plan(options)?;
-    // From here on it is done to its end: half a collection is of no use to anybody.
+    // From here on the job cannot be cancelled: a partial collection has no use.
     if !sink.enter_commit() {
         return Err(Failure::new(ErrorClass::Interrupted, "stopped before anything was removed"));
     }

@@ -1,5 +1,4 @@
-//! `/api/incoming`: the folder that bundles are dropped into, a way to drop one from afar, and what can be done about
-//! bundles that lie there.
+//! `/api/incoming`: the incoming folder. Uploads bundles, and retries, dismisses or deletes those in it.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -23,36 +22,36 @@ use crate::web::router::{HandlerFuture, Route};
 use crate::web::state::{UploadCounts as Uploads, WebState};
 use crate::web::upload::{self, MinRate, UploadRequest};
 
-/// A bundle that was uploaded.
+/// An uploaded bundle.
 #[derive(Serialize, JsonSchema)]
 struct UploadedBundle {
-    /// Its name in the incoming folder.
+    /// The file name in the incoming folder.
     file: String,
-    /// Bytes of it.
+    /// The file size in bytes.
     bytes: u64,
-    /// Its digest, to be held against that of the file that was sent.
+    /// Its SHA-256, to compare with that of the sent file.
     sha256: String,
-    /// Whether it is going to be imported by itself.
+    /// Whether the watcher will import it.
     watching: bool,
-    /// The job that imports it, where that was requested and the server does not watch the folder.
+    /// The import job, if one was requested and the server does not watch the folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<Job>,
-    /// What to do where it is not.
+    /// The next step, if it is not imported.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
 }
 
-/// A refused bundle that is tried again.
+/// A retried bundle.
 #[derive(Serialize, JsonSchema)]
 struct RetriedBundle {
-    /// Its name in the incoming folder.
+    /// The file name in the incoming folder.
     file: String,
-    /// Whether it is going to be imported by itself.
+    /// Whether the watcher will import it.
     watching: bool,
-    /// The job that imports it, where the server does not watch the folder.
+    /// The import job, if the server does not watch the folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<Job>,
-    /// What to do where there is no such job.
+    /// The next step, if there is no such job.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
 }
@@ -122,7 +121,7 @@ fn upload_bundle(state: Arc<WebState>, request: WebRequest, body: Incoming) -> H
     })
 }
 
-/// Begins to import a bundle. `whole`: nobody writes into its file any more.
+/// Starts the import of a bundle. `whole`: the file is complete, and no process writes to it.
 fn start_import(state: &Arc<WebState>, name: OsString, is_complete: bool) -> Result<Job, ApiError> {
     let shared = Arc::clone(state);
     let file = sanitize_line(&name.to_string_lossy());
@@ -145,7 +144,7 @@ fn start_import(state: &Arc<WebState>, name: OsString, is_complete: bool) -> Res
     })
 }
 
-/// A job that was begun, or why not and what to do then.
+/// The started job, or a hint why none was started.
 fn job_or_hint(job: Result<Job, ApiError>) -> (Option<Job>, Option<String>) {
     match job {
         Ok(job) => (Some(job), None),
@@ -157,7 +156,7 @@ fn is_watching(state: &WebState) -> bool {
     state.options.settings.current().watch_incoming
 }
 
-/// A watcher keeps its record itself.
+/// A running watcher keeps its own record.
 fn update_record(state: &WebState) -> Result<(), Failure> {
     if is_watching(state) {
         Ok(())
@@ -212,7 +211,7 @@ fn api_error(error: rejected::Error) -> ApiError {
     }
 }
 
-/// Whether what the headers say can be taken.
+/// Whether the request headers allow the upload.
 fn upload_request(state: &WebState, request: &WebRequest) -> Result<UploadRequest, ApiError> {
     let name = request.path_param(0).to_owned();
     if !upload::is_valid_name(&name) {
@@ -225,6 +224,6 @@ fn upload_request(state: &WebState, request: &WebRequest) -> Result<UploadReques
     }
     let length = request.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let watching = state.options.settings.current().watch_incoming;
-    // The watcher waits for a folder that is not there: a disk may be missing, whose place must stay free.
+    // The watcher waits for a missing folder: it may be the mount point of a missing disk, and must not be created.
     Ok(UploadRequest { folder: state.options.incoming.clone(), creates_folder: !watching, name, length })
 }

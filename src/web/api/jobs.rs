@@ -1,4 +1,4 @@
-//! `/api/jobs`: how far long work is, and what it came to.
+//! `/api/jobs`: progress and outcome of jobs.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::web::response::{ApiError, HandlerResult, json, json_with_status};
 use crate::web::router::Route;
 use crate::web::state::WebState;
 
-/// All jobs that are remembered.
+/// The stored jobs.
 #[derive(Serialize, JsonSchema)]
 struct JobList {
-    /// The newest first.
+    /// Newest first.
     jobs: Vec<Job>,
 }
 
@@ -34,7 +34,7 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// A job as this client may see it: readers see no path of the host.
+/// The job as this client may see it: readers see no path of the host.
 fn visible_job(state: &WebState, request: &WebRequest, job: Job) -> Job {
     if request.is_admin(state) { job } else { job.map_texts(|text| redact_paths(&state.options, text)) }
 }

@@ -1,4 +1,4 @@
-//! `/api/login`, `/api/logout`: the session of the pages.
+//! `/api/login`, `/api/logout`: the session of the web pages.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,24 +17,24 @@ use crate::web::router::Route;
 use crate::web::sessions::{SESSION_IDLE_TIMEOUT, cookie_name, cookie_path, session_cookies};
 use crate::web::state::WebState;
 
-/// Who logs in.
+/// The login request.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Credentials {
-    /// The admin token; or a reader's, where reading needs one.
+    /// The admin token, or a read token if reading requires one.
     token: String,
 }
 
-/// Who is there.
+/// The access rights of the client.
 #[derive(Serialize, JsonSchema)]
 struct SessionBody {
     /// Whether this client may write.
     #[serde(rename = "admin")]
     is_admin: bool,
-    /// Whether it may read.
+    /// Whether this client may read.
     #[serde(rename = "reads")]
     may_read: bool,
-    /// Whether there is a token that it could log in with.
+    /// Whether a token is configured that the client could log in with.
     #[serde(rename = "token_configured")]
     is_token_configured: bool,
 }
@@ -90,8 +90,8 @@ fn too_many_attempts(wait: Duration) -> ApiError {
     ApiError { retry_after: Some(seconds), ..refusal }.with_hint(format!("try again in {seconds} seconds"))
 }
 
-/// The token that `given` is, and whether it is the admin's. A file of one of them that has gone bad does not keep out who has
-/// the other.
+/// Looks `given` up among the tokens; returns the token and whether it is the admin token. An unreadable file of one kind
+/// does not affect the other kind.
 fn identify_token(state: &WebState, text: &str) -> Result<(Token, bool), ApiError> {
     let admin = auth::admin_token(state);
     if let Ok(Some(admin)) = &admin
@@ -112,7 +112,7 @@ fn identify_token(state: &WebState, text: &str) -> Result<(Token, bool), ApiErro
     }
 }
 
-/// Whether there is a token that somebody could log in with.
+/// Whether a token is configured for logins.
 fn is_token_configured(state: &WebState) -> Result<bool, ApiError> {
     Ok(state.options.access.requires_reader_token() || auth::admin_token(state)?.is_some())
 }

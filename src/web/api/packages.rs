@@ -8,7 +8,7 @@ use crate::web::response::{HandlerResult, json};
 use crate::web::router::Route;
 use crate::web::state::WebState;
 
-/// Imports on a page, where nobody says otherwise.
+/// Default page size in imports.
 const DEFAULT_PER_PAGE: usize = 25;
 
 pub(super) fn routes() -> Vec<Route> {

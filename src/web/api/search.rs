@@ -1,4 +1,4 @@
-//! `/api/v1/crates`: what `cargo search --registry NAME` asks (the registry web API of cargo's reference).
+//! `/api/v1/crates`: the endpoint of `cargo search --registry NAME` (the registry web API in cargo's reference).
 
 use std::sync::Arc;
 
@@ -12,22 +12,22 @@ use crate::web::router::Route;
 use crate::web::search::{SearchResult, SearchTerms};
 use crate::web::state::WebState;
 
-/// Crates on a page, where nobody says otherwise; cargo asks for as many.
+/// Default page size in crates; cargo's default is the same.
 const DEFAULT_PER_PAGE: usize = 10;
 
-/// What was found.
+/// The search result.
 #[derive(Serialize, JsonSchema)]
 struct SearchBody {
-    /// The crates of this part, the best first.
+    /// The crates of this page, best match first.
     crates: Vec<SearchResult>,
-    /// What is said of all parts.
+    /// Data about the whole result.
     meta: SearchMeta,
 }
 
-/// What is said of all parts of an answer.
+/// Data about the whole result.
 #[derive(Serialize, JsonSchema)]
 struct SearchMeta {
-    /// Crates that were found.
+    /// The number of matching crates.
     total: u64,
 }
 

@@ -1,4 +1,4 @@
-//! `/api/status`: what the mirror holds and how it is.
+//! `/api/status`: the mirror's contents and health.
 
 use std::sync::Arc;
 
@@ -18,50 +18,51 @@ use crate::web::state::WebState;
 /// The mirror's health and size.
 #[derive(Serialize, JsonSchema)]
 struct StatusBody {
-    /// Whether nothing needs anybody's attention; `problems` says what does.
+    /// Whether nothing needs attention; `problems` lists the reasons.
     healthy: bool,
-    /// What needs attention, in a sentence each.
+    /// The problems, one sentence each.
     problems: Vec<String>,
     /// The version of this tool.
     version: String,
-    /// Crates, each version counted.
+    /// The number of crate versions.
     crates: u64,
-    /// Names of crates.
+    /// The number of crate names.
     names: u64,
-    /// Bytes of everything that is held.
+    /// The total size in bytes.
     bytes: u64,
-    /// Bytes of the crates.
+    /// The size of the crates in bytes.
     crate_bytes: u64,
-    /// Files of rustup and of toolchains.
+    /// The number of dist files.
     #[serde(rename = "rustup_artifacts")]
     dist_files: u64,
-    /// Their bytes.
+    /// The size of the dist files in bytes.
     #[serde(rename = "rustup_artifact_bytes")]
     dist_file_bytes: u64,
-    /// The toolchains that are offered: `stable (1.95.0)`.
+    /// The available toolchains: `stable (1.95.0)`.
     toolchains: Vec<String>,
-    /// When the newest import was done (RFC 3339), `never`, or `unknown`.
+    /// The time of the newest import (RFC 3339), `never`, or `unknown`.
     last_import: String,
-    /// Imports on record.
+    /// The number of recorded imports.
     imports: u64,
-    /// The histories that feed the mirror.
+    /// The histories of the mirror.
     lineages: Vec<LineageStatus>,
-    /// Whether this server imports what is dropped into the incoming folder.
+    /// Whether this server imports bundles of the incoming folder.
     watching: bool,
-    /// Bundles that are not complete yet.
+    /// Incomplete bundles.
     arriving: u64,
-    /// Bundles that wait for another one.
+    /// Bundles that wait for another bundle.
     waiting: u64,
-    /// Bundles that were refused.
+    /// Invalid bundles.
     failed: u64,
-    /// Bundles that were imported from the incoming folder.
+    /// Bundles imported from the incoming folder.
     done: u64,
-    /// The job that is at work.
+    /// The running job.
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<u64>,
-    /// What live mode does, and how its upstreams are.
+    /// The state of live mode and of its upstreams.
     live: MetricsSnapshot,
-    /// What stands at `crates/index`, which cargo's local-registry needs: `good`, `missing`, or what is wrong.
+    /// The state of the link `crates/index`, which cargo's local-registry needs: `good`, `missing`, or a description of the
+    /// problem.
     index_link: String,
 }
 
@@ -70,18 +71,18 @@ struct StatusBody {
 struct LineageStatus {
     /// The history.
     id: String,
-    /// Its newest bundle's place in it.
+    /// Its newest bundle's position in it.
     sequence: u64,
-    /// That bundle.
+    /// The ID of that bundle.
     bundle: String,
-    /// When that bundle was written (RFC 3339, UTC).
+    /// The creation time of that bundle (RFC 3339, UTC).
     created: String,
-    /// What the bundle calls the history's inputs: the first few.
+    /// The first few labels of the history's inputs, from that bundle.
     inputs: Vec<String>,
-    /// How many more inputs there are.
+    /// The number of further inputs.
     more_inputs: u64,
-    /// Why it is doubtful which bundle is the newest, one sentence each. A collection keeps what any of them needs until
-    /// `POST /api/gc?accept=ID@BUNDLE`.
+    /// Why the newest bundle is doubtful, one sentence each. gc keeps files that any candidate references until `POST
+    /// /api/gc?accept=ID@BUNDLE`.
     doubts: Vec<String>,
 }
 
@@ -134,7 +135,7 @@ fn status(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     }))
 }
 
-/// What somebody should look at.
+/// The problems that need attention.
 fn problems(
     status: &Status,
     incoming: &IncomingFolder,

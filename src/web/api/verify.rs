@@ -1,4 +1,4 @@
-//! `/api/verify`: every file of the mirror against its record, as a job.
+//! `/api/verify`: checks every file of the mirror against its record, as a job.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,28 +18,28 @@ use crate::web::response::{HandlerResult, json_with_status};
 use crate::web::router::Route;
 use crate::web::state::WebState;
 
-/// Most problems that a job's outcome names.
+/// The maximum number of problems in a job's outcome.
 const MAX_LISTED_PROBLEMS: usize = 1000;
-/// How long the second look waits for an import that is at work.
+/// How long the second check waits for a running import.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What an audit found: the outcome of the job.
+/// The outcome of an audit job.
 #[derive(Serialize, JsonSchema)]
 struct VerifyOutcome {
-    /// Whether nothing is wrong.
+    /// Whether there is no problem.
     ok: bool,
-    /// Crates that are as they must be.
+    /// The number of valid crates.
     crates: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     bytes: u64,
-    /// Files of rustup and of toolchains that are as they must be.
+    /// The number of valid dist files.
     #[serde(rename = "rustup_artifacts")]
     dist_files: u64,
-    /// Files that must be fetched again.
+    /// The number of files to fetch again.
     to_fetch: u64,
-    /// How many problems there are.
+    /// The number of problems.
     problems_total: u64,
-    /// The first thousand of them.
+    /// The first thousand problems.
     problems: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ fn run_verify(state: &WebState, sink: &dyn Sink) -> Result<Value, Failure> {
     let layout = &state.options.mirror;
     let mut audit = audit::audit(layout, sink)?;
     if !audit.problems.is_empty() {
-        // What looks wrong may be the work of an import; nobody works while this holds the mirror.
+        // A running import can look like damage; the second check holds the lock, so no import runs.
         let me = Holder::this_process("serve", &state.options.env, (state.options.clock)());
         let guard = lock_for_adding(layout, LOCK_TIMEOUT, &me, sink)?;
         audit = guard.audit_again(&audit, sink)?;
