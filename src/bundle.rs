@@ -1,6 +1,7 @@
-//! One file that crosses the gap: its format, its writer, its strict reader, and frostmirror 1.x's bundles.
+//! The bundle, one file that crosses the gap: its format, its writer, its strict reader, and the reader of frostmirror 1.x
+//! bundles.
 //!
-//! Start at [`format`](mod@format): the page there is the contract.
+//! Start at [`format`](mod@format), which defines the format.
 
 pub mod pack;
 pub mod file_name;

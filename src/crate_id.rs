@@ -1,4 +1,4 @@
-//! The identity of a crate: name and version, and the paths that follow from them. Nothing unparsed passes.
+//! The identity of a crate: name, version, and the paths derived from them. All types validate their input.
 
 use std::fmt;
 use std::ops::Deref;
@@ -8,23 +8,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::safe_path::SafePath;
 
-/// A semantic version of at most [`MAX_VERSION`] bytes, so that every file name that is made of it is a valid one.
+/// A semantic version of at most [`MAX_VERSION`] bytes, so that every derived file name is valid.
 ///
-/// It reads as a [`semver::Version`]; there is no way to make a longer one from text.
+/// It dereferences to [`semver::Version`]; a longer version cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Version(semver::Version);
 
-/// Most bytes of a version. `NAME-VERSION.crate` then has at most 221 bytes, 34 fewer than a file name may have.
+/// Maximum length of a version in bytes. `NAME-VERSION.crate` then has at most 221 bytes, 34 fewer than the limit of file
+/// names.
 pub const MAX_VERSION: usize = 150;
 
 /// A text that is not a version.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidVersion {
-    /// It is not semantic.
+    /// It is not a semantic version.
     #[error(transparent)]
     NotSemver(#[from] semver::Error),
-    /// It is absurdly long.
+    /// It is too long.
     #[error("a version has at most {MAX_VERSION} bytes, this one has {0}")]
     TooLong(usize),
 }
@@ -88,18 +89,18 @@ pub struct CrateName(String);
 pub struct InvalidCrateName(String);
 
 impl CrateName {
-    /// The name with its own spelling.
+    /// The name in its original case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The name's file below an index root: `1/a`, `2/ab`, `3/a/abc`, `ab/cd/abcd…`, lowercase
-    /// (cargo: crates/cargo-util/src/registry.rs, `make_dep_path`).
+    /// The path of the name's index file: `1/a`, `2/ab`, `3/a/abc`, `ab/cd/abcd…`, in lower case (cargo:
+    /// crates/cargo-util/src/registry.rs, `make_dep_path`).
     pub fn index_path(&self) -> String {
         format!("{}/{}", self.prefix().to_lowercase(), self.0.to_lowercase())
     }
 
-    /// The folders of the index path in the name's own case: what `{prefix}` stands for in a `dl` template.
+    /// The folders of the index path in the name's own case: the value of `{prefix}` in a `dl` template.
     pub fn prefix(&self) -> String {
         let name = &self.0;
         match name.len() {
@@ -162,7 +163,7 @@ pub struct CrateId {
 }
 
 impl CrateId {
-    /// `NAME-VERSION.crate`, the file's name in a mirror and in cargo's cache.
+    /// `NAME-VERSION.crate`, the file name in a mirror and in cargo's cache.
     pub fn file_name(&self) -> String {
         format!("{}-{}.crate", self.name, self.version)
     }
@@ -170,12 +171,12 @@ impl CrateId {
     /// The file's path in a mirror and in a bundle.
     ///
     /// # Panics
-    /// Never: names and versions have no character that a [`SafePath`] refuses, and their types limit their length.
+    /// Never: names and versions have only characters that a [`SafePath`] accepts, and their types limit their length.
     pub fn crate_path(&self) -> SafePath {
         format!("crates/{}", self.file_name()).parse().expect("names and versions are safe in paths")
     }
 
-    /// Name and version from text.
+    /// Parses name and version.
     pub fn parse(name: &str, version: &str) -> Result<CrateId, InvalidCrateId> {
         let name: CrateName = name.parse()?;
         match version.parse() {
@@ -188,17 +189,17 @@ impl CrateId {
 /// A text that does not identify a crate.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidCrateId {
-    /// The name is none.
+    /// The name is invalid.
     #[error(transparent)]
     Name(#[from] InvalidCrateName),
-    /// The version is not semantic.
+    /// The version is invalid.
     #[error("`{}` is not a version of `{name}`", version.escape_debug())]
     Version {
         /// The crate.
         name: CrateName,
-        /// The text given for its version.
+        /// The text of the version.
         version: String,
-        /// Why.
+        /// The reason.
         source: InvalidVersion,
     },
 }

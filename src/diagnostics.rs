@@ -1,4 +1,4 @@
-//! The words in which problems are told: quoting what a stranger wrote, and naming what is near it.
+//! Helpers for error messages: quoting of untrusted text, and suggestions of similar names.
 
 use std::fmt;
 use std::path::Path;
@@ -29,9 +29,9 @@ pub fn join_alternatives(candidates: &[&str]) -> String {
     }
 }
 
-/// The word that `wrong` was most likely meant to be, where one is near.
+/// The known name that `wrong` was probably meant to be, if one is similar.
 pub fn closest_match<'w>(unknown: &str, candidates: &[&'w str]) -> Option<&'w str> {
-    // Nobody mistypes a known key into something several times as long, and the comparison is quadratic.
+    // A typo is never several times as long as the known key, and the comparison is quadratic.
     if unknown.len() > 64 {
         return None;
     }
@@ -45,12 +45,12 @@ pub fn closest_match<'w>(unknown: &str, candidates: &[&'w str]) -> Option<&'w st
         .map(|(_, word)| word)
 }
 
-/// What is said beside an expectation where a known word is near: ` (did you mean `version`?)`, else nothing.
+/// A suggestion such as ` (did you mean `version`?)`, or an empty text.
 pub fn did_you_mean(unknown: &str, candidates: &[&str]) -> String {
     closest_match(unknown, candidates).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default()
 }
 
-/// All problems of a file, one a line, each after the file's name and with its own place; and how many more there are.
+/// All problems of a file, one per line, each with the file's name and its position; then the number of further ones.
 pub fn list_problems(path: &Path, problems: &[impl fmt::Display], more: usize) -> String {
     let mut lines: Vec<String> = problems.iter().map(|problem| format!("{}:{problem}", path.display())).collect();
     if more > 0 {
@@ -59,7 +59,7 @@ pub fn list_problems(path: &Path, problems: &[impl fmt::Display], more: usize) -
     lines.join("\n")
 }
 
-/// What kind of value this is, with its article.
+/// The kind of a value, with its article.
 pub fn describe_value_kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",

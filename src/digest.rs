@@ -1,4 +1,4 @@
-//! SHA-256: a digest that is parsed once, and readers and writers that hash what passes through them.
+//! SHA-256: a validated digest type, and readers and writers that hash the data that they pass on.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -9,7 +9,7 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::Digest as _;
 
-/// Bytes read at a time while hashing. Larger buffers are not faster and count as memory.
+/// Buffer size for hashing. Larger buffers are not faster and use more memory.
 pub const BUFFER_SIZE: usize = 64 * 1024;
 
 /// A SHA-256 digest; written and read as 64 lowercase hexadecimal digits.
@@ -30,7 +30,7 @@ impl Sha256 {
         hasher.finish()
     }
 
-    /// The digest and length in bytes of everything that `reader` gives.
+    /// The digest and length in bytes of all data of `reader`.
     pub fn of_reader(mut reader: impl Read) -> io::Result<(Sha256, u64)> {
         let mut hasher = Hasher::new();
         let mut buffer = vec![0; BUFFER_SIZE];
@@ -92,7 +92,7 @@ fn hex_digit(digit: u8) -> Option<u8> {
     }
 }
 
-/// Read from the text in place: a large mirror's records name hundreds of thousands.
+/// Parsed from the borrowed text: the records of a large mirror contain hundreds of thousands.
 impl<'de> Deserialize<'de> for Sha256 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Sha256, D::Error> {
         struct Digits;
@@ -132,28 +132,28 @@ impl fmt::Debug for Sha256 {
     }
 }
 
-/// A running SHA-256.
+/// An incremental SHA-256 computation.
 #[derive(Clone, Default)]
 pub struct Hasher(sha2::Sha256);
 
 impl Hasher {
-    /// A digest over nothing yet.
+    /// The state without any input.
     pub fn new() -> Hasher {
         Hasher::default()
     }
 
-    /// Takes in `bytes`.
+    /// Adds `bytes`.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest over all that was taken in.
+    /// The digest of all input.
     pub fn finish(self) -> Sha256 {
         Sha256(self.0.finalize().into())
     }
 }
 
-/// A reader that hashes and counts what is read through it.
+/// A reader that hashes and counts the data that it passes on.
 pub struct HashingReader<R> {
     inner: R,
     hasher: Hasher,
@@ -166,7 +166,7 @@ impl<R: Read> HashingReader<R> {
         HashingReader { inner, hasher: Hasher::new(), length: 0 }
     }
 
-    /// Digest and length in bytes of all that was read so far, and the reader itself.
+    /// Digest and length in bytes of all data read so far, and the inner reader.
     pub fn finish(self) -> (Sha256, u64, R) {
         (self.hasher.finish(), self.length, self.inner)
     }
@@ -181,7 +181,7 @@ impl<R: Read> Read for HashingReader<R> {
     }
 }
 
-/// A writer that hashes and counts what is written through it.
+/// A writer that hashes and counts the data that it passes on.
 pub struct HashingWriter<W> {
     inner: W,
     hasher: Hasher,
@@ -194,7 +194,7 @@ impl<W: Write> HashingWriter<W> {
         HashingWriter { inner, hasher: Hasher::new(), length: 0 }
     }
 
-    /// Digest and length in bytes of all that was written so far, and the writer itself.
+    /// Digest and length in bytes of all data written so far, and the inner writer.
     pub fn finish(self) -> (Sha256, u64, W) {
         (self.hasher.finish(), self.length, self.inner)
     }

@@ -1,23 +1,23 @@
-//! The environment's variables, taken once at the door, so that nothing below reads them by itself.
+//! The environment variables, read once at the start, so that no other code reads them.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// A variable that this program reads, as the guide describes it.
+/// A variable that this program reads, as described in the guide.
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
     /// Its name.
     pub name: &'static str,
     /// The verbs that read it.
     pub verbs: &'static str,
-    /// What it sets.
+    /// Its effect.
     pub about: &'static str,
-    /// What counts without it.
+    /// The default.
     pub default: &'static str,
 }
 
-/// The variables that users set. Those of cargo count too, as they do with cargo.
+/// The variables for users. Cargo's variables also apply, as they do in cargo.
 pub const VARIABLES: &[Variable] = &[
     variable("FROSTMIRROR_HOME", "all", "state, download cache, history and default mirror", "`~/.frostmirror`"),
     variable(
@@ -96,27 +96,27 @@ const fn variable(name: &'static str, verbs: &'static str, about: &'static str, 
     Variable { name, verbs, about, default }
 }
 
-/// The environment's variables, taken once.
+/// The environment variables, read once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Env(BTreeMap<OsString, OsString>);
 
 impl Env {
-    /// The process's own environment.
+    /// The environment of this process.
     pub fn from_process() -> Env {
         Env(std::env::vars_os().collect())
     }
 
-    /// An environment of these variables alone.
+    /// An environment with only these variables.
     pub fn from_vars<K: Into<OsString>, V: Into<OsString>>(vars: impl IntoIterator<Item = (K, V)>) -> Env {
         Env(vars.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
     }
 
-    /// The value of `name`; an empty one counts as absent.
+    /// The value of `name`; an empty one counts as unset.
     pub fn var_os(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
-    /// The value of `name` where it is UTF-8; an empty one counts as absent.
+    /// The value of `name` if it is UTF-8; an empty one counts as unset.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.var_os(name)?.to_str()
     }

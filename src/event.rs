@@ -1,27 +1,27 @@
-//! What library functions report while they work. They take a sink and know nothing of terminals; `report.rs` draws.
+//! Progress reports of library functions. They use a sink and do not depend on a terminal; `terminal.rs` displays them.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-/// What is being counted.
+/// The kind of counted work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Index files and passes of cargo.
+    /// Resolving: index files and runs of cargo.
     Resolving,
-    /// Crates over the network.
+    /// Downloading crates.
     Downloading,
-    /// Entries into a bundle.
+    /// Packing entries into a bundle.
     Packing,
-    /// Entries of a bundle, checked.
+    /// Verifying entries of a bundle.
     Verifying,
-    /// Entries of a bundle, staged into a mirror.
+    /// Staging entries of a bundle into a mirror.
     Importing,
-    /// Crates of a mirror, copied out of it.
+    /// Copying crates out of a mirror.
     Exporting,
 }
 
 impl Phase {
-    /// The verb that a bar or a line begins with, in cargo's style.
+    /// The verb at the start of a progress bar or line, in cargo's style.
     pub fn verb(self) -> &'static str {
         match self {
             Phase::Resolving => "Resolving",
@@ -34,82 +34,82 @@ impl Phase {
     }
 }
 
-/// One report.
+/// A report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A step was taken: a right-aligned green verb and a sentence, as cargo prints them.
+    /// A step: a right-aligned green verb and a sentence, in cargo's style.
     Status {
-        /// One word, e.g. `Packed`.
+        /// A verb, e.g. `Packed`.
         verb: &'static str,
         /// The rest of the line.
         message: String,
     },
-    /// Something that the user should know, though the work goes on.
+    /// A warning; the work continues.
     Warning(String),
-    /// Detail that is shown with `-v` only.
+    /// A detail, only shown with `-v`.
     Detail(String),
     /// A counted phase begins.
     Begin {
-        /// Which.
+        /// The phase.
         phase: Phase,
-        /// Items to come.
+        /// The number of items.
         items: u64,
-        /// Bytes to come; 0 where nobody knows.
+        /// The number of bytes; 0 if unknown.
         bytes: u64,
     },
-    /// Some of a phase is done.
+    /// Progress of a phase.
     Advance {
-        /// Which.
+        /// The phase.
         phase: Phase,
         /// Items finished since the last report.
         items: u64,
-        /// Bytes handled since the last report.
+        /// Bytes processed since the last report.
         bytes: u64,
     },
-    /// A counted phase is over.
+    /// A counted phase ends.
     End {
-        /// Which.
+        /// The phase.
         phase: Phase,
     },
-    /// A request was answered.
+    /// A request was completed.
     Request(RequestEvent),
 }
 
-/// A request and what it was answered with: no query, no header but one, so that no secret can be in it. Texts are the client's,
-/// and bounded.
+/// A request and its response. It has no query and only one header, so that it contains no secret. The client chose the
+/// texts; their length is limited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestEvent {
-    /// When the answer began.
+    /// When the response began.
     pub time: SystemTime,
-    /// The other end of the connection; behind a proxy, the proxy.
+    /// The peer's address; behind a proxy, the proxy's.
     pub peer: SocketAddr,
     /// The method.
     pub method: String,
-    /// The path as it was asked for.
+    /// The requested path.
     pub path: String,
-    /// The answer's status.
+    /// The status.
     pub status: u16,
-    /// Bytes of the answer's body, as they were declared.
+    /// The declared size of the response body in bytes.
     pub bytes: u64,
-    /// From the end of the request's head to the end of the answer's.
+    /// From the end of the request's head to the end of the response's head.
     pub duration: Duration,
-    /// What the client calls itself.
+    /// The user agent.
     pub user_agent: Option<String>,
-    /// Whether a file was asked for that the mirror does not have.
+    /// Whether the request named a file that the mirror lacks.
     pub is_missing: bool,
 }
 
-/// Where reports go. Called from several threads at once.
+/// Receives reports from several threads at once.
 pub trait Sink: Send + Sync {
-    /// Takes one report. Must be quick; it is called in the middle of work.
+    /// Handles a report. It must be fast, because it is called in the middle of work.
     fn event(&self, event: Event);
 
-    /// Whether the work is to be broken off. Long work on threads that nobody else can end asks now and then.
+    /// Whether the work is cancelled. Long work on its own threads checks this regularly.
     fn is_cancelled(&self) -> bool {
         false
     }
 
-    /// Tells that the work is as good as done, and can no longer be broken off; `false` where it has been already.
+    /// Announces that the work can no longer be cancelled; returns `false` if it is already cancelled.
     fn enter_commit(&self) -> bool {
         true
     }
@@ -130,24 +130,24 @@ pub trait Sink: Send + Sync {
     }
 }
 
-/// A sink that drops every report; for callers that only want the outcome.
+/// A sink that drops every report.
 pub struct NullSink;
 
 impl Sink for NullSink {
     fn event(&self, _: Event) {}
 }
 
-/// A number of crates, as a status line has it.
+/// A number of crates for a status line.
 pub fn format_crates(count: u64) -> String {
     if count == 1 { "1 crate".to_owned() } else { format!("{count} crates") }
 }
 
-/// A number of rustup artifacts, as a status line has it: `1 rustup artifact`, `0 rustup artifacts`.
+/// A number of dist files for a status line: `1 rustup artifact`, `0 rustup artifacts`.
 pub fn format_dist_files(count: u64) -> String {
     if count == 1 { "1 rustup artifact".to_owned() } else { format!("{count} rustup artifacts") }
 }
 
-/// Crates and rustup artifacts together: `1 crate and 2 rustup artifacts`; of what there is none of, nothing is said.
+/// Crates and dist files together: `1 crate and 2 rustup artifacts`; zeros are omitted.
 pub fn format_contents(crate_count: u64, dist_file_count: u64) -> String {
     match (crate_count, dist_file_count) {
         (count, 0) => format_crates(count),
@@ -156,7 +156,7 @@ pub fn format_contents(crate_count: u64, dist_file_count: u64) -> String {
     }
 }
 
-/// A size, as a status line has it: binary units.
+/// A size for a status line, in binary units.
 pub fn format_size(bytes: u64) -> String {
     indicatif::HumanBytes(bytes).to_string()
 }

@@ -1,6 +1,6 @@
-//! The user's guide: Markdown chapters that are compiled in, because behind the gap there is no documentation site.
+//! The user's guide: Markdown chapters compiled into the binary, because the offline side has no documentation site.
 //!
-//! A comment line in a chapter is for tests: it marks a command block that a test runs, or a table that is made from the code.
+//! HTML comments in a chapter are for tests: they mark a command block to run, or a table generated from the code.
 
 mod text;
 

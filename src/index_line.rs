@@ -1,7 +1,7 @@
-//! Cargo's index line and an index's `config.json`, as cargo defines them.
+//! Cargo's index lines, and an index's `config.json`.
 //!
-//! A line is kept byte for byte as upstream wrote it (`docs` of unknown fields, spacing, `pubtime` and all); what
-//! is parsed out of it is only what this tool decides by. Source of the format: cargo-util-schemas, `index.rs`.
+//! A line is stored byte for byte as upstream wrote it, including unknown fields and spacing. Only the fields that this tool
+//! needs are parsed. Source of the format: cargo-util-schemas, `index.rs`.
 
 use cargo_util_schemas::index::{IndexPackage, RegistryDependency};
 use serde::{Deserialize, Serialize};
@@ -9,63 +9,63 @@ use serde::{Deserialize, Serialize};
 use crate::crate_id::{CrateId, CrateName, InvalidCrateId, Version};
 use crate::digest::{InvalidDigest, Sha256};
 
-/// What cargo replaces in a `dl` (cargo: sources/registry/download.rs).
+/// The markers that cargo replaces in `dl` (cargo: sources/registry/download.rs).
 pub const DL_MARKERS: [&str; 5] = ["{crate}", "{version}", "{prefix}", "{lowerprefix}", "{sha256-checksum}"];
 
-/// One version's line of an index file.
+/// The line of one version in an index file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexLine {
-    /// The line as upstream wrote it, without the line's end.
+    /// The line as upstream wrote it, without its line break.
     pub raw: String,
-    /// The crate that the line is of.
+    /// The crate of this line.
     pub id: CrateId,
-    /// Digest of the `.crate` file, the authority for its bytes.
+    /// The digest of the `.crate` file.
     pub cksum: Sha256,
-    /// Whether the version is yanked: never chosen unless a lock already names it.
+    /// Whether the version is yanked: cargo only selects it if a lockfile names it.
     pub yanked: bool,
     /// The dependencies, in the line's order.
     pub deps: Vec<IndexDependency>,
 }
 
-/// One dependency of an index line.
+/// A dependency in an index line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexDependency {
-    /// The crate depended on, by its own name (not by what the dependent renames it to).
+    /// The dependency's own name, not its renamed one.
     pub name: String,
     /// The version requirement as written.
     pub req: String,
-    /// Only there when a feature asks for it.
+    /// Whether the dependency is optional.
     pub optional: bool,
-    /// Only for tests and examples of the crate itself: never asked for through a dependency.
+    /// Whether it is a dev-dependency, which other crates never need.
     pub dev: bool,
-    /// The index address of another registry, where the dependency comes from one.
+    /// The index URL of another registry, if the dependency comes from one.
     pub registry: Option<String>,
 }
 
-/// An index line that cannot be used.
+/// An invalid index line.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidLine {
-    /// Not the JSON that cargo reads.
+    /// Not JSON that cargo can read.
     #[error("an index line is not what cargo reads")]
     Json(#[source] serde_json::Error),
     /// Name or version is invalid.
     #[error(transparent)]
     Id(#[from] InvalidCrateId),
-    /// The checksum is no SHA-256.
+    /// The checksum is not a SHA-256.
     #[error("the index line of {id} has an invalid `cksum`")]
     Cksum {
-        /// The crate that the line is of.
+        /// The crate of the line.
         id: CrateId,
-        /// What is wrong with it.
+        /// The problem.
         source: InvalidDigest,
     },
     /// The checksum has uppercase digits.
     #[error("the `cksum` in the index line of {id} has uppercase digits, which cargo never finds equal to a file's")]
     UppercaseCksum {
-        /// The crate that the line is of.
+        /// The crate of the line.
         id: CrateId,
     },
-    /// The line's text has a line break or a NUL, which an index file cannot hold.
+    /// The line contains a line break or a NUL, which an index file cannot store.
     #[error("an index line has a line break or a NUL inside")]
     ControlCharacter,
 }
@@ -79,7 +79,7 @@ impl IndexLine {
         let package: IndexPackage<'_> = serde_json::from_str(raw).map_err(InvalidLine::Json)?;
         let id = CrateId::parse(&package.name, &package.vers.to_string())?;
         let cksum = match package.cksum.parse() {
-            // cargo compares it as text with the lowercase digits of what it downloaded (registry/download.rs).
+            // Cargo compares it as text with the lower-case digest of the downloaded file (registry/download.rs).
             Ok(_) if package.cksum.bytes().any(|b| b.is_ascii_uppercase()) => {
                 return Err(InvalidLine::UppercaseCksum { id });
             }
@@ -100,13 +100,13 @@ impl IndexLine {
         Ok(IndexLine { raw: raw.to_owned(), id, cksum, yanked: package.yanked.unwrap_or(false), deps })
     }
 
-    /// Whether two lines of one version can both be true, at different times: they have the same digest and the same
-    /// dependencies. What upstream changes is the rest (`yanked`), spacing, and the order of dependencies and features.
+    /// Whether two lines of one version can both be genuine, at different times: they have the same digest and the same
+    /// dependencies. Upstream only changes other fields (`yanked`), spacing, and the order of dependencies and features.
     pub fn is_consistent_with(&self, other: &IndexLine) -> bool {
         self.cksum == other.cksum && (self.raw == other.raw || self.normalized_deps() == other.normalized_deps())
     }
 
-    /// The dependencies in a form that two spellings of the same facts share.
+    /// The dependencies in a canonical form.
     pub fn normalized_deps(&self) -> Vec<String> {
         let package: IndexPackage<'_> = match serde_json::from_str(&self.raw) {
             Ok(package) => package,
@@ -122,15 +122,15 @@ impl IndexLine {
         all
     }
 
-    /// The lines of an index file that can be parsed, in its order. Like cargo, what cannot be parsed is passed over
-    /// (registry/index/mod.rs: blank lines, CRLF and garbage are tolerated).
+    /// The valid lines of an index file, in its order. Like cargo, it skips invalid lines (registry/index/mod.rs: blank
+    /// lines, CRLF and garbage are tolerated).
     pub fn parse_file(text: &str) -> impl DoubleEndedIterator<Item = IndexLine> {
         text.lines().filter_map(|line| IndexLine::parse(line).ok())
     }
 
-    /// The one line of `text` that is of `version`, without parsing the others in full.
+    /// The line of `version` in `text`, without parsing the others completely.
     ///
-    /// `None` where no line that cargo could read is of this version.
+    /// `None` if no line that cargo could read has this version.
     pub fn find_version(text: &str, name: &CrateName, version: &Version) -> Option<IndexLine> {
         #[derive(Deserialize)]
         struct VersionOnly {
@@ -148,20 +148,20 @@ impl IndexLine {
 /// A sparse index's `config.json`. Unknown keys are ignored, as cargo does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryConfig {
-    /// Where crates are downloaded from: an absolute address, with or without markers.
+    /// The download URL: absolute, with or without markers.
     pub dl: String,
-    /// Where the registry's API is.
+    /// The URL of the registry API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<String>,
-    /// Whether every request must carry the registry's token.
+    /// Whether every request needs the registry's token.
     #[serde(default, rename = "auth-required", skip_serializing_if = "std::ops::Not::not")]
     pub auth_required: bool,
 }
 
 impl RegistryConfig {
-    /// The configuration of a mirror that clients reach at `base` (no slash at its end), the same for `serve` and for
-    /// static servers, so that a client's warm cache survives a change from one to the other. `dl` must be absolute
-    /// (cargo: sources/registry/download.rs).
+    /// The configuration of a mirror with the base URL `base` (no trailing slash). It is the same for `serve` and for static
+    /// servers, so that a client's cache stays valid when the server changes. `dl` must be absolute (cargo:
+    /// sources/registry/download.rs).
     pub fn for_mirror(base: &str) -> RegistryConfig {
         let dl = format!("{base}/crates/{{crate}}-{{version}}.crate");
         RegistryConfig { dl, api: Some(base.to_owned()), auth_required: false }
@@ -172,7 +172,7 @@ impl RegistryConfig {
         serde_json::to_string(self).expect("texts are always JSON") + "\n"
     }
 
-    /// The address of one crate's file: the [`DL_MARKERS`] are replaced; a `dl` without any gets
+    /// The URL of a crate's file: the [`DL_MARKERS`] are replaced; a `dl` without markers gets the suffix
     /// `/{crate}/{version}/download` (cargo: sources/registry/download.rs).
     pub fn download_url(&self, id: &CrateId, cksum: &Sha256) -> String {
         if !DL_MARKERS.iter().any(|marker| self.dl.contains(marker)) {

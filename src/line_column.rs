@@ -1,8 +1,8 @@
-//! Where in a text something stands, as editors count it.
+//! Positions in a text, as editors count them.
 
 use std::fmt;
 
-/// A line and a column, both counted from 1; columns count characters.
+/// A line and a column, both from 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LineColumn {
     /// The line.
@@ -12,7 +12,7 @@ pub struct LineColumn {
 }
 
 impl LineColumn {
-    /// The place of the byte at `offset`; the end of the text where `offset` lies beyond it.
+    /// The position of the byte at `offset`; the text's end if `offset` is larger.
     pub fn from_offset(text: &str, offset: usize) -> LineColumn {
         let before = &text.as_bytes()[..offset.min(text.len())];
         let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |newline| newline + 1);

@@ -1,12 +1,12 @@
-//! Can a Cargo.lock be built from a chain of bundles, from a mirror, or from both together?
+//! Checks whether a Cargo.lock can be built from a chain of bundles, from a mirror, or from both.
 //!
-//! Each package of crates.io in the lock must be there with the lock's checksum: as an entry of a bundle, or as a file and
-//! an index line of the mirror. Of unused patches and replaced packages cargo reads the index line alone. A bundle that was sent without a crate relies on an earlier one, or on the mirror; so what
-//! it relies on must be among the others, or it cannot be imported at all. A crate that a platform filter left out has an
-//! index line and no file, which is all that cargo needs of it on the platforms that the bundle is for; it is counted
-//! apart. Packages of git and of other registries no mirror of crates.io can cover.
+//! Each crates.io package in the lockfile must exist with the lockfile's checksum: as an entry of a bundle, or as a file and
+//! an index line of the mirror. For unused patches and replaced packages, cargo only reads the index line. A delta without a
+//! crate relies on its base or on the mirror, which must be among the arguments; otherwise the delta cannot be imported. A
+//! crate that a platform filter left out has an index line but no file. Cargo needs no more on the bundle's platforms; such
+//! crates are counted separately. A crates.io mirror cannot contain packages of git or of other registries.
 //!
-//! Bundles are believed, because `verify` has checked them before; files of the mirror are hashed here.
+//! Bundles are trusted, because `verify` has checked them before; the mirror's files are hashed here.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -23,57 +23,57 @@ use crate::index_line::IndexLine;
 use crate::mirror::layout::Layout;
 use crate::mirror::{index_meta, ledger, transaction};
 
-/// What a lock needs and what is there.
+/// The result of the check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockCoverage {
-    /// Packages of crates.io in the lock.
+    /// Number of crates.io packages in the lockfile.
     pub packages: usize,
-    /// Those of them whose file a platform filter left out.
+    /// Number of those packages whose file a platform filter left out.
     pub index_only: Vec<CrateId>,
-    /// Everything that keeps the lock from being built.
+    /// All problems that prevent the build.
     pub gaps: Vec<CoverageGap>,
 }
 
-/// Something that keeps a lock from being built.
+/// A problem that prevents the build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CoverageGap {
-    /// A package is nowhere.
+    /// A package is missing.
     Missing(CrateId),
-    /// A package has another checksum than in the lock.
+    /// A package's checksum differs from the lockfile's.
     ChecksumMismatch {
         /// The package.
         id: CrateId,
-        /// In the lock.
+        /// The lockfile's checksum.
         locked: Sha256,
-        /// What is there.
+        /// The found checksum.
         found: Sha256,
-        /// Where that is.
+        /// The file with that checksum.
         location: String,
     },
-    /// The package's file is not there, though its index line is.
+    /// The package has an index line but no file.
     MissingFile(CrateId),
-    /// The package's file has not the digest that its index line states.
+    /// The package's file does not match the digest of its index line.
     DamagedFile(CrateId),
-    /// The package's file is there, and no index line.
+    /// The package has a file but no index line.
     MissingIndexLine(CrateId),
-    /// A package whose file cargo does not need has no index line here.
+    /// A package that cargo only needs in the index has no line there.
     MissingUnbuiltLine(CrateId),
     /// A package of git or of another registry.
     ForeignPackage {
         /// The package.
         package: ForeignPackage,
-        /// Why it is not here, where a bundle says that: the input that was fetched without it, and the flag.
+        /// The reason recorded in a bundle: the input that was fetched without it, and the flag.
         skipped_by: Option<(String, String)>,
     },
-    /// A bundle relies on crates that none of the others and not the mirror has.
+    /// A bundle relies on crates that neither the other bundles nor the mirror have.
     MissingBase {
         /// The bundle.
         file: String,
-        /// The file that it builds on.
+        /// Its base bundle's file.
         parent: Option<String>,
-        /// How many crates are missing.
+        /// The number of missing crates.
         missing: usize,
-        /// The first of them.
+        /// The first missing crate.
         first: CrateId,
     },
 }
@@ -98,7 +98,7 @@ impl fmt::Display for CoverageGap {
                 let note = if *unused_patch { " (an unused patch that cargo loads nevertheless)" } else { "" };
                 write!(f, "{name} {version}: cannot be covered, it comes from {source}{note}")?;
                 match left_out {
-                    // Both come from a bundle.
+                    // Both come from a bundle, so they are sanitized.
                     Some((input, why)) => {
                         write!(f, "; `{}` was fetched without it ({})", sanitize_line(input), sanitize_line(why))
                     }
@@ -107,7 +107,7 @@ impl fmt::Display for CoverageGap {
             }
             CoverageGap::MissingBase { file, parent, missing, first } => {
                 let parent = parent.as_deref().unwrap_or("an earlier bundle");
-                // A file's name comes from the bundle.
+                // The bundle chose the file name, so it is sanitized.
                 let parent = parent.escape_debug();
                 write!(
                     f,
@@ -119,33 +119,32 @@ impl fmt::Display for CoverageGap {
     }
 }
 
-/// A mirror's file that cannot be read.
+/// A file of the mirror cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The system refused.
+    /// The system's error.
     #[error("could not read `{}`", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// A bundle that was found good.
+/// A valid bundle.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifiedBundle<'m> {
-    /// Its file, as problems name it.
+    /// Its file name, for problems.
     pub file: &'m str,
-    /// What it says.
+    /// Its manifest.
     pub manifest: &'m Manifest,
 }
 
-/// Holds `lock` against the bundles `chain` and against a mirror; either may be absent. The order of the chain does not
-/// matter.
+/// Checks `lock` against the bundles `chain` and a mirror; either may be absent. The order of the chain does not matter.
 ///
 /// # Errors
-/// A file of the mirror that is there cannot be read.
+/// An existing file of the mirror cannot be read.
 pub fn check_lock_coverage(
     lock: &Lockfile,
     chain: &[VerifiedBundle<'_>],
@@ -180,8 +179,8 @@ pub fn check_lock_coverage(
 /// A foreign package by name, version and source.
 type ForeignPackageKey = (String, String, String);
 
-/// Why packages are not here that some input needs: the input's name and the reason, by package. Bundles say it, and the
-/// records of those that the mirror took in; the newest record counts.
+/// Why needed packages are missing: the input's name and the reason, by package. The source is the bundles and the mirror's
+/// import records; the newest record applies.
 fn skip_reasons(
     chain: &[VerifiedBundle<'_>],
     mirror: Option<&Layout>,
@@ -205,16 +204,16 @@ fn skip_reasons(
     Ok(reasons)
 }
 
-/// How a package is found.
+/// The state of a package.
 enum LookupResult {
     Complete,
     IndexOnly,
     Gap(CoverageGap),
 }
 
-/// What the bundles bring.
+/// The contents of the bundles.
 struct BundledCrates<'m> {
-    /// Files, with the bundle that has them.
+    /// Files, with the bundle that contains them.
     files: HashMap<CrateId, (Sha256, &'m str)>,
     /// Index lines of crates whose files are elsewhere.
     lines_only: HashMap<CrateId, (Sha256, &'m str)>,
@@ -257,7 +256,7 @@ impl<'m> BundledCrates<'m> {
             None => LookupResult::Gap(CoverageGap::Missing(id.clone())),
         };
         Ok(match found {
-            // The bundle brings the line that the mirror lacks.
+            // The bundle contains the line that the mirror lacks.
             LookupResult::Gap(CoverageGap::MissingIndexLine(_)) if self.lines_only.contains_key(id) => {
                 LookupResult::Complete
             }
@@ -266,7 +265,7 @@ impl<'m> BundledCrates<'m> {
         })
     }
 
-    /// What is wrong with the index line of a package whose file cargo does not need.
+    /// The problem with the index line of a package whose file cargo does not need.
     fn look_up_line(&self, package: &UnbuiltPackage, mirror: Option<&Layout>) -> Result<Option<CoverageGap>, Error> {
         let UnbuiltPackage { id, checksum } = package;
         let in_bundle = [&self.files, &self.lines_only, &self.index_only].into_iter().find_map(|kind| kind.get(id));
@@ -284,7 +283,7 @@ impl<'m> BundledCrates<'m> {
         })
     }
 
-    /// What a bundle relies on and is nowhere.
+    /// The crates that a bundle relies on and that are missing.
     fn missing_base(&self, bundle: &VerifiedBundle<'_>, mirror: Option<&Layout>) -> Result<Option<CoverageGap>, Error> {
         let mut missing: Vec<CrateId> = Vec::new();
         for record in bundle.manifest.previously_sent_crates() {
@@ -304,7 +303,7 @@ impl<'m> BundledCrates<'m> {
     }
 }
 
-/// How a mirror holds a package: line, file, and both as the lock has them.
+/// The state of a package in the mirror: line, file, and checksums equal to the lockfile's.
 fn look_up_in_mirror(layout: &Layout, id: &CrateId, locked: &Sha256) -> Result<LookupResult, Error> {
     let gap = match (line_in_mirror(layout, id)?, file_digest(layout, id)?) {
         (Some(line), _) if line.cksum != *locked => CoverageGap::ChecksumMismatch {
@@ -334,7 +333,7 @@ fn line_in_mirror(layout: &Layout, id: &CrateId) -> Result<Option<IndexLine>, Er
     Ok(IndexLine::find_version(&text, &id.name, &id.version))
 }
 
-/// Where a package's index line is in a mirror, as problems name it.
+/// The path of a package's index file in a mirror, for problems.
 fn mirror_index_location(id: &CrateId) -> String {
     format!("the mirror's index/{}", id.name.index_path())
 }
@@ -346,7 +345,7 @@ fn index_only_versions(layout: &Layout, id: &CrateId) -> HashSet<CrateId> {
     left_out.map(|record| CrateId { name: id.name.clone(), version: record.version }).collect()
 }
 
-/// The digest of a crate's file in a mirror; `None` where it is not there.
+/// The digest of a crate's file in a mirror; `None` if it is missing.
 fn file_digest(layout: &Layout, id: &CrateId) -> Result<Option<Sha256>, Error> {
     let path = layout.crate_file(id);
     match Sha256::of_file(&path) {

@@ -1,4 +1,4 @@
-//! The doorstep: arguments in, one call, the failure told, the exit code out.
+//! The entry point: parses arguments, runs the verb, prints the error and returns the exit code.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use frostmirror::env::Env;
 use frostmirror::error_report::Failure;
 
 fn main() -> ExitCode {
-    // Run as `cargo frostmirror`, the first word is our own name; run directly, it is not there.
+    // If run as `cargo frostmirror`, the first argument is our own name; if run directly, it is absent.
     let mut args: Vec<_> = std::env::args_os().collect();
     if args.get(1).is_some_and(|word| word == "frostmirror") {
         args.remove(1);

@@ -1,4 +1,4 @@
-//! What a mirror is made of: files with a path, a size and a digest.
+//! The files of a mirror, with path, size and digest.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 
-/// What a file is to its clients.
+/// The purpose of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileKind {
@@ -19,13 +19,13 @@ pub enum FileKind {
     Dist,
     /// rustup itself: `rustup/…`.
     Rustup,
-    /// Configuration: the clients' `config.toml`, which is for people and placed nowhere; in a snapshot also the server's
-    /// `frostmirror.toml` and the `depends.toml` of its operator, which are restored where the user says.
+    /// Configuration: the clients' `config.toml`, which is for users and not imported. A snapshot also has the server's
+    /// `frostmirror.toml` and the operator's `depends.toml`, which are restored to the configuration folder.
     Config,
 }
 
 impl FileKind {
-    /// The one kind that a file at `path` can be; `None` for a path that no bundle has a place for.
+    /// The kind of a file at `path`; `None` for a path that a bundle cannot contain.
     pub fn from_path(path: &SafePath) -> Option<FileKind> {
         let parts = path.components().count();
         match path.components().next() {
@@ -38,8 +38,8 @@ impl FileKind {
         }
     }
 
-    /// Whether the bytes are text that shrinks well: index lines, configuration and manifests. Crates and
-    /// components are compressed already.
+    /// Whether the bytes are compressible text: index lines, configuration and manifests. Crates and components are
+    /// compressed already.
     pub fn is_compressible(self, path: &SafePath) -> bool {
         match self {
             FileKind::Index | FileKind::Config => true,
@@ -51,16 +51,16 @@ impl FileKind {
     }
 }
 
-/// Device names of Windows: a file with such a name, whatever follows its first dot, opens the device.
-/// (Microsoft: Naming Files, Paths, and Namespaces.)
+/// Device names of Windows: a file with such a name and any extension opens the device (Microsoft: Naming Files, Paths, and
+/// Namespaces).
 const WINDOWS_DEVICE_NAMES: &[&str] = &[
     "con", "prn", "aux", "nul", "com0", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "lpt0",
     "lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9", "conin$", "conout$",
 ];
 
-/// Why a file below `dist/` or `rustup/` would not be the same file on every system; `None` where it is.
+/// Why the name of a file below `dist/` or `rustup/` is not portable; `None` if it is.
 ///
-/// Upstream's own names are plain ASCII. Letters beyond it can be spelled in two forms, which macOS takes for one name.
+/// Upstream's own names are plain ASCII. Non-ASCII letters have two encodings, which macOS treats as one name.
 pub fn portability_problem(path: &SafePath) -> Option<&'static str> {
     let text = path.as_str();
     if !text.is_ascii() {
@@ -79,17 +79,17 @@ pub fn portability_problem(path: &SafePath) -> Option<&'static str> {
 /// A file of a mirror or a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirrorFile {
-    /// Where it belongs, relative to the mirror's root.
+    /// Its path relative to the mirror's root.
     pub path: SafePath,
     /// Length in bytes.
     pub size: u64,
     /// Digest of its bytes.
     pub sha256: Sha256,
-    /// What it is.
+    /// Its kind.
     pub kind: FileKind,
 }
 
-/// Where the bytes of a file that is to be packed are now.
+/// The source of a file's bytes for packing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileSource {
     /// In a file on disk.

@@ -1,7 +1,7 @@
-//! Panics as errors: work on input from outside that must not end the thread it runs on.
+//! Turns panics into errors, for work on untrusted input that must not end its thread.
 //!
-//! The types that parse input are to make a panic impossible, and tests/layers/panics.rs lists every place that can
-//! still raise one. A bug is left all the same: then one bundle is refused, and the next one is imported.
+//! The parsers' types should make panics impossible, and tests/layers/panics.rs lists every place that can still panic. If a
+//! bug remains, one bundle is refused and the next one is imported.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -12,13 +12,13 @@ thread_local! {
     static OBJECT: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// A panic, with the object that was being worked on.
+/// A panic, with the object of the work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a bug in cargo-frostmirror stopped the work{}: {message}", object_suffix(object))]
 pub struct CaughtPanic {
     /// The panic's own message.
     pub message: String,
-    /// The last object that [`set_current_object`] named on this thread, such as a bundle's entry; empty where none was named.
+    /// The last object that [`set_current_object`] named on this thread, such as a bundle's entry; empty if there was none.
     pub object: String,
 }
 
@@ -26,7 +26,7 @@ fn object_suffix(object: &str) -> String {
     if object.is_empty() { String::new() } else { format!(" at `{object}`") }
 }
 
-/// Names the object that this thread works on from now on, for [`CaughtPanic`].
+/// Names the current object of this thread's work, for [`CaughtPanic`].
 pub fn set_current_object(object: impl Display) {
     OBJECT.with_borrow_mut(|text| {
         text.clear();
@@ -34,7 +34,7 @@ pub fn set_current_object(object: impl Display) {
     });
 }
 
-/// Runs `work`; a panic in it is returned as an error. The caller sees to it that nothing half changed stays in use.
+/// Runs `work`; returns a panic in it as an error. The caller must discard all state that `work` changes.
 ///
 /// # Errors
 /// `work` panicked.

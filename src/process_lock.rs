@@ -1,5 +1,5 @@
-//! Files that one process at a time has locked, and that say which. The locks are the operating system's, which ends them
-//! with their process.
+//! Lock files that one process at a time holds, with the owner's identity. The operating system's locks end with their
+//! process.
 
 use std::fmt;
 use std::fs::{self, File, TryLockError};
@@ -15,17 +15,17 @@ pub struct ProcessLock(File);
 pub struct LockOwner(Option<u32>);
 
 impl LockOwner {
-    /// Whether it is another process than this one, as far as is known.
+    /// Whether another process holds the lock, as far as is known.
     pub fn is_another(self) -> bool {
         self.0 != Some(std::process::id())
     }
 }
 
 impl ProcessLock {
-    /// Locks the file at `path`, which is made where it is missing; the owner where another process holds it.
+    /// Locks the file at `path`, creating it if needed; returns the owner if another process holds it.
     ///
     /// # Errors
-    /// The file system's; `Unsupported` where it has no locks.
+    /// A file system error; `Unsupported` if the file system has no locks.
     pub fn try_lock(path: &Path) -> io::Result<Result<ProcessLock, LockOwner>> {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
@@ -33,7 +33,7 @@ impl ProcessLock {
             Err(TryLockError::WouldBlock) => return Ok(Err(read_owner(path))),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // It only serves those who wait.
+        // The content only informs waiting processes.
         let _unnamed = fs::write(path, std::process::id().to_string()).is_err();
         Ok(Ok(ProcessLock(file)))
     }
@@ -41,7 +41,7 @@ impl ProcessLock {
 
 impl Drop for ProcessLock {
     fn drop(&mut self) {
-        // Closing the file would do, were there not the copy of it that a child has between its fork and its exec.
+        // Closing the file is not enough: a child process has a copy of it between fork and exec.
         let _closed_instead = self.0.unlock().is_err();
     }
 }

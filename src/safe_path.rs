@@ -1,9 +1,8 @@
-//! A relative path that cannot climb, so that joining it to a root stays below that root.
+//! A relative path that stays below the root it is joined to.
 //!
-//! Every path that comes from a bundle or from a request passes through here once. Refused are: the empty path,
-//! absolute paths, `.` and `..`, empty components, backslashes and colons (separators and streams on Windows),
-//! control characters, components that end in a dot or a space (Windows drops both), and over-long names: the limits
-//! leave room for the names that are derived from a path, such as `PATH.sha256`.
+//! Every path from a bundle or a request is validated here once. Refused are: the empty path, absolute paths, `.` and `..`,
+//! empty components, backslashes and colons (separators and streams on Windows), control characters, components that end in
+//! a dot or a space (Windows drops both), and long names. The limits leave room for derived names such as `PATH.sha256`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,9 +10,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Most bytes of one component: 255, the limit of every common file system, without the room for [`SafePath::with_suffix`].
+/// Maximum length of a component in bytes: 255, the limit of every common file system, minus the room for
+/// [`SafePath::with_suffix`].
 pub const MAX_COMPONENT: usize = 240;
-/// Most bytes of the whole path.
+/// Maximum length of the whole path in bytes.
 pub const MAX_PATH: usize = 1000;
 
 /// A relative path of normal components, separated by `/`.
@@ -21,7 +21,7 @@ pub const MAX_PATH: usize = 1000;
 #[serde(try_from = "String", into = "String")]
 pub struct SafePath(String);
 
-/// Why a path was refused.
+/// The reason why a path was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("unsafe path `{}`: {reason}", path.escape_debug())]
 pub struct UnsafePath {
@@ -47,19 +47,19 @@ impl SafePath {
         self.0.split('/')
     }
 
-    /// The path as a file system without case would see it. Two entries of one bundle must not share it.
+    /// The path in lower case, as a case-insensitive file system compares it. Two entries of one bundle must not share it.
     pub fn case_folded(&self) -> String {
         self.0.to_lowercase()
     }
 
-    /// The path of the file that lies beside this one as `PATH` and `end`, at most 15 bytes: `.sha256`, `.asc`. Such a
-    /// name is always a valid one, and yet it may be too long for a path that comes in.
+    /// The path with a suffix of at most 15 bytes: `.sha256`, `.asc`. The result is always valid, but it may exceed the
+    /// length limit of parsed paths.
     pub fn with_suffix(&self, suffix: &'static str) -> SafePath {
         debug_assert!(suffix.len() <= 15 && find_component_fault(suffix).is_none(), "`{suffix}` is no ending");
         SafePath(format!("{}{suffix}", self.0))
     }
 
-    /// What follows `prefix/`, where this path begins with it.
+    /// The rest after `prefix/`, if this path begins with it.
     pub fn strip_prefix(&self, prefix: &str) -> Option<&str> {
         self.0.strip_prefix(prefix)?.strip_prefix('/')
     }

@@ -1,5 +1,4 @@
-//! Folders for files that do not outlive a process, each locked by its owner; the next process removes those whose owner
-//! died.
+//! Temporary folders of a process, each locked by its owner; the next process removes those of dead owners.
 //!
 //! | path | what it is |
 //! |---|---|
@@ -10,7 +9,7 @@
 //! | `BASE/lock` | locked while a folder is made, and while dead ones are looked for |
 //!
 //! `BASE` is `$FROSTMIRROR_HOME/scratch`, and `$FROSTMIRROR_HOME/cache/tmp` for files that are renamed into the cache. The
-//! locks are the operating system's, so that they end with their process, however it ends.
+//! operating system's locks end with their process, even if it is killed.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -25,18 +24,18 @@ const RUN_PREFIX: &str = "run-";
 const OWNER_SUFFIX: &str = ".owner";
 const RETIRED_PREFIX: &str = "gone-";
 
-/// Where the file system has no locks, a folder of this age counts as abandoned.
+/// Without lock support, a folder of this age counts as abandoned.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A folder that is removed when this value is dropped, or by the next process if this one is killed.
 #[derive(Debug)]
 pub struct ScratchFolder {
-    // In the order in which they end: the folder goes while it is still locked.
+    // The order of fields is the drop order: the folder is removed while it is still locked.
     folder: TempDir,
     _owner_lock: OwnerLock,
 }
 
-/// The locked file that shows that the owner lives.
+/// The locked file of the living owner.
 #[derive(Debug)]
 struct OwnerLock {
     path: PathBuf,
@@ -44,15 +43,15 @@ struct OwnerLock {
 }
 
 impl ScratchFolder {
-    /// Makes a folder below `base`, which is made where it is missing, and removes the folders of dead processes there.
+    /// Creates a folder below `base`, which is created if needed, and removes the folders of dead processes there.
     ///
     /// # Errors
-    /// The file system's, where no folder can be made. A folder that cannot be removed is left to the next process.
+    /// A file system error, if no folder can be created. A folder that cannot be removed is left to the next process.
     pub fn create(base: &Path) -> io::Result<ScratchFolder> {
         durable::make_folder(base)?;
         let scratch = {
             let base_lock = File::options().write(true).create(true).truncate(false).open(base.join("lock"))?;
-            // Held for a few renames only. A file system without locks has none to wait for.
+            // Held for a few renames only. Without lock support there is nothing to wait for.
             let _without_locks = base_lock.lock().is_err();
             retire_abandoned(base);
             let folder = tempfile::Builder::new().prefix(RUN_PREFIX).tempdir_in(base)?;
@@ -81,7 +80,7 @@ impl OwnerLock {
 
 impl Drop for OwnerLock {
     fn drop(&mut self) {
-        // The next process removes a file that stays.
+        // The next process removes a remaining file.
         let _stays = fs::remove_file(&self.path).is_err();
     }
 }
@@ -92,7 +91,7 @@ fn owner_file_path(folder: &Path) -> PathBuf {
     path.into()
 }
 
-/// Renames the folders whose owner is dead. The caller holds the lock of `base`: nobody makes a folder meanwhile.
+/// Renames the folders of dead owners. The caller holds the lock of `base`, so no folder is created in the meantime.
 fn retire_abandoned(base: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -112,13 +111,13 @@ fn retire_abandoned(base: &Path) {
         } else if name.ends_with(".lock") && is_abandoned(&path) {
             let _stays = fs::remove_file(&path).is_err();
         } else if name.starts_with(".part-") && is_older_than_limit(&path) {
-            // What was here before folders had owners.
+            // Folders of versions without owner files.
             let _stays = fs::remove_file(&path).is_err();
         }
     }
 }
 
-/// Whether no process holds the lock. A folder without such a file was being made when its process died.
+/// Whether no process holds the lock. A folder without an owner file was being created when its process died.
 fn is_abandoned(owner: &Path) -> bool {
     match File::options().read(true).write(true).open(owner) {
         Err(error) => error.kind() == io::ErrorKind::NotFound,
@@ -138,7 +137,7 @@ fn is_older_than_limit(path: &Path) -> bool {
 fn remove_retired(base: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(|name| name.starts_with(RETIRED_PREFIX)) {
-            // Another process may be removing it too; what stays is removed the next time.
+            // Another process may be removing it too; the next run removes the rest.
             let _stays = fs::remove_dir_all(entry.path()).is_err();
         }
     }
@@ -170,7 +169,7 @@ mod tests {
         let base = tempfile::tempdir().expect("temporary folder");
         let living = ScratchFolder::create(base.path()).expect("open");
         fs::write(living.path().join("file"), b"x").expect("write");
-        // As a killed process leaves them: with the file that nobody locks, before it was written, and half removed.
+        // The states that a killed process leaves: with an unlocked owner file, without one, and half removed.
         fs::create_dir_all(base.path().join("run-dead/deep/er")).expect("make");
         fs::write(base.path().join("run-dead.owner"), b"1").expect("write");
         fs::create_dir(base.path().join("run-early")).expect("make");

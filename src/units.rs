@@ -1,8 +1,8 @@
-//! Durations and sizes as people write them: `90s`, `10m`, `7d`; `10GiB`, `500MB`.
+//! Human-readable durations and sizes: `90s`, `10m`, `7d`; `10GiB`, `500MB`.
 
 use std::time::Duration;
 
-/// Ten thousand years; more than that cannot be added to a date.
+/// Ten thousand years; a date cannot exceed that.
 const MAX_SECONDS: u64 = 10_000 * 366 * 86_400;
 
 /// Units of time in seconds, largest first.
@@ -21,10 +21,10 @@ const SIZE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-/// A duration in words: a number with s, m, h or d behind it, or 0.
+/// Parses a duration: a number with s, m, h or d, or 0.
 ///
 /// # Errors
-/// What to write instead.
+/// The expected form.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || "give a number and a unit: 90s, 10m, 2h, 7d; or 0".to_owned();
     if text == "0" {
@@ -37,17 +37,17 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| "that is too long".to_owned())
 }
 
-/// A duration as [`parse_duration()`] reads it, in the largest unit that fits; what is less than a second is left out.
+/// Formats a duration for [`parse_duration()`] in the largest unit that fits; fractions of a second are dropped.
 pub fn format_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let fits = TIME_UNITS.into_iter().find(|(_, unit)| seconds > 0 && seconds.is_multiple_of(*unit));
     fits.map_or("0".to_owned(), |(name, unit)| format!("{}{name}", seconds / unit))
 }
 
-/// A size in words, in bytes: a number, perhaps with KiB, MiB, GiB or TiB (or kB, MB, GB, TB) behind it.
+/// Parses a size in bytes: a number, optionally with KiB, MiB, GiB or TiB (or kB, MB, GB, TB).
 ///
 /// # Errors
-/// What to write instead.
+/// The expected form.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let wrong = || "give a number of bytes, or a number and a unit: 500MB, 10GiB; or 0".to_owned();
     let (number, unit) = split_number(text).ok_or_else(wrong)?;
@@ -58,7 +58,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(|| "that is too large".to_owned())
 }
 
-/// The digits at the beginning, and what follows them directly.
+/// Splits the leading digits from the rest.
 fn split_number(text: &str) -> Option<(&str, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     (digits > 0).then(|| text.split_at(digits))

@@ -1,4 +1,4 @@
-//! One block of a bundle's payload: its bytes against what the manifest states of them.
+//! Checks a block of a bundle's payload against the manifest.
 
 use std::io::{self, Read};
 
@@ -10,28 +10,28 @@ use crate::digest::{BUFFER_SIZE, Hasher};
 use crate::mirror_file::FileKind;
 use crate::panics::set_current_object;
 
-/// What ends the reading of a bundle at once.
+/// An error that stops the reading of a bundle.
 pub(super) enum StreamError {
     /// The bundle cannot be read.
     Read(io::Error),
-    /// The visitor gave up.
+    /// The visitor returned an error.
     Visitor(io::Error),
 }
 
-/// Checks blocks, one after another, with one buffer.
+/// Checks blocks one after another with one buffer.
 pub(super) struct BlockChecker<'a> {
     pub(super) line_checker: &'a IndexLineChecker<'a>,
     pub(super) problems: Vec<Problem>,
     buffer: Vec<u8>,
 }
 
-/// How an entry's bytes ended.
+/// How the bytes of an entry ended.
 enum EntryEnd {
-    /// All of them were there.
+    /// The entry is complete.
     Complete,
-    /// The file ends inside them.
+    /// The file ends inside the entry.
     Truncated,
-    /// The block does not decode.
+    /// The block cannot be decoded.
     Undecodable(brotli_stream::BrotliFault),
 }
 
@@ -40,7 +40,7 @@ impl<'a> BlockChecker<'a> {
         BlockChecker { line_checker: ledger, problems: Vec::new(), buffer: vec![0; BUFFER_SIZE] }
     }
 
-    /// Checks one block, whose bytes are the next of `reader`. False where the file ends inside it.
+    /// Checks the block at the position of `reader`. Returns false if the file ends inside it.
     pub(super) fn check(
         &mut self,
         block: &Block,
@@ -54,7 +54,7 @@ impl<'a> BlockChecker<'a> {
             }
             return Ok(is_complete);
         };
-        // The manifest was checked: the sum does not overflow.
+        // The manifest is validated: the sum does not overflow.
         let mut plain = BrotliReader::new(&mut reader, stored.size, block.plain_size().unwrap_or(0));
         let before = self.problems.len();
         let mut damage = None;
@@ -80,14 +80,14 @@ impl<'a> BlockChecker<'a> {
                 .map_err(StreamError::Read)?;
         }
         let digest = plain.drain().map_err(StreamError::Read)?;
-        // The manifest was checked: no block is without entries.
+        // The manifest is validated: no block is without entries.
         let Some(first) = block.entries.first().map(|entry| entry.path.clone()) else { return Ok(true) };
         match (digest, damage) {
             (None, _) => {
                 self.add_problem(Problem::Truncated { path: first });
                 return Ok(false);
             }
-            // The entries that suffered are named already; where none did, the block is by its entries' names.
+            // Damaged entries are reported already; if there are none, the block is reported by its entries' names.
             _ if self.problems.len() > before => {}
             (Some(digest), damage) if digest != stored.sha256 || damage.is_some() => {
                 self.add_problem(Problem::CorruptBlock { first, others: block.entries.len() - 1 });
@@ -97,7 +97,7 @@ impl<'a> BlockChecker<'a> {
         Ok(true)
     }
 
-    /// Checks one entry, whose content is the next of `reader`.
+    /// Checks the entry at the position of `reader`.
     fn check_entry(
         &mut self,
         entry: &Entry,
@@ -144,7 +144,7 @@ impl<'a> BlockChecker<'a> {
             EntryEnd::Complete if !good => {
                 self.add_problem(Problem::WrongDigest { path: path(), expected: entry.sha256, actual })
             }
-            // Lines of damaged text say nothing more than that it is damaged.
+            // Problems in lines of a damaged text are not reported: the damage is the cause.
             EntryEnd::Complete => {
                 lines.into_iter().flat_map(IndexEntryChecker::finish).for_each(|problem| self.add_problem(problem))
             }

@@ -1,7 +1,7 @@
-//! Brotli streams with known lengths at both ends: not a byte more is read, and not a byte more comes out.
+//! Brotli streams with known stored and plain lengths; more input or output than that is an error.
 //!
-//! The decoder is the strict one: with the "large window" extension, which the library's reader allows, twenty bytes
-//! could ask for a gigabyte. So its window is at most the standard's 16 MiB, and grows only as bytes come out.
+//! The decoder refuses the "large window" extension, which the library's reader accepts. With it, twenty bytes could request
+//! a gigabyte. The window is at most the standard's 16 MiB, and grows only with the output.
 
 use std::io::{self, Read, Write};
 
@@ -10,25 +10,25 @@ use brotli::{BrotliDecompressStream, BrotliResult, BrotliState, CompressorWriter
 
 use crate::digest::{BUFFER_SIZE, Hasher, Sha256};
 
-/// Quality of what is packed: index text shrinks eightfold. The next two steps gain one percent each, and each doubles
-/// the encoder's memory from here (8 MiB).
+/// Compression quality: index text shrinks eightfold. The next two levels gain one percent each, and each doubles the
+/// encoder's memory (8 MiB at this level).
 const QUALITY: u32 = 7;
-/// Window of what is packed, as a power of two: 4 MiB, a whole group.
+/// Window size of the encoder as a power of two: 4 MiB, a whole group.
 const WINDOW: u32 = 22;
 
-/// What is wrong with an encoded run of bytes.
+/// An error in a compressed block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BrotliFault {
-    /// The file ends before the stored bytes do.
+    /// The file ends before the stored length.
     #[error("the file ends inside it")]
     Truncated,
-    /// The decoder refuses it.
+    /// The decoder rejects the data.
     #[error("it is not valid brotli")]
     Malformed,
     /// The stream ends before the stated plain length.
     #[error("it decodes to fewer bytes than stated")]
     TooShort,
-    /// The stream goes on after the stated plain length.
+    /// The stream is longer than the stated plain length.
     #[error("it decodes to more bytes than stated")]
     TooLong,
     /// Stored bytes follow the end of the stream.
@@ -37,7 +37,7 @@ pub(super) enum BrotliFault {
 }
 
 impl BrotliFault {
-    /// The fault that an error of [`BrotliReader`]'s reader carries; `None` for an error of the reader below.
+    /// The fault inside an error of [`BrotliReader`]'s reader; `None` if the error comes from the underlying reader.
     pub(super) fn from_io(error: &io::Error) -> Option<BrotliFault> {
         error.get_ref()?.downcast_ref().copied()
     }
@@ -45,14 +45,14 @@ impl BrotliFault {
 
 type DecoderState = BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>;
 
-/// The plain side of an encoded run of bytes.
+/// The decompressed side of a block.
 pub(super) struct BrotliReader<R> {
     source: R,
-    /// Stored bytes that were not yet read from the source.
+    /// Stored bytes that are not yet read from the source.
     stored_remaining: u64,
-    /// Plain bytes that were not yet handed out.
+    /// Plain bytes that are not yet returned.
     plain_remaining: u64,
-    /// Nobody knows how long the stream is: it goes to the source's end.
+    /// Whether the length is unknown: the stream extends to the source's end.
     has_unknown_length: bool,
     hasher: Hasher,
     input: Vec<u8>,
@@ -78,22 +78,22 @@ impl<R: Read> BrotliReader<R> {
         }
     }
 
-    /// Decodes all that `source` has, whatever it is; the caller limits it by [`BrotliReader::taken`].
+    /// Decodes all of `source`; the caller limits it by [`BrotliReader::taken`].
     pub(super) fn with_unknown_length(source: R) -> BrotliReader<R> {
         BrotliReader { has_unknown_length: true, ..BrotliReader::new(source, u64::MAX, u64::MAX) }
     }
 
-    /// Stored bytes that the decoder has taken in.
+    /// Stored bytes that the decoder has consumed.
     pub(super) fn stored_bytes_consumed(&self) -> u64 {
         u64::MAX - self.stored_remaining - (self.end - self.start) as u64
     }
 
-    /// States, of a stream whose length nobody knew, that no plain byte is left.
+    /// Declares a stream of unknown length complete: no plain byte may follow.
     pub(super) fn expect_end(&mut self) {
         self.plain_remaining = 0;
     }
 
-    /// Checks that the stream ends where it should, at both ends.
+    /// Checks that stored and plain bytes both end at their stated lengths.
     pub(super) fn check_end(&mut self) -> io::Result<()> {
         if self.plain_remaining > 0 {
             return Err(into_io_error(BrotliFault::TooShort));
@@ -124,8 +124,8 @@ impl<R: Read> BrotliReader<R> {
         }
     }
 
-    /// Reads what is left of the stored bytes, so that the source stands behind them; the digest of all of them, or
-    /// `None` where the source ends before.
+    /// Reads the remaining stored bytes, so that the source is positioned after them. Returns the digest of all stored
+    /// bytes, or `None` if the source ends too early.
     pub(super) fn drain(mut self) -> io::Result<Option<Sha256>> {
         while self.stored_remaining > 0 {
             if self.load_input()? == 0 {
@@ -162,7 +162,7 @@ impl<R: Read> BrotliReader<R> {
         }
     }
 
-    /// Replaces the input buffer by the next stored bytes; the decoder has taken all that was in it.
+    /// Refills the input buffer, which the decoder has consumed.
     fn load_input(&mut self) -> io::Result<usize> {
         let room = usize::try_from(self.stored_remaining).unwrap_or(BUFFER_SIZE).min(BUFFER_SIZE);
         loop {
@@ -207,11 +207,11 @@ fn into_io_error(fault: BrotliFault) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, fault)
 }
 
-/// Encodes what `fill` writes. The same bytes always encode to the same bytes.
+/// Compresses the output of `fill`. The same input always gives the same output.
 pub(super) fn encode(fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Vec<u8>> {
     let mut encoder = CompressorWriter::new(Vec::new(), BUFFER_SIZE, QUALITY, WINDOW);
     fill(&mut encoder)?;
-    // Into memory, so that the end of the stream cannot fail to be written.
+    // The output goes into memory, so that the final flush cannot fail.
     Ok(encoder.into_inner())
 }
 
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_large_window_is_refused() {
-        // `0x11` announces the extension; the next six bits are the window's size.
+        // `0x11` announces the extension; the next six bits are the window size.
         let stored = [0x11, 0x1e, 0x03, 0, 0, 0];
         assert_eq!(decode(&stored, 6, 100), Err(BrotliFault::Malformed));
     }

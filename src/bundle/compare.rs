@@ -1,7 +1,7 @@
-//! Two bundles held against each other, by what their manifests say of the resolved set: what comes, what goes, what
-//! is another version now, and what upstream says otherwise of a version that stays.
+//! Compares two bundles by the resolved sets of their manifests: added, removed and updated crates, and changed facts about
+//! unchanged versions.
 //!
-//! The whole set counts, not only what is shipped, so that a delta can be held against its base.
+//! The comparison covers the whole set, not only the shipped files, so that a delta can be compared with its base.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,98 +16,98 @@ mod text;
 
 pub use text::render_text;
 
-/// How one bundle's set differs from another's. Everything is sorted by name and version.
+/// The difference between two bundles. All lists are sorted by name and version.
 #[derive(Debug)]
 pub struct Comparison<'m> {
-    /// The bundle that is there already.
+    /// The older bundle.
     pub old: &'m Manifest,
-    /// The bundle that is to come.
+    /// The newer bundle.
     pub new: &'m Manifest,
-    /// Versions that come, of crates of which none goes.
+    /// Added versions of crates without removed versions.
     pub added: Vec<&'m CrateRecord>,
-    /// Crates of which versions come and versions go.
+    /// Crates with added and removed versions.
     pub updated: Vec<UpdatedCrate<'m>>,
-    /// Versions that go, of crates of which none comes.
+    /// Removed versions of crates without added versions.
     pub removed: Vec<&'m CrateRecord>,
-    /// Versions that stay, with something else said of them.
+    /// Versions in both sets with changed facts.
     pub changed: Vec<ChangedVersion<'m>>,
-    /// How many versions stay as they were.
+    /// The number of unchanged versions.
     pub unchanged: usize,
-    /// Rustup artifacts that come, that go, and that stay, by path.
+    /// Added, removed and changed dist files, by path.
     pub dist_files: DistFileDiff<'m>,
-    /// Toolchains that come and go.
+    /// Added and removed toolchains.
     pub toolchains: SetDiff<'m>,
-    /// Target triples that come and go.
+    /// Added and removed target triples.
     pub targets: SetDiff<'m>,
-    /// Inputs of the history that come and go, by name.
+    /// Added and removed inputs of the history, by name.
     pub inputs: SetDiff<'m>,
 }
 
-/// A crate of which versions come and versions go.
+/// A crate with added and removed versions.
 #[derive(Debug)]
 pub struct UpdatedCrate<'m> {
-    /// The crate.
+    /// The crate's name.
     pub name: &'m CrateName,
-    /// The versions that go; at least one.
+    /// The removed versions; at least one.
     pub old: Vec<&'m CrateRecord>,
-    /// The versions that come; at least one.
+    /// The added versions; at least one.
     pub new: Vec<&'m CrateRecord>,
 }
 
-/// A version that is in both sets.
+/// A version in both sets.
 #[derive(Debug)]
 pub struct ChangedVersion<'m> {
-    /// As the old bundle has it.
+    /// The record of the old bundle.
     pub old: &'m CrateRecord,
-    /// As the new bundle has it.
+    /// The record of the new bundle.
     pub new: &'m CrateRecord,
-    /// In what they differ; at least one.
+    /// The differences; at least one.
     pub changes: Vec<VersionChange>,
 }
 
-/// What is said otherwise of a version.
+/// A difference in a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionChange {
-    /// Another digest. Upstream never does that: one of the two bundles does not hold what upstream published.
+    /// Another digest. Upstream never changes digests, so one of the two bundles differs from upstream.
     Checksum {
-        /// In the old bundle.
+        /// The old bundle's digest.
         old: Sha256,
-        /// In the new one.
+        /// The new bundle's digest.
         new: Sha256,
     },
-    /// Upstream took it out of use.
+    /// The version was yanked.
     Yanked,
-    /// Upstream took that back.
+    /// The version was unyanked.
     Unyanked,
-    /// Its file comes, which a platform filter had left out.
+    /// The file was added; a platform filter had left it out.
     FileAdded,
-    /// Its file is left out by a platform filter.
+    /// A platform filter leaves the file out now.
     FileExcluded,
 }
 
-/// How the rustup artifacts of two bundles differ, by path.
+/// The difference in dist files, by path.
 #[derive(Debug, Default)]
 pub struct DistFileDiff<'m> {
-    /// In the new one only.
+    /// Only in the new bundle.
     pub added: Vec<&'m DistFileRecord>,
-    /// In the old one only.
+    /// Only in the old bundle.
     pub removed: Vec<&'m DistFileRecord>,
-    /// At the same path with other bytes, as a channel that moved: as the new one has them.
+    /// Same path, different bytes, as in an updated channel: the new bundle's record.
     pub changed: Vec<&'m DistFileRecord>,
-    /// How many are as they were.
+    /// The number of unchanged files.
     pub unchanged: usize,
 }
 
-/// Words that are only in the one list or only in the other, sorted.
+/// Names in only one of two lists, sorted.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SetDiff<'m> {
-    /// In the new one only.
+    /// Only in the new list.
     pub added: Vec<&'m str>,
-    /// In the old one only.
+    /// Only in the old list.
     pub removed: Vec<&'m str>,
 }
 
-/// Holds `new` against `old`.
+/// Compares `new` with `old`.
 pub fn compare<'m>(old: &'m Manifest, new: &'m Manifest) -> Comparison<'m> {
     let set_diff = |of: fn(&'m Manifest) -> Vec<&'m str>| SetDiff::diff(of(old), of(new));
     let mut comparison = Comparison {
@@ -138,7 +138,7 @@ pub fn compare<'m>(old: &'m Manifest, new: &'m Manifest) -> Comparison<'m> {
 
 impl<'m> Comparison<'m> {
     fn add_crate(&mut self, name: &'m CrateName, before: &[&'m CrateRecord], after: &[&'m CrateRecord]) {
-        // A manifest's table is sorted by name and version, which its reader checked.
+        // The reader checked that a manifest's table is sorted by name and version.
         let find = |records: &[&'m CrateRecord], wanted: &CrateRecord| {
             records.binary_search_by(|record| record.version.cmp(&wanted.version)).ok().map(|at| records[at])
         };
@@ -160,7 +160,7 @@ impl<'m> Comparison<'m> {
         }
     }
 
-    /// Whether there is nothing to tell of.
+    /// Whether there is no difference.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty()
             && self.updated.is_empty()
@@ -170,17 +170,17 @@ impl<'m> Comparison<'m> {
             && [&self.toolchains, &self.targets, &self.inputs].iter().all(|words| words.is_empty())
     }
 
-    /// Every version that comes, of new crates and of those known.
+    /// Every added version, of new and of known crates.
     pub fn all_added(&self) -> impl Iterator<Item = &'m CrateRecord> {
         self.added.iter().copied().chain(self.updated.iter().flat_map(|updated| updated.new.iter().copied()))
     }
 
-    /// Every version that goes.
+    /// Every removed version.
     pub fn all_removed(&self) -> impl Iterator<Item = &'m CrateRecord> {
         self.removed.iter().copied().chain(self.updated.iter().flat_map(|updated| updated.old.iter().copied()))
     }
 
-    /// The comparison as JSON; sizes are bytes of `.crate` files, 0 where the manifest does not know them.
+    /// The comparison as JSON; sizes are bytes of `.crate` files, or 0 if the manifest lacks them.
     pub fn to_json(&self) -> Value {
         let updated = self.updated.iter().map(|one| json!({"name": one.name, "old": one.old, "new": one.new}));
         let changed = self.changed.iter().map(|one| {
@@ -228,7 +228,7 @@ fn bundle_json(manifest: &Manifest) -> Value {
     })
 }
 
-/// Bytes of the files of these crates, as far as they are known.
+/// Total size of these crates in bytes, as far as it is known.
 pub(super) fn total_crate_bytes<'r>(records: impl Iterator<Item = &'r CrateRecord>) -> u64 {
     records.map(|record| record.size).fold(0, u64::saturating_add)
 }
@@ -252,7 +252,7 @@ fn find_changes(old: &CrateRecord, new: &CrateRecord) -> Vec<VersionChange> {
 }
 
 impl VersionChange {
-    /// What it is called in documents for machines.
+    /// The name in JSON documents.
     pub fn name(&self) -> &'static str {
         match self {
             VersionChange::Checksum { .. } => "checksum",
@@ -273,7 +273,7 @@ impl VersionChange {
 
 impl<'m> DistFileDiff<'m> {
     fn diff(old: &'m [DistFileRecord], new: &'m [DistFileRecord]) -> DistFileDiff<'m> {
-        // Tables are sorted by path, which their readers checked.
+        // The reader checked that the tables are sorted by path.
         let find = |records: &'m [DistFileRecord], wanted: &DistFileRecord| {
             records.binary_search_by(|record| record.path.cmp(&wanted.path)).ok().map(|at| &records[at])
         };
@@ -289,7 +289,7 @@ impl<'m> DistFileDiff<'m> {
         artifacts
     }
 
-    /// Whether there is nothing to tell of.
+    /// Whether there is no difference.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
     }

@@ -1,4 +1,4 @@
-//! One bundle in words, from its manifest alone: for the person who must say whether it may cross.
+//! Describes a bundle as text, from its manifest only, for the person who approves the transfer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -11,13 +11,13 @@ use super::sanitize::{Table, format_exact_size, format_size, pluralize, sanitize
 use crate::mirror_file::FileKind;
 use crate::toolchain::{self, DistPath};
 
-/// What stands where a crate does not say what its licence is.
+/// Shown if a crate states no licence.
 pub(super) const NO_LICENSE: &str = "no licence stated";
 
-/// What stands where whoever made the bundle had no file of the crate to look into.
+/// Shown if the bundle's creator did not have the crate's file.
 pub(super) const UNKNOWN: &str = "not known from this bundle";
 
-/// The states in the order in which they are told of.
+/// The states of crates in display order.
 const CRATE_STATES: [(CrateState, &str, &str); 4] = [
     (CrateState::Shipped, "shipped", "Shipped"),
     (CrateState::Sent, "sent before", "Sent before, and relied on"),
@@ -25,15 +25,14 @@ const CRATE_STATES: [(CrateState, &str, &str); 4] = [
     (CrateState::Kept, "kept", "Kept for other inputs of the history"),
 ];
 
-/// The same for rustup artifacts.
+/// The states of dist files in display order.
 const DIST_FILE_STATES: [(DistFileState, &str, &str); 3] = [
     (DistFileState::Shipped, "shipped", "Rustup artifacts, shipped"),
     (DistFileState::Sent, "sent before", "Rustup artifacts, sent before, and relied on"),
     (DistFileState::Kept, "kept", "Rustup artifacts, kept for other inputs of the history"),
 ];
 
-/// The bundle in words: what it is, what is in it, what licences come with it, then every crate of its set and every
-/// rustup artifact.
+/// Describes the bundle: its kind, its contents, their licences, every crate of its set and every dist file.
 pub fn describe(manifest: &Manifest) -> String {
     let mut out = String::new();
     write_summary(manifest, &mut out);
@@ -67,7 +66,7 @@ pub fn describe(manifest: &Manifest) -> String {
 }
 
 fn write_summary(manifest: &Manifest, out: &mut String) {
-    // Into memory, which takes everything.
+    // Writing to memory cannot fail.
     let mut line = |name: &str, value: &str| {
         let _written = writeln!(out, "{name:<12}{}", sanitize_line(value)).is_ok();
     };
@@ -75,7 +74,7 @@ fn write_summary(manifest: &Manifest, out: &mut String) {
     if manifest.repair {
         line("Kind", "repair: what a mirror has lost, and nothing else");
     } else if manifest.kind == BundleKind::Full && kept_count > 0 {
-        // It can be imported alone, and does not make a whole mirror.
+        // It can be imported alone, but it does not make a complete mirror.
         line("Kind", &format!("full, but {} of its history came with other bundles", pluralize(kept_count, "version")));
     } else {
         line("Kind", &manifest.kind.to_string());
@@ -131,7 +130,7 @@ fn write_summary(manifest: &Manifest, out: &mut String) {
     line("Unpacked", &format_exact_size(sum(Block::plain_size)));
 }
 
-/// What the inputs need and no bundle brings.
+/// Dependencies of the inputs that no bundle contains.
 fn write_skipped_packages(manifest: &Manifest, out: &mut String) {
     let count = manifest.skipped_packages().count();
     if count == 0 {
@@ -145,14 +144,14 @@ fn write_skipped_packages(manifest: &Manifest, out: &mut String) {
     table.write(out);
 }
 
-/// The files of a snapshot that are put into a server's configuration. An ordinary bundle has none: what is called
-/// config.toml in it is for people.
+/// The configuration files of a snapshot, which an import restores. An ordinary bundle has none: its config.toml is for
+/// users.
 pub(super) fn configuration_entries(manifest: &Manifest) -> impl Iterator<Item = &Entry> {
     let snapshot = manifest.kind == BundleKind::Snapshot;
     manifest.entries().filter(move |entry| snapshot && entry.kind == FileKind::Config)
 }
 
-/// How many rustup artifacts there are, in which state, and what those weigh that are shipped.
+/// The number of dist files by state, and the size of the shipped ones.
 fn dist_file_summary(manifest: &Manifest) -> String {
     let states: Vec<String> = DIST_FILE_STATES
         .iter()
@@ -168,12 +167,12 @@ fn dist_file_summary(manifest: &Manifest) -> String {
     }
 }
 
-/// Bytes of these rustup artifacts.
+/// The total size of these dist files in bytes.
 pub(super) fn total_dist_file_bytes<'r>(records: impl Iterator<Item = &'r DistFileRecord>) -> u64 {
     records.map(|record| record.size).fold(0, u64::saturating_add)
 }
 
-/// What a history or an input needs.
+/// The requirements of a history or an input.
 fn format_needs(crates: &[u32], dist_files: &[u32]) -> String {
     let versions = pluralize(crates.len(), "version");
     match dist_files.len() {
@@ -182,7 +181,7 @@ fn format_needs(crates: &[u32], dist_files: &[u32]) -> String {
     }
 }
 
-/// These rustup artifacts, one a row.
+/// These dist files, one per row.
 pub(super) fn dist_file_table<'r>(records: impl Iterator<Item = &'r DistFileRecord>) -> Table {
     let mut table = Table::default();
     for record in records {
@@ -191,7 +190,7 @@ pub(super) fn dist_file_table<'r>(records: impl Iterator<Item = &'r DistFileReco
     table
 }
 
-/// How many of the shipped crates are under which licence, the most frequent first.
+/// The number of shipped crates by licence, most frequent first.
 fn write_licenses(manifest: &Manifest, out: &mut String) {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for record in manifest.crates.iter().filter(|record| record.state == CrateState::Shipped) {
@@ -208,8 +207,8 @@ fn write_licenses(manifest: &Manifest, out: &mut String) {
     }
 }
 
-/// Whether the manifest has what the crate says of itself, be it nothing. Nobody reads it out of the files of a
-/// snapshot or of frostmirror 1.x, and a delta names crates whose files its maker may not have had.
+/// Whether the manifest has the crate's metadata, even if it is empty. Snapshots and bundles of frostmirror 1.x have none,
+/// and the creator of a delta may not have the files of its base.
 pub(super) fn is_metadata_known(manifest: &Manifest, record: &CrateRecord) -> bool {
     let was_inspected = record.state == CrateState::Shipped
         && manifest.kind != BundleKind::Snapshot
@@ -217,7 +216,7 @@ pub(super) fn is_metadata_known(manifest: &Manifest, record: &CrateRecord) -> bo
     was_inspected || record.license.is_some() || record.repository.is_some() || record.description.is_some()
 }
 
-/// The licence that a crate states, or why none is shown.
+/// The crate's licence, or the reason why it is unknown.
 pub(super) fn license_text<'r>(manifest: &Manifest, record: &'r CrateRecord) -> &'r str {
     match &record.license {
         Some(license) => license,
@@ -241,7 +240,7 @@ fn crate_table(manifest: &Manifest, records: &[&CrateRecord]) -> Table {
     table
 }
 
-/// The size of a crate's file, where it is known.
+/// The size of a crate's file, if known.
 pub(super) fn crate_size_text(record: &CrateRecord) -> String {
     match record.size {
         0 if record.state != CrateState::Shipped => String::new(),

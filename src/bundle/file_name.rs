@@ -1,5 +1,5 @@
-//! What a bundle's file is called: `YYYYMMDD-HHMM-crates.pkg`, UTC; the second of one minute has `-2` before `-crates`.
-//! A snapshot is `snapshot-YYYYMMDD-HHMM.pkg`, and the second of one minute ends in `-2`.
+//! Bundle file names: `YYYYMMDD-HHMM-crates.pkg`, in UTC; the second one of a minute has `-2` before `-crates`. A snapshot
+//! is `snapshot-YYYYMMDD-HHMM.pkg`, and the second one of a minute ends in `-2`.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -8,15 +8,15 @@ use jiff::Timestamp;
 
 use super::format::BundleKind;
 
-/// Whether a file of this name in a folder is meant as a bundle: `*.pkg`, and not hidden, as the unfinished files of
-/// many a copying program are.
+/// Whether a file of this name counts as a bundle: `*.pkg`, and not hidden, because many copy programs hide unfinished
+/// files.
 pub fn is_bundle_file_name(name: &OsStr) -> bool {
     !name.as_encoded_bytes().starts_with(b".") && Path::new(name).extension().is_some_and(|end| end == "pkg")
 }
 
-/// The file name for a bundle of this kind and time, the first that is not `taken`.
+/// The file name for a bundle of this kind and time, the first one that is not `taken`.
 pub fn unique_file_name(kind: BundleKind, created: Timestamp, is_taken: &dyn Fn(&str) -> bool) -> String {
-    // In UTC by definition; a time zone database is not needed.
+    // The time is UTC by definition, so no time zone database is needed.
     let minute = created.strftime("%Y%m%d-%H%M").to_string();
     let name = |number: &str| match kind {
         BundleKind::Full | BundleKind::Delta => format!("{minute}{number}-crates.pkg"),

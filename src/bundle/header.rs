@@ -1,4 +1,4 @@
-//! The first 96 bytes: what kind of file this is, which version wrote it, and the manifest's digest.
+//! The header, the first 96 bytes: the file type, the tool's version, and the manifest's digest.
 
 use std::io::{self, Read};
 
@@ -7,7 +7,7 @@ use crate::digest::Sha256;
 
 const CHECKSUM_OFFSET: usize = 84;
 
-/// What the header says. Every version of the format keeps it.
+/// The header. Every format version keeps this structure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) format: FormatVersion,
@@ -22,7 +22,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// The header's bytes. A version too long for its field is cut; it is only ever shown to people.
+    /// Serializes the header. A version that is too long for its field is truncated; it is only displayed.
     pub(super) fn to_bytes(&self) -> [u8; HEADER_SIZE] {
         let mut bytes = [0; HEADER_SIZE];
         bytes[..8].copy_from_slice(&MAGIC);
@@ -38,7 +38,7 @@ impl Header {
         bytes
     }
 
-    /// Reads the header's bytes; what is wrong with them as a fragment of a sentence.
+    /// Parses the header; an error is a fragment of a sentence.
     pub(super) fn parse(bytes: &[u8; HEADER_SIZE]) -> Result<Header, &'static str> {
         let check = Sha256::of(&bytes[..CHECKSUM_OFFSET]);
         if bytes[CHECKSUM_OFFSET..] != check.as_bytes()[..HEADER_SIZE - CHECKSUM_OFFSET] {
@@ -61,7 +61,7 @@ impl Header {
         })
     }
 
-    /// Whether the lengths are ones that this version of the format allows.
+    /// Whether the lengths are within this format version's limits.
     pub(super) fn check_lengths(&self) -> Result<(), &'static str> {
         if self.plain_size > MAX_MANIFEST_SIZE || self.stored_size > MAX_MANIFEST_SIZE {
             return Err("the manifest is too long");
@@ -73,13 +73,13 @@ impl Header {
     }
 }
 
-/// Whether a file that begins with `bytes` is meant to be a bundle, though some of them may be damaged. Two arbitrary
-/// texts share fewer than four of eight bytes.
+/// Whether a file that begins with `bytes` is probably a bundle, possibly damaged. Two arbitrary texts share fewer than four
+/// of eight bytes.
 pub(super) fn resembles_magic(bytes: &[u8]) -> bool {
     bytes.iter().zip(MAGIC).filter(|(byte, magic)| **byte == *magic).count() >= 4
 }
 
-/// Reads until `buffer` is full or the reader ends; gives the number of bytes read.
+/// Reads until `buffer` is full or the reader ends; returns the number of bytes read.
 pub(super) fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

@@ -1,4 +1,4 @@
-//! The index lines of a bundle against its table of crates, line by line as they pass.
+//! Checks the index lines of a bundle against its table of crates, in one streaming pass.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +9,7 @@ use crate::digest::Sha256;
 use crate::index_line::IndexLine;
 use crate::safe_path::SafePath;
 
-/// Which crates' lines were seen. Shared by threads that each check other index entries.
+/// The crates whose lines were seen. Threads that check different index entries share it.
 pub(super) struct IndexLineChecker<'m> {
     crates: &'m [CrateRecord],
     seen: Vec<AtomicBool>,
@@ -29,7 +29,7 @@ impl<'m> IndexLineChecker<'m> {
         }
     }
 
-    /// The crates that should have had a line and had none.
+    /// The crates that need a line and have none.
     pub(super) fn missing_lines(&self) -> impl Iterator<Item = Problem> {
         let pairs = self.crates.iter().zip(&self.seen);
         let crates = pairs
@@ -40,7 +40,7 @@ impl<'m> IndexLineChecker<'m> {
         crates.chain(refreshed).map(|id| Problem::MissingLine { id })
     }
 
-    /// What is wrong with one line at `path`, if anything is.
+    /// The problem of a line at `path`, if any.
     fn check_line(&self, path: &SafePath, raw: &[u8]) -> Option<LineFault> {
         let Ok(raw) = std::str::from_utf8(raw) else {
             return Some(LineFault::NotUtf8);
@@ -59,7 +59,7 @@ impl<'m> IndexLineChecker<'m> {
         }
     }
 
-    /// The digest that a crate's line must state, and whether the line was seen; `None` where no line is due.
+    /// The digest that a crate's line must state, and whether the line was seen; `None` if no line is expected.
     fn expected_line(&self, id: &CrateId) -> Option<(&Sha256, &AtomicBool)> {
         let key = (&id.name, &id.version);
         if let Ok(at) = self.refreshed_crates.binary_search_by(|one| (&one.name, &one.version).cmp(&key)) {
@@ -71,40 +71,40 @@ impl<'m> IndexLineChecker<'m> {
     }
 }
 
-/// What is wrong with an index line.
+/// A problem of an index line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineFault {
     /// Not UTF-8.
     #[error("is not UTF-8")]
     NotUtf8,
-    /// Not what cargo reads as an index line.
+    /// Not valid for cargo.
     #[error("is not an index line that cargo can read")]
     Malformed,
     /// Longer than [`MAX_LINE_LENGTH`].
     #[error("is longer than an index line may be")]
     TooLong,
-    /// The last line does not end.
+    /// The last line has no line break.
     #[error("has no line break at its end")]
     Unterminated,
-    /// It belongs into another file.
+    /// It belongs in another file.
     #[error("is of {0}, which belongs into another index file")]
     WrongFile(CrateId),
-    /// The table of crates does not have it.
+    /// The crate is not in the table of crates.
     #[error("is of {0}, which is not a crate of this bundle")]
     UnknownCrate(CrateId),
     /// Its `cksum` is not the crate's digest.
     #[error("gives {0} another checksum than the bundle has for that crate")]
     WrongChecksum(CrateId),
-    /// The crate had its line already.
+    /// The crate already has a line.
     #[error("is a second line of {0}")]
     Duplicate(CrateId),
 }
 
-/// Takes one index entry's bytes as they pass.
+/// Checks the bytes of one index entry in chunks.
 pub(super) struct IndexEntryChecker<'l> {
     checker: &'l IndexLineChecker<'l>,
     path: &'l SafePath,
-    /// The line that has begun but not ended.
+    /// The unfinished line.
     partial: Vec<u8>,
     is_too_long: bool,
     line_number: u64,
@@ -162,7 +162,7 @@ impl<'l> IndexEntryChecker<'l> {
     }
 
     fn add_problem(&mut self, fault: LineFault) {
-        // Nobody reads the thousandth, and a hostile entry may have millions.
+        // A hostile entry may have millions of problems, so only the first are kept.
         if self.problems.len() < super::open::MAX_PROBLEMS {
             self.problems.push(Problem::InvalidLine { path: self.path.clone(), number: self.line_number, fault });
         }

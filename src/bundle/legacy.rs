@@ -1,22 +1,21 @@
-//! Bundles of frostmirror 1.x, read only: unfolded once, checked, and presented as a bundle of ours.
+//! Reads bundles of frostmirror 1.x: unpacks and validates them, and presents them as bundles of the current format.
 //!
-//! The format: one brotli stream over the magic `FMPKG\0\1\0`, a u32 count of sections, a table of (u32 length of
-//! path, path, u64 offset, u64 length), then the sections' bytes; all little-endian, offsets from the magic's first
-//! byte. `manifest.json` is one of the sections and names crates, rustup files and dist files with size and digest;
-//! index files are in no manifest. Nothing can be read before what precedes it, so that the plain form goes into a
-//! nameless file first.
+//! The format is one brotli stream over these parts: the magic `FMPKG\0\1\0`, a u32 number of sections, a table of (u32 path
+//! length, path, u64 offset, u64 length), and the sections' bytes. All numbers are little-endian; offsets start at the
+//! magic's first byte. The section `manifest.json` names crates, rustup files and dist files with size and digest. Index
+//! files are in no manifest. The stream cannot be read out of order, so it is first decompressed into an unnamed file.
 //!
-//! What becomes of it: `crates/NAME/VERSION/download` is `crates/NAME-VERSION.crate`; index files keep only the lines
-//! of crates in the bundle; configuration is not passed on. The digests are those of its manifest, and are checked
-//! when the entries pass, as with any bundle. A crate without an index line is a problem and not passed over: cargo
-//! would never find it (frostmirror 1.0 loses the lines of crates with uppercase names). All such bundles are full,
-//! whatever they say (a "delta" of 1.0 ships everything), and form one lineage, in the order of their making.
+//! The conversion: `crates/NAME/VERSION/download` becomes `crates/NAME-VERSION.crate`. Index files keep only the lines of
+//! crates in the bundle; configuration is dropped. The digests are those of its manifest, and are checked when entries are
+//! read, as in any bundle. A crate without an index line is a problem, because cargo would never find it (frostmirror 1.0
+//! loses the lines of crates with uppercase names). All such bundles count as full (a "delta" of 1.0 ships everything). They
+//! form one lineage, in order of creation.
 //!
-//! Its rustup and dist files come along at their paths; what rustup lacks in them is for whoever places them to say.
+//! Its rustup and dist files keep their paths; the importer adds the files that rustup also needs.
 //!
-//! Attacks and defences: sections must follow each other without gap or overlap up to the stream's end, which is
-//! stricter than the format and true of all that 1.0 writes; paths are [`SafePath`]s; the table is limited before it
-//! is kept; a bomb is stopped by the ratio of plain to stored bytes; whatever the manifest does not name is refused.
+//! Attacks and defences: sections must follow each other without gap or overlap to the stream's end, which is stricter than
+//! the format and true of all output of 1.0. Paths are [`SafePath`]s. The table's size is limited before it is stored. A
+//! compression ratio limit stops decompression bombs. Files that the manifest does not name are refused.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -45,44 +44,44 @@ mod manifest;
 use manifest::LegacyManifest;
 
 const MAGIC: &[u8; 8] = b"FMPKG\0\x01\0";
-/// Bytes of the table; room for a hundred thousand crates.
+/// Maximum table size in bytes; enough for a hundred thousand crates.
 const MAX_TABLE_SIZE: u64 = 16 * 1024 * 1024;
 
-/// Why a bundle of frostmirror 1.x cannot be used.
+/// The reason why a bundle of frostmirror 1.x is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum LegacyError {
-    /// The stream or its table is not as the format has it.
+    /// The stream or its table violates the format.
     #[error("{0}")]
     Framing(&'static str),
-    /// One section is not as the format has it.
+    /// A section violates the format.
     #[error("`{path}` {rule}")]
     Section {
         /// The section's path.
         path: String,
-        /// What is wrong with it.
+        /// The problem.
         rule: &'static str,
     },
-    /// A path is not safe.
+    /// A path is unsafe.
     #[error(transparent)]
     Path(#[from] UnsafePath),
-    /// Its manifest is not JSON of its form.
+    /// Its manifest is not JSON of the expected form.
     #[error("its manifest is malformed")]
     Manifest(#[from] serde_json::Error),
-    /// Its manifest names a crate that is none.
+    /// Its manifest has an invalid crate name or version.
     #[error(transparent)]
     Crate(#[from] InvalidCrateId),
-    /// Its manifest has a digest that is none.
+    /// Its manifest has an invalid digest.
     #[error(transparent)]
     Digest(#[from] InvalidDigest),
-    /// Its creation time is none.
+    /// Its creation time is invalid.
     #[error("its creation time `{}` is none", .0.escape_debug())]
     InvalidTime(String),
-    /// What became of it breaks a rule that every bundle must hold.
+    /// The converted manifest violates a rule of the format.
     #[error(transparent)]
     InvalidManifest(#[from] validate::InvalidManifest),
 }
 
-/// What stops the conversion.
+/// An error that stops the conversion.
 enum ConvertError {
     Invalid(LegacyError),
     NotABundle,
@@ -96,7 +95,8 @@ impl<E: Into<LegacyError>> From<E> for ConvertError {
     }
 }
 
-/// Unfolds a bundle of frostmirror 1.x into a nameless file in `spool` and presents it as one of ours.
+/// Decompresses a bundle of frostmirror 1.x into an unnamed file in `spool`, and presents it as a bundle of the current
+/// format.
 pub(super) fn open<'r>(reader: impl Read, name: &str, spool: &Path) -> Result<Bundle<Box<dyn Read + 'r>>, Error> {
     convert(reader, spool).map_or_else(
         |stop| {
@@ -152,7 +152,7 @@ fn convert(reader: impl Read, spool: &Path) -> Result<(Manifest, SegmentReader),
     contents.into_manifest(&legacy_manifest, crates, file)
 }
 
-/// A section's place in the spooled file.
+/// A section's position in the spooled file.
 #[derive(Clone)]
 struct Section {
     path: SafePath,
@@ -164,17 +164,17 @@ fn section_error(path: &str, rule: &'static str) -> LegacyError {
     LegacyError::Section { path: path.to_owned(), rule }
 }
 
-/// The plain form, as it comes out of the stream.
+/// The decompressed stream.
 struct LegacyStream<R> {
     reader: BrotliReader<R>,
     bytes_read: u64,
 }
 
 impl<R: Read> LegacyStream<R> {
-    /// Reads magic and table. Offsets are counted from the first section's first byte from here on.
+    /// Reads magic and table. From here on, offsets start at the first section's first byte.
     fn read_table(&mut self) -> Result<Vec<Section>, ConvertError> {
         let mut magic = [0; 8];
-        // Until the magic is there, nothing says that this is meant to be brotli.
+        // Before the magic is read, the file need not be a brotli stream at all.
         match self.read_exact(&mut magic) {
             Err(ConvertError::Invalid(_)) => return Err(ConvertError::NotABundle),
             other => other?,
@@ -241,7 +241,7 @@ impl<R: Read> LegacyStream<R> {
         Ok(())
     }
 
-    /// At least one byte; the stream's end is an error.
+    /// Reads at least one byte; the stream's end is an error.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ConvertError> {
         let n = self.reader.read(buffer).map_err(convert_error)?;
         self.bytes_read += n as u64;
@@ -271,11 +271,11 @@ fn convert_error(error: io::Error) -> ConvertError {
     LegacyError::Framing(fault).into()
 }
 
-/// What a legacy bundle turns out to hold: entries, each with its place in the spooled file.
+/// The entries of a legacy bundle, each with its position in the spooled file.
 #[derive(Default)]
 struct LegacyContents {
     entries: Vec<(Entry, u64)>,
-    /// Bytes of pruned index text behind the sections.
+    /// Bytes of filtered index text after the sections.
     index_bytes: u64,
 }
 
@@ -328,7 +328,7 @@ impl LegacyContents {
         Ok(())
     }
 
-    /// Takes one file that the manifest names out of the sections.
+    /// Removes a file that the manifest names from the sections.
     fn take_file(
         &mut self,
         files: &mut HashMap<&str, Section>,
@@ -347,7 +347,7 @@ impl LegacyContents {
         Ok(())
     }
 
-    /// Appends the lines of one index file that are of crates in the bundle to the spooled file.
+    /// Appends the lines of an index file to the spooled file if their crates are in the bundle.
     fn append_index_lines(
         &mut self,
         section: &Section,
@@ -439,7 +439,7 @@ impl LegacyContents {
             index_read: format_time(time),
             lineage: Lineage {
                 id: LEGACY_LINEAGE.to_owned(),
-                // Its bundles are not numbered; the second of their making puts them in order.
+                // Legacy bundles have no numbers; their creation time in seconds gives the order.
                 sequence: u64::try_from(time.as_second()).unwrap_or(0),
                 inputs: vec![Input {
                     name: "frostmirror 1.x".to_owned(),
@@ -461,9 +461,9 @@ impl LegacyContents {
     }
 }
 
-/// The line, if it is of a crate in the bundle and in the file that such a crate's lines belong into.
+/// The line, if its crate is in the bundle and the line is in the crate's own index file.
 ///
-/// The crate learns from its line whether it is yanked; the manifest of a 1.x bundle does not say.
+/// It also tells whether the crate is yanked, which the manifest of a 1.x bundle does not.
 fn line_of_bundled_crate<'t>(raw: &'t [u8], path: &SafePath, crates: &mut [CrateRecord]) -> Option<&'t str> {
     let text = std::str::from_utf8(raw).ok()?.trim_end_matches(['\n', '\r']);
     let line = IndexLine::parse(text).ok()?;
@@ -474,12 +474,12 @@ fn line_of_bundled_crate<'t>(raw: &'t [u8], path: &SafePath, crates: &mut [Crate
     Some(text)
 }
 
-/// Places in the spooled file, read one after another.
+/// Reads positions of the spooled file one after another.
 struct SegmentReader {
     file: File,
     segments: Vec<(u64, u64)>,
     current: usize,
-    /// Bytes left of the current place; `None` before it was gone to.
+    /// Bytes left at the current position; `None` before the first seek.
     remaining: Option<u64>,
 }
 

@@ -1,9 +1,9 @@
-//! The manifest's bytes: written compact and sealed, read strictly and in bounded memory.
+//! The manifest's serialized form: written compact with its ID, and parsed strictly in limited memory.
 //!
-//! Attacks and defences: a bomb (stated lengths with a ratio, and a decoder that stops there); a manifest that is
-//! small on the wire and large in memory (its weight is counted while it is read, against the crates that it has
-//! named so far); keys beyond those known (skipped, yet covered by the id); a second document behind the first
-//! (refused); deep nesting (the JSON reader's own limit of 128).
+//! Attacks and defences: a decompression bomb (stated lengths with a maximum ratio, and a decoder that stops there); a
+//! manifest that is small in transit and large in memory (the parser counts its weight relative to the crates read so far);
+//! unknown keys (ignored, but covered by the ID); a second document after the first (refused); deep nesting (the JSON
+//! parser's limit of 128).
 
 use std::cell::Cell;
 use std::fmt;
@@ -21,13 +21,13 @@ use super::format::{
 use super::header::Header;
 use crate::digest::{BUFFER_SIZE, Hasher};
 
-/// A manifest's bytes as they are stored, and the plain length.
+/// The stored bytes of a manifest, and its plain length.
 pub(super) struct EncodedManifest {
     pub(super) bytes: Vec<u8>,
     pub(super) plain_size: u64,
 }
 
-/// Seals a manifest and encodes it.
+/// Computes the ID of a manifest and serializes it.
 pub(super) fn encode(manifest: &mut Manifest) -> io::Result<EncodedManifest> {
     manifest.assign_id();
     let mut plain = 0;
@@ -40,18 +40,18 @@ pub(super) fn encode(manifest: &mut Manifest) -> io::Result<EncodedManifest> {
     Ok(EncodedManifest { bytes, plain_size: plain })
 }
 
-/// Why a manifest was refused.
+/// The reason why a manifest was refused.
 #[derive(Debug)]
 pub(super) enum ReadError {
-    /// The reader below failed.
+    /// The underlying reader failed.
     Io(io::Error),
-    /// Its bytes are not those that were written.
+    /// Its digest does not match.
     Corrupt(&'static str),
-    /// It is not what this format has for a manifest.
+    /// It is not a manifest of this format.
     Malformed(serde_json::Error),
 }
 
-/// Reads the manifest that `header` announces.
+/// Reads the manifest that `header` describes.
 pub(super) fn read(reader: &mut impl Read, header: &Header) -> Result<Manifest, ReadError> {
     let rows = RowCounter::with_stored_size(header.stored_size);
     let mut plain = BrotliReader::new(reader, header.stored_size, header.plain_size);
@@ -59,7 +59,8 @@ pub(super) fn read(reader: &mut impl Read, header: &Header) -> Result<Manifest, 
     let parsed = parse(&mut weighed, &rows);
     let id = weighed.finish();
     let end = plain.check_end();
-    // Damage in transit is the likelier story, and the more useful one, than whatever the damage looks like to JSON.
+    // A digest mismatch is reported first: transit damage is likelier, and more useful to know, than the resulting JSON
+    // error.
     match plain.drain().map_err(ReadError::Io)? {
         None => return Err(ReadError::Corrupt("the file ends inside it")),
         Some(sha256) if sha256 != header.sha256 => {
@@ -67,7 +68,7 @@ pub(super) fn read(reader: &mut impl Read, header: &Header) -> Result<Manifest, 
         }
         Some(_) => {}
     }
-    // A parser that stopped early leaves a stream that seems short; one that is too long is so by itself.
+    // A parser that stops early makes a stream look too short; a stream that is too long is an error of its own.
     let too_long = |error: &io::Error| {
         brotli_stream::BrotliFault::from_io(error).is_some_and(|fault| fault != brotli_stream::BrotliFault::TooShort)
     };
@@ -82,10 +83,10 @@ pub(super) fn read(reader: &mut impl Read, header: &Header) -> Result<Manifest, 
     }
 }
 
-/// What is known of the tables while they are read.
+/// The counts of the tables during parsing.
 struct RowCounter {
     count: Cell<u64>,
-    /// Most that the manifest's stored length accounts for.
+    /// The maximum that the manifest's stored length allows.
     max: u64,
     is_snapshot: Cell<bool>,
 }
@@ -132,7 +133,7 @@ fn read_error_of_io(error: &io::Error) -> ReadError {
 #[error("a manifest over its weight")]
 struct WeightExceeded;
 
-/// Counts a manifest's weight and derives its id while it is read.
+/// Counts a manifest's weight and computes its ID during parsing.
 struct WeighingReader<'c, R> {
     inner: R,
     rows: &'c RowCounter,
@@ -149,12 +150,12 @@ impl<'c, R: Read> WeighingReader<'c, R> {
         WeighingReader { inner, rows, weight: 0, commas, position: 0, begins_with_id: true, hasher: Hasher::new() }
     }
 
-    /// The id that follows from what was read; `None` where it does not begin with one.
+    /// The computed ID; `None` if the manifest does not begin with one.
     fn finish(self) -> Option<String> {
         self.begins_with_id.then(|| short_id(&self.hasher.finish()))
     }
 
-    /// Takes in bytes, with zeros for the id's digits.
+    /// Hashes bytes, with zeros in place of the ID's digits.
     fn hash(&mut self, bytes: &[u8]) {
         let head = bytes.len().min((ID_PREFIX.len() + ID_DIGITS + 1).saturating_sub(self.position));
         for byte in &bytes[..head] {
@@ -183,12 +184,12 @@ impl<R: Read> Read for WeighingReader<'_, R> {
     }
 }
 
-/// What commas between values weigh; those in texts weigh nothing.
+/// The weight of the commas between values; commas in strings weigh nothing.
 #[derive(Default)]
 struct CommaWeigher {
     in_text: bool,
     escaped: bool,
-    /// The last byte was a comma between values.
+    /// Whether the last byte was a comma between values.
     pending: bool,
 }
 
@@ -232,8 +233,7 @@ impl<W: io::Write> io::Write for CountingWriter<W> {
     }
 }
 
-/// Reads a manifest key by key, and counts the crates and rustup artifacts as they come. What serde derives could not
-/// count.
+/// Parses a manifest key by key and counts crates and dist files, which derived serde code could not do.
 struct ManifestVisitor<'c> {
     rows: &'c RowCounter,
 }
@@ -314,7 +314,7 @@ fn require<T, E: serde::de::Error>(slot: Option<T>, name: &'static str) -> Resul
     slot.ok_or_else(|| E::missing_field(name))
 }
 
-/// A table whose rows are counted.
+/// A table with counted rows.
 struct CountedTable<'c, T> {
     rows: &'c RowCounter,
     row: PhantomData<T>,

@@ -1,4 +1,4 @@
-//! The strict reader: header and manifest first, then the payload in one pass. It works on a pipe.
+//! The strict reader: header and manifest first, then the payload in one pass. It also reads from a pipe.
 //!
 //! | attack | defence |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | an index line for something else than what is shipped | each line is read and held against the table of crates |
 //! | a newer format taken for a broken one | the version is read from a header that keeps its form, and is told apart |
 //!
-//! All problems are collected, not only the first, as far as the framing survives.
+//! The reader collects all problems, not only the first, as far as the framing is intact.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -32,10 +32,10 @@ pub use super::index_line_checker::LineFault;
 pub use super::legacy::LegacyError;
 pub use super::validate::InvalidManifest;
 
-/// Most problems that are collected of one bundle. What has a thousand is not repaired by hand.
+/// Maximum number of problems per bundle; a bundle with more cannot be repaired by hand.
 pub(super) const MAX_PROBLEMS: usize = 1000;
 
-/// Why a bundle cannot be read at all, or not to its end.
+/// The reason why a bundle cannot be read, or not to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be opened or read.
@@ -43,16 +43,16 @@ pub enum Error {
     Io {
         /// The bundle's file.
         name: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A folder was given for a bundle.
+    /// The path is a folder, not a bundle.
     #[error("`{name}` is a folder, not a bundle")]
     IsFolder {
         /// The folder.
         name: String,
     },
-    /// Not a bundle of any kind.
+    /// The file is not a bundle.
     #[error("`{name}` is not a bundle")]
     NotABundle {
         /// The file.
@@ -63,72 +63,72 @@ pub enum Error {
     CorruptHeader {
         /// The bundle's file.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         fault: String,
     },
-    /// A later tool wrote it.
+    /// A newer tool wrote it.
     #[error("`{name}` was written by cargo-frostmirror {tool} in format {format}; this tool reads formats up to {newest}", newest = FormatVersion::CURRENT)]
     NewerFormat {
         /// The bundle's file.
         name: String,
-        /// Version of the tool that wrote it.
+        /// The tool's version.
         tool: String,
-        /// Its format.
+        /// The bundle's format version.
         format: FormatVersion,
     },
-    /// A later tool wrote it, with an encoding that came after this one.
+    /// A newer tool wrote it, with an unknown encoding.
     #[error("`{name}` was written by cargo-frostmirror {tool}; {encoding}")]
     NewerEncoding {
         /// The bundle's file.
         name: String,
-        /// Version of the tool that wrote it.
+        /// The tool's version.
         tool: String,
-        /// Which entry, and which encoding.
+        /// The entry and its encoding.
         encoding: InvalidManifest,
     },
-    /// The manifest's bytes are not those that were written.
+    /// The manifest's digest does not match.
     #[error("the manifest of `{name}` is damaged: {fault}")]
     CorruptManifest {
         /// The bundle's file.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         fault: &'static str,
     },
-    /// The manifest is not what the format has for one.
+    /// The manifest violates the format.
     #[error("the manifest of `{name}` is malformed")]
     MalformedManifest {
         /// The bundle's file.
         name: String,
-        /// Where and how.
+        /// The position and the problem.
         source: serde_json::Error,
     },
-    /// The manifest breaks a rule of the format.
+    /// The manifest violates a rule of the format.
     #[error("the manifest of `{name}` breaks a rule of the format")]
     InvalidManifest {
         /// The bundle's file.
         name: String,
-        /// Which, and where.
+        /// The rule and the object.
         source: InvalidManifest,
     },
-    /// A bundle of frostmirror 1.x cannot be used.
+    /// A bundle of frostmirror 1.x is invalid.
     #[error("`{name}`, a bundle of frostmirror 1.x, cannot be used")]
     Legacy {
         /// The bundle's file.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         source: LegacyError,
     },
-    /// There is no room for a legacy bundle's plain form.
+    /// The disk lacks space for the decompressed legacy bundle.
     #[error("could not unfold `{name}`, a bundle of frostmirror 1.x, in `{}`", folder.display())]
     Spool {
         /// The bundle's file.
         name: String,
-        /// The folder for its plain form.
+        /// The folder for the decompressed file.
         folder: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// Whoever takes the entries cannot go on.
+    /// The visitor failed.
     #[error("could not take what is in `{name}`")]
     Visitor {
         /// The bundle's file.
@@ -138,55 +138,55 @@ pub enum Error {
     },
 }
 
-/// Something in a bundle that is not as it must be.
+/// A problem in a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// An entry's bytes are not those that were packed.
+    /// An entry's digest does not match.
     #[error("{path}: its SHA-256 is {actual}, the manifest has {expected}")]
     WrongDigest {
         /// The entry.
         path: SafePath,
-        /// What the manifest states.
+        /// The digest in the manifest.
         expected: Sha256,
-        /// What the bytes give.
+        /// The digest of the bytes.
         actual: Sha256,
     },
-    /// The block that an entry is in does not decode.
+    /// An entry's block cannot be decoded.
     #[error("{path}: the block that holds it is damaged ({fault})")]
     Undecodable {
         /// The entry.
         path: SafePath,
-        /// How.
+        /// The decoder's error.
         fault: String,
     },
-    /// A block's stored bytes are not those that were packed, though its entries come out right.
+    /// A block's stored digest does not match, although its entries are correct.
     #[error("{first}{}: the stored bytes of the block are damaged", others_suffix(.others))]
     CorruptBlock {
         /// The block's first entry.
         first: SafePath,
-        /// How many more entries it has.
+        /// The number of its further entries.
         others: usize,
     },
     /// The file ends inside an entry.
     #[error("{path}: the file ends inside it or before it; it was not copied to its end")]
     Truncated {
-        /// The first entry that is not whole.
+        /// The first incomplete entry.
         path: SafePath,
     },
     /// Bytes follow the last entry.
     #[error("bytes follow the last entry, which the manifest does not name")]
     TrailingBytes,
-    /// An index line is not as it must be.
+    /// An index line is invalid.
     #[error("{path}: line {number} {fault}")]
     InvalidLine {
         /// The index entry.
         path: SafePath,
-        /// The line, from 1.
+        /// The line number, from 1.
         number: u64,
-        /// What is wrong with it.
+        /// The problem.
         fault: LineFault,
     },
-    /// A crate has no index line, so that cargo would never find it.
+    /// A crate has no index line, so cargo would never find it.
     #[error("{id}: the bundle has no index line for it")]
     MissingLine {
         /// The crate.
@@ -202,20 +202,21 @@ fn others_suffix(count: &usize) -> String {
     }
 }
 
-/// Takes a bundle's entries as they pass. A returned error stops the stream.
+/// Receives a bundle's entries in a streaming pass. A returned error stops the pass.
 ///
-/// For each entry there is one `begin`, any number of `data`, and one `end`. Where the file ends early, the entries
+/// Each entry gives one `begin`, any number of `data`, and one `end`. If the file ends early, the remaining entries never
+/// begin.
 /// that it does not reach never begin.
 pub trait EntryVisitor {
     /// An entry begins.
     fn begin(&mut self, entry: &Entry) -> io::Result<()>;
     /// The next bytes of its content, at most 64 KiB.
     fn data(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// The entry is over; `good`: its size and digest hold.
+    /// The entry ends; `good`: its size and digest match.
     fn end(&mut self, entry: &Entry, good: bool) -> io::Result<()>;
 }
 
-/// A visitor that only lets everything pass.
+/// A visitor that ignores all entries.
 pub struct NullVisitor;
 
 impl EntryVisitor for NullVisitor {
@@ -232,29 +233,29 @@ impl EntryVisitor for NullVisitor {
     }
 }
 
-/// A bundle of which header and manifest were read and found good.
+/// A bundle with a validated header and manifest.
 pub struct Bundle<R> {
     pub(super) name: String,
     pub(super) manifest: Manifest,
-    /// Stands at the first block.
+    /// Positioned at the first block.
     pub(super) reader: R,
-    /// Where the first block begins, from where the reader was given.
+    /// The offset of the first block from the reader's start.
     pub(super) payload_offset: u64,
-    /// What was found while it was opened; only a legacy bundle has any.
+    /// Problems found while opening; only a legacy bundle has any.
     pub(super) problems: Vec<Problem>,
 }
 
-/// What a bundle was found to be.
+/// The result of reading a bundle.
 #[derive(Debug)]
 pub struct StreamReport {
     /// Its manifest.
     pub manifest: Manifest,
-    /// All that is wrong; the bundle is good if and only if there is nothing.
+    /// All problems; the bundle is valid if there are none.
     pub problems: Vec<Problem>,
 }
 
 impl<R: Read> Bundle<R> {
-    /// Reads header and manifest, and checks all that can be checked without the payload. `name` is for errors.
+    /// Reads header and manifest, and validates everything that does not need the payload. `name` is for errors.
     pub fn open(mut reader: R, name: &str) -> Result<Bundle<R>, Error> {
         let mut bytes = [0; HEADER_SIZE];
         let filled =
@@ -279,24 +280,24 @@ impl<R: Read> Bundle<R> {
         Ok(Bundle { name: name.to_owned(), manifest, reader, payload_offset: payload, problems: Vec::new() })
     }
 
-    /// What the bundle says of itself.
+    /// The bundle's manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Bytes of the whole file as header and manifest state them; `None` where the sum overflows. Of a 1.x bundle that is
-    /// of no use: it was read to its end when it was opened.
+    /// The file size in bytes according to header and manifest; `None` if the sum overflows. It is meaningless for a 1.x
+    /// bundle, which was read completely when it was opened.
     pub fn file_length(&self) -> Option<u64> {
         let add = |sum: u64, block: &Block| sum.checked_add(block.stored_size()?);
         self.manifest.blocks.iter().try_fold(self.payload_offset, add)
     }
 
-    /// What the bundle says of itself; its payload is left unread.
+    /// The bundle's manifest; the payload stays unread.
     pub fn into_manifest(self) -> Manifest {
         self.manifest
     }
 
-    /// Reads the payload to its end and hands it to `visitor`. Errors: the reader's, the visitor's.
+    /// Reads the payload to its end and passes it to `visitor`. Errors: those of the reader and of the visitor.
     pub fn stream(mut self, visitor: &mut dyn EntryVisitor) -> Result<StreamReport, Error> {
         let ledger = IndexLineChecker::new(&self.manifest);
         let mut checker = BlockChecker::new(&ledger);
@@ -329,7 +330,7 @@ impl<R> fmt::Debug for Bundle<R> {
     }
 }
 
-/// Opens a bundle of ours, or one of frostmirror 1.x, whose plain form goes into a nameless file in `spool`.
+/// Opens a bundle, or one of frostmirror 1.x, which is decompressed into an unnamed file in `spool`.
 pub fn open_any<'r>(
     mut reader: Box<dyn Read + 'r>,
     name: &str,
@@ -345,14 +346,14 @@ pub fn open_any<'r>(
     }
 }
 
-/// Whether a file that begins so is a bundle of ours, intact or not.
+/// Whether a file with this beginning is a bundle, possibly damaged.
 pub(super) fn is_native(mut reader: impl Read) -> io::Result<bool> {
     let mut start = [0; MAGIC.len()];
     let filled = read_up_to(&mut reader, &mut start)?;
     Ok(filled == 0 || resembles_magic(&start[..filled]))
 }
 
-/// Crates without a line are only named where all else is in order: damaged index text has its own problems.
+/// Crates without a line are only reported if the rest is valid: damaged index text has its own problems.
 pub(super) fn add_missing_lines(ledger: &IndexLineChecker<'_>, problems: &mut Vec<Problem>) {
     if problems.is_empty() {
         problems.extend(ledger.missing_lines().take(MAX_PROBLEMS));

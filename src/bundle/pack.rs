@@ -1,8 +1,8 @@
-//! The writer: files with known digests into one bundle, every byte checked against its digest on the way.
+//! The writer: packs files with known digests into one bundle, and checks every byte against its digest.
 //!
-//! Everything is known before the first byte is written: sizes and digests come with the plan, and what is encoded
-//! is encoded first, into a nameless file. So the manifest comes first and nothing is patched. The bundle is written
-//! beside its place under a name of its own, and gets its final one only when the caller has verified it.
+//! All sizes and digests are known before the first byte is written: they are part of the plan, and blocks are compressed
+//! into an unnamed file first. So the manifest comes first and nothing is patched. The bundle is written under a temporary
+//! name in its folder, and renamed only after the caller has verified it.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -24,30 +24,31 @@ use crate::event::{Event, Phase, Sink};
 use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 use crate::safe_path::SafePath;
 
-/// What to pack. `crates` and `lineage` refer to each other by position, so that both come sorted by name and version.
+/// The contents of a bundle. `crates` and `lineage` refer to each other by index, so both must be sorted by name and
+/// version.
 #[derive(Clone, Debug)]
 pub struct PackPlan {
-    /// The time that the bundle states and is named by; whole seconds count.
+    /// The bundle's creation time, also used in its name; truncated to seconds.
     pub created: Timestamp,
-    /// Whether it stands alone.
+    /// Whether it is full, a delta or a snapshot.
     pub kind: BundleKind,
-    /// Whether it mends what a mirror has lost.
+    /// Whether it repairs a mirror.
     pub repair: bool,
-    /// The bundle that a delta builds on.
+    /// The base bundle of a delta.
     pub parent: Option<Parent>,
-    /// The history that it belongs to.
+    /// The bundle's history.
     pub lineage: Lineage,
-    /// The histories that a snapshot brings along, by id.
+    /// The histories in a snapshot, by ID.
     pub carried_histories: Vec<CarriedHistory>,
-    /// The target triples it is made for.
+    /// The target triples.
     pub targets: Vec<String>,
-    /// The toolchains in it.
+    /// The included toolchains.
     pub toolchains: Vec<String>,
-    /// When the index was read; whole seconds count.
+    /// The time when the index was read; truncated to seconds.
     pub index_read: Timestamp,
-    /// Every crate that is resolved, sorted by name and version.
+    /// Every resolved crate, sorted by name and version.
     pub crates: Vec<CrateRecord>,
-    /// Every rustup artifact that is needed, sorted by path.
+    /// Every needed dist file, sorted by path.
     pub dist_files: Vec<DistFileRecord>,
     /// Crates of earlier bundles whose index lines are among the files, sorted by name and version.
     pub refreshed_crates: Vec<RefreshedCrate>,
@@ -55,7 +56,7 @@ pub struct PackPlan {
     pub files: Vec<(MirrorFile, FileSource)>,
 }
 
-/// Why a bundle was not written. Nothing is left behind.
+/// The reason why no bundle was written. No partial file is left.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The bundle cannot be written.
@@ -63,40 +64,40 @@ pub enum Error {
     Write {
         /// Its folder.
         folder: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file that is to be packed cannot be read.
+    /// A file to pack cannot be read.
     #[error("could not read `{}` for `{path}`", file.display())]
     Read {
         /// The file.
         file: PathBuf,
-        /// The entry that it is to become.
+        /// Its entry's path.
         path: SafePath,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file is not what it was when its digest was taken.
+    /// A file changed after its digest was computed.
     #[error("`{}` is not the file that was planned for `{path}`: SHA-256 {actual} in place of {expected}", file.display())]
     FileChanged {
         /// The file; empty for text in memory.
         file: PathBuf,
-        /// The entry that it is to become.
+        /// Its entry's path.
         path: SafePath,
-        /// The digest that was recorded.
+        /// The recorded digest.
         expected: Sha256,
-        /// The digest of what was read.
+        /// The digest of the bytes now.
         actual: Sha256,
     },
-    /// The plan would make a bundle that no reader takes.
+    /// The plan violates a rule that every reader checks.
     #[error("the plan does not make a bundle")]
     InvalidPlan(#[source] validate::InvalidManifest),
-    /// Whoever listens to the progress wants no more of it.
+    /// The event sink cancelled the work.
     #[error("interrupted")]
     Cancelled,
 }
 
-/// A bundle that is written and durable, but has no name yet. Dropping it removes it.
+/// A complete, durable bundle without its final name. Dropping it removes it.
 #[derive(Debug)]
 pub struct UnpublishedBundle {
     /// Its id.
@@ -113,13 +114,13 @@ pub struct UnpublishedBundle {
 }
 
 impl UnpublishedBundle {
-    /// Where the bundle is until it is published.
+    /// The temporary path.
     pub fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// Gives the bundle its name in the folder that it was written into, and gives its path. A file that is there
-    /// is never replaced: the next free number of the minute is taken, of the names that are not `taken` elsewhere.
+    /// Renames the bundle to its final name in its folder, and returns the path. It never replaces an existing file: it uses
+    /// the first number of the minute that is free and not `taken`.
     pub fn publish(self, is_taken: &dyn Fn(&str) -> bool) -> Result<PathBuf, Error> {
         let UnpublishedBundle { manifest, created, folder, mut file, .. } = self;
         let failed = |source| Error::Write { folder: folder.clone(), source };
@@ -140,8 +141,7 @@ impl UnpublishedBundle {
     }
 }
 
-/// Packs a plan into a nameless bundle in `folder`, which must be there. Leftovers of writers that were killed are
-/// removed first.
+/// Packs a plan into an unpublished bundle in `folder`, which must exist. Removes leftovers of killed writers first.
 pub fn write(plan: PackPlan, folder: &Path, sink: &dyn Sink) -> Result<UnpublishedBundle, Error> {
     let failed = |source| Error::Write { folder: folder.to_owned(), source };
     remove_leftovers(folder).map_err(failed)?;
@@ -149,7 +149,7 @@ pub fn write(plan: PackPlan, folder: &Path, sink: &dyn Sink) -> Result<Unpublish
     let (mut manifest, files) = split_plan(plan);
     let mut order: Vec<&(MirrorFile, FileSource)> = files.iter().collect();
     order.sort_unstable_by(|(a, _), (b, _)| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
-    // rustup's own files stand at two paths each, and a channel's manifest at four.
+    // rustup's own files have two paths each, and a channel's manifest has four.
     let mut shipped = HashSet::new();
     order.retain(|(artifact, _)| {
         !matches!(artifact.kind, FileKind::Dist | FileKind::Rustup) || shipped.insert(artifact.sha256)
@@ -179,7 +179,7 @@ pub fn write(plan: PackPlan, folder: &Path, sink: &dyn Sink) -> Result<Unpublish
     let mut next = order.iter();
     for block in &manifest.blocks {
         check_cancelled(sink)?;
-        // Blocks have the files in their order; the groups were written in theirs.
+        // Blocks keep the order of the files; the groups were written in the same order.
         let files: Vec<_> = next.by_ref().take(block.entries.len()).collect();
         let bytes = match block.stored {
             Some(stored) => io::copy(&mut (&groups).take(stored.size), &mut out).map_err(failed)?,
@@ -198,11 +198,10 @@ fn check_cancelled(sink: &dyn Sink) -> Result<(), Error> {
     if sink.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
 }
 
-/// Files that share a block: each alone that is stored as it is, and as many neighbours as a group holds of what
-/// shrinks.
+/// Groups files into blocks: each incompressible file alone, and neighbouring compressible files up to the group size.
 fn group_files<'p>(order: &[&'p (MirrorFile, FileSource)]) -> Vec<Vec<&'p (MirrorFile, FileSource)>> {
     let mut runs: Vec<Vec<&(MirrorFile, FileSource)>> = Vec::new();
-    // Room in the last run; `None` where it takes no more.
+    // Space left in the last run; `None` if it is closed.
     let mut room: Option<u64> = None;
     for file in order {
         let (file_info, _) = file;
@@ -226,9 +225,10 @@ fn is_compressible(file: &MirrorFile) -> bool {
     file.kind.is_compressible(&file.path) && file.size <= MAX_BLOCK_SIZE
 }
 
-/// The blocks that a run becomes; what is encoded is appended to `groups`.
+/// The blocks of a run; compressed data is appended to `groups`.
 ///
-/// That is one, but for text that shrinks more than a reader believes (a hundred versions of one long line): its
+/// Usually this is one block. If text exceeds the reader's maximum ratio (a hundred versions of one long line), its entries
+/// are stored uncompressed.
 /// entries are stored as they are.
 fn encode_blocks(run: &[&(MirrorFile, FileSource)], groups: &mut File, folder: &Path) -> Result<Vec<Block>, Error> {
     let entries = run.iter().map(|(file_info, _)| Entry {
@@ -265,7 +265,7 @@ fn encode_blocks(run: &[&(MirrorFile, FileSource)], groups: &mut File, folder: &
     Ok(vec![Block { encoding: Encoding::Brotli, stored, entries: entries.collect() }])
 }
 
-/// The manifest but for its blocks, and the files.
+/// The manifest without its blocks, and the files.
 fn split_plan(plan: PackPlan) -> (Manifest, Vec<(MirrorFile, FileSource)>) {
     let manifest = Manifest {
         id: String::new(),
@@ -288,13 +288,13 @@ fn split_plan(plan: PackPlan) -> (Manifest, Vec<(MirrorFile, FileSource)>) {
     (manifest, plan.files)
 }
 
-/// A time as manifests state it: RFC 3339, UTC, whole seconds.
+/// A time in the manifest's form: RFC 3339, UTC, whole seconds.
 pub fn format_time(time: Timestamp) -> String {
-    // A second that a timestamp was made from makes one again.
+    // The seconds come from a valid timestamp, so they convert back.
     Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
 }
 
-/// Copies a file's bytes and compares their digest with the one that was recorded for them.
+/// Copies a file and compares its digest with the recorded one.
 fn copy_checked(file: &(MirrorFile, FileSource), out: &mut impl Write, folder: &Path) -> Result<u64, Error> {
     let (file_info, bytes) = file;
     let failed = |source| Error::Write { folder: folder.to_owned(), source };
@@ -304,7 +304,7 @@ fn copy_checked(file: &(MirrorFile, FileSource), out: &mut impl Write, folder: &
         FileSource::Memory(bytes) => {
             hasher.update(bytes);
             length = bytes.len() as u64;
-            // A longer text would break the framing of all that follows, so that it is not even written.
+            // A longer text would break the framing of all following entries, so it is refused first.
             if length == file_info.size {
                 out.write_all(bytes).map_err(failed)?;
             }
@@ -312,7 +312,7 @@ fn copy_checked(file: &(MirrorFile, FileSource), out: &mut impl Write, folder: &
         }
         FileSource::File(from) => {
             let unreadable = |source| Error::Read { file: from.clone(), path: file_info.path.clone(), source };
-            // One byte more than there should be, to notice that there is more.
+            // One extra byte detects a file that is too long.
             let mut reader = File::open(from).map_err(unreadable)?.take(file_info.size.saturating_add(1));
             let mut buffer = vec![0; BUFFER_SIZE];
             loop {
@@ -344,20 +344,20 @@ fn copy_checked(file: &(MirrorFile, FileSource), out: &mut impl Write, folder: &
 const PART_PREFIX: &str = ".frostmirror-";
 const PART_SUFFIX: &str = ".part";
 
-/// A file beside the bundle's place, locked for as long as its writer lives.
+/// A temporary file in the bundle's folder, locked while its writer lives.
 fn create_part_file(folder: &Path) -> io::Result<NamedTempFile> {
     loop {
         let file = tempfile::Builder::new().prefix(PART_PREFIX).suffix(PART_SUFFIX).tempfile_in(folder)?;
-        // A file system without locks keeps its leftovers; that is better than to remove a living writer's file.
+        // Without lock support, leftovers stay; otherwise a living writer's file could be removed.
         let _without_locks = file.as_file().try_lock().is_err();
-        // Another writer may have taken it for a leftover in the moment before the lock.
+        // Another writer may have removed it as a leftover before the lock was taken.
         if file.path().exists() {
             return Ok(file);
         }
     }
 }
 
-/// Removes part files whose writers are dead: the system took their locks away.
+/// Removes temporary files of dead writers, whose locks the system has released.
 fn remove_leftovers(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

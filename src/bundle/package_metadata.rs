@@ -1,8 +1,7 @@
-//! What a crate says of itself: description, licence and repository, out of the manifest inside its `.crate`.
+//! Reads a crate's description, licence and repository from the manifest in its `.crate`.
 //!
-//! The files were checked against upstream's digests, but whoever published them may have put anything inside. So
-//! the unpacking is bounded, nothing is written, and whatever is odd is passed over: this is for people to read, and
-//! nothing depends on it.
+//! The files match upstream's digests, but their publishers may have put anything inside. So decompression is limited,
+//! nothing is written to disk, and invalid data is ignored: the texts are only displayed.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,18 +14,18 @@ use serde::Deserialize;
 
 use crate::crate_id::CrateId;
 
-/// Unpacked bytes that are looked through for the manifest; packagers put it near the front.
+/// Maximum number of decompressed bytes to search for the manifest; packagers put it near the front.
 const MAX_UNPACKED_BYTES: u64 = 64 * 1024 * 1024;
-/// Bytes of the manifest.
+/// Maximum size of the manifest in bytes.
 const MAX_MANIFEST_BYTES: u64 = 1024 * 1024;
-/// Entries that are looked through.
+/// Maximum number of archive entries to search.
 const MAX_ENTRIES: usize = 50_000;
-/// Characters of each text.
+/// Maximum number of characters of each text.
 const MAX_TEXT_CHARS: usize = 300;
-/// Two, because the work is inflating, and more files at once would only wait for the disk.
+/// Number of threads: decompression dominates, and more threads would wait for the disk.
 const THREADS: usize = 2;
 
-/// What a crate says of itself.
+/// A crate's metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PackageMetadata {
     /// `package.description`.
@@ -37,7 +36,7 @@ pub struct PackageMetadata {
     pub repository: Option<String>,
 }
 
-/// What each of these crates says of itself, in their order. `None` where a file cannot be read or says nothing.
+/// The metadata of these crates, in their order; `None` for an unreadable file or one without metadata.
 pub fn read_all_metadata(crates: &[(CrateId, PathBuf)]) -> Vec<Option<PackageMetadata>> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(vec![None; crates.len()]);
@@ -60,7 +59,7 @@ fn next_item<'t, T>(next: &AtomicUsize, items: &'t [T]) -> Option<(usize, &'t T)
     items.get(index).map(|item| (index, item))
 }
 
-/// What the crate in the file at `path` says of itself.
+/// The metadata of the crate in the file at `path`.
 pub fn read_metadata(id: &CrateId, path: &Path) -> Option<PackageMetadata> {
     let file = File::open(path).ok()?;
     let text = manifest_text(file, id)?;
@@ -76,10 +75,10 @@ pub fn read_metadata(id: &CrateId, path: &Path) -> Option<PackageMetadata> {
 fn manifest_text(file: impl Read, id: &CrateId) -> Option<String> {
     let wanted = format!("{}-{}/Cargo.toml", id.name, id.version);
     let mut archive = tar::Archive::new(GzDecoder::new(file).take(MAX_UNPACKED_BYTES));
-    // Raw, because the extensions for long names and the like are read into memory whole; no manifest needs them.
+    // Raw entries, because extensions such as long names are read into memory completely; no manifest needs them.
     for entry in archive.entries().ok()?.raw(true).take(MAX_ENTRIES) {
         let entry = entry.ok()?;
-        // Links are no regular files, and no other spelling of the path is looked for.
+        // Links are not regular files, and other spellings of the path are ignored.
         if !entry.header().entry_type().is_file() || *entry.path_bytes() != *wanted.as_bytes() {
             continue;
         }
@@ -111,7 +110,7 @@ struct Package {
     repository: LenientText,
 }
 
-/// A text where there is one; anything else counts as absent.
+/// A string; other types count as absent.
 #[derive(Default, Deserialize)]
 #[serde(untagged)]
 enum LenientText {
@@ -122,7 +121,7 @@ enum LenientText {
 }
 
 impl LenientText {
-    /// The text in one line, without control characters, shortened.
+    /// The text as one shortened line without control characters.
     fn to_line(&self) -> Option<String> {
         let LenientText::Text(text) = self else { return None };
         let clean: String =
@@ -150,7 +149,7 @@ mod tests {
         CrateId::parse("a", "1.0.0").expect("a crate")
     }
 
-    /// A `.crate` of these files, as a file in a folder that goes with it.
+    /// A `.crate` with these files, in a temporary folder.
     fn write_crate_file(files: &[(&str, tar::EntryType, &[u8])]) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a-1.0.0.crate");
@@ -160,7 +159,7 @@ mod tests {
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(*kind);
             header.set_size(content.len() as u64);
-            // By hand: the library would refuse the odd ones.
+            // Written by hand, because the library refuses invalid entries.
             header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
             header.set_cksum();
             builder.append(&header, *content).expect("memory");
@@ -211,7 +210,7 @@ mod tests {
         }
         let (_f, path) = write_crate_file(&[("a-1.0.0/Cargo.toml", tar::EntryType::Regular, &b" ".repeat(2_000_000))]);
         assert_eq!(read_metadata(&id(), &path), None);
-        // Behind more than is looked through.
+        // After more data than is searched.
         let far = vec![0; usize::try_from(MAX_UNPACKED_BYTES).expect("64 MiB") + 1];
         let (_f, path) = write_crate_file(&[
             ("a-1.0.0/a", tar::EntryType::Regular, &far),

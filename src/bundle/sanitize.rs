@@ -1,17 +1,17 @@
-//! Texts from a manifest as people are shown them. Whoever made a bundle chose its texts, so that none of them may
-//! steer a terminal, turn the direction of a line, hide something, or push the rest of a page out of sight.
+//! Sanitizes texts of a manifest for display. The sender of a bundle chose them, so they must not control a terminal,
+//! reverse text direction, hide characters, or push the rest of a page out of view.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// What stands where a character was that nobody would see, or that would act on the page.
+/// The replacement for invisible and control characters.
 const REPLACEMENT: char = '\u{fffd}';
-/// Characters of one text on a line of its own.
+/// Maximum number of characters of a text on its own line.
 const MAX_CHARS: usize = 200;
-/// Characters up to which a column is made as wide as its widest cell. What is longer moves its own row alone.
+/// Maximum column width in characters; a longer cell only shifts its own row.
 const MAX_COLUMN_WIDTH: usize = 40;
 
-/// `text` on one line: what acts on a terminal or is invisible is made visible, and what is very long is shortened.
+/// `text` on one line: control and invisible characters are replaced, and long texts are shortened.
 pub fn sanitize_line(text: &str) -> String {
     let mut out = String::new();
     for (count, character) in text.chars().enumerate() {
@@ -24,8 +24,8 @@ pub fn sanitize_line(text: &str) -> String {
     out
 }
 
-/// Control characters, line and paragraph separators, marks that turn the direction of text, and whatever Unicode
-/// lets a renderer leave out (`Default_Ignorable_Code_Point`), interlinear annotations, and private use.
+/// Control characters, line and paragraph separators, direction marks, characters that renderers may omit
+/// (`Default_Ignorable_Code_Point`), interlinear annotations, and private use characters.
 fn is_unsafe_character(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -36,9 +36,9 @@ fn is_unsafe_character(character: char) -> bool {
             | '\u{e0000}'..='\u{10ffff}')
 }
 
-/// The same JSON document with every such character written as an escape: equal to a reader, harmless on a terminal.
+/// Escapes such characters in a JSON document: it parses to the same value and is safe on a terminal.
 ///
-/// Outside of its strings a document has only line breaks and spaces, which stay.
+/// Outside of strings, a document has only line breaks and spaces, which stay.
 pub fn escape_json(document: &str) -> Cow<'_, str> {
     let is_unsafe = |character: char| character != '\n' && is_unsafe_character(character);
     if !document.contains(is_unsafe) {
@@ -57,7 +57,7 @@ pub fn escape_json(document: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A size for people, as `12.1 KiB`; whole bytes below one KiB.
+/// A readable size such as `12.1 KiB`; whole bytes below one KiB.
 pub fn format_size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
@@ -69,12 +69,12 @@ pub fn format_size(bytes: u64) -> String {
         scale *= 1024;
         unit += 1;
     }
-    // In tenths, cut off and not rounded, so that 1023.99 KiB never becomes a size of four digits.
+    // In tenths, truncated and not rounded, so that 1023.99 KiB never shows four digits.
     let tenths = u128::from(bytes) * 10 / u128::from(scale);
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
-/// A size for people with the exact number of bytes behind it.
+/// A readable size, followed by the exact number of bytes.
 pub fn format_exact_size(bytes: u64) -> String {
     if bytes < 1024 { format!("{bytes} bytes") } else { format!("{} ({bytes} bytes)", format_size(bytes)) }
 }
@@ -84,7 +84,7 @@ pub fn pluralize(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Rows of cells in aligned columns; cells are made harmless here.
+/// Rows of sanitized cells in aligned columns.
 #[derive(Default)]
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
@@ -96,8 +96,7 @@ impl Table {
         self.rows.push(cells.iter().map(|cell| sanitize_line(cell)).collect());
     }
 
-    /// Writes the rows below each other, two spaces in. A size, which ends with its unit, stands at the right of its
-    /// column; a column in which nothing stands is left out.
+    /// Writes the rows with an indent of two spaces. Sizes are right-aligned; an empty column is omitted.
     pub(super) fn write(&self, out: &mut String) {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let length = |cell: &String| cell.chars().count();

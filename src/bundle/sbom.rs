@@ -1,11 +1,10 @@
-//! A bundle as a CycloneDX 1.5 document (a software bill of materials), from its manifest alone.
+//! A bundle as a CycloneDX 1.5 document (software bill of materials), from its manifest only.
 //!
-//! Source of the form: the CycloneDX specification's JSON schema (bom-1.5.schema.json). Names of crates and versions
-//! are package URLs of the type `cargo` (package-url/purl-spec). Which crate depends on which is not in a manifest, so
-//! that no `dependencies` are claimed. What the form has no place for are properties whose names begin with
-//! `cargo-frostmirror:`.
+//! Source of the form: the CycloneDX specification's JSON schema (bom-1.5.schema.json). Crates are identified by package
+//! URLs of the type `cargo` (package-url/purl-spec). A manifest does not record dependencies between crates, so the document
+//! has no `dependencies`. Other data is in properties whose names begin with `cargo-frostmirror:`.
 //!
-//! The same manifest always gives the same document: its serial number follows from the bundle's id.
+//! The same manifest always gives the same document: its serial number is derived from the bundle's ID.
 
 use serde_json::{Map, Value, json};
 
@@ -16,7 +15,7 @@ use crate::digest::Sha256;
 
 mod license;
 
-/// What the names of our own properties begin with.
+/// The prefix of our own property names.
 const PROPERTY_PREFIX: &str = "cargo-frostmirror:";
 
 /// Everything in the bundle in the file `file`: every crate of its set, with where its bytes are, every rustup
@@ -31,8 +30,8 @@ pub fn bundle_document(manifest: &Manifest, file: &str) -> Value {
     document(&serial_number(&[&manifest.id]), manifest, file, properties, components)
 }
 
-/// What the new bundle of a comparison, in the file `file`, brings: every version that the old one lacks. What goes and
-/// what changes is told by properties of the document.
+/// Lists the additions of the new bundle of a comparison, in the file `file`: every version that the old one lacks. Removals
+/// and changes are properties of the document.
 pub fn comparison_document(comparison: &Comparison<'_>, file: &str) -> Value {
     let changed = |record, change| crate_component(record, vec![property("change", change)]);
     let mut components: Vec<Value> = comparison.added.iter().map(|record| changed(record, "added")).collect();
@@ -84,7 +83,7 @@ fn document(serial: &str, manifest: &Manifest, file: &str, properties: Vec<Value
     })
 }
 
-/// What is said of every bundle.
+/// The common properties of every bundle.
 fn bundle_properties(manifest: &Manifest) -> Vec<Value> {
     let mut properties = vec![
         property("bundle", &manifest.id),
@@ -182,12 +181,12 @@ fn state_name(state: CrateState) -> &'static str {
     }
 }
 
-/// The crate's package URL. Of all that names and versions can have, `+` alone must be encoded.
+/// The crate's package URL. Of the characters in names and versions, only `+` must be encoded.
 fn package_url(record: &CrateRecord) -> String {
     format!("pkg:cargo/{}@{}", record.name, record.version.to_string().replace('+', "%2B"))
 }
 
-/// A serial number that follows from `ids`: a UUID of the version that is for one's own making (RFC 9562, 5.8).
+/// A serial number derived from `ids`: a UUID of version 8, for custom schemes (RFC 9562, 5.8).
 fn serial_number(ids: &[&str]) -> String {
     let digest = Sha256::of(ids.join(" ").as_bytes());
     let mut uuid = [0; 16];
@@ -199,8 +198,8 @@ fn serial_number(ids: &[&str]) -> String {
     format!("urn:uuid:{}", parts.join("-"))
 }
 
-/// Whether a repository is an address that the form accepts (an IRI reference) and a reader may follow: a scheme that
-/// leads to a repository, then only characters that an address can have (RFC 3986, 2).
+/// Whether a repository is a valid IRI reference that a reader may follow: an allowed scheme, then only URL characters (RFC
+/// 3986, 2).
 fn is_repository_url(text: &str) -> bool {
     let schemes = ["https://", "http://", "git://", "ssh://", "git+https://", "git+ssh://"];
     let Some(rest) = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)) else {

@@ -1,6 +1,6 @@
-//! What a manifest must hold before a byte of its payload is believed: the rules of the format's page.
+//! Validates a manifest by the rules of the format before its payload is read.
 //!
-//! Writer and reader go through the same rules, so that nothing is written that would not be read.
+//! Writer and reader use the same rules, so that the writer never creates an unreadable bundle.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -18,7 +18,7 @@ use crate::digest::Sha256;
 use crate::mirror_file::{FileKind, portability_problem};
 use crate::safe_path::SafePath;
 
-/// A rule that a manifest breaks.
+/// A violated rule of the format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidManifest {
     /// The manifest as a whole.
@@ -29,7 +29,7 @@ pub enum InvalidManifest {
     Entry {
         /// The entry.
         path: SafePath,
-        /// What is wrong with it.
+        /// The problem.
         rule: &'static str,
     },
     /// One crate of the table.
@@ -37,18 +37,18 @@ pub enum InvalidManifest {
     Crate {
         /// Name and version.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         rule: &'static str,
     },
     /// One input of the lineage.
     #[error("the input `{}` {rule}", name.escape_debug())]
     Input {
-        /// How the input is known.
+        /// The input's name.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         rule: &'static str,
     },
-    /// A block's encoding is not one of this version.
+    /// A block's encoding is unknown to this version.
     #[error("`{path}` is stored in an encoding that this version of the format does not know: `{}`", encoding.escape_debug())]
     UnknownEncoding {
         /// The block's first entry.
@@ -58,7 +58,7 @@ pub enum InvalidManifest {
     },
 }
 
-/// Checks every rule that needs the manifest alone.
+/// Checks every rule that only needs the manifest.
 pub(super) fn validate(manifest: &Manifest) -> Result<(), InvalidManifest> {
     check_encodings(manifest)?;
     check_head(manifest)?;
@@ -75,7 +75,7 @@ pub(super) fn validate(manifest: &Manifest) -> Result<(), InvalidManifest> {
     check_dist_file_entries(manifest)
 }
 
-/// An encoding of a later tool is told apart first: the rest of such a manifest may follow rules unknown here.
+/// Unknown encodings of newer tools are reported first: the rest of such a manifest may follow other rules.
 fn check_encodings(manifest: &Manifest) -> Result<(), InvalidManifest> {
     for block in &manifest.blocks {
         if let Encoding::Unknown(encoding) = &block.encoding {
@@ -94,7 +94,7 @@ fn check_head(manifest: &Manifest) -> Result<(), InvalidManifest> {
         (is_time(&manifest.created), "has a `created` that is not RFC 3339 in UTC with whole seconds"),
         (is_time(&manifest.index_read), "has an `index_read` that is not RFC 3339 in UTC with whole seconds"),
         (
-            // A snapshot brings what its mirror has, times of wrong clocks with it.
+            // A snapshot contains its mirror's times, including those of wrong clocks.
             manifest.kind == BundleKind::Snapshot || !is_read_after_writing(&manifest.index_read, &manifest.created),
             "has an `index_read` that is more than a day after its `created`",
         ),
@@ -110,7 +110,7 @@ fn check_head(manifest: &Manifest) -> Result<(), InvalidManifest> {
     }
 }
 
-/// Texts that are carried on and on: into records, and into every snapshot of the mirror.
+/// Texts that end up in records and in every snapshot of the mirror.
 fn check_texts(manifest: &Manifest) -> Result<(), InvalidManifest> {
     for (names, rule) in [
         (&manifest.targets, "has more or longer names of targets than a manifest may"),
@@ -144,8 +144,8 @@ fn is_time(text: &str) -> bool {
     text.len() == 20 && text.parse::<Timestamp>().is_ok_and(|time| time.to_string() == text)
 }
 
-/// Whether the index would have been read more than a day after the bundle was written. Its lines would then win over
-/// every later bundle's, and nobody would see why.
+/// Whether the index time is more than a day after the bundle's creation. Such lines would override those of all later
+/// bundles without a visible reason.
 fn is_read_after_writing(read: &str, created: &str) -> bool {
     let (Ok(read), Ok(created)) = (read.parse::<Timestamp>(), created.parse::<Timestamp>()) else {
         return false;
@@ -170,7 +170,7 @@ fn check_crate_table(manifest: &Manifest) -> Result<(), InvalidManifest> {
         return Err(InvalidManifest::Crate { name, rule: "is twice in the table of crates, in different case" });
     }
     drop(folded);
-    // Two names that are one in lowercase would share an index file. Versions of one name follow each other.
+    // Names that are equal in lower case would share an index file. Versions of a name are adjacent.
     let mut names: HashMap<String, &CrateName> = HashMap::new();
     for record in &manifest.crates {
         if *names.entry(record.name.as_str().to_lowercase()).or_insert(&record.name) != &record.name {
@@ -180,7 +180,7 @@ fn check_crate_table(manifest: &Manifest) -> Result<(), InvalidManifest> {
     Ok(())
 }
 
-/// The crates of earlier bundles whose lines are here.
+/// The crates of earlier bundles whose lines are included.
 fn check_refreshed_crates(manifest: &Manifest) -> Result<(), InvalidManifest> {
     if manifest.refreshed_crates.is_empty() {
         return Ok(());
@@ -256,7 +256,7 @@ fn are_positions(crates: &[u32], artifacts: &[u32], manifest: &Manifest) -> bool
     })
 }
 
-/// The table of rustup artifacts.
+/// The table of dist files.
 fn check_dist_files(manifest: &Manifest) -> Result<(), InvalidManifest> {
     let snapshot = manifest.kind == BundleKind::Snapshot;
     let full = manifest.kind != BundleKind::Delta;
@@ -287,7 +287,7 @@ fn check_dist_files(manifest: &Manifest) -> Result<(), InvalidManifest> {
     check_distinct(manifest.dist_files.iter().map(|record| &record.path))
 }
 
-/// Shipped rustup artifacts and the entries that carry them.
+/// Shipped dist files must have matching entries.
 fn check_dist_file_entries(manifest: &Manifest) -> Result<(), InvalidManifest> {
     let mut carried: HashMap<Sha256, u64> = HashMap::new();
     for entry in manifest.entries().filter(|entry| matches!(entry.kind, FileKind::Dist | FileKind::Rustup)) {
@@ -311,7 +311,7 @@ fn check_dist_file_entries(manifest: &Manifest) -> Result<(), InvalidManifest> {
     Ok(())
 }
 
-/// What only a snapshot has.
+/// The fields that only a snapshot has.
 fn check_carried_histories(manifest: &Manifest) -> Result<(), InvalidManifest> {
     let snapshot = manifest.kind == BundleKind::Snapshot;
     if let Some(record) = manifest.crates.iter().find(|record| record.read_at.is_some() && !snapshot) {
@@ -338,7 +338,7 @@ fn check_carried_histories(manifest: &Manifest) -> Result<(), InvalidManifest> {
                 id != manifest.lineage.id && last.is_none_or(|last| last < (id, bundle)),
                 "brings a history twice, or out of order",
             ),
-            // A bundle is of one history, and its record is called for it.
+            // A bundle belongs to one history, which names its record.
             (bundles.insert(bundle), "brings one bundle along for two histories"),
             (
                 is_time(&one.created) && is_time(&one.index_read),
@@ -380,7 +380,7 @@ fn check_block(block: &Block) -> Result<(), InvalidManifest> {
             broken("is a crate, or shares a block with one, and is not stored as it is")
         }
         (Encoding::Brotli, Some(_)) => Ok(()),
-        // Told apart before anything else.
+        // Reported before all other problems.
         (Encoding::Unknown(_), _) => broken("is stored in an unknown encoding"),
     }
 }
@@ -421,16 +421,16 @@ fn check_order(manifest: &Manifest) -> Result<(), InvalidManifest> {
             last = Some(entry);
         }
     }
-    // Readers count offsets from the file's start, header and manifest included.
+    // Readers count offsets from the file's start, including header and manifest.
     if end > i64::MAX as u64 {
         return Err(InvalidManifest::Manifest("states sizes that overflow"));
     }
     Ok(())
 }
 
-/// Shipped crates and crate entries are the same set, each with one digest and size.
+/// Shipped crates and crate entries must be the same set, with the same digests and sizes.
 ///
-/// Both are sorted, but not alike (`1.10.0` follows `1.9.0` only as a version), so that one is looked up in the other.
+/// Both are sorted, but differently (`1.10.0` follows `1.9.0` only as a version), so that one is looked up in the other.
 fn check_crate_entries(manifest: &Manifest) -> Result<(), InvalidManifest> {
     let entries: Vec<&Entry> = manifest.entries().take_while(|entry| entry.kind == FileKind::Crate).collect();
     let mut shipped = 0;
@@ -464,7 +464,7 @@ fn check_crate_entries(manifest: &Manifest) -> Result<(), InvalidManifest> {
     }
 }
 
-/// No two paths are one on a file system without case, and none is a folder of another.
+/// No two paths may be equal on a case-insensitive file system, and none may be a folder of another.
 fn check_unique_paths(manifest: &Manifest) -> Result<(), InvalidManifest> {
     check_distinct(manifest.entries().map(|entry| &entry.path))
 }

@@ -1,4 +1,4 @@
-//! Checks a bundle on disk, on all cores: positioned reads of 64 KiB, and one hash over each stored byte.
+//! Checks a bundle on disk with all cores: positioned reads of 64 KiB, and one hash over each stored byte.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,14 +12,14 @@ use super::index_line_checker::IndexLineChecker;
 use super::open::{self, Bundle, EntryVisitor, Error, Problem, StreamReport};
 use crate::event::{Event, Phase, Sink};
 
-/// Threads at most; beyond a few, the disk is what is waited for.
+/// Maximum number of threads; with more, the disk is the bottleneck.
 const MAX_THREADS: usize = 16;
 
-/// What a bundle was found to be: its manifest, and all that is wrong with it. It is good if there is nothing.
+/// The result: the manifest, and all problems. The bundle is valid if there are none.
 pub type VerifyReport = StreamReport;
 
-/// Checks the bundle at `path`. One of frostmirror 1.x is unfolded into a nameless file in `spool` first. What is not
-/// a regular file (a pipe, say) is read in one pass.
+/// Checks the bundle at `path`. A bundle of frostmirror 1.x is first decompressed into an unnamed file in `spool`. A file
+/// that is not regular (such as a pipe) is read in one pass.
 pub fn verify(path: &Path, spool: &Path, sink: &dyn Sink) -> Result<VerifyReport, Error> {
     let name = path.display().to_string();
     let unreadable = |source| Error::Io { name: name.clone(), source };
@@ -49,7 +49,7 @@ fn check(bundle: Bundle<PositionedReader<'_>>, file: &File, size: u64, sink: &dy
     let mut positions: Vec<BlockPosition<'_>> = Vec::with_capacity(manifest.blocks.len());
     let mut offset = payload;
     for (number, block) in manifest.blocks.iter().enumerate() {
-        // The sums were checked when the bundle was opened.
+        // The sums were validated when the bundle was opened.
         let length = block.stored_size().unwrap_or(0);
         positions.push(BlockPosition { number, block, offset, length });
         offset = offset.saturating_add(length);
@@ -62,7 +62,7 @@ fn check(bundle: Bundle<PositionedReader<'_>>, file: &File, size: u64, sink: &dy
         is_stopped: AtomicBool::new(false),
         findings: Mutex::default(),
     };
-    // The largest first, so that no thread is left alone with a large one at the end.
+    // The largest blocks come first, so that no thread gets a large one at the end.
     let mut order: Vec<&BlockPosition<'_>> = positions.iter().collect();
     order.sort_by_key(|place| std::cmp::Reverse(place.length));
     let progress = ProgressPhase::begin(&manifest, sink);
@@ -88,7 +88,7 @@ fn check(bundle: Bundle<PositionedReader<'_>>, file: &File, size: u64, sink: &dy
     Ok(VerifyReport { manifest, problems })
 }
 
-/// A block and where it lies in the file.
+/// A block and its position in the file.
 struct BlockPosition<'m> {
     number: usize,
     block: &'m Block,
@@ -96,12 +96,12 @@ struct BlockPosition<'m> {
     length: u64,
 }
 
-/// What the threads share.
+/// The shared state of the threads.
 struct SharedWork<'f> {
     file: &'f File,
     size: u64,
     next: AtomicUsize,
-    /// Held while a block is decoded, so that memory does not grow with the cores: a decoder may take 24 MiB, and
+    /// Held while a block is decoded, so that memory does not grow with the number of cores. A decoder may need 24 MiB, and
     /// index text is a small part of any bundle.
     decoder_lock: Mutex<()>,
     is_stopped: AtomicBool,
@@ -110,14 +110,13 @@ struct SharedWork<'f> {
 
 #[derive(Default)]
 struct Findings {
-    /// With the number of the block that they are of.
+    /// With their block numbers.
     problems: Vec<(usize, Problem)>,
     error: Option<io::Error>,
 }
 
 impl Findings {
-    /// Takes in the problems of one block. Each block may have as many as are told of all, so that those which would
-    /// not be told are dropped on the way.
+    /// Adds the problems of one block. Each block may have as many as the total limit, so the excess is dropped at once.
     fn add_problems(&mut self, number: usize, problems: impl Iterator<Item = Problem>) {
         self.problems.extend(problems.map(|problem| (number, problem)));
         if self.problems.len() > 4 * open::MAX_PROBLEMS {
@@ -125,8 +124,8 @@ impl Findings {
         }
     }
 
-    /// Leaves as many as are told, the first in the payload's order. Where the file ends early, every entry behind
-    /// that is cut too; one is told.
+    /// Truncates the problems to the limit, in payload order. If the file ends early, every later entry is cut off too; only
+    /// one is reported.
     fn truncate(&mut self) {
         self.problems.sort_by_key(|(number, _)| *number);
         let mut cut = false;
@@ -169,7 +168,7 @@ impl SharedWork<'_> {
     }
 }
 
-/// A run of a file's bytes, read at its own place, whoever else reads the file.
+/// A reader of a range of the file with its own position, so that threads can share the file.
 struct PositionedReader<'f> {
     file: &'f File,
     offset: u64,
@@ -196,12 +195,12 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
 }
 
-/// A counted phase, from its beginning to when it is dropped.
+/// A progress phase that ends when it is dropped.
 struct ProgressPhase<'s> {
     sink: &'s dyn Sink,
 }
 
-/// Bytes between two reports of progress.
+/// Bytes between two progress reports.
 const REPORT_INTERVAL_BYTES: u64 = 1024 * 1024;
 
 impl<'s> ProgressPhase<'s> {
@@ -213,7 +212,7 @@ impl<'s> ProgressPhase<'s> {
     }
 }
 
-/// Reports what passes, a stride at a time.
+/// Reports progress in steps.
 struct ProgressVisitor<'p> {
     progress: &'p ProgressPhase<'p>,
     items: u64,

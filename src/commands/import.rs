@@ -56,8 +56,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         ended.unwrap_or_else(|error| Err(Failure::new(ErrorClass::Bug, error).context("the thread that imports ended")))
     };
     context.run_interruptible(importing).map_err(|failure| match failure.class {
-        ErrorClass::Interrupted => failure
-            .hint("run the same command again; each bundle is either completely imported or not at all"),
+        ErrorClass::Interrupted => {
+            failure.hint("run the same command again; each bundle is either completely imported or not at all")
+        }
         _ => failure,
     })
 }

@@ -108,9 +108,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     // A container sets the variable whether it watches or not.
     if !settings.watch_incoming && args.incoming.is_some() && args.incoming != context.env.path("FROSTMIRROR_INCOMING")
     {
-        context
-            .reporter
-            .warning("`--incoming` without `--watch-incoming`: bundles in that folder are not imported automatically".to_owned());
+        context.reporter.warning(
+            "`--incoming` without `--watch-incoming`: bundles in that folder are not imported automatically".to_owned(),
+        );
     }
     let tls = settings.tls_cert.as_deref().zip(settings.tls_key.as_deref());
     let tls = tls.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?.map(Arc::new);
@@ -215,9 +215,7 @@ pub(super) async fn run_server(listener: TcpListener, served: ServerSetup, conte
     };
     let served = serve_until_stopped(listener, options, context).await;
     if served.is_ok() && !proxy.shutdown(LIVE_SHUTDOWN_TIMEOUT) {
-        warnings.warning(
-            "some fetched files were not stored in time; live mode fetches them again on request".into(),
-        );
+        warnings.warning("some fetched files were not stored in time; live mode fetches them again on request".into());
     }
     // After a second signal the server exits at once.
     let ended = served.is_err() || watcher.finish(WATCHER_SHUTDOWN_TIMEOUT);

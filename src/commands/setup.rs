@@ -94,9 +94,7 @@ fn report_profiles(layout: &Layout, context: &Context) {
     if let Some(profile) = available.common_profile().filter(|profile| *profile < Profile::default()) {
         context.reporter.status(
             "Note",
-            format!(
-                "some toolchains here have only the profile `{profile}`: run rustup with `--profile {profile}`"
-            ),
+            format!("some toolchains here have only the profile `{profile}`: run rustup with `--profile {profile}`"),
         );
     }
 }
@@ -108,10 +106,9 @@ fn print_rustup_only(client: &ClientSetup, mirror: &Path, args: &Args, context: 
             .context(format!("could not point cargo at the mirror `{}`", mirror.display()))
             .hint("run `cargo frostmirror setup --local` to print the environment variables for rustup"));
     }
-    context.reporter.warning(format!(
-        "the mirror `{}` has toolchains but no crates, so cargo cannot use it",
-        mirror.display()
-    ));
+    context
+        .reporter
+        .warning(format!("the mirror `{}` has toolchains but no crates, so cargo cannot use it", mirror.display()));
     context.reporter.print_data(&client.rustup_text());
     Ok(())
 }

@@ -189,9 +189,7 @@ fn collect_inputs(args: &Args, context: &Context) -> Result<Vec<InputSpec>, Fail
         if let InputSpec::Depends(path) = input
             && DependsFile::read(path)?.platforms.is_some()
         {
-            context
-                .reporter
-                .warning(format!("`{}` requests toolchains; `up` mirrors only crates", path.display()));
+            context.reporter.warning(format!("`{}` requests toolchains; `up` mirrors only crates", path.display()));
         }
     }
     Ok(inputs)

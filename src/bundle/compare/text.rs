@@ -1,4 +1,4 @@
-//! A comparison in words.
+//! Formats a comparison as text.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,10 +10,10 @@ use super::super::format::{CrateRecord, DistFileRecord, Manifest};
 use super::super::sanitize::{Table, format_size, pluralize, sanitize_line};
 use super::{Comparison, SetDiff, UpdatedCrate, VersionChange, total_crate_bytes};
 
-/// What stands where a crate stops or begins to say where its source is.
+/// Shown if only one of two versions states a repository.
 const NO_REPOSITORY: &str = "no repository stated";
 
-/// The comparison of the bundles in the files `old` and `new`, in words.
+/// The comparison of the bundles in the files `old` and `new`, as text.
 pub fn render_text(comparison: &Comparison<'_>, old: &str, new: &str) -> String {
     let mut out = String::new();
     write_heading(comparison, [old, new], &mut out);
@@ -27,7 +27,7 @@ pub fn render_text(comparison: &Comparison<'_>, old: &str, new: &str) -> String 
         ("Changed", comparison.changed.len(), changed_table(comparison)),
     ];
     for (title, count, table) in tables.iter().filter(|(_, count, _)| *count > 0) {
-        // Into memory, which takes everything.
+        // Writing to memory cannot fail.
         let _written = writeln!(out, "\n{title} ({count}):").is_ok();
         table.write(&mut out);
     }
@@ -123,8 +123,8 @@ fn updated_table(comparison: &Comparison<'_>) -> Table {
     table
 }
 
-/// What the versions that come say, and what was said before where that was something else: a licence or a repository
-/// that changes is what an approver looks for. What one of the two does not know has not changed.
+/// The licence and repository of added versions, with the previous values if they changed: approvers look for such changes.
+/// An unknown value is not a change.
 fn new_and_previous_values<'m>(
     comparison: &Comparison<'m>,
     updated: &UpdatedCrate<'m>,
@@ -193,7 +193,7 @@ fn totals(comparison: &Comparison<'_>) -> String {
     ) + &dist_file_totals(comparison)
 }
 
-/// A line of rustup artifacts, where there are any.
+/// A line about dist files, if there are any.
 fn dist_file_totals(comparison: &Comparison<'_>) -> String {
     let dist_files = &comparison.dist_files;
     if dist_files.is_empty() && dist_files.unchanged == 0 {

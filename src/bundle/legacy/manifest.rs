@@ -1,4 +1,4 @@
-//! `manifest.json` of a frostmirror 1.x bundle, as its makers have it.
+//! `manifest.json` of a frostmirror 1.x bundle, in its original form.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::{ConvertError, LegacyError, Section, section_error};
 use crate::digest::{BUFFER_SIZE, HashingWriter};
 
-/// Bytes of `manifest.json`.
+/// Maximum size of `manifest.json` in bytes.
 const MAX_MANIFEST_SIZE: u64 = 24 * 1024 * 1024;
 
-/// `manifest.json` of frostmirror 1.x. The order of the fields is theirs: the manifest's own hash is over it.
+/// `manifest.json` of frostmirror 1.x. The field order matters: the manifest's own hash covers it.
 #[derive(Serialize, Deserialize)]
 pub(super) struct LegacyManifest {
     pub(super) created: String,
@@ -53,7 +53,7 @@ pub(super) struct LegacyDistFile {
     pub(super) size: u64,
 }
 
-/// Finds the manifest among the sections, reads it out of the spooled file, and checks its own hash.
+/// Finds the manifest among the sections, reads it from the spooled file, and checks its own hash.
 pub(super) fn read(sections: &[Section], file: &mut File) -> Result<LegacyManifest, ConvertError> {
     let mut named = sections.iter().filter(|section| section.path.as_str() == "manifest.json");
     let section = match (named.next(), named.next()) {

@@ -1,9 +1,8 @@
-//! Whether a crate's licence is an SPDX licence expression, by its grammar (SPDX specification 2.3, annex D).
+//! Checks whether a crate's licence is an SPDX licence expression, by its grammar (SPDX specification 2.3, annex D).
 //!
-//! The list of identifiers is not held here: `MIT OR NoSuchLicence` is an expression. Cargo's older `MIT/Apache-2.0` is
-//! none.
+//! The list of identifiers is not checked: `MIT OR NoSuchLicence` is an expression. Cargo's older `MIT/Apache-2.0` is not.
 
-/// Bytes of an expression; the longest real ones have some hundreds.
+/// Maximum length of an expression in bytes; the longest real ones have some hundreds.
 const MAX_LENGTH: usize = 4096;
 
 /// Whether `text` is an SPDX licence expression.
@@ -11,7 +10,7 @@ pub(super) fn is_expression(text: &str) -> bool {
     if text.len() > MAX_LENGTH {
         return false;
     }
-    // No recursion: hostile text may open as many parentheses as it likes.
+    // Without recursion: hostile text may nest parentheses to any depth.
     let mut depth = 0usize;
     let mut state = ParseState::Operand;
     for token in tokens(text) {
@@ -34,20 +33,20 @@ pub(super) fn is_expression(text: &str) -> bool {
     depth == 0 && matches!(state, ParseState::License | ParseState::Operator)
 }
 
-/// What is expected next.
+/// The next expected token.
 #[derive(Clone, Copy)]
 enum ParseState {
-    /// A licence, or a parenthesis that opens.
+    /// A licence or an opening parenthesis.
     Operand,
-    /// As below, or `WITH`: a licence was just read.
+    /// As below, or `WITH`, after a licence.
     License,
     /// An exception, after `WITH`.
     Exception,
-    /// `AND`, `OR`, a parenthesis that closes, or the end.
+    /// `AND`, `OR`, a closing parenthesis, or the end.
     Operator,
 }
 
-/// Parentheses, and what stands between them and blanks.
+/// Splits parentheses from the text between them.
 fn tokens(text: &str) -> impl Iterator<Item = &str> {
     text.split(' ').flat_map(|word| word.split_inclusive(['(', ')'])).flat_map(|piece| {
         let cut = piece.len() - usize::from(piece.ends_with(['(', ')']));

@@ -39,7 +39,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let flag = args.config_dir.is_some() && args.config_dir != context.env.path("FROSTMIRROR_CONFIG_DIR");
     if flag && !config_dir.is_dir() {
         let reason = format!("no folder `{}` is there for the configuration", config_dir.display());
-        let hint = "check the path; without `--config-dir`, the snapshot contains the files of the default folder, if any";
+        let hint =
+            "check the path; without `--config-dir`, the snapshot contains the files of the default folder, if any";
         return Err(Failure::new(ErrorClass::Input, reason).context(failure_context()).hint(hint));
     }
     let (config, notes) =
