@@ -193,7 +193,7 @@ impl BundleSource {
         };
         let failure_context = || format!("could not read `{}`", path.display());
         let file = File::open(path).map_err(|source| match Failure::io(failure_context(), source) {
-            failure if failure.hint.is_none() => failure.hint("check the bundle's path"),
+            failure if failure.hint.is_none() => failure.hint("check the path of the bundle"),
             failure => failure,
         })?;
         let about = file.metadata().map_err(|source| Failure::io(failure_context(), source))?;

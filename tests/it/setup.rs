@@ -114,7 +114,7 @@ fn setup_writes_and_removes_its_configuration() {
     assert_cargo_works(&sandbox, &client);
     run_setup(&sandbox, &client, ["--undo"]).ok();
     assert!(!config_path(&client).exists() && !client.cargo_home().join("config.toml.frostmirror-undo").exists());
-    run_setup(&sandbox, &client, ["--undo"]).ok().stderr_has("nothing of setup's");
+    run_setup(&sandbox, &client, ["--undo"]).ok().stderr_has("contains no changes by setup");
 }
 
 #[test]
