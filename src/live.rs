@@ -294,7 +294,7 @@ impl LiveMirror {
         let file = known.file.as_deref().unwrap_or(&nothing);
         let offer = index_view::merge(file, held.unwrap_or_default(), &running.filter, (self.options.clock)());
         for id in &offer.conflicts {
-            self.options.sink.detail(format!("upstream has another {id} than the one that is held, which stays"));
+            self.options.sink.detail(format!("upstream's {id} differs from the stored one, which is kept"));
         }
         if let Some(read) = known.checked_at.filter(|_| !offer.updates.is_empty()) {
             let renewals = offer.updates.into_iter().map(|line| IndexUpdate { line, read_at: read }).collect();
@@ -374,10 +374,10 @@ impl LiveMirror {
             match (was_on, &state.active) {
                 (Some(false), Some(running)) => {
                     let from = running.upstreams.registry_client().address();
-                    self.options.sink.status("Live", format!("switched on: what is not held is fetched from {from}"));
+                    self.options.sink.status("Live", format!("switched on: missing files are fetched from {from}"));
                 }
                 (Some(true), None) if state.config_error.is_none() => {
-                    self.options.sink.status("Live", "switched off: what is held is all there is".to_owned());
+                    self.options.sink.status("Live", "switched off: only stored files are served".to_owned());
                 }
                 _ => {}
             }
@@ -393,7 +393,7 @@ impl LiveMirror {
         match (&state.active, &state.config_error) {
             (Some(running), _) => Some(Ok(Arc::clone(running))),
             (None, Some((trouble, _))) => {
-                Some(Err(LiveError::misconfigured("live mode is on, and cannot ask upstream", trouble)))
+                Some(Err(LiveError::misconfigured("live mode is on, but has no usable upstream", trouble)))
             }
             (None, None) => None,
         }
@@ -431,7 +431,7 @@ impl LiveMirror {
             Ok(upstreams) => Arc::new(upstreams),
             Err(error) => {
                 let trouble = error_chain(&error);
-                sink.warning(format!("live mode is on, and cannot ask upstream: {trouble}"));
+                sink.warning(format!("live mode is on, but has no usable upstream: {trouble}"));
                 return State { config_error: Some((trouble, Instant::now())), ..State::default() };
             }
         };

@@ -22,7 +22,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// 404, 410 or 451 for a download.
-    #[error("{url} is not there (HTTP {status}){}", body_excerpt(body))]
+    #[error("{url} was not found (HTTP {status}){}", body_excerpt(body))]
     NotFound {
         /// The address.
         url: String,
@@ -44,7 +44,7 @@ pub enum Error {
         attempts: u32,
     },
     /// The complete body has the wrong digest.
-    #[error("{url} does not have the expected content: its SHA-256 is {actual}, expected was {expected}")]
+    #[error("{url} does not have the expected content: its SHA-256 is {actual}, expected {expected}")]
     Checksum {
         /// The address.
         url: String,
@@ -72,7 +72,7 @@ pub enum Error {
         source: TransportError,
     },
     /// The certificate of the server, or of the proxy, is not trusted.
-    #[error("the certificate that was shown for {url} is not trusted")]
+    #[error("the certificate of {url} is not trusted")]
     Certificate {
         /// The address.
         url: String,
@@ -122,7 +122,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The sink failed.
-    #[error("could not pass on {url}")]
+    #[error("could not store the response of {url}")]
     Sink {
         /// The address.
         url: String,
@@ -176,7 +176,7 @@ pub enum TransportError {
         root: RootCause,
     },
     /// The transfer was too slow.
-    #[error("only {received} bytes came in {seconds} seconds")]
+    #[error("only {received} bytes arrived in {seconds} seconds")]
     Slow {
         /// Bytes received within that time.
         received: u64,
@@ -207,13 +207,13 @@ fn body_excerpt(body: &str) -> String {
 /// The step that failed.
 fn failed_step(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
-        "no connection in time"
+        "the connection timed out"
     } else if error.is_connect() {
         "could not connect"
     } else if error.is_body() || error.is_decode() {
-        "the connection broke while the body came"
+        "the connection broke during the response body"
     } else {
-        "the connection broke before an answer came"
+        "the connection broke before a response arrived"
     }
 }
 

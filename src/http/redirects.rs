@@ -100,7 +100,7 @@ impl RedirectChain {
         next.set_fragment(None);
         let userinfo = take_userinfo(&mut next);
         if self.visited.contains(&next) {
-            return Err(redirect_error("which leads in a circle"));
+            return Err(redirect_error("which creates a redirect loop"));
         }
         if self.visited.len() > MAX_REDIRECTS {
             return Err(redirect_error("after 30 other redirects"));
@@ -186,8 +186,8 @@ mod tests {
             ("file:///etc/passwd", "`file:///etc/passwd`, which is not an http or https address"),
             ("ftp://u:secret@h/x", "`ftp://h/x`, which is not an http or https address"),
             ("http://[::1/", "which is not a valid address"),
-            ("/a/x", "which leads in a circle"),
-            ("#again", "which leads in a circle"),
+            ("/a/x", "which creates a redirect loop"),
+            ("#again", "which creates a redirect loop"),
         ] {
             let mut route = RedirectChain::new(&Request::new("http://h:1/a/x")).unwrap_or_else(|_| panic!("address"));
             let error = follow(&mut route, location).expect_err(location);

@@ -215,7 +215,7 @@ fn open_and_hash(path: &Path, limit: u64) -> io::Result<(std::fs::File, Hasher, 
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         // A device or a pipe may have no end.
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     if metadata.len() > limit {
         file.set_len(0)?;

@@ -108,7 +108,7 @@ impl CircuitBreaker {
             drop(state);
             if let Some(why) = outage {
                 self.sink.warning(format!(
-                    "live mode: the upstream of {} is down, and left alone for a while: {why}",
+                    "live mode: the upstream of {} is down; requests to it are paused: {why}",
                     self.service
                 ));
             }
@@ -149,7 +149,7 @@ mod tests {
         let (_switch, off) = watch::channel(false);
         let (breaker, mut now) = (CircuitBreaker::new("the index", &off, Arc::new(NullSink)), Instant::now());
         for n in 0..3 {
-            breaker.try_acquire(now).expect("it is tried");
+            breaker.try_acquire(now).expect("a request may be sent");
             breaker.record_failure(now, format!("refused {n}"));
         }
         let (left, why) = breaker.try_acquire(now).expect_err("down");
@@ -157,25 +157,25 @@ mod tests {
         assert!(matches!(breaker.health(now), BreakerHealth::Down(..)));
 
         now += FIRST_COOLDOWN;
-        breaker.try_acquire(now).expect("one may find out");
-        breaker.try_acquire(now).expect_err("the others may not");
+        breaker.try_acquire(now).expect("one request may test the upstream");
+        breaker.try_acquire(now).expect_err("other requests must wait");
         breaker.record_failure(now, "still".to_owned());
         assert_eq!(breaker.try_acquire(now).expect_err("down").0, FIRST_COOLDOWN * 2);
         for _ in 0..20 {
             now += MAX_COOLDOWN;
-            breaker.try_acquire(now).expect("one may find out");
+            breaker.try_acquire(now).expect("one request may test the upstream");
             breaker.record_failure(now, "still".to_owned());
         }
         assert_eq!(breaker.try_acquire(now).expect_err("down").0, MAX_COOLDOWN);
 
         now += MAX_COOLDOWN;
-        breaker.try_acquire(now).expect("one may find out");
+        breaker.try_acquire(now).expect("one request may test the upstream");
         breaker.record_cancelled();
-        breaker.try_acquire(now).expect("another one may");
+        breaker.try_acquire(now).expect("another request may");
         breaker.record_success();
         assert_eq!(breaker.health(now), BreakerHealth::Healthy);
         breaker.record_failure(now, "once".to_owned());
-        breaker.try_acquire(now).expect("once is nothing");
+        breaker.try_acquire(now).expect("one failure changes nothing");
         assert_eq!(breaker.health(now), BreakerHealth::Degraded("once".to_owned()));
     }
 }

@@ -363,6 +363,6 @@ impl LiveMirror {
         }
         let counter = if refusal.is_mismatch() { &self.metrics.mismatches } else { &self.metrics.failures };
         counter.fetch_add(1, Relaxed);
-        self.options.sink.warning(format!("live mode did not get {what}: {}", refusal.operator_message()));
+        self.options.sink.warning(format!("live mode could not fetch {what}: {}", refusal.operator_message()));
     }
 }

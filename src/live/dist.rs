@@ -144,7 +144,7 @@ impl LiveMirror {
         force: bool,
     ) -> Result<(), LiveError> {
         if file_set.has_impossible_date((self.options.clock)()) {
-            return Err(LiveError::not_found(format!("no toolchain is of the day of {file_set}")));
+            return Err(LiveError::not_found(format!("there is no toolchain with the date of {file_set}")));
         }
         let begin = || {
             // A separate task: the client may disconnect.
@@ -153,7 +153,7 @@ impl LiveMirror {
             let ended = move |ended: Result<_, _>| {
                 ended.unwrap_or_else(|_| {
                     running.dist.remove_pending(&unit, force);
-                    Err(LiveError::bad_gateway(format!("asking for {unit} was broken off")))
+                    Err(LiveError::bad_gateway(format!("the request for {unit} was cancelled")))
                 })
             };
             task.map(ended).boxed().shared()

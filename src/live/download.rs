@@ -192,7 +192,7 @@ impl SharedDownload {
 }
 
 fn aborted() -> LiveError {
-    LiveError::bad_gateway("the download was broken off")
+    LiveError::bad_gateway("the download was cancelled")
 }
 
 struct DownloadReader {
@@ -219,7 +219,7 @@ impl DownloadReader {
             {
                 // The response headers with the length were already sent.
                 if self.position > self.start || begun.length != self.started.length {
-                    return Err(io::Error::other("upstream began anew"));
+                    return Err(io::Error::other("upstream restarted the download"));
                 }
                 self.started = begun;
             }
@@ -237,7 +237,7 @@ impl DownloadReader {
             if over || end.is_some_and(|end| end.is_ok_and(|size| self.position >= size)) {
                 return Ok(None);
             }
-            self.progress.changed().await.map_err(|_| io::Error::other("the download was broken off"))?;
+            self.progress.changed().await.map_err(|_| io::Error::other("the download was cancelled"))?;
         }
     }
 }
@@ -385,7 +385,7 @@ impl PartialFileSink<'_> {
                 Admission::Paused => tokio::time::sleep(PAUSE_LOOKS).await,
                 Admission::Refused => {
                     self.is_given_up = true;
-                    return Err(io::Error::other("the download was given up"));
+                    return Err(io::Error::other("the prefetch was cancelled"));
                 }
             }
         }

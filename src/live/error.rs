@@ -61,7 +61,7 @@ impl LiveError {
 
     /// The prefetch of `what` exceeded its budget. No client waits for it.
     pub(super) fn given_up(what: &str) -> LiveError {
-        LiveError { given_up: true, ..LiveError::bad_gateway(format!("the prefetch of {what} was given up")) }
+        LiveError { given_up: true, ..LiveError::bad_gateway(format!("the prefetch of {what} was cancelled")) }
     }
 
     /// The disk write failed.
@@ -74,9 +74,10 @@ impl LiveError {
     pub(super) fn from_http(what: &str, error: &http::Error) -> LiveError {
         match error {
             http::Error::NotFound { .. } => LiveError::not_found(format!("upstream does not have {what}")),
-            http::Error::Status { status: 429 | 503, .. } => {
-                LiveError::unavailable(format!("upstream asks for patience for {what}"), Duration::from_secs(5))
-            }
+            http::Error::Status { status: 429 | 503, .. } => LiveError::unavailable(
+                format!("upstream is overloaded and did not send {what}; try again"),
+                Duration::from_secs(5),
+            ),
             http::Error::Sink { source, .. } | http::Error::Io { source, .. } => LiveError::store_failed(what, source),
             error @ http::Error::Checksum { .. } => {
                 LiveError { is_mismatch: true, ..LiveError::bad_gateway(error_chain(error)) }

@@ -123,12 +123,15 @@ impl IndexCache {
                 let broken_off = move |_| {
                     // No other task would remove it.
                     lines.table().pending.remove(&lost);
-                    Err(LiveError::bad_gateway(format!("asking for upstream's index file {lost} was broken off")))
+                    Err(LiveError::bad_gateway(format!("the request for upstream's index file {lost} was cancelled")))
                 };
                 task.map(|ended| ended.unwrap_or_else(broken_off)).boxed().shared()
             };
             if table.pending.len() >= MAX_PENDING && !table.pending.contains_key(&path) {
-                return Err(LiveError::unavailable("too much is asked for at once", Duration::from_secs(2)));
+                return Err(LiveError::unavailable(
+                    "too many pending requests for index files; try again",
+                    Duration::from_secs(2),
+                ));
             }
             table.pending.entry(path.clone()).or_insert_with(begin).clone()
         };
@@ -205,7 +208,7 @@ impl IndexCache {
             304 if validated.is_some() => return Ok(None),
             304 => {
                 return Err(LiveError::bad_gateway(format!(
-                    "upstream says that its index file of {name} has not changed, and nobody asked that"
+                    "upstream answered an unconditional request for its index file of {name} with `not modified`"
                 )));
             }
             _ => {}
@@ -240,7 +243,7 @@ impl IndexCache {
         });
         // Without it, the next process fetches the whole file.
         if let Ok(Err(error)) = written.await {
-            self.sink.detail(format!("could not keep upstream's index file {place}: {error}"));
+            self.sink.detail(format!("could not cache upstream's index file {place}: {error}"));
         }
         new
     }

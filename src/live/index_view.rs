@@ -66,7 +66,7 @@ impl OfferFilter {
         if self.min_age.is_zero() {
             return None;
         }
-        // A line without a publication time passes; the documentation of `min_age` says so.
+        // A line without a publication time passes; `serve` says so at its start.
         let old_enough = publication_time(line)?.checked_add(self.min_age).unwrap_or(Timestamp::MAX);
         (old_enough > now).then_some(Excluded::TooYoung(old_enough))
     }

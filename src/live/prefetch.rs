@@ -235,7 +235,7 @@ mod tests {
         ahead.request(&id("c"));
         let taken = ahead.take_expected();
         assert_eq!(taken.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>(), [id("d"), id("f")]);
-        assert!(ahead.take_expected().is_empty(), "each of them once");
+        assert!(ahead.take_expected().is_empty(), "each only once");
     }
 
     #[test]

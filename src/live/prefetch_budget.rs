@@ -390,7 +390,7 @@ mod tests {
         assert_eq!(unknown.begin(None), Admission::Refused, "of unknown length");
         drop(unknown);
         let wasted = budget.ledger().wasted;
-        assert_eq!(wasted, 2 * USUAL_SIZE + *ESTIMATES.end(), "their beginnings were under way");
+        assert_eq!(wasted, 2 * USUAL_SIZE + *ESTIMATES.end(), "their first bytes were in flight");
         let mut fits = budget.reserve().expect("room");
         assert_eq!(fits.begin(Some(FREE - wasted)), Admission::Admitted, "what is left");
         assert!(budget.reserve().is_none());

@@ -178,7 +178,7 @@ impl WorkerThread {
         // They only determine the order of evictions.
         if let Err(error) = self.access_times.write(&self.layout.live_access_times(), |path| root.join(path).is_file())
         {
-            self.sink.detail(format!("could not keep when files were last asked for: {error}"));
+            self.sink.detail(format!("could not save the access times: {error}"));
         }
     }
 
@@ -202,12 +202,12 @@ impl WorkerThread {
                 self.unreferenced_bytes = Some(left);
                 if crates + artifacts > 0 {
                     let (what, bytes) = (format_contents(crates, artifacts), event::format_size(bytes));
-                    self.sink.status("Evicted", format!("{what} that nobody asked for lately; freed {bytes}"));
+                    self.sink.status("Evicted", format!("{what}, the least recently requested; freed {bytes}"));
                 }
             }
             Err(error) => {
                 self.sink.warning(format!(
-                    "`proxy_cache_max` is exceeded, and nothing could be removed: {}",
+                    "`proxy_cache_max` is exceeded, but no file could be evicted: {}",
                     error_chain(&error)
                 ));
                 // Prevents an attempt with every batch.
@@ -226,8 +226,10 @@ impl WorkerThread {
         if let Ok(mut guard) = lock_for_adding(&self.layout, Duration::ZERO, &holder, &NullSink)
             && let Err(error) = guard.remove_stale_partial_files()
         {
-            self.sink
-                .warning(format!("what an earlier server was fetching could not be removed: {}", error_chain(&error)));
+            self.sink.warning(format!(
+                "could not remove unfinished downloads of an earlier server: {}",
+                error_chain(&error)
+            ));
         }
     }
 
@@ -238,7 +240,7 @@ impl WorkerThread {
             match lock_for_adding(&self.layout, LOCK_TIMEOUT, &me, self.sink.as_ref()) {
                 Ok(guard) => break guard,
                 Err(held @ lock::Error::Locked { .. }) => {
-                    self.sink.warning(format!("what live mode fetched waits to be placed: {}", error_chain(&held)));
+                    self.sink.warning(format!("fetched files wait to be stored: {}", error_chain(&held)));
                 }
                 Err(error) => return self.fail_batch(batch, &error),
             }
@@ -284,12 +286,12 @@ impl WorkerThread {
                 self.metrics.record_stored(placed.crates, placed.dist_files);
                 self.unreferenced_bytes = self.unreferenced_bytes.map(|spare| spare.saturating_add(placed.bytes));
                 for Rejection { item: what, reason: why } in placed.rejected {
-                    self.sink.warning(format!("live mode fetched {what}, which the mirror refuses: {why}"));
+                    self.sink.warning(format!("live mode fetched {what}, but the mirror rejects it: {why}"));
                 }
                 true
             }
             Err(error) => {
-                self.sink.warning(format!("what live mode fetched could not be placed: {}", error_chain(&error)));
+                self.sink.warning(format!("could not store the files that live mode fetched: {}", error_chain(&error)));
                 self.metrics.record_store_failure();
                 false
             }
@@ -301,7 +303,7 @@ impl WorkerThread {
     }
 
     fn fail_batch(&self, batch: Vec<(StoreJob, OnStored)>, error: &dyn std::error::Error) {
-        self.sink.warning(format!("what live mode fetched could not be placed: {}", error_chain(error)));
+        self.sink.warning(format!("could not store the files that live mode fetched: {}", error_chain(error)));
         self.metrics.record_store_failure();
         for (_, done) in batch {
             done(false);

@@ -55,7 +55,7 @@ pub enum Error {
     #[error(transparent)]
     Http(#[from] http::Error),
     /// Cargo's configuration forbids network access.
-    #[error("live mode needs the network, and cargo's `net.offline` forbids it")]
+    #[error("live mode needs the network, but cargo's `net.offline` forbids it")]
     Offline,
     /// The upstream is this server itself.
     #[error("`{key}` is this server's own address")]
@@ -229,13 +229,13 @@ pub(super) async fn with_breaker<T, E: std::error::Error>(
     http_error: fn(&E) -> Option<&http::Error>,
 ) -> Result<T, LiveError> {
     breaker.try_acquire(Instant::now()).map_err(|(left, why)| {
-        LiveError::unavailable(format!("upstream is down, so {what} cannot be had: {why}"), left)
+        LiveError::unavailable(format!("upstream is down, so {what} is not available: {why}"), left)
     })?;
     let mut guard = BreakerGuard { breaker, is_recorded: false };
     let result = tokio::select! {
         biased;
         () = breaker.wait_disabled() => {
-            return Err(LiveError::bad_gateway(format!("{what} is not asked for any more: the settings have changed")));
+            return Err(LiveError::bad_gateway(format!("the request for {what} was cancelled: the settings have changed")));
         }
         result = request => result,
     };

@@ -33,13 +33,13 @@ pub struct Token(Sha256);
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// A token is too short, or contains characters that a header cannot contain.
-    #[error("a token has {length} characters; {MIN_TOKEN_CHARS} visible ones of ASCII are the least")]
+    #[error("invalid token with {length} characters: at least {MIN_TOKEN_CHARS} visible ASCII characters are required")]
     Invalid {
         /// The token's length in characters.
         length: usize,
     },
     /// A line of a token file is not a valid token.
-    #[error("line {line} of `{}` holds no token", path.display())]
+    #[error("line {line} of `{}` is not a valid token", path.display())]
     Line {
         /// The file.
         path: PathBuf,
@@ -49,7 +49,7 @@ pub enum TokenError {
         source: Box<TokenError>,
     },
     /// A token file is empty, or contains several tokens where one is expected.
-    #[error("`{}` holds {count} tokens", path.display())]
+    #[error("`{}` contains {count} tokens", path.display())]
     Count {
         /// The file.
         path: PathBuf,
@@ -65,7 +65,7 @@ pub enum TokenError {
         source: io::Error,
     },
     /// Readers need a token, but no token is configured.
-    #[error("`auth_required` asks readers for a token, and there is neither a `read_token_file` nor an admin token")]
+    #[error("`auth_required` requires a token for reading, but neither `read_token_file` nor an admin token is set")]
     NoReaderToken,
 }
 
@@ -109,7 +109,7 @@ fn read_tokens(path: &Path) -> Result<Vec<Token>, TokenError> {
     let failed = |source| TokenError::Read { path: path.to_owned(), source };
     // Reading a pipe would block the server until another process writes to it.
     if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(failed(io::Error::other("it is no file")));
+        return Err(failed(io::Error::other("not a regular file")));
     }
     let mut text = String::new();
     File::open(path).and_then(|file| file.take(MAX_TOKEN_FILE_BYTES).read_to_string(&mut text)).map_err(failed)?;
@@ -282,8 +282,8 @@ impl AccessControl {
     fn report(&self, trouble: Option<&str>) {
         let Some(sink) = self.sink.get() else { return };
         match trouble {
-            Some(why) => sink.warning(format!("no reader's token is let in until its file is mended: {why}")),
-            None => sink.status("Mended", "the file of the readers' tokens is good again".to_owned()),
+            Some(why) => sink.warning(format!("no reader's token is accepted until the token file is fixed: {why}")),
+            None => sink.status("Fixed", "the readers' token file is valid again".to_owned()),
         }
     }
 }
@@ -340,7 +340,7 @@ mod tests {
         {
             let pipe = folder.path().join("pipe");
             rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
-            assert!(matches!(read_tokens(&pipe), Err(TokenError::Read { .. })), "and nobody waits");
+            assert!(matches!(read_tokens(&pipe), Err(TokenError::Read { .. })), "it does not block");
         }
     }
 }

@@ -349,7 +349,7 @@ mod tests {
         assert!(account.try_reserve(1, false).is_none());
         drop(holds);
         assert_eq!((account.reserved(), budget.reserved.load(Relaxed)), (0, 0));
-        let large = account.try_reserve(100 << 20, false).expect("a body that is larger than all is held alone");
+        let large = account.try_reserve(100 << 20, false).expect("a body above the limit is admitted alone");
         assert!(account.try_reserve(1, false).is_none());
         drop(large);
         assert!(account.try_reserve(1, false).is_some());
@@ -392,7 +392,7 @@ mod tests {
         let pulse = StreamActivity::new();
         let stalled = pulse.wait_stalled(after);
         tokio::pin!(stalled);
-        assert!(tokio::time::timeout(3 * after, &mut stalled).await.is_err(), "it is being made");
+        assert!(tokio::time::timeout(3 * after, &mut stalled).await.is_err(), "the response is still being built");
         pulse.start_body();
         let begun = Instant::now();
         stalled.await;

@@ -482,7 +482,7 @@ mod tests {
         }
         let held = open(folder.path(), &path("x")).expect("open").expect("there");
         let content = OutgoingBody::from_file(held.file, 0, bytes.len() as u64 + 1).expect("read");
-        assert!(content.collect().await.is_err(), "a file that was cut is no whole body");
+        assert!(content.collect().await.is_err(), "a truncated file is not a complete body");
     }
 
     #[test]

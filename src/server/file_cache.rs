@@ -175,8 +175,8 @@ impl FileCache {
         Ok(self.insert(path, policy.is_shared && source.stamp.is_settled(policy.now), kept))
     }
 
-    /// Caches an index entry that was derived from the stored file, if there is one, and from other sources. It is
-    /// valid until then.
+    /// Caches an index entry that was derived from the stored file, if there is one, and from other sources,
+    /// until it expires.
     pub fn insert_derived(
         &self,
         path: &SafePath,
@@ -291,7 +291,7 @@ impl Epoch {
 }
 
 impl CachedFile {
-    /// Whether the file is unchanged, as of a check in the current epoch.
+    /// Whether the file is unchanged. It is checked at most once per epoch.
     fn is_fresh(&self, age: &Epoch) -> bool {
         let now = age.current();
         if self.validity.expires_at.is_some_and(|until| age.has_reached(until)) {
@@ -542,7 +542,7 @@ mod tests {
             let path: SafePath = format!("index/{n}").parse().expect("path");
             let held = file::open(tree.folder.path(), &path).expect("open").expect("there");
             tree.cache.load_file(&path, &held, AS_TEXT, keeping(later())).expect("file");
-            assert!(tree.cache.get("/index/0").is_some(), "asked for all the time");
+            assert!(tree.cache.get("/index/0").is_some(), "requested regularly");
             let halves = tree.cache.entries.read().expect("lock");
             for half in [&halves.young, &halves.old] {
                 let sum: usize = half.files.iter().map(|(path, kept)| cache_weight(path, kept)).sum();

@@ -121,8 +121,8 @@ impl UntrustedProxies {
         }
         drop(reported);
         sink.warning(format!(
-            "the proxy at {peer} is not trusted, so its forwarding headers are ignored and clients are told `{told}`; set \
-             `base_url` to the address that clients use, or add `{peer}` to `trusted_proxies`"
+            "the proxy at {peer} is not trusted, so its forwarding headers are ignored and clients get the address `{told}`; \
+             set `base_url` to the address that clients use, or add `{peer}` to `trusted_proxies`"
         ));
     }
 }

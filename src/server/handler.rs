@@ -149,7 +149,7 @@ impl Server {
     ) -> Response<OutgoingBody> {
         let (parts, body) = request.into_parts();
         let Some(host) = requested_host(&parts, local) else {
-            return text_response(StatusCode::BAD_REQUEST, "the Host that was asked for is not HOST or HOST:PORT\n");
+            return text_response(StatusCode::BAD_REQUEST, "invalid Host header: expected HOST or HOST:PORT\n");
         };
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         let is_old = parts.version < Version::HTTP_11;
@@ -182,7 +182,7 @@ impl Server {
             }
         }
         if !reads {
-            let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, "this path only knows GET and HEAD\n");
+            let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, "this path only supports GET and HEAD\n");
             set_header(&mut response, ALLOW, "GET, HEAD");
             return response;
         }

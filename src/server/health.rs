@@ -117,17 +117,17 @@ mod tests {
         assert!(Arc::clone(&health).check().await.is_err(), "it went");
         fs::write(&mirror, "").expect("write");
         assert!(Arc::clone(&health).check().await.is_err());
-        assert!(MirrorHealth::new(mirror).check().await.is_err(), "a file is no folder that is yet to come");
+        assert!(MirrorHealth::new(mirror).check().await.is_err(), "a file is not a missing folder");
         let there = MirrorHealth::new(folder.path().to_owned());
         folder.close().expect("removed");
-        assert!(there.check().await.is_err(), "it was there at the start");
+        assert!(there.check().await.is_err(), "it existed at the start");
     }
 
     #[tokio::test]
     async fn checks_of_a_hanging_folder_use_one_thread() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let mut health = MirrorHealth::new(folder.path().to_owned());
-        Arc::get_mut(&mut health).expect("nobody else has it").timeout = Duration::from_millis(200);
+        Arc::get_mut(&mut health).expect("the only reference").timeout = Duration::from_millis(200);
         let looks = Arc::new(AtomicUsize::new(0));
         let (answer, hung) = mpsc::channel::<()>();
         let hung = Arc::new(Mutex::new(hung));
@@ -143,7 +143,7 @@ mod tests {
             assert_eq!(one.await.expect("answered"), TIMED_OUT);
         }
         assert_eq!(looks.load(Ordering::SeqCst), 1);
-        answer.send(()).expect("somebody looks");
+        answer.send(()).expect("a check is running");
         while health.check_started.lock().expect("sound").is_some() {
             std::thread::yield_now();
         }

@@ -360,7 +360,7 @@ mod tests {
         for _ in 0..2 {
             join(&mut crowd, busy);
         }
-        assert!(crowd.is_full() && !crowd.can_accept(), "nobody is quiet yet");
+        assert!(crowd.is_full() && !crowd.can_accept(), "no connection is idle yet");
         let (_, mut crowd) = connection_set(2);
         join(&mut crowd, quiet);
         let first = *crowd.connections.keys().next().expect("one");
@@ -390,7 +390,7 @@ mod tests {
         let length = taken.len();
         BodyChunk::new(taken, holds[0].clone()).advance(length);
         crowd.shed_load(0);
-        assert_eq!(crowd.connections.len(), 4, "there is no pressure");
+        assert_eq!(crowd.connections.len(), 4, "the budget is not exceeded");
         let is_there = |crowd: &ConnectionSet, at: usize| {
             crowd.connections.values().any(|member| Arc::ptr_eq(&member.budget, &accounts[at]))
         };

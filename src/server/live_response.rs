@@ -53,8 +53,8 @@ impl Server {
             };
             let Some(text) = view.text else {
                 let why = match view.is_excluded {
-                    true => "not offered by this mirror: `allow`, `deny` or `min_age` of its settings leaves it out\n",
-                    false => "not in this mirror, nor upstream\n",
+                    true => "not offered by this mirror: its setting `allow`, `deny` or `min_age` excludes it\n",
+                    false => "neither in this mirror nor upstream\n",
                 };
                 return Ok(text_response(StatusCode::NOT_FOUND, why));
             };

@@ -98,7 +98,7 @@ fn never_mirrored_reason(path: &SafePath) -> Option<&'static str> {
         );
     }
     if ends(&[".tar.gz", ".tar.zst"]) {
-        return Some("components are mirrored as .tar.xz alone, which is the form that rustup asks for");
+        return Some("components are only mirrored as .tar.xz, the format that rustup requests");
     }
     None
 }

@@ -77,7 +77,9 @@ impl RequestMeta {
         let known = Validators { etag: &form.etag, modified: cached.stamp.modified };
         let body = || if self.is_head { OutgoingBody::default() } else { form.outgoing_body(form.body.clone()) };
         let mut response = match conditional::evaluate_preconditions(&self.headers, &known) {
-            Precondition::Failed => text_response(StatusCode::PRECONDITION_FAILED, "it has changed\n"),
+            Precondition::Failed => {
+                text_response(StatusCode::PRECONDITION_FAILED, "precondition failed: the file has changed\n")
+            }
             Precondition::NotModified => empty_response(StatusCode::NOT_MODIFIED),
             // HEAD ignores ranges.
             Precondition::Proceed if self.is_head || !cached.accepts_ranges => Response::new(body()),
@@ -110,7 +112,9 @@ impl RequestMeta {
         let etag = stamp.etag();
         let known = Validators { etag: &etag, modified: stamp.modified };
         let mut response = match conditional::evaluate_preconditions(&self.headers, &known) {
-            Precondition::Failed => text_response(StatusCode::PRECONDITION_FAILED, "it has changed\n"),
+            Precondition::Failed => {
+                text_response(StatusCode::PRECONDITION_FAILED, "precondition failed: the file has changed\n")
+            }
             Precondition::NotModified => empty_response(StatusCode::NOT_MODIFIED),
             // HEAD ignores ranges.
             Precondition::Proceed if self.is_head => {
@@ -170,18 +174,18 @@ pub(super) fn not_found() -> Response<OutgoingBody> {
 }
 
 pub(super) fn range_not_satisfiable(size: u64) -> Response<OutgoingBody> {
-    let mut response = text_response(StatusCode::RANGE_NOT_SATISFIABLE, "no byte is in that range\n");
+    let mut response = text_response(StatusCode::RANGE_NOT_SATISFIABLE, "the file has no byte in this range\n");
     set_header(&mut response, CONTENT_RANGE, &format!("bytes */{size}"));
     response
 }
 
 pub(super) fn internal_error() -> Response<OutgoingBody> {
-    text_response(StatusCode::INTERNAL_SERVER_ERROR, "the mirror could not read this file; its own report says why\n")
+    text_response(StatusCode::INTERNAL_SERVER_ERROR, "the server could not read this file; see the server's log\n")
 }
 
 /// Cargo waits for Retry-After, but at most ten seconds, and retries.
 pub(super) fn unavailable() -> Response<OutgoingBody> {
-    let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, "the mirror has too much to do\n");
+    let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, "the server is overloaded; try again\n");
     set_header(&mut response, RETRY_AFTER, "2");
     response
 }

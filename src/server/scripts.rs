@@ -78,20 +78,20 @@ pub(super) fn landing_page(base: &str, closed: bool, live: bool) -> String {
         Err(_) => client_setup::cargo_config(base),
     };
     let holds = match live {
-        true => "It fetches from upstream what it does not hold yet.",
-        false => "It has the crates that were brought here, and no others.",
+        true => "It fetches missing files from upstream.",
+        false => "It serves only imported crates.",
     };
     let (flag, login) = match closed {
-        true => (" --auth-required", "\nIt asks for a token: cargo login --registry frostmirror\n"),
+        true => (" --auth-required", "\nReading requires a token: cargo login --registry frostmirror\n"),
         false => ("", ""),
     };
     format!(
         "This is a mirror of crates.io, served by cargo-frostmirror. {holds}\n\nTo use it, put this into \
          $CARGO_HOME/config.toml, or run `cargo frostmirror setup --write --url {base}{flag}`:\n\n{lines}{login}\n\
-         Where toolchains are here too, this installs rustup and Rust:\n\n    \
+         If the mirror has toolchains, this installs rustup and Rust:\n\n    \
          curl -fsS {base}/rustup-init.sh | sh\n\nand on Windows, in PowerShell:\n\n    \
-         Invoke-RestMethod {base}/rustup-init.ps1 | Invoke-Expression\n\nWhere rustup is there already, \
-         {base}/api/setup/rustup-env.sh and {base}/api/setup/rustup-env.ps1 point it here.\n"
+         Invoke-RestMethod {base}/rustup-init.ps1 | Invoke-Expression\n\nIf rustup is already installed, \
+         {base}/api/setup/rustup-env.sh or {base}/api/setup/rustup-env.ps1 configures it for this mirror.\n"
     )
 }
 

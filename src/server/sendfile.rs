@@ -237,7 +237,7 @@ mod tests {
         sending.set(Some(&twin));
         assert!(sending.get().is_some_and(|same| Arc::ptr_eq(&same, &twin)));
         drop(twin);
-        assert!(sending.get().is_none(), "nobody holds it for a connection");
+        assert!(sending.get().is_none(), "no connection refers to it");
     }
 
     #[tokio::test]

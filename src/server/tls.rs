@@ -114,10 +114,10 @@ impl Tls {
         if let (Some(text), true) = (text, *warned != fault) {
             let file = self.files.certificate.display();
             let then = match is_past {
-                true => "renew it and replace the files, which the server then loads by itself",
+                true => "renew it and replace the files; the server reloads them",
                 false => "check the clock of this machine, or use the certificate later",
             };
-            sink.warning(format!("{text}, so that clients refuse the connection (`{file}`): {then}"));
+            sink.warning(format!("{text}, so clients reject the connection (`{file}`): {then}"));
         }
         *warned = fault;
     }
@@ -143,7 +143,7 @@ impl Tls {
             }
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-                sink.warning(format!("the new certificate is not taken, the old one stays: {error}{cause}"));
+                sink.warning(format!("the new certificate is invalid, so the old one stays in use: {error}{cause}"));
             }
         }
         *self.stamps.write().unwrap_or_else(PoisonError::into_inner) = now;
@@ -184,7 +184,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     // Reading a pipe would block the server until another process writes to it.
     if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(failed(io::Error::other("it is no file")));
+        return Err(failed(io::Error::other("not a regular file")));
     }
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(MAX_PEM).read_to_end(&mut bytes)).map_err(failed)?;

@@ -94,7 +94,7 @@ fn insecure_settings_are_refused_and_live_mode_is_announced() {
     let sandbox = Sandbox::new();
     let args = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config"];
     sandbox.write(CONFIG_FILE, "auth_required = true\n");
-    sandbox.run(args).exits(3).stderr_has("`auth_required` asks readers for a token");
+    sandbox.run(args).exits(3).stderr_has("`auth_required` requires a token for reading");
     sandbox.write(CONFIG_FILE, "tls_cert = 'cert.pem'\n");
     sandbox.run(args).exits(3).stderr_has("`tls_cert` is set without `tls_key`");
     sandbox.write(CONFIG_FILE, "tls_cert = 'cert.pem'\ntls_key = 'key.pem'\n");

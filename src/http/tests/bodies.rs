@@ -39,7 +39,7 @@ async fn permanent_failures_report_cause_and_attempts() {
     assert_eq!(server.heads().len(), 4);
     let shown = error_chain(&error);
     assert!(shown.contains("/a (tried 4 times)"), "{shown}");
-    assert!(shown.contains("the connection broke while the body came"), "{shown}");
+    assert!(shown.contains("the connection broke during the response body"), "{shown}");
 
     let server = Server::start(|_, _| Action::SendThenHang(Bytes::new())).await;
     let quick = Settings { low_speed_timeout: Duration::from_millis(50), retries: 1, ..settings() };
@@ -52,7 +52,7 @@ async fn permanent_failures_report_cause_and_attempts() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
     let url = format!("http://{}/a", free.local_addr().expect("address"));
     drop(free);
-    let error = get(&url).await.expect_err("nobody there");
+    let error = get(&url).await.expect_err("no server");
     let shown = error_chain(&error);
     assert!(shown.contains("could not connect") && shown.contains("refused"), "{shown}");
 }
@@ -206,7 +206,7 @@ async fn redirects_are_bounded_and_tokens_stay_with_their_origin() {
     let heads = server.heads();
     assert!(heads.iter().all(|head| head.contains("authorization: tok")));
     let error = body("/round").await.expect_err("endless");
-    assert!(error_chain(&error).contains("which leads in a circle"), "{}", error_chain(&error));
+    assert!(error_chain(&error).contains("which creates a redirect loop"), "{}", error_chain(&error));
     assert_eq!(server.heads().len(), heads.len() + 2);
 }
 

@@ -135,7 +135,7 @@ async fn an_interrupted_encoded_download_restarts() {
     let file = body();
     let encoded = server::gzipped(&file);
     let server = Server::start(move |head, n| {
-        assert!(n < 2 || range_start(head).is_none(), "no part of what is decoded is asked for");
+        assert!(n < 2 || range_start(head).is_none(), "no range of a decoded body is requested");
         match n {
             1 => {
                 let whole = reply(200, "Content-Encoding: gzip\r\n", &encoded);

@@ -38,7 +38,7 @@ impl SocksServer {
     }
 
     fn take_requests(&self) -> Vec<String> {
-        std::mem::take(&mut *self.requests.lock().expect("asked"))
+        std::mem::take(&mut *self.requests.lock().expect("lock"))
     }
 }
 
@@ -97,7 +97,7 @@ async fn serve(mut stream: TcpStream, seen: &Mutex<Vec<String>>, to: &str, login
         stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
         format!("{host}:{port}")
     };
-    seen.lock().expect("asked").push(target);
+    seen.lock().expect("lock").push(target);
     let mut upstream = TcpStream::connect(to).await?;
     tokio::io::copy_bidirectional(&mut stream, &mut upstream).await?;
     Ok(())

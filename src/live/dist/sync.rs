@@ -120,7 +120,7 @@ impl LiveMirror {
         self.store_worker.enqueue(StoreJob::DistFiles(files), done);
         match placed.await {
             Ok(true) => Ok(SyncOutcome { sha256 }),
-            _ => Err(LiveError::store_failed(&file_set.to_string(), &io::Error::other("it could not be placed"))),
+            _ => Err(LiveError::store_failed(&file_set.to_string(), &io::Error::other("the mirror rejected it"))),
         }
     }
 

@@ -82,7 +82,7 @@ fn an_invalid_reader_token_file_is_logged_once() {
     wait_until("an accepted request", || status(&reader).status == 200);
     assert_eq!(json_body(&status(&admin))["problems"], json!([]));
     let output = serving.stop().stderr;
-    assert_eq!(output.matches("no reader's token is let in").count(), 1, "{output}");
-    assert_eq!(output.matches("is good again").count(), 1, "{output}");
+    assert_eq!(output.matches("no reader's token is accepted").count(), 1, "{output}");
+    assert_eq!(output.matches("is valid again").count(), 1, "{output}");
     assert!(!output.contains("too many"), "what was written there may be a token: {output}");
 }

@@ -82,7 +82,7 @@ fn switching_off_stops_requests_and_aborts_running_downloads() {
     while !live.leftover_files().is_empty() {
         assert!(Instant::now() < until, "{:?}", live.leftover_files());
     }
-    live.wait_for_log("switched off: what is held is all there is");
+    live.wait_for_log("switched off: only stored files are served");
     let request_count = live.upstream.requests().len();
     assert_eq!(live.status_of("/crates/leaf-1.1.0.crate"), 404);
     std::thread::sleep(Duration::from_millis(500));

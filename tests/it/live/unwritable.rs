@@ -71,7 +71,7 @@ fn files_above_the_file_size_limit_are_not_stored() {
     assert!(live.stored_files().is_empty() && live.leftover_files().is_empty());
     assert_eq!(live.status_of(SMALL), 200);
     live.wait_for_stored_crates(1);
-    assert_logged(&live, "did not get large 1.0.0: the mirror could not keep large 1.0.0");
+    assert_logged(&live, "could not fetch large 1.0.0: the mirror could not keep large 1.0.0");
     let live = live.restart();
     assert_eq!(live.status_of(LARGE), 200);
     live.wait_for_stored_crates(2);
@@ -150,7 +150,7 @@ fn a_read_only_mirror_serves_stored_files_and_reports_the_error() {
     assert_eq!(answer.status, 507, "{}", String::from_utf8_lossy(&answer.body));
     assert!(String::from_utf8_lossy(&answer.body).contains("could not keep large 1.0.0"), "{:?}", answer.body);
     assert_eq!(live.status_of("/healthz"), 200);
-    assert_logged(&live, "did not get large 1.0.0: the mirror could not keep large 1.0.0");
+    assert_logged(&live, "could not fetch large 1.0.0: the mirror could not keep large 1.0.0");
     assert_logged(&live, "Read-only");
     assert_eq!(served_contents(&live.sandbox), before);
     let live = live.restart();
