@@ -61,23 +61,23 @@
 //!   same digest; no two names of both tables differ only in case; a snapshot has no refreshed crates;
 //! - the file ends with the last block.
 //!
-//! A **refreshed** crate is one that an earlier bundle of the history brought and whose index line upstream changed since,
-//! as when it yanks a version. The bundle has the new line and neither the file nor a claim on it: the line replaces that of
-//! a crate which the mirror has; where the mirror has none, it waits for the crate. No input needs the crate for that reason,
-//! and no collection keeps it for that reason. A delta refreshes what changed since its base, a full bundle whatever has ever
-//! changed, as far as no input of that run needs it; the lines of those are with the table.
+//! A **refreshed** crate came with an earlier bundle of the history, and upstream changed its index line since, for example
+//! by a yank. The bundle has the new line, but neither the file nor a reference to it. The line replaces the stored line of
+//! the crate; if the mirror lacks the crate, the line waits for it. A refreshed crate does not count as needed by an input,
+//! and gc does not keep it for that reason. A delta refreshes what changed since its base. A full bundle refreshes every
+//! changed crate that no input of that run needs; the lines of needed crates are in the table anyway.
 //!
-//! A **snapshot** is a mirror in one bundle. Its table names every crate that the mirror's index lists, shipped or
-//! index-only, and those that only its histories name, as `kept`; a crate's `read` says when its own line was read. Its
-//! `lineage` is no history: its id follows from the crates that the mirror holds and no history claims, which are its
-//! one input. `carried` has the newest bundle of each of the mirror's histories, as positions in the table, sorted by
-//! history and bundle, at most [`MAX_CARRIED_HISTORIES`]; of a history of which numbers and times do not tell which bundle is the
-//! newest, it has all that may be. What live mode brought is one of them. Only a snapshot has `carried`, `read`, and the entries `frostmirror.toml` and
-//! `depends.toml`, each at most [`MAX_CONFIG_SIZE`] bytes; what was private to the mirror's host is not in them.
+//! A **snapshot** is a mirror in one bundle. Its table names every crate in the mirror's index, shipped or index-only, and
+//! the crates that only its histories name, as `kept`. A crate's `read` is the time when its own line was read. Its
+//! `lineage` is not a history: its ID is derived from the crates that no history references, which are its one input.
+//! `carried` has the newest bundle of each of the mirror's histories, as positions in the table, sorted by history and
+//! bundle, at most [`MAX_CARRIED_HISTORIES`]. If a history's newest bundle is doubtful, `carried` has all candidates. The
+//! files of live mode are one of the histories. Only a snapshot has `carried`, `read`, and the entries `frostmirror.toml`
+//! and `depends.toml`, each at most [`MAX_CONFIG_SIZE`] bytes. They contain no private data of the mirror's host.
 //!
-//! Threats: a bundle is hostile until every one of its bytes was checked. Lengths are checked before anything is
-//! allocated, arithmetic is checked, paths cannot climb, and the reader extracts nothing: it hands bytes to whoever
-//! places them, and those are placed only when the whole bundle was found good.
+//! Threats: a bundle is hostile until all of its bytes are checked. Lengths are checked before any allocation, arithmetic is
+//! checked, and paths cannot leave the root. The reader extracts nothing: it passes bytes to the importer, which commits
+//! them only if the whole bundle is valid.
 //!
 //! Versions:
 //! - 1: the first.
@@ -91,55 +91,55 @@ use crate::digest::{HashingWriter, Sha256};
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 
-/// The first eight bytes.
+/// The magic: the first eight bytes.
 pub const MAGIC: [u8; 8] = *b"\x89FMB\r\n\x1a\n";
-/// Bytes of the header.
+/// Size of the header in bytes.
 pub const HEADER_SIZE: usize = 96;
-/// Most bytes of a plain manifest.
+/// Maximum plain size of a manifest in bytes.
 pub const MAX_MANIFEST_SIZE: u64 = 128 * 1024 * 1024;
-/// Most plain bytes that one stored byte of the manifest may stand for, beyond [`RATIO_ALLOWANCE`]. Real manifests
-/// shrink about threefold, because digests do not shrink at all; 32 is generous.
+/// Maximum compression ratio of the manifest, beyond [`RATIO_ALLOWANCE`]. Real manifests reach about three, because digests
+/// do not compress; 32 is generous.
 pub const MANIFEST_RATIO: u64 = 32;
-/// Most plain bytes of one encoded block.
+/// Maximum plain size of a compressed block in bytes.
 pub const MAX_BLOCK_SIZE: u64 = 4 * 1024 * 1024;
-/// Most stored bytes of one encoded block. Brotli adds a few bytes in a thousand to what does not shrink.
+/// Maximum stored size of a compressed block in bytes. Brotli adds a few bytes per thousand to incompressible data.
 pub const MAX_STORED_BLOCK_SIZE: u64 = MAX_BLOCK_SIZE + 64 * 1024;
-/// Most bytes of one index line, without its end. The longest of crates.io are near 100 kB.
+/// Maximum length of an index line in bytes, without its line break. The longest of crates.io are near 100 kB.
 pub const MAX_LINE_LENGTH: usize = 1024 * 1024;
-/// Most bytes of one index entry, however it is stored: whoever merges index text holds a file of it in memory.
+/// Maximum size of an index entry in bytes, however it is stored: merging index text needs a whole file in memory.
 pub const MAX_INDEX_ENTRY_SIZE: u64 = 2 * MAX_BLOCK_SIZE;
-/// Most bytes of one configuration file.
+/// Maximum size of a configuration file in bytes.
 pub const MAX_CONFIG_SIZE: u64 = 1024 * 1024;
-/// Most bytes of each text of [`SkippedPackage`].
+/// Maximum size of each text of [`SkippedPackage`] in bytes.
 pub const MAX_SKIPPED_PACKAGE_TEXT: usize = 1024;
-/// Most bundles that a snapshot brings along. Each becomes a record, and each record names all histories known by then.
+/// Maximum number of histories in a snapshot. Each becomes a record, and each record names all known histories.
 pub const MAX_CARRIED_HISTORIES: usize = 1024;
-/// Most plain bytes that one stored byte may stand for in a brotli stream, beyond [`RATIO_ALLOWANCE`]. Index text of
-/// many versions, repetitive as it is, stays near 30.
+/// Maximum compression ratio of a brotli stream, beyond [`RATIO_ALLOWANCE`]. Repetitive index text of many versions stays
+/// near 30.
 pub const MAX_RATIO: u64 = 200;
-/// Plain bytes that any brotli stream may decode to, however short it is.
+/// Plain size in bytes that any brotli stream may have, however short it is.
 pub const RATIO_ALLOWANCE: u64 = 64 * 1024;
 
-/// Fewest stored bytes of a manifest for each row of its tables, beyond [`ROWS_ALLOWANCE`]. The 32 random bytes of a
-/// row's digest alone take more.
+/// Minimum stored size of a manifest per table row in bytes, beyond [`ROWS_ALLOWANCE`]. The 32 random bytes of a row's
+/// digest alone need more.
 pub const STORED_BYTES_PER_ROW: u64 = 24;
-/// Rows that a manifest may have whatever its stored length.
+/// Number of rows that a manifest of any stored length may have.
 pub const ROWS_ALLOWANCE: u64 = 4096;
-/// Most bytes of a crate's description, licence or repository, as JSON has them.
+/// Maximum size of a crate's description, licence or repository as JSON, in bytes.
 pub const MAX_TEXT_LENGTH: usize = 2048;
-/// Most bytes of the name of a bundle's file, as JSON has them.
+/// Maximum size of a bundle's file name as JSON, in bytes.
 pub const MAX_FILE_NAME_LENGTH: usize = 1024;
-/// Most targets of a manifest, and most toolchains.
+/// Maximum number of targets and of toolchains in a manifest.
 pub const MAX_NAMES: usize = 1024;
-/// Most bytes of the name of a target or a toolchain.
+/// Maximum length of a target's or toolchain's name in bytes.
 pub const MAX_NAME_LENGTH: usize = 256;
-/// Most inputs of one history.
+/// Maximum number of inputs in a history.
 pub const MAX_INPUTS: usize = 4096;
-/// Most weight of one history, beyond what its rows allow.
+/// Maximum weight of a history, in addition to the weight per row.
 pub const MAX_HISTORY_WEIGHT: u64 = 4 * 1024 * 1024;
-/// Most weight of all histories of a mirror, and of a snapshot, beyond what the rows allow.
+/// Maximum weight of all histories of a mirror or a snapshot, in addition to the weight per row.
 pub const MAX_HISTORIES_WEIGHT: u64 = 32 * 1024 * 1024;
-/// What each row of the tables adds to the weight that histories may have.
+/// Weight per table row that histories may have.
 pub const HISTORY_WEIGHT_PER_ROW: u64 = 2048;
 
 /// The lineage of every bundle of frostmirror 1.x: `frostmirror-1.xx` in hexadecimal.
@@ -166,15 +166,15 @@ impl fmt::Display for FormatVersion {
     }
 }
 
-/// Whether a bundle stands alone.
+/// The kind of a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BundleKind {
-    /// Everything that was resolved is in it.
+    /// It contains all resolved files.
     Full,
-    /// Only what its parent's mirror lacks.
+    /// It contains only what its base lacks.
     Delta,
-    /// A whole mirror with its configuration.
+    /// It contains a whole mirror with its configuration.
     Snapshot,
 }
 
@@ -188,50 +188,50 @@ impl fmt::Display for BundleKind {
     }
 }
 
-/// What the manifest says. Unknown keys are ignored within a version; a new key that a reader must obey is a new version.
+/// The manifest. Unknown keys are ignored within a version; a new key that a reader must obey needs a new version.
 ///
-/// The order of the fields is the order of the keys in the file: the id first, because it is derived from what
-/// follows; the crates before what refers to them.
+/// The order of the fields is the order of the keys in the file. The ID is first, because it is derived from the rest. The
+/// crates precede the fields that refer to them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// 32 hexadecimal digits that are derived from all the rest.
+    /// 32 hexadecimal digits derived from the other fields.
     pub id: String,
     /// Version of the format, equal to the header's.
     pub format: FormatVersion,
     /// The tool that wrote it, `cargo-frostmirror 0.1.0`.
     pub tool: String,
-    /// When it was written (RFC 3339, UTC, whole seconds; SOURCE_DATE_EPOCH is honoured).
+    /// The creation time (RFC 3339, UTC, whole seconds; respects SOURCE_DATE_EPOCH).
     pub created: String,
-    /// Whether it stands alone.
+    /// The kind: full, delta or snapshot.
     pub kind: BundleKind,
-    /// Whether it mends what a mirror has lost: exactly that is shipped, whatever was sent before.
+    /// Whether it repairs a mirror: it contains exactly the requested files, whatever was sent before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub repair: bool,
-    /// The bundle that a delta builds on.
+    /// The base bundle of a delta.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
-    /// The target triples it was made for.
+    /// The target triples.
     #[serde(default)]
     pub targets: Vec<String>,
-    /// The toolchains in it.
+    /// The included toolchains.
     #[serde(default)]
     pub toolchains: Vec<String>,
-    /// When the index was read (RFC 3339, UTC): of two lines for one version, the later read is the newer. Other than in
-    /// a snapshot, not more than a day after `created`.
+    /// When the index was read (RFC 3339, UTC): of two lines for one version, the one that was read later wins. Except in a
+    /// snapshot, it is at most a day after `created`.
     pub index_read: String,
-    /// Every crate that is resolved, shipped or not, sorted by name and version.
+    /// Every resolved crate, shipped or not, sorted by name and version.
     pub crates: Vec<CrateRecord>,
-    /// Every file of rustup and of toolchains that is needed, shipped or not, sorted by path.
+    /// Every needed dist file, shipped or not, sorted by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "artifacts")]
     pub dist_files: Vec<DistFileRecord>,
-    /// The crates that came with earlier bundles and whose index lines are here anew, sorted by name and version.
+    /// Crates of earlier bundles whose changed index lines are included, sorted by name and version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "refreshed")]
     pub refreshed_crates: Vec<RefreshedCrate>,
-    /// The history that the bundle belongs to. Of a snapshot: what it holds and no history claims.
+    /// The bundle's history. In a snapshot: the crates that no history references.
     pub lineage: Lineage,
-    /// The histories that a snapshot brings along, by id and bundle.
+    /// The histories of a snapshot, by ID and bundle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "carried")]
     pub carried_histories: Vec<CarriedHistory>,
@@ -239,82 +239,83 @@ pub struct Manifest {
     pub blocks: Vec<Block>,
 }
 
-/// The bundle that a delta builds on.
+/// The base bundle of a delta.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
     /// Its id.
     pub id: String,
-    /// The name of its file when it was written.
+    /// Its file name at creation.
     pub file: String,
 }
 
-/// One history that feeds one destination.
+/// A history: a series of bundles for one mirror.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lineage {
     /// 32 hexadecimal digits.
     pub id: String,
-    /// Counts the bundles of the lineage, from 1.
+    /// The bundle's number in the lineage, from 1.
     pub sequence: u64,
-    /// Every input that the lineage was ever fed and was not told to forget, each with its newest set.
+    /// Every input of the lineage that was not retired, each with its newest set.
     pub inputs: Vec<Input>,
 }
 
-/// The newest bundle of a history, as a snapshot brings it along.
+/// The newest bundle of a history in a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CarriedHistory {
     /// The bundle's id.
     pub bundle: String,
-    /// The name of its file.
+    /// Its file name.
     pub file: String,
-    /// When it was written (RFC 3339, UTC).
+    /// Its creation time (RFC 3339, UTC).
     pub created: String,
-    /// When the index was read for it (RFC 3339, UTC).
+    /// The time when its index was read (RFC 3339, UTC).
     pub index_read: String,
     /// The history.
     pub lineage: Lineage,
-    /// The crates that it named, as positions in [`Manifest::crates`], ascending.
+    /// Its crates, as positions in [`Manifest::crates`], ascending.
     pub crates: Vec<u32>,
-    /// The rustup artifacts that it named, as positions in [`Manifest::dist_files`], ascending.
+    /// Its dist files, as positions in [`Manifest::dist_files`], ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "artifacts")]
     pub dist_files: Vec<u32>,
 }
 
-/// One depends.toml, one lockfile or one `--crate`, and what it needs.
+/// An input and its needs: one depends.toml, one lockfile or one `--crate`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
-    /// What the input is called: its label and its kind, such as `app (Cargo.lock)`, or `--crate NAME@REQ`. Never a path.
+    /// The label and kind of the input, such as `app (Cargo.lock)`, or `--crate NAME@REQ`. Never a path.
     pub name: String,
-    /// What was asked for, as the user wrote it, e.g. `serde = "1"`.
+    /// The requirements as the user wrote them, e.g. `serde = "1"`.
     #[serde(default)]
     pub roots: Vec<String>,
     /// The crates it needs, as positions in [`Manifest::crates`], ascending.
     pub crates: Vec<u32>,
-    /// The rustup artifacts it needs, as positions in [`Manifest::dist_files`], ascending.
+    /// The dist files it needs, as positions in [`Manifest::dist_files`], ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "artifacts")]
     pub dist_files: Vec<u32>,
-    /// What it needs besides and no bundle of the history brings: it does not build from these bundles alone. Sorted.
+    /// Packages that it needs and that no bundle of the history contains: it cannot be built from these bundles alone.
+    /// Sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "left_out")]
     pub skipped_packages: Vec<SkippedPackage>,
 }
 
-/// A package that an input needs and that its user left out.
+/// A package that an input needs and that the user left out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SkippedPackage {
     /// Its name.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Where it comes from: `git: URL` or `registry: URL`, without credentials.
+    /// Its source: `git: URL` or `registry: URL`, without credentials.
     pub source: String,
-    /// Why it was left out, for people: the flag that did.
+    /// The flag that left it out.
     #[serde(rename = "why")]
     pub reason: String,
 }
 
-/// One crate of the resolved set.
+/// A crate of the resolved set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrateRecord {
     /// Its name.
@@ -323,16 +324,15 @@ pub struct CrateRecord {
     pub version: Version,
     /// Upstream's digest of the `.crate` file.
     pub sha256: Sha256,
-    /// Bytes of the `.crate` file; 0 where the file is neither shipped nor known.
+    /// Size of the `.crate` file in bytes; 0 if the file is neither shipped nor known.
     #[serde(default)]
     pub size: u64,
-    /// Where its bytes are.
+    /// The location of its bytes.
     pub state: CrateState,
-    /// Whether upstream had it yanked when the index was read.
+    /// Whether it was yanked when the index was read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub yanked: bool,
-    /// In a snapshot, when the crate's index line was read (RFC 3339, UTC), where that is not
-    /// [`Manifest::index_read`].
+    /// In a snapshot, when the crate's index line was read (RFC 3339, UTC), if that differs from [`Manifest::index_read`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "read")]
     pub read_at: Option<String>,
@@ -354,7 +354,7 @@ impl CrateRecord {
     }
 }
 
-/// A crate of an earlier bundle whose index line is here as upstream has it now.
+/// A crate of an earlier bundle whose changed index line is included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefreshedCrate {
     /// Its name.
@@ -363,7 +363,7 @@ pub struct RefreshedCrate {
     pub version: Version,
     /// Upstream's digest of the `.crate` file.
     pub sha256: Sha256,
-    /// Whether upstream had it yanked when the index was read.
+    /// Whether it was yanked when the index was read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub yanked: bool,
 }
@@ -375,77 +375,78 @@ impl RefreshedCrate {
     }
 }
 
-/// Where a crate's bytes are.
+/// The location of a crate's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CrateState {
     /// In this bundle.
     Shipped,
-    /// In an earlier bundle of the lineage; this one relies on it being held.
+    /// In an earlier bundle of the lineage, which the mirror must have.
     Sent,
-    /// Nowhere: a platform filter left the file out and kept the index line.
+    /// In no bundle: a platform filter left the file out and kept the index line.
     IndexOnly,
-    /// Belongs to another input of the lineage; named so that it stays current, not relied on, without an index line.
+    /// Belongs to another input of the lineage. It is named so that it stays referenced; the bundle does not rely on it and
+    /// has no index line for it.
     Kept,
 }
 
-/// One file of rustup or of a toolchain.
+/// A dist file: a file of rustup or of a toolchain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DistFileRecord {
-    /// Where it belongs: `dist/…` or `rustup/…`.
+    /// Its path: `dist/…` or `rustup/…`.
     pub path: SafePath,
-    /// Digest of its bytes, which upstream vouches for.
+    /// Digest of its bytes, as upstream states it.
     pub sha256: Sha256,
-    /// Its length in bytes.
+    /// Its size in bytes.
     pub size: u64,
-    /// Where its bytes are.
+    /// The location of its bytes.
     pub state: DistFileState,
-    /// In a snapshot, when it was read from upstream (RFC 3339, UTC), where that is not [`Manifest::index_read`].
+    /// In a snapshot, when it was read from upstream (RFC 3339, UTC), if that differs from [`Manifest::index_read`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "read")]
     pub read_at: Option<String>,
 }
 
-/// Where a rustup artifact's bytes are.
+/// The location of a dist file's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DistFileState {
     /// In this bundle, at this path or at another one with the same digest.
     Shipped,
-    /// In an earlier bundle of the lineage; this one relies on it being held.
+    /// In an earlier bundle of the lineage, which the mirror must have.
     Sent,
-    /// Belongs to another input of the lineage; named so that it stays current, not relied on.
+    /// Belongs to another input of the lineage. It is named so that it stays referenced; the bundle does not rely on it.
     Kept,
 }
 
-/// How a block is stored.
+/// The encoding of a block.
 ///
-/// An unknown name is not malformed but newer: the error says so.
+/// An unknown name is not malformed but newer, and the error says so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
-    /// As it is.
+    /// Uncompressed.
     Stored,
     /// One brotli stream.
     Brotli,
-    /// A name that this tool does not know.
+    /// A name that this version does not know.
     #[serde(untagged)]
     Unknown(String),
 }
 
-/// A run of stored bytes.
+/// A range of stored bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
-    /// How its bytes are stored.
+    /// Its encoding.
     pub encoding: Encoding,
-    /// Stored bytes. Absent where they are the content itself.
+    /// The stored bytes of a compressed block; absent for an uncompressed one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<StoredBytes>,
-    /// What it decodes to, in order. At least one; exactly one where it is stored as it is.
+    /// The entries in order. At least one; exactly one in an uncompressed block.
     pub entries: Vec<Entry>,
 }
 
-/// Size and digest of a block's stored bytes, where they are not the content.
+/// Size and digest of a compressed block's stored bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredBytes {
     /// Length in bytes.
@@ -454,43 +455,43 @@ pub struct StoredBytes {
     pub sha256: Sha256,
 }
 
-/// One file of the bundle.
+/// A file in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Where it belongs.
+    /// Its path.
     pub path: SafePath,
-    /// Length of its content in bytes.
+    /// Size of its content in bytes.
     pub size: u64,
     /// Digest of its content.
     pub sha256: Sha256,
-    /// What it is.
+    /// Its kind.
     pub kind: FileKind,
 }
 
 impl Manifest {
-    /// When the index line of `record`, which is a crate of the table, was read.
+    /// The time when the index line of `record`, a crate of the table, was read.
     pub fn line_read_at<'m>(&'m self, record: &'m CrateRecord) -> &'m str {
         record.read_at.as_deref().unwrap_or(&self.index_read)
     }
 
-    /// When `record`, which is a rustup artifact of the table, was read.
+    /// The time when `record`, a dist file of the table, was read.
     pub fn dist_file_read_at<'m>(&'m self, record: &'m DistFileRecord) -> &'m str {
         record.read_at.as_deref().unwrap_or(&self.index_read)
     }
 
-    /// Whether it was made of a bundle of frostmirror 1.x, whose toolchains are hardly ever whole. Whoever claims that
-    /// falsely gains nothing: less of the bundle is placed.
+    /// Whether it was converted from a bundle of frostmirror 1.x, whose toolchains are seldom complete. A false claim has no
+    /// benefit: the import then uses less of the bundle.
     pub fn is_legacy(&self) -> bool {
         self.lineage.id == LEGACY_LINEAGE
     }
 
-    /// The rustup artifacts of the table in this state.
+    /// The dist files of the table in this state.
     pub fn dist_files_in(&self, state: DistFileState) -> impl Iterator<Item = &DistFileRecord> {
         self.dist_files.iter().filter(move |record| record.state == state)
     }
 
-    /// What the inputs of the history need and no bundle brings, each with its input's name; those of a snapshot's
-    /// histories too.
+    /// Packages that the inputs need and that no bundle contains, each with its input's name; includes the histories of a
+    /// snapshot.
     pub fn skipped_packages(&self) -> impl Iterator<Item = (&str, &SkippedPackage)> {
         let lineages = std::iter::once(&self.lineage).chain(self.carried_histories.iter().map(|one| &one.lineage));
         let inputs = lineages.flat_map(|lineage| &lineage.inputs);
@@ -502,32 +503,32 @@ impl Manifest {
         self.blocks.iter().flat_map(|block| &block.entries)
     }
 
-    /// How many entries are of `kind`.
+    /// The number of entries of `kind`.
     pub fn count_entries(&self, kind: FileKind) -> usize {
         self.entries().filter(|entry| entry.kind == kind).count()
     }
 
-    /// The crates that the bundle relies on being held already.
+    /// The crates that the mirror must already have.
     pub fn previously_sent_crates(&self) -> impl Iterator<Item = &CrateRecord> {
         self.crates.iter().filter(|record| record.state == CrateState::Sent)
     }
 
-    /// Gives the manifest the id that follows from all the rest of it.
+    /// Sets the ID, which is derived from the other fields.
     pub fn assign_id(&mut self) {
         self.id = "0".repeat(ID_DIGITS);
         let mut writer = HashingWriter::new(std::io::sink());
-        // A manifest is plain data: strings as keys, no foreign types; and a sink takes everything.
+        // A manifest is plain data with string keys, and writing to a sink cannot fail.
         serde_json::to_writer(&mut writer, self).expect("a manifest is JSON");
         self.id = short_id(&writer.finish().0);
     }
 }
 
-/// Hexadecimal digits of a bundle's or a lineage's id.
+/// Length of a bundle's or a lineage's ID in hexadecimal digits.
 pub const ID_DIGITS: usize = 32;
-/// What the plain manifest begins with, right before the digits of its id.
+/// The beginning of the plain manifest, directly before the digits of its ID.
 pub const ID_PREFIX: &[u8] = br#"{"id":""#;
 
-/// The first half of a digest: an id.
+/// An ID: the first half of a digest.
 pub fn short_id(digest: &Sha256) -> String {
     let mut text = digest.to_string();
     text.truncate(ID_DIGITS);
@@ -535,7 +536,7 @@ pub fn short_id(digest: &Sha256) -> String {
 }
 
 impl Block {
-    /// Bytes that the block takes in the file, `None` where the sum overflows.
+    /// Size of the block in the file in bytes, or `None` if the sum overflows.
     pub fn stored_size(&self) -> Option<u64> {
         match self.stored {
             Some(stored) => Some(stored.size),
@@ -543,34 +544,33 @@ impl Block {
         }
     }
 
-    /// Bytes that the block decodes to, `None` where the sum overflows.
+    /// Plain size of the block in bytes, or `None` if the sum overflows.
     pub fn plain_size(&self) -> Option<u64> {
         self.entries.iter().try_fold(0u64, |sum, entry| sum.checked_add(entry.size))
     }
 }
 
-/// Most that a manifest with so many rows in its tables may weigh: its plain bytes, and for each comma between values
-/// [`COMMA_WEIGHT`] more, because what stands between two commas takes memory of its own, however short it is; before a
-/// number [`NUMBER_WEIGHT`].
+/// The maximum weight of a manifest with this number of table rows. The weight is its plain size, plus [`COMMA_WEIGHT`] for
+/// each comma between values, or [`NUMBER_WEIGHT`] before a number, because every parsed value needs memory, however short
+/// it is.
 ///
-/// A real manifest weighs about 1,200 a crate. This is what bounds a reader's memory, as the stored length and the
-/// plain length alone do not: `["a","a",…]` takes fourteen times its length. A snapshot has the histories of its mirror
-/// as well.
+/// A real manifest weighs about 1,200 per crate. This limit bounds a reader's memory; the stored and plain lengths do not:
+/// `["a","a",…]` needs fourteen times its length. A snapshot also has the histories of its mirror.
 pub fn manifest_weight_limit(rows: u64, snapshot: bool) -> u64 {
     let histories = if snapshot { MAX_HISTORIES_WEIGHT } else { 0 };
     let row = MAX_ROW_WEIGHT + HISTORY_WEIGHT_PER_ROW;
     rows.saturating_mul(row).saturating_add(8 * 1024 * 1024).saturating_add(histories)
 }
-/// What a comma before anything but a number adds to a manifest's weight.
+/// The weight of a comma before a value that is not a number.
 pub const COMMA_WEIGHT: u64 = 32;
-/// What a comma before a number adds.
+/// The weight of a comma before a number.
 pub const NUMBER_WEIGHT: u64 = 8;
-/// The most that a row weighs with its entries: 3 texts of [`MAX_TEXT_LENGTH`] bytes, and less than 2,000 for the rest.
+/// The maximum weight of a row with its entries: 3 texts of [`MAX_TEXT_LENGTH`] bytes, and less than 2,000 for the rest.
 const MAX_ROW_WEIGHT: u64 = 8192;
 
-/// What a history weighs at most when a snapshot carries it, from a bundle of it with `rows` rows in its tables.
+/// The maximum weight of a history in a snapshot, from a bundle with `rows` table rows.
 pub fn history_weight(lineage: &Lineage, file: &str, rows: u64) -> u64 {
-    /// Ids, times, keys and commas.
+    /// IDs, times, keys and commas.
     const FIXED: u64 = 1024;
     /// A position has up to seven digits.
     const POSITION: u64 = 8 + NUMBER_WEIGHT;
@@ -587,7 +587,7 @@ pub fn history_weight(lineage: &Lineage, file: &str, rows: u64) -> u64 {
     FIXED + json_length(file) as u64 + rows.saturating_mul(POSITION) + inputs.sum::<u64>()
 }
 
-/// Bytes of a text in JSON, with its quotes.
+/// Size of a text as JSON in bytes, with its quotes.
 pub(super) fn json_length(text: &str) -> usize {
     let escaped = |byte: u8| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 2,
@@ -597,7 +597,7 @@ pub(super) fn json_length(text: &str) -> usize {
     2 + text.bytes().map(escaped).sum::<usize>()
 }
 
-/// The most plain bytes that a brotli stream of `stored` bytes may decode to.
+/// The maximum plain size of a brotli stream of `stored` bytes.
 pub fn max_plain_size(stored: u64) -> u64 {
     stored.saturating_mul(MAX_RATIO).saturating_add(RATIO_ALLOWANCE)
 }

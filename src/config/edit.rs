@@ -34,7 +34,7 @@ pub enum Error {
     #[error(transparent)]
     Settings(#[from] settings::Error),
     /// Another process changed the file in the meantime.
-    #[error("`{}` was changed by somebody else meanwhile", path.display())]
+    #[error("`{}` was changed by another process", path.display())]
     ConcurrentChange {
         /// The file.
         path: PathBuf,

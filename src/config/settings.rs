@@ -139,7 +139,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The file is too large.
-    #[error("`{}` is larger than 1 MiB, which no {SERVER} is", path.display())]
+    #[error("`{}` is larger than 1 MiB, the maximum for {SERVER}", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -270,7 +270,7 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> InvalidValue {
     match error.message() {
         "duplicate key" => {
             let key = error.span().and_then(|span| text.get(span)).unwrap_or_default();
-            InvalidValue::new(format!("{} stands here a second time", quote(key)), "each key once")
+            InvalidValue::new(format!("{} is set twice", quote(key)), "each key once")
         }
         message => match message.split_once(", expected ") {
             Some((what, expected)) => InvalidValue::new(format!("invalid TOML: {what}"), expected),

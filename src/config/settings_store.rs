@@ -295,7 +295,7 @@ impl SettingsStore {
         if files.iter().any(|file| file.name == SERVER)
             && let Err(error) = self.reload_snapshot_keys()
         {
-            sink.warning(format!("the settings in effect stay as they were: {error}"));
+            sink.warning(format!("the settings in effect are unchanged: {error}"));
         }
         Ok(())
     }

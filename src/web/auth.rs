@@ -75,8 +75,8 @@ pub(super) fn check(
 pub(super) fn admin_token(state: &WebState) -> Result<Option<Token>, ApiError> {
     state.options.access.admin_token().map_err(|error| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the file of the admin token cannot be used")
-            .with_hint("the server's own report says why")
-            .with_internal_message(format!("nobody can write: {}", one_line_message(&Failure::from(error))))
+            .with_hint("see the server's log for the reason")
+            .with_internal_message(format!("write access is disabled: {}", one_line_message(&Failure::from(error))))
     })
 }
 
@@ -106,8 +106,8 @@ fn check_token(state: &WebState, token: &Token, headers: &HeaderMap) -> Result<(
     {
         return Ok(());
     }
-    Err(ApiError::new(StatusCode::UNAUTHORIZED, "this needs the admin token")
-        .with_hint("send `Authorization: Bearer TOKEN`, or log in on the page; the token is the one that `serve` was given with --admin-token, FROSTMIRROR_ADMIN_TOKEN or admin_token_file"))
+    Err(ApiError::new(StatusCode::UNAUTHORIZED, "the request needs the admin token")
+        .with_hint("send `Authorization: Bearer TOKEN`, or log in on the page; `serve` got the token by --admin-token, FROSTMIRROR_ADMIN_TOKEN or admin_token_file"))
 }
 
 fn check_local(behind_proxy: bool, headers: &HeaderMap, version: Version, at: &RequestOrigin) -> Result<(), ApiError> {
@@ -118,7 +118,7 @@ fn check_local(behind_proxy: bool, headers: &HeaderMap, version: Version, at: &R
     if at.peer.ip().is_loopback() && is_loopback_name(&at.host) && !by_proxy {
         return Ok(());
     }
-    Err(ApiError::new(StatusCode::FORBIDDEN, "without an admin token only a user at the server itself may do this").with_hint(
+    Err(ApiError::new(StatusCode::FORBIDDEN, "without an admin token, only local requests may write").with_hint(
         "start `serve` with --admin-token-file FILE (or FROSTMIRROR_ADMIN_TOKEN), or open it on its own machine as http://localhost:PORT/",
     ))
 }

@@ -177,11 +177,11 @@ impl Jobs {
         let JobTable { jobs, cancel_state: course, .. } = &mut *table;
         let Some(job) = jobs.iter_mut().find(|job| job.id == id) else { return Err(ApiError::job_not_found()) };
         if job.state != JobState::Running {
-            return Err(ApiError::new(StatusCode::CONFLICT, format!("job {id} is over already")));
+            return Err(ApiError::new(StatusCode::CONFLICT, format!("job {id} has already ended")));
         }
         if !course.transition(CANCELLED) {
-            let error = format!("job {id} can no longer be stopped");
-            return Err(ApiError::new(StatusCode::CONFLICT, error).with_hint("it ends by itself soon"));
+            let error = format!("job {id} can no longer be cancelled");
+            return Err(ApiError::new(StatusCode::CONFLICT, error).with_hint("wait until it ends"));
         }
         job.stopping = true;
         Ok(job.clone())
@@ -210,7 +210,7 @@ impl Jobs {
     fn create(&self, kind: JobKind, clock: fn() -> Timestamp) -> Result<(Job, Arc<CancelState>), ApiError> {
         let mut table = self.lock();
         if let Some(other) = table.jobs.iter().find(|job| job.state == JobState::Running) {
-            let error = format!("job {} is at work, and there is one at a time", other.id);
+            let error = format!("job {} is running, and only one can run at a time", other.id);
             let hint = format!("/api/jobs/{} tells how far it is; ask again when it is done", other.id);
             return Err(ApiError::new(StatusCode::CONFLICT, error).with_hint(hint));
         }

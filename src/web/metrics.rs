@@ -24,7 +24,7 @@ const PROMETHEUS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 
 /// The metrics route, which the OpenAPI document omits: it is not JSON.
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::page("/metrics", "The server's figures, for Prometheus.", metrics)]
+    vec![Route::page("/metrics", "The server's metrics for Prometheus.", metrics)]
 }
 
 fn metrics(state: &Arc<WebState>, _: &WebRequest) -> HandlerResult {
@@ -60,22 +60,22 @@ fn server_metrics(text: &mut MetricsText, state: &WebState) {
 }
 
 fn request_metrics(text: &mut MetricsText, counters: &ServerMetrics) {
-    text.counter("requests_total", "Requests that were answered, by what was asked for and the status of the answer.");
+    text.counter("requests_total", "Completed requests, by kind and status.");
     for (kind, status, count) in counters.responses() {
         let status = status.map_or_else(|| "other".to_owned(), |status| status.to_string());
         text.sample("requests_total", &[("kind", kind.as_str()), ("status", &status)], count);
     }
-    text.counter("response_bytes_total", "Bytes of the bodies of answers as they began, by what was asked for.");
+    text.counter("response_bytes_total", "Declared bytes of response bodies, by kind.");
     for (kind, bytes) in counters.bytes() {
         text.sample("response_bytes_total", &[("kind", kind.as_str())], bytes);
     }
     let counted: [(&str, &str, &AtomicU64); 4] = [
-        ("hot_cache_hits_total", "Answers that were in memory.", &counters.cache_hits),
-        ("hot_cache_misses_total", "Requests for files that were looked for on the disk.", &counters.cache_misses),
-        ("connections_total", "Connections that were accepted.", &counters.total_connections),
+        ("hot_cache_hits_total", "Responses from the memory cache.", &counters.cache_hits),
+        ("hot_cache_misses_total", "Requests for files that were not in the memory cache.", &counters.cache_misses),
+        ("connections_total", "Accepted connections.", &counters.total_connections),
         (
             "log_lines_dropped_total",
-            "Lines of the log that were dropped because nobody took them.",
+            "Log lines dropped because the output was blocked.",
             &counters.dropped_log_lines,
         ),
     ];
@@ -83,37 +83,37 @@ fn request_metrics(text: &mut MetricsText, counters: &ServerMetrics) {
         text.counter(name, help);
         text.sample(name, &[], counter.load(Relaxed));
     }
-    text.gauge("open_connections", "Connections that are open.");
+    text.gauge("open_connections", "Open connections.");
     text.sample("open_connections", &[], counters.open_connections.load(Relaxed));
 }
 
 fn job_metrics(text: &mut MetricsText, state: &WebState) {
-    text.counter("uploads_total", "Bundles that were uploaded, by how that ended.");
+    text.counter("uploads_total", "Uploads, by result.");
     for (result, count) in [("done", &state.upload_counts.done), ("failed", &state.upload_counts.failed)] {
         text.sample("uploads_total", &[("result", result)], count.load(Relaxed));
     }
-    text.counter("jobs_total", "Jobs that have ended, by what they did and how they ended.");
+    text.counter("jobs_total", "Ended jobs, by kind and result.");
     for (kind, job_state, count) in state.jobs.ended_counts() {
         text.sample("jobs_total", &[("kind", kind_label(kind)), ("result", result_label(job_state))], count);
     }
-    text.gauge("jobs_running", "Jobs that are at work.");
+    text.gauge("jobs_running", "Running jobs.");
     text.sample("jobs_running", &[], u64::from(state.jobs.running_id().is_some()));
 }
 
 fn incoming_metrics(text: &mut MetricsText, tally: &ImportCounters, arrivals: Option<&IncomingFolder>) {
-    text.counter("imports_total", "Bundles of the incoming folder that were tried to the end, by how that ended.");
+    text.counter("imports_total", "Completed import attempts of the incoming folder, by result.");
     for (result, count) in [("done", &tally.imported), ("failed", &tally.rejected)] {
         text.sample("imports_total", &[("result", result)], count.load(Relaxed));
     }
-    text.gauge("watcher_failed", "Whether a bug ended the watcher, so that the server must be restarted.");
+    text.gauge("watcher_failed", "Whether a bug ended the watcher; the server needs a restart.");
     text.sample("watcher_failed", &[], tally.watcher_failed.load(Relaxed).into());
     let Some(arrivals) = arrivals else { return };
-    text.gauge("watching", "Whether bundles in the incoming folder are imported by themselves.");
+    text.gauge("watching", "Whether the server imports bundles of the incoming folder.");
     let failed = tally.watcher_failed.load(Relaxed);
     text.sample("watching", &[], (arrivals.watching && !failed).into());
     text.gauge(
         "incoming_bundles",
-        "Bundles that are not in the mirror: on their way, waiting for another one, or refused.",
+        "Bundles that are not imported: incomplete, waiting for another one, or invalid.",
     );
     let (arriving, waiting) = (arrivals.arriving.len() as u64, arrivals.waiting.len() as u64);
     for (state, count) in [("arriving", arriving), ("waiting", waiting), ("failed", arrivals.failed_total)] {
@@ -125,22 +125,22 @@ fn live_metrics(text: &mut MetricsText, snapshot: &MetricsSnapshot) {
     text.gauge("live", "Whether live mode is on.");
     text.sample("live", &[], snapshot.is_enabled.into());
     let counted = [
-        ("live_index_requests_total", "Index files that upstream was asked for.", snapshot.index_requests),
-        ("live_misses_total", "Files that a client asked for and that were not held.", snapshot.misses),
-        ("live_fetches_total", "Files that upstream was asked for.", snapshot.fetches),
-        ("live_fetched_bytes_total", "Bytes of the files that came whole and right.", snapshot.fetched_bytes),
-        ("live_mismatches_total", "Files that came with other bytes than they must have.", snapshot.mismatches),
-        ("live_failures_total", "Files that did not come, though upstream should have them.", snapshot.failures),
-        ("live_abandoned_total", "Downloads that ended because every client had left.", snapshot.abandoned),
-        ("live_stale_total", "Answers from an older copy, because upstream gave none.", snapshot.stale_responses),
-        ("live_placed_total", "Files that were placed in the mirror.", snapshot.stored),
-        ("live_not_placed_total", "Batches of files that could not be placed.", snapshot.store_failures),
+        ("live_index_requests_total", "Index requests to upstream.", snapshot.index_requests),
+        ("live_misses_total", "Requested files that were not stored.", snapshot.misses),
+        ("live_fetches_total", "File requests to upstream.", snapshot.fetches),
+        ("live_fetched_bytes_total", "Bytes of valid downloads.", snapshot.fetched_bytes),
+        ("live_mismatches_total", "Downloads with a checksum mismatch.", snapshot.mismatches),
+        ("live_failures_total", "Failed downloads of files that upstream lists.", snapshot.failures),
+        ("live_abandoned_total", "Downloads cancelled because every client disconnected.", snapshot.abandoned),
+        ("live_stale_total", "Responses from a stale copy, because upstream failed.", snapshot.stale_responses),
+        ("live_placed_total", "Files stored in the mirror.", snapshot.stored),
+        ("live_not_placed_total", "Batches of files that could not be stored.", snapshot.store_failures),
         (
             "live_crates_used_bytes_total",
             "Bytes of fetched crates that a client requested.",
             snapshot.crates_used_bytes,
         ),
-        ("live_ahead_total", "Crates that were fetched before a client requested them.", snapshot.prefetched),
+        ("live_ahead_total", "Prefetched crates.", snapshot.prefetched),
         ("live_ahead_bytes_total", "Bytes that upstream sent of those.", snapshot.fetched_ahead_bytes),
         ("live_ahead_used_total", "Prefetched crates that a client requested afterwards.", snapshot.prefetch_hits),
         ("live_ahead_used_bytes_total", "Bytes of those.", snapshot.ahead_used_bytes),
@@ -152,7 +152,7 @@ fn live_metrics(text: &mut MetricsText, snapshot: &MetricsSnapshot) {
         text.sample(name, &[], value);
     }
     if !snapshot.upstreams.is_empty() {
-        text.gauge("live_upstream_up", "Whether an upstream of live mode is asked; 0: it is left alone for a while.");
+        text.gauge("live_upstream_up", "Whether an upstream of live mode is in use; 0 while it is suspended after failures.");
     }
     for upstream in &snapshot.upstreams {
         text.sample("live_upstream_up", &[("of", upstream.service)], u64::from(upstream.state != "down"));
@@ -162,21 +162,21 @@ fn live_metrics(text: &mut MetricsText, snapshot: &MetricsSnapshot) {
 fn mirror_metrics(text: &mut MetricsText, status: Option<&Status>) {
     text.gauge(
         "mirror_readable",
-        "Whether the state of the mirror can be read; where not, there are no figures of it.",
+        "Whether the mirror's state is readable; if not, its metrics are missing.",
     );
     text.sample("mirror_readable", &[], status.is_some().into());
     let Some(status) = status else { return };
     let counts = &status.counts;
     let gauges = [
-        ("mirror_crates", "Names of crates in the mirror.", counts.crates),
-        ("mirror_versions", "Files of crates in the mirror.", counts.versions),
-        ("mirror_crate_bytes", "Bytes of the files of crates.", counts.bytes),
-        ("mirror_rustup_artifacts", "Files of rustup and of toolchains in the mirror.", counts.dist_files),
-        ("mirror_rustup_artifact_bytes", "Bytes of the files of rustup and of toolchains.", counts.dist_file_bytes),
-        ("mirror_imports", "Imports on record.", status.imports),
+        ("mirror_crates", "Crate names in the mirror.", counts.crates),
+        ("mirror_versions", "Crate files in the mirror.", counts.versions),
+        ("mirror_crate_bytes", "Bytes of crate files.", counts.bytes),
+        ("mirror_rustup_artifacts", "Dist files in the mirror.", counts.dist_files),
+        ("mirror_rustup_artifact_bytes", "Bytes of dist files.", counts.dist_file_bytes),
+        ("mirror_imports", "Recorded imports.", status.imports),
         (
             "mirror_doubtful_histories",
-            "Histories of which it is doubtful which bundle is the newest.",
+            "Histories whose newest bundle is doubtful.",
             status.doubts.len() as u64,
         ),
     ];
@@ -185,7 +185,7 @@ fn mirror_metrics(text: &mut MetricsText, status: Option<&Status>) {
         text.sample(name, &[], value);
     }
     if let Some(last) = status.last_import {
-        text.gauge("last_import_timestamp_seconds", "When the newest import was done, in seconds since 1970.");
+        text.gauge("last_import_timestamp_seconds", "Time of the newest import, in seconds since 1970.");
         text.sample("last_import_timestamp_seconds", &[], unix_seconds(last));
     }
 }

@@ -43,7 +43,7 @@ fn describe(routes: &[Route]) -> Value {
         "info": {
             "title": "cargo-frostmirror",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "A mirror of crates and Rust toolchains, and what can be done with it.",
+            "description": "The API of a mirror of crates and Rust toolchains.",
         },
         "paths": paths,
         "components": {
@@ -67,14 +67,14 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, error_schema: &Valu
     }
     let mut responses: Map<String, Value> = Map::new();
     for (status, shape) in &route.responses {
-        let mut response = json!({ "description": "What was asked for." });
+        let mut response = json!({ "description": "Success." });
         if let Some(shape) = shape {
             response["content"] = json!({ "application/json": { "schema": shape(generator) } });
         }
         responses.insert(status.to_string(), response);
     }
     let error_response = json!({
-        "description": "Why not, and what to do.", "content": { "application/json": { "schema": error_schema } },
+        "description": "The error and a hint.", "content": { "application/json": { "schema": error_schema } },
     });
     responses.insert("default".to_owned(), error_response);
     let mut operation = json!({ "summary": route.summary, "parameters": parameters, "responses": responses });

@@ -60,10 +60,10 @@ pub(super) fn unsupported(method: &Method, path: &[String]) -> ApiError {
         ("PUT", ["crates", _, _, "unyank"]) => ("versions cannot be un-yanked here", "un-yank them upstream"),
         (_, ["crates", _, "owners"]) => ("crates have no owners here", "ask the registry that it mirrors"),
         ("GET", _) => {
-            return ApiError::new(StatusCode::NOT_FOUND, "this mirror does not have this part of a registry's API")
-                .with_hint("of that API it has search alone");
+            return ApiError::new(StatusCode::NOT_FOUND, "this mirror does not support this endpoint of the registry API")
+                .with_hint("it only supports search");
         }
-        _ => ("nothing can be changed here", "change it upstream"),
+        _ => ("changes are not possible here", "change it upstream"),
     };
     let error = format!("this mirror is read-only: {what}");
     ApiError::new(StatusCode::FORBIDDEN, error).with_hint(format!("{instead}, then import the next bundle"))
@@ -101,8 +101,8 @@ mod tests {
             (Method::PUT, "api/v1/crates/a/1.0.0/unyank", 403, "read-only: versions cannot be un-yanked"),
             (Method::GET, "api/v1/crates/a/owners", 403, "no owners"),
             (Method::PUT, "api/v1/crates/a/owners", 403, "no owners"),
-            (Method::POST, "api/v1/anything", 403, "read-only: nothing can be changed"),
-            (Method::GET, "api/v1/crates/a/1.0.0", 404, "search alone"),
+            (Method::POST, "api/v1/anything", 403, "read-only: changes are not possible"),
+            (Method::GET, "api/v1/crates/a/1.0.0", 404, "only supports search"),
         ] {
             let (code, text) = said(method, path);
             assert!(code == status && text.contains(words), "{path}: {code} {text}");

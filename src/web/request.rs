@@ -115,7 +115,7 @@ impl WebRequest {
         let wanted = self.headers.get(IF_MATCH).map(|value| value.to_str().unwrap_or_default());
         if wanted.is_some_and(|wanted| wanted != "*" && wanted != etag) {
             return Err(ApiError::new(StatusCode::PRECONDITION_FAILED, otherwise)
-                .with_hint("load it again and repeat the change; nothing was stored"));
+                .with_hint("load it again and repeat the change"));
         }
         Ok(())
     }
@@ -124,9 +124,9 @@ impl WebRequest {
     pub(super) fn check_query_names(&self, names: &[&str]) -> Result<(), ApiError> {
         match self.query.iter().find(|(name, _)| !names.contains(&name.as_str())) {
             Some((name, _)) => {
-                let error = format!("the query's `{}` means nothing here", sanitize_line(name));
+                let error = format!("the query's `{}` is not a parameter of this route", sanitize_line(name));
                 Err(ApiError::new(StatusCode::BAD_REQUEST, error)
-                    .with_hint(format!("it may have {}", names.join(", "))))
+                    .with_hint(format!("use one of {}", names.join(", "))))
             }
             None => Ok(()),
         }
@@ -142,8 +142,8 @@ impl WebRequest {
                 .with_hint("send `Content-Type: application/json`"));
         }
         serde_json::from_slice(&self.body).map_err(|error| {
-            ApiError::new(StatusCode::BAD_REQUEST, format!("the body is not what is expected here: {error}"))
-                .with_hint("/api/openapi.json describes it")
+            ApiError::new(StatusCode::BAD_REQUEST, format!("invalid body: {error}"))
+                .with_hint("see its schema in /api/openapi.json")
         })
     }
 }
@@ -172,7 +172,7 @@ pub(super) async fn read_body(incoming: Incoming, limit: usize) -> Result<Bytes,
         Err(error) if error.is::<LengthLimitError>() => {
             Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {limit} bytes")))
         }
-        Err(_) => Err(ApiError::new(StatusCode::BAD_REQUEST, "the body did not arrive whole")),
+        Err(_) => Err(ApiError::new(StatusCode::BAD_REQUEST, "the body is incomplete")),
     }
 }
 

@@ -53,7 +53,7 @@ impl ApiError {
     /// The error for an unknown job.
     pub(super) fn job_not_found() -> ApiError {
         ApiError::new(StatusCode::NOT_FOUND, "there is no such job")
-            .with_hint("jobs are forgotten when the server ends; /api/jobs lists those that are known")
+            .with_hint("list the jobs since the server's start with /api/jobs")
     }
 
     #[must_use]

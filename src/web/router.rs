@@ -274,8 +274,8 @@ async fn run_handler(
             };
             let done = tokio::task::spawn_blocking(work).await;
             done.unwrap_or_else(|_| {
-                Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "that is a bug of this server")
-                    .with_internal_message("the work broke off, which is a bug: please report it"))
+                Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error: a bug of this server")
+                    .with_internal_message("the handler panicked, which is a bug: please report it"))
             })
         }
     }
@@ -301,13 +301,13 @@ fn no_route_error(known: &[(&Route, Vec<String>)], path: &[String]) -> Option<Ap
         if methods.contains(&"GET") {
             methods.push("HEAD");
         }
-        let refusal = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know that method");
+        let refusal = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not support that method");
         return Some(ApiError { allow: Some(methods.join(", ")), ..refusal });
     }
     let is_api = path.first().is_some_and(|first| first == "api");
     is_api.then(|| {
-        ApiError::new(StatusCode::NOT_FOUND, "the API has nothing at this path")
-            .with_hint("/api/openapi.json lists what it has")
+        ApiError::new(StatusCode::NOT_FOUND, "the API has no such path")
+            .with_hint("see /api/openapi.json for all paths")
     })
 }
 

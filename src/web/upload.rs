@@ -129,25 +129,25 @@ async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|_| Err(Failure::new(ErrorClass::Bug, "the upload broke off").into()))
+    done.unwrap_or_else(|_| Err(Failure::new(ErrorClass::Bug, "the upload panicked").into()))
 }
 
 fn upload_stalled() -> ApiError {
-    ApiError::new(StatusCode::REQUEST_TIMEOUT, "the upload came to a standstill").with_hint("send it again")
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "the upload stalled").with_hint("send it again")
 }
 
 fn body_interrupted() -> ApiError {
-    ApiError::new(StatusCode::BAD_REQUEST, "the body did not arrive whole").with_hint("send it again")
+    ApiError::new(StatusCode::BAD_REQUEST, "the body is incomplete").with_hint("send it again")
 }
 
 fn name_taken(name: &str) -> ApiError {
-    ApiError::new(StatusCode::CONFLICT, format!("a file `{name}` is in the incoming folder already"))
-        .with_hint("nothing is replaced: wait until that one is imported, or send this one by another name")
+    ApiError::new(StatusCode::CONFLICT, format!("a file `{name}` already exists in the incoming folder"))
+        .with_hint("wait until that file is imported, or use another name")
 }
 
 fn no_space(needed: u64, free: u64) -> ApiError {
     let error = format!("the bundle has {needed} bytes, and the incoming folder's disk has {free} free");
-    ApiError::new(StatusCode::INSUFFICIENT_STORAGE, error).with_hint("make room on that disk")
+    ApiError::new(StatusCode::INSUFFICIENT_STORAGE, error).with_hint("free some space on that disk")
 }
 
 /// An unfinished upload; dropping it removes its file.
@@ -162,10 +162,10 @@ impl PartialUpload {
         let UploadRequest { folder, creates_folder: make_folder, name, length } = request;
         if *make_folder {
             durable::make_folder(folder)
-                .map_err(|error| Failure::io(format!("could not make the folder `{}`", folder.display()), error))?;
+                .map_err(|error| Failure::io(format!("could not create the folder `{}`", folder.display()), error))?;
         } else if !folder.is_dir() {
             let error = format!("the incoming folder `{}` is not there", folder.display());
-            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error).with_hint("is its disk mounted?"));
+            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error).with_hint("check that its disk is mounted"));
         }
         if folder.join(name).symlink_metadata().is_ok() {
             return Err(name_taken(name));

@@ -119,11 +119,11 @@ fn the_setup_page_shows_the_configured_toolchain_and_targets() {
     assert_eq!(own.matches(&format!("-- --default-toolchain {release} --target {WASM}\n")).count(), 2, "{own}");
     assert!(own.contains(&format!("rustup-init.ps1 --default-toolchain {release} --target {WASM}\n")));
     assert!(own.contains(&format!("This mirror has {release} for {LINUX}.")) && !own.contains("setup-note"));
-    assert!(own.contains(&format!("This mirror has {release} for no machine with macOS.")));
+    assert!(own.contains(&format!("This mirror has no {release} for macOS.")));
     assert!(page("").contains("-- --default-toolchain stable\n"), "the defaults ask for no other target");
     let other = page(&format!("toolchain = 'nightly'\ntargets = ['{WINDOWS}', '{LINUX}']\n"));
     assert!(other.contains("-- --default-toolchain stable\n") && !other.contains("--default-toolchain nightly"));
-    assert!(other.contains("the toolchain nightly, which this mirror does not hold"), "{other}");
+    assert!(other.contains("the toolchain nightly, which this mirror does not have"), "{other}");
     assert!(other.contains(&format!("The settings name {WINDOWS}, which this mirror has no standard library for.")));
 }
 

@@ -287,7 +287,7 @@ fn changed_settings_take_effect() {
     browser.fill("#set-tls_cert", "c.pem");
     browser.fill("#set-tls_key", "k.pem");
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "tls_cert and tls_key: from the next start");
+    browser.wait_for("#said", "tls_cert and tls_key: after a restart");
     browser.assert_clean(serving.url());
     // What is wrong is said at its setting.
     browser.fill("#set-min_age", "soon");
@@ -325,7 +325,7 @@ fn concurrent_settings_changes_are_reported() {
     };
     other(r#"{"deny": ["theirs"], "proxy_ttl": "2h"}"#);
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "Not saved: Somebody else changed proxy_ttl, deny meanwhile.");
+    browser.wait_for("#said", "Not saved: Another client changed proxy_ttl, deny in the meantime.");
     browser.wait_for("#wrong-deny", "What stands here is yours");
     assert!(sandbox.read(SETTINGS_FILE).contains("theirs"), "nothing of theirs is lost");
     let shown = browser

@@ -245,7 +245,7 @@ fn an_empty_mirror_shows_the_first_steps() {
     }
     let unknown = get_page(&site, "/browse?crate=leaf");
     assert_eq!(unknown.status, 404);
-    assert!(unknown.text().contains("holds no crate that is called"), "{}", unknown.text());
+    assert!(unknown.text().contains("has no crate named"), "{}", unknown.text());
     // A mirror that cannot be read is told of within the page.
     fs::create_dir_all(site.sandbox.path("none/.frostmirror")).unwrap();
     fs::write(site.sandbox.path("none/.frostmirror/format"), r#"{"layout":99,"tool":"9.9.9"}"#).unwrap();
@@ -298,7 +298,7 @@ fn write_config(site: &TestSite, name: &str, text: &str) {
 fn dependencies_are_readable_without_javascript() {
     let site = start_site(&[]);
     let none = get_page(&site, "/deps").text();
-    assert!(none.contains("No crate is asked for") && none.contains("There is no such file yet"), "{none}");
+    assert!(none.contains("The list has no crate") && none.contains("The file does not exist yet"), "{none}");
     assert!(!none.contains("fetch refuses"), "a file that is not there is no mistake: {none}");
     write_config(
         &site,
@@ -355,8 +355,8 @@ fn settings_are_readable_without_javascript() {
         "Said by <code>frostmirror.toml</code>",
         "Said by <code>--bind</code>",
         "Said by <code>FROSTMIRROR_PROXY_MODE</code>",
-        "A change counts from the next start",
-        "It is switched on: what is not held is fetched from upstream",
+        "A change needs a restart",
+        "Live mode is on: missing files are fetched from upstream",
         "<code>https://h/</code>",
     ] {
         assert!(text.contains(part), "{part}: {text}");

@@ -101,31 +101,31 @@ impl Key {
     pub fn about(self) -> &'static str {
         match self {
             Key::BaseUrl => {
-                "Address that clients are given. Set it behind a reverse proxy. Once it is set, every write needs the admin token."
+                "Base URL for clients. Set it behind a reverse proxy. Once it is set, every write needs the admin token."
             }
             Key::TrustedProxies => {
                 "Addresses and networks of reverse proxies, such as 10.0.0.5 and 10.1.0.0/16. Their X-Forwarded-Proto, X-Forwarded-Host and Forwarded headers name the address that clients use. Through them, every write needs the admin token."
             }
             Key::Bind => "HOST:PORT on which the server listens. Port 0 takes any free port.",
             Key::Targets => {
-                "Target triples that fetch brings if toolchains are requested without targets. The setup page names them."
+                "Target triples that fetch uses if toolchains are requested without targets. The setup page names them."
             }
             Key::Toolchain => {
-                "Toolchains that fetch brings if none are named: stable, beta, nightly, 1.86.0, nightly-2026-04-25. The setup page names the first."
+                "Toolchains that fetch uses if none are named: stable, beta, nightly, 1.86.0, nightly-2026-04-25. The setup page names the first."
             }
             Key::WatchIncoming => "Import bundles that appear in the incoming folder.",
             Key::VerifyChecksums => {
                 "Hash files again that the mirror already has. Off: an import trusts their size. A bundle is always checked."
             }
             Key::KeepFailedPackages => {
-                "Keep bundles that the watcher refused. Off: it deletes them and keeps the reason."
+                "Keep invalid bundles in failed/. Off: it deletes them and keeps the reason."
             }
             Key::PruneOnImport => "Run gc with its usual grace period after each import.",
             Key::ProxyMode => {
                 "Live mode: fetch what the mirror lacks from upstream. Off: only stored files are served."
             }
             Key::Offline => {
-                "Never use the network for the server itself. Live mode cannot be switched on. Set it in frostmirror.toml on the server, or start the server with --offline."
+                "Send no request to upstream. Live mode cannot be switched on. Set it in frostmirror.toml on the server, or start the server with --offline."
             }
             Key::ProxyIndexUrl => {
                 "Sparse index from which live mode fetches. If it is not set, the environment and cargo's configuration count, as for fetch. A password in it is shown as ***."
@@ -136,21 +136,21 @@ impl Key {
                 "How long live mode serves index files and channels without asking upstream: 90s, 10m, 2h, 7d, or 0."
             }
             Key::ProxyCacheMax => {
-                "Limit for files that only live mode brought: bytes, 500MB or 10GiB; 0 for no limit. Above it, the least recently used ones are removed."
+                "Limit for files that only live mode fetched: bytes, 500MB or 10GiB; 0 for no limit. Above it, the least recently used ones are removed."
             }
-            Key::MinAge => "How old a version must be before live mode offers it, unless it is stored: 14d, or 0.",
-            Key::Allow => "The only crates that live mode offers: name or name@requirement.",
-            Key::Deny => "Crates that live mode does not offer: name or name@requirement. Wins over allow.",
+            Key::MinAge => "How old a version must be before live mode serves it, unless it is stored: 14d, or 0.",
+            Key::Allow => "The only crates that live mode fetches: name or name@requirement.",
+            Key::Deny => "Crates that live mode does not fetch: name or name@requirement. Overrides allow.",
             Key::AdminTokenFile => {
                 "File with the admin token. Once it is set, every write needs that token, even from localhost."
             }
-            Key::ReadTokenFile => "File with the readers' tokens, one a line. They count if reading needs a token.",
+            Key::ReadTokenFile => "File with the read tokens, one per line. They apply if auth_required is set.",
             Key::AuthRequired => {
                 "Reading needs a token: crates, the index and the pages. Toolchains stay open, because rustup sends no token."
             }
-            Key::TlsCert => "File with the certificate chain (PEM). It is read again when it changes. Needs tls_key.",
-            Key::TlsKey => "File with the private key (PEM). It is read again when it changes. Needs tls_cert.",
-            Key::LogFormat => "Format of the log on stderr: text, or json with one object a line.",
+            Key::TlsCert => "File with the certificate chain (PEM). It is reloaded when it changes. Needs tls_key.",
+            Key::TlsKey => "File with the private key (PEM). It is reloaded when it changes. Needs tls_cert.",
+            Key::LogFormat => "Format of the log on stderr: text, or json with one object per line.",
         }
     }
 

@@ -280,7 +280,7 @@ impl ValueReader<'_, '_> {
         if upstream.contains_mask() {
             return Err(InvalidValue::new(
                 format!("`{}` has `{MASK}` in place of a secret", self.key.name()),
-                "the secret itself; what is stored is kept only where the whole address is given back as it was shown",
+                "the secret itself; to keep the stored one, send the whole masked address unchanged",
             ));
         }
         if self.key != Key::ProxyDlUrl {

@@ -53,7 +53,7 @@ struct ConfigChange {
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/api/config", "The settings: every key of frostmirror.toml; an ETag names this state of them. Readers see no paths of the host.", read).returns_json::<ConfigBody>(200),
+        Route::get("/api/config", "The settings: every key of frostmirror.toml; the ETag identifies their state. Readers see no paths of the host.", read).returns_json::<ConfigBody>(200),
         Route::post(
             "/api/config",
             "Changes keys of frostmirror.toml: `{key: value}`, with null to take a key out. Comments are kept. A masked \
@@ -105,7 +105,7 @@ fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     };
     let settings = &state.options.settings;
     let write_guard = settings.lock_for_write();
-    request.check_if_match(&etag(&settings.to_json()), "the settings were changed meanwhile")?;
+    request.check_if_match(&etag(&settings.to_json()), "another client changed the settings")?;
     let written = settings.write_with_guard(&write_guard, &changes, check)?;
     let after = etag(&settings.to_json());
     drop(write_guard);
@@ -129,9 +129,9 @@ fn check_write_access_remains(access: &AccessControl, after: &Settings) -> Resul
         None
     };
     if let Some(key) = behind_proxy.filter(|_| !has_token) {
-        let error = format!("with `{key}` and without an admin token nobody could change anything here any more");
+        let error = format!("with `{key}` and without an admin token, all writes would be refused");
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error).with_hint(
-            "set `admin_token_file` too: behind a proxy, who sits at this machine cannot be told from others",
+            "set `admin_token_file` too: behind a proxy, the server cannot recognize local clients",
         ));
     }
     Ok(())

@@ -15,14 +15,14 @@ const DEFAULT_PER_PAGE: usize = 25;
 
 pub(super) fn routes() -> Vec<Route> {
     let found =
-        Route::get("/api/crates", "The crates that are held, by name, each with its newest versions.", list_crates)
-            .with_query("q", "a part of the name; hyphens and underscores are one, capital and small letters too")
-            .with_query("page", "which part of the list, from 1")
-            .with_query("per_page", "how many crates in each part: 25, or up to 100")
+        Route::get("/api/crates", "The stored crates by name, each with its newest versions.", list_crates)
+            .with_query("q", "a part of the name; `-` equals `_`, and case is ignored")
+            .with_query("page", "page number, from 1")
+            .with_query("per_page", "crates per page: 25 by default, at most 100")
             .returns_json::<CrateList>(200);
-    let one = Route::get("/api/crates/{name}", "One crate with its versions, the newest first.", show_crate)
-        .with_query("page", "which part of the versions, from 1")
-        .with_query("per_page", "how many versions in each part: 100, or fewer")
+    let one = Route::get("/api/crates/{name}", "One crate with its versions, newest first.", show_crate)
+        .with_query("page", "page number, from 1")
+        .with_query("per_page", "versions per page: 100 by default and at most")
         .returns_json::<CrateDetail>(200);
     vec![found, one]
 }
@@ -34,8 +34,8 @@ fn list_crates(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
 
 fn show_crate(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let unknown = || {
-        ApiError::new(StatusCode::NOT_FOUND, "the mirror lists no crate of that name")
-            .with_hint("/api/crates?q=WORD finds crates by a part of their name")
+        ApiError::new(StatusCode::NOT_FOUND, "the mirror has no crate of that name")
+            .with_hint("search with /api/crates?q=PART_OF_NAME")
     };
     let page = request.pagination(MAX_PER_PAGE)?;
     let name = request.path_param(0).parse().map_err(|_| unknown())?;

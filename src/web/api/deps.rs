@@ -50,15 +50,15 @@ struct StoredDepends {
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/api/deps", "depends.toml as JSON; an ETag names this state of it. Readers see no credentials in it.", read)
+        Route::get("/api/deps", "depends.toml as JSON; the ETag identifies its state. Readers see no credentials.", read)
             .with_query("format", "`toml`: the text of the file instead")
             .returns_json::<DependsBody>(200),
         Route::post(
             "/api/deps",
-            "Makes depends.toml say this; comments and the order are kept. With If-Match only where it still is in that state.",
+            "Replaces the contents of depends.toml; comments and order are kept. With If-Match, only if the file is unchanged.",
             write,
         )
-        .with_query("dry_run", "`true`: only shows what would be stored")
+        .with_query("dry_run", "`true`: only returns the resulting text")
         .takes_json::<DependsBody>()
         .returns_json::<StoredDepends>(200),
     ]
@@ -85,7 +85,7 @@ fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let (path, text) = read_depends(state)?;
     let exists = text.is_some();
     let text = text.unwrap_or_default();
-    request.check_if_match(&etag(&text), "depends.toml was changed meanwhile")?;
+    request.check_if_match(&etag(&text), "another client changed depends.toml")?;
     let after = json_edit::apply_json(&text, &path, &requested).map_err(Failure::from)?;
     let changed = after != text || !exists;
     if changed && !dry_run {

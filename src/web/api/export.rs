@@ -63,14 +63,14 @@ pub(super) fn routes() -> Vec<Route> {
                     configuration without tokens and passwords, and is open to whoever may read the mirror.";
     vec![
         Route::post("/api/export", about, start_export).returns_json::<Job>(202),
-        Route::get("/api/export", "The snapshots that were built here.", list).returns_json::<SnapshotList>(200),
+        Route::get("/api/export", "The snapshots that this server built.", list).returns_json::<SnapshotList>(200),
         Route::get("/api/export/download/{filename}", download, download_snapshot)
             .returns_other(200)
             .returns_other(206)
             .returns_other(304),
         Route::delete(
             "/api/export/{filename}",
-            "Deletes a snapshot that was built here. A download that has begun goes on.",
+            "Deletes a snapshot. Running downloads continue.",
             delete,
         )
         .returns_other(204),
@@ -85,7 +85,7 @@ fn download_snapshot(state: &Arc<WebState>, request: &WebRequest) -> HandlerResu
     let name = request.path_param(0);
     let unknown = || {
         ApiError::new(StatusCode::NOT_FOUND, "there is no such snapshot")
-            .with_hint("/api/export lists those that can be downloaded")
+            .with_hint("list the snapshots with /api/export")
     };
     let path = snapshots::find(&state.options.incoming, name).ok_or_else(unknown)?;
     let file_response = fallback::file_response(&path, &request.headers, request.is_head, "application/octet-stream");
@@ -100,7 +100,7 @@ fn delete(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     if snapshots::delete(&state.options.incoming, request.path_param(0))? {
         return Ok(no_content());
     }
-    Err(ApiError::new(StatusCode::NOT_FOUND, "there is no such snapshot").with_hint("/api/export lists the snapshots"))
+    Err(ApiError::new(StatusCode::NOT_FOUND, "there is no such snapshot").with_hint("list the snapshots with /api/export"))
 }
 
 fn start_export(state: &Arc<WebState>, _: &WebRequest) -> HandlerResult {

@@ -39,13 +39,13 @@ struct GcRequest {
 }
 
 pub(super) fn routes() -> Vec<Route> {
-    let about = "Removes what no history needs any more, as a job. Its outcome has `lines`, `crates`, `artifacts`, `bytes`, `waiting` \
+    let about = "Removes files that no history needs, as a job. Its outcome has `lines`, `crates`, `artifacts`, `bytes`, `waiting` \
                  and `artifacts_waiting`. With `dry_run=true` the plan is the answer, and nothing is changed.";
     let collect = Route::post("/api/gc", about, start_gc)
         .with_query("dry_run", "true: only show the plan")
-        .with_query("grace", "how long a crate stays after its index line went: 0, 90s, 10m (as it is without), 2h, 7d")
-        .with_query("forget", "a history to let go, by its id or the beginning of it; may be given several times")
-        .with_query("accept", "a history whose newest bundle is accepted although it is doubtful, by its id or the beginning of it; `ID@BUNDLE` accepts that bundle only; may be given several times")
+        .with_query("grace", "grace period before unreferenced files are deleted: 0, 90s, 10m (default), 2h, 7d")
+        .with_query("forget", "a history to forget, by its ID or a unique prefix; repeatable")
+        .with_query("accept", "a history whose doubtful newest bundle is accepted, by ID or unique prefix; `ID@BUNDLE` accepts only that bundle; repeatable")
         .takes_optional_json::<GcRequest>()
         .returns_json::<PlanReport<'_>>(200)
         .returns_json::<Job>(202);
@@ -57,7 +57,7 @@ fn start_gc(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     request.check_query_names(&["dry_run", "grace", "forget", "accept"])?;
     let body: GcRequest = if request.body.is_empty() { GcRequest::default() } else { request.json()? };
     let grace = request.query_value("grace").or(body.grace.as_deref()).map_or(Ok(gc::DEFAULT_GRACE), parse_duration);
-    let grace = grace.map_err(|why| ApiError::new(StatusCode::BAD_REQUEST, "`grace` is no duration").with_hint(why))?;
+    let grace = grace.map_err(|why| ApiError::new(StatusCode::BAD_REQUEST, "`grace` is not a duration").with_hint(why))?;
     let all = |word: &str, from_body: Vec<String>| -> Vec<String> {
         let from_query = request.query.iter().filter(|(name, _)| name == word).map(|(_, value)| value.clone());
         from_query.chain(from_body).collect()

@@ -61,12 +61,12 @@ pub(super) fn routes() -> Vec<Route> {
                   it is whole. A file of that name is never replaced.";
     let import = "Imports a bundle of the incoming folder, as a job, on a server that does not watch the folder. The bundle moves to \
                   done/, or to failed/ where it is invalid. The outcome has `file`.";
-    let retry = "Moves a refused bundle back into the incoming folder. A server that does not watch it imports it at once, as a job.";
-    let dismiss = "Ends the alarm over a refused bundle, which stays in failed/.";
+    let retry = "Moves an invalid bundle back into the incoming folder. A server that does not watch it imports it at once, as a job.";
+    let dismiss = "Dismisses the alarm about an invalid bundle, which stays in failed/.";
     vec![
         Route::get(
             "/api/incoming",
-            "The incoming folder: what arrives, waits, was refused and was imported.",
+            "The incoming folder: arriving, waiting, invalid and imported bundles.",
             show_folder,
         )
         .returns_json::<IncomingFolder>(200),
@@ -80,7 +80,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/api/incoming/{filename}/import", import, import_bundle).returns_json::<Job>(202),
         Route::post("/api/incoming/failed/{filename}/retry", retry, retry_rejected).returns_json::<RetriedBundle>(202),
         Route::post("/api/incoming/failed/{filename}/dismiss", dismiss, dismiss_rejected).returns_other(204),
-        Route::delete("/api/incoming/failed/{filename}", "Deletes a refused bundle and its reason.", delete_rejected)
+        Route::delete("/api/incoming/failed/{filename}", "Deletes an invalid bundle and its reason.", delete_rejected)
             .returns_other(204),
     ]
 }
@@ -96,7 +96,7 @@ fn upload_bundle(state: Arc<WebState>, request: WebRequest, body: Incoming) -> H
         request.check_query_names(&["import"])?;
         let import = request.query_flag("import")?;
         let Ok(_permit) = state.upload_permits.try_acquire() else {
-            return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "several uploads are under way already")
+            return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many uploads are in progress")
                 .with_hint("send it again when one of them is done"));
         };
         let file = upload_request.name.clone();
@@ -168,11 +168,11 @@ fn update_record(state: &WebState) -> Result<(), Failure> {
 fn import_bundle(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     if is_watching(state) {
         return Err(ApiError::new(StatusCode::CONFLICT, "the server watches the incoming folder")
-            .with_hint("it imports every whole bundle by itself; /api/incoming says what it waits for"));
+            .with_hint("see its state in /api/incoming; it imports every complete bundle"));
     }
     let name = import_request::find_bundle(&state.options.incoming, request.path_param(0)).ok_or_else(|| {
         ApiError::new(StatusCode::NOT_FOUND, "the incoming folder has no such bundle")
-            .with_hint("/api/incoming lists the bundles under `files`")
+            .with_hint("list the bundles with /api/incoming, under `files`")
     })?;
     Ok(json_with_status(StatusCode::ACCEPTED, &start_import(state, name, false)?))
 }
@@ -201,12 +201,12 @@ fn api_error(error: rejected::Error) -> ApiError {
     use rejected::Error as E;
     match error {
         E::NotFound => ApiError::new(StatusCode::NOT_FOUND, error.to_string())
-            .with_hint("/api/incoming lists refused bundles under `failed` and `dismissed`"),
+            .with_hint("list invalid bundles with /api/incoming, under `failed` and `dismissed`"),
         E::Ambiguous => ApiError::new(StatusCode::CONFLICT, error.to_string())
             .with_hint("rename or remove them in failed/ on the server"),
         E::Deleted => ApiError::new(StatusCode::CONFLICT, error.to_string()).with_hint("upload the bundle again"),
         E::NameTaken(_) => ApiError::new(StatusCode::CONFLICT, error.to_string())
-            .with_hint("nothing is replaced: import or remove that file first"),
+            .with_hint("import or remove that file first"),
         E::Io { path, source } => Failure::io(format!("could not change `{}`", path.display()), source).into(),
     }
 }
@@ -215,11 +215,11 @@ fn api_error(error: rejected::Error) -> ApiError {
 fn upload_request(state: &WebState, request: &WebRequest) -> Result<UploadRequest, ApiError> {
     let name = request.path_param(0).to_owned();
     if !upload::is_valid_name(&name) {
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "that is no name for a bundle")
-            .with_hint("it ends in .pkg, does not begin with a dot, has no path in it, and no more than 200 bytes"));
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid bundle name")
+            .with_hint("use a name that ends in .pkg, without a leading dot or a path, of at most 200 bytes"));
     }
     if request.headers.contains_key(CONTENT_ENCODING) || request.headers.contains_key(CONTENT_RANGE) {
-        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a bundle is sent whole and as it is")
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a bundle must be sent complete and unencoded")
             .with_hint("leave out Content-Encoding and Content-Range"));
     }
     let length = request.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());

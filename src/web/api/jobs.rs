@@ -25,12 +25,12 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/api/jobs", "The jobs since the server started.", list_jobs).returns_json::<JobList>(200),
         Route::post(
             "/api/jobs/{id}/stop",
-            "Tells a job to stop, which it does at its next safe point: while it waits for the mirror, between two files of a \
+            "Cancels a job at its next safe point: while it waits for the mirror, between two files of a \
              check or of a snapshot. 409 where it is over, or where what it does is done to its end.",
             stop_job,
         )
         .returns_json::<Job>(202),
-        Route::get("/api/jobs/{id}", "How far a job is, and what it came to.", show_job).returns_json::<Job>(200),
+        Route::get("/api/jobs/{id}", "The progress and outcome of a job.", show_job).returns_json::<Job>(200),
     ]
 }
 

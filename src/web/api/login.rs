@@ -41,10 +41,10 @@ struct SessionBody {
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/api/session", "Whether this client may write and read, and how it could.", session)
+        Route::get("/api/session", "The access rights of this client, and the available tokens.", session)
             .with_access(RequiredAccess::Public)
             .returns_json::<SessionBody>(200),
-        Route::post("/api/login", "Begins a session of the pages, with the admin token or a reader's.", login)
+        Route::post("/api/login", "Starts a session with the admin token or a read token.", login)
             .with_access(RequiredAccess::SameOrigin)
             .takes_json::<Credentials>()
             .returns_json::<SessionBody>(200),
@@ -72,7 +72,7 @@ fn login(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
         }
     })?;
     let opened = state.sessions.open(matched_token);
-    let value = opened.map_err(|error| Failure::io("could not begin a session", error.into()))?;
+    let value = opened.map_err(|error| Failure::io("could not start a session", error.into()))?;
     let admin = admin || is_admin(state, &request.headers, request.version, &request.origin);
     let mut response = json(&SessionBody { is_admin: admin, may_read: true, is_token_configured: true });
     let secure = if request.origin.base.starts_with("https://") { "; Secure" } else { "" };
@@ -85,7 +85,7 @@ fn login(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
 }
 
 fn too_many_attempts(wait: Duration) -> ApiError {
-    let refusal = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens came from this address");
+    let refusal = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens from this address");
     let seconds = wait.as_secs() + 1;
     ApiError { retry_after: Some(seconds), ..refusal }.with_hint(format!("try again in {seconds} seconds"))
 }

@@ -12,9 +12,9 @@ use crate::web::state::WebState;
 const DEFAULT_PER_PAGE: usize = 25;
 
 pub(super) fn routes() -> Vec<Route> {
-    let history = Route::get("/api/packages", "The imports, the newest first.", history)
-        .with_query("page", "which part of the list, from 1")
-        .with_query("per_page", "how many imports in each part: 25, or up to 100")
+    let history = Route::get("/api/packages", "The imports, newest first.", history)
+        .with_query("page", "page number, from 1")
+        .with_query("per_page", "imports per page: 25 by default, at most 100")
         .returns_json::<ImportHistory>(200);
     vec![history]
 }

@@ -35,9 +35,9 @@ pub(super) fn routes() -> Vec<Route> {
     let about = "What `cargo search` asks: crates whose names or descriptions have all words. Names come first: the one that is \
                  asked for, those that begin so, those that have the words in them.";
     let route = Route::get("/api/v1/crates", about, search_crates)
-        .with_query("q", "words; hyphens and underscores are one, capital and small letters too")
-        .with_query("page", "which part of the list, from 1")
-        .with_query("per_page", "how many crates in each part: 10, or up to 100")
+        .with_query("q", "search terms; `-` equals `_`, and case is ignored")
+        .with_query("page", "page number, from 1")
+        .with_query("per_page", "crates per page: 10 by default, at most 100")
         .returns_json::<SearchBody>(200);
     vec![route]
 }
@@ -45,7 +45,7 @@ pub(super) fn routes() -> Vec<Route> {
 fn search_crates(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let page = request.pagination(DEFAULT_PER_PAGE)?;
     let Some(terms) = SearchTerms::parse(request.query_value("q").unwrap_or_default()) else {
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "`q` is longer than any name or has too many words"));
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "`q` is too long or has too many terms"));
     };
     let (total, crates) = state.crates.search(&state.options.mirror, &terms, page)?;
     Ok(json(&SearchBody { crates, meta: SearchMeta { total } }))

@@ -87,7 +87,7 @@ struct LineageStatus {
 }
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::get("/api/status", "What the mirror holds, and how it is.", status).returns_json::<StatusBody>(200)]
+    vec![Route::get("/api/status", "The mirror's contents and health.", status).returns_json::<StatusBody>(200)]
 }
 
 fn status(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {

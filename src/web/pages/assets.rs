@@ -1,4 +1,4 @@
-//! What the pages load: styles and modules, compiled in.
+//! The assets of the pages: styles and modules, compiled in.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::web::response::{ApiError, HandlerResult, set_header, with_content_typ
 use crate::web::router::Route;
 use crate::web::state::WebState;
 
-/// Name, kind and text of each.
+/// Name, content type and text of each asset.
 const ASSETS: &[(&str, &str, &str)] = &[
     ("style.css", "text/css; charset=utf-8", include_str!("style.css")),
     ("icon.svg", "image/svg+xml", include_str!("icon.svg")),
@@ -26,7 +26,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("config.js", JS_CONTENT_TYPE, include_str!("config.js")),
 ];
 
-/// What browsers ask of a module.
+/// The content type that browsers require for modules.
 const JS_CONTENT_TYPE: &str = "text/javascript; charset=utf-8";
 
 pub(super) fn routes() -> Vec<Route> {
@@ -38,7 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 fn serve_asset(_: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let Some((_, kind, text)) = ASSETS.iter().find(|(name, ..)| *name == request.path_param(0)) else {
-        return Err(ApiError::new(StatusCode::NOT_FOUND, "the pages have no such part"));
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "no such asset"));
     };
     let etag = format!("\"{}\"", Sha256::of(text.as_bytes()));
     let is_unchanged = request.headers.get_all(IF_NONE_MATCH).iter().any(|given| given.as_bytes() == etag.as_bytes());
@@ -47,7 +47,7 @@ fn serve_asset(_: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
     set_header(&mut response, ETAG, &etag);
-    // Asked about each time: a new version of the server has other ones at the same address.
+    // Browsers revalidate each time: a new version of the server has other assets at the same URL.
     set_header(&mut response, CACHE_CONTROL, "no-cache");
     Ok(response)
 }

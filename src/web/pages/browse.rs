@@ -1,4 +1,4 @@
-//! The crates that are held: searched, and one with all its versions.
+//! The Crates page: searches the stored crates, and shows one with all its versions.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::web::request::{Pagination, WebRequest};
 use crate::web::response::{ApiError, HandlerResult};
 use crate::web::state::WebState;
 
-/// Crates on one page; each costs the reading of its index file.
+/// Page size in crates; each requires reading its index file.
 const CRATES_PER_PAGE: usize = 25;
-/// Versions on one page.
+/// Page size in versions.
 const VERSIONS_PER_PAGE: usize = 50;
-/// What stands where no bundle on record brought a crate, or where that is still being looked up.
+/// Shown if no recorded bundle contained the crate, or if the records are still loading.
 const UNKNOWN_BUNDLE: &str = "not known";
-/// The longest search that is looked for.
+/// Maximum length of a search text.
 const MAX_QUERY_CHARS: usize = 100;
 
 #[derive(Template)]
@@ -31,12 +31,12 @@ struct BrowsePage {
     found: String,
     rows: Vec<CrateRow>,
     one: Option<CrateView>,
-    /// Whether what is not held comes when a client asks for it.
+    /// Whether live mode fetches missing crates.
     live: bool,
     pages: Pager,
 }
 
-/// A crate among others.
+/// A crate in the list.
 struct CrateRow {
     name: String,
     description: Option<String>,
@@ -45,7 +45,7 @@ struct CrateRow {
     newest: Option<VersionRow>,
 }
 
-/// A crate by itself.
+/// The details of a crate.
 struct CrateView {
     name: String,
     /// The command that adds it to a project.
@@ -59,17 +59,17 @@ struct VersionRow {
     version: String,
     size: String,
     bundle: String,
-    /// Whether no bundle brought it, and live mode did.
+    /// Whether live mode fetched it, and no bundle contained it.
     live: bool,
     yanked: bool,
     index_only: bool,
-    /// Where its file is; `None` where that is not held.
+    /// The link to its file; `None` if it is not stored.
     href: Option<String>,
 }
 
 pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     render_page("/browse", state, request, |frame| {
-        // What is no number is the first page: an address that somebody typed is not worth a refusal.
+        // An invalid page number means the first page: a mistyped URL should not fail.
         let number = request.query_value("page").and_then(|page| page.parse().ok()).unwrap_or(1).max(1);
         match request.query_value("crate") {
             Some(name) => crate_detail(frame, state, name, number),
@@ -99,8 +99,8 @@ fn crate_list(frame: Frame, state: &WebState, query: &str, number: usize) -> Res
 
 fn crate_detail(frame: Frame, state: &WebState, name: &str, number: usize) -> Result<BrowsePage, ApiError> {
     let unknown = || {
-        ApiError::new(StatusCode::NOT_FOUND, format!("the mirror holds no crate that is called `{name}`"))
-            .with_hint("Crates, in the navigation above, lists those that it holds.")
+        ApiError::new(StatusCode::NOT_FOUND, format!("the mirror has no crate named `{name}`"))
+            .with_hint("Open Crates in the navigation above to list the stored crates.")
     };
     let crate_name = name.parse().map_err(|_| unknown())?;
     let part = |number| {
@@ -117,7 +117,7 @@ fn crate_detail(frame: Frame, state: &WebState, name: &str, number: usize) -> Re
     pages.label = "Versions";
     pages.words = ["Newer", "Older"];
     if pages.page != number {
-        // Past the end is the end.
+        // A page after the end shows the last page.
         detail = part(pages.page)?.ok_or_else(unknown)?;
     }
     let crates::CrateDetail { name, description, versions_total, bytes, versions, .. } = detail;
@@ -132,7 +132,7 @@ fn crate_detail(frame: Frame, state: &WebState, name: &str, number: usize) -> Re
     Ok(BrowsePage { frame, query, found, rows, one: Some(one), live, pages })
 }
 
-/// The version that cargo would take, of those that are sorted from the newest on: a release that is not yanked.
+/// The version that cargo would select from versions sorted newest first: a stable one that is not yanked.
 fn newest_release(versions: &[CrateVersion]) -> Option<&CrateVersion> {
     let is_release =
         |held: &&CrateVersion| !held.yanked && !held.version.split('+').next().unwrap_or_default().contains('-');

@@ -1,21 +1,21 @@
-//! Pictures as SVG: paths and widths in attributes, since a page's policy forbids styles in its text.
+//! Charts as SVG: paths and widths in attributes, since the pages' policy forbids inline styles.
 
 use std::fmt::Write as _;
 
-/// The width and the height of the drawing area of [`steps`], in its own units.
+/// The size of the drawing area of [`steps`], in SVG units.
 const CHART_SIZE: (f64, f64) = (600.0, 180.0);
 
-/// A line that goes in steps: a value holds until the next one.
+/// A step line: a value holds until the next one.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct StepChart {
     pub(super) line: String,
-    /// What is below the line, closed.
+    /// The closed area below the line.
     pub(super) area: String,
-    /// One point for each value.
+    /// One dot per value.
     pub(super) dots: String,
 }
 
-/// The steps of values at times, which ascend; `top` is the value at the upper edge.
+/// Draws values at ascending times; `top` is the value at the upper edge.
 pub(super) fn draw_steps(points: &[(i64, u64)], top: u64) -> StepChart {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return StepChart::default() };
     let (width, height) = CHART_SIZE;
@@ -28,7 +28,7 @@ pub(super) fn draw_steps(points: &[(i64, u64)], top: u64) -> StepChart {
         let y = height - (*value as f64 / top.max(1) as f64).clamp(0.0, 1.0) * height;
         let draw = if index == 0 { format!("M{x:.1} {y:.1}") } else { format!("L{x:.1} {before:.1}L{x:.1} {y:.1}") };
         steps.line.push_str(&draw);
-        // A line of no length with round ends is a dot, whatever the picture is stretched to.
+        // A line of length zero with round ends is a dot at any scale.
         write!(steps.dots, "M{x:.1} {y:.1}h0").expect("writing to memory cannot fail");
         (before, end) = (y, x);
     }
@@ -40,7 +40,7 @@ pub(super) fn draw_steps(points: &[(i64, u64)], top: u64) -> StepChart {
     steps
 }
 
-/// A round size that is not below `bytes`: 1, 2 or 5 of a binary unit times a power of ten.
+/// A round size of at least `bytes`: 1, 2 or 5 of a binary unit times a power of ten.
 pub(super) fn round_up(bytes: u64) -> u64 {
     let mut unit = 1u64;
     while bytes / unit >= 1024 {
@@ -54,7 +54,7 @@ pub(super) fn round_up(bytes: u64) -> u64 {
     unit.saturating_mul(1024)
 }
 
-/// `part` of `whole` as a length of `full`, as SVG writes it; what is there at all can be seen.
+/// `part` of `whole` as a length of `full`, in SVG syntax; a part above zero is always visible.
 pub(super) fn bar_length(part: u64, whole: u64, full: f64) -> f64 {
     if part == 0 || whole == 0 {
         return 0.0;

@@ -1,4 +1,4 @@
-// The controls of the settings. Only what was changed is sent; what says a value, and what waits for a restart, is told.
+// The controls of the settings. Only changed values are sent; the source of a value and pending restarts are shown.
 
 import { api, ask, isAdmin, make } from './page.js';
 import { button, id, same, savebar, told, words } from './form.js';
@@ -118,7 +118,7 @@ function state(one) {
   if (!about.may) said = `Fixed by ${by} until the server ends.`;
   else if (next === null) said = 'Goes back to the default when it is saved.';
   else if (next !== undefined) said = 'Changed, not saved yet.';
-  else if (by) said = `Said by ${by}; what is chosen here counts until the server ends.`;
+  else if (by) said = `Set by ${by}; a change here lasts until the server ends.`;
   else if (about.source === 'file') said = 'Said by frostmirror.toml.';
   if (one.source.textContent !== said) one.source.textContent = said;
   one.back.hidden = !about.may || Boolean(by) || next === null || (about.source !== 'file' && next === undefined);
@@ -135,7 +135,7 @@ function changed(one) {
   wrong(one, '');
   state(one);
   const number = count();
-  bar.say(number === 0 ? 'Nothing is changed.' : number === 1 ? 'One change, not saved yet.' : `${number} changes, not saved yet.`);
+  bar.say(number === 0 ? 'No changes.' : number === 1 ? 'One change, not saved yet.' : `${number} changes, not saved yet.`);
 }
 
 // ---- Saving ----
@@ -153,7 +153,7 @@ async function save() {
     await reload(Object.keys(wanted));
     const waits = done.needs_restart;
     if (waits.length === 0) bar.say('Saved, and in effect.', 'good');
-    else bar.say(`Saved. ${waits.join(' and ')}: from the next start of the server.`, 'good');
+    else bar.say(`Saved. ${waits.join(' and ')}: after a restart of the server.`, 'good');
   } catch (error) {
     if (error.status === 412) await moved();
     else refused(error, wanted);
@@ -172,8 +172,8 @@ async function moved() {
   const both = theirs.filter((one) => change(one) !== undefined);
   const names = (list) => list.map(({ key }) => key).join(', ');
   for (const one of both) wrong(one, 'Somebody else changed this meanwhile. What stands here is yours; saving it replaces theirs.');
-  const what = theirs.length > 0 ? `Somebody else changed ${names(theirs)} meanwhile.` : 'Somebody else changed the settings meanwhile.';
-  bar.say(`Not saved: ${what} Look at it, and save again.`, 'wrong');
+  const what = theirs.length > 0 ? `Another client changed ${names(theirs)} in the meantime.` : 'Another client changed the settings in the meantime.';
+  bar.say(`Not saved: ${what} Review it, and save again.`, 'wrong');
   both[0]?.control.focus();
 }
 
@@ -187,7 +187,7 @@ async function reload(sent) {
     for (const one of settings) {
       const { value, default: usual, source, fixed_by } = now[one.key];
       if (!same(value, one.about.value)) others.push(one);
-      // What is typed meanwhile stays.
+      // Input that was typed in the meantime stays.
       const isOpen = change(one) !== undefined && !sent.includes(one.key);
       Object.assign(one.about, { value, default: usual, source, fixed_by });
       if (isOpen) state(one);
@@ -214,7 +214,7 @@ function refused(error, wanted) {
   const named = [...error.message.matchAll(/`([a-z_]+)`/g)].map((found) => found[1]);
   const one = settings.find(({ key }) => named.includes(key) && key in wanted) ??
     settings.find(({ key }) => named.includes(key)) ??
-    // One change alone is what it was about.
+    // A single change caused the error.
     (Object.keys(wanted).length === 1 && error.status === 422 ? settings.find(({ key }) => key in wanted) : undefined);
   if (!one) {
     bar.say(`Not saved: ${told(error)}`, 'wrong');

@@ -1,5 +1,5 @@
-//! Configuration: every setting of frostmirror.toml, what it is, what says so, and whether it can be changed here. The
-//! module beside puts controls in place of the values.
+//! The Configuration page: every setting of frostmirror.toml with its description, its value, the value's source, and
+//! whether it can be changed here. The page's module replaces the values with controls.
 
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ struct ConfigPage {
     why_not: Option<&'static str>,
     path: String,
     sets: Vec<SettingGroup>,
-    /// Whether live mode is on, and how it fares.
+    /// The state of live mode.
     live: LiveStatus,
-    /// Names the state of the settings that is shown.
+    /// The ETag of the displayed settings.
     etag: String,
 }
 
-/// Settings that belong together.
+/// A group of settings.
 struct SettingGroup {
     id: &'static str,
     name: &'static str,
@@ -43,26 +43,26 @@ struct SettingRow {
     about: String,
     value: String,
     default: String,
-    /// What says the value, where that is not the default.
+    /// The source of the value, if it is not the default.
     said_by: Option<String>,
     needs_restart: bool,
     operator_only: bool,
-    /// What the control begins with.
+    /// The initial value of the control.
     json: String,
 }
 
-/// What a setting is edited with.
+/// The control of a setting.
 enum Control {
     Switch,
     Text,
     /// A number of bytes.
     Size,
-    /// One word in each line.
+    /// One item per line.
     List,
     Select(&'static [&'static str]),
 }
 
-/// A setting, its control, and its name for people. [`Key::about`] describes it.
+/// A setting, its control, and its label. [`Key::about`] describes it.
 type Labelled = (Key, Control, &'static str);
 
 const SETTING_GROUPS: &[(&str, &str, &str, &[Labelled])] = &[
@@ -82,15 +82,15 @@ const SETTING_GROUPS: &[(&str, &str, &str, &[Labelled])] = &[
         "",
         &[
             (Key::WatchIncoming, Control::Switch, "Watch the incoming folder"),
-            (Key::VerifyChecksums, Control::Switch, "Hash files that are held already"),
-            (Key::KeepFailedPackages, Control::Switch, "Keep refused bundles"),
+            (Key::VerifyChecksums, Control::Switch, "Hash stored files again"),
+            (Key::KeepFailedPackages, Control::Switch, "Keep invalid bundles"),
             (Key::PruneOnImport, Control::Switch, "Clean up after each import"),
         ],
     ),
     (
         "toolchains",
-        "Toolchains offered",
-        "What the setup page names, and what fetch brings where toolchains are asked for and nothing else names them.",
+        "Toolchains",
+        "The setup page names them, and fetch uses them if toolchains are requested without names.",
         &[(Key::Targets, Control::List, "Targets"), (Key::Toolchain, Control::List, "Toolchains")],
     ),
     (
@@ -113,7 +113,7 @@ const SETTING_GROUPS: &[(&str, &str, &str, &[Labelled])] = &[
     (
         "live",
         "Live mirror",
-        "What the server does not hold it can fetch from upstream, check, pass on and keep, where it has a network. Off, it never asks anybody.",
+        "The server can fetch missing files from upstream, check, serve and store them. This needs a network. When off, it sends no request to upstream.",
         &[
             (Key::ProxyMode, Control::Switch, "Live mode"),
             (Key::Offline, Control::Switch, "Offline"),
@@ -133,7 +133,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
     render_page("/config", state, request, |frame| {
         let settings = &state.options.settings;
         let settings_json = visible_settings(state, request);
-        // A mirror that cannot be read is no reason to keep the settings from whoever came to mend it.
+        // An unreadable mirror must not hide the settings.
         let live_totals = live::read_totals(&state.options.mirror).unwrap_or_default();
         let live = LiveStatus::new(&state.options.live.metrics_snapshot(), live_totals);
         let set =
@@ -173,7 +173,7 @@ fn setting_row((key, control, label): &Labelled, settings_json: &Value, settings
         key: key.name(),
         label,
         about: match control {
-            Control::List => format!("{} One value a line.", key.about()),
+            Control::List => format!("{} One value per line.", key.about()),
             _ => key.about().to_owned(),
         },
         value: format(&setting["value"]),
@@ -192,7 +192,7 @@ fn setting_row((key, control, label): &Labelled, settings_json: &Value, settings
     }
 }
 
-/// A value for people.
+/// Formats a value.
 fn format_value(control: &Control, value: &Value, without: &str) -> String {
     match (control, value) {
         (_, Value::Null) => without.to_owned(),

@@ -1,4 +1,4 @@
-//! The dashboard: what the mirror holds and how it is.
+//! The dashboard: the mirror's contents and health.
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ use crate::web::response::HandlerResult;
 use crate::web::state::WebState;
 use crate::web::statistics::{CrateSize, GrowthPoint, StatisticsSnapshot};
 
-/// Rows of the table beside it, the newest.
+/// Maximum number of rows of the table, newest first.
 const MAX_ROWS: usize = 50;
-/// The width of the bar of shares, in its own units.
+/// The width of the bar chart, in SVG units.
 const BAR_WIDTH: f64 = 600.0;
 
 #[derive(Template)]
@@ -35,41 +35,41 @@ struct DashboardPage {
     last_import: DisplayTime,
     imports: String,
     toolchains: Vec<String>,
-    /// What is said where there is none.
+    /// Shown if there is none.
     no_toolchain: &'static str,
     watcher: WatcherCard,
     failed: u64,
     failed_text: String,
-    /// Why readers are shut out who should not be.
+    /// Why clients with a read token are refused.
     shut_out: Option<String>,
-    /// That the newest bundle of a history is doubtful.
+    /// The warning about doubtful histories.
     doubtful: Option<String>,
-    /// What is wrong with live mode's upstreams.
+    /// The problems of live mode's upstreams.
     alarms: Vec<Alarm>,
     live_on: bool,
     live: Option<LiveCard>,
-    /// Whether everything for the pictures was read; else it is worth asking again soon.
+    /// Whether all data of the charts is loaded; otherwise the page refreshes soon.
     complete: bool,
     growth: Option<GrowthChart>,
     space: SpaceChart,
 }
 
-/// What is seen of the incoming folder.
+/// The state of the incoming folder.
 struct WatcherCard {
     state: &'static str,
     about: String,
     problem: Option<String>,
 }
 
-/// The size over time.
+/// The mirror's size over time.
 struct GrowthChart {
     top: String,
     middle: String,
     from: String,
     to: String,
-    /// What the picture says, for who cannot see it.
+    /// The text alternative of the chart.
     label: String,
-    /// What it leaves out, as the end of a sentence.
+    /// The number of omitted imports, as the end of a sentence.
     left_out: String,
     steps: StepChart,
     rows: Vec<GrowthRow>,
@@ -81,7 +81,7 @@ struct GrowthRow {
     size: String,
 }
 
-/// What takes the space.
+/// The disk usage.
 struct SpaceChart {
     label: String,
     parts: Vec<SpacePart>,
@@ -131,9 +131,9 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
             imports: format_quantity(status.imports, "import"),
             toolchains: status.toolchains,
             no_toolchain: if live_metrics.is_enabled {
-                "they come when rustup asks"
+                "fetched when rustup requests them"
             } else {
-                "rustup finds nothing here"
+                "rustup cannot use this mirror"
             },
             watcher: WatcherCard::new(arrivals),
             failed,
@@ -154,7 +154,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
     })
 }
 
-/// That clients refuse the certificate because of its dates.
+/// The warning that clients refuse the certificate because of its dates.
 fn certificate_alarm(state: &WebState) -> Option<Alarm> {
     let fault = state.certificate_fault()?;
     let title = "Clients refuse the TLS certificate".to_owned();
@@ -184,7 +184,7 @@ impl WatcherCard {
 }
 
 impl GrowthChart {
-    /// `None` where no import is known.
+    /// `None` if there is no known import.
     fn new(seen: &StatisticsSnapshot) -> Option<GrowthChart> {
         let StatisticsSnapshot { points, omitted: left_out, is_complete: complete, .. } = seen;
         let (first, last) = (points.first()?, points.last()?);

@@ -1,5 +1,4 @@
-// The tables of the editor: each control has a name of its own, Enter goes on to a new row, and the focus stays near what
-// was taken away.
+// The tables of the editor: each control has its own name, Enter adds a row, and the focus stays near a removed row.
 
 import { make } from './page.js';
 import { button } from './form.js';
@@ -60,7 +59,7 @@ function table({ kind, caption, entries, head, rows, fresh, add, change }) {
     draw(one);
     change();
   };
-  // Names of controls say whose they are.
+  // Names of controls include the entry's name.
   const name = (one) => {
     const of = one.name.trim() || `row ${entries.indexOf(one) + 1}`;
     for (const control of bodies.get(one).querySelectorAll('[data-name]')) {

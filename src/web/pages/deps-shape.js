@@ -1,4 +1,4 @@
-// depends.toml between its JSON and what is edited: what is not touched comes out as it went in, also what is not understood.
+// Converts depends.toml between JSON and the editor's form; untouched and unknown values stay unchanged.
 
 import { same, words } from './form.js';
 
@@ -17,7 +17,7 @@ export function parse(json) {
   const { dependencies, locked, platforms, ...unknown } = json;
   const shape = { json, unknown: new Map(Object.entries(unknown)) };
   for (const [name, value] of Object.entries({ dependencies, locked, platforms })) {
-    // A table that is none can only be taken out.
+    // A value that should be a table can only be removed.
     if (value !== undefined && !isTable(value)) shape.unknown.set(name, value);
   }
   const pairs = (value) => Object.entries(isTable(value) ? value : {});
@@ -57,7 +57,7 @@ export function requirement(source = '', like) {
     features: take('features', isTexts, []).join(', '),
     defaults: take('default-features', right['default-features'], true),
     package: take('package', isText, like?.package ?? ''),
-    // What is not known, or of a kind that does not belong there.
+    // Unknown keys, and values of the wrong type.
     odd: new Map(Object.entries(table).filter(([key, value]) => !right[key]?.(value))),
   };
 }
@@ -174,14 +174,14 @@ export function doubled(shape) {
     for (const one of entries.filter((each) => !isBlank(each))) {
       const name = one.name.trim();
       if (name === '') wrong.push([one, 'An entry has no name of a crate.']);
-      else if (seen.has(name)) wrong.push([one, `${name} stands twice in [${table}]. Give the first one another version instead.`]);
+      else if (seen.has(name)) wrong.push([one, `${name} is listed twice in [${table}]. Give the first one another version instead.`]);
       seen.add(name);
     }
   }
   return wrong;
 }
 
-// ---- Two that changed the same file ----
+// ---- Merging two changes of the same file ----
 
 const isGroup = (path) => path.length === 2 && path[0] === 'dependencies' && isNumber(path[1]);
 

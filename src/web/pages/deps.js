@@ -1,5 +1,5 @@
-// The editor of depends.toml. What is edited is tried on the server after each change, so that what is shown as the file
-// is what would be stored.
+// The editor of depends.toml. The server validates the edited file after each change, so the preview is the text that would
+// be stored.
 
 import { api, ask, isAdmin, make } from './page.js';
 import { button, id, same, savebar, told } from './form.js';
@@ -32,7 +32,7 @@ function card(title, name, ...children) {
   return make('section', { class: 'card', 'aria-labelledby': `${name}-title` }, heading, ...children);
 }
 
-// A table that is wider than the window can be moved by keys, also while it has no row.
+// A table that is wider than the window can be scrolled by keyboard, even without rows.
 const scroll = (title, element) =>
   make('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': `${title} as a table` }, element);
 
@@ -138,7 +138,7 @@ function draw(json) {
   editor.replaceChildren(...sections);
 }
 
-// ---- Trying ----
+// ---- Validation ----
 
 let timer;
 let running;
@@ -185,7 +185,7 @@ function refused(error, wanted) {
     show([]);
     moved();
   } else if (same(wanted, {}) && same(start, {})) {
-    // A file that is not there yet asks for nothing, and is no mistake.
+    // A missing file is empty, and not an error.
     show([]);
   } else {
     show(parts(error).map(placed));
@@ -235,7 +235,7 @@ function show(lot) {
   const some = lot.length === 1 ? 'One thing is' : `${lot.length} things are`;
   if (lot.length > 0) {
     id('preview-about').textContent = 'As it was before the mistake.';
-    bar.say(`${some} wrong; it cannot be saved like this.`, 'wrong');
+    bar.say(`${some} wrong; fix it before you save.`, 'wrong');
   } else {
     bar.say(isDirty() ? 'Not saved yet.' : 'Nothing is changed.');
   }
@@ -263,7 +263,7 @@ async function save() {
     etag = stored.etag;
     base = wanted;
     start = wanted;
-    // What is edited goes on from what is stored.
+    // The editor continues from the stored state.
     shape.json = wanted;
     show([]);
     toml(stored.answer.toml, 'As it stands.');
@@ -317,7 +317,7 @@ async function again(isKept) {
   start = build(shape);
   if (isKept) draw(merged);
   const note = both.length > 0
-    ? make('p', { class: 'notice' }, `Both of you changed ${both.join(', ')}; here stands what you wrote. Discard changes shows theirs.`)
+    ? make('p', { class: 'notice' }, `Both of you changed ${both.join(', ')}; your version is shown. Discard changes shows theirs.`)
     : '';
   id('moved').replaceChildren(note);
   await attempt();

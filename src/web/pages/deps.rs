@@ -1,4 +1,5 @@
-//! Dependencies: what depends.toml asks for, as tables and as it stands. The module beside makes an editor of the tables.
+//! The Dependencies page: the contents of depends.toml as tables and as text. The page's module turns the tables into an
+//! editor.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,18 +22,18 @@ use crate::web::state::WebState;
 struct DependsPage {
     frame: Frame,
     why_not: Option<&'static str>,
-    /// Where the file is, or would be.
+    /// The path of the file, even if it does not exist.
     path: String,
     there: bool,
     text: String,
     etag: String,
-    /// What the editor begins with; `None` where the file is no TOML, so that it cannot be edited here.
+    /// The editor's initial data; `None` if the file is not valid TOML and cannot be edited here.
     json: Option<String>,
     problems: Vec<String>,
     groups: Vec<CrateGroup>,
     locked: Option<Vec<(String, String)>>,
     platforms: Option<Vec<(String, String)>>,
-    /// Tables and keys that the file must not have.
+    /// Unknown tables and keys.
     unknown: Vec<(String, String)>,
 }
 
@@ -78,7 +79,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
     })
 }
 
-/// Why `fetch` would not take the file.
+/// Why `fetch` would refuse the file.
 fn problems(text: &str, path: &Path) -> Vec<String> {
     match DependsFile::parse(text, path) {
         Ok(_) => Vec::new(),
@@ -123,7 +124,7 @@ fn rows(name: &str, value: &Value) -> Vec<RequirementRow> {
     list.iter().map(row).collect()
 }
 
-/// Keys and values of a table; what is no table is one value without a key.
+/// Keys and values of a table; another type is one value without a key.
 fn pairs(table: &Value) -> Vec<(String, String)> {
     match table {
         Value::Object(table) => table.iter().map(|(key, value)| (key.clone(), format_value(value))).collect(),
@@ -131,7 +132,7 @@ fn pairs(table: &Value) -> Vec<(String, String)> {
     }
 }
 
-/// A value as people write it.
+/// Formats a value.
 fn format_value(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

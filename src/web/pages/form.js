@@ -1,4 +1,4 @@
-// What the two pages that edit a file have in common: the bar at their end, and the guard of what is not saved.
+// Shared by the two editor pages: the save bar, and the warning about unsaved changes.
 
 import { make } from './page.js';
 

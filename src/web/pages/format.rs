@@ -1,14 +1,14 @@
-//! How pages write times, numbers and links.
+//! Formats times, numbers and links for the pages.
 
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What stays as it is in a link: the characters that RFC 3986 calls unreserved.
+/// The unreserved characters of RFC 3986, which stay unencoded in a link.
 const LINK_SAFE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A time, for machines and for people.
+/// A time in machine-readable and human-readable form.
 pub(super) struct DisplayTime {
-    /// RFC 3339, UTC; `None` where nobody knows.
+    /// RFC 3339, UTC; `None` if unknown.
     pub(super) iso: Option<String>,
     pub(super) text: String,
 }
@@ -21,49 +21,48 @@ impl DisplayTime {
         }
     }
 
-    /// A time that is recorded as text; what cannot be read as one is unknown.
+    /// Parses a recorded time; an invalid one counts as unknown.
     pub(super) fn parse(text: &str) -> DisplayTime {
         text.parse().map_or_else(|_| DisplayTime::placeholder("unknown"), DisplayTime::new)
     }
 
-    /// No time, and what is said instead.
+    /// No time, with a replacement text.
     pub(super) fn placeholder(text: &str) -> DisplayTime {
         DisplayTime { iso: None, text: text.to_owned() }
     }
 }
 
-/// A number with its thousands apart.
+/// A number with thousands separators.
 pub(super) fn format_count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
-/// A number of things: `1 bundle`, `1,234 bundles`.
+/// A counted noun: `1 bundle`, `1,234 bundles`.
 pub(super) fn format_quantity(number: u64, one: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {one}{plural}", format_count(number))
 }
 
-/// `text` as one part of a link's path, or of its query.
+/// Encodes `text` as one component of a link's path or query.
 pub(super) fn encode_component(text: &str) -> String {
     utf8_percent_encode(text, LINK_SAFE).to_string()
 }
 
-/// Where one is in a list that is too long for one page.
+/// The position in a paginated list.
 pub(super) struct Pager {
     pub(super) page: usize,
     pub(super) last: usize,
-    /// The link to a page, up to its number.
+    /// The link to a page, without its number.
     pub(super) link: String,
-    /// Where on the page it leads.
+    /// The fragment of the link.
     pub(super) anchor: &'static str,
     pub(super) label: &'static str,
-    /// What the links to the page before and after are called.
+    /// The labels of the links to the previous and the next page.
     pub(super) words: [&'static str; 2],
 }
 
 impl Pager {
-    /// The pages of a list of `items`, `size` on each, of which the number `page` (from 1) is shown; one that is not
-    /// there becomes the nearest.
+    /// Paginates a list of `items`, `size` per page, at page `page` (from 1); an out-of-range page becomes the nearest one.
     pub(super) fn new(items: usize, size: usize, page: usize, link: String) -> Pager {
         let last = items.div_ceil(size).max(1);
         Pager { page: page.clamp(1, last), last, link, anchor: "", label: "Pages", words: ["Previous", "Next"] }

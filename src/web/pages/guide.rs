@@ -1,4 +1,4 @@
-//! Guide: the chapters of the user's guide as pages.
+//! The Guide page: the chapters of the user's guide.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ struct GuidePage {
     frame: Frame,
     chapters: &'static [Chapter],
     current: &'static str,
-    /// The chapter as HTML; `None` on the list of chapters.
+    /// The chapter as HTML; `None` for the list of chapters.
     text: Option<String>,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
         };
         let chapter = Chapter::find(name).ok_or_else(|| {
             ApiError::new(StatusCode::NOT_FOUND, "the guide has no such chapter")
-                .with_hint("Guide, in the navigation above, lists the chapters.")
+                .with_hint("Open Guide in the navigation above to list the chapters.")
         })?;
         Ok(GuidePage {
             frame,
@@ -40,13 +40,14 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
     })
 }
 
-/// The chapter as HTML. The name of another chapter is a link to it. Headings move down one level, because the page has a title of its own. Tables and code blocks
-/// bear the name of the heading above them and scroll by themselves, also by keyboard. Raw HTML is shown as text.
+/// Renders the chapter as HTML. The name of another chapter becomes a link. Headings move down one level, because the page
+/// has its own title. Tables and code blocks are named after the heading above them, and scroll on their own, also by
+/// keyboard. Raw HTML is shown as text.
 fn render_markdown(markdown: &str) -> String {
     let lower = |level: HeadingLevel| HeadingLevel::try_from(level as usize + 1).unwrap_or(HeadingLevel::H6);
     let (mut heading, mut in_heading) = (String::new(), false);
     let mut names_chapter = false;
-    // Two examples under one heading have two names.
+    // Two examples under one heading get different names.
     let mut examples = 0;
     let events = Parser::new_ext(markdown, Options::ENABLE_TABLES).flat_map(|event| match event {
         Event::Start(Tag::Heading { level, id, classes, attrs }) => {
@@ -74,7 +75,7 @@ fn render_markdown(markdown: &str) -> String {
             if let (true, Event::Text(text) | Event::Code(text)) = (in_heading, &other) {
                 heading.push_str(text);
             }
-            // "the chapter `NAME`" is a link; a line may end between the two words.
+            // "the chapter `NAME`" becomes a link; a line may end between the two words.
             names_chapter = match &other {
                 Event::Text(text) => text.trim_end().ends_with("chapter"),
                 Event::SoftBreak => names_chapter,
@@ -88,7 +89,7 @@ fn render_markdown(markdown: &str) -> String {
     html
 }
 
-/// `text` for an attribute in double quotes.
+/// Escapes `text` for an attribute in double quotes.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     pulldown_cmark::html::push_html(&mut escaped, std::iter::once(Event::Text(CowStr::Borrowed(text))));

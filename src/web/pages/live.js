@@ -1,5 +1,5 @@
-// Keeps what is marked `data-live` fresh: the page is fetched again, and only what differs is changed, so that focus,
-// selection and scroll stay where they are.
+// Refreshes the elements marked `data-live`: it loads the page again and changes only the differences, so that focus,
+// selection and scroll position stay.
 
 const EVERY = 30_000;
 const SOON = 2_000;
@@ -34,20 +34,20 @@ async function look() {
   plan();
 }
 
-// What is still being read is worth asking for soon.
+// A page that is still loading data is refreshed soon.
 function plan() {
   const wait = document.querySelector('[data-live][data-soon]') ? SOON : EVERY;
   timer = setTimeout(() => { if (!document.hidden) refresh(); }, wait);
 }
 
-// Said once, not every half minute.
+// Shown once, not every half minute.
 function say(text) {
   if (note.textContent !== text) note.textContent = text;
 }
 
 /** Makes `old` what `now` is, touching as little as possible. */
 function morph(old, now) {
-  // What the reader opened stays open.
+  // Elements that the reader opened stay open.
   const own = old.nodeName === 'DETAILS' ? ['open'] : [];
   for (const { name } of [...old.attributes]) {
     if (!now.hasAttribute(name) && !own.includes(name)) old.removeAttribute(name);
@@ -60,7 +60,7 @@ function morph(old, now) {
   for (const next of wanted) {
     const fit = next.nodeType === 1 && next.dataset.key ? keyed(at, next.dataset.key) : at;
     if (fit && same(fit, next)) {
-      // Those that stood before it are gone.
+      // Removed elements.
       while (at !== fit) at = drop(at);
       if (fit.nodeType === 1) morph(fit, next);
       else if (fit.data !== next.data) fit.data = next.data;

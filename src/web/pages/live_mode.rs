@@ -1,4 +1,4 @@
-//! Live mode as the pages show it: whether it is on and where it fetches from, what it was good for so far, and what is wrong.
+//! The pages' view of live mode: its state, its upstreams, its benefit so far, and its problems.
 
 use super::format::{DisplayTime, format_count, format_quantity};
 use super::sentence;
@@ -8,22 +8,22 @@ use crate::mirror::live::LiveTotals;
 use crate::server::metrics::{RequestKind, ServerMetrics};
 use crate::web::state::WebState;
 
-/// Statuses with which a file is given, or known to be at the client's.
+/// Statuses of a successful file response, including 304.
 const SERVED_STATUSES: [u16; 3] = [200, 206, 304];
 
-/// Whether live mode is on, and what it makes of its upstreams.
+/// The state of live mode and its upstreams.
 pub(super) struct LiveStatus {
     pub(super) on: bool,
-    /// Whether `offline` forbids switching it on.
+    /// Whether `offline` forbids live mode.
     pub(super) offline: bool,
-    /// Why it is on and asks nobody, as a sentence.
+    /// Why live mode is on but sends no requests, as a sentence.
     pub(super) trouble: Option<String>,
     pub(super) upstreams: Vec<UpstreamRow>,
-    /// What it brought so far and is held.
+    /// The stored files that it fetched.
     pub(super) brought: Option<String>,
 }
 
-/// One of the upstreams.
+/// An upstream.
 pub(super) struct UpstreamRow {
     pub(super) name: &'static str,
     pub(super) state: &'static str,
@@ -48,30 +48,30 @@ pub(super) struct LiveCard {
     pub(super) since: DisplayTime,
 }
 
-/// A number that is best when it is none.
+/// A number that should be zero.
 pub(super) struct Counter {
     pub(super) count: String,
     pub(super) none: bool,
 }
 
-/// What somebody has to look at.
+/// A problem that needs attention.
 pub(super) struct Alarm {
     pub(super) id: &'static str,
     pub(super) title: String,
     pub(super) text: String,
 }
 
-/// What the mirror gave by itself.
+/// Requests that the mirror answered without upstream.
 #[derive(Debug, PartialEq, Eq)]
 struct Savings {
-    /// Files that were given and did not have to be fetched for that.
+    /// Files served without a fetch.
     hits: u64,
     /// Bytes that upstream did not have to send.
     saved: u64,
 }
 
 impl Savings {
-    /// Of the answers about crates and toolchains, which had so many bytes, those that live mode was not needed for.
+    /// Computes the hits from the responses for crates and toolchains, and their bytes.
     fn compute(
         answers: impl Iterator<Item = (RequestKind, Option<u16>, u64)>,
         bytes: u64,
@@ -81,9 +81,9 @@ impl Savings {
             is_mirror_file(*asked) && status.is_some_and(|one| SERVED_STATUSES.contains(&one))
         });
         let served: u64 = files.map(|(.., count)| count).sum();
-        // A miss is counted before its answer.
+        // A miss is counted before its response.
         let hits = served.saturating_sub(metrics.served_misses);
-        // Without a hit nothing was saved: what is over then is the text of refusals.
+        // Without a hit nothing was saved: the remaining bytes are error messages.
         Savings { hits, saved: if hits == 0 { 0 } else { bytes.saturating_sub(metrics.served_miss_bytes) } }
     }
 
@@ -98,7 +98,7 @@ fn is_mirror_file(kind: RequestKind) -> bool {
 }
 
 impl LiveStatus {
-    /// `brought`: what the mirror holds of it.
+    /// `brought`: its files in the mirror.
     pub(super) fn new(metrics: &MetricsSnapshot, totals: LiveTotals) -> LiveStatus {
         LiveStatus {
             on: metrics.is_enabled,
@@ -110,7 +110,7 @@ impl LiveStatus {
     }
 }
 
-/// What live mode brought and the mirror holds; `None`: nothing.
+/// The stored files that live mode fetched; `None` if there are none.
 pub(super) fn describe_totals(LiveTotals { crates, dist_files: artifacts, bytes }: LiveTotals) -> Option<String> {
     (crates + artifacts > 0)
         .then(|| format!("{} ({})", event::format_contents(crates, artifacts), event::format_size(bytes)))
@@ -123,7 +123,7 @@ impl UpstreamRow {
             state: match health.state {
                 "down" => "down",
                 "shaky" => "the last request failed",
-                "unasked" => "not asked yet",
+                "unasked" => "not used yet",
                 _ => "good",
             },
             bad: matches!(health.state, "shaky" | "down"),
@@ -142,7 +142,7 @@ fn upstream_name(upstream: &str) -> &'static str {
 }
 
 impl LiveCard {
-    /// `None` where live mode is off, and there is nothing of it to tell.
+    /// `None` if live mode is off and never fetched anything.
     pub(super) fn new(state: &WebState, metrics: &MetricsSnapshot, brought: LiveTotals) -> Option<LiveCard> {
         let MetricsSnapshot {
             is_enabled: on,
@@ -185,16 +185,16 @@ impl LiveCard {
     }
 }
 
-/// How many of a hundred files were there.
+/// The hit rate in percent.
 fn hit_rate(hits: u64, misses: u64) -> String {
     match (hits, hits + misses) {
-        (_, 0) => "nothing was asked for".to_owned(),
-        // What is nearly all is not all.
-        (hits, all) => format!("{} % of what was asked for", u128::from(hits) * 100 / u128::from(all)),
+        (_, 0) => "no requests yet".to_owned(),
+        // A rate just below 100 % is rounded down.
+        (hits, all) => format!("{} % of the requests", u128::from(hits) * 100 / u128::from(all)),
     }
 }
 
-/// What became of crates that were fetched before a client requested them.
+/// The outcome of prefetched crates.
 fn ahead_result(figured: &MetricsSnapshot) -> String {
     let MetricsSnapshot {
         prefetched: fetched_ahead,
@@ -204,7 +204,7 @@ fn ahead_result(figured: &MetricsSnapshot) -> String {
         ..
     } = *figured;
     if fetched_ahead == 0 {
-        return "no crate was fetched before a client requested it".to_owned();
+        return "no crate was prefetched".to_owned();
     }
     format!(
         "{}; {} ({}) used, {} ({}) wasted",
@@ -216,7 +216,7 @@ fn ahead_result(figured: &MetricsSnapshot) -> String {
     )
 }
 
-/// What is wrong, the worst first.
+/// The problems, most severe first.
 pub(super) fn alarms(metrics: &MetricsSnapshot) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     let mut add = |id, title: String, text| alarms.push(Alarm { id, title, text });
@@ -224,7 +224,7 @@ pub(super) fn alarms(metrics: &MetricsSnapshot) -> Vec<Alarm> {
         let files = format_quantity(metrics.mismatches, "file");
         add(
             "mismatch",
-            "Upstream sent other bytes than its index promises".to_owned(),
+            "Files from upstream do not match its index".to_owned(),
             format!(
                 "{files} since the start of the server. Nothing of that was kept, and no client was given it as whole. Upstream, \
                  or something on the way to it, alters files: the log names them."
@@ -232,8 +232,8 @@ pub(super) fn alarms(metrics: &MetricsSnapshot) -> Vec<Alarm> {
         );
     }
     if let Some(trouble) = &metrics.config_error {
-        let text = format!("{} What is held is served; what is not cannot be had.", sentence(trouble));
-        add("live-trouble", "Live mode can ask nobody".to_owned(), text);
+        let text = format!("{} Stored files are served; other files are unavailable.", sentence(trouble));
+        add("live-trouble", "Live mode cannot reach upstream".to_owned(), text);
     }
     for upstream in metrics.upstreams.iter().filter(|upstream| upstream.state == "down") {
         let (id, of) = match upstream.service {
@@ -242,7 +242,7 @@ pub(super) fn alarms(metrics: &MetricsSnapshot) -> Vec<Alarm> {
             _ => ("dist-down", "toolchains"),
         };
         let why = upstream.reason.as_deref().map(sentence).unwrap_or_default();
-        let text = format!("{why} What is held is served; upstream is asked again from time to time.");
+        let text = format!("{why} Stored files are served; upstream is retried from time to time.");
         add(id, format!("The upstream of {of} is down"), text.trim().to_owned());
     }
     alarms
@@ -252,7 +252,7 @@ pub(super) fn alarms(metrics: &MetricsSnapshot) -> Vec<Alarm> {
 mod tests {
     use super::*;
 
-    /// Hits, and bytes saved, of answers with 5000 bytes.
+    /// Hits and saved bytes for responses with 5000 bytes.
     fn savings(answers: &[(RequestKind, Option<u16>, u64)], misses_given: u64, misses_given_bytes: u64) -> (u64, u64) {
         let figured = MetricsSnapshot {
             served_misses: misses_given,
@@ -271,7 +271,7 @@ mod tests {
             (RequestKind::Crate, Some(304), 1),
             (RequestKind::Dist, Some(200), 4),
             (RequestKind::Rustup, Some(200), 3),
-            // None of these is a file of the mirror that was given.
+            // None of these responses is a file of the mirror.
             (RequestKind::Index, Some(200), 1000),
             (RequestKind::Page, Some(200), 1000),
             (RequestKind::Crate, Some(404), 50),
@@ -279,7 +279,7 @@ mod tests {
         ];
         assert_eq!(savings(&answers, 0, 0), (20, 5000));
         assert_eq!(savings(&answers, 8, 1200), (12, 3800));
-        // Never less than nothing: what is on its way is a miss already.
+        // Never below zero: a file in transit is already counted as a miss.
         assert_eq!(savings(&answers, 21, 1000), (0, 0));
         assert_eq!(savings(&answers, 1, 9000), (19, 0));
         assert_eq!(savings(&[(RequestKind::Crate, Some(404), 9)], 0, 0), (0, 0));

@@ -1,4 +1,4 @@
-// Uploads, snapshots and cleaning up. Work that takes long is a job of the server: who comes back later finds it here.
+// Uploads, snapshots and cleaning up. Long work is a job of the server, and this page shows its state after a reload.
 
 import { api, counted, isAdmin, make, refusal, size } from './page.js';
 import { refresh } from './live.js';
@@ -18,7 +18,7 @@ const queue = [];
 let sending = false;
 
 function prepareUploads() {
-  // A file that misses the place must not replace the page.
+  // A file dropped beside the target must not replace the page.
   for (const kind of ['dragover', 'drop']) {
     addEventListener(kind, (event) => { if (hasFiles(event)) event.preventDefault(); });
   }
@@ -42,7 +42,7 @@ const isWatching = () => id('add').dataset.watching === 'true';
 const hasFiles = (event) => event.dataTransfer?.types.includes('Files');
 
 function add(files) {
-  // Names begin with the time: so a bundle comes before those that build on it.
+  // Names begin with the time, so a bundle sorts before its deltas.
   const order = isWatching() ? [...files] : [...files].sort((a, b) => (a.name < b.name ? -1 : 1));
   for (const file of order) {
     const entry = line(file);
@@ -55,7 +55,7 @@ function add(files) {
 /** An upload as it is shown. */
 function line(file) {
   const meter = make('progress', { max: '1', value: '0', 'aria-label': `Upload of ${file.name}` });
-  const text = make('p', {}, `waits for its turn (${size(file.size)})`);
+  const text = make('p', {}, `waiting (${size(file.size)})`);
   const item = make('li', {}, make('strong', {}, file.name), text, meter);
   id('uploads').append(item);
   const end = (words, kind) => {
@@ -87,7 +87,7 @@ async function work() {
     try {
       const before = await standing();
       const answer = await send(file, entry);
-      // The next one is sent while this one is being imported; without a watcher, one job runs at a time.
+      // The next file is sent while this one is imported; without a watcher, one job runs at a time.
       if (answer?.watching === false) await importNow(answer, entry, before);
       else watch(answer?.file ?? file.name, entry, before);
     } catch (error) {
@@ -130,7 +130,7 @@ async function standing() {
 async function isImported(name, now, before, unseen) {
   const { packages } = await api('packages?per_page=25');
   if (packages.some((one) => one.number > before.newest && one.file === name)) return true;
-  // While others are being taken, what the watcher says may be from before.
+  // During other imports, the watcher's state may be outdated.
   return now.done_total > before.done && now.files.length === now.waiting.length && unseen > 2;
 }
 
@@ -179,7 +179,7 @@ async function watch(name, entry, before) {
       break;
     }
     const find = (list) => list.find((one) => one.file === name);
-    // A name that was in failed/ before gets a number there.
+    // A name that already exists in failed/ gets a number there.
     const stem = name.replace(/\.pkg$/, '');
     const refused = now.failed.find((one) =>
       one.file.startsWith(stem) && !before.failed.has(one.reason + one.file));
@@ -196,7 +196,7 @@ async function watch(name, entry, before) {
       entry.say('It is whole, and is being checked and imported.');
       unseen = 0;
     } else {
-      // Between being taken and being told of, it may be in neither list for a moment.
+      // Briefly, an imported file may be in neither list.
       unseen += 1;
       if (await isImported(name, now, before, unseen).catch(() => false)) {
         entry.done('It is imported.');
@@ -276,7 +276,7 @@ function show(job) {
 function showStop(job) {
   const goes = job.state === 'running';
   const button = id('job-stop');
-  // Readers have no such button.
+  // Readers do not have this button.
   if (!button) return;
   id('job-actions').hidden = !goes || !isAdmin();
   button.disabled = job.stopping || !isAdmin();
@@ -288,7 +288,7 @@ id('job-stop')?.addEventListener('click', async () => {
   id('job-stop-said').textContent = '';
   try {
     showStop(await api(`jobs/${last}/stop`, { method: 'POST' }));
-    // Its place is gone from under the keyboard when the job ends.
+    // The button disappears when the job ends, so the focus moves.
     id('job').focus();
   } catch (error) {
     id('job-stop-said').textContent = told(error);
@@ -317,7 +317,7 @@ function showFound(came) {
 
 /** What is said of a job that had ended before the page was opened. */
 function earlier(job) {
-  const ended = job.finished ? ` It ended at ${job.finished.slice(0, 16).replace('T', ' ')} UTC.` : '';
+  const ended = job.finished ? ` Ended at ${job.finished.slice(0, 16).replace('T', ' ')} UTC.` : '';
   return `${words(job)}${ended}`;
 }
 
@@ -334,7 +334,7 @@ function words(job) {
 }
 
 function checked(came) {
-  if (isSound(came)) return `Done: ${counted(came.crates ?? 0, 'crate')} (${size(came.bytes ?? 0)}) and all else are as they must be.`;
+  if (isSound(came)) return `Done: ${counted(came.crates ?? 0, 'crate')} (${size(came.bytes ?? 0)}) and all other files are valid.`;
   const number = came.problems_total ?? 0;
   return `${counted(number, 'problem')} ${number === 1 ? 'was' : 'were'} found.`;
 }
@@ -347,15 +347,15 @@ function removed(came) {
   if (came.artifacts) parts.push(`${counted(came.artifacts, 'toolchain file')} removed`);
   parts.push(`${size(came.bytes ?? 0)} freed`);
   const left = (came.waiting ?? 0) + (came.artifacts_waiting ?? 0);
-  if (left) parts.push(`${counted(left, 'file')} left for a later run`);
+  if (left) parts.push(`${counted(left, 'file')} remaining for a later run`);
   return parts.join(', ');
 }
 
-// One job at a time: while one is at work, no other can begin.
+// One job at a time: all buttons are disabled while one runs.
 function setWrites(on) {
   const buttons = document.querySelectorAll('#export, #check, #plan, #planned button, [data-accept]');
   for (const button of buttons) {
-    // Without a mirror these stay disabled, whoever asks.
+    // Without a mirror these stay disabled for every client.
     const may = button.id === '' || 'write' in button.dataset;
     button.disabled = !(on && may && isAdmin());
   }
@@ -377,15 +377,15 @@ async function start(path, where) {
 /** What a button in a row does: method, path below the API, and what is said afterwards. */
 const ACTS = {
   import: (name) => ['POST', `incoming/${name}/import`, ''],
-  retry: (name) => ['POST', `incoming/failed/${name}/retry`, 'It is in the incoming folder again.'],
-  dismiss: (name) => ['POST', `incoming/failed/${name}/dismiss`, 'It is no alarm any more. The bundle stays in failed/.'],
+  retry: (name) => ['POST', `incoming/failed/${name}/retry`, 'Moved back to the incoming folder.'],
+  dismiss: (name) => ['POST', `incoming/failed/${name}/dismiss`, 'Dismissed. The bundle stays in failed/.'],
   delete: (name) => ['DELETE', `incoming/failed/${name}`, 'It is deleted.'],
   'delete-snapshot': (name) => ['DELETE', `export/${name}`, 'It is deleted.'],
 };
 
 async function act(button, said) {
   const { act: what, file } = button.dataset;
-  // What is deleted does not come back: the button asks for a second press.
+  // A deletion is final: the button asks for a second press.
   if (what.startsWith('delete') && !button.dataset.sure) {
     button.dataset.sure = 'true';
     button.textContent = 'Delete for good';
@@ -480,7 +480,7 @@ function showPlan(plan, accept) {
   } else if (!goes.length) {
     parts.push(make('p', {}, 'Nothing would go now.'));
   } else {
-    parts.push(make('p', {}, plan.bytes ? `This would free ${size(plan.bytes)}:` : 'This would go:'));
+    parts.push(make('p', {}, plan.bytes ? `This would free ${size(plan.bytes)}:` : 'To remove:'));
   }
   for (const [name, list, about] of goes) parts.push(listed(name, list, about));
   if (later.length) {
@@ -515,7 +515,7 @@ function showPlan(plan, accept) {
 function livePart({ crates, artifacts = 0, bytes }) {
   const what = [[crates, 'crate'], [artifacts, 'toolchain file']].filter(([number]) => number).map(([number, one]) => counted(number, one));
   return make('p', {},
-    `What live mode brought stays: ${what.join(' and ')} (${size(bytes)}). `,
+    `Files of live mode stay: ${what.join(' and ')} (${size(bytes)}). `,
     make('code', {}, 'cargo frostmirror gc --forget live'), ', on this server, lets it go.');
 }
 
@@ -537,7 +537,7 @@ async function pickUp() {
   if (running) {
     follow(running);
   } else if (jobs.length && jobs[0].id !== last) {
-    // Who comes back when it is over wants to know what it came to.
+    // A user who returns after its end sees the outcome.
     show(jobs[0]);
     id('job-said').textContent = earlier(jobs[0]);
     id('job').hidden = false;

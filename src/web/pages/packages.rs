@@ -1,4 +1,4 @@
-//! Packages: what was imported, what was not and why, snapshots, and what can be done about all that.
+//! The Packages page: imported bundles, bundles that are not imported with the reason, snapshots, and the actions on them.
 
 use std::sync::Arc;
 
@@ -19,9 +19,9 @@ use crate::web::response::HandlerResult;
 use crate::web::snapshots;
 use crate::web::state::WebState;
 
-/// Imports on one page.
+/// Page size in imports.
 const IMPORTS_PER_PAGE: usize = 25;
-/// Problems of a check that are named.
+/// Maximum number of listed problems of a check.
 const MAX_LISTED_PROBLEMS: usize = 200;
 
 #[derive(Template)]
@@ -33,13 +33,13 @@ struct PackagesPage {
     nothing: bool,
     watching: bool,
     problem: Option<String>,
-    /// Whether a bundle is on its way, so that it is worth asking again soon.
+    /// Whether a bundle is arriving, so that the page refreshes soon.
     soon: bool,
     lot: Vec<NotImportedRow>,
-    /// What is said of refused bundles that are not named.
+    /// The number of further invalid bundles, as a sentence.
     more_failed: Option<String>,
     imports: Vec<ImportRow>,
-    /// What live mode brought, which stands in no bundle.
+    /// The files that live mode fetched, which no bundle contains.
     brought: Option<String>,
     pages: Pager,
     job: Option<JobPanel>,
@@ -47,28 +47,28 @@ struct PackagesPage {
     histories: Vec<HistoryRow>,
 }
 
-/// A history that feeds the mirror.
+/// A history of the mirror.
 struct HistoryRow {
     id: String,
-    /// The names of its inputs.
+    /// The labels of its inputs.
     inputs: String,
-    /// Number, id and time of its newest bundle.
+    /// Number, ID and time of its newest bundle.
     sequence: u64,
     bundle: String,
     created: DisplayTime,
-    /// Why it is doubtful which bundle is the newest, as sentences.
+    /// Why its newest bundle is doubtful, as sentences.
     doubts: Vec<String>,
 }
 
-/// The job that is at work, or was the last.
+/// The running job, or the last one.
 struct JobPanel {
     title: &'static str,
     said: String,
     bad: bool,
-    /// What a check found, as far as it is named, and what is said of the rest.
+    /// The listed problems of a check, and the number of others.
     found: Vec<String>,
     more: Option<String>,
-    /// How many files must be fetched again.
+    /// The number of files to fetch again.
     to_fetch: Option<String>,
 }
 
@@ -78,7 +78,7 @@ struct NotImportedRow {
     state: &'static str,
     reason: String,
     bad: bool,
-    /// What can be done about it: a word for the module, and one for people.
+    /// The available actions: the module's name, and the label.
     acts: Vec<(&'static str, &'static str)>,
 }
 
@@ -93,7 +93,7 @@ struct ImportRow {
     crates: String,
     artifacts: String,
     size: String,
-    /// What the import warned of, and how many warnings there are.
+    /// The warnings of the import, and their number.
     warnings: Vec<String>,
     warned: String,
 }
@@ -108,7 +108,7 @@ struct SnapshotRow {
 pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     render_page("/packages", state, request, |frame| {
         let options = &state.options;
-        // What is no number is the first page: an address that somebody typed is not worth a refusal.
+        // An invalid page number means the first page: a mistyped URL should not fail.
         let number = request.query_value("page").and_then(|page| page.parse().ok()).unwrap_or(1).max(1);
         let history = state.imports.page(&options.mirror, Pagination { number, size: IMPORTS_PER_PAGE })?;
         let total = usize::try_from(history.total).unwrap_or(usize::MAX);
@@ -133,7 +133,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
             problem: arrivals.problem.clone(),
             soon: arrivals.watching && !(arrivals.arriving.is_empty() && arrivals.files.is_empty()),
             more_failed: (more > 0)
-                .then(|| format!("{} were refused before these.", format_quantity(more, "other bundle"))),
+                .then(|| format!("{} were found invalid before these.", format_quantity(more, "other bundle"))),
             lot: not_imported_rows(arrivals),
             brought: describe_totals(live::read_totals(&options.mirror).unwrap_or_default()),
             imports: history.packages.into_iter().map(import_row).collect(),
@@ -151,7 +151,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
     })
 }
 
-/// The histories that feed the mirror, those that are doubtful first.
+/// The histories of the mirror, doubtful ones first.
 fn histories(status: Status) -> Vec<HistoryRow> {
     let Status { lineages, mut doubts, .. } = status;
     let mut rows: Vec<HistoryRow> = lineages
@@ -170,7 +170,7 @@ fn histories(status: Status) -> Vec<HistoryRow> {
 }
 
 impl JobPanel {
-    /// The page's module says it in more words.
+    /// The page's module shows more details.
     fn from_job(job: Job) -> JobPanel {
         let title = match job.kind {
             JobKind::Gc => "Cleaning up",
@@ -179,7 +179,7 @@ impl JobPanel {
             JobKind::Import => "Importing a bundle",
         };
         let ended =
-            job.finished.map_or_else(String::new, |time| format!(" It ended at {}.", DisplayTime::parse(&time).text));
+            job.finished.map_or_else(String::new, |time| format!(" Ended at {}.", DisplayTime::parse(&time).text));
         let outcome = job.outcome.unwrap_or_default();
         let number = |name: &str| outcome[name].as_u64().unwrap_or(0);
         let problems = number("problems_total");
@@ -188,7 +188,7 @@ impl JobPanel {
         let more = problems.saturating_sub(found.len() as u64);
         let to_fetch = Some(number("to_fetch")).filter(|files| *files > 0).map(|files| format_quantity(files, "file"));
         let said = match job.state {
-            JobState::Running => "It goes on at the server, also when this page is closed.".to_owned(),
+            JobState::Running => "The server continues it even if you close this page.".to_owned(),
             JobState::Done if problems > 0 => {
                 let were = if problems == 1 { "was" } else { "were" };
                 format!("{} {were} found.{ended}", format_quantity(problems, "problem"))
@@ -212,7 +212,7 @@ impl JobPanel {
     }
 }
 
-/// Everything that is not imported: what was refused first, what was dismissed last.
+/// All bundles that are not imported: invalid ones first, dismissed ones last.
 fn not_imported_rows(arrivals: IncomingFolder) -> Vec<NotImportedRow> {
     let IncomingFolder { failed, waiting, arriving, files, watching, dismissed, .. } = arrivals;
     let rejected_row = |one: RejectedBundle, bad: bool| {
@@ -274,7 +274,7 @@ fn import_row(import: Import) -> ImportRow {
                 artifacts: format_count(rustup_artifacts_shipped),
                 size: event::format_size(bytes),
                 warned: format_quantity(warnings.len() as u64, "warning"),
-                // They begin with a file's name as a rule, which stays as it is.
+                // The text usually begins with a file name, whose case stays.
                 warnings,
             }
         }

@@ -1,4 +1,4 @@
-// What every page has: who is there, copying, and talking to the API.
+// Shared by all pages: the session, copying, and API requests.
 
 /** Asks the API, by a path relative to the pages; a refusal becomes an Error with its hint. */
 export const api = async (path, options) => (await ask(path, options)).answer;
@@ -65,14 +65,14 @@ function enableWrites() {
   for (const control of document.querySelectorAll('[data-write]')) control.disabled = false;
 }
 
-// A page that was reached by a link from elsewhere comes without the session's cookie; this request has it.
+// A page opened by a link from another site is loaded without the session's cookie; this request has it.
 async function checkSession() {
   const session = await api('session').catch(() => null);
   const key = 'frostmirror-reloaded';
   if (!session || (session.admin === isAdmin() && session.reads === mayRead())) {
     sessionStorage.removeItem(key);
   } else if (!sessionStorage.getItem(key)) {
-    // Once at most, whatever the server says.
+    // At most once, whatever the server answers.
     sessionStorage.setItem(key, '1');
     location.reload();
   }
@@ -118,7 +118,7 @@ function prepareLogin() {
 /** Copies; where the browser forbids that, the text is selected. True where it was copied. */
 async function copy(element) {
   const text = element.textContent;
-  // Only pages with TLS, or of this machine, have a clipboard.
+  // Only pages with TLS, or on this machine, have a clipboard.
   if (navigator.clipboard) {
     try {
       await navigator.clipboard.writeText(text);
@@ -154,7 +154,7 @@ function prepareCopies() {
       button.title = copied ? '' : 'The browser does not let this page copy. The text is selected: press Ctrl+C.';
       clearTimeout(timer);
       timer = setTimeout(() => { label.data = word; }, 3000);
-      // What is said is one for all buttons: an earlier one must not take back a later one's.
+      // All buttons share one status: an earlier one must not clear a later one's.
       clearTimeout(silence);
       silence = setTimeout(() => { if (told) told.textContent = ''; }, 3000);
     });

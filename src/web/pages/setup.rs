@@ -1,5 +1,5 @@
-//! Client setup: the commands and files that make cargo and rustup use this very server, under the address that it was
-//! asked for, and the toolchain and targets that the settings name, as far as the mirror has them.
+//! The Client Setup page: commands and files that configure cargo and rustup for this server at the requested address. They
+//! name the toolchain and targets of the settings, as far as the mirror has them.
 
 mod toolchain_choice;
 
@@ -20,16 +20,16 @@ use crate::web::state::WebState;
 #[template(path = "setup.html")]
 struct SetupPage {
     frame: Frame,
-    /// Whether the address is of use on this machine alone.
+    /// Whether the address only works on this machine.
     loopback: bool,
-    /// The proxy that is not trusted, where the page was asked for through one.
+    /// The untrusted proxy of the request, if any.
     untrusted_proxy: Option<String>,
-    /// Why the commands do not name what the settings do.
+    /// Why the commands differ from the settings.
     note: Option<String>,
     groups: Vec<ClientGroup>,
 }
 
-/// One kind of client.
+/// A kind of client.
 struct ClientGroup {
     id: &'static str,
     name: &'static str,
@@ -38,7 +38,7 @@ struct ClientGroup {
     files: Vec<DownloadLink>,
 }
 
-/// A text to be copied.
+/// A text to copy.
 struct TextBlock {
     id: &'static str,
     name: &'static str,
@@ -46,7 +46,7 @@ struct TextBlock {
     text: String,
 }
 
-/// A file to be downloaded.
+/// A file to download.
 struct DownloadLink {
     href: &'static str,
     name: &'static str,
@@ -57,7 +57,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
     render_page("/setup", state, request, |frame| {
         let base = BaseUrl::parse(&request.origin.base).map_err(|invalid| {
             ApiError::new(StatusCode::BAD_REQUEST, invalid.to_string())
-                .with_hint("open the page under the name of the server, or start `serve` with --base-url")
+                .with_hint("open the page by the server's name, or start `serve` with --base-url")
         })?;
         let host = base.as_str().split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
         let settings = state.options.settings.current();
@@ -91,7 +91,7 @@ fn cargo_group(base: &BaseUrl, client: &ClientSetup, config: &str) -> ClientGrou
         id: "cargo",
         name: "cargo",
         about: format!(
-            "cargo then takes from here what it would take from crates.io; Cargo.toml and Cargo.lock stay as they are. It \
+            "cargo then downloads from here instead of crates.io; Cargo.toml and Cargo.lock stay unchanged. It \
              takes cargo 1.68 or newer; cargo vendor obeys these lines only with --respect-source-config.{}",
             if client.requires_token {
                 " This server asks its readers for a token: with these lines in place, cargo login --registry frostmirror \
@@ -111,7 +111,7 @@ fn cargo_group(base: &BaseUrl, client: &ClientSetup, config: &str) -> ClientGrou
             TextBlock {
                 id: "cargo-add",
                 name: "Add it from a shell",
-                about: "For a user without such lines yet; twice in one file is an error.",
+                about: "For a user without these lines; a file must not have them twice.",
                 text: format!(
                     "mkdir -p \"${{CARGO_HOME:-$HOME/.cargo}}\"\n\
                      curl -fsS '{base}/api/setup/cargo-config' >> \"${{CARGO_HOME:-$HOME/.cargo}}/config.toml\"\n"
@@ -120,13 +120,13 @@ fn cargo_group(base: &BaseUrl, client: &ClientSetup, config: &str) -> ClientGrou
             TextBlock {
                 id: "cargo-tool",
                 name: "Add it with cargo-frostmirror",
-                about: "Merges it into what is there; cargo frostmirror setup --undo takes it back.",
+                about: "Merges it into the existing file; cargo frostmirror setup --undo reverts it.",
                 text: format!("cargo frostmirror setup --url '{base}'{flag} --write\n"),
             },
             TextBlock {
                 id: "cargo-revoke",
                 name: "Windows, where the server has TLS",
-                about: "There cargo asks for lists of revoked certificates, which a closed network cannot give, and fails. \
+                about: "There cargo fails, because it requires certificate revocation lists, which a closed network lacks. \
                         These lines keep it from asking:",
                 text: revoke_lines.trim_start().to_owned(),
             },
@@ -162,14 +162,14 @@ fn unix_group(
             TextBlock {
                 id: ids[0],
                 name: "Install rustup",
-                about: "Finds this machine's triple, checks what it downloads, and asks before it does anything.",
+                about: "Detects this machine's triple, checks the download, and asks before it installs.",
                 text: format!("curl -fsS '{base}/rustup-init.sh' | sh -s -- {init_args}\n"),
             },
             TextBlock { id: ids[1], name: "Use it in this shell", about: "", text: export_lines(client) },
             TextBlock {
                 id: ids[2],
                 name: "Keep it for every later shell",
-                about: "rustup has no setting for its server but the environment.",
+                about: "rustup only reads its server from the environment.",
                 text: format!("curl -fsS '{base}/api/setup/rustup-env.sh' >> {profile}\n"),
             },
         ],
@@ -210,7 +210,7 @@ fn powershell_group(base: &BaseUrl, client: &ClientSetup, choice: &ToolchainChoi
             TextBlock {
                 id: "ps-cargo",
                 name: "Point cargo here",
-                about: "For a user without such lines yet.",
+                about: "For a user without these lines.",
                 text: format!(
                     "$home_of_cargo = if ($env:CARGO_HOME) {{ $env:CARGO_HOME }} else {{ \"$HOME\\.cargo\" }}\n\
                      New-Item -ItemType Directory -Force $home_of_cargo | Out-Null\n\
@@ -290,7 +290,7 @@ fn ci_group(base: &BaseUrl) -> ClientGroup {
     }
 }
 
-/// rustup's variables for a POSIX shell. An address of a server has no quote in it.
+/// rustup's variables for a POSIX shell. A server URL contains no quote.
 fn export_lines(client: &ClientSetup) -> String {
     client.rustup_environment().into_iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect()
 }

@@ -67,13 +67,13 @@ fn an_invalid_reader_token_file_is_logged_once() {
     let dashboard = || get(serving.url(), "/", &[&admin, "Accept: text/html"]).text();
     assert_eq!(status(&reader).status, 200);
     assert_eq!(json_body(&status(&admin))["problems"], json!([]));
-    assert!(!dashboard().contains("token is let in"));
+    assert!(!dashboard().contains("read tokens cannot be used"));
     fs::write(sandbox.path("config/readers"), "a word too many on this line\n").unwrap();
     wait_until("a refused request", || status(&reader).status == 401);
     let problems = json_body(&status(&admin))["problems"].clone();
     let problem = problems[0].as_str().expect("a problem");
     assert!(problem.contains("line 1 of") && problem.contains("readers`"), "{problem}");
-    assert!(dashboard().contains("token is let in") && dashboard().contains("line 1 of"));
+    assert!(dashboard().contains("read tokens cannot be used") && dashboard().contains("line 1 of"));
     for _ in 0..3 {
         std::thread::sleep(std::time::Duration::from_millis(1100));
         assert_eq!(status(&reader).status, 401, "it stays closed");

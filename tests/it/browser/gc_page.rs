@@ -74,7 +74,7 @@ fn gc_removes_exactly_what_the_plan_showed() {
     browser.click("#plan");
     browser.click("#planned .danger");
     browser.wait_for("#job-said", "Done: 1 index line removed, 3 crates removed");
-    browser.wait_for("#job-said", "1 file left for a later run");
+    browser.wait_for("#job-said", "1 file remaining for a later run");
     let mut expected = before;
     expected.0.retain(|name| !crates.contains(name));
     expected.1.remove("other-1.0.0");

@@ -24,7 +24,7 @@ fn thousands_of_dependencies_can_be_edited() {
     let begun = Instant::now();
     browser.open(&site.page_url("/deps"));
     browser.wait_until("!document.querySelector('#savebar').hidden");
-    browser.wait_for("#preview-about", "As it stands.");
+    browser.wait_for("#preview-about", "The stored file.");
     let ready = begun.elapsed();
     let last = format!("[aria-label='Version of crate-{}']", ROWS - 1);
     let begun = Instant::now();

@@ -101,11 +101,11 @@ fn live_mode_is_switched_on_used_and_switched_off() {
     assert_eq!(fetch_status(&site, "leaf-1.1.0"), 404);
     assert!(upstream.requests().is_empty());
 
-    switch_live_mode(&browser, &site, "It is switched on: what is not held is fetched from");
+    switch_live_mode(&browser, &site, "Live mode is on: missing files are fetched from");
     browser.wait_for("#live-state", upstream.base_url());
     browser.wait_for("#live-state", "Toolchains");
     browser.open(&site.page_url("/"));
-    browser.wait_for("#first", "fills as it is used");
+    browser.wait_for("#first", "live mode fills it");
     wait_for_number(&browser, "Hits", "0");
 
     // The page becomes new under the reader's eyes.
@@ -121,7 +121,7 @@ fn live_mode_is_switched_on_used_and_switched_off() {
     refresh(&browser);
     wait_for_number(&browser, "Hits", "3");
     wait_for_number(&browser, "Misses", "2");
-    browser.wait_for("#live-mode", "60 % of what was asked for");
+    browser.wait_for("#live-mode", "60 % of the requests");
     browser.wait_for("#live-mode", "1 download from upstream");
     browser.wait_for("#live-mode", "1 crate (");
     wait_for_number(&browser, "Wrong bytes", "0");
@@ -132,19 +132,19 @@ fn live_mode_is_switched_on_used_and_switched_off() {
     browser.open(&site.page_url("/browse?crate=leaf"));
     browser.wait_for("tbody .tag", "live mode");
     browser.open(&site.page_url("/browse?q=nosuch"));
-    browser.wait_for("main", "Live mode brings it when a client asks for it");
+    browser.wait_for("main", "Live mode fetches it on a client's request");
     browser.open(&site.page_url("/packages"));
     browser.wait_for("#imports", "Live mode brought 1 crate (");
     browser.wait_until("!document.querySelector('#plan').disabled");
     browser.click("#plan");
-    browser.wait_for("#planned", "What live mode brought stays: 1 crate (");
+    browser.wait_for("#planned", "Files of live mode stay: 1 crate (");
     browser.assert_clean(site.url());
 
     // What is wrong is an alarm.
     fetch_corrupt_crate(&site, &upstream);
     fail_until_breaker_opens(&site, &upstream);
     browser.open(&site.page_url("/"));
-    browser.wait_for("#alarm", "Upstream sent other bytes than its index promises");
+    browser.wait_for("#alarm", "Files from upstream do not match its index");
     browser.wait_for("#alarm", "The upstream of the index is down");
     wait_for_number(&browser, "Wrong bytes", "1");
     browser.wait_for("#live-mode .upstreams", "down");

@@ -70,7 +70,7 @@ fn a_reader_logs_in_when_reading_requires_a_token() {
     browser.wait_for("#may", "Not logged in");
     browser.wait_until("!document.querySelector('#login').hidden");
     browser.click("#login");
-    browser.wait_for("#login-about", "With a reader’s token, or with the admin token");
+    browser.wait_for("#login-about", "With a read token, or with the admin token");
     browser.fill("#login-token", READER);
     browser.press("\u{e007}");
     browser.wait_for("#may", "Logged in to read");

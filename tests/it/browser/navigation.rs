@@ -41,11 +41,11 @@ fn every_page_opens_without_console_messages() {
     for (path, part, text) in [
         ("/", "#first", "The mirror is empty"),
         ("/", "#facts", "not watched"),
-        ("/packages", "#arrivals", "Nothing is waiting, and nothing was refused."),
-        ("/packages", "#imports", "Nothing was imported yet."),
-        ("/packages", "#exports", "There is none yet."),
+        ("/packages", "#arrivals", "No bundle is waiting or invalid."),
+        ("/packages", "#imports", "No bundle is imported yet."),
+        ("/packages", "#exports", "There are no snapshots yet."),
         ("/browse", "main", "The mirror holds no crate yet."),
-        ("/browse?q=leaf", "main", "No crate that is held has such a name."),
+        ("/browse?q=leaf", "main", "No stored crate has such a name."),
         ("/setup", "#cargo", "config.toml"),
     ] {
         browser.open(&empty.page_url(path));

@@ -13,7 +13,7 @@ fn every_page_is_readable_without_javascript() {
     for page in PAGES {
         browser.open(&site.page_url(page.path));
         browser.wait_for("h1", page.title);
-        browser.wait_for("noscript", "Everything can be read without JavaScript");
+        browser.wait_for("noscript", "All pages are readable without JavaScript");
         assert_eq!(browser.text("nav[aria-label=Pages]").lines().count(), PAGES.len());
     }
     for (path, part, text) in [
@@ -24,7 +24,7 @@ fn every_page_is_readable_without_javascript() {
         ("/packages", "#imports", "two.pkg current"),
         ("/packages", "#arrivals", "Nothing is waiting"),
         ("/packages", "#job", "Checking every file"),
-        ("/packages", "#job-said", "Done. It ended at 2"),
+        ("/packages", "#job-said", "Done. Ended at 2"),
         ("/browse", "#found-title", "3 crates held"),
         ("/browse?crate=leaf", "tbody", "1.1.0 yanked"),
         ("/setup", "#cargo-config", "replace-with"),
@@ -48,7 +48,7 @@ fn every_page_is_readable_without_javascript() {
     browser.click("tbody a[download]");
     assert!(!browser.downloaded("Under_Score-0.1.0.crate").is_empty());
     browser.open(&site.page_url("/packages"));
-    browser.wait_for("#plan:disabled", "Show what would go");
+    browser.wait_for("#plan:disabled", "Show the plan");
     browser.wait_for("#choose-button:disabled", "Choose files");
     browser.assert_clean(site.url());
 }

@@ -31,7 +31,7 @@ fn the_copied_configuration_builds_a_project() {
     browser.cdp("Browser.grantPermissions", &permissions);
     browser.open(&site.page_url("/setup"));
     browser.wait_until("[...document.querySelectorAll('[data-copy]')].every((button) => !button.hidden)");
-    browser.wait_for("#loopback-title", "This address works on this machine alone");
+    browser.wait_for("#loopback-title", "This is a loopback address");
 
     let config = copied_text(&browser, "cargo-config");
     assert!(config.contains(&format!("sparse+{}/index/", site.url())), "{config}");

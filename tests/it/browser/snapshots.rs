@@ -67,7 +67,7 @@ fn a_snapshot_is_created_downloaded_and_served_elsewhere() {
     // The page reports a check that another client ran, and its problems.
     other.run_verify_job();
     browser.open(&other.page_url("/packages"));
-    browser.wait_for("#job-said", "are as they must be. It ended at");
+    browser.wait_for("#job-said", "and all other files are valid. Ended at");
     corrupt_file(&other.sandbox.path("mirror/crates/leaf-1.0.0.crate"));
     other.run_verify_job();
     browser.open(&other.page_url("/packages"));

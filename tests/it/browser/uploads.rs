@@ -23,7 +23,7 @@ fn an_upload_is_imported_and_a_corrupt_one_shows_the_reason() {
     browser.wait_for("#uploads", "fresh.pkg");
     browser.wait_for("#uploads", "It is imported.");
     browser.wait_for("#imports tbody tr:first-child", "fresh.pkg");
-    browser.wait_for("#arrivals", "Nothing is waiting, and nothing was refused.");
+    browser.wait_for("#arrivals", "No bundle is waiting or invalid.");
     browser.assert_clean(site.url());
 
     let damaged = site.write_corrupt_bundle("damaged.pkg");
@@ -111,7 +111,7 @@ fn without_a_watcher_uploads_are_imported_and_rejected_ones_can_be_handled() {
     browser.click("#arrivals [data-act=import]");
     browser.wait_for("#job-said", "by-hand.pkg is imported");
     browser.wait_for("#imports tbody tr:first-child", "by-hand.pkg");
-    browser.wait_for("#arrivals", "Nothing is waiting, and nothing was refused.");
+    browser.wait_for("#arrivals", "No bundle is waiting or invalid.");
 
     let damaged = site.write_corrupt_bundle("damaged.pkg");
     browser.choose_file("#choose", &damaged);
@@ -130,7 +130,7 @@ fn without_a_watcher_uploads_are_imported_and_rejected_ones_can_be_handled() {
     browser.wait_for("#arrivals tbody tr", "refused");
     // The alarm ends, the bundle stays.
     browser.click("#arrivals [data-act=dismiss]");
-    browser.wait_for("#acted", "It is no alarm any more");
+    browser.wait_for("#acted", "Dismissed.");
     browser.wait_for("#arrivals tbody tr", "dismissed");
     browser.open(&site.page_url("/"));
     browser.wait_for("#facts", "Refused");
@@ -143,7 +143,7 @@ fn without_a_watcher_uploads_are_imported_and_rejected_ones_can_be_handled() {
     browser.wait_for("#arrivals [data-act=delete]", "Delete for good");
     assert!(site.sandbox.path("incoming/failed/damaged.pkg").is_file());
     browser.click("#arrivals [data-act=delete]");
-    browser.wait_for("#arrivals", "Nothing is waiting, and nothing was refused.");
+    browser.wait_for("#arrivals", "No bundle is waiting or invalid.");
     assert_eq!(fs::read_dir(site.sandbox.path("incoming/failed")).unwrap().count(), 0);
 
     fs::create_dir_all(site.sandbox.path("incoming/exports")).unwrap();
@@ -153,7 +153,7 @@ fn without_a_watcher_uploads_are_imported_and_rejected_ones_can_be_handled() {
     browser.click("#exports [data-act=delete-snapshot]");
     browser.wait_for("#exports [data-act=delete-snapshot]", "Delete for good");
     browser.click("#exports [data-act=delete-snapshot]");
-    browser.wait_for("#exports", "There is none yet.");
+    browser.wait_for("#exports", "There are no snapshots yet.");
     assert!(!site.sandbox.path("incoming/exports/snapshot-1.pkg").exists());
     browser.assert_clean(site.url());
 }

@@ -36,7 +36,7 @@ fn problems_found_by_verify_are_listed() {
     let site = TestSite::with_bundles(&[]);
     browser.open(&site.page_url("/packages"));
     start_verify(&browser);
-    browser.wait_for("#job-said", "are as they must be");
+    browser.wait_for("#job-said", "all other files are valid");
     assert!(listed_problems(&browser).is_empty());
     corrupt_file(&site.sandbox.path("mirror/crates/leaf-1.0.0.crate"));
     start_verify(&browser);
@@ -71,7 +71,7 @@ fn a_waiting_job_can_be_cancelled() {
     browser.wait_until("!document.querySelector('#job-stop').checkVisibility()");
     drop(guard);
     start_verify(&browser);
-    browser.wait_for("#job-said", "are as they must be");
+    browser.wait_for("#job-said", "all other files are valid");
     browser.assert_clean(site.url());
 }
 

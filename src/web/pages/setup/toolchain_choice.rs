@@ -1,31 +1,31 @@
-//! Which toolchain and which targets the commands name: what the settings say, as far as the mirror has it, or else what
-//! the mirror has.
+//! Selects the toolchain and targets that the commands name: those of the settings if the mirror has them, else the mirror's
+//! own.
 
 use crate::mirror::toolchains::{AvailableToolchain, AvailableToolchains};
 use crate::toolchain::is_triple;
 
-/// The words of rustup's commands.
+/// The arguments of rustup's commands.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ToolchainChoice {
-    /// The toolchain, as rustup calls it.
+    /// The toolchain's name for rustup.
     pub(super) toolchain: String,
-    /// What it is to build for besides the machine that it is installed on.
+    /// The targets besides the host.
     pub(super) targets: Vec<String>,
-    /// The machines that it can be installed on.
+    /// The hosts that it can be installed on.
     pub(super) hosts: Vec<String>,
-    /// Why that is not what the settings say.
+    /// Why the choice differs from the settings.
     pub(super) note: Option<String>,
 }
 
 impl ToolchainChoice {
-    /// What the settings wish for, of what there is.
+    /// Selects from the available toolchains according to the settings.
     pub(super) fn select(toolchain: &str, targets: &[String], available: &AvailableToolchains) -> ToolchainChoice {
         let named = |one: &&AvailableToolchain, name: &str| one.names.iter().any(|own| own == name);
         let all = &available.toolchains;
         let requested = all.iter().find(|one| named(one, toolchain));
         let found = requested.or_else(|| all.iter().find(|one| named(one, "stable"))).or(all.first());
         let Some(offered) = found else {
-            // Many mirrors have crates alone: that is said where it matters.
+            // Many mirrors only have crates: `describe_hosts` reports that.
             return ToolchainChoice {
                 toolchain: toolchain.to_owned(),
                 targets: Vec::new(),
@@ -40,13 +40,13 @@ impl ToolchainChoice {
                 let stable = offered.names.iter().find(|name| *name == "stable").or(offered.names.first());
                 let name = stable.unwrap_or(&offered.name).clone();
                 notes.push(format!(
-                    "The settings name the toolchain {toolchain}, which this mirror does not hold: the commands name {name}."
+                    "The settings name the toolchain {toolchain}, which this mirror does not have: the commands name {name}."
                 ));
                 name
             }
         };
         let is_available = |target: &String| offered.targets.contains(target);
-        // A manifest is what a bundle brought, and its words become words of a shell.
+        // A bundle supplied the manifest, and its names become shell arguments.
         let valid_targets: Vec<String> = offered.targets.iter().filter(|target| is_triple(target)).cloned().collect();
         let chosen: Vec<String> = targets.iter().filter(|target| is_available(target)).cloned().collect();
         let unavailable: Vec<&str> =
@@ -58,29 +58,29 @@ impl ToolchainChoice {
         let chosen = if chosen.is_empty() { valid_targets } else { chosen };
         ToolchainChoice {
             toolchain: name,
-            // A machine's own standard library comes with its toolchain.
+            // A host's own standard library is part of its toolchain.
             targets: chosen.into_iter().filter(|target| !offered.hosts.contains_key(target)).collect(),
             hosts: offered.hosts.keys().filter(|host| is_triple(host)).cloned().collect(),
             note: (!notes.is_empty()).then(|| notes.join(" ")),
         }
     }
 
-    /// What rustup-init is told.
+    /// The arguments of rustup-init.
     pub(super) fn rustup_init_args(&self) -> String {
         let targets = self.targets.join(",");
         let targets = if targets.is_empty() { targets } else { format!(" --target {targets}") };
         format!("--default-toolchain {}{targets}", self.toolchain)
     }
 
-    /// Which machines of a system are provided for, in a sentence.
+    /// The supported hosts of a system, in a sentence.
     pub(super) fn describe_hosts(&self, system: &str, name: &str) -> String {
         let of: Vec<&str> =
             self.hosts.iter().map(String::as_str).filter(|host| host.split('-').any(|part| part == system)).collect();
         match (of.is_empty(), self.hosts.is_empty()) {
             (false, _) => format!("This mirror has {} for {}.", self.toolchain, of.join(", ")),
-            (true, false) => format!("This mirror has {} for no machine with {name}.", self.toolchain),
+            (true, false) => format!("This mirror has no {} for {name}.", self.toolchain),
             (true, true) => {
-                format!("This mirror holds no toolchain yet: these work once a bundle has brought {}.", self.toolchain)
+                format!("This mirror has no toolchain yet: import a bundle with {} first.", self.toolchain)
             }
         }
     }
@@ -125,7 +125,7 @@ mod tests {
         let wished = choose("stable", &[LINUX, WASM]);
         assert_eq!(wished.rustup_init_args(), format!("--default-toolchain stable --target {WASM}"));
         assert_eq!(wished.describe_hosts("windows", "Windows"), "This mirror has stable for x86_64-pc-windows-msvc.");
-        assert_eq!(wished.describe_hosts("darwin", "macOS"), "This mirror has stable for no machine with macOS.");
+        assert_eq!(wished.describe_hosts("darwin", "macOS"), "This mirror has no stable for macOS.");
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(none.note, None);
         assert!(
             none.describe_hosts("linux", "Linux")
-                .contains("no toolchain yet: these work once a bundle has brought nightly")
+                .contains("no toolchain yet: import a bundle with nightly first")
         );
     }
 }
