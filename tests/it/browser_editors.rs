@@ -180,7 +180,7 @@ fn concurrent_edits_of_depends_toml_lose_nothing() {
     sandbox.write(DEPENDS_FILE, "# theirs\n[dependencies]\nanyhow = \"1.0.2\"\nserde = \"1\"\nsyn = \"2\"\n");
     browser.fill("[aria-label='Version of serde']", "1.0.200");
     browser.fill("[aria-label='Version of anyhow']", "1.0.1");
-    browser.wait_for("#moved", "The file was changed meanwhile");
+    browser.wait_for("#moved", "Another client changed the file");
     scroll_and_click(&browser, "#load-keep");
     browser.wait_for("#moved", "Both of you changed dependencies.anyhow");
     browser.wait_for("#toml", "syn = \"2\"");
@@ -299,7 +299,7 @@ fn changed_settings_take_effect() {
     // Behind an address that was set, who writes needs a token: the page says so from then on.
     browser.fill("#set-base_url", "http://mirror.example");
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#wrong-base_url", "without an admin token no client could");
+    browser.wait_for("#wrong-base_url", "without an admin token, all writes");
     sandbox.write("config/admin", "0123456789abcdef-token");
     browser.fill("#set-admin_token_file", "admin");
     scroll_and_click(&browser, "#save");

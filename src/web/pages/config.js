@@ -171,7 +171,7 @@ async function moved() {
   }
   const both = theirs.filter((one) => change(one) !== undefined);
   const names = (list) => list.map(({ key }) => key).join(', ');
-  for (const one of both) wrong(one, 'Somebody else changed this meanwhile. What stands here is yours; saving it replaces theirs.');
+  for (const one of both) wrong(one, 'Another client changed this in the meantime. Your value is shown; saving it replaces theirs.');
   const what = theirs.length > 0 ? `Another client changed ${names(theirs)} in the meantime.` : 'Another client changed the settings in the meantime.';
   bar.say(`Not saved: ${what} Review it, and save again.`, 'wrong');
   both[0]?.control.focus();

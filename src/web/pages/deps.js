@@ -192,7 +192,7 @@ function refused(error, wanted) {
   }
 }
 
-/** The problems that an error names: each with its place in a file that nobody sees, which is left out. */
+/** The problems in an error, without their positions: the user does not see that file. */
 function parts(error) {
   const at = /depends\.toml:\d+:\d+: /;
   const first = error.message.match(at);
@@ -289,11 +289,11 @@ function discard() {
 
 /** Somebody else has changed the file. */
 function moved() {
-  bar.say('It cannot be saved yet: the file was changed by somebody else. See above.', 'wrong');
+  bar.say('It cannot be saved yet: another client changed the file. See above.', 'wrong');
   if (id('moved-title')) return;
   const keep = button('Load again, keep my changes', '', { class: 'strong', id: 'load-keep' });
   const drop = button('Load again, drop my changes', '', { class: '', id: 'load-drop' });
-  const title = make('h2', { id: 'moved-title', tabindex: '-1' }, 'The file was changed meanwhile');
+  const title = make('h2', { id: 'moved-title', tabindex: '-1' }, 'Another client changed the file');
   const about = 'Somebody else has stored another depends.toml since this page was loaded. Nothing of theirs is overwritten and nothing of yours is lost: load it again, and your changes are put on top of theirs, to be looked at before you save.';
   id('moved').replaceChildren(make('section', { class: 'notice', role: 'group', 'aria-labelledby': 'moved-title' },
     title, make('p', {}, about), make('div', { class: 'actions' }, keep, drop)));

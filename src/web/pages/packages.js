@@ -233,7 +233,7 @@ async function follow(job) {
       job = await api(`jobs/${job.id}`);
     } catch (error) {
       if (error.status === 404) {
-        id('job-said').textContent = 'The server was started anew meanwhile, and what it did is not known.';
+        id('job-said').textContent = 'The server was restarted, and the outcome of the job is unknown.';
         break;
       }
       id('job-said').textContent = told(error);
@@ -322,7 +322,7 @@ function earlier(job) {
 }
 
 function words(job) {
-  if (job.state === 'running') return 'It goes on at the server, also when this page is closed.';
+  if (job.state === 'running') return 'The server continues it even if you close this page.';
   if (job.state === 'failed') return told(refusal(job));
   if (job.state === 'stopped') return 'It was stopped.';
   const came = job.outcome ?? {};
@@ -444,7 +444,7 @@ id('histories').addEventListener('click', (event) => {
   if (button) plan(button);
 });
 
-/** Shows what would go; where `acceptance` is the button of a doubtful bundle, once that bundle is accepted. */
+/** Shows the plan; if `acceptance` is the button of a doubtful bundle, the plan after its acceptance. */
 async function plan(acceptance) {
   const accept = acceptance ? `accept=${encodeURIComponent(acceptance.dataset.accept)}` : '';
   planned.replaceChildren(make('p', { role: 'status' }, 'Looking…'));
@@ -511,7 +511,7 @@ function showPlan(plan, accept) {
   planned.replaceChildren(...parts);
 }
 
-/** What live mode brought stays until somebody says otherwise. */
+/** Files of live mode stay unless the user forgets them. */
 function livePart({ crates, artifacts = 0, bytes }) {
   const what = [[crates, 'crate'], [artifacts, 'toolchain file']].filter(([number]) => number).map(([number, one]) => counted(number, one));
   return make('p', {},

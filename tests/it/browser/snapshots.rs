@@ -25,7 +25,7 @@ fn a_snapshot_is_created_downloaded_and_served_elsewhere() {
     browser.wait_until("!document.querySelector('#export').disabled");
     browser.click("#export");
     browser.wait_for("#job-title", "Creating a snapshot");
-    browser.wait_for("#job-said", "also when this page is closed");
+    browser.wait_for("#job-said", "even if you close this page");
     browser.wait_until("document.querySelector('#export').disabled && document.querySelector('#plan').disabled");
 
     // The tab is closed, and the page opened again.
