@@ -5,7 +5,7 @@
 //! | `BASE/run-RANDOM/` | the files of one process |
 //! | `BASE/run-RANDOM.owner` | locked for as long as that process lives; it holds the process's id |
 //! | `BASE/gone-RANDOM/` | a dead process's folder that is being removed |
-//! | `BASE/*.lock` | the locks of others, which are removed where nobody holds them |
+//! | `BASE/*.lock` | other lock files; removed if no process holds the lock |
 //! | `BASE/lock` | locked while a folder is made, and while dead ones are looked for |
 //!
 //! `BASE` is `$FROSTMIRROR_HOME/scratch`, and `$FROSTMIRROR_HOME/cache/tmp` for files that are renamed into the cache. The

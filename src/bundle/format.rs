@@ -24,7 +24,7 @@
 //! bytes. Each entry states path, size and SHA-256 of its content; a block that is not stored as it is states size
 //! and SHA-256 of its stored bytes too, so that every stored byte can be checked without decoding.
 //!
-//! What must hold, and is refused by name where it does not:
+//! Rules; the reader names each violated one:
 //! - the manifest is at most [`MAX_MANIFEST_SIZE`] bytes plain, and at most [`MANIFEST_RATIO`] times its stored length (plus
 //!   [`RATIO_ALLOWANCE`]); its weight (see [`manifest_weight_limit`]) stays in proportion to the crates that it names;
 //! - each row of its tables is backed by [`STORED_BYTES_PER_ROW`] stored bytes, beyond [`ROWS_ALLOWANCE`] rows: a digest

@@ -8,8 +8,8 @@
 //! | a path that climbs, is absolute, collides, or hides below a file | [`SafePath`], and the manifest's rules |
 //! | an entry that the manifest lacks, or bytes behind the last | only what the manifest names is read; then the file must end |
 //! | sizes that lie or overflow | checked sums; framing follows the manifest, whose digest the header has |
-//! | an index line for something else than what is shipped | each line is read and held against the table of crates |
-//! | a newer format taken for a broken one | the version is read from a header that keeps its form, and is told apart |
+//! | an index line of another crate than the shipped ones | each line is checked against the table of crates |
+//! | a newer format mistaken for a damaged one | the version is in a header whose structure never changes, and has its own error |
 //!
 //! The reader collects all problems, not only the first, as far as the framing is intact.
 
@@ -206,7 +206,6 @@ fn others_suffix(count: &usize) -> String {
 ///
 /// Each entry gives one `begin`, any number of `data`, and one `end`. If the file ends early, the remaining entries never
 /// begin.
-/// that it does not reach never begin.
 pub trait EntryVisitor {
     /// An entry begins.
     fn begin(&mut self, entry: &Entry) -> io::Result<()>;

@@ -229,7 +229,6 @@ fn is_compressible(file: &MirrorFile) -> bool {
 ///
 /// Usually this is one block. If text exceeds the reader's maximum ratio (a hundred versions of one long line), its entries
 /// are stored uncompressed.
-/// entries are stored as they are.
 fn encode_blocks(run: &[&(MirrorFile, FileSource)], groups: &mut File, folder: &Path) -> Result<Vec<Block>, Error> {
     let entries = run.iter().map(|(file_info, _)| Entry {
         path: file_info.path.clone(),

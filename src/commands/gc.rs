@@ -134,7 +134,7 @@ fn plan_text(plan: &Plan, now: Timestamp) -> String {
         }
         lineage.warnings.iter().for_each(|doubt| line(format!("  Doubtful: {doubt}")));
         line(format!(
-            "  What any of its bundles needs stays. Compare the id {0} of {1} with the id that `cargo frostmirror inspect` prints \
+            "  Files that any of its bundles needs stay. Compare the id {0} of {1} with the id that `cargo frostmirror inspect` prints \
              on the sender's machine. Then accept that bundle with `gc --accept {2}@{0}`",
             newest.bundle,
             sanitize_line(&lineage.file),

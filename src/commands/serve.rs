@@ -307,7 +307,7 @@ fn start_live(
         sink.status("Offline", "live mode is disabled".to_owned());
     }
     if settings.proxy_mode {
-        sink.status("Live", format!("what is not held is fetched from {}", proxy.upstream_url().unwrap_or_default()));
+        sink.status("Live", format!("missing files are fetched from {}", proxy.upstream_url().unwrap_or_default()));
         if !settings.min_age.is_zero() {
             sink.warning(
                 "`min_age` uses the publication time of upstream's index; a version without one is available at once"

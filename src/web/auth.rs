@@ -81,7 +81,6 @@ pub(super) fn admin_token(state: &WebState) -> Result<Option<Token>, ApiError> {
 }
 
 /// Whether the request has a session cookie with read access. A session ends when its token is replaced.
-/// nobody.
 pub(super) fn has_session(state: &WebState, headers: &HeaderMap) -> bool {
     session_tokens(state, headers).any(|token| state.options.access.may_token_read(&token))
 }

@@ -52,7 +52,6 @@ impl<K> Clone for BackgroundLoader<K> {
 impl<K: Send + 'static> BackgroundLoader<K> {
     /// Returns the loaded data after a short wait, and whether it is complete. If it is incomplete and no load runs, starts
     /// `read` on a thread called `name`, which may outlast the wait.
-    /// called `name`, and goes on when the moment is over.
     pub(super) fn load_or_timeout(
         &self,
         name: &str,

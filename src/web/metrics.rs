@@ -73,11 +73,7 @@ fn request_metrics(text: &mut MetricsText, counters: &ServerMetrics) {
         ("hot_cache_hits_total", "Responses from the memory cache.", &counters.cache_hits),
         ("hot_cache_misses_total", "Requests for files that were not in the memory cache.", &counters.cache_misses),
         ("connections_total", "Accepted connections.", &counters.total_connections),
-        (
-            "log_lines_dropped_total",
-            "Log lines dropped because the output was blocked.",
-            &counters.dropped_log_lines,
-        ),
+        ("log_lines_dropped_total", "Log lines dropped because the output was blocked.", &counters.dropped_log_lines),
     ];
     for (name, help, counter) in counted {
         text.counter(name, help);
@@ -111,10 +107,7 @@ fn incoming_metrics(text: &mut MetricsText, tally: &ImportCounters, arrivals: Op
     text.gauge("watching", "Whether the server imports bundles of the incoming folder.");
     let failed = tally.watcher_failed.load(Relaxed);
     text.sample("watching", &[], (arrivals.watching && !failed).into());
-    text.gauge(
-        "incoming_bundles",
-        "Bundles that are not imported: incomplete, waiting for another one, or invalid.",
-    );
+    text.gauge("incoming_bundles", "Bundles that are not imported: incomplete, waiting for another one, or invalid.");
     let (arriving, waiting) = (arrivals.arriving.len() as u64, arrivals.waiting.len() as u64);
     for (state, count) in [("arriving", arriving), ("waiting", waiting), ("failed", arrivals.failed_total)] {
         text.sample("incoming_bundles", &[("state", state)], count);
@@ -152,7 +145,10 @@ fn live_metrics(text: &mut MetricsText, snapshot: &MetricsSnapshot) {
         text.sample(name, &[], value);
     }
     if !snapshot.upstreams.is_empty() {
-        text.gauge("live_upstream_up", "Whether an upstream of live mode is in use; 0 while it is suspended after failures.");
+        text.gauge(
+            "live_upstream_up",
+            "Whether an upstream of live mode is in use; 0 while it is suspended after failures.",
+        );
     }
     for upstream in &snapshot.upstreams {
         text.sample("live_upstream_up", &[("of", upstream.service)], u64::from(upstream.state != "down"));
@@ -160,10 +156,7 @@ fn live_metrics(text: &mut MetricsText, snapshot: &MetricsSnapshot) {
 }
 
 fn mirror_metrics(text: &mut MetricsText, status: Option<&Status>) {
-    text.gauge(
-        "mirror_readable",
-        "Whether the mirror's state is readable; if not, its metrics are missing.",
-    );
+    text.gauge("mirror_readable", "Whether the mirror's state is readable; if not, its metrics are missing.");
     text.sample("mirror_readable", &[], status.is_some().into());
     let Some(status) = status else { return };
     let counts = &status.counts;
@@ -174,11 +167,7 @@ fn mirror_metrics(text: &mut MetricsText, status: Option<&Status>) {
         ("mirror_rustup_artifacts", "Dist files in the mirror.", counts.dist_files),
         ("mirror_rustup_artifact_bytes", "Bytes of dist files.", counts.dist_file_bytes),
         ("mirror_imports", "Recorded imports.", status.imports),
-        (
-            "mirror_doubtful_histories",
-            "Histories whose newest bundle is doubtful.",
-            status.doubts.len() as u64,
-        ),
+        ("mirror_doubtful_histories", "Histories whose newest bundle is doubtful.", status.doubts.len() as u64),
     ];
     for (name, help, value) in gauges {
         text.gauge(name, help);

@@ -33,9 +33,9 @@ use crate::error_report::{ErrorClass, Failure};
 pub(super) fn routes() -> Vec<Route> {
     let mut routes = vec![
         Route::page("/", "The dashboard.", dashboard::show),
-        Route::page("/packages", "What was imported, what was refused, and what can be done.", packages::show),
-        Route::page("/browse", "The crates that are held.", browse::show),
-        Route::page("/deps", "What depends.toml asks for, and its editor.", deps::show),
+        Route::page("/packages", "Imported bundles, invalid bundles, and maintenance.", packages::show),
+        Route::page("/browse", "The stored crates.", browse::show),
+        Route::page("/deps", "The contents of depends.toml, and its editor.", deps::show),
         Route::page("/config", "Every setting of frostmirror.toml, and its editor.", config::show),
         Route::page("/setup", "How clients use this server.", setup::show),
         Route::page("/guide", "The user's guide.", guide::show),

@@ -60,8 +60,11 @@ pub(super) fn unsupported(method: &Method, path: &[String]) -> ApiError {
         ("PUT", ["crates", _, _, "unyank"]) => ("versions cannot be un-yanked here", "un-yank them upstream"),
         (_, ["crates", _, "owners"]) => ("crates have no owners here", "ask the registry that it mirrors"),
         ("GET", _) => {
-            return ApiError::new(StatusCode::NOT_FOUND, "this mirror does not support this endpoint of the registry API")
-                .with_hint("it only supports search");
+            return ApiError::new(
+                StatusCode::NOT_FOUND,
+                "this mirror does not support this endpoint of the registry API",
+            )
+            .with_hint("it only supports search");
         }
         _ => ("changes are not possible here", "change it upstream"),
     };

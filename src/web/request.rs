@@ -125,8 +125,7 @@ impl WebRequest {
         match self.query.iter().find(|(name, _)| !names.contains(&name.as_str())) {
             Some((name, _)) => {
                 let error = format!("the query's `{}` is not a parameter of this route", sanitize_line(name));
-                Err(ApiError::new(StatusCode::BAD_REQUEST, error)
-                    .with_hint(format!("use one of {}", names.join(", "))))
+                Err(ApiError::new(StatusCode::BAD_REQUEST, error).with_hint(format!("use one of {}", names.join(", "))))
             }
             None => Ok(()),
         }

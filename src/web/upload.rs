@@ -165,7 +165,9 @@ impl PartialUpload {
                 .map_err(|error| Failure::io(format!("could not create the folder `{}`", folder.display()), error))?;
         } else if !folder.is_dir() {
             let error = format!("the incoming folder `{}` is not there", folder.display());
-            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error).with_hint("check that its disk is mounted"));
+            return Err(
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error).with_hint("check that its disk is mounted")
+            );
         }
         if folder.join(name).symlink_metadata().is_ok() {
             return Err(name_taken(name));

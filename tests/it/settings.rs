@@ -103,7 +103,7 @@ fn insecure_settings_are_refused_and_live_mode_is_announced() {
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "maybe");
     sandbox.run(args).exits(3).stderr_has("FROSTMIRROR_PROXY_MODE is `maybe`");
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "Yes");
-    start_server(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_has("what is not held is fetched from");
+    start_server(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_has("missing files are fetched from");
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "off");
     sandbox.write(CONFIG_FILE, "proxy_mode = true\n");
     start_server(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_lacks("fetched from");

@@ -118,10 +118,10 @@ fn report_export(args: &FolderArgs, kind: FolderFormat, exported: &ExportReport,
     let not_held = event::format_crates(*index_only);
     match (kind, index_only) {
         (_, 0) => {}
-        (FolderFormat::Vendor, _) => report.status("Note", format!("{not_held} that the index names without holding: left out")),
+        (FolderFormat::Vendor, _) => report.status("Note", format!("{not_held} without a stored file: left out")),
         (FolderFormat::LocalRegistry, _) => report.status(
             "Note",
-            format!("{not_held} that the index names without holding: an unfiltered `cargo fetch` or `cargo metadata` fails there"),
+            format!("{not_held} without a stored file: an unfiltered `cargo fetch` or `cargo metadata` fails there"),
         ),
     }
     if config.is_none() {

@@ -110,7 +110,7 @@ fn report_rebuild(rebuilt: &RebuildReport, context: &Context) {
     if let Some(kept) = kept {
         let what = count_text(*kept, *kept_artifacts);
         sink.warning(format!(
-            "records of imports were lost, so nobody knows what {what} are needed for; they are kept as lineage `{REBUILT_LINEAGE}`"
+            "import records were lost, so the lineages of {what} are unknown; they are kept as lineage `{REBUILT_LINEAGE}`"
         ));
     }
     if !head

@@ -117,9 +117,7 @@ impl Key {
             Key::VerifyChecksums => {
                 "Hash files again that the mirror already has. Off: an import trusts their size. A bundle is always checked."
             }
-            Key::KeepFailedPackages => {
-                "Keep invalid bundles in failed/. Off: it deletes them and keeps the reason."
-            }
+            Key::KeepFailedPackages => "Keep invalid bundles in failed/. Off: it deletes them and keeps the reason.",
             Key::PruneOnImport => "Run gc with its usual grace period after each import.",
             Key::ProxyMode => {
                 "Live mode: fetch what the mirror lacks from upstream. Off: only stored files are served."

@@ -130,9 +130,8 @@ fn check_write_access_remains(access: &AccessControl, after: &Settings) -> Resul
     };
     if let Some(key) = behind_proxy.filter(|_| !has_token) {
         let error = format!("with `{key}` and without an admin token, all writes would be refused");
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error).with_hint(
-            "set `admin_token_file` too: behind a proxy, the server cannot recognize local clients",
-        ));
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error)
+            .with_hint("set `admin_token_file` too: behind a proxy, the server cannot recognize local clients"));
     }
     Ok(())
 }

@@ -14,12 +14,11 @@ use crate::web::state::WebState;
 const DEFAULT_PER_PAGE: usize = 25;
 
 pub(super) fn routes() -> Vec<Route> {
-    let found =
-        Route::get("/api/crates", "The stored crates by name, each with its newest versions.", list_crates)
-            .with_query("q", "a part of the name; `-` equals `_`, and case is ignored")
-            .with_query("page", "page number, from 1")
-            .with_query("per_page", "crates per page: 25 by default, at most 100")
-            .returns_json::<CrateList>(200);
+    let found = Route::get("/api/crates", "The stored crates by name, each with its newest versions.", list_crates)
+        .with_query("q", "a part of the name; `-` equals `_`, and case is ignored")
+        .with_query("page", "page number, from 1")
+        .with_query("per_page", "crates per page: 25 by default, at most 100")
+        .returns_json::<CrateList>(200);
     let one = Route::get("/api/crates/{name}", "One crate with its versions, newest first.", show_crate)
         .with_query("page", "page number, from 1")
         .with_query("per_page", "versions per page: 100 by default and at most")

@@ -60,7 +60,7 @@ pub(super) fn routes() -> Vec<Route> {
     let about = "Builds a snapshot of the mirror and its server's configuration, as a job. Its outcome has `file`, `bytes`, `sha256`, \
                  `id`, `crates`, `histories` and `left_behind`.";
     let download = "A snapshot. Ranges are answered, so that a download can be resumed. It holds the mirror's files and the \
-                    configuration without tokens and passwords, and is open to whoever may read the mirror.";
+                    configuration without tokens and passwords, and needs read access.";
     vec![
         Route::post("/api/export", about, start_export).returns_json::<Job>(202),
         Route::get("/api/export", "The snapshots that this server built.", list).returns_json::<SnapshotList>(200),
@@ -68,12 +68,8 @@ pub(super) fn routes() -> Vec<Route> {
             .returns_other(200)
             .returns_other(206)
             .returns_other(304),
-        Route::delete(
-            "/api/export/{filename}",
-            "Deletes a snapshot. Running downloads continue.",
-            delete,
-        )
-        .returns_other(204),
+        Route::delete("/api/export/{filename}", "Deletes a snapshot. Running downloads continue.", delete)
+            .returns_other(204),
     ]
 }
 
@@ -100,7 +96,8 @@ fn delete(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     if snapshots::delete(&state.options.incoming, request.path_param(0))? {
         return Ok(no_content());
     }
-    Err(ApiError::new(StatusCode::NOT_FOUND, "there is no such snapshot").with_hint("list the snapshots with /api/export"))
+    Err(ApiError::new(StatusCode::NOT_FOUND, "there is no such snapshot")
+        .with_hint("list the snapshots with /api/export"))
 }
 
 fn start_export(state: &Arc<WebState>, _: &WebRequest) -> HandlerResult {

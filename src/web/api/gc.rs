@@ -34,7 +34,6 @@ struct GcRequest {
     forget: Vec<String>,
     /// Histories whose doubtful newest bundle is accepted, each by ID or unique prefix. `ID@BUNDLE` accepts only that
     /// bundle.
-    /// that bundle only.
     accept: Vec<String>,
 }
 
@@ -57,7 +56,8 @@ fn start_gc(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     request.check_query_names(&["dry_run", "grace", "forget", "accept"])?;
     let body: GcRequest = if request.body.is_empty() { GcRequest::default() } else { request.json()? };
     let grace = request.query_value("grace").or(body.grace.as_deref()).map_or(Ok(gc::DEFAULT_GRACE), parse_duration);
-    let grace = grace.map_err(|why| ApiError::new(StatusCode::BAD_REQUEST, "`grace` is not a duration").with_hint(why))?;
+    let grace =
+        grace.map_err(|why| ApiError::new(StatusCode::BAD_REQUEST, "`grace` is not a duration").with_hint(why))?;
     let all = |word: &str, from_body: Vec<String>| -> Vec<String> {
         let from_query = request.query.iter().filter(|(name, _)| name == word).map(|(_, value)| value.clone());
         from_query.chain(from_body).collect()

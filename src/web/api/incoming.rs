@@ -205,8 +205,9 @@ fn api_error(error: rejected::Error) -> ApiError {
         E::Ambiguous => ApiError::new(StatusCode::CONFLICT, error.to_string())
             .with_hint("rename or remove them in failed/ on the server"),
         E::Deleted => ApiError::new(StatusCode::CONFLICT, error.to_string()).with_hint("upload the bundle again"),
-        E::NameTaken(_) => ApiError::new(StatusCode::CONFLICT, error.to_string())
-            .with_hint("import or remove that file first"),
+        E::NameTaken(_) => {
+            ApiError::new(StatusCode::CONFLICT, error.to_string()).with_hint("import or remove that file first")
+        }
         E::Io { path, source } => Failure::io(format!("could not change `{}`", path.display()), source).into(),
     }
 }

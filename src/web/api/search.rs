@@ -32,8 +32,8 @@ struct SearchMeta {
 }
 
 pub(super) fn routes() -> Vec<Route> {
-    let about = "What `cargo search` asks: crates whose names or descriptions have all words. Names come first: the one that is \
-                 asked for, those that begin so, those that have the words in them.";
+    let about = "The endpoint of `cargo search`: crates whose names or descriptions contain all terms. Name matches come first: \
+                 the exact name, then prefixes, then names that contain the terms.";
     let route = Route::get("/api/v1/crates", about, search_crates)
         .with_query("q", "search terms; `-` equals `_`, and case is ignored")
         .with_query("page", "page number, from 1")

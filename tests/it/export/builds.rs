@@ -29,7 +29,7 @@ fn cargo_resolves_adds_and_builds_from_a_local_registry() {
     let mirror = mirror(&sandbox);
     let run = sandbox.run(export_args("local-registry", "registry")).ok();
     let client = Client::new().config(&printed_config(&sandbox, &run, "registry"));
-    run.stderr_has("1 crate that the index names without holding");
+    run.stderr_has("1 crate without a stored file");
     // It stands alone.
     fs::remove_dir_all(mirror).unwrap();
     let app = Project::new("app").dep("serde", "1").dep_for_target("cfg(windows)", "winonly", "0.1").main(MAIN);
@@ -53,7 +53,7 @@ fn cargo_builds_from_a_vendor_folder_and_detects_edits() {
     let mirror = mirror(&sandbox);
     let run = sandbox.run(export_args("vendor", "vendor")).ok();
     let client = Client::new().config(&printed_config(&sandbox, &run, "vendor"));
-    run.stderr_has("1 crate that the index names without holding: left out");
+    run.stderr_has("1 crate without a stored file: left out");
     let yanked = sandbox.path("vendor/Json-1.1.0");
     assert!(yanked.is_dir() && sandbox.path("vendor/serde-1.0.0+meta.1/.cargo-checksum.json").is_file());
     assert!(!sandbox.path("vendor/Json-1.0.0/.gitignore").exists());

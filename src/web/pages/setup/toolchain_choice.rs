@@ -141,9 +141,6 @@ mod tests {
         let none = ToolchainChoice::select("nightly", &[WASM.to_owned()], &AvailableToolchains::default());
         assert_eq!(none.rustup_init_args(), "--default-toolchain nightly");
         assert_eq!(none.note, None);
-        assert!(
-            none.describe_hosts("linux", "Linux")
-                .contains("no toolchain yet: import a bundle with nightly first")
-        );
+        assert!(none.describe_hosts("linux", "Linux").contains("no toolchain yet: import a bundle with nightly first"));
     }
 }
