@@ -63,7 +63,7 @@ fn rustup_variables_can_be_evaluated_by_a_shell() {
     let (sandbox, _world, _dist) = mirror_with_toolchains(MINIMAL_PLATFORMS);
     let args = ["setup", "--local", "--mirror", "mirror", "--env"];
     let run = sandbox.run(args.into_iter().chain(["sh"])).ok();
-    let run = run.stderr_has("give rustup `--profile minimal`");
+    let run = run.stderr_has("run rustup with `--profile minimal`");
     let script = format!("{}printf %s \"$RUSTUP_DIST_SERVER\"", run.stdout);
     let evaluated = std::process::Command::new("/bin/sh").args(["-euc", &script]).output().unwrap();
     let server = String::from_utf8(evaluated.stdout).unwrap();

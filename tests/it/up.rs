@@ -64,7 +64,7 @@ fn up_serves_the_project_and_a_second_run_downloads_nothing() {
     let serving = start_up(&sandbox, &app, &[]);
     client_for(&serving).cargo(&app, ["build", "--locked"]).ok();
     let output = serving.stop().ok();
-    assert!(output.stderr.contains("warning: ") && output.stderr.contains("not renewed"), "{}", output.describe());
+    assert!(output.stderr.contains("warning: ") && output.stderr.contains("not updated"), "{}", output.describe());
 }
 
 #[test]

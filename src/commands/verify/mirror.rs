@@ -121,7 +121,7 @@ fn report_rebuild(rebuilt: &RebuildReport, context: &Context) {
         && signatures_aside.is_empty()
         && kept.is_none()
     {
-        sink.status("Unchanged", "no state needs a rebuild".to_owned());
+        sink.status("Unchanged", "nothing was lost that could be rebuilt".to_owned());
     }
 }
 

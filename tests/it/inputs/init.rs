@@ -363,7 +363,7 @@ fn an_existing_depends_toml_is_kept_without_force_or_update() {
     for text in ["[dependencies]\nanyhow = \"1\"\n", "[dependencies\n", "[locked]\na = 1\n"] {
         sandbox.write("app/depends.toml", text);
         let run = sandbox.run_in(&project, ["init"]).exits(3);
-        run.stderr_has("`depends.toml` exists").stderr_has("hint: `--update` renews");
+        run.stderr_has("`depends.toml` exists").stderr_has("hint: use `--update`");
         assert_eq!(sandbox.read("app/depends.toml"), text);
     }
     let run = sandbox.run_in(&project, ["init", "--update"]).exits(3);
@@ -378,7 +378,7 @@ fn an_existing_depends_toml_is_kept_without_force_or_update() {
 #[test]
 fn a_folder_that_is_not_a_workspace_is_refused() {
     let sandbox = Sandbox::new();
-    sandbox.run(["init"]).exits(3).stderr_has("has a Cargo.toml").stderr_has("hint: go to the project");
+    sandbox.run(["init"]).exits(3).stderr_has("has a Cargo.toml").stderr_has("hint: run this in the project");
     sandbox.run(["init", "--manifest-path", "no/Cargo.toml"]).exits(3).stderr_has("no/Cargo.toml` does not exist");
     sandbox.write("Cargo.toml", "[package]\nname = 1\n");
     sandbox.run(["init"]).exits(3).stderr_has("cargo cannot read").stderr_has("invalid type: integer");
