@@ -71,6 +71,11 @@ impl From<cargo::Error> for Failure {
         let context = "could not resolve what is needed";
         match error {
             Error::Folder(source) => Failure::io("could not make a folder for cargo to work in", source),
+            Error::System { ref source, .. } => {
+                let hint = io_hint(source);
+                let failure = Failure::new(ErrorClass::Disk, error).context(context);
+                Failure { hint, ..failure }
+            }
             Error::UnknownVersion { ref output, .. } if output.contains("is not installed") => {
                 Failure::new(ErrorClass::Input, error).context(context).hint(super::NO_TOOLCHAIN_HINT)
             }
@@ -217,5 +222,20 @@ impl From<history::Error> for Failure {
         };
         let failure = Failure::new(class, error).context("could not use the history");
         Failure { hint, ..failure }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_under_cargo_is_a_disk_error() {
+        let source = std::io::ErrorKind::StorageFull.into();
+        let error = cargo::Error::System { stderr: "failed to write `Cargo.lock`".to_owned(), source };
+        let failure = Failure::from(resolve::Error::from(error));
+        assert_eq!(failure.class, ErrorClass::Disk);
+        let hint = failure.hint.expect("a full disk has a hint");
+        assert!(hint.contains("free some space"), "{hint}");
     }
 }

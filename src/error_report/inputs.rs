@@ -13,6 +13,10 @@ fn class_and_hint_of_unreadable(source: &io::Error) -> (ErrorClass, Option<Strin
     }
 }
 
+fn disk_hint(source: &io::Error) -> String {
+    io_hint(source).unwrap_or_else(|| "check the disk that holds FROSTMIRROR_HOME".to_owned())
+}
+
 impl From<depends::Error> for Failure {
     fn from(error: depends::Error) -> Failure {
         let (class, hint) = match &error {
@@ -92,6 +96,16 @@ impl From<workspace::Error> for Failure {
             // Gone above; cargo writes what mends it.
             Error::Lockfile(_) => (ErrorClass::Input, "`cargo generate-lockfile` in the workspace writes one".to_owned()),
             Error::MissingManifest(_) => (ErrorClass::Input, "give the path of a Cargo.toml".to_owned()),
+            Error::System { source, .. } => (ErrorClass::Disk, disk_hint(source)),
+            // The scratch folder of cargo could not be written.
+            Error::CargoNotStarted { source, .. }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                (ErrorClass::Disk, disk_hint(source))
+            }
             Error::CargoNotStarted { .. } => (ErrorClass::Input, "install cargo, or put it on PATH".to_owned()),
             Error::InvalidManifest { stderr, .. } if stderr.contains("is not installed") => {
                 (ErrorClass::Input, super::NO_TOOLCHAIN_HINT.to_owned())

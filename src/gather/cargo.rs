@@ -131,6 +131,39 @@ pub enum Error {
     /// Its folders could not be made.
     #[error("could not make a folder for cargo to work in")]
     Folder(#[source] io::Error),
+    /// The disk or the file system failed while cargo ran.
+    #[error("cargo could not use the file system\n{stderr}")]
+    System {
+        /// Cargo's own message.
+        stderr: String,
+        /// The system error in that message.
+        source: io::Error,
+    },
+}
+
+/// The system error that made cargo fail, read from its stderr: a full disk, a used up quota, a read-only file system, a
+/// file that is too large, or no permission. `None` if the message names none of them.
+pub fn system_error(stderr: &str) -> Option<io::Error> {
+    use io::ErrorKind;
+    // libgit2, git and curl give these texts without a number.
+    const TEXTS: [(&str, ErrorKind); 3] = [
+        ("No space left on device", ErrorKind::StorageFull),
+        ("Disk quota exceeded", ErrorKind::QuotaExceeded),
+        ("Read-only file system", ErrorKind::ReadOnlyFilesystem),
+    ];
+    let numbers = stderr.split("(os error ").skip(1).filter_map(|rest| rest.split_once(')')?.0.parse().ok());
+    let numbered = numbers.map(io::Error::from_raw_os_error).find(|error| {
+        matches!(
+            error.kind(),
+            ErrorKind::StorageFull
+                | ErrorKind::QuotaExceeded
+                | ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::FileTooLarge
+                | ErrorKind::PermissionDenied
+        )
+    });
+    let by_text = || TEXTS.iter().find(|(text, _)| stderr.contains(text)).map(|(_, kind)| io::Error::from(*kind));
+    numbered.or_else(by_text)
 }
 
 /// What a run came to.
@@ -172,6 +205,10 @@ impl Cargo {
         let program = PathBuf::from(&cargo.program);
         match version {
             None => {
+                let stderr = String::from_utf8_lossy(&output.stderr);
+                if let Some(source) = system_error(&stderr) {
+                    return Err(Error::System { stderr: stderr.trim().to_owned(), source });
+                }
                 let shown_output = if version_output.is_empty() {
                     String::from_utf8_lossy(&output.stderr)
                 } else {
@@ -345,5 +382,31 @@ impl CargoHome {
 
     fn config_path(&self) -> PathBuf {
         self.0.path().join("snapshot.toml")
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_errors_are_read_from_the_message_of_cargo() {
+        let cases = [
+            (
+                "error: failed to write `/tmp/project-a/Cargo.lock`\n\nCaused by:\n  No space left on device (os error 28)",
+                Some(io::ErrorKind::StorageFull),
+            ),
+            ("Caused by:\n  Permission denied (os error 13)", Some(io::ErrorKind::PermissionDenied)),
+            ("Caused by:\n  Read-only file system (os error 30)", Some(io::ErrorKind::ReadOnlyFilesystem)),
+            ("failed to write: No space left on device; class=Os (2)", Some(io::ErrorKind::StorageFull)),
+            // ssh: the server refuses the key.
+            ("git@example.com: Permission denied (publickey).", None),
+            ("Caused by:\n  Connection refused (os error 111)", None),
+            ("Caused by:\n  No such file or directory (os error 2)", None),
+            ("error: no matching package named `nope` found (os error x)", None),
+        ];
+        for (stderr, expected) in cases {
+            assert_eq!(system_error(stderr).map(|error| error.kind()), expected, "{stderr}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::env::Env;
 use crate::event::Sink;
+use crate::gather::cargo;
 use crate::gather::lockfile::{self, Lockfile};
 
 mod manifest_copy;
@@ -85,6 +86,16 @@ pub enum Error {
         /// Cargo's own words.
         stderr: String,
     },
+    /// The disk or the file system failed while cargo ran.
+    #[error("cargo could not use the file system for `{}`\n{stderr}", path.display())]
+    System {
+        /// The manifest or the workspace's root.
+        path: PathBuf,
+        /// Cargo's own message.
+        stderr: String,
+        /// The system error in that message.
+        source: io::Error,
+    },
     /// The lock cannot be used.
     #[error(transparent)]
     Lockfile(#[from] lockfile::Error),
@@ -119,7 +130,12 @@ fn read_metadata(manifest: &Path, env: &Env) -> Result<Metadata, Error> {
     wanted.cargo_path(cargo_program(env)).manifest_path(manifest).no_deps().other_options(["--offline".to_owned()]);
     let output = run_cargo(wanted.cargo_command(), folder_of(manifest), env)?;
     if !output.status.success() {
-        return Err(Error::InvalidManifest { manifest: manifest.to_owned(), stderr: stderr_message(&output) });
+        let stderr = stderr_message(&output);
+        let manifest = manifest.to_owned();
+        return Err(match cargo::system_error(&stderr) {
+            Some(source) => Error::System { path: manifest, stderr, source },
+            None => Error::InvalidManifest { manifest, stderr },
+        });
     }
     let parsed = MetadataCommand::parse(String::from_utf8_lossy(&output.stdout));
     parsed.map_err(|source| Error::Metadata { manifest: manifest.to_owned(), source })
@@ -169,7 +185,7 @@ fn could_not_run(env: &Env, source: io::Error) -> Error {
 fn stderr_message(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let from = stderr.find("error: ").unwrap_or(0);
-    let message = super::cargo::hide_snapshot_source(stderr[from..].trim());
+    let message = cargo::hide_snapshot_source(stderr[from..].trim());
     message.strip_prefix("error: ").unwrap_or(&message).to_owned()
 }
 

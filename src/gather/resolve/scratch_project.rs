@@ -9,6 +9,7 @@ use toml_edit::{Array, DocumentMut, InlineTable, Value, value};
 use super::cargo_errors;
 use super::{Error, Resolver};
 use crate::crate_id::{CrateId, CrateName, Version};
+use crate::gather::cargo;
 use crate::gather::depends::Requirement;
 use crate::gather::lockfile::{CRATES_IO_SOURCE, Lockfile};
 use crate::gather::prefetch::DependencyQuery;
@@ -76,7 +77,11 @@ impl Resolver {
         if let Some(failure) = self.registry.first_failure() {
             return Err(Error::Index(failure));
         }
-        Ok(Err(cargo_errors::humanize(&outcome.stderr, self.registry.address())))
+        let stderr = cargo_errors::humanize(&outcome.stderr, self.registry.address());
+        match cargo::system_error(&outcome.stderr) {
+            Some(source) => Err(cargo::Error::System { stderr, source }.into()),
+            None => Ok(Err(stderr)),
+        }
     }
 
     /// What cargo makes of `lock`, the text of the Cargo.lock inside the `.crate` of `line`, for a project that needs
@@ -98,7 +103,13 @@ impl Resolver {
         match (outcome.success, self.registry.first_failure()) {
             (true, _) => Ok(Some(Lockfile::read(&folder.join("Cargo.lock"))?)),
             (false, Some(failure)) => Err(Error::Index(failure)),
-            (false, None) => Ok(None),
+            (false, None) => match cargo::system_error(&outcome.stderr) {
+                Some(source) => {
+                    let stderr = cargo_errors::humanize(&outcome.stderr, self.registry.address());
+                    Err(cargo::Error::System { stderr, source }.into())
+                }
+                None => Ok(None),
+            },
         }
     }
 

@@ -17,6 +17,7 @@ use toml::{Table, Value};
 use super::{Error, Workspace, cargo_program, folder_of, is_unreachable, read_metadata, stderr_message, succeeds};
 use crate::env::Env;
 use crate::event::Sink;
+use crate::gather::cargo::system_error;
 use crate::gather::lockfile::{LockedPackage, Lockfile};
 
 /// Keeps what is locked, adds what is missing, drops what nothing needs, and downloads no crate.
@@ -92,9 +93,10 @@ pub async fn fitting_lock(
         // The user knows the workspace by its own path, not by the copy's.
         let stderr = stderr_message(&output).replace(&*scratch.to_string_lossy(), "");
         let root = workspace.root.clone();
-        return Err(match is_unreachable(&stderr) {
-            true => Error::Unreachable { root, stderr },
-            false => Error::Unresolved { root, stderr },
+        return Err(match system_error(&stderr) {
+            Some(source) => Error::System { path: root, stderr, source },
+            None if is_unreachable(&stderr) => Error::Unreachable { root, stderr },
+            None => Error::Unresolved { root, stderr },
         });
     }
     // A workspace without any dependency has a lock, too: its members.
