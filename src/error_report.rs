@@ -1,7 +1,8 @@
-//! Class, hint and exit code of every error; the only text that a failing user sees.
+//! Gives every error its class, hint and exit code. A failing user sees only this text.
 //!
-//! Rooms raise typed errors: a lowercase fragment with the path inside, the cause in the chain. Here each of them is
-//! given its class (which decides the exit code) and a hint that says what to do next. One file a room, below.
+//! The layers below raise typed errors: a lowercase message with the path inside, and the cause in the chain. This
+//! module maps each of them to a class (which decides the exit code) and to a hint for the next step. Each layer has
+//! one file below.
 
 use std::error::Error;
 use std::fmt;
@@ -20,28 +21,28 @@ mod server_config;
 mod toolchain_download;
 mod network;
 
-/// For a toolchain that rustup is told to use and does not have.
+/// Hint for a toolchain that rustup selects but has not installed.
 const NO_TOOLCHAIN_HINT: &str =
-    "install a toolchain with `rustup toolchain install stable`, or choose an installed one with RUSTUP_TOOLCHAIN=NAME";
+    "install a toolchain with `rustup toolchain install stable`, or select an installed one with RUSTUP_TOOLCHAIN=NAME";
 
-/// What kind of failure; decides the exit code. Published numbers never change.
+/// The class of a failure. It decides the exit code. Published numbers never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// A bug of this tool.
+    /// A bug in this program.
     Bug,
-    /// The command line is wrong beyond what the parser sees.
+    /// The command line is invalid in a way that the argument parser does not detect.
     Usage,
-    /// A file or setting that the user gave.
+    /// A file or a setting of the user is invalid.
     Input,
-    /// A checksum, a malformed bundle, a missing base.
+    /// A checksum mismatch, a malformed bundle or a missing base.
     Integrity,
-    /// Upstream is unreachable or refuses.
+    /// Upstream is unreachable or refuses the request.
     Network,
-    /// The mirror is held by another process.
+    /// Another process has locked the mirror.
     Locked,
-    /// The disk: full, read-only, no permission.
+    /// A disk error: full, read-only or no permission.
     Disk,
-    /// The user stopped it.
+    /// The user interrupted the run.
     Interrupted,
 }
 
@@ -61,7 +62,7 @@ impl ErrorClass {
     }
 }
 
-/// The table that the help of every verb ends with.
+/// The exit code table at the end of the help of every verb.
 pub const EXIT_CODES: &str = "\
 Exit codes:
     0  done
@@ -74,40 +75,41 @@ Exit codes:
     7  disk: full, read-only, no permission
   130  interrupted";
 
-/// A failure as the user is told of it.
+/// A failure as it is shown to the user.
 #[derive(Debug)]
 pub struct Failure {
-    /// Decides the exit code.
+    /// The class decides the exit code.
     pub class: ErrorClass,
-    /// What was being done, to which file or crate; the first line. `None`: the cause's own first line serves.
+    /// The operation that failed, with its file or crate: the first line. `None`: the first line of the cause is used.
     pub context: Option<String>,
-    /// Why it failed, with its chain.
+    /// The cause, with its chain of sources.
     pub cause: Box<dyn Error + Send + Sync>,
-    /// What to do next.
+    /// The next step for the user.
     pub hint: Option<String>,
 }
 
 impl Failure {
-    /// A failure without a hint.
+    /// Creates a failure without a hint.
     pub fn new(class: ErrorClass, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         Failure { class, context: None, cause: cause.into(), hint: None }
     }
 
-    /// Says what was being done.
+    /// Sets the operation that failed.
     #[must_use]
     pub fn context(mut self, context: impl Into<String>) -> Failure {
         self.context = Some(context.into());
         self
     }
 
-    /// Says what to do next.
+    /// Sets the next step for the user.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());
         self
     }
 
-    /// A failure of the disk or the file system at hand; the class and the hint follow from what the system said.
+    /// Creates a failure from an error of the disk or the file system. The kind of `source` decides the class and the
+    /// hint.
     pub fn io(context: impl Into<String>, source: std::io::Error) -> Failure {
         let class = io_class(&source);
         let hint = io_hint(&source);
@@ -121,12 +123,12 @@ impl Failure {
     }
 }
 
-/// A text from outside must not steer the terminal: control characters become visible, line breaks stay.
+/// Replaces control characters except line breaks with U+FFFD, so that external text cannot control the terminal.
 pub fn replace_control(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
-/// Input where the named file is not there, disk for everything else.
+/// `Input` if the file does not exist, otherwise `Disk`.
 pub fn io_class(error: &std::io::Error) -> ErrorClass {
     match error.kind() {
         std::io::ErrorKind::NotFound => ErrorClass::Input,
@@ -134,32 +136,34 @@ pub fn io_class(error: &std::io::Error) -> ErrorClass {
     }
 }
 
-/// What to do about an error of the file system, where there is something to say.
+/// The hint for an error of the file system, if there is one.
 pub fn io_hint(error: &std::io::Error) -> Option<String> {
     use std::io::ErrorKind;
     let hint = match error.kind() {
         ErrorKind::StorageFull => "free some space on that disk and run the same command again",
-        ErrorKind::ReadOnlyFilesystem => "the file system is read-only; choose a folder on another",
+        ErrorKind::ReadOnlyFilesystem => "the file system is read-only; choose a folder on another one",
         ErrorKind::PermissionDenied => "check who owns the folder, or choose another",
-        ErrorKind::QuotaExceeded => "your share of that disk is used up; free some of it, or choose another disk",
-        ErrorKind::FileTooLarge => "that file system, or a limit (`ulimit -f`), has no room for so large a file",
-        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
-            "a file is where a folder should be; choose another place"
+        ErrorKind::QuotaExceeded => "your disk quota is used up; free some space, or choose another disk",
+        ErrorKind::FileTooLarge => {
+            "the file is too large for that file system or for the limit of `ulimit -f`; choose another disk, or raise the limit"
         }
-        ErrorKind::IsADirectory => "a folder is where a file should be; look at what is in it, and move it away",
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            "a file exists where a folder is needed; choose another path"
+        }
+        ErrorKind::IsADirectory => "a folder exists where a file is needed; check its content, and move it away",
         _ => return None,
     };
     Some(hint.to_owned())
 }
 
 impl fmt::Display for Failure {
-    /// Cargo's form: a first line, `Caused by:` with the chain, then the hint.
+    /// Uses the form of cargo: a first line, then `Caused by:` with the chain. The hint is printed separately.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut chain: Vec<String> = Vec::new();
         let mut next: Option<&dyn Error> = Some(self.cause.as_ref());
         while let Some(error) = next {
             let line = replace_control(&error.to_string());
-            // Transparent wrappers repeat their source's words.
+            // Transparent wrappers repeat the message of their source.
             if chain.last() != Some(&line) {
                 chain.push(line);
             }

@@ -1,7 +1,7 @@
-//! The online half as one call: gather what is needed, pack it, verify what was written, and record it.
+//! The online half as one call: resolves the inputs, downloads and packs the files, verifies the bundle and records it.
 //!
-//! Nothing is left behind by a run that fails: the bundle gets its name only after it was verified, and the history
-//! learns of it only then.
+//! A failed run leaves no files behind. The bundle gets its name, and the history records it, only after it was
+//! verified.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,107 +45,107 @@ pub use error::Error;
 pub use estimate::{DryRun, PlannedCrate, PlannedDistFile};
 pub use toolchains::{Reason, ToolchainOptions, Unavailable};
 
-/// Requests under way at once where HTTP/2 bears them.
+/// Maximum number of concurrent requests over HTTP/2.
 const DEFAULT_JOBS: usize = 128;
 
-/// How long a worker may take to notice that it is stopped.
+/// Maximum time until a worker notices that it is stopped.
 const WORKER_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a run works with: where it stands, and how it may reach upstream.
+/// The environment of a run: its folders, its variables and its access to upstream.
 #[derive(Clone, Debug)]
 pub struct Environment {
-    /// FROSTMIRROR_HOME: the caches lie there.
+    /// FROSTMIRROR_HOME; contains the caches.
     pub home: PathBuf,
-    /// The user's folder.
+    /// The user's current folder.
     pub cwd: PathBuf,
-    /// Cargo's home.
+    /// CARGO_HOME.
     pub cargo_home: Option<PathBuf>,
-    /// A folder for files that do not outlive the run; absolute.
+    /// An absolute path for files that are deleted at the end of the run.
     pub scratch: PathBuf,
-    /// The environment.
+    /// The environment variables.
     pub env: Env,
-    /// What the clock says, whatever time the bundle is to state.
+    /// The current time of the clock, independent of the time that the bundle states.
     pub now: Timestamp,
-    /// Requests under way at once, where the user limits them.
+    /// Maximum number of concurrent requests, if the user sets one.
     pub jobs: Option<usize>,
-    /// Use the caches alone.
+    /// Use only the caches.
     pub offline: bool,
-    /// Take git packages out instead of failing.
+    /// Skip git packages instead of failing.
     pub skip_git: bool,
-    /// Take the packages of these registries out instead of failing; names, or addresses of their indexes.
+    /// Skip the packages of these registries instead of failing. Each is a name or the address of an index.
     pub skip_registries: Vec<String>,
-    /// Mirrors and bundles whose files are used where they have the right digest.
+    /// Mirrors and bundles whose files are reused if their digest matches.
     pub reuse: Vec<PathBuf>,
 }
 
-/// What to fetch, and where to.
+/// A fetch: its inputs and its output.
 pub struct Options {
-    /// What to fetch; none where the list of a repair says it, or where inputs are only forgotten.
+    /// The inputs. Empty for a repair list, or if inputs are only retired.
     pub inputs: Vec<InputSpec>,
-    /// What goes into the bundle.
+    /// The content of the bundle.
     pub mode: Mode,
-    /// What is said of toolchains.
+    /// The toolchain options of the user.
     pub toolchains: ToolchainOptions,
     /// Inputs of the history to retire.
     pub forget: Vec<InputRef>,
-    /// The label of the one input, where the user gives it.
+    /// The label of the single input, if the user gives one.
     pub label: Option<Label>,
-    /// What the run works with.
+    /// The environment of the run.
     pub environment: Environment,
-    /// The folder that the bundle goes to.
+    /// The output folder of the bundle.
     pub output: PathBuf,
     /// The folder of the history.
     pub history: PathBuf,
-    /// What the bundle's `config.toml` tells clients.
+    /// The content of the bundle's `config.json`.
     pub base_url: BaseUrl,
-    /// The time that the bundle states, for itself and for the index that was read.
+    /// The time that the bundle states for its creation and for the index.
     pub created: Timestamp,
-    /// Whether the newest bundle of the history is already where this one is to go.
+    /// Reports whether the newest bundle of the history is already at its destination.
     pub is_delivered: Option<DeliveryCheck>,
 }
 
-/// What goes into a bundle.
+/// The content of a bundle.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// All that today's inputs need.
+    /// Everything that the inputs of this run need.
     #[default]
     Full,
-    /// What was not sent yet.
+    /// Only files that were not sent before.
     Incremental {
-        /// The bundle up to which everything arrived: its id or its file; `None`: the newest.
+        /// The base: every bundle up to this one arrived. An ID or a file; `None` means the newest bundle.
         base: Option<String>,
     },
-    /// What a repair list names, whatever was sent. The history's inputs stay as they are.
+    /// The files of a repair list, even if they were sent before. The history's inputs stay unchanged.
     Repair {
-        /// The list.
+        /// The repair list.
         list: PathBuf,
     },
 }
 
-/// Tells of a bundle's id whether that bundle is where it was to go. Where the newest one is, and there is nothing
-/// new, no other is written.
+/// Returns whether the bundle with this ID is at its destination. If the newest bundle is, and nothing is new, no
+/// bundle is written.
 pub type DeliveryCheck = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
-/// Something to fetch.
+/// An input of a fetch.
 #[derive(Clone, Debug)]
 pub enum InputSpec {
     /// A depends.toml.
     Depends(PathBuf),
     /// Exactly the packages of a Cargo.lock.
     Lockfile(PathBuf),
-    /// The Cargo.lock of a workspace, or what cargo makes of its manifests where none fits.
+    /// The Cargo.lock of a workspace. If it does not fit the manifests, cargo resolves a copy of them.
     Workspace(Workspace),
     /// One crate or tool.
     Crate(CrateSpec),
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// A bundle was written.
     Written(WrittenBundle),
-    /// There is nothing that the newest bundle did not bring, and it was delivered or counts as delivered; or there is
-    /// nothing to repair.
+    /// No bundle was written: the newest bundle has everything and was delivered or counts as delivered, or the repair
+    /// list is empty.
     NothingNew,
 }
 
@@ -154,21 +154,21 @@ pub enum Outcome {
 pub struct WrittenBundle {
     /// The file.
     pub path: PathBuf,
-    /// Its length in bytes.
+    /// Its size in bytes.
     pub size: u64,
-    /// The bundle's id.
+    /// The ID of the bundle.
     pub id: String,
-    /// Crates in it.
+    /// The number of crates in the bundle.
     pub crates: usize,
-    /// Rustup artifacts in it.
+    /// The number of dist files in the bundle.
     pub dist_files: usize,
-    /// What a repair list names and is not in it.
+    /// Files of the repair list that the bundle lacks.
     pub unavailable: Vec<Unavailable>,
-    /// What today's inputs need besides and was left out.
+    /// Packages that the inputs of this run need and that were skipped.
     pub skipped_packages: Vec<SkippedPackage>,
 }
 
-/// Resolves, downloads, packs, verifies, records.
+/// Resolves, downloads, packs, verifies and records a bundle.
 pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Error> {
     check_output(&options.output)?;
     let mut session = Session::start(&options.environment, &sink).await?;
@@ -185,7 +185,7 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     let peeked = if memory.is_none() { Some(History::read(&options.history)?) } else { None };
     let memory = memory.or(peeked.as_ref());
     check_labels(&options, &inputs, memory)?;
-    // What is wrong with `[platforms]` is told before crates are downloaded, of which there may be a great many.
+    // Errors in `[platforms]` are reported before the crates, which can be many, are downloaded.
     let planned = session.plan_toolchains(&options, requests.clone(), &inputs, memory, sent).await?;
     let std_locks = session.fetch_std_locks(&options, &inputs, &planned).await?;
     let mut fetch_plan = session.resolve_and_download(&inputs, &std_locks, sent).await?;
@@ -211,7 +211,7 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     let (history, sent) = match incremental {
         Some(delta::IncrementalState { history, base }) => (history, Some(base)),
         None => {
-            // Others were free to record bundles until now.
+            // Other processes could record bundles until now.
             let history = delta::open_history(&options, &sink).await?;
             if matches!(options.mode, Mode::Full)
                 && session.other_requests_changed(&options, &inputs, peeked.as_ref(), &history)
@@ -239,16 +239,16 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     tokio::task::spawn_blocking(writing).await.map_err(Error::Worker)?
 }
 
-/// Refuses a folder that nothing can be written to, before anything is gathered for it. It is not made yet: a run that
-/// fails leaves nothing behind.
+/// Rejects an output folder that is not writable before the download starts. The folder is not created yet, because a
+/// failed run leaves no files behind.
 fn check_output(output: &Path) -> Result<(), Error> {
     let existing = output.ancestors().find(|folder| folder.symlink_metadata().is_ok()).unwrap_or(output);
-    // A file that has no name, and is gone with its handle.
+    // A file without a name, which disappears with its handle.
     let tried = tempfile::tempfile_in(existing).map(drop);
     tried.map_err(|source| Error::Output { path: output.to_owned(), source })
 }
 
-/// The end of a worker that asks whether it is stopped, and cleans up when it is; waited for when this is dropped.
+/// Stops a worker and waits for its cleanup when this value is dropped.
 struct WorkerGuard(mpsc::Receiver<()>);
 
 impl Drop for WorkerGuard {
@@ -258,7 +258,7 @@ impl Drop for WorkerGuard {
     }
 }
 
-/// Resolves, and says what would be downloaded and what it weighs. Writes nothing but caches.
+/// Resolves the inputs and returns the planned downloads with their sizes. Writes only to the caches.
 pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<DryRun, Error> {
     let mut session = Session::start(&options.environment, &sink).await?;
     session.use_line_archive(&options.history);
@@ -289,7 +289,8 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<DryRun, Er
     Ok(estimate)
 }
 
-/// The lock of a workspace: its own where it fits the manifests, else what cargo makes of a copy of them.
+/// The lock of a workspace: its own if it fits the manifests, otherwise the lock that cargo resolves for a copy of
+/// them.
 pub async fn lock_workspace(
     workspace: &Workspace,
     surroundings: &Environment,
@@ -299,7 +300,7 @@ pub async fn lock_workspace(
     workspace_lock::read_or_resolve(workspace, &station).await
 }
 
-/// One run's access to upstream: one client, one snapshot of the index, one cargo.
+/// Access to upstream for one run: one client, one snapshot of the index and one cargo.
 struct Session<'s> {
     environment: &'s Environment,
     resolver: Resolver,
@@ -353,7 +354,7 @@ impl<'s> Session<'s> {
         Ok(Session { environment: surroundings, resolver, downloads, sink: Arc::clone(sink) })
     }
 
-    /// Lets locks name versions that upstream deleted, where the history or what is to be reused has them.
+    /// Allows locks to name versions that upstream deleted, if the history or a source of `--reuse` has them.
     fn use_line_archive(&mut self, history: &Path) {
         let Environment { reuse, scratch, .. } = self.environment;
         self.resolver.set_line_archive(Arc::new(line_archive::LineSources {
@@ -364,7 +365,7 @@ impl<'s> Session<'s> {
         }));
     }
 
-    /// What the user wrote, read and checked.
+    /// Reads and checks the inputs of the user.
     async fn read_inputs(&self, options: &Options) -> Result<Vec<resolve::Input>, Error> {
         if let Mode::Repair { list } = &options.mode {
             let listed = repair_list::read(list)?;
@@ -387,7 +388,7 @@ impl<'s> Session<'s> {
         deduplicate_inputs(read)
     }
 
-    /// The resolved set, and every file of it that is not known to be sent.
+    /// Resolves the inputs and downloads every file that was not sent before.
     async fn resolve_and_download(
         &self,
         inputs: &[resolve::Input],
@@ -398,8 +399,8 @@ impl<'s> Session<'s> {
             return Ok(FetchPlan::default());
         }
         let to_send = |id: &CrateId, sha256| sent.is_none_or(|base| !base.has_crate(id, sha256));
-        // A lock states the checksums: its crates are downloaded while the index is still being read. Whatever they
-        // are, every one of them is held against its index line before anything is packed.
+        // A lock states the checksums, so its crates are downloaded while the index is still being read. Every crate is
+        // checked against its index line before it is packed.
         let mut early: BTreeMap<CrateId, Sha256> = inputs
             .iter()
             .cloned()
@@ -416,7 +417,7 @@ impl<'s> Session<'s> {
         let (resolved, mut files) = if early.is_empty() {
             (resolving.await?, BTreeMap::new())
         } else {
-            // What is wrong with the inputs is told before what is wrong with a download.
+            // Errors of the inputs are reported before errors of the downloads.
             tokio::pin!(downloading);
             tokio::pin!(resolving);
             let mut early_files = None;
@@ -453,7 +454,7 @@ impl<'s> Session<'s> {
         Ok(FetchPlan { resolution: resolved, files, ..FetchPlan::default() })
     }
 
-    /// These crates, whole and checked, from wherever they can be had.
+    /// Provides these crates, complete and checked, from the caches or from upstream.
     async fn download_crates(
         &self,
         wanted: &BTreeMap<CrateId, Sha256>,
@@ -476,8 +477,7 @@ impl<'s> Session<'s> {
     }
 }
 
-/// Nothing at all is a mistake far more often than it is meant, and a bundle of nothing would look like success on both
-/// sides of the gap.
+/// An empty set is usually a mistake. An empty bundle would look like success on both sides of the gap.
 fn check_not_empty(resolved: &Resolution, toolchains: &toolchains::ToolchainPlan) -> Result<(), Error> {
     if resolved.crates.is_empty() && !resolved.inputs.is_empty() && toolchains.needed_paths.is_empty() {
         let name = |input: &resolve::ResolvedInput| match &input.path {
@@ -489,7 +489,7 @@ fn check_not_empty(resolved: &Resolution, toolchains: &toolchains::ToolchainPlan
     Ok(())
 }
 
-/// The inputs, each once: a file may be named in several ways.
+/// The inputs without duplicates: several paths may name one file.
 fn deduplicate_inputs(inputs: Vec<resolve::Input>) -> Result<Vec<resolve::Input>, Error> {
     let mut each: Vec<resolve::Input> = Vec::with_capacity(inputs.len());
     for input in inputs {
@@ -507,7 +507,8 @@ fn deduplicate_inputs(inputs: Vec<resolve::Input>) -> Result<Vec<resolve::Input>
     Ok(each)
 }
 
-/// A label that the user gives says that it is the same input. One that follows from a name may be another project's.
+/// A label of the user declares that inputs are the same project. A label derived from a name may belong to another
+/// project.
 fn check_labels(options: &Options, inputs: &[resolve::Input], memory: Option<&History>) -> Result<(), Error> {
     let Some(memory) = memory.filter(|_| options.label.is_none()) else {
         return Ok(());
@@ -523,7 +524,7 @@ fn check_labels(options: &Options, inputs: &[resolve::Input], memory: Option<&Hi
     Ok(())
 }
 
-/// What is needed, and where those of its files are that go into the bundle.
+/// The resolved set, and the paths of the files that go into the bundle.
 #[derive(Default)]
 struct FetchPlan {
     resolution: Resolution,
@@ -541,7 +542,7 @@ fn locked_checksums(input: &resolve::Input) -> Vec<(CrateId, Sha256)> {
     }
 }
 
-/// Registries may be named as cargo's configuration names them, or by the address of their index.
+/// Each registry is a name in cargo's configuration or the address of an index.
 fn skip_policy(surroundings: &Environment, config: &CargoConfig) -> Result<SkipPolicy, Error> {
     let mut registries = Vec::new();
     for name in &surroundings.skip_registries {

@@ -1,4 +1,4 @@
-//! Draws events: bars on a terminal, lines elsewhere, JSON on request. The only file that prints.
+//! Prints events: progress bars on a terminal, lines elsewhere, JSON on request. Only this file prints.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
@@ -25,30 +25,30 @@ const WARNING: Style = AnsiColor::BrightYellow.on_default().bold();
 const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
 const HINT: Style = AnsiColor::BrightCyan.on_default().bold();
 
-/// How loud the reports are.
+/// The verbosity of the reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
-    /// Errors only.
+    /// Only errors.
     Quiet,
     /// Steps and warnings.
     Normal,
-    /// Details too.
+    /// Also details.
     Verbose,
 }
 
-/// How reports look.
+/// The output format of the reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputFormat {
-    /// Lines on stderr, bars on a terminal.
+    /// Lines on stderr, progress bars on a terminal.
     Human,
-    /// One JSON object a line on stdout.
+    /// One JSON object per line on stdout.
     Json,
 }
 
-/// When to use colours; `auto` asks the terminal and NO_COLOR.
+/// When to use colours. `auto` depends on the terminal and on NO_COLOR.
 pub use anstream::ColorChoice;
 
-/// Draws every report of one run.
+/// Prints every report of one run.
 pub struct Reporter {
     verbosity: Verbosity,
     format: OutputFormat,
@@ -56,25 +56,25 @@ pub struct Reporter {
     shows_bars: bool,
     active_bars: Mutex<HashMap<Phase, PhaseBar>>,
     cancel_state: AtomicU8,
-    /// The first thing that stdout did not take.
+    /// The first write error of stdout.
     stdout_error: Mutex<Option<io::Error>>,
-    /// How a server's reports are written.
+    /// The log format of a server.
     log: OnceLock<LogConfig>,
 }
 
-/// Work goes on, and may be stopped.
+/// The work is running and can be stopped.
 const RUNNING: u8 = 0;
-/// Work is as good as done.
+/// The work is committed and can no longer be stopped.
 const COMMITTING: u8 = 1;
-/// Work was stopped.
+/// The work was stopped.
 const CANCELLED: u8 = 2;
 
-/// A bar on the terminal.
+/// A progress bar on the terminal.
 struct PhaseBar {
     drawn: ProgressBar,
-    /// What its length counts.
+    /// The unit of its length.
     unit: BarUnit,
-    /// Bytes so far, where the length counts items.
+    /// Bytes so far, if the length counts items.
     bytes: u64,
 }
 
@@ -85,9 +85,9 @@ enum BarUnit {
 }
 
 impl Reporter {
-    /// A report that draws on this process's stdout and stderr.
+    /// Creates a report that prints to this process's stdout and stderr.
     ///
-    /// Bars are drawn on a terminal, unless TERM is `dumb` or CI is set (cargo: util/progress.rs).
+    /// Progress bars are shown on a terminal, unless TERM is `dumb` or CI is set (cargo: util/progress.rs).
     pub fn new(verbosity: Verbosity, format: OutputFormat, colors: ColorChoice, env: &Env) -> Reporter {
         let plain = env.var("TERM") == Some("dumb") || env.var_os("CI").is_some();
         let wanted = match env.var("CARGO_TERM_PROGRESS_WHEN") {
@@ -108,12 +108,12 @@ impl Reporter {
         }
     }
 
-    /// Work begins that may be stopped.
+    /// Starts work that can be stopped.
     pub fn begin_work(&self) {
         self.cancel_state.store(RUNNING, Ordering::Release);
     }
 
-    /// Stops the work; `false` where it is as good as done, and only its end is left to wait for.
+    /// Stops the work. Returns `false` if the work is committed, so that the caller can only wait for its end.
     pub fn cancel_work(&self) -> bool {
         self.transition(CANCELLED)
     }
@@ -123,8 +123,8 @@ impl Reporter {
         turned.map_or_else(|now| now == to, |_| true)
     }
 
-    /// From now on reports are a server's log. Quiet is quieter than any level, verbose means details at least; `level` is what
-    /// was asked for beside that. The first word counts; whether this was it.
+    /// Turns reports into a server's log. `--quiet` overrides every level, and `--verbose` shows at least details;
+    /// `level` is the requested level. Only the first call counts; returns whether this was the first.
     pub fn start_log(&self, level: Option<Level>, json: bool, clock: fn() -> Timestamp) -> bool {
         let level = match self.verbosity {
             Verbosity::Quiet => level.unwrap_or(Level::Error).min(Level::Error),
@@ -134,7 +134,7 @@ impl Reporter {
         self.log.set(LogConfig { level, json, clock }).is_ok()
     }
 
-    /// Whether requests are shown, so that it is worth reporting them.
+    /// Whether requests are shown, so that reporting them is useful.
     pub fn shows_requests(&self) -> bool {
         self.log.get().is_some_and(|log| log.level >= Level::Info)
     }
@@ -144,12 +144,12 @@ impl Reporter {
         self.log.get().is_none_or(|log| Level::of_event(event) <= log.level)
     }
 
-    /// Whether reports are JSON, so that a verb's data must be too.
+    /// Whether reports are JSON, so that the data of a verb must be JSON too.
     pub fn is_json(&self) -> bool {
         self.format == OutputFormat::Json
     }
 
-    /// The colours of the command line's own messages.
+    /// The colours of clap's own messages.
     pub fn clap_colors(&self) -> clap::ColorChoice {
         match self.colors {
             ColorChoice::Always | ColorChoice::AlwaysAnsi => clap::ColorChoice::Always,
@@ -158,8 +158,8 @@ impl Reporter {
         }
     }
 
-    /// Writes a verb's data to stdout as it is; a line break is added where it has none. With JSON reports it is an
-    /// object with the reason `data`.
+    /// Writes the data of a verb to stdout unchanged, and adds a missing line break at the end. With JSON reports it is
+    /// an object with the reason `data`.
     pub fn print_data(&self, text: &str) {
         match self.format {
             OutputFormat::Json => self.print_json(&json!({"reason": "data", "text": text})),
@@ -168,12 +168,12 @@ impl Reporter {
         }
     }
 
-    /// Writes one JSON object to stdout, whatever the form; for verbs whose data is JSON.
+    /// Writes one JSON object to stdout in every format, for verbs whose data is JSON.
     pub fn print_json(&self, object: &serde_json::Value) {
         self.write_stdout(&format!("{object}\n"));
     }
 
-    /// Tells of a failure, and closes a JSON report.
+    /// Reports a failure, and closes a JSON report.
     pub fn report_failure(&self, failure: &Failure) {
         self.clear_bars();
         if let Some(log) = self.log.get().filter(|log| log.json) {
@@ -203,7 +203,7 @@ impl Reporter {
     ///
     /// # Errors
     ///
-    /// Data that could not be written to stdout: half a file is no success.
+    /// Data could not be written to stdout. Incomplete data is not a success.
     pub fn report_success(&self) -> Result<(), Failure> {
         self.clear_bars();
         if let Some(source) = self.stdout_error.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -216,7 +216,7 @@ impl Reporter {
     }
 
     fn write_stdout(&self, text: &str) {
-        // A reader that went away (`| head`) is no failure of ours.
+        // A closed pipe (`| head`) is not a failure.
         if let Err(error) = anstream::AutoStream::new(io::stdout().lock(), self.colors).write_all(text.as_bytes())
             && error.kind() != io::ErrorKind::BrokenPipe
         {
@@ -228,7 +228,7 @@ impl Reporter {
         let write = || {
             let _gone = anstream::AutoStream::new(io::stderr().lock(), self.colors).write_all(text.as_bytes()).is_err();
         };
-        // Nobody who wants to look at the bars waits for a terminal or a pipe that takes nothing.
+        // Progress bars do not wait for a terminal or a pipe that accepts no data.
         let bar = self.lock_bars().values().next().map(|bar| bar.drawn.clone());
         match bar {
             Some(bar) => bar.suspend(write),
@@ -236,7 +236,7 @@ impl Reporter {
         }
     }
 
-    /// A line for machines, in one write.
+    /// Writes one line of JSON in a single write.
     fn write_stderr_raw(&self, line: &str) {
         let _gone = io::stderr().lock().write_all(line.as_bytes()).is_err();
     }
@@ -297,7 +297,7 @@ impl Reporter {
 }
 
 impl PhaseBar {
-    /// Bytes make the better bar and the better estimate where they are known.
+    /// If bytes are known, they give a better bar and a better estimate.
     fn new(phase: Phase, items: u64, bytes: u64, target: ProgressDrawTarget) -> PhaseBar {
         let (unit, length, shape) = if bytes > 0 {
             let shape = "{prefix:>12.bright.green.bold} [{bar:26}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
@@ -381,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_progress_bar_counts_in_the_unit_of_its_length() {
-        // Nobody knows beforehand how many bytes the crates have; while they come, bytes are told of besides.
+        // The total bytes of the crates are unknown in advance, so the bar shows the bytes so far.
         let mut crates = PhaseBar::new(Phase::Downloading, 178, 0, ProgressDrawTarget::hidden());
         crates.advance(0, 1_365_095);
         assert_eq!((crates.drawn.position(), crates.drawn.length()), (0, Some(178)));

@@ -1,15 +1,16 @@
-//! Release channels: what a toolchain is called, what its manifest says, and which files it is made of.
+//! Release channels: names of toolchains, their manifests and their files.
 //!
-//! | file | what it knows |
+//! | file | content |
 //! |---|---|
-//! | [`ToolchainName`] (toolchain.rs) | names as rustup writes them, and where their manifests lie |
-//! | [`ChannelManifest`] (manifest.rs) | a channel manifest of version 2, read as the hostile input that it is |
-//! | [`Build::file`] (file.rs) | the URL and the digest of a component, checked |
-//! | [`DistPath`] (names.rs) | what a path is of, by its name alone |
-//! | [`select`] (select.rs) | targets, profile and components into files below `dist/` |
+//! | [`ToolchainName`] (name.rs) | names in rustup's form, and the paths of their manifests |
+//! | [`ChannelManifest`] (manifest.rs) | a channel manifest of version 2, parsed as hostile input |
+//! | [`Build::file`] (component_file.rs) | the URL and the digest of a component, checked |
+//! | [`DistPath`] (dist_path.rs) | the meaning of a path, from its name |
+//! | [`select`] (select.rs) | selects files below `dist/` for targets, profile and components |
 //!
-//! Nothing here touches disk or network: bytes and wishes come in, paths and digests go out. A path below
-//! `dist/YYYY-MM-DD/` never changes upstream; `dist/channel-rust-*.toml` may, where [`ToolchainName::is_mutable`] says so.
+//! This module uses neither disk nor network: it maps bytes and requests to paths and digests. A path below
+//! `dist/YYYY-MM-DD/` never changes upstream; `dist/channel-rust-*.toml` may change, if [`ToolchainName::is_mutable`]
+//! says so.
 
 use std::fmt;
 use std::str::FromStr;
@@ -30,8 +31,8 @@ pub use manifest::{Build, ChannelManifest, ListedComponent, MAX_MANIFEST_SIZE, M
 pub use name::{Channel, Date, InvalidDate, InvalidToolchainName, ToolchainName, is_triple, suggest_correction};
 pub use select::{Component, SelectError, Selection, SelectionRequest, UnavailableComponent, select};
 
-/// The host triples that upstream builds a complete toolchain and rustup-init for, sorted: tier 1, and tier 2 with
-/// host tools, as the manifests of 2026 have them. Which of them a certain release has is its own manifest's word.
+/// The host triples for which upstream builds a complete toolchain and rustup-init, sorted: tier 1, and tier 2 with
+/// host tools, according to the manifests of 2026. The manifest of a release states which of them it has.
 pub const HOSTS: &[&str] = &[
     "aarch64-apple-darwin",
     "aarch64-pc-windows-gnullvm",
@@ -72,31 +73,31 @@ pub fn rustup_init_file_name(triple: &str) -> &'static str {
     if triple.split('-').any(|part| part == "windows") { "rustup-init.exe" } else { "rustup-init" }
 }
 
-/// Where the SHA-256 of the file at `path` lies: `PATH.sha256`.
+/// The path of the SHA-256 of the file at `path`: `PATH.sha256`.
 pub fn digest_path(path: &SafePath) -> SafePath {
     path.with_suffix(".sha256")
 }
 
-/// Where the OpenPGP signature of the file at `path` lies: `PATH.asc`.
+/// The path of the OpenPGP signature of the file at `path`: `PATH.asc`.
 pub fn signature_path(path: &SafePath) -> SafePath {
     path.with_suffix(".asc")
 }
 
-/// rustup's profiles: which components a toolchain has before any is added by name.
+/// rustup's profiles: the components of a toolchain before any is added by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
     /// rustc, rust-std and cargo.
     Minimal,
-    /// With rustfmt, clippy and the documentation.
+    /// Also rustfmt, clippy and the documentation.
     #[default]
     Default,
-    /// Everything that the profile of this name lists, as far as upstream could build it.
+    /// Everything in the profile of this name that upstream could build.
     Complete,
 }
 
 impl Profile {
-    /// All of them, smallest first.
+    /// All profiles, smallest first.
     pub const ALL: [Profile; 3] = [Profile::Minimal, Profile::Default, Profile::Complete];
 
     /// The name, as in rustup's `--profile`.
@@ -115,9 +116,9 @@ impl fmt::Display for Profile {
     }
 }
 
-/// A word that names no profile.
+/// An unknown name of a profile.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{}` is no profile; there are `minimal`, `default` and `complete`", .0.escape_debug())]
+#[error("`{}` is not a profile; the profiles are `minimal`, `default` and `complete`", .0.escape_debug())]
 pub struct InvalidProfile(String);
 
 impl FromStr for Profile {

@@ -1,15 +1,15 @@
-//! Errors of `bundle`: class and hint.
+//! Classes and hints for the errors of `bundle`.
 
 use super::{ErrorClass, Failure, io_class, io_hint};
 use crate::bundle::{open, pack};
 use crate::panics::CaughtPanic;
 
 const COPY_AGAIN_HINT: &str =
-    "copy the bundle again from where it was made; if it is damaged there too, fetch it again";
+    "copy the bundle again from its source; if the source is damaged too, run `cargo frostmirror fetch` again";
 
 impl From<CaughtPanic> for Failure {
     fn from(bug: CaughtPanic) -> Failure {
-        Failure::new(ErrorClass::Bug, bug).hint("this is not your fault: please report it, with the bundle if you can")
+        Failure::new(ErrorClass::Bug, bug).hint("this is a bug: please report it, with the bundle if possible")
     }
 }
 
@@ -37,7 +37,7 @@ impl From<open::Error> for Failure {
                 (ErrorClass::Integrity, Some(format!("use cargo-frostmirror {tool} or newer")))
             }
             open::Error::MalformedManifest { .. } | open::Error::InvalidManifest { .. } => {
-                let hint = "do not use this bundle: it is intact, but no cargo-frostmirror writes such a one";
+                let hint = "do not use this bundle: its checksum is correct, but cargo-frostmirror does not write such content";
                 (ErrorClass::Integrity, Some(hint.to_owned()))
             }
             open::Error::Legacy { .. } => (
@@ -46,7 +46,7 @@ impl From<open::Error> for Failure {
             ),
             open::Error::Spool { source, .. } => (
                 ErrorClass::Disk,
-                io_hint(source).or_else(|| Some("set FROSTMIRROR_HOME to a folder with more room".to_owned())),
+                io_hint(source).or_else(|| Some("set FROSTMIRROR_HOME to a folder with more free space".to_owned())),
             ),
             open::Error::Visitor { source, .. } => (ErrorClass::Disk, io_hint(source)),
         };
@@ -61,7 +61,8 @@ impl From<pack::Error> for Failure {
             pack::Error::Write { source, .. } => (ErrorClass::Disk, io_hint(source)),
             pack::Error::Read { source, .. } => (ErrorClass::Disk, io_hint(source)),
             pack::Error::FileChanged { .. } => {
-                let hint = "the file was changed while the bundle was made, or its disk is failing; run the same command again";
+                let hint =
+                    "the file changed while the bundle was written, or the disk is failing; run the same command again";
                 (ErrorClass::Integrity, Some(hint.to_owned()))
             }
             pack::Error::InvalidPlan(_) => (ErrorClass::Bug, None),

@@ -1,13 +1,13 @@
-//! Errors of `channel`: class and hint.
+//! Classes and hints for the errors of channel manifests.
 
 use crate::toolchain::{ComponentFileError, ManifestError, SelectError};
 
 use super::{ErrorClass, Failure};
 
-/// Components that a hint names; a release has a dozen.
+/// Maximum number of components in a hint. A release has about twelve.
 const MAX_LISTED_COMPONENTS: usize = 20;
 
-const CORRUPT_MANIFEST_HINT: &str = "upstream, or something before it, sends what no channel manifest is; run the same command again later, or try another toolchain";
+const CORRUPT_MANIFEST_HINT: &str = "upstream, or a proxy before it, sent an invalid channel manifest; run the same command again later, or try another toolchain";
 
 impl From<ManifestError> for Failure {
     fn from(error: ManifestError) -> Failure {
@@ -35,12 +35,12 @@ impl From<SelectError> for Failure {
             }
             SelectError::UnknownTriple { suggestion: None, .. } => (
                 ErrorClass::Input,
-                "`rustc --print target-list` lists all targets; those of tier 3 have no files".to_owned(),
+                "`rustc --print target-list` lists all targets; tier 3 targets have no files".to_owned(),
             ),
-            // rustup's own way to write it, which it has for single hosts.
+            // rustup writes single hosts this way.
             SelectError::UnknownComponent { component, .. } if component.starts_with("rust-std-") => {
                 let triple = component.trim_start_matches("rust-std-").escape_debug();
-                (ErrorClass::Input, format!("put `{triple}` into `targets`: every target brings its standard library"))
+                (ErrorClass::Input, format!("add `{triple}` to `targets`: every target includes its standard library"))
             }
             SelectError::UnknownComponent { suggestion: Some(near), .. } => {
                 (ErrorClass::Input, format!("did you mean `{near}`?"))
@@ -48,7 +48,7 @@ impl From<SelectError> for Failure {
             SelectError::UnknownComponent { available: known, .. } => {
                 let known: Vec<String> =
                     known.iter().take(MAX_LISTED_COMPONENTS).map(|name| format!("`{}`", name.escape_debug())).collect();
-                (ErrorClass::Input, format!("there are {}", known.join(", ")))
+                (ErrorClass::Input, format!("choose one of {}", known.join(", ")))
             }
             SelectError::NoProfile(_)
             | SelectError::NoPackage { .. }

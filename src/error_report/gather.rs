@@ -1,4 +1,4 @@
-//! Errors of `gather`: class and hint.
+//! Classes and hints for the errors of `gather`.
 
 use std::sync::Arc;
 
@@ -6,16 +6,16 @@ use super::{ErrorClass, Failure, io_class, io_hint, network};
 use crate::gather::resolve::UnresolvedEntry;
 use crate::gather::{cargo, crate_downloader, history, index_snapshot, packaged_lock, resolve};
 
-/// For whatever a second run may do better.
-const RETRY_HINT: &str = "run the same command again; what was downloaded is kept";
+/// Hint for failures that may not occur in a second run.
+const RETRY_HINT: &str = "run the same command again; downloaded files are kept";
 
-/// For entries of depends.toml that cargo cannot resolve.
+/// Hint for entries of depends.toml that cargo cannot resolve.
 const CORRECT_ENTRY_HINT: &str = "correct the entry; `cargo add --dry-run NAME@REQ` tries one out";
 
 impl From<resolve::Error> for Failure {
     fn from(error: resolve::Error) -> Failure {
         use resolve::Error;
-        const DOING: &str = "could not resolve what is needed";
+        const DOING: &str = "could not resolve the dependencies";
         let (class, hint) = match error {
             Error::Cargo(error) => return error.into(),
             Error::Index(error) => return error.into(),
@@ -34,22 +34,22 @@ impl From<resolve::Error> for Failure {
             }
             Error::MissingVersions { .. } => (
                 ErrorClass::Input,
-                "name a version that the index has; one that upstream deleted is taken with `cargo frostmirror fetch --reuse MIRROR` from a mirror or bundle that has it",
+                "choose a version that the index has; for a version that upstream deleted, use `cargo frostmirror fetch --reuse MIRROR` with a mirror or bundle that has it",
             ),
             Error::ChecksumMismatch { .. } => (
                 ErrorClass::Integrity,
-                "either the lock or the upstream was altered; compare with crates.io before you trust one of them",
+                "the lock or upstream was altered; compare both with crates.io before you trust either",
             ),
             Error::ForeignPackages { .. } => (
                 ErrorClass::Input,
-                "leave them out with --skip-git and --skip-registry NAME; the far side must then have them by other means",
+                "exclude them with --skip-git and --skip-registry NAME; the importing side then needs another source for them",
             ),
         };
         Failure::new(class, error).context(DOING).hint(hint)
     }
 }
 
-/// What to check of a `--crate`, else of an entry of depends.toml.
+/// The hint for a `--crate` or for an entry of depends.toml.
 fn unresolved_hint(unresolved: &[UnresolvedEntry]) -> String {
     let [UnresolvedEntry { entry, input, message }] = unresolved else { return CORRECT_ENTRY_HINT.to_owned() };
     if !input.starts_with("--crate ") {
@@ -60,17 +60,17 @@ fn unresolved_hint(unresolved: &[UnresolvedEntry]) -> String {
         return format!("check the name, for example with `cargo search {name}`");
     }
     if !req.is_empty() && message.contains(&format!("for the requirement `{name} =")) {
-        return format!("name a version that the index has, or leave `@{req}` away for the newest");
+        return format!("choose a version that the index has, or omit `@{req}` for the newest");
     }
-    format!("if another version resolves, name it with `--crate {name}@VERSION`")
+    format!("try another version with `--crate {name}@VERSION`")
 }
 
 impl From<cargo::Error> for Failure {
     fn from(error: cargo::Error) -> Failure {
         use cargo::Error;
-        let context = "could not resolve what is needed";
+        let context = "could not resolve the dependencies";
         match error {
-            Error::Folder(source) => Failure::io("could not make a folder for cargo to work in", source),
+            Error::Folder(source) => Failure::io("could not create a work folder for cargo", source),
             Error::System { ref source, .. } => {
                 let hint = io_hint(source);
                 let failure = Failure::new(ErrorClass::Disk, error).context(context);
@@ -81,10 +81,10 @@ impl From<cargo::Error> for Failure {
             }
             Error::Start { .. } | Error::UnknownVersion { .. } => Failure::new(ErrorClass::Input, error)
                 .context(context)
-                .hint("install Rust with rustup, or name a cargo in the variable CARGO"),
+                .hint("install Rust with rustup, or set the variable CARGO to the path of a cargo"),
             Error::TooOld { .. } => Failure::new(ErrorClass::Input, error)
                 .context(context)
-                .hint("update it with `rustup update`, or name another cargo in the variable CARGO"),
+                .hint("update it with `rustup update`, or set the variable CARGO to the path of another cargo"),
         }
     }
 }
@@ -111,7 +111,7 @@ impl From<Arc<index_snapshot::Error>> for Failure {
             Error::NotAnIndexFile { .. } => (
                 ErrorClass::Network,
                 Some(
-                    "a proxy that wants you to log in answers like this; ask for the address with a browser or curl"
+                    "a proxy that requires a login may answer like this; open the address with a browser or curl"
                         .to_owned(),
                 ),
             ),
@@ -139,14 +139,14 @@ impl From<crate_downloader::Error> for Failure {
             Error::Cache { id, source } => return Failure::io(format!("could not use the download cache for {id}"), source),
             Error::File { .. } => (
                 ErrorClass::Input,
-                Some("the `dl` of upstream's config.json names files of this machine; put the file there, or set FROSTMIRROR_DL_URL to an http address".to_owned()),
+                Some("the `dl` of upstream's config.json points to local files; put the file there, or set FROSTMIRROR_DL_URL to an http address".to_owned()),
             ),
             Error::Unavailable { ref altered, .. } if !altered.is_empty() => {
-                (ErrorClass::Integrity, Some("upstream, or something before it, sends other bytes than the index promises; do not use them".to_owned()))
+                (ErrorClass::Integrity, Some("upstream, or a proxy before it, sent a file that does not match the index; do not use it".to_owned()))
             }
             Error::Unavailable { .. } => (
                 ErrorClass::Network,
-                Some("upstream's index lists what upstream does not have; is the `dl` of its config.json, or FROSTMIRROR_DL_URL, right? A file that upstream deleted is taken with `cargo frostmirror fetch --reuse MIRROR` from a mirror or bundle that has it".to_owned()),
+                Some("upstream's index lists files that upstream does not have; check the `dl` of its config.json, or FROSTMIRROR_DL_URL. For a file that upstream deleted, use `cargo frostmirror fetch --reuse MIRROR` with a mirror or bundle that has it".to_owned()),
             ),
             Error::Network { ref source, .. } => {
                 let (class, hint) = network::class_and_hint(source);
@@ -154,19 +154,19 @@ impl From<crate_downloader::Error> for Failure {
             }
             Error::Offline { .. } => (ErrorClass::Network, Some(network::offline_hint())),
         };
-        let failure = Failure::new(class, error).context("could not download everything that is needed");
+        let failure = Failure::new(class, error).context("could not download all required files");
         Failure { hint, ..failure }
     }
 }
 
 impl From<packaged_lock::Error> for Failure {
     fn from(error: packaged_lock::Error) -> Failure {
-        // Its bytes are what the index promises: it is upstream that published something else than a crate.
+        // The bytes match the index, so upstream published a file that is not a valid crate.
         let class = match io_class(&error.source) {
             ErrorClass::Input => ErrorClass::Disk,
             _ => ErrorClass::Integrity,
         };
-        Failure::new(class, error).context("could not read the lock that is packaged with the crate")
+        Failure::new(class, error).context("could not read the Cargo.lock inside the crate")
     }
 }
 
@@ -179,7 +179,7 @@ impl From<history::Error> for Failure {
             Error::Damaged { path, .. } => (
                 ErrorClass::Input,
                 Some(format!(
-                    "restore `{}` from a backup, or move it away to begin a new lineage: the far side will then keep both",
+                    "restore `{}` from a backup, or move it away to start a new lineage: the mirror then keeps both",
                     path.display()
                 )),
             ),
@@ -188,11 +188,11 @@ impl From<history::Error> for Failure {
             }
             Error::UnsupportedFormat { path, .. } => (
                 ErrorClass::Input,
-                Some(format!("move `{}` away; the next bundle begins a new lineage", path.display())),
+                Some(format!("move `{}` away; the next bundle starts a new lineage", path.display())),
             ),
             Error::Conflict(_) => (
                 ErrorClass::Integrity,
-                Some("crates.io never changes a version; find out which upstream gave the other bytes, and use one history for each upstream".to_owned()),
+                Some("crates.io never changes a version; find the upstream that sent different bytes, and use a separate history for each upstream".to_owned()),
             ),
             Error::UnknownInput { .. } => {
                 (ErrorClass::Input, Some("`cargo frostmirror history` lists the inputs".to_owned()))
@@ -203,21 +203,21 @@ impl From<history::Error> for Failure {
             Error::SameLabel { id, together: false, .. } => (
                 ErrorClass::Input,
                 Some(format!(
-                    "`--label NAME` with a name of its own keeps both; `--label '{}'` says that this is the same project in another folder",
+                    "`--label NAME` with a new name keeps both; `--label '{}'` declares the same project in another folder",
                     id.label
                 )),
             ),
             Error::SameLabel { .. } => {
-                (ErrorClass::Input, Some("fetch them one after the other, one of them with `--label NAME`".to_owned()))
+                (ErrorClass::Input, Some("fetch them in separate runs, one of them with `--label NAME`".to_owned()))
             }
             Error::LabelTaken { .. } => (ErrorClass::Input, Some("choose another label".to_owned())),
-            Error::FetchedAndForgotten(_) => (ErrorClass::Input, Some("leave one of the two out".to_owned())),
+            Error::FetchedAndForgotten(_) => (ErrorClass::Input, Some("remove one of the two".to_owned())),
             Error::UnknownBundle { is_ambiguous: true, .. } => {
-                (ErrorClass::Input, Some("name the bundle's file where it is, or its id".to_owned()))
+                (ErrorClass::Input, Some("give the path of the bundle's file, or its full id".to_owned()))
             }
             Error::UnknownBundle { .. } => (
                 ErrorClass::Input,
-                Some("name the newest bundle that arrived; FROSTMIRROR_HISTORY names another history; without `--base` and `--incremental` the bundle is a full one".to_owned()),
+                Some("give the newest bundle that arrived, or set FROSTMIRROR_HISTORY to another history; without `--base` and `--incremental` the bundle is full".to_owned()),
             ),
         };
         let failure = Failure::new(class, error).context("could not use the history");

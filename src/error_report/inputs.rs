@@ -1,11 +1,11 @@
-//! Errors of what users give (`depends.toml`, `Cargo.lock`, a workspace): class and hint.
+//! Classes and hints for the errors of the user's files: `depends.toml`, `Cargo.lock` and workspaces.
 
 use std::io;
 
 use super::{ErrorClass, Failure, io_class, io_hint};
 use crate::gather::{depends, init, lockfile, workspace};
 
-/// A file that the user gave could not be read: a wrong kind of file is the input's fault, not the disk's.
+/// The class and the hint for a user's file that cannot be read. A wrong file type is an input error, not a disk error.
 fn class_and_hint_of_unreadable(source: &io::Error) -> (ErrorClass, Option<String>) {
     match source.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory => (ErrorClass::Input, None),
@@ -29,7 +29,7 @@ impl From<depends::Error> for Failure {
             }
             depends::Error::Invalid { .. } => (
                 ErrorClass::Input,
-                Some("correct the file at the line and column named, and run the same command again".to_owned()),
+                Some("correct the file at the given line and column, and run the same command again".to_owned()),
             ),
         };
         let failure = Failure::new(class, error).context("could not use the list of dependencies");
@@ -46,7 +46,7 @@ impl From<lockfile::Error> for Failure {
                     if source.kind() == io::ErrorKind::IsADirectory {
                         return Some("give the Cargo.lock in that folder".to_owned());
                     }
-                    Some("check the path; where there is none yet, `cargo generate-lockfile` in the workspace writes one".to_owned())
+                    Some("check the path; if there is no lock yet, `cargo generate-lockfile` in the workspace writes it".to_owned())
                 });
                 (class, hint)
             }
@@ -65,19 +65,19 @@ impl From<lockfile::Error> for Failure {
             ),
             lockfile::Error::Syntax { .. } => (
                 ErrorClass::Input,
-                Some("if a merge left it like this, `cargo update --workspace` in the workspace mends it".to_owned()),
+                Some("if a merge damaged it, `cargo update --workspace` in the workspace repairs it".to_owned()),
             ),
             lockfile::Error::MissingChecksum { .. } => (
                 ErrorClass::Input,
                 Some(
-                    "without it the download cannot be checked; remove the entry and run `cargo update --workspace`"
+                    "without a checksum the download cannot be checked; remove the entry and run `cargo update --workspace`"
                         .to_owned(),
                 ),
             ),
             lockfile::Error::InvalidPackage { .. }
             | lockfile::Error::InvalidChecksum { .. }
             | lockfile::Error::ConflictingChecksums { .. } => {
-                (ErrorClass::Input, Some("cargo writes no such entry; take the file from version control".to_owned()))
+                (ErrorClass::Input, Some("cargo does not write such an entry; restore the file from version control".to_owned()))
             }
         };
         let failure = Failure::new(class, error).context("could not use the lock file");
@@ -93,7 +93,7 @@ impl From<workspace::Error> for Failure {
             other => other,
         };
         let (class, hint) = match &error {
-            // Gone above; cargo writes what mends it.
+            // `Lockfile` is handled above.
             Error::Lockfile(_) => (ErrorClass::Input, "`cargo generate-lockfile` in the workspace writes one".to_owned()),
             Error::MissingManifest(_) => (ErrorClass::Input, "give the path of a Cargo.toml".to_owned()),
             Error::System { source, .. } => (ErrorClass::Disk, disk_hint(source)),
@@ -106,7 +106,7 @@ impl From<workspace::Error> for Failure {
             {
                 (ErrorClass::Disk, disk_hint(source))
             }
-            Error::CargoNotStarted { .. } => (ErrorClass::Input, "install cargo, or put it on PATH".to_owned()),
+            Error::CargoNotStarted { .. } => (ErrorClass::Input, "install cargo, or add it to PATH".to_owned()),
             Error::InvalidManifest { stderr, .. } if stderr.contains("is not installed") => {
                 (ErrorClass::Input, super::NO_TOOLCHAIN_HINT.to_owned())
             }
@@ -120,16 +120,16 @@ impl From<workspace::Error> for Failure {
                 let (class, hint) = class_and_hint_of_unreadable(source);
                 (
                     class,
-                    hint.unwrap_or_else(|| "check the file, and whether FROSTMIRROR_HOME can be written to".to_owned()),
+                    hint.unwrap_or_else(|| "check the file, and that FROSTMIRROR_HOME is writable".to_owned()),
                 )
             }
             Error::Unreachable { .. } => (
                 ErrorClass::Network,
-                "check the address and the network; a Cargo.lock that `cargo generate-lockfile` wrote where the source answers serves too".to_owned(),
+                "check the address and the network; or run `cargo generate-lockfile` on a machine that reaches the source, and use that Cargo.lock".to_owned(),
             ),
             Error::Unresolved { .. } => (
                 ErrorClass::Input,
-                "run `cargo update --workspace` in the workspace until it succeeds, and then the same command again"
+                "run `cargo update --workspace` in the workspace until it succeeds, then run the same command again"
                     .to_owned(),
             ),
         };
@@ -142,8 +142,8 @@ impl From<init::Error> for Failure {
         match error {
             init::Error::Depends(error) => error.into(),
             init::Error::Edit { .. } => Failure::new(ErrorClass::Bug, error)
-                .context("could not renew the list of dependencies")
-                .hint("the file is as it was; please report this with the file"),
+                .context("could not update the list of dependencies")
+                .hint("the file is unchanged; please report this with the file"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Errors of `proxy`: class and hint.
+//! Classes and hints for the errors of live mode.
 
 use super::{ErrorClass, Failure};
 use crate::live::Error;
@@ -9,12 +9,12 @@ impl From<Error> for Failure {
             Error::CargoConfig(error) => return error.into(),
             Error::Http(error) => return error.into(),
             Error::Offline => {
-                "take `net.offline` out of cargo's configuration (or CARGO_NET_OFFLINE out of the environment), or switch \
+                "remove `net.offline` from cargo's configuration (or CARGO_NET_OFFLINE from the environment), or switch \
                  live mode off"
                     .to_owned()
             }
             Error::OwnAddress { key } => format!(
-                "`{key}` is where live mode fetches from; leave it out for crates.io, or name another mirror than this one"
+                "`{key}` is the upstream of live mode; remove it to use crates.io, or set another mirror than this one"
             ),
         };
         Failure::new(ErrorClass::Input, error).hint(hint).context("could not start live mode")

@@ -1,4 +1,4 @@
-//! Errors of `closure`: class and hint.
+//! Classes and hints for the errors of lock coverage.
 
 use super::{ErrorClass, Failure, io_hint};
 use crate::lock_coverage::Error;

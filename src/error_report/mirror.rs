@@ -1,4 +1,4 @@
-//! Errors of `mirror`: class and hint.
+//! Classes and hints for the errors of `mirror`.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ impl From<transaction::Error> for Failure {
     }
 }
 
-/// What to do about a mirror whose disk is full.
+/// The hint for a mirror on a full disk.
 fn disk_full_hint(root: &Path) -> String {
     format!(
         "run `cargo frostmirror gc --mirror {}`, which works on a full disk, or free some space there; then run the same command again",
@@ -31,7 +31,7 @@ impl From<layout::Error> for Failure {
                 Failure::new(ErrorClass::Integrity, error).hint(hint)
             }
             layout::Error::Unreadable { .. } => Failure::new(ErrorClass::Integrity, error)
-                .hint("restore the file from a copy of the mirror, or import all bundles into a new one"),
+                .hint("restore the file from a copy of the mirror, or import all bundles into a new mirror"),
             layout::Error::Io { ref source, .. } => {
                 let hint = io_hint(source);
                 Failure { hint, ..Failure::new(ErrorClass::Disk, error) }
@@ -44,12 +44,12 @@ impl From<lock::Error> for Failure {
     fn from(error: lock::Error) -> Failure {
         match error {
             lock::Error::Locked { waited, .. } => Failure::new(ErrorClass::Locked, error).hint(format!(
-                "waited {} s; wait for that process to end, or give it longer with `--lock-timeout SECS`",
+                "waited {} s; wait until that process ends, or wait longer with `--lock-timeout SECS`",
                 waited.as_secs()
             )),
             lock::Error::Stopped { .. } => Failure::new(ErrorClass::Interrupted, error),
             lock::Error::NoMirror { .. } => {
-                let hint = "give the mirror's folder with `--mirror DIR`, or import a bundle first; a copy that lost its folder \
+                let hint = "give the mirror's folder with `--mirror DIR`, or import a bundle first; a copy without its folder \
                             .frostmirror is repaired by `cargo frostmirror verify --mirror DIR --rebuild-state`";
                 Failure::new(ErrorClass::Input, error).hint(hint)
             }
@@ -69,7 +69,7 @@ impl From<live::Error> for Failure {
         match error {
             E::Store(error) => error.into(),
             E::RollbackFailed { .. } => Failure::new(ErrorClass::Disk, error).hint(
-                "what is left is whole and served; once the disk is well, the next change of the mirror does the rest",
+                "the mirror is consistent and still served; repair the disk, and the next write completes the update",
             ),
             E::Random(_) => Failure::new(ErrorClass::Disk, error),
         }
@@ -80,12 +80,12 @@ impl From<status::Error> for Failure {
     fn from(error: status::Error) -> Failure {
         match error {
             status::Error::NotADirectory { .. } => {
-                Failure::new(ErrorClass::Input, error).hint("give the mirror's folder; a bundle is shown by `inspect`")
+                Failure::new(ErrorClass::Input, error).hint("give the mirror's folder; `cargo frostmirror inspect` shows a bundle")
             }
             status::Error::Layout(error) => error.into(),
             status::Error::Store(error) => error.into(),
             status::Error::Damaged(_) => Failure::new(ErrorClass::Integrity, error)
-                .hint("check the disk; `cargo frostmirror verify --mirror DIR --rebuild-state` makes them anew from what is there"),
+                .hint("check the disk; `cargo frostmirror verify --mirror DIR --rebuild-state` rebuilds them from the files on disk"),
         }
     }
 }
@@ -93,9 +93,8 @@ impl From<status::Error> for Failure {
 impl From<audit::Error> for Failure {
     fn from(error: audit::Error) -> Failure {
         match error {
-            audit::Error::NoMirror { .. } => {
-                Failure::new(ErrorClass::Input, error).hint("`cargo frostmirror import` makes one; check the path")
-            }
+            audit::Error::NoMirror { .. } => Failure::new(ErrorClass::Input, error)
+                .hint("check the path; `cargo frostmirror import` creates a mirror"),
             audit::Error::Stopped => Failure::new(ErrorClass::Interrupted, error),
             audit::Error::Layout(error) => error.into(),
             audit::Error::Store(error) => error.into(),
@@ -113,27 +112,27 @@ impl From<import::Error> for Failure {
             E::Invalid { .. } => Failure::new(ErrorClass::Integrity, error)
                 .hint("copy the bundle again, and compare both copies with `cargo frostmirror verify`"),
             E::Conflicts { .. } => Failure::new(ErrorClass::Integrity, error)
-                .hint("upstream never changes a published version: find out which of the two was tampered with"),
+                .hint("upstream never changes a published version: find out which of the two was altered"),
             E::MissingBase { ref parent, .. } => {
                 let hint = match parent {
-                    Some(parent) => format!("import {parent} first; where it is lost, fetch with `--base` and the newest bundle that arrived"),
-                    None => "import the earlier bundles first; where they are lost, fetch with `--base` and the newest bundle that arrived"
+                    Some(parent) => format!("import {parent} first; if it is lost, fetch with `--base` and the newest bundle that arrived"),
+                    None => "import the earlier bundles first; if they are lost, fetch with `--base` and the newest bundle that arrived"
                         .to_owned(),
                 };
                 Failure::new(ErrorClass::Integrity, error).hint(hint)
             }
             E::NothingRepaired { .. } => Failure::new(ErrorClass::Integrity, error).hint(
-                "audit the mirror again with `cargo frostmirror verify --mirror DIR`; what it still names is in its new list",
+                "audit the mirror again with `cargo frostmirror verify --mirror DIR`; its new list has the files that are still missing",
             ),
             E::InvalidTime { .. } => Failure::new(ErrorClass::Integrity, error),
             E::TooManyHistories { .. } => Failure::new(ErrorClass::Integrity, error)
-                .hint("retire a history that nobody needs with `cargo frostmirror gc --forget LINEAGE`; `gc --dry-run` lists them"),
+                .hint("retire an unused history with `cargo frostmirror gc --forget LINEAGE`; `gc --dry-run` lists them"),
             E::NoSpace { ref root, .. } => {
                 let hint = disk_full_hint(root);
                 Failure::new(ErrorClass::Disk, error).hint(hint)
             }
             E::RollbackFailed { .. } => {
-                let hint = "what is left is whole and served; import the same bundle again once the disk is well";
+                let hint = "the mirror is consistent and still served; repair the disk, and import the same bundle again";
                 Failure::new(ErrorClass::Disk, error).hint(hint)
             }
         }
@@ -146,22 +145,22 @@ impl From<gc::Error> for Failure {
         match error {
             E::Lock(error) => error.into(),
             E::Layout(error) => error.into(),
-            // It is a collection that found no room.
+            // The error comes from a garbage collection on a full disk.
             E::Store(error) => {
                 let hint = io_hint(&error.source);
                 Failure { hint, ..Failure::from(error) }
             }
             E::Record { .. } | E::LostRecord { .. } => Failure::new(ErrorClass::Integrity, error).hint(
-                "import the bundle that it is of once more, or restore that file from a copy of the mirror; where neither can be had, \
+                "import the bundle of that file again, or restore the file from a copy of the mirror; if neither exists, \
                  `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record",
             ),
             E::NoLineage { ref word, .. } if word == "live" => Failure::new(ErrorClass::Input, error)
-                .hint("live mode is no lineage, and brought nothing that could be forgotten: leave out `live`"),
+                .hint("live mode added no files to forget: omit `live`"),
             E::NotNewest { .. } => Failure::new(ErrorClass::Input, error).hint(
-                "run `cargo frostmirror gc --dry-run` and compare the id of the newest bundle before you accept it",
+                "run `cargo frostmirror gc --dry-run` and compare the ID of the newest bundle before you confirm",
             ),
             E::NoLineage { .. } | E::Ambiguous { .. } => Failure::new(ErrorClass::Input, error).hint(
-                "`cargo frostmirror gc --dry-run` shows every lineage; give its id, or at least its first 4 digits",
+                "`cargo frostmirror gc --dry-run` shows every lineage; give its ID, or at least its first 4 digits",
             ),
         }
     }
@@ -176,7 +175,7 @@ impl From<snapshot::Error> for Failure {
             E::Damaged { .. } | E::Corrupt { .. } => Failure::new(ErrorClass::Integrity, error).hint(FIND_DAMAGE_HINT),
             E::Empty { .. } => Failure::new(ErrorClass::Input, error).hint("import a bundle first, or check the path"),
             E::InMirror { .. } => {
-                Failure::new(ErrorClass::Input, error).hint("name a folder elsewhere with `--output DIR`")
+                Failure::new(ErrorClass::Input, error).hint("choose another folder with `--output DIR`")
             }
             E::Pack(error) => error.into(),
             E::Read(_) | E::Invalid { .. } => {
@@ -186,8 +185,9 @@ impl From<snapshot::Error> for Failure {
     }
 }
 
-/// What finds out how far damage goes.
-const FIND_DAMAGE_HINT: &str = "`cargo frostmirror verify --mirror DIR --repair-list FILE` finds everything that is wrong, and lists what must be fetched again";
+/// The hint for damage of unknown extent.
+const FIND_DAMAGE_HINT: &str =
+    "`cargo frostmirror verify --mirror DIR --repair-list FILE` finds all damage, and lists the files to fetch again";
 
 impl From<export::Error> for Failure {
     fn from(error: export::Error) -> Failure {
@@ -196,10 +196,10 @@ impl From<export::Error> for Failure {
             E::Target { why, .. } => {
                 let hint = match why {
                     export::Obstacle::NotEmpty => {
-                        "nothing is ever overwritten: name a folder that is not there yet, or empty this one"
+                        "existing files are never overwritten: choose a new folder, or empty this one"
                     }
-                    export::Obstacle::MountPoint => "name a folder in it",
-                    _ => "name a folder that is not there yet",
+                    export::Obstacle::MountPoint => "choose a folder below it",
+                    _ => "choose a new folder",
                 };
                 Failure::new(ErrorClass::Input, error).hint(hint)
             }
@@ -210,7 +210,7 @@ impl From<export::Error> for Failure {
                 Failure { hint, ..Failure::new(ErrorClass::Disk, error) }
             }
             E::Stopped => {
-                Failure::new(ErrorClass::Interrupted, error).hint("nothing is left of it; run the same command again")
+                Failure::new(ErrorClass::Interrupted, error).hint("no partial files remain; run the same command again")
             }
         }
     }

@@ -1,60 +1,60 @@
-//! Errors of `http` and of cargo's configuration: class and hint.
+//! Classes and hints for the errors of `http` and of cargo's configuration.
 
 use crate::gather::cargo_config;
 use crate::http;
 
 use super::{ErrorClass, Failure, io_class, io_hint};
 
-/// Class and hint of an error that may lie below another.
+/// The class and the hint for an error that may be wrapped in another.
 pub(super) fn class_and_hint(error: &http::Error) -> (ErrorClass, Option<String>) {
     use http::Error;
     match error {
-            Error::NotFound { .. } => (ErrorClass::Network, Some("upstream's index lists it, but upstream does not have it; is the `dl` of its config.json, or FROSTMIRROR_DL_URL, right?".to_owned())),
-            Error::Status { status: 401 | 403, .. } => (ErrorClass::Network, Some("upstream refuses: no token was given, or it is not the right one; CARGO_REGISTRIES_NAME_TOKEN gives one, with the registry's name for NAME. A token goes to the registry's own host alone, and never from https to http".to_owned())),
-            Error::Status { status: 407, .. } => (ErrorClass::Network, Some("the proxy wants a name and a password: http://USER:PASSWORD@HOST:PORT".to_owned())),
-            Error::Status { status: 429, .. } => (ErrorClass::Network, Some("upstream asks for patience; run the same command again later, what was downloaded is kept".to_owned())),
-            Error::Status { .. } => (ErrorClass::Network, Some("run the same command again; what was downloaded is kept".to_owned())),
-            Error::Transport { .. } => (ErrorClass::Network, Some("check the network and the proxy settings (http.proxy, HTTPS_PROXY, NO_PROXY), then run the same command again; what was downloaded is kept".to_owned())),
+            Error::NotFound { .. } => (ErrorClass::Network, Some("upstream's index lists it, but upstream does not have it; check the `dl` of its config.json, or FROSTMIRROR_DL_URL".to_owned())),
+            Error::Status { status: 401 | 403, .. } => (ErrorClass::Network, Some("upstream refused the request: the token is missing or wrong; set CARGO_REGISTRIES_NAME_TOKEN, with the registry's name for NAME. A token is sent only to the registry's own host, and never from https to http".to_owned())),
+            Error::Status { status: 407, .. } => (ErrorClass::Network, Some("the proxy requires a name and a password: http://USER:PASSWORD@HOST:PORT".to_owned())),
+            Error::Status { status: 429, .. } => (ErrorClass::Network, Some("upstream limits the request rate; run the same command again later; downloaded files are kept".to_owned())),
+            Error::Status { .. } => (ErrorClass::Network, Some("run the same command again; downloaded files are kept".to_owned())),
+            Error::Transport { .. } => (ErrorClass::Network, Some("check the network and the proxy settings (http.proxy, HTTPS_PROXY, NO_PROXY), then run the same command again; downloaded files are kept".to_owned())),
             Error::Certificate { source, .. } => (ErrorClass::Network, Some(certificate_hint(source).to_owned())),
             Error::TooLarge { .. } | Error::Encoding { .. } | Error::Redirect { .. } => (ErrorClass::Network, None),
-            Error::ForbiddenHost { .. } => (ErrorClass::Network, Some("if upstream is right to use that host, name it as a part of your upstream: FROSTMIRROR_DL_URL for `fetch`, `proxy_dl_url` for live mode".to_owned())),
-            Error::DnsRebinding { .. } => (ErrorClass::Network, Some("if your network has changed, start the program again".to_owned())),
-            Error::Checksum { .. } => (ErrorClass::Integrity, Some("upstream, or something before it, sends other bytes than the index promises; do not use them".to_owned())),
+            Error::ForbiddenHost { .. } => (ErrorClass::Network, Some("if that host belongs to your upstream, set it as FROSTMIRROR_DL_URL for `fetch`, or as `proxy_dl_url` for live mode".to_owned())),
+            Error::DnsRebinding { .. } => (ErrorClass::Network, Some("if your network changed, restart the program".to_owned())),
+            Error::Checksum { .. } => (ErrorClass::Integrity, Some("upstream, or a proxy before it, sent a file that does not match the index; do not use it".to_owned())),
             Error::Io { source, .. } | Error::Sink { source, .. } => (io_class(source), io_hint(source)),
             Error::Address { .. } | Error::UserAgent { .. } | Error::Token { .. } => (ErrorClass::Input, None),
-            Error::Proxy(_) => (ErrorClass::Input, Some("a proxy looks like http://USER:PASSWORD@HOST:PORT or socks5h://USER:PASSWORD@HOST:PORT".to_owned())),
-            Error::Tls(_) => (ErrorClass::Input, Some("http.cainfo and SSL_CERT_FILE name a file of certificates in PEM form".to_owned())),
+            Error::Proxy(_) => (ErrorClass::Input, Some("write the proxy as http://USER:PASSWORD@HOST:PORT or socks5h://USER:PASSWORD@HOST:PORT".to_owned())),
+            Error::Tls(_) => (ErrorClass::Input, Some("set http.cainfo or SSL_CERT_FILE to a file with certificates in PEM format".to_owned())),
             Error::Client(_) => (ErrorClass::Bug, None),
         }
 }
 
-/// What mends a lack of what only the network has: the flag is not alone in forbidding it.
+/// The hint for data that only the network has. More than one setting can forbid the network.
 pub(super) fn offline_hint() -> String {
-    "run it once with the network: without --offline, and without `net.offline` in cargo's configuration or CARGO_NET_OFFLINE"
+    "run it once with network access: without --offline, and without `net.offline` in cargo's configuration or CARGO_NET_OFFLINE"
         .to_owned()
 }
 
-/// What mends a certificate that is refused. An authority that is named does nothing about the wrong time or name.
+/// The hint for a rejected certificate. A configured authority does not help against a wrong time or name.
 fn certificate_hint(error: &rustls::Error) -> &'static str {
     use rustls::CertificateError;
     let rustls::Error::InvalidCertificate(error) = error else { return CA_CERTIFICATE_HINT };
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "the server's operator must renew the certificate; if it is not expired, the clock of this machine is wrong: check `date`"
+            "the server's operator must renew the certificate; if the certificate is not expired, the clock of this machine is wrong: check `date`"
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "check the clock of this machine with `date`; if it is right, the server's certificate counts from a later day on"
+            "check the clock of this machine with `date`; if it is right, the server's certificate is not valid yet"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "use a name that the certificate has, or ask the server's operator for a certificate with this name"
+            "use a name that is in the certificate, or ask the server's operator for a certificate with this name"
         }
-        CertificateError::Revoked => "the certificate was revoked: ask the server's operator, and do not use it",
+        CertificateError::Revoked => "the certificate was revoked: do not use the server, and ask its operator",
         _ => CA_CERTIFICATE_HINT,
     }
 }
 
 const CA_CERTIFICATE_HINT: &str =
-    "if your network has its own authority, name its certificate in CARGO_HTTP_CAINFO or SSL_CERT_FILE";
+    "if your network has its own certificate authority, set its certificate in CARGO_HTTP_CAINFO or SSL_CERT_FILE";
 
 impl From<http::Error> for Failure {
     fn from(error: http::Error) -> Failure {
@@ -67,18 +67,19 @@ impl From<cargo_config::Error> for Failure {
     fn from(error: cargo_config::Error) -> Failure {
         use cargo_config::Error;
         let (class, hint) = match &error {
-            // A configuration that is no text is the user's to correct, not the disk's.
+            // Invalid text in a configuration is an input error, not a disk error.
             Error::Io { source, .. } if source.kind() == std::io::ErrorKind::InvalidData => (ErrorClass::Input, None),
             Error::Io { source, .. } => (io_class(source), io_hint(source)),
             Error::CredentialProvider { variable, .. } => {
-                (ErrorClass::Input, Some(format!("put the token into {variable}")))
+                (ErrorClass::Input, Some(format!("set {variable} to the token")))
             }
-            Error::InvalidAddress { .. } => {
-                (ErrorClass::Input, Some("an upstream is a sparse registry, as in https://HOST/PATH/".to_owned()))
-            }
+            Error::InvalidAddress { .. } => (
+                ErrorClass::Input,
+                Some("use a sparse registry as upstream, for example https://HOST/PATH/".to_owned()),
+            ),
             Error::Toml { .. } | Error::InvalidValue { .. } | Error::IncludeCycle { .. } => (
                 ErrorClass::Input,
-                Some("this is cargo's own configuration; `cargo` would stumble over it too".to_owned()),
+                Some("correct the file; it is cargo's own configuration, and `cargo` rejects it too".to_owned()),
             ),
             Error::UnknownSource { .. } | Error::SourceCycle { .. } => {
                 (ErrorClass::Input, Some("correct the file, or set FROSTMIRROR_REGISTRY_URL".to_owned()))
@@ -114,7 +115,7 @@ mod tests {
         };
         assert!(hint(CertificateError::Expired).contains("must renew"));
         assert!(hint(CertificateError::NotValidYet).contains("check the clock of this machine"));
-        assert!(hint(CertificateError::NotValidForName).contains("a name that the certificate has"));
+        assert!(hint(CertificateError::NotValidForName).contains("a name that is in the certificate"));
         assert!(hint(CertificateError::UnknownIssuer).contains("CARGO_HTTP_CAINFO"));
     }
 

@@ -1,4 +1,4 @@
-//! Errors of `serve` and of clients' configuration: class and hint.
+//! Classes and hints for the errors of `serve` and of client configuration.
 
 use std::io::ErrorKind;
 
@@ -11,16 +11,19 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let hint = match &error {
             Error::Address { .. } => {
-                "give HOST:PORT, for example 127.0.0.1:8080, or port 0 for any free one".to_owned()
+                "give HOST:PORT, for example 127.0.0.1:8080, or port 0 for any free port".to_owned()
             }
             Error::Bind { address, source } => match source.kind() {
                 ErrorKind::AddrInUse => {
-                    format!("another program listens on port {}; end it, or give another with --bind", address.port())
+                    format!(
+                        "another program listens on port {}; stop it, or give another port with --bind",
+                        address.port()
+                    )
                 }
                 ErrorKind::PermissionDenied => {
-                    format!("port {} needs privileges; give one above 1023 with --bind", address.port())
+                    format!("port {} needs privileges; give a port above 1023 with --bind", address.port())
                 }
-                _ => "give an address of this machine with --bind; 0.0.0.0 stands for all of them".to_owned(),
+                _ => "give an address of this machine with --bind; 0.0.0.0 means all addresses".to_owned(),
             },
         };
         Failure::new(ErrorClass::Input, error).hint(hint)
@@ -29,18 +32,18 @@ impl From<Error> for Failure {
 
 impl From<TokenError> for Failure {
     fn from(error: TokenError) -> Failure {
-        const MAKE: &str = "make one with `openssl rand -hex 32`";
+        const MAKE: &str = "create one with `openssl rand -hex 32`";
         let (class, hint) = match &error {
             TokenError::Invalid { .. } | TokenError::Line { .. } => (ErrorClass::Input, MAKE.to_owned()),
             TokenError::Count { .. } => {
-                (ErrorClass::Input, "one token a line; the file of the admin token has a single one".to_owned())
+                (ErrorClass::Input, "write one token per line; the file of the admin token has exactly one".to_owned())
             }
             TokenError::Read { source, .. } => {
                 let hint = io_hint(source).unwrap_or_else(|| format!("check the path; {MAKE}"));
                 (io_class(source), hint)
             }
             TokenError::NoReaderToken => {
-                (ErrorClass::Input, format!("set `read_token_file` to a file with one token a line; {MAKE}"))
+                (ErrorClass::Input, format!("set `read_token_file` to a file with one token per line; {MAKE}"))
             }
         };
         Failure::new(class, error).hint(hint)
@@ -51,13 +54,13 @@ impl From<TlsError> for Failure {
     fn from(error: TlsError) -> Failure {
         let hint = match &error {
             TlsError::Read { .. } => {
-                "the files of --tls-cert and --tls-key must be readable for the user of this server"
+                "the files of --tls-cert and --tls-key must be readable by the user that runs this server"
             }
             TlsError::Pem { .. } => {
                 "PEM files have lines like `-----BEGIN CERTIFICATE-----`; convert others with `openssl x509` or `openssl pkey`"
             }
             TlsError::Pair { .. } => {
-                "give the key that the certificate was made for; where the file has several certificates, the server's own comes first"
+                "give the key of this certificate; if the file has several certificates, put the server's own first"
             }
         };
         Failure::new(ErrorClass::Input, error).hint(hint)
@@ -80,11 +83,11 @@ impl From<client_setup::Error> for Failure {
             }
             E::Read { source, .. } => (io_class(source), io_hint(source)),
             E::Edit { .. } => {
-                (ErrorClass::Input, Some("mend the file, which was left as it is, and run setup again".to_owned()))
+                (ErrorClass::Input, Some("correct the file, which is unchanged, and run setup again".to_owned()))
             }
             E::InvalidRecord { path, .. } => (
                 ErrorClass::Input,
-                Some(format!("look into `{}` for what stood there before, then delete it", path.display())),
+                Some(format!("check `{}` for the previous settings, then delete it", path.display())),
             ),
             E::MissingRecord { .. } => (
                 ErrorClass::Input,

@@ -1,4 +1,4 @@
-//! Errors of the server's configuration: class and hint.
+//! Classes and hints for the errors of the server's configuration.
 
 use super::{ErrorClass, Failure, io_class, io_hint};
 use crate::config::{Error, edit, settings};
@@ -11,7 +11,7 @@ impl From<Error> for Failure {
                 Failure { hint, ..Failure::new(class, error) }
             }
             Error::Toml { .. } => Failure::new(ErrorClass::Input, error)
-                .hint("mend the file, or move it away, and run the same command again"),
+                .hint("correct the file, or move it away, and run the same command again"),
             Error::SnapshotToml { .. } | Error::NotText { .. } => Failure::new(ErrorClass::Integrity, error),
         }
     }
@@ -26,14 +26,15 @@ impl From<settings::Error> for Failure {
                 Failure { hint, ..Failure::new(class, error) }
             }
             E::TooLarge { .. } | E::Invalid { .. } => Failure::new(ErrorClass::Input, error)
-                .hint("mend the file, or move it away, and run the same command again"),
+                .hint("correct the file, or move it away, and run the same command again"),
             E::InvalidOverride { .. } => Failure::new(ErrorClass::Input, error),
             E::Offline => Failure::new(ErrorClass::Input, error).hint(
-                "decide for one: remove `--live`, FROSTMIRROR_PROXY_MODE or `proxy_mode`, or else `--offline`, \
+                "choose one: remove `--live`, FROSTMIRROR_PROXY_MODE or `proxy_mode`, or else `--offline`, \
                  FROSTMIRROR_OFFLINE or `offline`",
             ),
-            E::IncompletePair { .. } => Failure::new(ErrorClass::Input, error)
-                .hint("a certificate and its key belong together: give both, or neither"),
+            E::IncompletePair { .. } => {
+                Failure::new(ErrorClass::Input, error).hint("give both the certificate and its key, or neither")
+            }
         }
     }
 }
@@ -45,11 +46,11 @@ impl From<edit::Error> for Failure {
             E::Settings(error) => error.into(),
             E::InvalidValue(_) => Failure::new(ErrorClass::Input, error),
             E::Overridden { overridden_by: by, .. } => Failure::new(ErrorClass::Input, error)
-                .hint(format!("start the server without {by}, and the file decides")),
+                .hint(format!("start the server without {by} to use the value in the file")),
             E::OperatorOnly { key } => Failure::new(ErrorClass::Input, error)
                 .hint(format!("change `{}` in frostmirror.toml on the server, and restart the server", key.name())),
             E::ConcurrentChange { .. } => {
-                Failure::new(ErrorClass::Input, error).hint("look at it again, and repeat the change")
+                Failure::new(ErrorClass::Input, error).hint("reload the settings, and repeat the change")
             }
             E::Write { ref source, .. } => {
                 let hint = io_hint(source);

@@ -1,17 +1,17 @@
-//! Errors of `gather::toolchains`: class and hint.
+//! Classes and hints for the errors of `gather::toolchains`.
 
 use super::{ErrorClass, Failure, network};
 use crate::gather::toolchains::Error;
 use crate::http;
 
-/// For whatever a second run may do better.
-const RETRY_HINT: &str = "run the same command again; what was downloaded is kept";
+/// Hint for failures that may not occur in a second run.
+const RETRY_HINT: &str = "run the same command again; downloaded files are kept";
 
-/// For bytes that nobody vouches for.
-const WRONG_BYTES_HINT: &str = "upstream, or something before it, sends other bytes than it promises; do not use them";
+/// Hint for bytes with a wrong digest.
+const WRONG_BYTES_HINT: &str = "upstream, or a proxy before it, sent a file with the wrong checksum; do not use it";
 
-/// A dist server knows no tokens, only the name and the password of an address.
-const REFUSED_HINT: &str = "upstream, or a proxy before it, refuses; if it wants a name and a password, FROSTMIRROR_DIST_URL takes https://USER:PASSWORD@HOST/PATH";
+/// Dist servers take no tokens, only a name and a password in the address.
+const REFUSED_HINT: &str = "upstream, or a proxy before it, refused the request; if it requires a name and a password, set FROSTMIRROR_DIST_URL to https://USER:PASSWORD@HOST/PATH";
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
@@ -23,28 +23,28 @@ impl From<Error> for Failure {
                 return Failure::from(*source).context(format!("could not read the channel manifest of `{toolchain}`"));
             }
             Error::Select { toolchain, source, .. } => {
-                return Failure::from(*source).context(format!("could not select what is wanted of `{toolchain}`"));
+                return Failure::from(*source).context(format!("could not select the components of `{toolchain}`"));
             }
             Error::FutureManifest { .. } => (
                 ErrorClass::Integrity,
-                "is the clock of this machine right? If it is, upstream, or something before it, sends a release of a day to come, and a mirror that takes it would keep to it until then".to_owned(),
+                "check the clock of this machine. If it is right, upstream, or a proxy before it, sent a release dated in the future; a mirror that imports it would keep it until that date".to_owned(),
             ),
             Error::UnknownToolchain { .. } => (
                 ErrorClass::Input,
-                "correct the name: a nightly is missing on a few days, and a release may be yet to come; or is FROSTMIRROR_DIST_URL another server's?".to_owned(),
+                "correct the name: some days have no nightly, and a release may not be published yet. Check FROSTMIRROR_DIST_URL".to_owned(),
             ),
             Error::NoRustup { .. } => (
                 ErrorClass::Network,
-                "clients cannot install without rustup; does FROSTMIRROR_DIST_URL have a folder `rustup` beside `dist`?".to_owned(),
+                "clients need rustup to install; check that FROSTMIRROR_DIST_URL has a folder `rustup` beside `dist`".to_owned(),
             ),
             Error::Inconsistent { .. } | Error::ConflictingDigests { .. } => (
                 ErrorClass::Integrity,
-                "upstream may be publishing a release just now: run the same command again in some minutes; if it stays so, do not trust it".to_owned(),
+                "upstream may be publishing a release: run the same command again in a few minutes; if the error persists, do not trust upstream".to_owned(),
             ),
             Error::Unavailable { ref altered, .. } if !altered.is_empty() => (ErrorClass::Integrity, WRONG_BYTES_HINT.to_owned()),
             Error::Unavailable { .. } => (
                 ErrorClass::Network,
-                "upstream's channel manifest names what upstream does not have; is FROSTMIRROR_DIST_URL a complete mirror?".to_owned(),
+                "upstream's channel manifest lists files that upstream does not have; check that FROSTMIRROR_DIST_URL is a complete mirror".to_owned(),
             ),
             Error::Network { ref source, .. } if matches!(**source, http::Error::Status { status: 401 | 403, .. }) => {
                 (ErrorClass::Network, REFUSED_HINT.to_owned())
@@ -55,7 +55,7 @@ impl From<Error> for Failure {
             }
             Error::RustSrc { .. } | Error::InvalidStdLock { .. } => (
                 ErrorClass::Integrity,
-                "upstream's rust-src is damaged or has a format that this version does not read; leave `rust-src` out of `components` to go on without -Zbuild-std".to_owned(),
+                "upstream's rust-src is damaged or has a format that this version does not read; remove `rust-src` from `components` to continue without -Zbuild-std".to_owned(),
             ),
             Error::Offline { .. } => (ErrorClass::Network, network::offline_hint()),
         };

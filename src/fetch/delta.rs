@@ -1,4 +1,4 @@
-//! What a delta leaves out: what the history says that the far side holds.
+//! Decides which files a delta omits, based on the history of files that were sent.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,16 +16,16 @@ use crate::gather::lockfile::{LockedPackage, Lockfile};
 use crate::gather::resolve::{self, Resolution};
 use crate::safe_path::SafePath;
 
-/// The history of an incremental run, held from the beginning to the end of it: what is left out of the downloads is
-/// decided by it, and must not change meanwhile.
+/// The history of an incremental run. It stays locked for the whole run, because it decides which downloads are
+/// omitted.
 pub struct IncrementalState {
     /// The history.
     pub history: LockedHistory,
-    /// What need not be sent.
+    /// The base: files that need not be sent.
     pub base: DeltaBase,
 }
 
-/// Opens the history where the run is incremental. May wait for another process.
+/// Opens the history if the run is incremental. May wait for another process.
 pub async fn open_incremental(options: &Options, sink: &Arc<dyn Sink>) -> Result<Option<IncrementalState>, Error> {
     let Mode::Incremental { base } = &options.mode else {
         return Ok(None);
@@ -37,14 +37,14 @@ pub async fn open_incremental(options: &Options, sink: &Arc<dyn Sink>) -> Result
     Ok(Some(IncrementalState { history, base }))
 }
 
-/// The history, once nobody else has it open.
+/// Waits until no other process has the history open, and opens it.
 pub async fn open_history(options: &Options, sink: &Arc<dyn Sink>) -> Result<LockedHistory, Error> {
     let (folder, to) = (options.history.clone(), Arc::clone(sink));
     let opening = tokio::task::spawn_blocking(move || LockedHistory::open(&folder, to.as_ref()));
     Ok(opening.await.map_err(Error::Worker)??)
 }
 
-/// The same for a dry run, which waits for nobody and holds nothing.
+/// Opens the history for a dry run, without waiting for other processes and without a lock.
 pub fn peek_incremental(options: &Options, sink: &dyn Sink) -> Result<Option<(History, DeltaBase)>, Error> {
     let Mode::Incremental { base } = &options.mode else {
         return Ok(None);
@@ -56,14 +56,14 @@ pub fn peek_incremental(options: &Options, sink: &dyn Sink) -> Result<Option<(Hi
     Ok(Some((memory, base)))
 }
 
-/// The crates of other inputs that the base lacks: they were sent after it, and are sent again.
+/// Crates of other inputs that the base lacks. They were sent after it, and are sent again.
 pub fn missing_from_base(plan: &BundlePlan, base: &DeltaBase, resolved: &Resolution) -> BTreeMap<CrateId, Sha256> {
     let missing =
         plan.crates.iter().filter(|(id, held)| !resolved.crates.contains_key(*id) && !base.has_crate(id, held.sha256));
     missing.map(|(id, held)| (id.clone(), held.sha256)).collect()
 }
 
-/// A rustup artifact that the base lacks and that is not sent again.
+/// A dist file that the base lacks and that is not sent again.
 pub fn dist_file_missing_from_base(
     plan: &BundlePlan,
     base: &DeltaBase,
@@ -74,7 +74,7 @@ pub fn dist_file_missing_from_base(
     missing.find(|held| !is_sent(&held.path)).map(|held| held.path.clone())
 }
 
-/// These crates and no others, as a lock of them would say it.
+/// Exactly these crates, in the form of a lock.
 pub fn pinned_input(crates: BTreeMap<CrateId, Sha256>, base: &DeltaBase) -> resolve::Input {
     let after = base.bundle.as_ref().map_or("the beginning", |bundle| bundle.file.as_str());
     let path = PathBuf::from(format!("what was sent after {after}"));
@@ -87,8 +87,7 @@ pub fn pinned_input(crates: BTreeMap<CrateId, Sha256>, base: &DeltaBase) -> reso
     })
 }
 
-/// How the history knows the bundle that the user named. A file that is here says itself which it is, whatever it is
-/// called now.
+/// The ID in the history of the bundle that the user gave. A local file states its own ID, even if it was renamed.
 fn resolve_bundle_name(base: &str, options: &Options) -> Result<String, Error> {
     let path = options.environment.cwd.join(base);
     if !path.is_file() {

@@ -1,4 +1,4 @@
-//! Why nothing was fetched, or not everything.
+//! Errors of a fetch.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::http;
 use crate::safe_path::SafePath;
 use crate::toolchain::ToolchainName;
 
-/// Why nothing was fetched.
+/// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The user's cargo configuration.
@@ -21,7 +21,7 @@ pub enum Error {
     /// The HTTP client's settings.
     #[error(transparent)]
     Http(#[from] http::Error),
-    /// No usable cargo.
+    /// There is no usable cargo.
     #[error(transparent)]
     Cargo(#[from] cargo::Error),
     /// A depends.toml.
@@ -36,10 +36,10 @@ pub enum Error {
     /// A workspace.
     #[error(transparent)]
     Workspace(#[from] workspace::Error),
-    /// Something cannot be resolved.
+    /// The resolution failed.
     #[error(transparent)]
     Resolve(#[from] resolve::Error),
-    /// Something cannot be downloaded.
+    /// A download failed.
     #[error(transparent)]
     Download(#[from] crate_downloader::Error),
     /// The history.
@@ -48,81 +48,82 @@ pub enum Error {
     /// The bundle cannot be written.
     #[error(transparent)]
     Pack(#[from] pack::Error),
-    /// A bundle cannot be read: the one that was written, one to build on, or one to reuse.
+    /// A bundle cannot be read: the new one, a base or a source of `--reuse`.
     #[error(transparent)]
     UnreadableBundle(#[from] bundle::open::Error),
-    /// The bundle that was written is not good.
+    /// The new bundle does not verify.
     #[error("the bundle that was written does not verify: {0}")]
     InvalidBundle(String),
-    /// The inputs need no crate at all.
+    /// The inputs need no crate.
     #[error("{} {} no crate of crates.io", .0.join(" and "), if .0.len() == 1 { "needs" } else { "need" })]
     NoCrates(Vec<String>),
-    /// Toolchains.
+    /// A toolchain cannot be fetched.
     #[error(transparent)]
     Toolchains(Box<gather::toolchains::Error>),
-    /// A word of `[platforms]`.
-    #[error("{location}: `[platforms]` asks for what cannot be had")]
+    /// A value of `[platforms]` is not available upstream.
+    #[error("{location}: `[platforms]` requests a toolchain, target or component that upstream does not provide")]
     Platforms {
         /// File, line and column.
         location: String,
-        /// Why not.
+        /// The cause.
         source: Box<gather::toolchains::Error>,
     },
-    /// The toolchain that a project is pinned to.
+    /// The pinned toolchain of a project is not available.
     #[error("could not include the toolchain that `{}` names", toolchain_file.display())]
     PinnedToolchain {
         /// The toolchain file.
         toolchain_file: PathBuf,
-        /// What it names.
+        /// The name of the toolchain.
         toolchain: ToolchainName,
-        /// Why not.
+        /// The cause.
         source: Box<gather::toolchains::Error>,
     },
-    /// What another input wants of toolchains. It comes along, since its channels move with those of today's.
+    /// Another input of the history requests toolchains that are not available. It is updated with the inputs of this
+    /// run, because they share channels.
     #[error(
-        "`{input}`, which is not fetched now but is an input of the history, wants toolchains that cannot be had as it wants them"
+        "`{input}`, an input of the history that this run does not fetch, requests toolchains that upstream does not provide"
     )]
     OtherInputToolchains {
         /// The input.
         input: String,
-        /// Why not.
+        /// The cause.
         source: Box<gather::toolchains::Error>,
     },
-    /// Toolchains that the base lacks, and that are to be left out.
-    #[error("the bundle that brought `{0}` was lost, and toolchains are to be left out")]
+    /// The base lacks toolchains, and the user excludes them.
+    #[error("the bundle with `{0}` was lost, and `--no-toolchain` excludes toolchains")]
     ToolchainsMissingFromBase(SafePath),
-    /// A registry to leave out that cargo's configuration does not name.
+    /// Cargo's configuration does not name a registry that the user wants to skip.
     #[error("cargo's configuration names no registry `{0}`")]
     UnknownRegistry(String),
-    /// What a repair list names and upstream does not have in that form.
-    #[error("upstream does not have all that the list names:\n{}", join_lines(.0))]
+    /// Upstream lacks files of the repair list, or has other bytes.
+    #[error("upstream does not have every file of the repair list:\n{}", join_lines(.0))]
     Unavailable(Vec<Unavailable>),
-    /// Something to reuse that cannot be read.
+    /// A source of `--reuse` cannot be read.
     #[error("could not read `{}`", path.display())]
     Reuse {
         /// The mirror or the bundle.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
-    /// The folder that the bundle is to go to.
+    /// The output folder is not writable.
     #[error("could not write to `{}`", path.display())]
     Output {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
-    /// A folder of ours.
+    /// A folder of this program cannot be used.
     #[error("could not use `{}`", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
-    /// A worker of this process ended before its time.
-    #[error("a worker ended before its time")]
+    /// A worker of this process ended unexpectedly.
+    #[error("a worker ended unexpectedly")]
     Worker(#[source] tokio::task::JoinError),
 }
 

@@ -1,4 +1,4 @@
-//! A dry run: what would be downloaded, and what it weighs.
+//! A dry run: the planned downloads and their sizes.
 
 use std::collections::BTreeMap;
 
@@ -12,46 +12,46 @@ use crate::gather::history::DeltaBase;
 use crate::gather::toolchains::{DistDownloader, DownloadPlan};
 use crate::safe_path::SafePath;
 
-/// What would be in a bundle, with weights.
+/// The planned content of a bundle, with sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DryRun {
     /// Every crate, sorted by name and version.
     pub crates: Vec<PlannedCrate>,
-    /// Every rustup artifact that is to be sent, sorted by path.
+    /// Every dist file to send, sorted by path.
     pub dist_files: Vec<PlannedDistFile>,
 }
 
-/// One rustup artifact of a dry run.
+/// One dist file of a dry run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedDistFile {
-    /// Where it belongs.
+    /// Its path below the dist root.
     pub path: SafePath,
-    /// Its digest: the same bytes may belong at several paths, and are downloaded and packed once.
+    /// Its digest. Several paths may have the same bytes, which are downloaded and packed once.
     pub sha256: Sha256,
-    /// Its bytes, where it is here or upstream says.
+    /// Its size in bytes, if the file is cached or upstream states the size.
     pub size: Option<u64>,
-    /// Whether it is here already.
+    /// Whether the file is in the cache.
     pub is_cached: bool,
 }
 
 /// One crate of a dry run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedCrate {
-    /// Which.
+    /// The crate.
     pub id: CrateId,
-    /// Bytes of its file, where it is here or upstream says.
+    /// The size of its file in bytes, if the file is cached or upstream states the size.
     pub size: Option<u64>,
-    /// Whether it is here already.
+    /// Whether the file is in the cache.
     pub is_cached: bool,
 }
 
 impl DryRun {
-    /// Bytes of all that is to be packed, as far as they are known: a bundle has little besides.
+    /// The known bytes of all files to pack. A bundle has little overhead.
     pub fn bytes_to_pack(&self) -> u64 {
         self.files().filter_map(|(_, size)| size).fold(0, u64::saturating_add)
     }
 
-    /// Each file once, whether it is here, and its bytes.
+    /// Each file once: whether it is cached, and its size in bytes.
     fn files(&self) -> impl Iterator<Item = (bool, Option<u64>)> {
         let crates = self.crates.iter().map(|planned| (planned.is_cached, planned.size));
         let artifacts: BTreeMap<Sha256, (bool, Option<u64>)> =
@@ -59,7 +59,7 @@ impl DryRun {
         crates.chain(artifacts.into_values())
     }
 
-    /// Files to download, their bytes, and how many of them upstream does not weigh.
+    /// The number of files to download, their bytes, and the number of files with an unknown size.
     pub fn download_totals(&self) -> (usize, u64, usize) {
         let missing = self.files().filter(|(held, _)| !held);
         missing.fold((0, 0, 0), |(count, bytes, unknown), (_, size)| match size {
@@ -69,7 +69,7 @@ impl DryRun {
     }
 }
 
-/// Looks for every crate here, and asks upstream what the others weigh.
+/// Looks up every crate in the caches, and requests the sizes of the others from upstream.
 pub async fn estimate_crates(wanted: &BTreeMap<CrateId, Sha256>, downloads: &CrateDownloader) -> Result<DryRun, Error> {
     let weighing = wanted.iter().map(|(id, sha256)| async move {
         let (size, held) = downloads.estimate_size(id, *sha256).await?;
@@ -79,7 +79,7 @@ pub async fn estimate_crates(wanted: &BTreeMap<CrateId, Sha256>, downloads: &Cra
     Ok(DryRun { crates: weighed.into_iter().collect::<Result<_, _>>()?, dist_files: Vec::new() })
 }
 
-/// The same for what is needed of toolchains and was not sent, as `base` says.
+/// Likewise for the dist files that are needed and that `base` lacks.
 pub async fn estimate_dist_files(
     mut plan: DownloadPlan,
     base: Option<&DeltaBase>,

@@ -1,4 +1,4 @@
-//! Index lines that upstream no longer has: from the history, from a mirror, from an earlier bundle.
+//! Index lines that upstream deleted: from the history, a mirror or an earlier bundle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -15,15 +15,15 @@ use crate::gather::resolve::{ExactVersions, LineArchive, RecoveredLine};
 use crate::index_line::IndexLine;
 use crate::mirror_file::FileKind;
 
-/// Where lines are looked for, in this order.
+/// The sources of index lines, in search order.
 pub(super) struct LineSources {
     /// The history's folder.
     pub(super) history: PathBuf,
-    /// Mirrors and bundles to reuse.
+    /// The mirrors and bundles of `--reuse`.
     pub(super) reuse: Vec<PathBuf>,
-    /// A folder for the plain form of 1.x bundles.
+    /// A folder for the uncompressed form of 1.x bundles.
     pub(super) scratch: PathBuf,
-    /// Hears of sources that cannot be read.
+    /// Receives warnings about unreadable sources.
     pub(super) sink: Arc<dyn Sink>,
 }
 
@@ -33,7 +33,8 @@ impl LineArchive for LineSources {
         match History::read(&self.history).and_then(|memory| memory.sent_lines()) {
             Ok(lines) => {
                 for (id, line) in lines {
-                    // What this history sent was checked against upstream's index, so that no lock need vouch for it.
+                    // The lines of the history were checked against upstream's index, so they need no checksum of a
+                    // lock.
                     if wanted.get(&id).is_some_and(|locked| locked.is_none_or(|locked| locked == line.cksum)) {
                         found
                             .insert(id, RecoveredLine { line, origin: "an earlier bundle of this history".to_owned() });
@@ -54,7 +55,7 @@ impl LineArchive for LineSources {
                 self.lines_in_bundle(source, &missing)
             };
             for line in lines {
-                // The file's digest follows from the lock, and with it everything that cargo builds.
+                // The lock gives the file's digest, which covers everything that cargo builds.
                 if missing.get(&line.id).is_some_and(|locked| *locked == Some(line.cksum)) {
                     found.insert(line.id.clone(), RecoveredLine { line, origin: format!("`{}`", source.display()) });
                 }
@@ -64,7 +65,7 @@ impl LineArchive for LineSources {
     }
 }
 
-/// Lines of the wanted crates in a mirror's index.
+/// Returns the lines of the requested crates in a mirror's index.
 fn lines_in_mirror(mirror: &Path, wanted: &ExactVersions) -> Vec<IndexLine> {
     let lines = wanted.keys().filter_map(|id| {
         let text = fs::read_to_string(mirror.join("index").join(id.name.index_path())).ok()?;

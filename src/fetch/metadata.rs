@@ -1,5 +1,5 @@
-//! What each crate of a bundle's set says of itself, also where the bundle does not ship it: whoever approves a delta
-//! wants to know what licence a crate had that it replaces.
+//! The package metadata of each crate of a bundle's set, including crates that the bundle does not ship: a reviewer of
+//! a delta needs the licence of a replaced crate.
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ use crate::crate_id::CrateId;
 use crate::gather::crate_cache::CrateCache;
 use crate::gather::history::{BundlePlan, CrateMetadata};
 
-/// Adds what the history does not remember: from the files that were gathered, and from the cache below `home`, which
-/// may have what was sent when the histories did not remember it yet.
+/// Adds the metadata that the history lacks: from the downloaded files, and from the cache below `home`. The cache may
+/// have crates that were sent before histories stored metadata.
 pub(super) fn fill(plan: &mut BundlePlan, gathered: &FetchPlan, home: &Path) {
-    // It was open before in this run; without it some texts are missing.
+    // The cache was opened before in this run. If it fails now, some metadata is missing.
     let cache = CrateCache::open(&home.join("cache")).ok();
     let mut files: Vec<(CrateId, PathBuf)> = Vec::new();
     let mut digests = Vec::new();

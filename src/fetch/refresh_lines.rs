@@ -1,5 +1,5 @@
-//! What upstream says now of crates that earlier bundles brought: the far side has them, and must hear of it, whether or
-//! not anybody needs them today.
+//! Updates the index lines of crates that earlier bundles brought. The mirror has these crates and needs the changes,
+//! even if no current input needs them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,28 +14,29 @@ use crate::gather::index_snapshot;
 use crate::gather::resolve::{self, Resolution};
 use crate::index_line::IndexLine;
 
-/// Index files that are requested at a time.
+/// Maximum number of concurrent requests for index files.
 const MAX_CONCURRENT_INDEX_FILES: usize = 128;
 
 /// Index lines of crates that were sent before.
 #[derive(Default)]
 pub(super) struct RefreshedLines {
-    /// Lines to send of crates that today's inputs do not need.
+    /// Lines to send for crates that the inputs of this run do not need.
     pub(super) lines: BTreeMap<CrateId, IndexLine>,
-    /// The crates whose lines are others than when they were last sent; those that today's inputs need too.
+    /// The crates whose lines changed since they were sent, including crates that the inputs of this run need.
     pub(super) changed: Vec<SentCrate>,
 }
 
-/// What upstream says now, held against what was sent.
+/// Compares the current lines of upstream with the lines that were sent.
 struct Comparison<'k> {
     known: &'k BTreeMap<CrateId, IndexLine>,
     refreshed: RefreshedLines,
-    /// Crates whose line now contradicts the one that was sent.
+    /// Crates whose line now contradicts the line that was sent.
     contradictions: BTreeSet<CrateId>,
 }
 
 impl Comparison<'_> {
-    /// Whether `line` is another than was sent of this crate, which is noted; `None` where both cannot be true.
+    /// Returns whether `line` differs from the line that was sent, and records the change. `None` if the two contradict
+    /// each other.
     fn changes(&mut self, id: &CrateId, sha256: Sha256, line: &IndexLine) -> Option<bool> {
         let before = self.known.get(id);
         if line.cksum != sha256 || before.is_some_and(|before| !before.is_consistent_with(line)) {
@@ -50,9 +51,9 @@ impl Comparison<'_> {
 }
 
 impl Session<'_> {
-    /// Reads upstream's index for every crate that the history has sent. The names that this run did not read are asked
-    /// for conditionally; without network, what the cache has of them counts. Each index file is dropped when its lines were
-    /// compared: those of a long history together are large.
+    /// Reads upstream's index for every crate that the history sent. Names that this run did not read are requested
+    /// conditionally; without network, their cached files are used. Each index file is dropped after its lines were
+    /// compared, because the files of a long history are large.
     pub(super) async fn refresh_lines(
         &self,
         history: &History,
@@ -66,7 +67,7 @@ impl Session<'_> {
         let mut others: BTreeMap<&CrateName, Vec<(&CrateId, Sha256)>> = BTreeMap::new();
         for (id, sha256) in &sent {
             match resolved.crates.get(id) {
-                // Its line is in the bundle anyway.
+                // The bundle has its line already.
                 Some(line) => {
                     let _changed = comparison.changes(id, *sha256, line);
                 }
@@ -109,7 +110,7 @@ impl Session<'_> {
         Ok(refreshed)
     }
 
-    /// Names the versions that upstream withdrew or brought back.
+    /// Reports the versions that upstream yanked or restored.
     fn report_refreshed(&self, refreshed: &RefreshedLines, sent_lines: &BTreeMap<CrateId, IndexLine>) {
         let changed = refreshed.changed.iter().filter_map(|sent| {
             let id = CrateId { name: sent.name.clone(), version: sent.version.clone() };

@@ -1,12 +1,11 @@
-//! The repair list: what a mirror has lost, one JSON object a line.
+//! The repair list: the files that a mirror lost, one JSON object per line.
 //!
 //! ```text
 //! {"kind":"crate","name":"serde","version":"1.0.200","sha256":"ddc6f9cc…"}
 //! {"kind":"artifact","path":"dist/2026-04-16/cargo-1.95.0-x86_64-unknown-linux-gnu.tar.xz","sha256":"9a1b2c3d…"}
 //! ```
 //!
-//! Blank lines are passed over, and so are keys that are not known here. A kind that is not known here is an error: what
-//! it names would be missing from the bundle.
+//! Blank lines and unknown keys are ignored. An unknown kind is an error, because the bundle would lack that file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,10 +21,10 @@ use crate::gather::lockfile::{LockedPackage, Lockfile};
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 
-/// Bytes of the longest list that is read. A line has about 150.
+/// Maximum size of a repair list in bytes. A line has about 150.
 const MAX_SIZE: u64 = 256 * 1024 * 1024;
 
-/// Why a repair list cannot be used.
+/// Why a repair list is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
@@ -33,77 +32,77 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
-    /// The file is far too large to be one.
-    #[error("`{}` is larger than 256 MiB, which no repair list is", path.display())]
+    /// The file is too large for a repair list.
+    #[error("`{}` is larger than 256 MiB, the limit for a repair list", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
-    /// A line is none of a repair list.
+    /// A line is invalid.
     #[error("`{}`, line {line}: not a line of a repair list", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The cause.
         source: serde_json::Error,
     },
-    /// Something that this version cannot fetch.
-    #[error("`{}`, line {line}: things of the kind `{}` cannot be fetched by this version", path.display(), kind.escape_debug())]
+    /// This version cannot fetch such a file.
+    #[error("`{}`, line {line}: this version cannot fetch files of the kind `{}`", path.display(), kind.escape_debug())]
     UnknownKind {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line number, from 1.
         line: usize,
         /// The kind.
         kind: String,
     },
-    /// A name or version that no crate has.
+    /// The name or the version of a crate is invalid.
     #[error("`{}`, line {line}: not a crate", path.display())]
     InvalidCrate {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The cause.
         source: InvalidCrateId,
     },
-    /// One file with two digests.
+    /// One file has two digests.
     #[error("`{}`, line {line}: {id} is in the list with another digest", path.display())]
     ConflictingDigests {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line number, from 1.
         line: usize,
         /// The crate or the path.
         id: String,
     },
-    /// A path that no rustup artifact has.
-    #[error("`{}`, line {line}: `{dist_path}` is no path of rustup's", path.display())]
+    /// The path is not a path of a dist file.
+    #[error("`{}`, line {line}: `{dist_path}` is not a path of a dist file", path.display())]
     NotADistPath {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line number, from 1.
         line: usize,
-        /// The path that it names.
+        /// The path.
         dist_path: SafePath,
     },
 }
 
-/// What a list names.
+/// The content of a repair list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepairList {
-    /// Exactly these packages, as a lockfile would name them.
+    /// These exact packages, in the form of a lockfile.
     pub crates: Lockfile,
-    /// Exactly these rustup artifacts, with their digests.
+    /// These exact dist files, with their digests.
     pub dist_files: BTreeMap<SafePath, Sha256>,
 }
 
-/// Reads a list.
+/// Reads a repair list.
 pub fn read(path: &Path) -> Result<RepairList, Error> {
     let unreadable = |source| Error::Read { path: path.to_owned(), source };
     if fs::metadata(path).map_err(unreadable)?.len() > MAX_SIZE {

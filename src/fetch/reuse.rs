@@ -1,7 +1,7 @@
-//! Files of an older mirror or bundle into the download cache: whatever has a digest that is wanted, and nothing else.
+//! Copies files of an older mirror or bundle into the download cache, if their digest is requested.
 //!
-//! Nothing that the mirror or the bundle says is believed. A file counts by the digest of its bytes, which upstream's
-//! index gives, and lies in the cache under that digest.
+//! The metadata of the mirror or the bundle is not trusted. Only the digest of a file's bytes counts, which upstream's
+//! index gives and under which the cache stores the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -19,7 +19,8 @@ use crate::event::{self, Sink};
 use crate::gather::crate_cache::CrateCache;
 use crate::mirror_file::FileKind;
 
-/// Brings into the cache what it lacks of `wanted` and the sources have. `scratch` is for the plain form of 1.x bundles.
+/// Adds the files of `wanted` to the cache that it lacks and that the sources have. `scratch` is for the uncompressed
+/// form of 1.x bundles.
 pub fn import_into_cache(
     cache: &CrateCache,
     sources: &[PathBuf],
@@ -62,7 +63,7 @@ pub fn import_into_cache(
             let streamed = bundle.stream(&mut picker)?;
             bytes = picker.bytes;
             if let Some(problem) = streamed.problems.first() {
-                sink.warning(format!("`{name}` is damaged ({problem}); only what is whole in it was used"));
+                sink.warning(format!("`{name}` is damaged ({problem}); only its intact files were used"));
             }
         }
         let count = before - missing.len();
@@ -72,7 +73,7 @@ pub fn import_into_cache(
     Ok(())
 }
 
-/// Keeps a bundle's crates whose digest is wanted.
+/// Stores the crates of a bundle whose digest is requested.
 struct CacheFiller<'a, 'w> {
     cache: &'a CrateCache,
     missing: &'a mut BTreeMap<Sha256, &'w CrateId>,

@@ -1,4 +1,4 @@
-//! With rust-src come the crates that its own Cargo.lock names: without them `-Zbuild-std` fails behind the gap.
+//! Adds the crates that the Cargo.lock inside rust-src names. Without them `-Zbuild-std` fails behind the gap.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use crate::safe_path::SafePath;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StdLock {
     lockfile: Lockfile,
-    /// Positions of the inputs that it counts for.
+    /// Indices of the inputs that need this lock.
     input_indexes: BTreeSet<usize>,
 }
 
 impl Session<'_> {
-    /// The locks in every rust-src that is `planned`. What only other inputs of the history want of it counts for the
-    /// first of today's that wants toolchains: its crates move along with their channel.
+    /// The locks in every rust-src that is `planned`. A rust-src that only other inputs of the history need counts for
+    /// the first input of this run with toolchains: its crates change with their channel.
     pub(super) async fn fetch_std_locks(
         &self,
         options: &Options,
@@ -53,12 +53,12 @@ impl Session<'_> {
     }
 }
 
-/// The locks as inputs of their own.
+/// The locks as separate inputs.
 pub(super) fn as_inputs(locks: &[StdLock]) -> impl Iterator<Item = resolve::Input> {
     locks.iter().map(|lock| resolve::Input::Lockfile(lock.lockfile.clone()))
 }
 
-/// What `inputs` need, and each with what the locks name that count for it.
+/// The needs of `inputs`, each with the crates of its locks.
 pub(super) async fn resolve_with_std_locks(
     resolver: &Resolver,
     inputs: &[resolve::Input],

@@ -1,4 +1,4 @@
-//! What a run brings of toolchains: what each input wants, and what that comes to upstream.
+//! The toolchains of a run: what each input requests, and the upstream files for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,28 +17,28 @@ use crate::gather::toolchains::{DistDownloader, DownloadPlan, PlannedFile, Toolc
 use crate::safe_path::SafePath;
 use crate::toolchain::{Date, SelectionRequest, ToolchainName};
 
-/// What a user says of toolchains beside `[platforms]`.
+/// The toolchain options of the user besides `[platforms]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolchainOptions {
-    /// Bring none. What was sent earlier stays current.
+    /// Fetch no toolchains. Toolchains that were sent earlier stay current.
     pub skip: bool,
-    /// Bring them for inputs without `[platforms]` too.
+    /// Fetch toolchains for inputs without `[platforms]` too.
     pub include_without_platforms: bool,
-    /// The targets in place of those that `[platforms]` names; none: those.
+    /// Targets that replace those of `[platforms]`. Empty: no replacement.
     pub targets: Vec<String>,
-    /// The targets where nothing names any.
+    /// The default targets.
     pub default_targets: Vec<String>,
-    /// The toolchains where nothing names any.
+    /// The default toolchains.
     pub default_toolchains: Vec<ToolchainName>,
-    /// What toolchain files ask for, by the file of the input: its depends.toml, or the Cargo.lock of a workspace. It counts
-    /// where that input has no `[platforms]`.
+    /// The requests of toolchain files, by the file of the input: its depends.toml, or the Cargo.lock of a workspace.
+    /// They count if that input has no `[platforms]`.
     pub pins: BTreeMap<PathBuf, ToolchainFile>,
-    /// Where they come from: the address that RUSTUP_DIST_SERVER would be.
+    /// The base address of the dist server, as in RUSTUP_DIST_SERVER.
     pub upstream: String,
 }
 
 impl ToolchainOptions {
-    /// None at all.
+    /// No toolchains.
     pub fn none() -> ToolchainOptions {
         ToolchainOptions {
             skip: true,
@@ -51,8 +51,8 @@ impl ToolchainOptions {
         }
     }
 
-    /// The failure to have what the input `id` wants, or where that is not known any of `inputs`: with the
-    /// toolchain file, where one asks for it.
+    /// The error for the toolchains of the input `id`, or of any of `inputs` if the input is unknown. Includes the
+    /// toolchain file, if one requests them.
     fn attribute_error(
         &self,
         inputs: &[resolve::Input],
@@ -73,7 +73,7 @@ impl ToolchainOptions {
         }
     }
 
-    /// What an input wants.
+    /// The toolchain request of an input.
     fn request_for(&self, input: &resolve::Input) -> Option<ToolchainRequest> {
         let (platforms, pin) = match input {
             resolve::Input::Depends(depends) => (depends.platforms.clone(), self.pins.get(&depends.path)),
@@ -103,38 +103,38 @@ impl ToolchainOptions {
     }
 }
 
-/// What was gathered of toolchains.
+/// The downloaded toolchains.
 #[derive(Default)]
 pub(super) struct ToolchainPlan {
-    /// Every artifact that the orders need; those to be sent with their bytes.
+    /// Every dist file that the requests need. Files to send have their bytes.
     pub(super) downloads: DownloadPlan,
-    /// What today's inputs want, by their identity.
+    /// The requests of this run's inputs, by input ID.
     pub(super) requests: BTreeMap<InputId, ToolchainRequest>,
-    /// Which artifacts an input needs, today's and those of the history that share channels with them.
+    /// The dist files of each input: of this run, and of the history if it shares channels.
     pub(super) needed_paths: BTreeMap<InputId, BTreeSet<SafePath>>,
-    /// Nothing was asked of upstream: what the history says of today's inputs stays.
+    /// Upstream was not requested: the history's toolchains of this run's inputs stay unchanged.
     pub(super) keeps_recorded: bool,
-    /// What a repair list names and upstream does not have in that form; it is nowhere else in this.
+    /// Entries of the repair list that upstream does not provide. They are in no other field.
     pub(super) unavailable: Vec<Unavailable>,
 }
 
-/// What a repair list names and upstream does not have in that form.
+/// A file of a repair list that upstream does not provide in that form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unavailable {
-    /// Where it belongs.
+    /// Its path.
     pub path: SafePath,
-    /// What upstream has there.
+    /// The state of that path upstream.
     pub reason: Reason,
 }
 
-/// What upstream has in place of something.
+/// The state of a path upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Nothing.
+    /// The path does not exist.
     NotFound,
-    /// Something later, as is usual at this path.
+    /// A newer file, as is usual at this path.
     Superseded,
-    /// Other bytes at a path where they never change.
+    /// Different bytes at an immutable path.
     Altered,
 }
 
@@ -142,15 +142,15 @@ impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = &self.path;
         match self.reason {
-            Reason::NotFound => write!(f, "`{path}` is not there"),
-            Reason::Superseded => write!(f, "`{path}` has moved on"),
-            Reason::Altered => write!(f, "`{path}` has other bytes than it had"),
+            Reason::NotFound => write!(f, "`{path}` does not exist"),
+            Reason::Superseded => write!(f, "`{path}` has a newer file"),
+            Reason::Altered => write!(f, "`{path}` has different bytes than before"),
         }
     }
 }
 
 impl ToolchainPlan {
-    /// What a repair list names, as the needs of the input `id`.
+    /// The content of a repair list as the needs of the input `id`.
     fn for_repair_list(id: InputId, list: &Path) -> Result<ToolchainPlan, repair_list::Error> {
         let listed = repair_list::read(list)?.dist_files;
         if listed.is_empty() {
@@ -167,7 +167,7 @@ impl ToolchainPlan {
         })
     }
 
-    /// What an input needs, as the history keeps it.
+    /// The toolchain needs of an input, in the form of the history.
     pub(super) fn files_of_input(&self, id: &InputId) -> Vec<DistFileRef> {
         let needs = self.needed_paths.get(id).into_iter().flatten();
         let held = needs.filter_map(|path| {
@@ -177,21 +177,21 @@ impl ToolchainPlan {
         held.collect()
     }
 
-    /// What inputs need that are not today's.
+    /// The needs of inputs that this run does not fetch.
     pub(super) fn files_of_other_inputs(&self) -> BTreeMap<InputId, Vec<DistFileRef>> {
         let others = self.needed_paths.keys().filter(|id| !self.requests.contains_key(*id));
         others.map(|id| (id.clone(), self.files_of_input(id))).collect()
     }
 
-    /// Artifacts that go into the bundle.
+    /// Dist files that go into the bundle.
     pub(super) fn shipped_count(&self) -> usize {
         self.downloads.files.values().filter(|needed| needed.bytes.is_some()).count()
     }
 }
 
 impl Session<'_> {
-    /// Downloads what was `planned` and is not known to be sent. `memory` names the other inputs of the history, which
-    /// share their channels with today's.
+    /// Downloads the `planned` files that were not sent before. `memory` has the other inputs of the history, which
+    /// share channels with the inputs of this run.
     pub(super) async fn download_toolchains(
         &self,
         options: &Options,
@@ -209,7 +209,7 @@ impl Session<'_> {
                 }
             }
             let sent = gathered.downloads.files.values().filter(|needed| needed.bytes.is_some());
-            // rustup-init stands at two paths, and is downloaded and packed once.
+            // rustup-init has two paths, and is downloaded and packed once.
             let sizes: BTreeMap<Sha256, u64> = sent.map(|one| (one.sha256, one.size.unwrap_or(0))).collect();
             let (count, bytes) = (event::format_dist_files(gathered.shipped_count() as u64), sizes.values().sum());
             self.sink.status("Gathered", format!("{count} ({})", event::format_size(bytes)));
@@ -218,7 +218,7 @@ impl Session<'_> {
         Ok(gathered)
     }
 
-    /// Says what comes along for inputs that are not today's.
+    /// Reports the files for inputs that this run does not fetch.
     fn report_other_inputs(&self, gathered: &ToolchainPlan) {
         let (today, others): (Vec<_>, Vec<_>) =
             gathered.needed_paths.iter().partition(|(name, _)| gathered.requests.contains_key(*name));
@@ -240,8 +240,8 @@ impl Session<'_> {
         }
     }
 
-    /// Downloads what upstream still has of a repair list. What has moved on there may have other names that the history
-    /// knows, such as the folder of its day.
+    /// Downloads the files of a repair list that upstream still has. A replaced file may have other paths in the
+    /// history, such as its dated folder.
     async fn download_available(
         &self,
         options: &Options,
@@ -288,7 +288,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// What today's inputs want, by their identity; that it is nothing is told.
+    /// The toolchain requests of this run's inputs, by input ID. Reports it if there are none.
     pub(super) fn toolchain_requests(
         &self,
         options: &Options,
@@ -303,7 +303,7 @@ impl Session<'_> {
         orders
     }
 
-    /// Whether the history has other wishes beside today's inputs than it had when `before` was read.
+    /// Whether the requests of other inputs in the history changed since `before` was read.
     pub(super) fn other_requests_changed(
         &self,
         options: &Options,
@@ -316,7 +316,7 @@ impl Session<'_> {
         before.is_some_and(|before| others(before) != others(now))
     }
 
-    /// What is wanted, and the small texts that say so.
+    /// The dist files to fetch, and the small texts (manifests, checksums) that describe them.
     pub(super) async fn plan_toolchains(
         &self,
         options: &Options,
@@ -333,7 +333,7 @@ impl Session<'_> {
         }
         let today: Vec<InputId> = inputs.iter().map(resolve::Input::id).collect();
         let others = memory.map(|memory| memory.other_toolchain_requests(&today, &options.forget)).unwrap_or_default();
-        // What others need was sent, unless the bundles that it was sent with were lost.
+        // Files for other inputs were sent before, unless their bundles were lost.
         let lost = sent.is_some_and(|base| !base.is_newest) && !others.is_empty();
         if options.toolchains.skip || orders.is_empty() && !lost {
             return Ok(ToolchainPlan { keeps_recorded: options.toolchains.skip, ..ToolchainPlan::default() });
@@ -372,7 +372,7 @@ impl Session<'_> {
     }
 }
 
-/// Where in the depends.toml of the input `id` the word stands that cannot be had, as `FILE:LINE:COLUMN`.
+/// The position of the unavailable value in the depends.toml of the input `id`, as `FILE:LINE:COLUMN`.
 fn locate_in_depends(inputs: &[resolve::Input], id: &InputId, error: &gather::toolchains::Error) -> Option<String> {
     let (key, word) = error.unavailable_platform_value()?;
     let input = inputs.iter().find(|input| input.id() == *id)?;
@@ -382,8 +382,7 @@ fn locate_in_depends(inputs: &[resolve::Input], id: &InputId, error: &gather::to
     Some(format!("{}:{position}", depends.path.display()))
 }
 
-/// Whether upstream may put other bytes at `path` in time: not into the folder of a day, nor into that of a version of
-/// rustup.
+/// Whether upstream may replace the file at `path`. Dated folders and the folders of a rustup version are immutable.
 fn is_mutable_path(path: &SafePath) -> bool {
     let dated = path.components().nth(1).is_some_and(|folder| folder.parse::<Date>().is_ok());
     !dated && !path.as_str().starts_with("rustup/archive/")

@@ -1,4 +1,4 @@
-//! The lock of a workspace: its own where it fits, else what cargo makes of a copy.
+//! The lock of a workspace: its own if it fits, otherwise the lock that cargo resolves for a copy.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::gather::lockfile::Lockfile;
 use crate::gather::resolve;
 use crate::gather::workspace::{self, LockFit, Workspace};
 
-/// The packages that `found` builds with. Dropping the future ends the cargo that it runs.
+/// Returns the packages that `workspace` builds with. Dropping the future stops the cargo that it runs.
 pub async fn read_or_resolve(workspace: &Workspace, session: &Session<'_>) -> Result<Lockfile, Error> {
     let parent = &session.environment.scratch;
     let scratch = tempfile::Builder::new().prefix("workspace-").tempdir_in(parent);
@@ -21,8 +21,8 @@ pub async fn read_or_resolve(workspace: &Workspace, session: &Session<'_>) -> Re
         (Err(_), Some(failure)) => return Err(Error::Resolve(resolve::Error::Index(failure))),
         (Err(error @ (workspace::Error::Unresolved { .. } | workspace::Error::Unreachable { .. })), None) => {
             return match workspace::read_lockfile(workspace)? {
-                // Cargo cannot look at a git repository, or wants a token for another registry. What of them may be left out
-                // is for the caller to say; the rest is locked, and is what the user builds with.
+                // Cargo cannot read a git repository, or needs a token for another registry. The caller decides which
+                // of these packages may be skipped. The rest is locked, and the user builds with it.
                 Some(own) if !own.foreign.is_empty() => {
                     let why = format!("it names packages of git or of other registries: {error}");
                     Ok(unchecked_lock(own, workspace, session, &why))
@@ -35,7 +35,7 @@ pub async fn read_or_resolve(workspace: &Workspace, session: &Session<'_>) -> Re
         }
         (Err(error), None) => return Err(error.into()),
     };
-    // Cargo moved on to a version that upstream still has; the user builds with the deleted one.
+    // Cargo updated to a version that upstream still has, but the user builds with the deleted one.
     if let (LockFit::Outdated { .. }, Some(own)) = (&fitting.fit, workspace::read_lockfile(workspace)?)
         && session.resolver.locks_deleted_version(&own).await?
     {
@@ -55,7 +55,7 @@ pub async fn read_or_resolve(workspace: &Workspace, session: &Session<'_>) -> Re
     Ok(Lockfile { path: workspace.root.join("Cargo.lock"), ..fitting.lockfile })
 }
 
-/// Why cargo cannot check a lock that names a version which upstream deleted and which is remembered.
+/// Why cargo cannot check a lock with a version that upstream deleted and that an archive still has.
 const DELETED_UPSTREAM: &str = "it names a version that upstream deleted";
 
 /// A lock that the user builds with and that cargo cannot check.

@@ -1,4 +1,4 @@
-//! From what was gathered to a bundle in its place: planned, written, verified, published, recorded.
+//! Writes the bundle: plans, writes, verifies, publishes and records it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,10 +25,10 @@ use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 use crate::safe_path::SafePath;
 use crate::toolchain;
 
-/// Problems of a bundle that are quoted when it does not verify; the rest is counted.
+/// Maximum number of quoted problems of a bundle that does not verify. The others are counted.
 const MAX_QUOTED_PROBLEMS: usize = 5;
 
-/// Writes the bundle of what was gathered; `sent` is what a delta leaves out.
+/// Writes the bundle of the downloaded files; `sent` has the files that a delta omits.
 pub(super) fn write_bundle(
     options: &Options,
     mut history: LockedHistory,
@@ -74,7 +74,7 @@ pub(super) fn write_bundle(
     let (id, size, created) = (written.id.clone(), written.size, written.manifest.created.clone());
     let count = written.manifest.count_entries(FileKind::Crate);
     let relied = written.manifest.previously_sent_crates().count();
-    // The name and the history belong together: from here on it is as good as done.
+    // The name and the history belong together: from here on the run cannot be cancelled.
     if !sink.enter_commit() {
         return Err(pack::Error::Cancelled.into());
     }
@@ -94,7 +94,7 @@ pub(super) fn write_bundle(
         refreshed,
     };
     if let Err(error) = history.record(&plan, record) {
-        // A bundle that the history does not know of would be missing from the next one's lineage.
+        // If the history lacked this bundle, the lineage of the next bundle would lack it too.
         let _gone = std::fs::remove_file(&path).is_ok();
         return Err(error.into());
     }
@@ -130,7 +130,7 @@ pub(super) fn write_bundle(
     }))
 }
 
-/// Warns, as the last thing of a run, where an input of today does not build from what was packed.
+/// Warns at the end of a run about inputs that do not build from this bundle.
 fn warn_incomplete(gathered: &FetchPlan, sink: &dyn Sink) {
     for input in gathered.resolution.inputs.iter().filter(|input| !input.skipped_packages.is_empty()) {
         let packages: Vec<String> =
@@ -144,7 +144,7 @@ fn warn_incomplete(gathered: &FetchPlan, sink: &dyn Sink) {
     }
 }
 
-/// Tells of what is likely to be a mistake, and is no reason to stop.
+/// Warns about likely mistakes that do not stop the run.
 fn warn_suspicious(
     options: &Options,
     history: &LockedHistory,
@@ -172,7 +172,8 @@ fn warn_suspicious(
     }
 }
 
-/// Whether the far side has what the history says, as far as can be known here. An older base means that it has not.
+/// Whether the mirror has the files that the history records, as far as this run can know. An older base means that it
+/// does not.
 fn is_delivered(options: &Options, plan: &history::BundlePlan, sent: Option<&DeltaBase>) -> bool {
     match (sent, &plan.parent, &options.is_delivered) {
         (Some(base), ..) => base.is_newest && base.bundle.is_some(),
@@ -181,14 +182,14 @@ fn is_delivered(options: &Options, plan: &history::BundlePlan, sent: Option<&Del
     }
 }
 
-/// The plan of a bundle that mends: it names what the lineage names and what it ships, and leaves the inputs as they are.
+/// The plan of a repair bundle: it has the lineage and its own files, and leaves the inputs unchanged.
 fn plan_repair(
     history: &LockedHistory,
     list: &Path,
     gathered: &FetchPlan,
     options: &Options,
 ) -> Result<history::BundlePlan, Error> {
-    // No other input is a list.
+    // No other input is a repair list.
     let mut today = input_sets(history, gathered, options);
     let id = InputId { label: list.display().to_string(), kind: InputKind::RepairList };
     today.iter_mut().for_each(|input| input.id = id.clone());
@@ -196,7 +197,7 @@ fn plan_repair(
     Ok(history::BundlePlan { inputs: history.inputs().to_vec(), has_changes: true, ..plan })
 }
 
-/// What the next bundle of the history says.
+/// The content of the history's next bundle.
 pub(super) fn plan_bundle(
     history: &History,
     gathered: &FetchPlan,
@@ -209,7 +210,7 @@ pub(super) fn plan_bundle(
     )
 }
 
-/// What each of today's inputs needs, as the history keeps it.
+/// The needs of this run's inputs, in the form of the history.
 fn input_sets(memory: &History, gathered: &FetchPlan, options: &Options) -> Vec<InputSet> {
     let FetchPlan { resolution: resolved, files, toolchains, .. } = gathered;
     let crate_ref = |id: &CrateId| {
@@ -242,7 +243,7 @@ fn input_sets(memory: &History, gathered: &FetchPlan, options: &Options) -> Vec<
     resolved.inputs.iter().map(set).collect()
 }
 
-/// A package that was left out, as the history keeps it and bundles name it.
+/// A skipped package, in the form of the history and of bundles.
 fn to_history_record(SkippedPackage { package, reason: why }: &SkippedPackage) -> history::SkippedPackage {
     history::SkippedPackage {
         name: package.name.clone(),
@@ -281,7 +282,8 @@ fn pack_plan(
             } else if resolved.crates.contains_key(id) {
                 CrateState::Sent
             } else {
-                // What only other inputs of the lineage need was sent with theirs; it is named so that it stays current.
+                // Crates that only other inputs of the lineage need were sent with those inputs. They are listed so
+                // that they stay current.
                 CrateState::Kept
             },
             yanked: held.yanked,
@@ -301,7 +303,7 @@ fn pack_plan(
         dist_files: input.dist_files.iter().filter_map(|held| dist_file_positions.get(&held.path).copied()).collect(),
         skipped_packages: input.skipped_packages.iter().map(to_bundle_record).collect(),
     });
-    // What other inputs of the history want comes along too.
+    // The files for other inputs of the history are included too.
     let needed = toolchains.downloads.files.keys();
     let mut targets = toolchain::std_targets_of(needed);
     targets.extend(toolchains.requests.values().flat_map(|order| order.selection.targets.iter().cloned()));
@@ -327,7 +329,7 @@ fn refreshed_record(line: &IndexLine) -> RefreshedCrate {
     RefreshedCrate { name, version, sha256: line.cksum, yanked: line.yanked }
 }
 
-/// Where a rustup artifact's bytes are.
+/// The path of a dist file's bytes.
 fn dist_file_record(held: &DistFileRef, toolchains: &toolchains::ToolchainPlan) -> DistFileRecord {
     let needed = toolchains.downloads.files.get(&held.path).filter(|needed| needed.sha256 == held.sha256);
     DistFileRecord {

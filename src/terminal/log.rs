@@ -1,4 +1,4 @@
-//! The log of a server: which of its reports are shown, and how a line of it looks.
+//! The log of a server: its levels and its line format.
 
 use std::time::SystemTime;
 
@@ -8,40 +8,40 @@ use serde_json::{Map, Value, json};
 use crate::bundle::sanitize::escape_json;
 use crate::event::{Event, RequestEvent};
 
-/// How much a report matters; what is shown is a level with all before it.
+/// The level of a report. A level includes all levels before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Nothing.
+    /// Show nothing.
     Off,
-    /// What ends the server.
+    /// Errors that end the server.
     Error,
-    /// What somebody should look at.
+    /// Warnings.
     Warn,
-    /// What is done, and every request.
+    /// Actions and every request.
     Info,
     /// Details.
     Debug,
-    /// The same; there is nothing finer.
+    /// The same as `Debug`; there is no finer level.
     Trace,
 }
 
-/// How a log is written.
+/// The log format.
 #[derive(Clone, Copy, Debug)]
 pub struct LogConfig {
-    /// What is shown.
+    /// The maximum level that is shown.
     pub level: Level,
-    /// Whether lines are JSON objects: `{"time", "level", "message"}`, and of requests their parts.
+    /// Whether lines are JSON objects: `{"time", "level", "message"}`, and the fields of a request.
     pub json: bool,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }
 
 impl Level {
-    /// What RUST_LOG asks for: `LEVEL`, or `frostmirror=LEVEL`, which counts more; several are separated by commas, and what is
-    /// said of other programs' parts counts for nothing here. `None`: nothing is said of this program.
+    /// The level from RUST_LOG: `LEVEL`, or `frostmirror=LEVEL`, which takes precedence. Commas separate several
+    /// directives, and directives for other programs are ignored. `None`: no directive is for this program.
     ///
     /// # Errors
-    /// The part that cannot be read.
+    /// The invalid directive.
     pub fn parse(text: &str) -> Result<Option<Level>, String> {
         let (mut all, mut own) = (None, None);
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
@@ -88,7 +88,7 @@ impl Level {
 }
 
 impl LogConfig {
-    /// An event as a line of JSON; `None` where it is nothing for a log.
+    /// An event as a line of JSON; `None` if the event is not logged.
     pub(super) fn event_line(&self, event: &Event) -> Option<String> {
         let message = match event {
             Event::Status { verb, message } => format!("{verb} {message}"),
@@ -105,7 +105,7 @@ impl LogConfig {
         Some(self.message_line(Level::of_event(event), &message, None))
     }
 
-    /// A line of JSON that says something.
+    /// A JSON line with a message.
     pub(super) fn message_line(&self, level: Level, message: &str, hint: Option<&str>) -> String {
         let time = (self.clock)().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
         let mut object = json!({ "time": time, "level": level.as_str(), "message": message });
@@ -116,12 +116,12 @@ impl LogConfig {
     }
 }
 
-/// One line: line breaks within texts are written as escapes, and so is what would act on a terminal.
+/// One line: line breaks and control characters in texts are escaped.
 fn json_line(object: Value) -> String {
     format!("{}\n", escape_json(&object.to_string()))
 }
 
-/// The parts of a request, for machines.
+/// The fields of a request, for JSON.
 pub(super) fn request_fields(request: &RequestEvent) -> Map<String, Value> {
     let fields = json!({
         "peer": request.peer.to_string(),
@@ -137,7 +137,8 @@ pub(super) fn request_fields(request: &RequestEvent) -> Map<String, Value> {
     fields
 }
 
-/// The same for people: `TIME PEER METHOD PATH STATUS BYTES SECONDS "AGENT"`, and a word where the mirror lacks what was asked for.
+/// The same as text: `TIME PEER METHOD PATH STATUS BYTES SECONDS "AGENT"`, with `missing` if the mirror lacks the
+/// requested file.
 pub(super) fn request_text(request: &RequestEvent) -> String {
     let RequestEvent {
         time,
@@ -157,7 +158,7 @@ pub(super) fn request_text(request: &RequestEvent) -> String {
     format!("{time} {peer} {method} {path} {status} {bytes} {seconds:.6} {agent}{missing}")
 }
 
-/// What a client sent, such that it is one word in one line: quotes, backslashes, and whatever is no visible character.
+/// A text of the client as one word on one line: quotes, backslashes and non-printable characters are escaped.
 fn escape_text(text: &str) -> String {
     text.escape_debug().collect()
 }

@@ -1,5 +1,5 @@
-//! Reports that wait to be written: whoever reports waits for nobody, and where the one that takes the lines is too slow, lines
-//! are dropped and counted.
+//! A queue of reports to write. Reporting never blocks: if the reader of the log is too slow, lines are dropped and
+//! counted.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,12 +11,12 @@ use super::Reporter;
 use crate::event::{Event, Sink};
 use crate::server::metrics::ServerMetrics;
 
-/// Reports that may wait; each has a kilobyte or so.
+/// Maximum number of queued reports; each has about one kilobyte.
 const CAPACITY: usize = 4096;
-/// How often it is said that lines were dropped.
+/// Minimum interval between messages about dropped lines.
 const DROP_WARNING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A sink that hands what it takes to a thread of its own, which hands it to the report.
+/// A sink that passes its reports to a separate thread, which writes them.
 pub struct LogQueue {
     sender: SyncSender<QueueItem>,
     reporter: Arc<Reporter>,
@@ -25,15 +25,15 @@ pub struct LogQueue {
 
 enum QueueItem {
     Event(Event),
-    /// Everything before this is to be written, and then this is to be told.
+    /// A marker: the thread reports it after everything before it was written.
     Flush(Sender<()>),
 }
 
 impl LogQueue {
-    /// A queue before this report.
+    /// Creates a queue before this report.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The system cannot create a thread.
     pub fn start(report: Arc<Reporter>, counters: Arc<ServerMetrics>) -> std::io::Result<Arc<LogQueue>> {
         let (sender, lines) = sync_channel(CAPACITY);
         let (writer, counted) = (Arc::clone(&report), Arc::clone(&counters));
@@ -41,7 +41,7 @@ impl LogQueue {
         Ok(Arc::new(LogQueue { sender, reporter: report, counters }))
     }
 
-    /// Waits until what was reported is written, but no longer than `patience`.
+    /// Waits until the reports are written, at most for the duration `patience`.
     pub fn flush(&self, timeout: Duration) {
         let until = Instant::now() + timeout;
         let (done, written) = channel();
@@ -77,7 +77,10 @@ fn write_queued(lines: &Receiver<QueueItem>, sink: &dyn Sink, counters: &ServerM
         let dropped = counters.dropped_log_lines.load(Ordering::Relaxed);
         if dropped > reported && (immediately || reported_at.is_none_or(|when| when.elapsed() >= DROP_WARNING_INTERVAL))
         {
-            sink.warning(format!("{} lines of the log were dropped: who takes them is too slow", dropped - reported));
+            sink.warning(format!(
+                "{} lines of the log were dropped: the reader of the log is too slow",
+                dropped - reported
+            ));
             (reported, reported_at) = (dropped, Some(Instant::now()));
         }
     };
@@ -89,7 +92,7 @@ fn write_queued(lines: &Receiver<QueueItem>, sink: &dyn Sink, counters: &ServerM
             }
             QueueItem::Flush(done) => {
                 report_dropped(true);
-                // Who has waited long enough is gone.
+                // A receiver after its timeout is gone.
                 let _gone = done.send(()).is_err();
             }
         }
@@ -101,7 +104,7 @@ mod tests {
     use super::*;
     use std::sync::Mutex;
 
-    /// A taker that takes nothing until it is told to.
+    /// A writer that blocks until it is released.
     #[derive(Default)]
     struct BlockedSink {
         gate: Mutex<()>,

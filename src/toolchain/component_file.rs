@@ -1,49 +1,49 @@
-//! A component's file: from the URL and the digest that a manifest has for it to a path below the dist server's root.
+//! The file of a component: maps the URL and the digest of a manifest to a path below the root of the dist server.
 
 use crate::digest::{InvalidDigest, Sha256};
 use crate::safe_path::{SafePath, UnsafePath};
 
 use super::name::Date;
 
-/// What every URL of a manifest begins with. rustup puts RUSTUP_DIST_SERVER in its place, so that a mirror serves the
-/// manifest as upstream signed it. (rustup: src/dist/download.rs)
+/// The prefix of every URL in a manifest. rustup replaces it with RUSTUP_DIST_SERVER, so a mirror serves the manifest
+/// as upstream signed it. (rustup: src/dist/download.rs)
 pub const UPSTREAM_DIST_URL: &str = "https://static.rust-lang.org/";
 
-/// Why a file that a manifest names cannot be used.
+/// Why a file of a manifest is unusable.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ComponentFileError {
-    /// Marked as available, but with no URL, or with no digest for it.
+    /// The file is marked as available, but its URL or its digest is missing.
     #[error("it is marked as available, but has no URL or no digest")]
     Missing,
     /// The URL is not upstream's, or not below a dated folder.
     #[error("the URL `{}` is not of the form {UPSTREAM_DIST_URL}dist/YYYY-MM-DD/FILE", .url.escape_debug())]
     UnexpectedUrl {
-        /// The URL, as far as it fits a line.
+        /// The URL, shortened to one line.
         url: String,
     },
-    /// The URL's path climbs, or cannot be a file's name.
+    /// The URL's path contains `..`, or is not a valid file name.
     #[error("the URL `{}` has no usable path", .url.escape_debug())]
     InvalidPath {
-        /// The URL, as far as it fits a line.
+        /// The URL, shortened to one line.
         url: String,
-        /// Why not.
+        /// The cause.
         source: UnsafePath,
     },
-    /// The digest is none.
+    /// The digest is invalid.
     #[error("the digest of `{path}` cannot be used")]
     Digest {
         /// The file.
         path: SafePath,
-        /// Why not.
+        /// The cause.
         source: InvalidDigest,
     },
 }
 
-/// The path and the digest that a manifest's words for one file come to.
+/// Returns the path and the digest for a file of a manifest.
 pub(super) fn parse_component_file(url: &str, hash: &str) -> Result<(SafePath, Sha256), ComponentFileError> {
     let elsewhere = || ComponentFileError::UnexpectedUrl { url: shortened(url) };
     let path = url.strip_prefix(UPSTREAM_DIST_URL).ok_or_else(elsewhere)?;
-    // A client takes these three for something other than letters of a file's name.
+    // A client interprets these three characters as more than a part of a file name.
     if path.contains(['%', '?', '#']) {
         return Err(elsewhere());
     }
@@ -62,7 +62,7 @@ fn is_in_dated_folder(path: &SafePath) -> bool {
     dated && parts.next().is_some()
 }
 
-/// As much of what a stranger wrote as fits a line.
+/// Shortens a text of upstream to one line.
 pub(super) fn shortened(text: &str) -> String {
     text.chars().take(200).collect()
 }

@@ -1,4 +1,4 @@
-//! What a path of a dist server is of, by its name alone: for words about a file that is not there, and for summaries.
+//! The meaning of a path on a dist server, from its name alone: for messages about missing files, and for summaries.
 
 use std::collections::BTreeSet;
 
@@ -6,16 +6,16 @@ use crate::safe_path::SafePath;
 
 use super::name::{Date, is_triple};
 
-/// What a file below `dist/` or `rustup/` is of.
+/// The kind of a file below `dist/` or `rustup/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DistPath<'p> {
-    /// A channel manifest, or what lies beside it: the toolchain's name, as in `nightly-2026-04-25`.
+    /// A channel manifest or its checksum or signature: the toolchain's name, for example `nightly-2026-04-25`.
     Toolchain(String),
-    /// A component of a release: `rust-std` for `wasm32-unknown-unknown`; a component for every target has none.
+    /// A component of a release: `rust-std` for `wasm32-unknown-unknown`. A component for every target has no triple.
     Component {
-        /// As `[platforms]` has it.
+        /// The name as in `[platforms]`.
         component: &'p str,
-        /// The release, as far as it is a version: `1.95.0`, `nightly`, `beta`.
+        /// The release, if it is a version or a channel: `1.95.0`, `nightly`, `beta`.
         release: &'p str,
         /// The triple.
         target: Option<&'p str>,
@@ -25,7 +25,7 @@ pub enum DistPath<'p> {
 }
 
 impl<'p> DistPath<'p> {
-    /// What `path` is of; `None` where its name has none of the forms that upstream gives.
+    /// The kind of `path`; `None` if its name has none of upstream's forms.
     pub fn parse(path: &'p SafePath) -> Option<DistPath<'p>> {
         let parts: Vec<&str> = path.components().collect();
         match parts.as_slice() {
@@ -42,7 +42,7 @@ impl<'p> DistPath<'p> {
     }
 }
 
-/// The triples that these files are for.
+/// The triples of these files.
 pub fn std_targets_of<'p>(paths: impl Iterator<Item = &'p SafePath>) -> BTreeSet<String> {
     let target = |path: &'p SafePath| match DistPath::parse(path)? {
         DistPath::Component { component: "rust-std", target, .. } => target.map(str::to_owned),
@@ -56,7 +56,7 @@ fn parse_manifest_name(file: &str) -> Option<&str> {
     is_safe_to_display(channel).then_some(channel)
 }
 
-/// `rust-std-1.95.0-wasm32-unknown-unknown.tar.xz`: the name, the version or channel, the target.
+/// Parses `rust-std-1.95.0-wasm32-unknown-unknown.tar.xz`: the name, the version or channel, the target.
 fn parse_component_name(file: &str) -> Option<DistPath<'_>> {
     let file = strip_sidecar_suffix(file);
     let stem = file.strip_suffix(".tar.xz").or_else(|| file.strip_suffix(".tar.gz"))?;
@@ -67,7 +67,7 @@ fn parse_component_name(file: &str) -> Option<DistPath<'_>> {
     })?;
     let component = &stem[..at];
     let rest = &stem[at + 1 + release.len()..];
-    // `1.96.0-beta.3` is a release of two words.
+    // `1.96.0-beta.3` is a release of two parts.
     let rest = match rest.strip_prefix("-beta") {
         Some(more) if more.is_empty() || more.starts_with(['.', '-']) => &more[more.find('-').unwrap_or(more.len())..],
         _ => rest,
@@ -84,7 +84,7 @@ fn strip_sidecar_suffix(file: &str) -> &str {
     file.strip_suffix(".sha256").or_else(|| file.strip_suffix(".asc")).unwrap_or(file)
 }
 
-/// Whether a word means nothing to a page or a terminal.
+/// Whether a part is safe to show on a page or a terminal.
 fn is_safe_to_display(word: &str) -> bool {
     !word.is_empty() && word.len() <= 100 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }

@@ -1,7 +1,7 @@
-//! Channel manifests of version 2: what a release consists of, for every host and target.
+//! Channel manifests of version 2: the components of a release, for every host and target.
 //!
-//! A manifest is an answer from upstream: its size is limited, and only what is used of it is looked at. Its bytes
-//! are mirrored as they are, so nothing here writes one. Unknown keys and tables are passed over, as rustup does.
+//! A manifest is hostile input: its size is limited, and only the used keys are read. Its bytes are mirrored unchanged,
+//! so this module never writes one. Unknown keys and tables are ignored, as rustup does.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::safe_path::SafePath;
 use super::component_file::{ComponentFileError, parse_component_file, shortened};
 use super::name::{Channel, Date, InvalidDate, ToolchainName};
 
-/// Bytes in the largest manifest that is read; a real one has about a million.
+/// Maximum size of a manifest in bytes; a real one has about a million.
 pub const MAX_MANIFEST_SIZE: usize = 4 << 20;
 
-/// Most tables, keys and items of lists, counted as the bytes `[`, `=` and `,`; a real manifest has about 30,000. Each
-/// takes memory of its own, however short it is.
+/// Maximum number of tables, keys and list items, counted as the bytes `[`, `=` and `,`; a real manifest has about
+/// 30,000. Each value uses memory, even a short one.
 const MAX_VALUES: usize = 80_000;
 
-/// Renames that lead to one another. Upstream has one step; rustup follows one.
+/// Maximum length of a chain of renames. Upstream has one step; rustup follows one.
 const MAX_RENAMES: usize = 8;
 
 /// A channel manifest.
@@ -38,38 +38,37 @@ pub struct Package {
     /// The version as its tool prints it: `1.95.0 (59807616e 2026-04-14)`.
     #[serde(default)]
     pub version: String,
-    /// By target; `*` is every target.
+    /// By target; `*` means every target.
     #[serde(default, rename = "target")]
     pub targets: BTreeMap<String, Build>,
 }
 
-/// `[pkg.P.target.T]`: one package as it was built for one target. URLs and digests are upstream's words: see
-/// [`Build::file`].
+/// `[pkg.P.target.T]`: one package, built for one target. URLs and digests are unchecked; see [`Build::file`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Build {
-    /// Whether it could be built.
+    /// Whether upstream could build it.
     pub available: bool,
-    /// The archive packed by gzip.
+    /// The URL of the gzip archive.
     pub url: Option<String>,
     /// Its SHA-256.
     pub hash: Option<String>,
-    /// The archive packed by xz.
+    /// The URL of the xz archive.
     pub xz_url: Option<String>,
     /// Its SHA-256.
     pub xz_hash: Option<String>,
-    /// The archive packed by zstd, which no manifest of upstream's has yet, and rustup prefers.
+    /// The URL of the zstd archive. No manifest of upstream has one yet; rustup prefers it.
     pub zst_url: Option<String>,
     /// Its SHA-256.
     pub zst_hash: Option<String>,
-    /// Of `pkg.rust`: what an installation is made of.
+    /// Of `pkg.rust`: the components of an installation.
     #[serde(default)]
     pub components: Vec<ListedComponent>,
-    /// Of `pkg.rust`: what can be added to it.
+    /// Of `pkg.rust`: the components that can be added.
     #[serde(default)]
     pub extensions: Vec<ListedComponent>,
 }
 
-/// A component that `pkg.rust.target.HOST` lists.
+/// A component in the list of `pkg.rust.target.HOST`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ListedComponent {
     /// The package.
@@ -78,39 +77,39 @@ pub struct ListedComponent {
     pub target: String,
 }
 
-/// Why bytes are no channel manifest.
+/// Why bytes are not a channel manifest.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ManifestError {
-    /// Larger than any real one.
-    #[error("it has {size} bytes; no channel manifest has more than {MAX_MANIFEST_SIZE}")]
+    /// It is larger than any real manifest.
+    #[error("it has {size} bytes; the limit for a channel manifest is {MAX_MANIFEST_SIZE}")]
     TooLarge {
-        /// Its length in bytes.
+        /// Its size in bytes.
         size: usize,
     },
-    /// More values than any real one.
-    #[error("it has {count} tables, keys and items; no channel manifest has more than {MAX_VALUES}")]
+    /// It has more values than any real manifest.
+    #[error("it has {count} tables, keys and items; the limit for a channel manifest is {MAX_VALUES}")]
     TooManyValues {
-        /// How many.
+        /// Their number.
         count: usize,
     },
     /// Not UTF-8.
-    #[error("it is no text")]
+    #[error("it is not UTF-8 text")]
     NotUtf8,
-    /// Not TOML, or not the keys that a manifest has.
+    /// It is not TOML, or lacks the keys of a manifest.
     #[error("line {line}: {message}")]
     Toml {
-        /// The line, counted from 1.
+        /// The line number, from 1.
         line: usize,
-        /// What the parser said.
+        /// The message of the parser.
         message: String,
     },
     /// A `manifest-version` that is not 2.
-    #[error("it has the manifest version `{}`, and only `2` is known", .0.escape_debug())]
+    #[error("it has the manifest version `{}`; only `2` is supported", .0.escape_debug())]
     UnsupportedVersion(String),
-    /// `date` is none.
-    #[error("its date cannot be used")]
+    /// `date` is invalid.
+    #[error("its date is invalid")]
     InvalidDate(#[source] InvalidDate),
-    /// `[renames]` leads from name to name without an end.
+    /// `[renames]` contains a cycle or a chain that is too long.
     #[error("its renames of `{}` do not end", .0.escape_debug())]
     EndlessRenames(String),
 }
@@ -133,7 +132,7 @@ struct Rename {
 }
 
 impl ChannelManifest {
-    /// Reads a manifest. What its packages say of their files is checked where one is asked for.
+    /// Parses a manifest. The file entries of its packages are checked when one is requested.
     pub fn parse(bytes: &[u8]) -> Result<ChannelManifest, ManifestError> {
         if bytes.len() > MAX_MANIFEST_SIZE {
             return Err(ManifestError::TooLarge { size: bytes.len() });
@@ -145,7 +144,7 @@ impl ChannelManifest {
         let text = str::from_utf8(bytes).map_err(|_| ManifestError::NotUtf8)?;
         let raw: RawManifest = match toml::from_str(text) {
             Ok(raw) => raw,
-            // Another version has other keys, and the version is what is to be told.
+            // Another version has other keys, and the error must report the version.
             Err(error) => return Err(unsupported_version(text).unwrap_or_else(|| toml_error(text, &error))),
         };
         if raw.version != "2" {
@@ -160,7 +159,7 @@ impl ChannelManifest {
         }
     }
 
-    /// The day of the release, which names the folder of its files.
+    /// The date of the release, which is the name of its folder.
     pub fn date(&self) -> Date {
         self.date
     }
@@ -170,22 +169,22 @@ impl ChannelManifest {
         &self.packages
     }
 
-    /// The profiles by name; empty in manifests older than profiles.
+    /// The profiles by name; empty in manifests from before profiles.
     pub fn profiles(&self) -> &BTreeMap<String, Vec<String>> {
         &self.profiles
     }
 
-    /// `[renames]`: the name that a user writes, and the package's.
+    /// `[renames]`: from the name that a user writes to the package's name.
     pub fn renames(&self) -> &BTreeMap<String, String> {
         &self.renames
     }
 
-    /// The release's version: `1.95.0`, `1.97.0-nightly`, `1.96.0-beta.3`. `None` where the manifest has no `rust`.
+    /// The release's version: `1.95.0`, `1.97.0-nightly`, `1.96.0-beta.3`. `None` if the manifest lacks `rust`.
     pub fn release_version(&self) -> Option<&str> {
         self.packages.get("rust")?.version.split_whitespace().next()
     }
 
-    /// The package that `name` stands for: itself, where nothing renames it.
+    /// The package of `name`: the name itself, if there is no rename.
     pub fn resolve_rename<'m>(&'m self, name: &'m str) -> &'m str {
         self.follow_renames(name).unwrap_or(name)
     }
@@ -201,16 +200,16 @@ impl ChannelManifest {
         None
     }
 
-    /// `toolchain`'s manifest, which this is, may lie upstream under these paths too, and rustup asks for it there
-    /// when it is told another name: the release's own names and the channel's dated folder. `toolchain`'s own path
-    /// is left out. They are candidates: upstream says which of them have the same digest.
+    /// Other paths at which upstream may have this manifest of `toolchain`, and at which rustup requests it under
+    /// another name: the release's own names and the channel's dated folder. `toolchain`'s own path is excluded. They
+    /// are candidates: only upstream shows which of them have the same digest.
     ///
     /// (rust: src/tools/build-manifest/src/main.rs writes `X.Y.Z` and `X.Y` for stable, `X.Y.Z-beta.N` and
     /// `X.Y.Z-beta` for beta.)
     pub fn alias_paths(&self, toolchain: &ToolchainName) -> Vec<SafePath> {
         let channel = toolchain.channel();
         let mut names = Vec::new();
-        // What the manifest says goes through the grammar of names before it becomes a path.
+        // The manifest's text must parse as a toolchain name before it becomes a path.
         let release = self.release_version().and_then(|release| release.parse::<ToolchainName>().ok());
         if let Some(release) = release.filter(|release| channel != Channel::Nightly && release.channel() == channel) {
             let shorter = release.less_specific();
@@ -221,8 +220,7 @@ impl ChannelManifest {
         names.iter().map(ToolchainName::manifest_path).filter(|path| *path != own).collect()
     }
 
-    /// Every file that the manifest names with a digest, in any format, by its path. What cannot be used is left
-    /// out.
+    /// Every file of the manifest that has a digest, in any format, by its path. Invalid entries are skipped.
     pub fn files(&self) -> BTreeMap<SafePath, Sha256> {
         let builds = self.packages.values().flat_map(|package| package.targets.values());
         let pairs = builds.filter(|build| build.available).flat_map(|build| {
@@ -233,15 +231,15 @@ impl ChannelManifest {
 }
 
 impl Package {
-    /// What was built for `target`, or for every target.
+    /// The build for `target`, or for every target.
     pub fn build(&self, target: &str) -> Option<&Build> {
         self.targets.get("*").or_else(|| self.targets.get(target))
     }
 }
 
 impl Build {
-    /// The file that rustup downloads, and its digest: the one packed by xz, where its URL and digest are
-    /// both there, else the one packed by gzip.
+    /// The file that rustup downloads, and its digest: the xz archive if its URL and digest exist, otherwise the gzip
+    /// archive.
     pub fn file(&self) -> Result<(SafePath, Sha256), ComponentFileError> {
         let pair = self.xz_url.as_ref().zip(self.xz_hash.as_ref()).or(self.url.as_ref().zip(self.hash.as_ref()));
         let (url, hash) = pair.ok_or(ComponentFileError::Missing)?;
@@ -275,7 +273,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A manifest with what upstream's have beyond what is read.
+    /// A manifest with keys that upstream has and this module does not read.
     const SMALL: &str = r#"
 manifest-version = "2"
 date = "2026-04-16"
@@ -323,7 +321,7 @@ minimal = ["rustc"]
         assert_eq!(aliases("beta"), [numbered, plain, dated]);
         assert_eq!(aliases("1.96.0-beta"), [numbered, dated]);
         assert_eq!(aliases("1.96.0-beta.3"), [plain, dated]);
-        // A beta under the name of a stable release has no names that a stable release has.
+        // A beta under the name of a stable release lacks the names of a stable release.
         assert_eq!(aliases("stable"), ["dist/2026-04-16/channel-rust-stable.toml"]);
     }
 
@@ -354,7 +352,7 @@ minimal = ["rustc"]
         assert_eq!(ChannelManifest::parse(b"\xff\xfe"), Err(ManifestError::NotUtf8));
         let size = MAX_MANIFEST_SIZE + 1;
         assert_eq!(ChannelManifest::parse(&vec![b'\n'; size]), Err(ManifestError::TooLarge { size }));
-        // A table in a table in a table …, which a parser that calls itself would not survive.
+        // Deeply nested tables, which would overflow the stack of a recursive parser.
         assert!(parse(&format!("{SMALL}\nx = {}", "[".repeat(100_000))).is_err());
         assert!(parse(&format!("{SMALL}\n[{}]", ["x"; 100_000].join("."))).is_err());
     }

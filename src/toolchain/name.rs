@@ -1,4 +1,4 @@
-//! Names of toolchains as rustup writes them, without a host: `stable`, `1.86.0`, `nightly-2026-04-25`.
+//! Names of toolchains in rustup's form, without a host: `stable`, `1.86.0`, `nightly-2026-04-25`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,7 +29,7 @@ enum Name {
     Channel(Channel, Option<Date>),
 }
 
-/// A release's number as far as it was written down.
+/// The number of a release, with the given parts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Release {
     major: u16,
@@ -39,22 +39,22 @@ struct Release {
     beta: Option<Option<u16>>,
 }
 
-/// One of the three channels that move.
+/// One of the three channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Channel {
-    /// Every six weeks a release.
+    /// A new release every six weeks.
     Stable,
-    /// What becomes the next release.
+    /// The candidate for the next release.
     Beta,
-    /// Every night's build.
+    /// The build of every night.
     Nightly,
 }
 
-/// A day of the calendar, written `YYYY-MM-DD`; the name of a folder below `dist/`.
+/// A date in the form `YYYY-MM-DD`; the name of a folder below `dist/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date(jiff::civil::Date);
 
-/// Whether `text` may be a target triple; whether it is one, a channel manifest says.
+/// Whether `text` has the form of a target triple. The channel manifest states which triples exist.
 pub fn is_triple(text: &str) -> bool {
     let good =
         |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
@@ -62,30 +62,30 @@ pub fn is_triple(text: &str) -> bool {
 }
 
 impl Date {
-    /// Whether this day is so far ahead of `now` that no release can be of it: two days, for clocks that differ and for
-    /// whoever is the first to see a new day.
+    /// Whether this date is too far ahead of `now` for a release: two days or more, which allows for clock differences
+    /// and time zones.
     pub fn is_in_the_future_of(self, now: Timestamp) -> bool {
         let today = TimeZone::UTC.to_datetime(now).date();
         self.0.duration_since(today) > SignedDuration::from_hours(48)
     }
 }
 
-/// A text that names no toolchain.
+/// An invalid name of a toolchain.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "`{}` is no channel, such as `stable`, `1.86.0` or `nightly-2026-04-25`{}",
+    "`{}` is not a toolchain name such as `stable`, `1.86.0` or `nightly-2026-04-25`{}",
     .0.escape_debug(),
     suggest_correction(.0).map(|doubt| format!(" ({doubt})")).unwrap_or_default()
 )]
 pub struct InvalidToolchainName(String);
 
-/// A text that is no day of the calendar.
+/// An invalid date.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{}` is no date, such as `2026-04-25`", .0.escape_debug())]
+#[error("`{}` is not a date such as `2026-04-25`", .0.escape_debug())]
 pub struct InvalidDate(String);
 
 impl ToolchainName {
-    /// Where upstream keeps the manifest that rustup asks for under this name, below the dist server's root:
+    /// The path of upstream's manifest that rustup requests under this name, below the root of the dist server:
     /// `dist/channel-rust-stable.toml`, `dist/2026-04-25/channel-rust-nightly.toml`.
     pub fn manifest_path(&self) -> SafePath {
         let path = match &self.0 {
@@ -95,8 +95,8 @@ impl ToolchainName {
         path.parse().expect("words, digits, dots and dashes are safe")
     }
 
-    /// Whether upstream may put another manifest under this name: the three channels without a date, a release
-    /// without its patch, and a release's beta without its number.
+    /// Whether upstream may replace the manifest under this name: a channel without a date, a release without its
+    /// patch, or a beta of a release without its number.
     pub fn is_mutable(&self) -> bool {
         match &self.0 {
             Name::Channel(_, date) => date.is_none(),
@@ -104,8 +104,8 @@ impl ToolchainName {
         }
     }
 
-    /// The oldest compiler that a pinned release may bring, its beta left off: `1.86.0` for `1.86`. `None` for the
-    /// three channels, dated or not, whose names do not tell.
+    /// The oldest compiler of a pinned release, without its beta: `1.86.0` for `1.86`. `None` for the three channels,
+    /// dated or not, whose names do not state it.
     pub fn min_version(&self) -> Option<Version> {
         match &self.0 {
             Name::Release(Release { major, minor, patch, .. }) => {
@@ -124,7 +124,7 @@ impl ToolchainName {
         }
     }
 
-    /// The day, of a channel with one.
+    /// The date of a dated channel.
     pub fn date(&self) -> Option<Date> {
         match &self.0 {
             Name::Channel(_, date) => *date,
@@ -132,13 +132,13 @@ impl ToolchainName {
         }
     }
 
-    /// The channel as it was on that day.
+    /// The channel as it was on that date.
     pub(super) fn dated(channel: Channel, date: Date) -> ToolchainName {
         ToolchainName(Name::Channel(channel, Some(date)))
     }
 
-    /// The same release by a name that says less and may move: `1.86` for `1.86.0`, `1.90.0-beta` for
-    /// `1.90.0-beta.3`. `None` for what is no release.
+    /// The same release under a less specific name that may move: `1.86` for `1.86.0`, `1.90.0-beta` for
+    /// `1.90.0-beta.3`. `None` if this is not a release.
     pub(super) fn less_specific(&self) -> Option<ToolchainName> {
         match &self.0 {
             Name::Release(release) if release.beta.is_some() => {
@@ -158,7 +158,7 @@ impl FromStr for ToolchainName {
     }
 }
 
-/// What may be wrong with a text that names no toolchain: the name that was meant, or a day that there is not.
+/// A suggestion for an invalid name: the name that was probably meant, or a date that does not exist.
 pub fn suggest_correction(text: &str) -> Option<String> {
     const CHANNELS: [&str; 3] = ["stable", "beta", "nightly"];
     let (word, date) = match text.split_once('-') {
@@ -167,7 +167,7 @@ pub fn suggest_correction(text: &str) -> Option<String> {
     };
     if parse_channel(word).is_some() {
         let looks_like_a_day = |date: &&str| date.bytes().all(|b| b.is_ascii_digit() || b == b'-') && date.len() < 20;
-        return date.filter(looks_like_a_day).map(|date| format!("`{date}` is no day of the calendar"));
+        return date.filter(looks_like_a_day).map(|date| format!("`{date}` is not a valid date"));
     }
     let near = closest_match(word, &CHANNELS)?;
     Some(match date.filter(|date| date.parse::<Date>().is_ok()) {
@@ -212,7 +212,7 @@ fn parse_release(text: &str) -> Option<Release> {
     parts.next().is_none().then_some(Release { major, minor, patch, beta })
 }
 
-/// At most four digits, and no zero before others: what is read is written back as it was.
+/// At most four digits without leading zeros: the parsed number must print as the original text.
 fn parse_number(text: &str) -> Option<u16> {
     let plain = text == "0" || !text.starts_with('0');
     let digits = (1..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
@@ -271,7 +271,7 @@ impl FromStr for Date {
     }
 }
 
-/// Stricter than the calendar library, which reads many more forms than the one that names a folder.
+/// Stricter than the date library, which accepts more forms than the one that names a folder.
 fn parse_date(text: &str) -> Option<jiff::civil::Date> {
     let mut parts = text.split('-');
     let mut digits = |width: usize| {

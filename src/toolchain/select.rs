@@ -1,4 +1,4 @@
-//! From wishes to files: which components of a release a set of hosts and targets needs.
+//! Selects the components of a release for a set of hosts and targets.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -11,45 +11,45 @@ use super::Profile;
 use super::component_file::{ComponentFileError, shortened};
 use super::manifest::{Build, ChannelManifest};
 
-/// What is wanted of a release.
+/// The request for a release.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SelectionRequest {
-    /// Target triples. Those that the release has a complete toolchain for are hosts, the others cross targets.
+    /// Target triples. Those with a complete toolchain in the release are hosts, the others are cross targets.
     pub targets: Vec<String>,
     /// The profile of every host.
     pub profile: Profile,
-    /// Components beyond the profile's, by the name of their package or the one that it is renamed from.
+    /// Additional components, by the name of their package or by the name that is renamed to it.
     pub components: Vec<String>,
 }
 
-/// What a release has of it.
+/// The selection from a release.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// The files, sorted by path, each once.
+    /// The files, sorted by path, without duplicates.
     pub components: Vec<Component>,
-    /// What was wanted and is not there, sorted; to be told to the user.
+    /// The requested files that are missing, sorted; reported to the user.
     pub unavailable: Vec<UnavailableComponent>,
-    /// The triples that get a complete toolchain, sorted.
+    /// The triples with a complete toolchain, sorted.
     pub hosts: Vec<String>,
-    /// The triples that get rust-std alone, sorted.
+    /// The triples with rust-std only, sorted.
     pub cross_targets: Vec<String>,
 }
 
 /// One file of a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Component {
-    /// Below the dist server's root: `dist/2026-04-16/cargo-1.95.0-x86_64-unknown-linux-gnu.tar.xz`.
+    /// Its path below the root of the dist server: `dist/2026-04-16/cargo-1.95.0-x86_64-unknown-linux-gnu.tar.xz`.
     pub path: SafePath,
-    /// The digest that the manifest promises.
+    /// The digest in the manifest.
     pub sha256: Sha256,
     /// The package: `clippy-preview`.
     pub package: String,
-    /// The target that it is for, or `*`. Upstream gives one file to several targets where it built it for none of
-    /// them (the documentation); this is the first of those that want it.
+    /// The target, or `*`. Upstream uses one file for several targets if it is target-independent (the documentation);
+    /// this is the first of the targets that request it.
     pub target: String,
 }
 
-/// A component that upstream does not have for a target.
+/// A component that upstream lacks for a target.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnavailableComponent {
     /// The package: `miri-preview`.
@@ -58,64 +58,65 @@ pub struct UnavailableComponent {
     pub target: String,
 }
 
-/// Why nothing could be selected.
+/// Why a selection failed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SelectError {
-    /// A triple that the release knows neither as a host nor as a target.
+    /// The release has no such triple as a host or as a target.
     #[error("{release} has no target `{}`", .triple.escape_debug())]
     UnknownTriple {
         /// The triple.
         triple: String,
         /// The release, as `Rust 1.95.0`.
         release: String,
-        /// The triple that was most likely meant.
+        /// The triple that was probably meant.
         suggestion: Option<String>,
     },
-    /// A component that the release has for no host.
+    /// No host of the release has this component.
     #[error("{release} has no component `{}`", .component.escape_debug())]
     UnknownComponent {
-        /// The component as it was asked for.
+        /// The requested component.
         component: String,
         /// The release, as `Rust 1.95.0`.
         release: String,
-        /// The component that was most likely meant.
+        /// The component that was probably meant.
         suggestion: Option<String>,
-        /// Those that there are, as users write them.
+        /// The available components, as users write them.
         available: Vec<String>,
     },
     /// The manifest has profiles, but not this one.
     #[error("the channel manifest has no profile `{0}`")]
     NoProfile(Profile),
-    /// The manifest lists a component, but has no package of that name.
-    #[error("the channel manifest lists `{}` for `{}`, and has no such package", .package.escape_debug(), .target.escape_debug())]
+    /// The manifest lists a component, but lacks its package.
+    #[error("the channel manifest lists `{}` for `{}`, but has no such package", .package.escape_debug(), .target.escape_debug())]
     NoPackage {
         /// The package.
         package: String,
         /// The target.
         target: String,
     },
-    /// What the manifest says of a component's file cannot be used.
+    /// The manifest's entry for a component's file is invalid.
     #[error("the channel manifest's entry of `{}` for `{}` is damaged", .package.escape_debug(), .target.escape_debug())]
     InvalidFile {
         /// The package.
         package: String,
         /// The target.
         target: String,
-        /// What is wrong.
+        /// The cause.
         source: ComponentFileError,
     },
-    /// Two components with one path and two digests.
-    #[error("the channel manifest promises two digests for `{0}`")]
+    /// Two components have one path and two digests.
+    #[error("the channel manifest has two digests for `{0}`")]
     ConflictingDigests(SafePath),
 }
 
-/// Selects from a release what is `wanted`:
+/// Selects the files for `wanted` from a release:
 ///
-/// - for every host the components of the profile, as far as the release lists them for that host or for every
-///   target (rust-mingw is only for Windows with GNU's linker), and the components asked for by name;
+/// - for every host the components of the profile, if the release lists them for that host or for every target
+/// (rust-mingw is only for Windows with GNU's linker), and the components requested by name;
 /// - rust-std for every listed triple, so that each host can build for each.
 ///
-/// What upstream could not build, and what is asked for by name but is not for that host, is skipped and named.
+/// Components that upstream could not build, and requested components that do not exist for that host, are skipped and
+/// reported.
 /// (rustup: src/dist/manifest.rs, `get_profile_components`.)
 pub fn select(manifest: &ChannelManifest, wanted: &SelectionRequest) -> Result<Selection, SelectError> {
     let extras = requested_packages(manifest, &wanted.components)?;
@@ -139,13 +140,13 @@ pub fn select(manifest: &ChannelManifest, wanted: &SelectionRequest) -> Result<S
     Ok(Selection { components, unavailable: chosen.unavailable.into_iter().collect(), hosts, cross_targets: cross })
 }
 
-/// What a release can do with a triple.
+/// The support of a release for a triple.
 enum TripleSupport<'m> {
-    /// Run there.
+    /// The toolchain runs there.
     Host(&'m Build),
-    /// Run there, if only it had been built.
+    /// The toolchain would run there, but the build is missing.
     UnavailableHost,
-    /// Build for it.
+    /// The toolchain builds for it.
     TargetOnly,
 }
 
@@ -166,7 +167,7 @@ fn triple_support<'m>(manifest: &'m ChannelManifest, triple: &str) -> Result<Tri
     })
 }
 
-/// The packages that are asked for by name.
+/// The packages that are requested by name.
 fn requested_packages<'m>(
     manifest: &'m ChannelManifest,
     names: &'m [String],
@@ -185,7 +186,7 @@ fn requested_packages<'m>(
 }
 
 /// The components that a release lists for any host, as users write them: without `-preview`. Standard libraries come
-/// with targets.
+/// with targets and are excluded.
 fn component_names(manifest: &ChannelManifest) -> Vec<String> {
     let builds = manifest.packages().get("rust").into_iter().flat_map(|rust| rust.targets.values());
     let listed: BTreeSet<&str> =
@@ -197,7 +198,7 @@ fn component_names(manifest: &ChannelManifest) -> Vec<String> {
     listed.into_iter().filter(|package| *package != "rust-std").map(written).collect()
 }
 
-/// What was chosen so far.
+/// The selection so far.
 struct SelectionBuilder<'m> {
     manifest: &'m ChannelManifest,
     files: BTreeMap<SafePath, Component>,
@@ -205,7 +206,7 @@ struct SelectionBuilder<'m> {
 }
 
 impl SelectionBuilder<'_> {
-    /// A complete toolchain for `host`; `rust` is what the release says of it.
+    /// Adds a complete toolchain for `host`; `rust` is the entry of the release for it.
     fn add_host_toolchain(
         &mut self,
         host: &str,
@@ -221,7 +222,7 @@ impl SelectionBuilder<'_> {
             .collect();
         let profiles = self.manifest.profiles();
         let packages: Vec<&str> = if profiles.is_empty() {
-            // A manifest older than profiles: rustup takes what an installation is made of.
+            // A manifest from before profiles: rustup uses the components of an installation.
             let components = rust.components.iter().filter(|listed| for_host(&listed.target));
             components.map(|listed| listed.pkg.as_str()).collect()
         } else {
@@ -241,7 +242,7 @@ impl SelectionBuilder<'_> {
         Ok(())
     }
 
-    /// rust-std for `triple`. A host without one is none of ours to complain about: it is skipped and named.
+    /// Adds rust-std for `triple`. A host without rust-std is skipped and reported.
     fn add_standard_library(&mut self, triple: &str) -> Result<(), SelectError> {
         let is_listed = self.manifest.packages().get("rust-std").is_some_and(|std| std.build(triple).is_some());
         if is_listed {
@@ -275,7 +276,7 @@ impl SelectionBuilder<'_> {
     }
 }
 
-/// How people call the release.
+/// The display name of the release.
 fn release_name(manifest: &ChannelManifest) -> String {
     match manifest.release_version() {
         Some(release) => format!("Rust {}", shortened(release).escape_debug()),
@@ -283,9 +284,9 @@ fn release_name(manifest: &ChannelManifest) -> String {
     }
 }
 
-/// The word that `wrong` was most likely meant to be, where one is near.
+/// The closest known name to `wrong`, if one is close enough.
 fn nearest<'w>(wrong: &str, candidates: impl Iterator<Item = &'w String>) -> Option<String> {
-    // The comparison is quadratic, and nobody mistypes a triple into something of this length.
+    // The comparison is quadratic, and a text of this length is not a mistyped triple.
     let short = |word: &&'w String| word.len() <= 100;
     if wrong.len() > 100 {
         return None;
@@ -362,7 +363,7 @@ mod tests {
             selected(&manifest, &["a-x"], Profile::Default, &[]),
             "clippy-preview-a-x rust-docs-a-x rust-std-a-x rustc-a-x"
         );
-        // Its list has rust-docs for the other host only, and its clippy could not be built.
+        // Its list has rust-docs only for the other host, and its clippy could not be built.
         assert_eq!(
             selected(&manifest, &["b-y"], Profile::Default, &[]),
             "rust-mingw-b-y rust-std-b-y rustc-b-y !clippy-preview-b-y"

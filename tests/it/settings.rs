@@ -118,7 +118,7 @@ fn an_offline_server_has_no_live_mode() {
     sandbox.write(CONFIG_FILE, "");
     sandbox.run(with("--offline").chain(["--live"])).exits(2).stderr_has("'--offline' cannot be used with '--live'");
     sandbox.write(CONFIG_FILE, "proxy_mode = true\n");
-    sandbox.run(with("--offline")).exits(3).stderr_has(refused).stderr_has("hint: decide for one: remove `--live`");
+    sandbox.run(with("--offline")).exits(3).stderr_has(refused).stderr_has("hint: choose one: remove `--live`");
     sandbox.write(CONFIG_FILE, "offline = true\n");
     sandbox.run(with("--live")).exits(3).stderr_has(refused);
     sandbox.write(CONFIG_FILE, "");

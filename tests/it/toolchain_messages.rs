@@ -65,7 +65,7 @@ fn a_typo_in_platforms_is_reported_with_its_position_before_any_download() {
     for (word, says) in [
         ("stabel", "did you mean `stable`?"),
         ("nightyl-2026-01-01", "did you mean `nightly-2026-01-01`?"),
-        ("nightly-2026-13-01", "`2026-13-01` is no day of the calendar"),
+        ("nightly-2026-13-01", "`2026-13-01` is not a valid date"),
     ] {
         desk.write_depends("depends.toml", &format!("toolchain = \"{word}\"\n"));
         desk.fetch(&[]).exits(3).stderr_has(says);

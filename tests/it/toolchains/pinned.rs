@@ -84,7 +84,7 @@ fn a_pinned_toolchain_missing_upstream_is_named_with_its_file() {
     let sandbox = connected_sandbox(&world, &dist).env("RUSTUP_TOOLCHAIN", "stable");
     let app = pinned_project(&sandbox, &world, "[toolchain]\nchannel = \"1.60\"\n");
     let run = sandbox.run_in(&app, ["fetch"]).exits(3).stderr_has("app/rust-toolchain.toml");
-    run.stderr_has("leave it out with `--no-toolchain`").stderr_has("`rustup toolchain install 1.60`");
+    run.stderr_has("exclude toolchains with `--no-toolchain`").stderr_has("`rustup toolchain install 1.60`");
 }
 
 /// The machine's own rustup as cargo and rustc: in its proxies the toolchain files count.
