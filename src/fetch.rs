@@ -253,7 +253,7 @@ struct WorkerGuard(mpsc::Receiver<()>);
 
 impl Drop for WorkerGuard {
     fn drop(&mut self) {
-        // Nothing is ever sent: it ends with the sender.
+        // No value is ever sent: the channel ends with the sender.
         let _ended = self.0.recv_timeout(WORKER_STOP_TIMEOUT).is_err();
     }
 }

@@ -1,6 +1,6 @@
-//! What is needed, resolved by cargo itself, and its bytes, checked.
+//! Resolves the dependencies with cargo, and downloads and checks the files.
 //!
-//! Data flows down this list: what the user wrote, what cargo is configured to use, what is resolved, what is downloaded.
+//! Data flows down this list: the user's files, cargo's configuration, the resolution, the downloads.
 
 pub mod init;
 pub mod history;

@@ -199,7 +199,7 @@ impl Reporter {
         self.write_stderr(&text);
     }
 
-    /// Closes a JSON report of a run that went well.
+    /// Closes the JSON report of a successful run.
     ///
     /// # Errors
     ///

@@ -75,7 +75,7 @@ fn lines_in_mirror(mirror: &Path, wanted: &ExactVersions) -> Vec<IndexLine> {
 }
 
 impl LineSources {
-    /// The same in a bundle. What is wrong with it is reported when its files are reused.
+    /// Likewise for a bundle. Its errors are reported when its files are reused.
     fn lines_in_bundle(&self, bundle: &Path, wanted: &ExactVersions) -> Vec<IndexLine> {
         let mut lines = LineCollector {
             paths: wanted.keys().map(|id| format!("index/{}", id.name.index_path())).collect(),

@@ -1,9 +1,10 @@
-//! The cargo that we run: found, old enough to trouble, and cut off from everything but our index on loopback.
+//! The cargo that this program runs: found, checked for its version, and isolated from everything but the index on
+//! loopback.
 //!
-//! A run has its own CARGO_HOME and an environment of its own. What stays of the user's is the way to the toolchain and
-//! what decides which versions are chosen: `[resolver]` and `[unstable]` of the configuration, and the variables that stand for
-//! them. Proxies, registries and flags of the user's do not reach it. Where cargo fetches git dependencies of a workspace, it
-//! also gets the way to the network: proxies, authorities, and how git is run.
+//! A run has its own CARGO_HOME and its own environment. From the user's environment it keeps the path to the toolchain
+//! and the settings that decide which versions are chosen: `[resolver]` and `[unstable]` of the configuration, and the
+//! variables for them. The user's proxies, registries and flags are not passed on. If cargo fetches git dependencies of
+//! a workspace, it also gets the network settings: proxies, certificate authorities and how to run git.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -18,15 +19,15 @@ use super::local_registry::LocalRegistry;
 use crate::crate_id::Version;
 use crate::env::Env;
 
-/// The oldest cargo that speaks to a sparse registry without being asked to.
+/// The oldest cargo that uses sparse registries by default.
 pub const MIN_CARGO_VERSION: Version = Version::new(1, 70, 0);
-/// The first cargo with the resolver that a new project gets: it prefers versions that the running rustc can build.
+/// The first cargo with the resolver of new projects, which prefers versions that the running rustc can build.
 const FIRST_WITH_RESOLVER_3: Version = Version::new(1, 84, 0);
-/// The name of our index in the configuration of the cargo that we run.
+/// The name of the loopback index in the configuration of the cargo that this program runs.
 pub(super) const SNAPSHOT_SOURCE: &str = "frostmirror-snapshot";
 
-/// Cargo's words without the place where our children find the index, of which a user knows nothing, and without the
-/// advice that goes with it. Words that do not mention it stay as they are.
+/// Removes the address of the loopback index from cargo's message, and the advice that goes with it, because the user
+/// does not know that index. Messages without it are unchanged.
 pub(super) fn hide_snapshot_source(message: &str) -> String {
     if !message.contains(SNAPSHOT_SOURCE) {
         return message.to_owned();
@@ -39,7 +40,7 @@ pub(super) fn hide_snapshot_source(message: &str) -> String {
         .replace(&format!("`{SNAPSHOT_SOURCE}` index"), "crates.io index")
 }
 
-/// Variables that the child keeps: how to find and start the toolchain, and nothing that changes what it does.
+/// Variables that the child process keeps: how to find and start the toolchain, but no behaviour settings.
 const PASSED_VARS: [&str; 16] = [
     "PATH",
     "HOME",
@@ -59,10 +60,10 @@ const PASSED_VARS: [&str; 16] = [
     "CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS",
 ];
 
-/// Beginnings of the names of other variables that the child keeps.
+/// Prefix of other variables that the child process keeps.
 const PASSED_VAR_PREFIX: &str = "CARGO_UNSTABLE_";
 
-/// Variables that a workspace keeps besides, because its git dependencies are fetched by cargo itself.
+/// Additional variables for a workspace, because cargo itself fetches its git dependencies.
 const PASSED_VARS_FOR_GIT: [&str; 21] = [
     "http_proxy",
     "https_proxy",
@@ -94,7 +95,7 @@ pub struct Cargo {
     version: Version,
     vars: Vec<(OsString, OsString)>,
     git_vars: Vec<(OsString, OsString)>,
-    /// Hosts that the user exempts from proxies.
+    /// Hosts that the user excludes from proxies.
     no_proxy: String,
     /// `[resolver]` and `[unstable]` of the user's configuration.
     resolver_config: toml::Table,
@@ -107,29 +108,29 @@ pub enum Error {
     /// It did not start.
     #[error("could not run `{}`", program.display())]
     Start {
-        /// What was run.
+        /// The program.
         program: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
-    /// It started, and does not say which it is.
-    #[error("`{} --version` does not say which cargo it is: {output}", program.display())]
+    /// It started, but its version is unknown.
+    #[error("`{} --version` does not print a version of cargo: {output}", program.display())]
     UnknownVersion {
-        /// What was run.
+        /// The program.
         program: PathBuf,
-        /// The beginning of what it said.
+        /// The beginning of its output.
         output: String,
     },
-    /// It cannot do what is needed.
+    /// Its version is too old.
     #[error("`{}` is cargo {found}, and cargo {MIN_CARGO_VERSION} or newer is needed", program.display())]
     TooOld {
-        /// What was run.
+        /// The program.
         program: PathBuf,
         /// Its version.
         found: Version,
     },
-    /// Its folders could not be made.
-    #[error("could not make a folder for cargo to work in")]
+    /// Its work folders could not be created.
+    #[error("could not create a work folder for cargo")]
     Folder(#[source] io::Error),
     /// The disk or the file system failed while cargo ran.
     #[error("cargo could not use the file system\n{stderr}")]
@@ -166,18 +167,18 @@ pub fn system_error(stderr: &str) -> Option<io::Error> {
     numbered.or_else(by_text)
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub struct CargoOutput {
-    /// Whether cargo was content.
+    /// Whether cargo succeeded.
     pub success: bool,
-    /// What it said on stderr.
+    /// The text on stderr.
     pub stderr: String,
 }
 
 impl Cargo {
-    /// The cargo that `CARGO` names (cargo sets it for its subcommands), else the one on PATH; asked for its version
-    /// in `cwd`, the user's own folder. `scratch` is where its folders and its temporary files go.
+    /// Finds the cargo that `CARGO` names (cargo sets it for its subcommands), otherwise the one on PATH. Its version
+    /// is queried in `cwd`, the user's own folder. `scratch` is the parent of its work folders and temporary files.
     pub async fn find(env: &Env, cwd: &Path, scratch: &Path) -> Result<Cargo, Error> {
         let keep = |names: &[&str]| -> Vec<(OsString, OsString)> {
             names.iter().filter_map(|name| Some((OsString::from(name), env.var_os(name)?.to_owned()))).collect()
@@ -222,17 +223,17 @@ impl Cargo {
         }
     }
 
-    /// The same cargo, with what of the user's configuration decides what it does.
+    /// Returns the same cargo with the user's settings that affect its behaviour.
     #[must_use]
     pub fn with_config(mut self, config: &CargoConfig) -> Cargo {
-        // A later variable of the same name stands.
+        // If a variable is set twice, the later value counts.
         let vars = config.git_vars().iter();
         self.git_vars.extend(vars.map(|(name, value)| (OsString::from(name), OsString::from(value))));
         self.resolver_config = config.resolver_config().clone();
         self
     }
 
-    /// Where its folders go.
+    /// The parent of its work folders.
     pub fn scratch(&self) -> &Path {
         &self.scratch
     }
@@ -247,13 +248,13 @@ impl Cargo {
         if self.version >= FIRST_WITH_RESOLVER_3 { "3" } else { "2" }
     }
 
-    /// Locks the project of `manifest`, an absolute path, with an empty CARGO_HOME and our index as crates.io. Dropping
-    /// the future ends it.
+    /// Locks the project of `manifest`, an absolute path, with an empty CARGO_HOME and the loopback index as crates.io.
+    /// Dropping the future stops cargo.
     pub async fn generate_lockfile(&self, loopback: &LocalRegistry, manifest: &Path) -> Result<CargoOutput, Error> {
         self.run_for_manifest(loopback, manifest, &["generate-lockfile"]).await
     }
 
-    /// The same, where the project has a Cargo.lock: what it locks stays, as far as it fits the manifest.
+    /// Likewise for a project with a Cargo.lock: cargo keeps the locked versions that fit the manifest.
     pub async fn update_lockfile(&self, loopback: &LocalRegistry, manifest: &Path) -> Result<CargoOutput, Error> {
         self.run_for_manifest(loopback, manifest, &["update", "--workspace"]).await
     }
@@ -265,8 +266,8 @@ impl Cargo {
         args: &[&str],
     ) -> Result<CargoOutput, Error> {
         let home = CargoHome::create(loopback, &self.resolver_config, &self.scratch).map_err(Error::Folder)?;
-        // Configuration is searched from the current folder upward. Above the project there may be the user's own; above
-        // the root of the file system there is none.
+        // Cargo searches for configuration from the current folder upward. A folder above the project may have the
+        // user's configuration, but the root of the file system has none.
         let root = manifest.ancestors().last().unwrap_or(manifest);
         let mut command = self.isolated_command(&home, root, args);
         command.arg("--manifest-path").arg(manifest);
@@ -279,8 +280,7 @@ impl Cargo {
         })
     }
 
-    /// Runs cargo in the folder of a workspace, likewise. Cargo may fetch git dependencies by itself. Dropping the future
-    /// ends it.
+    /// Likewise in the folder of a workspace. Cargo may fetch git dependencies itself. Dropping the future stops cargo.
     pub async fn run_for_workspace(
         &self,
         loopback: &LocalRegistry,
@@ -299,11 +299,11 @@ impl Cargo {
         let no_proxy = no_proxy.trim_end_matches(',');
         command
             .env("CARGO_HOME", home.path())
-            // Beats every proxy setting, in the environment and in configuration files.
+            // Overrides every proxy setting of the environment and of configuration files.
             .env("no_proxy", no_proxy)
             .env("NO_PROXY", no_proxy)
-            // Given on the command line, it beats the configuration files of a workspace and the environment. As a
-            // file, because other users may see a command line, and the address is a secret.
+            // The command line overrides the configuration files of a workspace and the environment. The setting is in
+            // a file, because other users can read a command line, and the address is a secret.
             .arg("--config")
             .arg(home.config_path())
             .args(args);
@@ -316,7 +316,7 @@ impl Cargo {
             .current_dir(folder)
             .env_clear()
             .envs(self.vars.iter().map(|(name, value)| (name, value)))
-            // To resolve, nothing need be installed.
+            // A resolution needs no installation of toolchains.
             .env("RUSTUP_AUTO_INSTALL", "0")
             .envs(["TMPDIR", "TEMP", "TMP"].map(|name| (name, &self.scratch)))
             .env("CARGO_TERM_COLOR", "never")
@@ -325,8 +325,8 @@ impl Cargo {
         command
     }
 
-    /// A toolchain file counts in the user's folder, and cargo is run in others: what rustup chooses here is named to
-    /// it. Without rustup there is nothing to name, and nothing goes wrong.
+    /// Passes the toolchain that rustup selects in the user's folder to cargo, which runs in other folders, where the
+    /// toolchain file does not count. Without rustup this does nothing.
     async fn follow_toolchain_file(&mut self, cwd: &Path) {
         let mut command = Command::from(self.base_command(OsStr::new("rustup"), cwd));
         command.args(["show", "active-toolchain"]);
@@ -345,7 +345,7 @@ impl Cargo {
     }
 }
 
-/// The version of the cargo that a user gets in `cwd`; `None` where there is none, or it does not say.
+/// The version of the cargo that runs in `cwd`; `None` if there is no cargo or its version is unknown.
 pub fn version_of(env: &Env, cwd: &Path) -> Option<Version> {
     let mut command = std::process::Command::new(env.var_os("CARGO").unwrap_or(OsStr::new("cargo")));
     command.arg("--version").current_dir(cwd).env_clear().envs(env.iter()).stdin(Stdio::null());
@@ -353,7 +353,8 @@ pub fn version_of(env: &Env, cwd: &Path) -> Option<Version> {
     String::from_utf8_lossy(&output.stdout).split_whitespace().nth(1)?.parse().ok()
 }
 
-/// A CARGO_HOME for one run: cargo locks its home while it resolves, so that runs which share one wait for each other.
+/// A separate CARGO_HOME for each run: cargo locks its home while it resolves, so runs with a shared home would wait
+/// for each other.
 struct CargoHome(TempDir);
 
 impl CargoHome {
@@ -363,15 +364,15 @@ impl CargoHome {
         let address = format!("sparse+{}", loopback.address());
         config["source"]["crates-io"]["replace-with"] = toml_edit::value(SNAPSHOT_SOURCE);
         config["source"][SNAPSHOT_SOURCE]["registry"] = toml_edit::value(address);
-        // Our client retries upstream; a failure that cargo sees is final. And cargo must wait as long as that takes.
+        // This program's client retries upstream, so cargo need not retry. Cargo must wait until those retries end.
         config["net"]["retry"] = toml_edit::value(0);
         config["net"]["offline"] = toml_edit::value(false);
         config["http"]["timeout"] = toml_edit::value(24 * 60 * 60);
         config["http"]["low-speed-limit"] = toml_edit::value(0);
-        // Without it, cargo asks for HTTP/2 with every request.
+        // Without it, cargo requests HTTP/2 every time.
         config["http"]["multiplexing"] = toml_edit::value(false);
         let home = CargoHome(home);
-        // The tables have other names than those above.
+        // The tables of `decisions` have other names than those above.
         std::fs::write(home.config_path(), format!("{config}\n{decisions}"))?;
         Ok(home)
     }

@@ -1,9 +1,9 @@
-//! What the user's cargo configuration says about the network (`[http]`, `[net]`, `[source]`, `[registries]`) and about which
-//! versions are chosen (`[resolver]`, `[unstable]`).
+//! The user's cargo configuration for the network (`[http]`, `[net]`, `[source]`, `[registries]`) and for the choice of
+//! versions (`[resolver]`, `[unstable]`).
 //!
-//! The files are found as cargo finds them: `.cargo/config.toml` of the current folder and of every folder above it,
-//! then the one of CARGO_HOME, each with what it includes; the nearer one wins, and the environment wins over all.
-//! Nothing else of them is looked at: a `[patch]` or an `[alias]` of the user's has no say in what is mirrored.
+//! Files are searched as in cargo: `.cargo/config.toml` of the current folder and of every folder above it, then the
+//! one of CARGO_HOME, each with its includes. The nearest file takes precedence, and the environment overrides all
+//! files. Other keys are ignored: `[patch]` and `[alias]` do not affect what is mirrored.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,18 +33,18 @@ pub struct CargoConfig {
     warnings: Vec<String>,
 }
 
-/// A configuration that cannot be followed.
+/// The configuration is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file that is there and cannot be read.
+    /// A file exists but cannot be read.
     #[error("could not read `{path}`")]
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A file that is no TOML.
+    /// A file is not TOML.
     #[error("`{path}` is not valid TOML: line {line}, column {column}: {message}")]
     Toml {
         /// The file.
@@ -53,69 +53,69 @@ pub enum Error {
         line: usize,
         /// From 1, in characters.
         column: usize,
-        /// What was expected. Never the line itself, which may hold a token.
+        /// The parser's message. Never the line itself, which may contain a token.
         message: String,
     },
-    /// A file that includes itself.
+    /// A file includes itself.
     #[error("`{path}` is included by a file that it includes itself")]
     IncludeCycle {
         /// The file.
         path: PathBuf,
     },
-    /// A value of another kind than the key takes.
+    /// A value has the wrong type.
     #[error("`{key}` in {location} must be {expected}")]
     InvalidValue {
         /// The key, with dots.
         key: String,
-        /// The file, or the variable.
+        /// The file or the variable.
         location: String,
-        /// What it must be.
+        /// The expected type.
         expected: &'static str,
     },
-    /// A replacement that nobody defined.
+    /// A replacement is not defined.
     #[error("crates.io is replaced with `{name}` in `{file}`, but no source or registry of that name is configured")]
     UnknownSource {
         /// The name.
         name: String,
-        /// The file that names it.
+        /// The file with the replacement.
         file: PathBuf,
     },
-    /// A replacement that leads back to itself.
+    /// A chain of replacements is circular.
     #[error("the replacement of crates.io in `{file}` leads back to `{name}`")]
     SourceCycle {
-        /// The name that comes twice.
+        /// The name that occurs twice.
         name: String,
         /// The file that starts the chain.
         file: PathBuf,
     },
-    /// An address that cannot be an upstream.
+    /// An address cannot be an upstream.
     #[error("`{url}` ({location}) is not an http or https address")]
     InvalidAddress {
-        /// Without credentials.
+        /// The address without credentials.
         url: String,
-        /// Where it was set.
+        /// The file or the variable with the address.
         location: String,
     },
-    /// A token that only a program of the user's can give.
+    /// Only an external program can provide a token.
     #[error(
-        "the token for the registry `{registry}` comes from the credential provider `{provider}`, which cannot be asked here"
+        "the token for the registry `{registry}` comes from the credential provider `{provider}`, which this program cannot run"
     )]
     CredentialProvider {
         /// The registry's name.
         registry: String,
-        /// As configured.
+        /// The provider as configured.
         provider: String,
-        /// The variable that can hold the token instead.
+        /// The variable that can contain the token instead.
         variable: String,
     },
 }
 
 impl CargoConfig {
-    /// Reads the configuration as cargo does when it is run in `cwd`, an absolute path.
+    /// Reads the configuration as cargo does in `cwd`, an absolute path.
     ///
     /// # Errors
     ///
-    /// A file that is there but cannot be read, that is no TOML, or whose values are of the wrong kind.
+    /// A file exists but cannot be read, is not TOML, or has values of the wrong type.
     pub fn read(cwd: &Path, cargo_home: Option<&Path>, env: &Env) -> Result<CargoConfig, Error> {
         let files = ConfigFiles::read(cwd, cargo_home)?;
         let values = ConfigValues { files: &files, env, cwd };
@@ -135,22 +135,22 @@ impl CargoConfig {
         })
     }
 
-    /// Variables that give a cargo which fetches git dependencies the same way to the network as the user's.
+    /// Variables that give the user's network settings to a cargo that fetches git dependencies.
     pub(super) fn git_vars(&self) -> &[(String, String)] {
         &self.git_vars
     }
 
-    /// Of `[resolver]` and `[unstable]`, what decides which versions cargo chooses.
+    /// The keys of `[resolver]` and `[unstable]` that decide which versions cargo chooses.
     pub(super) fn resolver_config(&self) -> &toml::Table {
         &self.resolver_config
     }
 
-    /// Keys that cargo follows and this program does not.
+    /// Warnings about keys that cargo supports and this program ignores.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// The value of a key that counts for cargo, and the file that it stands in. The environment is not looked at.
+    /// The value of a key in the files, and its file. The environment is ignored.
     pub fn value(&self, key: &[&str]) -> Option<(&toml::Value, &Path)> {
         self.files.effective(key).map(|found| (found.value, found.file))
     }
@@ -166,47 +166,47 @@ impl CargoConfig {
         keys.into_iter().collect()
     }
 
-    /// How a client must behave to be like the user's cargo.
+    /// The HTTP settings of the user's cargo.
     pub fn http_settings(&self) -> Settings {
         self.http.clone()
     }
 
-    /// Whether `net.offline` forbids the network.
+    /// Whether `net.offline` forbids network access.
     pub fn is_offline(&self) -> bool {
         self.offline
     }
 
-    /// Where index and crates come from: FROSTMIRROR_REGISTRY_URL, else the user's own replacement of crates.io where
-    /// it is a sparse registry, else crates.io.
+    /// The upstream of index and crates: FROSTMIRROR_REGISTRY_URL, otherwise the user's replacement of crates.io if it
+    /// is a sparse registry, otherwise crates.io.
     ///
     /// # Errors
     ///
-    /// A replacement that leads nowhere, an address that is none, a token that cannot be had.
+    /// A replacement is undefined, an address is invalid, or a token is unavailable.
     pub fn upstream(&self, env: &Env) -> Result<Upstream, Error> {
         upstream::find(&self.files, self.cargo_home.as_deref(), env)
     }
 
-    /// The registry whose index is at `index`, with or without `sparse+` before it, with the token that cargo has for it.
+    /// The registry whose index is at `index`, with or without the prefix `sparse+`, with cargo's token for it.
     ///
     /// # Errors
     ///
-    /// An address that is none, a token that cannot be had.
+    /// The address is invalid, or the token is unavailable.
     pub fn upstream_at(&self, index: &str, env: &Env) -> Result<Upstream, Error> {
         upstream::with_index(&self.files, self.cargo_home.as_deref(), env, index)
     }
 
-    /// The address of the index of `[registries.NAME]`; `None` where no registry has that name.
+    /// The index address of `[registries.NAME]`; `None` if no registry has that name.
     ///
     /// # Errors
     ///
-    /// A value that is no text.
+    /// The value is not a string.
     pub fn registry_index(&self, name: &str, env: &Env) -> Result<Option<String>, Error> {
         upstream::registry_index(&self.files, self.cargo_home.as_deref(), env, name)
     }
 }
 
-/// Keys that decide how git dependencies are fetched, as the variables that stand for them. They win over configuration files,
-/// which the cargo that is run does not see.
+/// Keys that decide how git dependencies are fetched, as their variables. They override configuration files, which the
+/// child cargo does not see.
 fn read_git_vars(values: &ConfigValues<'_>) -> Result<Vec<(String, String)>, Error> {
     let mut vars = Vec::new();
     let mut put = |keys: &[&str], value: Option<String>| vars.extend(value.map(|value| (env_var_name(keys), value)));
@@ -227,8 +227,8 @@ fn read_git_vars(values: &ConfigValues<'_>) -> Result<Vec<(String, String)>, Err
     Ok(vars)
 }
 
-/// What decides which versions cargo chooses: all of `[unstable]`, which a stable cargo passes over, and the choice of versions
-/// by rust-version.
+/// The settings that decide which versions cargo chooses: all of `[unstable]`, which a stable cargo ignores, and the
+/// choice of versions by rust-version.
 fn read_resolver_config(values: &ConfigValues<'_>) -> toml::Table {
     let mut decisions = toml::Table::new();
     let mut unstable = toml::Table::new();
@@ -237,13 +237,13 @@ fn read_resolver_config(values: &ConfigValues<'_>) -> toml::Table {
             unstable.entry(key.clone()).or_insert_with(|| value.clone());
         }
     }
-    // Our run has an index of its own, which it must be allowed to read.
+    // The child cargo has its own index and must be allowed to read it.
     unstable.remove("no-index-update");
     if !unstable.is_empty() {
         decisions.insert("unstable".to_owned(), unstable.into());
     }
     let (table, key) = ("resolver", "incompatible-rust-versions");
-    // The variable reaches cargo by itself.
+    // The child cargo inherits the variable.
     if values.env_value(&[table, key]).is_none()
         && let Some(found) = values.files.effective(&[table, key])
     {
@@ -253,7 +253,7 @@ fn read_resolver_config(values: &ConfigValues<'_>) -> toml::Table {
     decisions
 }
 
-/// Says that `resolver.lockfile-path` is not followed, where it is set.
+/// Warns that `resolver.lockfile-path` is ignored, if it is set.
 fn lockfile_path_warning(values: &ConfigValues<'_>) -> Option<String> {
     let keys = ["resolver", "lockfile-path"];
     let place = match values.env_value(&keys) {
@@ -261,19 +261,19 @@ fn lockfile_path_warning(values: &ConfigValues<'_>) -> Option<String> {
         None => values.files.effective(&keys)?.location(),
     };
     Some(format!(
-        "`resolver.lockfile-path` in {place} is not followed: a workspace's lock is its Cargo.lock; `--lockfile PATH` names another"
+        "`resolver.lockfile-path` in {place} is ignored: a workspace's lock is its Cargo.lock; use `--lockfile PATH` for another file"
     ))
 }
 
-/// The `[http]` and `[net]` settings. `http.check-revoke` is none of ours: it speaks to Windows' own TLS, which is not
-/// used here.
+/// The `[http]` and `[net]` settings. `http.check-revoke` is ignored: it configures the TLS library of Windows, which
+/// this program does not use.
 fn read_http_settings(values: &ConfigValues<'_>) -> Result<Settings, Error> {
     let mut http = Settings::of_env(values.env);
     if let Some(agent) = values.text("http", "user-agent")? {
         http.user_agent = agent.value;
     }
     http.cainfo = values.path("http", "cainfo")?;
-    // Like curl, cargo lets the proxy's authorities follow upstream's where they are not set.
+    // Like curl, cargo uses upstream's authorities for the proxy if the proxy has none.
     http.proxy_cainfo = values.path("http", "proxy-cainfo")?;
     if let Some(proxy) = values.text("http", "proxy")? {
         http.proxy.configure(&proxy.value, &format!("`http.proxy` in {}", proxy.location));
@@ -285,7 +285,7 @@ fn read_http_settings(values: &ConfigValues<'_>) -> Result<Settings, Error> {
         None => values.env.var("HTTP_TIMEOUT").and_then(|seconds| seconds.parse().ok()),
     };
     match timeout {
-        // For curl, 0 means its own limit for the connection and none for the transfer.
+        // For curl, 0 means its default limit for the connection and no limit for the transfer.
         Some(0) => {
             http.connect_timeout = Duration::from_secs(300);
             http.low_speed_timeout = Duration::ZERO;
@@ -312,7 +312,7 @@ fn read_http_settings(values: &ConfigValues<'_>) -> Result<Settings, Error> {
 /// `http.ssl-version`: one version, or a table of `min` and `max`.
 fn read_tls_versions(values: &ConfigValues<'_>) -> Result<TlsVersions, Error> {
     const KEY: &str = "ssl-version";
-    const EXPECTED: &str = "one of `default`, `tlsv1.2`, `tlsv1.3`, or a table of `min` and `max`";
+    const EXPECTED: &str = "one of `default`, `tlsv1.2`, `tlsv1.3`, or a table with `min` and `max`";
     let mut versions = TlsVersions::default();
     if let Some(single) = values.text_or_table("http", KEY)? {
         let (oldest, newest) = match single.value.as_str() {
@@ -335,7 +335,7 @@ fn read_tls_versions(values: &ConfigValues<'_>) -> Result<TlsVersions, Error> {
         };
         match (bound, found.value.as_str()) {
             (_, "default") => {}
-            // Older ones than we can speak are no bound from below, and leave nothing from above.
+            // Unsupported older versions set no lower bound, and allow no version as an upper bound.
             ("min", "tlsv1" | "tlsv1.0" | "tlsv1.1") => {}
             (_, "tlsv1.2") => *slot = TlsVersion::Tls12,
             (_, "tlsv1.3") => *slot = TlsVersion::Tls13,
@@ -352,20 +352,20 @@ fn read_tls_versions(values: &ConfigValues<'_>) -> Result<TlsVersions, Error> {
     Ok(versions)
 }
 
-/// Single values: the environment's, else the nearest file's.
+/// Single values: from the environment, otherwise from the nearest file.
 struct ConfigValues<'a> {
     files: &'a ConfigFiles,
     env: &'a Env,
     cwd: &'a Path,
 }
 
-/// A value as text, and where it was set.
+/// A string value and its position.
 struct TextValue {
     value: String,
     location: String,
 }
 
-/// The variable that stands for a key: `http.low-speed-limit` is `CARGO_HTTP_LOW_SPEED_LIMIT`.
+/// The variable of a key: `CARGO_HTTP_LOW_SPEED_LIMIT` for `http.low-speed-limit`.
 fn env_var_name(keys: &[&str]) -> String {
     let mut name = "CARGO".to_owned();
     for key in keys {
@@ -396,7 +396,7 @@ impl ConfigValues<'_> {
         self.value(&[table, key])
     }
 
-    /// As [`ConfigValues::text`]; a table counts as nothing.
+    /// Like [`ConfigValues::text`], but a table counts as absent.
     fn text_or_table(&self, table: &str, key: &str) -> Result<Option<TextValue>, Error> {
         match self.files.effective(&[table, key]) {
             Some(found) if found.value.is_table() => Ok(self.env_value(&[table, key])),
@@ -404,7 +404,8 @@ impl ConfigValues<'_> {
         }
     }
 
-    /// A path of a file counts from the folder that holds its `.cargo`, one of the environment from the current one.
+    /// A path in a file is relative to the folder that contains its `.cargo`. A path in the environment is relative to
+    /// the current folder.
     fn path(&self, table: &str, key: &str) -> Result<Option<PathBuf>, Error> {
         let keys = [table, key];
         if let Some(path) = self.env.path(&env_var_name(&keys)) {
@@ -419,7 +420,7 @@ impl ConfigValues<'_> {
     fn number(&self, table: &str, key: &str) -> Result<Option<u32>, Error> {
         let keys = [table, key];
         let wrong =
-            |place| Error::InvalidValue { key: keys.join("."), location: place, expected: "a whole number from 0 on" };
+            |place| Error::InvalidValue { key: keys.join("."), location: place, expected: "a non-negative integer" };
         if let Some(set) = self.env_value(&keys) {
             return set.value.trim().parse().map(Some).map_err(|_| wrong(set.location));
         }

@@ -1,8 +1,8 @@
-//! The download cache: crates that some run has fetched, by digest, in `$FROSTMIRROR_HOME/cache/crates/`.
+//! The download cache: crates that earlier runs fetched, by digest, in `$FROSTMIRROR_HOME/cache/crates/`.
 //!
-//! A file's name is the digest of its bytes, and the bytes are hashed before each use: a file that rotted counts as
-//! absent and is replaced. Hence nothing here is synced; a crash costs a download. Files arrive in a folder of this process
-//! below `cache/tmp/` and are renamed, so that a name under `crates/` is always a whole file.
+//! A file's name is the digest of its bytes, and the bytes are hashed before each use: a corrupted file counts as
+//! absent and is replaced. Therefore nothing is synced here; a crash costs a download. Files are written to a folder of
+//! this process below `cache/tmp/` and renamed, so a name under `crates/` is always a complete file.
 
 use std::fs::{self, File};
 use std::io;
@@ -24,7 +24,7 @@ pub struct CrateCache {
 }
 
 impl CrateCache {
-    /// The cache below `root`, made where it is missing. Removes what killed runs have left half-written.
+    /// Opens the cache below `root`, and creates it if it is missing. Removes partial files of killed runs.
     pub fn open(root: &Path) -> io::Result<CrateCache> {
         let crates = root.join("crates");
         durable::make_folder(&crates)?;
@@ -37,23 +37,23 @@ impl CrateCache {
         &self.root
     }
 
-    /// A folder of this process, from which files are renamed to their place in the cache.
+    /// A folder of this process, from which files are renamed into the cache.
     pub fn staging(&self) -> &Path {
         self.staging.path()
     }
 
-    /// The file that a process has locked while it downloads the file with this digest.
+    /// The lock file of the process that downloads the file with this digest.
     pub fn lock_path(&self, digest: Sha256) -> PathBuf {
         self.root.join("tmp").join(format!("{digest}.lock"))
     }
 
-    /// Where the file with this digest is, if it is here.
+    /// The path of the file with this digest, if it is cached.
     pub fn path(&self, digest: Sha256) -> PathBuf {
         let name = digest.to_string();
         self.crates.join(&name[..2]).join(&name)
     }
 
-    /// The length in bytes of the file with this digest, hashed just now; `None` where it is absent or has rotted.
+    /// The size in bytes of the file with this digest, after hashing it; `None` if it is absent or corrupted.
     pub fn verified_size(&self, digest: Sha256) -> io::Result<Option<u64>> {
         match Sha256::of_file(&self.path(digest)) {
             Ok((found, length)) => Ok((found == digest).then_some(length)),
@@ -62,12 +62,12 @@ impl CrateCache {
         }
     }
 
-    /// A file to download into; it goes away unless it is placed.
+    /// A temporary file for a download, which is removed unless it is stored.
     pub fn new_partial_file(&self) -> io::Result<NamedTempFile> {
         tempfile::Builder::new().prefix(".part-").tempfile_in(self.staging())
     }
 
-    /// Puts a whole file, whose digest the caller has checked, under its name.
+    /// Stores a complete file, whose digest the caller has checked.
     pub fn insert(&self, file: NamedTempFile, digest: Sha256) -> io::Result<PathBuf> {
         let path = self.path(digest);
         if let Some(folder) = path.parent() {
@@ -78,12 +78,13 @@ impl CrateCache {
         Ok(path)
     }
 
-    /// Copies `from` in where it has this digest; the length in bytes, or `None` where it has another or cannot be opened.
+    /// Copies `from` into the cache if it has this digest. Returns its size in bytes, or `None` if the digest differs
+    /// or the file cannot be opened.
     ///
-    /// It is a copy and not a link: the file belongs to cargo, which rewrites a damaged one in place and deletes old
-    /// ones on its own.
+    /// This makes a copy and not a link: the file belongs to cargo, which rewrites a damaged file in place and deletes
+    /// old files.
     pub fn import_copy(&self, from: &Path, digest: Sha256) -> io::Result<Option<u64>> {
-        // Not there, or not ours to read: it is somebody else's file, and upstream has another.
+        // The file does not exist or is not readable. It belongs to another program, and upstream has it too.
         let Ok(file) = File::open(from) else {
             return Ok(None);
         };
@@ -98,10 +99,10 @@ impl CrateCache {
         Ok(Some(length))
     }
 
-    /// As [`CrateCache::import_copy`], with a second name in place of a copy where the file system has such: for files of ours, which
-    /// are never rewritten in place.
+    /// Like [`CrateCache::import_copy`], but creates a hard link if the file system supports it: for files of this
+    /// program, which are never rewritten in place.
     pub fn import_link(&self, from: &Path, digest: Sha256) -> io::Result<Option<u64>> {
-        // A link to another file would itself get the second name.
+        // A hard link to a symbolic link would link the symbolic link itself.
         if !from.symlink_metadata().is_ok_and(|about| about.is_file()) {
             return self.import_copy(from, digest);
         }
@@ -110,7 +111,7 @@ impl CrateCache {
         if fs::hard_link(from, &second).is_err() {
             return self.import_copy(from, digest);
         }
-        // Hashed under the name that it keeps: what stands under the first one may be another file by now.
+        // The file is hashed under its new name, because the first name may belong to another file by now.
         let (found, length) = match Sha256::of_file(&second) {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!(adopt(Sha256::of(b"good")), Some(4));
         let absent = folder.path().join("absent");
         assert_eq!(cache.import_copy(&absent, Sha256::of(b"good")).expect("adopt"), None);
-        // Cargo may rewrite its own file; ours stays.
+        // Cargo may rewrite its own file; the copy stays.
         fs::write(&theirs, b"evil").expect("write");
         assert_eq!(cache.verified_size(Sha256::of(b"good")).expect("look"), Some(4));
         assert_eq!(fs::read_dir(cache.staging()).expect("list").count(), 0);
@@ -179,7 +180,7 @@ mod tests {
         assert_eq!(link(Sha256::of(b"other")), None);
         assert_eq!(link(Sha256::of(b"good")), Some(4));
         assert_eq!(cache.verified_size(Sha256::of(b"good")).expect("look"), Some(4));
-        // Once more, where both names are of one file already.
+        // Again, with both names for one file.
         assert_eq!(link(Sha256::of(b"good")), Some(4));
         assert_eq!(cache.import_link(&folder.path().join("absent"), Sha256::of(b"good")).expect("link"), None);
         assert_eq!(fs::read_dir(cache.staging()).expect("list").count(), 0);

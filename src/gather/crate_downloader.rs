@@ -1,4 +1,4 @@
-//! The crates' bytes: from the download cache, from cargo's own cache, else from upstream; each of them hashed.
+//! Downloads crates: from the download cache, from cargo's own cache, otherwise from upstream. Each file is hashed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,64 +19,65 @@ use crate::http::{self, Client, Request, Secret};
 use crate::index_line::RegistryConfig;
 use crate::process_lock::ProcessLock;
 
-/// Most bytes of a `.crate`. Crates.io allows 10 MB and a few exceptions; own registries have larger ones.
+/// Maximum size of a `.crate` in bytes. Crates.io allows 10 MB with a few exceptions; private registries have larger
+/// ones.
 const MAX_CRATE_SIZE: u64 = 4 * 1024 * 1024 * 1024;
 
-/// How often a crate's lock is tried while another process downloads it.
+/// Interval between attempts to lock a crate that another process downloads.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// After how long a wait for another process is reported.
+/// Time after which a wait for another process is reported.
 const REPORT_WAIT_AFTER: Duration = Duration::from_millis(200);
 
 /// A downloader of crates. Cheap to clone.
 #[derive(Clone)]
 pub struct CrateDownloader {
-    /// Fetches.
+    /// The HTTP client.
     pub client: Client,
-    /// Says where crates are.
+    /// The index, which gives the address of a crate.
     pub index: IndexSnapshot,
-    /// Keeps them between runs.
+    /// The download cache.
     pub cache: CrateCache,
-    /// Cargo's home, whose cache is looked into and never written to.
+    /// Cargo's home, whose cache is read and never written.
     pub cargo_home: Option<PathBuf>,
-    /// Downloads under way at a time.
+    /// Maximum number of concurrent downloads.
     pub jobs: usize,
-    /// Whether the network is forbidden.
+    /// Whether network access is forbidden.
     pub offline: bool,
-    /// Hears of progress.
+    /// Receives progress.
     pub sink: Arc<dyn Sink>,
 }
 
-/// A crate's file, whole and checked, in the download cache.
+/// A crate's file, complete and checked, in the download cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DownloadedCrate {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// Its length in bytes.
+    /// Its size in bytes.
     pub size: u64,
-    /// Where it came from.
+    /// The source of the file.
     pub origin: FileOrigin,
 }
 
-/// Where a crate's file came from.
+/// The source of a crate's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileOrigin {
-    /// An earlier run had left it.
+    /// The download cache.
     Cache,
-    /// Cargo had it.
+    /// Cargo's cache.
     CargoCache,
-    /// Upstream, just now.
+    /// Upstream, in this run.
     Upstream,
 }
 
-/// Why the crates could not all be had.
+/// Why crates could not be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Upstream does not have what its index lists, or has other bytes.
+    /// Upstream lacks files that its index lists, or has other bytes.
     #[error("{}", list_failures(absent, altered))]
     Unavailable {
-        /// Listed in the index, and not there.
+        /// Crates that the index lists and upstream lacks.
         absent: Vec<(CrateId, http::Error)>,
-        /// There, with another digest than the index says.
+        /// Crates whose digest differs from the index.
         altered: Vec<(CrateId, http::Error)>,
     },
     /// Upstream could not be reached.
@@ -84,23 +85,23 @@ pub enum Error {
     Network {
         /// The first crate that failed.
         id: CrateId,
-        /// What happened.
+        /// The cause.
         source: Box<http::Error>,
     },
-    /// A file of this machine that upstream's `dl` names cannot be read.
+    /// A local file that upstream's `dl` points to cannot be read.
     #[error("could not read `{}`, which upstream names for {id}", path.display())]
     File {
         /// The crate.
         id: CrateId,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
-    /// Without network, and the files are nowhere here.
-    #[error("{} not in the cache, and the network may not be used:\n{}", count_crates_are(ids), join_names(ids))]
+    /// The network is forbidden, and the files are not cached.
+    #[error("{} not in the cache, and network access is forbidden:\n{}", count_crates_are(ids), join_names(ids))]
     Offline {
-        /// What is missing.
+        /// The missing crates.
         ids: Vec<CrateId>,
     },
     /// The index's configuration could not be read.
@@ -111,17 +112,18 @@ pub enum Error {
     Cache {
         /// The crate.
         id: CrateId,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
 }
 
 impl CrateDownloader {
-    /// Has every crate of `wanted` in the cache, with the digest given for it.
+    /// Provides every crate of `wanted` in the cache, with the given digest.
     ///
     /// # Errors
     ///
-    /// What upstream refuses is collected, all of it; the first failure of the network or the disk ends the downloads.
+    /// All crates that upstream refuses are collected; the first failure of the network or the disk stops the
+    /// downloads.
     pub async fn fetch(&self, wanted: &BTreeMap<CrateId, Sha256>) -> Result<BTreeMap<CrateId, DownloadedCrate>, Error> {
         let mut found = self.find_local(wanted).await?;
         let missing: Vec<(&CrateId, Sha256)> =
@@ -143,7 +145,7 @@ impl CrateDownloader {
         Ok(found)
     }
 
-    /// What one crate weighs in bytes, where that is known, and whether it is here already. Downloads nothing.
+    /// The size of a crate in bytes, if it is known, and whether it is cached. Downloads nothing.
     pub async fn estimate_size(&self, id: &CrateId, digest: Sha256) -> Result<(Option<u64>, bool), Error> {
         let wanted = BTreeMap::from([(id.clone(), digest)]);
         if let Some(held) = self.find_local(&wanted).await?.remove(id) {
@@ -164,13 +166,13 @@ impl CrateDownloader {
             Err(source @ http::Error::NotFound { .. }) => {
                 Err(Error::Unavailable { absent: vec![(id.clone(), source)], altered: Vec::new() })
             }
-            // Not every upstream answers HEAD; a plan without a weight is still a plan.
+            // Some upstreams do not answer HEAD; the plan then has no size.
             Err(http::Error::Status { .. }) => Ok((None, false)),
             Err(source) => Err(Error::Network { id: id.clone(), source: Box::new(source) }),
         }
     }
 
-    /// What is here already, hashed on threads that may block.
+    /// The cached files, hashed on blocking threads.
     async fn find_local(
         &self,
         wanted: &BTreeMap<CrateId, Sha256>,
@@ -188,7 +190,7 @@ impl CrateDownloader {
         let mut looked = looked.buffer_unordered(threads);
         let mut found_files = BTreeMap::new();
         while let Some(found) = looked.next().await {
-            // A task that was cancelled has found nothing.
+            // A cancelled task has no result.
             let Ok((id, found)) = found else { continue };
             match found {
                 Ok(Some(downloaded)) => found_files.insert(id, downloaded),
@@ -220,7 +222,7 @@ impl CrateDownloader {
         let mut downloads = downloads.buffer_unordered(self.jobs.max(1));
         let mut completed = Vec::new();
         let (mut absent, mut altered) = (Vec::new(), Vec::new());
-        // Leaving this loop early drops the stream, and with it every download under way and its partial file.
+        // Leaving this loop early drops the stream, which stops every download and removes its partial file.
         while let Some((id, outcome)) = downloads.next().await {
             match outcome {
                 Ok(downloaded) => completed.push((id.clone(), downloaded)),
@@ -244,8 +246,8 @@ impl CrateDownloader {
         }
     }
 
-    /// Downloads a crate that no other process on this cache downloads at the same time; what another one has brought
-    /// meanwhile is taken from the cache.
+    /// Downloads a crate, unless another process with this cache downloads it; then waits and takes the file from the
+    /// cache.
     async fn download_exclusively(
         &self,
         site: &DownloadEndpoint,
@@ -258,7 +260,7 @@ impl CrateDownloader {
         let _lock = loop {
             match ProcessLock::try_lock(&path) {
                 Ok(Ok(lock)) => break Some(CrateLock { path, _lock: lock }),
-                // A file system without locks costs a download; whatever comes is hashed.
+                // On a file system without locks two processes may download the same file; every file is hashed.
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => break None,
                 Err(error) => return Err(DownloadError::Io(error)),
                 Ok(Err(owner)) => {
@@ -308,7 +310,7 @@ impl CrateDownloader {
 }
 
 impl CrateDownloader {
-    /// A crate from a `dl` that names files of this machine, as cargo takes them.
+    /// A crate from a `dl` that points to local files, as in cargo.
     async fn copy(&self, path: PathBuf, url: String, digest: Sha256) -> Result<DownloadedCrate, DownloadError> {
         let cache = self.cache.clone();
         let copying = tokio::task::spawn_blocking(move || {
@@ -328,21 +330,21 @@ impl CrateDownloader {
     }
 }
 
-/// The file that an address names, where it names one of this machine.
+/// The local file of an address, if it points to one.
 fn file_of(url: &str) -> Option<PathBuf> {
     reqwest::Url::parse(url).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok()
 }
 
-/// The length of a file that may be a crate. What is no file, such as a pipe, is not opened.
+/// The size of a file that may be a crate. Anything but a regular file, such as a pipe, is not opened.
 fn length_of(path: &Path) -> io::Result<u64> {
     let about = fs::metadata(path)?;
     match about.is_file() && about.len() <= MAX_CRATE_SIZE {
         true => Ok(about.len()),
-        false => Err(io::Error::other("it is not a file of the size of a crate")),
+        false => Err(io::Error::other("it is not a regular file of a valid size")),
     }
 }
 
-/// The lock on one crate, whose file goes with it.
+/// The lock on one crate; its file is removed with it.
 struct CrateLock {
     path: PathBuf,
     _lock: ProcessLock,
@@ -350,7 +352,7 @@ struct CrateLock {
 
 impl Drop for CrateLock {
     fn drop(&mut self) {
-        // Still locked. One that stays is removed by the next process.
+        // The lock is still held. A file that remains is removed by the next process.
         let _stays = fs::remove_file(&self.path).is_err();
     }
 }
@@ -379,7 +381,7 @@ fn find_local_file(
     let name = id.file_name();
     let cargo_files = folders.iter().map(|folder: &PathBuf| folder.join(&name));
     for path in cargo_files.filter(|path| Path::is_file(path)) {
-        // Another registry's crate of that name, or one that cargo has yet to notice is damaged, is passed over.
+        // A crate of that name from another registry, or a damaged one, is skipped.
         if let Some(size) = cache.import_copy(&path, digest)? {
             return Ok(Some(here(size, FileOrigin::CargoCache)));
         }
@@ -391,7 +393,7 @@ fn list_failures(absent: &[(CrateId, http::Error)], altered: &[(CrateId, http::E
     let lines: Vec<String> = altered.iter().chain(absent).map(|(id, error)| format!("{id}: {error}")).collect();
     match lines.len() {
         1 => lines.concat(),
-        count => format!("{count} crates could not be had:\n{}", lines.join("\n")),
+        count => format!("{count} crates are unavailable:\n{}", lines.join("\n")),
     }
 }
 

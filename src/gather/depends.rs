@@ -1,10 +1,10 @@
-//! depends.toml: what a user asks for, read strictly; every problem is told with its line and column.
+//! depends.toml: the user's dependency list, parsed strictly. Every problem is reported with its line and column.
 //!
 //! ```toml
 //! [dependencies]
 //! anyhow = "1"                                     # one requirement
 //! tokio = { version = "1", features = ["net"] }    # with features, as in Cargo.toml
-//! serde = ["=1.0.100", { version = "1" }]          # alternatives: each of them is wanted
+//! serde = ["=1.0.100", { version = "1" }]          # alternatives: each of them is mirrored
 //!
 //! [dependencies.2]                                 # a group: resolved together, apart from the first
 //! axum = "0.6"
@@ -17,12 +17,12 @@
 //! toolchain = "stable"
 //! ```
 //!
-//! A group's key is all digits, which no crate's name can be, so nothing else is ever taken for a group. What is read
-//! here is later written into a manifest for cargo: names, requirements and features are checked with cargo's own
-//! rules, and must still be written as TOML values, never pasted into text.
+//! A group's key is all digits, which is not a valid crate name, so no other key is taken for a group. The values are
+//! later written into a manifest for cargo: names, requirements and features are checked with cargo's own rules, and
+//! must still be written as TOML values, never pasted into text.
 //!
-//! A crate may stand in a group twice only as Cargo.toml allows it: under two keys with `package = "…"`, and then with
-//! different requirements. Keys that differ only in case or in `-` and `_` name the same crate on crates.io, so the
+//! A crate may occur twice in a group only as Cargo.toml allows it: under two keys with `package = "…"` and with
+//! different requirements. Keys that differ only in case or in `-` and `_` are the same crate on crates.io, so the
 //! second one is an error.
 
 use std::fs::File;
@@ -45,21 +45,21 @@ mod diagnostics;
 pub use platforms::{Platforms, locate_in_platforms};
 pub use requirement::check_feature_name;
 
-/// Bytes in the largest file that is read; a real one has a few thousand.
+/// Maximum size of a file in bytes; a real one has a few thousand.
 pub const MAX_SIZE: u64 = 1 << 20;
 
-/// What a depends.toml asks for.
+/// The content of a depends.toml.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DependsFile {
     /// The file.
     pub path: PathBuf,
-    /// What it is called in a history.
+    /// Its label in a history.
     pub label: Label,
     /// The groups that have entries, in the file's order.
     pub groups: Vec<Group>,
     /// `[locked]`: exact versions, sorted, each once.
     pub locked: Vec<CrateId>,
-    /// `[platforms]`, where it is there.
+    /// `[platforms]`, if it exists.
     pub platforms: Option<Platforms>,
 }
 
@@ -83,18 +83,18 @@ pub struct Entry {
     pub alternatives: Vec<Requirement>,
 }
 
-/// What is asked of one crate.
+/// The requirement for one crate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Requirement {
     /// A version requirement that semver accepts, as written.
     pub version: String,
     /// Features, as written; each is a valid name of a feature, without `/` and `dep:`.
     pub features: Vec<String>,
-    /// Whether the default features are wanted.
+    /// Whether the default features are enabled.
     pub default_features: bool,
 }
 
-/// Why a depends.toml cannot be used.
+/// Why a depends.toml is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
@@ -102,41 +102,41 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
-    /// The file is far too large to be one.
-    #[error("`{}` is larger than 1 MiB, which no depends.toml is", path.display())]
+    /// The file is too large for a depends.toml.
+    #[error("`{}` is larger than 1 MiB, the limit for a depends.toml", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
-    /// What the file says is wrong.
+    /// The content is invalid.
     #[error("{}", list_problems(path, problems, *omitted))]
     Invalid {
         /// The file.
         path: PathBuf,
         /// The problems, in the file's order; at most 20.
         problems: Vec<Problem>,
-        /// How many more there are.
+        /// The number of further problems.
         omitted: usize,
     },
 }
 
-/// One thing that is wrong with a depends.toml.
+/// One problem in a depends.toml.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{position}: {what}; expected {expected}")]
 pub struct Problem {
-    /// Where it begins.
+    /// Its position.
     pub position: LineColumn,
-    /// What is wrong, with the key.
+    /// The error, with the key.
     pub what: String,
-    /// What belongs there.
+    /// The expected value.
     pub expected: String,
 }
 
 impl DependsFile {
-    /// The oldest release that `[platforms]` pins: what is carried must be such that it can build it.
+    /// The oldest release that `[platforms]` pins. The bundle must have crates that it can build.
     pub fn oldest_pinned_rust(&self) -> Option<Version> {
         let toolchains = self.platforms.iter().flat_map(|platforms| &platforms.toolchain);
         toolchains.filter_map(ToolchainName::min_version).min()
@@ -147,7 +147,7 @@ impl DependsFile {
         DependsFile::parse(&read_text(path)?, path)
     }
 
-    /// Reads `text`; `path` is what errors name.
+    /// Parses `text`; `path` is used in errors.
     pub fn parse(text: &str, path: &Path) -> Result<DependsFile, Error> {
         if text.len() as u64 > MAX_SIZE {
             return Err(Error::TooLarge { path: path.to_owned() });
@@ -156,7 +156,7 @@ impl DependsFile {
     }
 }
 
-/// The text of the file at `path`, which is UTF-8 and not too large.
+/// Reads the text of the file at `path`, which must be UTF-8 and at most [`MAX_SIZE`] bytes.
 pub fn read_text(path: &Path) -> Result<String, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
@@ -241,7 +241,7 @@ mod tests {
         ) {
             let text: String = words.concat();
             match parsed(&text) {
-                // What is accepted asks for something, and is safe to write into a manifest.
+                // An accepted file has a request, and is safe to write into a manifest.
                 Ok(depends) => {
                     prop_assert!(!depends.groups.is_empty() || !depends.locked.is_empty() || depends.platforms.is_some());
                     for entry in depends.groups.iter().flat_map(|group| &group.entries) {

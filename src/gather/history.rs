@@ -1,19 +1,19 @@
-//! The history: what one destination has been sent, in `$FROSTMIRROR_HISTORY/lineage.json`.
+//! The history: the record of what was sent to one destination, in `$FROSTMIRROR_HISTORY/lineage.json`.
 //!
-//! A history is a lineage: it has an id, it counts its bundles, and it remembers its inputs, each with its newest set. An
-//! input is identified by its kind and its label; the path that it had on this machine is remembered here and in no bundle.
-//! Every bundle names the sets of all inputs, so that fetching one project never makes another's crates garbage on the
-//! far side. A bundle is recorded when it was written and found good, and not before.
+//! A history is a lineage: it has an ID, it counts its bundles, and it stores its inputs, each with its newest set. An
+//! input is identified by its kind and its label; its path on this machine is stored here and in no bundle. Every
+//! bundle lists the sets of all inputs, so fetching one project never turns another project's crates into garbage on
+//! the mirror. A bundle is recorded only after it was written and verified.
 //!
-//! Each bundle is recorded with the crates that it was the first to name, so that a delta can be made against any
-//! earlier one (`Memory::base`).
+//! Each bundle is recorded with the crates that it introduced, so that a delta can use any earlier bundle as its base
+//! (`Memory::base`).
 //!
-//! The index lines as the bundles brought them are in `lines`, beside it (`Memory::lines`): upstream's next reading is held
-//! against them, and they are there where upstream deleted a version. The file is written after the record, so that a kill
-//! between the two sends a changed line once more.
+//! The file `lines` beside it has the index lines of the bundles (`Memory::lines`). They are compared with upstream's
+//! current lines, and are available if upstream deletes a version. This file is written after the record, so a kill
+//! between the two sends a changed line again.
 //!
-//! What a crate says of itself is kept too, because a bundle names crates whose files are not at hand any more. A
-//! history without it is read.
+//! The metadata of crates is stored too, because a bundle lists crates whose files are no longer cached. A history
+//! without metadata is valid.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -45,21 +45,21 @@ pub use base::{DeltaBase, SentCrate};
 pub use error::{DigestConflict, Error};
 pub use plan::BundlePlan;
 
-/// The version of the file that is read and written here. Version 3 has labels.
+/// The supported version of the file format. Version 3 has labels.
 const FORMAT: u32 = 3;
-/// How often the lock is tried while another process holds it.
+/// Interval between attempts to lock a history that another process holds.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Its name in the history's folder.
+/// The file name in the history's folder.
 const FILE_NAME: &str = "lineage.json";
 
-/// An open history. No other process changes it while this value lives.
+/// An open history. It is locked: no other process changes it while this value exists.
 #[derive(Debug)]
 pub struct LockedHistory {
     history: History,
     _lock: ProcessLock,
 }
 
-/// What a history remembers.
+/// The content of a history.
 #[derive(Debug)]
 pub struct History {
     path: PathBuf,
@@ -75,7 +75,7 @@ struct HistoryFile {
     #[serde(default)]
     #[serde(rename = "told")]
     crate_metadata: BTreeMap<Sha256, CrateMetadata>,
-    // Whether an input was forgotten that the newest bundle names.
+    // Whether an input was retired that the newest bundle lists.
     #[serde(default)]
     #[serde(rename = "forgotten")]
     has_forgotten_input: bool,
@@ -84,55 +84,55 @@ struct HistoryFile {
 /// One input with its newest set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputSet {
-    /// What identifies it.
+    /// The identity of the input.
     #[serde(flatten)]
     pub id: InputId,
-    /// The file that it was read from on this machine; `None` where it never was a file.
+    /// Its file on this machine; `None` if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// When it was last fetched (RFC 3339, UTC).
+    /// The time of its last fetch (RFC 3339, UTC).
     #[serde(default)]
     pub fetched: String,
-    /// What was asked for.
+    /// The requested entries.
     pub roots: Vec<String>,
-    /// What it needs, sorted, each once.
+    /// The required crates, sorted, without duplicates.
     pub crates: Vec<CrateRef>,
-    /// What it needs besides and no bundle brings, sorted.
+    /// Required packages that no bundle includes, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "left_out")]
     pub skipped_packages: Vec<SkippedPackage>,
-    /// What it wants of toolchains.
+    /// The toolchain request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "order")]
     pub toolchain_request: Option<ToolchainRequest>,
-    /// The rustup artifacts that it needs, sorted by path, each once.
+    /// The required dist files, sorted by path, without duplicates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "artifacts")]
     pub dist_files: Vec<DistFileRef>,
 }
 
-/// A package that an input needs and that was left out.
+/// A package that an input needs and that was skipped.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SkippedPackage {
     /// Its name.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Where it comes from, as bundles name it.
+    /// Its source, as in bundles.
     pub source: String,
-    /// Why it was left out.
+    /// The reason for the skip.
     #[serde(rename = "why")]
     pub reason: String,
 }
 
-/// One rustup artifact of a set.
+/// One dist file of a set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DistFileRef {
-    /// Where it belongs.
+    /// Its path.
     pub path: SafePath,
     /// Its digest.
     pub sha256: Sha256,
-    /// Its length in bytes; 0 where it is not known.
+    /// Its size in bytes; 0 if unknown.
     pub size: u64,
 }
 
@@ -145,14 +145,14 @@ pub struct CrateRef {
     pub version: Version,
     /// The digest of its `.crate`.
     pub sha256: Sha256,
-    /// The length of its `.crate` in bytes.
+    /// The size of its `.crate` in bytes.
     pub size: u64,
     /// Whether it was yanked when the index was read.
     #[serde(default)]
     pub yanked: bool,
 }
 
-/// What a crate says of itself in its manifest.
+/// The metadata of a crate from its manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrateMetadata {
     /// Its description.
@@ -161,7 +161,7 @@ pub struct CrateMetadata {
     /// Its licence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
-    /// Where its source is.
+    /// The URL of its source repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
 }
@@ -169,31 +169,31 @@ pub struct CrateMetadata {
 /// One bundle of the lineage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BundleRecord {
-    /// Its id.
+    /// Its ID.
     pub id: String,
-    /// Its file's name.
+    /// Its file name.
     pub file: String,
     /// Its number in the lineage, from 1.
     pub sequence: u64,
-    /// When it was written (RFC 3339, UTC).
+    /// The time of its creation (RFC 3339, UTC).
     pub created: String,
     /// `full`, `delta`, or [`REPAIR_KIND`].
     pub kind: String,
-    /// Bytes of its file.
+    /// Its size in bytes.
     pub size: u64,
-    /// The crates that no bundle before it named and kept naming.
+    /// The crates that it introduced: the bundle before it did not list them.
     #[serde(rename = "came")]
     pub introduced: Vec<SentCrate>,
-    /// Likewise of rustup artifacts.
+    /// Likewise for dist files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "artifacts")]
     pub introduced_dist_files: Vec<DistFileRef>,
-    /// The crates of earlier bundles whose index lines upstream had changed; the bundle brought the new ones.
+    /// Crates of earlier bundles whose index lines upstream had changed; this bundle has the new lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refreshed: Vec<SentCrate>,
 }
 
-/// The kind of a bundle that mends a mirror: it says nothing new of the lineage.
+/// The kind of a repair bundle, which does not change the lineage.
 pub const REPAIR_KIND: &str = "repair";
 
 impl CrateRef {
@@ -203,27 +203,27 @@ impl CrateRef {
     }
 }
 
-/// How the user names an input of the history.
+/// The user's name for an input of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputRef {
-    /// As it was typed: a label, or what is shown of an input.
+    /// The name as typed: a label, or the displayed form of an input.
     pub text: String,
     /// The same as the absolute path of a file.
     pub path: PathBuf,
 }
 
 impl InputSet {
-    /// Whether the user may mean this one.
+    /// Whether the name matches this input.
     fn matches(&self, name: &InputRef) -> bool {
         self.id.matches(&name.text) || self.path.as_ref() == Some(&name.path)
     }
 }
 
 impl LockedHistory {
-    /// Opens the history in `folder`, or begins one; waits for another process that has it open, and says so.
+    /// Opens the history in `folder`, or creates one. Waits for another process that has it open, and reports the wait.
     ///
     /// # Errors
-    /// The history's own; an I/O error of the kind `Interrupted` where the wait was stopped.
+    /// An error of the history; an I/O error of the kind `Interrupted` if the wait was cancelled.
     pub fn open(folder: &Path, sink: &dyn Sink) -> Result<LockedHistory, Error> {
         let path = folder.join(FILE_NAME);
         let failed = |source| Error::Io { path: path.clone(), source };
@@ -233,10 +233,10 @@ impl LockedHistory {
         Ok(LockedHistory { history: History::read(folder)?, _lock: lock })
     }
 
-    /// Records the bundle that `plan` became. To be called when it was written and verified.
+    /// Records the bundle of `plan`. Call it after the bundle was written and verified.
     pub fn record(&mut self, plan: &BundlePlan, bundle: BundleRecord) -> Result<(), Error> {
         let mut state = self.state.clone();
-        // A bundle that mends says nothing of the lineage.
+        // A repair bundle does not change the lineage.
         state.has_forgotten_input &= bundle.kind == REPAIR_KIND;
         state.inputs.clone_from(&plan.inputs);
         state.bundles.push(bundle);
@@ -251,10 +251,10 @@ impl LockedHistory {
         self.history.record_lines(&plan.lines)
     }
 
-    /// Remembers when and where today's inputs were read, where nothing else is new.
+    /// Records the time and the paths of this run's inputs, if nothing else is new.
     ///
     /// # Errors
-    /// The file system's.
+    /// A file system error.
     pub fn update_inputs_read(&mut self, today: &[InputSet]) -> Result<(), Error> {
         let mut state = self.state.clone();
         for old in &mut state.inputs {
@@ -266,10 +266,10 @@ impl LockedHistory {
         if state.inputs == self.state.inputs { Ok(()) } else { self.write(state) }
     }
 
-    /// Removes the input that the user calls `name`. The next bundle no longer names what only it needs.
+    /// Removes the input with the user's name `name`. The next bundle omits crates that only it needs.
     ///
     /// # Errors
-    /// [`Error::UnknownInput`], [`Error::AmbiguousInput`]; the file system's.
+    /// [`Error::UnknownInput`], [`Error::AmbiguousInput`], or a file system error.
     pub fn forget(&mut self, name: &InputRef) -> Result<InputId, Error> {
         let id = self.find_input(name)?.id.clone();
         let mut state = self.state.clone();
@@ -279,10 +279,10 @@ impl LockedHistory {
         Ok(id)
     }
 
-    /// Gives another label to the input that the user calls `name`; both identities, the old one first.
+    /// Changes the label of the input with the user's name `name`. Returns both identities, the old one first.
     ///
     /// # Errors
-    /// [`Error::UnknownInput`], [`Error::AmbiguousInput`], [`Error::LabelTaken`]; the file system's.
+    /// [`Error::UnknownInput`], [`Error::AmbiguousInput`], [`Error::LabelTaken`], or a file system error.
     pub fn relabel(&mut self, name: &InputRef, label: &Label) -> Result<(InputId, InputId), Error> {
         let old = self.find_input(name)?.id.clone();
         let kind = if old.kind == InputKind::Crate { InputKind::LabelledCrate } else { old.kind };
@@ -316,8 +316,8 @@ impl Deref for LockedHistory {
 }
 
 impl History {
-    /// What the history in `folder` remembers now; one that is not there remembers nothing. Changes nothing, and waits
-    /// for nobody: the file is only ever replaced whole.
+    /// Reads the content of the history in `folder`; a missing history is empty. Changes nothing and does not wait: the
+    /// file is only replaced as a whole.
     pub fn read(folder: &Path) -> Result<History, Error> {
         let path = folder.join(FILE_NAME);
         let failed = |source| Error::Io { path: path.clone(), source };
@@ -336,27 +336,27 @@ impl History {
         Ok(History { path, state })
     }
 
-    /// The inputs that it remembers, with their newest sets.
+    /// The inputs with their newest sets.
     pub fn inputs(&self) -> &[InputSet] {
         &self.state.inputs
     }
 
-    /// The bundles that were recorded, oldest first.
+    /// The recorded bundles, oldest first.
     pub fn bundles(&self) -> &[BundleRecord] {
         &self.state.bundles
     }
 
-    /// The file that holds it.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The lineage's id.
+    /// The ID of the lineage.
     pub fn lineage(&self) -> &str {
         &self.state.lineage
     }
 
-    /// The input that the user calls `name`.
+    /// The input with the user's name `name`.
     ///
     /// # Errors
     /// [`Error::UnknownInput`], [`Error::AmbiguousInput`].
@@ -374,8 +374,8 @@ impl History {
         }
     }
 
-    /// Refuses an input of today that has the identity of another file which is still there: each would make garbage of
-    /// what the other needs.
+    /// Rejects an input of this run with the identity of another existing file: each would turn the other's crates into
+    /// garbage.
     ///
     /// # Errors
     /// [`Error::SameLabel`].
@@ -390,28 +390,28 @@ impl History {
         }
     }
 
-    /// What the inputs want of toolchains that are neither in `today` nor in `forget`. They share their channels with
-    /// today's: where one moves, what all of them need of it must come along.
+    /// The toolchain requests of the inputs that are neither in `today` nor in `forget`. They share their channels with
+    /// this run's inputs: if a channel moves, the files for all of them must be included.
     pub fn other_toolchain_requests(&self, today: &[InputId], forget: &[InputRef]) -> Vec<(InputId, ToolchainRequest)> {
         let is_forgotten = |old: &InputSet| forget.iter().any(|name| old.matches(name));
         let others = self.state.inputs.iter().filter(|old| !today.contains(&old.id) && !is_forgotten(old));
         others.filter_map(|old| Some((old.id.clone(), old.toolchain_request.clone()?))).collect()
     }
 
-    /// The paths at which the rustup artifact of this digest lies, or lay when a bundle brought it.
+    /// The current and earlier paths of the dist file with this digest.
     pub fn paths_of_digest(&self, sha256: Sha256) -> BTreeSet<SafePath> {
         let from_inputs = self.state.inputs.iter().flat_map(|input| &input.dist_files);
         let from_bundles = self.state.bundles.iter().flat_map(|bundle| &bundle.introduced_dist_files);
         from_inputs.chain(from_bundles).filter(|held| held.sha256 == sha256).map(|held| held.path.clone()).collect()
     }
 
-    /// What an input last needed of toolchains.
+    /// The last toolchain needs of an input.
     pub fn recorded_toolchains(&self, id: &InputId) -> Option<(ToolchainRequest, Vec<DistFileRef>)> {
         let known = self.state.inputs.iter().find(|input| input.id == *id)?;
         Some((known.toolchain_request.clone()?, known.dist_files.clone()))
     }
 
-    /// The newest bundle that said something of the lineage.
+    /// The newest bundle that changed the lineage.
     pub fn newest_bundle(&self) -> Option<&BundleRecord> {
         self.state.bundles.iter().rev().find(|bundle| bundle.kind != REPAIR_KIND)
     }
@@ -463,7 +463,7 @@ fn wait_for_lock(folder: &Path, sink: &dyn Sink) -> io::Result<ProcessLock> {
     }
 }
 
-/// Removes what a killed process left half-written. The caller holds the lock.
+/// Removes partial files of a killed process. The caller holds the lock.
 fn remove_partial_files(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(|name| name.starts_with(".part-")) {

@@ -1,7 +1,7 @@
-//! One file of the upstream index: every version of one crate, and where it is kept between runs.
+//! One file of the upstream index: every version of one crate, and its form in the cache.
 //!
-//! On disk a file has one line of JSON before its text: the validators that upstream gave with it, and its digest. They
-//! are in one file so that they cannot get out of step, and whatever does not fit counts as absent.
+//! On disk a file has one line of JSON before its text: upstream's validators for it, and its digest. They are in one
+//! file so that they cannot get out of step. A file with a wrong digest counts as absent.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -21,7 +21,7 @@ pub struct IndexFile {
     versions: OnceLock<Vec<VersionEntry>>,
 }
 
-/// What stands at the beginning of a line, so to speak: enough to choose a version by.
+/// The head of a line: the fields for choosing a version.
 #[derive(Clone, Debug)]
 pub struct VersionEntry {
     /// The version.
@@ -33,13 +33,13 @@ pub struct VersionEntry {
 }
 
 impl IndexFile {
-    /// A file of this text. Bytes that are not UTF-8 spoil the line that they are in and no other, as with cargo.
+    /// Creates a file from this text. Invalid UTF-8 only affects its own line, as in cargo.
     pub fn new(bytes: &[u8]) -> IndexFile {
         IndexFile { text: String::from_utf8_lossy(bytes).into_owned(), versions: OnceLock::new() }
     }
 
-    /// As [`IndexFile::new`], with those lines alone that cargo could read and that are of a crate with `name`'s path: nothing
-    /// else is passed on to others, whatever upstream sent instead of an index file.
+    /// Like [`IndexFile::new`], but only with the lines that cargo can read and whose crate has the path of `name`.
+    /// Nothing else is served to clients, whatever upstream sent.
     pub fn valid_lines_only(bytes: &[u8], name: &CrateName) -> IndexFile {
         let file = IndexFile::new(bytes);
         let path = name.index_path();
@@ -57,8 +57,8 @@ impl IndexFile {
         &self.text
     }
 
-    /// Whether it may be an index file: it is empty, or has some line that begins as an object does. Which lines can be
-    /// read is another matter; later forms of them are passed over.
+    /// Whether it may be an index file: it is empty, or a line begins like a JSON object. Unreadable lines are allowed,
+    /// because later formats are skipped.
     pub fn looks_like_index(&self) -> bool {
         self.text.trim().is_empty() || self.text.lines().any(|line| line.trim_start().starts_with('{'))
     }
@@ -90,12 +90,12 @@ impl IndexFile {
         })
     }
 
-    /// The line of a head of this very file.
+    /// The line of a head of this same file.
     pub fn line_text(&self, head: &VersionEntry) -> &str {
         self.text.get(head.start..head.end).unwrap_or_default()
     }
 
-    /// The line of one version, where cargo could read it and it is of `name` to the letter.
+    /// The line of one version, if cargo can read it and its name is exactly `name`.
     pub fn find_line(&self, name: &CrateName, version: &Version) -> Option<IndexLine> {
         self.versions()
             .iter()
@@ -104,7 +104,7 @@ impl IndexFile {
             .find(|line| line.id.name == *name)
     }
 
-    /// Up to five versions around `version`, highest first; for a hint.
+    /// Up to five versions around `version`, highest first, for a hint.
     pub fn nearest_versions(&self, version: &Version) -> Vec<Version> {
         let mut all: Vec<&Version> = self.versions().iter().map(|head| &head.version).collect();
         all.sort();
@@ -120,14 +120,14 @@ impl PartialEq for IndexFile {
     }
 }
 
-/// What is on disk of one index file.
+/// The cached form of one index file.
 #[derive(Debug, PartialEq)]
 pub struct CachedIndexFile {
     /// Upstream's entity tag.
     pub etag: Option<String>,
-    /// Upstream's date of it.
+    /// Upstream's modification date.
     pub last_modified: Option<String>,
-    /// `None`: upstream had no such file.
+    /// `None`: upstream has no such file.
     pub file: Option<Arc<IndexFile>>,
 }
 
@@ -143,7 +143,7 @@ struct CacheHeader {
 }
 
 impl CachedIndexFile {
-    /// What is kept at `path`; `None` where it is absent, unreadable or not what was written.
+    /// The cached file at `path`; `None` if it is absent, unreadable or corrupted.
     pub fn read(path: &Path) -> Option<CachedIndexFile> {
         let bytes = std::fs::read(path).ok()?;
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
@@ -156,10 +156,11 @@ impl CachedIndexFile {
         })
     }
 
-    /// Keeps it at `path`, by way of `staging` on the same file system. Not synced: the digest shows a torn file.
+    /// Stores it at `path`, through `staging` on the same file system. It is not synced: the digest reveals an
+    /// incomplete file.
     ///
     /// # Errors
-    /// The file system's.
+    /// A file system error.
     pub fn write(&self, path: &Path, staging: &Path) -> io::Result<()> {
         let text = self.file.as_ref().map_or("", |file| file.text());
         let preamble = CacheHeader {

@@ -1,9 +1,9 @@
 //! One snapshot of the upstream index: each of its files is fetched at most once in a run, and every pass of cargo and
-//! every check sees the same text. The texts are on disk meanwhile, because all of them together are large.
+//! every check sees the same text. The texts are on disk, because all of them together are large.
 //!
-//! Files are kept between runs below `$FROSTMIRROR_HOME/cache/index/` and asked for conditionally. Without network they
-//! are all there is; a name that is not among them is an error and never "no such crate", because cargo would then
-//! quietly take an older version of whatever depends on it.
+//! Files are cached between runs below `$FROSTMIRROR_HOME/cache/index/` and requested conditionally. Without network
+//! only the cached files exist. A name without a cached file is an error and never "no such crate", because cargo would
+//! then silently use an older version of its dependents.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -27,12 +27,12 @@ use crate::event::Sink;
 use crate::http::{Client, Secret};
 use crate::index_line::RegistryConfig;
 
-/// Guessed requests under way at a time; few enough that what cargo really waits for is not held up for long.
+/// Maximum number of concurrent prefetch requests; few, so that they do not delay cargo's own requests.
 const MAX_CONCURRENT_PREFETCHES: usize = 32;
-/// Guesses in a run at most: an index that names ever more crates cannot keep us busy for ever.
+/// Maximum number of prefetch requests in a run, so that an index that lists ever more crates cannot run forever.
 const MAX_PREFETCHES: usize = 50_000;
 
-/// The snapshot. Cheap to clone; clones are the same snapshot.
+/// The snapshot. Cheap to clone; clones share the same snapshot.
 #[derive(Clone)]
 pub struct IndexSnapshot {
     inner: Arc<Inner>,
@@ -55,11 +55,11 @@ struct Inner {
 /// The same, as the snapshot keeps it.
 type SpooledResult = Result<Option<Arc<SpooledText>>, Arc<Error>>;
 
-/// A file of the snapshot; `None` where upstream has no such crate. An error is shared: each file is asked for once.
+/// A file of the snapshot; `None` if upstream has no such crate. Errors are shared: each file is requested once.
 pub type IndexFileResult = Result<Option<Arc<IndexFile>>, Arc<Error>>;
 
 impl IndexSnapshot {
-    /// A snapshot that begins empty. Each registry has a folder of its own in the cache.
+    /// Creates an empty snapshot. Each registry has its own folder in the cache.
     pub fn new(
         client: Client,
         upstream: Upstream,
@@ -91,12 +91,12 @@ impl IndexSnapshot {
         self.inner.registry.address()
     }
 
-    /// The registry's config.json, with `dl` replaced where the user named another.
+    /// The registry's config.json, with `dl` replaced if the user sets another one.
     pub async fn config(&self) -> Result<RegistryConfig, Arc<Error>> {
         Ok(self.registry_info().await?.config.clone())
     }
 
-    /// The token that a download must carry: the registry's, where it wants one with every request.
+    /// The token for downloads: the registry's token, if it requires one for every request.
     pub async fn download_token(&self) -> Result<Option<Secret>, Arc<Error>> {
         let config = self.registry_info().await?;
         Ok(self.inner.registry.download_token(&config))
@@ -108,7 +108,7 @@ impl IndexSnapshot {
         let fetching = lock(&self.inner.files)
             .entry(path)
             .or_insert_with_key(|path| {
-                // A task of its own: whoever asks may go away, and the next one must not ask upstream again.
+                // A separate task: the caller may be dropped, and the next caller must not repeat the request.
                 let task = tokio::spawn(self.clone().fetch_to_spool(name.clone(), path.clone()));
                 let what = describe_index_file(name);
                 task.map(|ended| ended.unwrap_or_else(|_| Err(Arc::new(Error::Aborted { what })))).boxed().shared()
@@ -123,7 +123,7 @@ impl IndexSnapshot {
         }
     }
 
-    /// Fetches in the background what cargo will ask for if `wish` is resolved.
+    /// Prefetches the index files that cargo will request if `wish` is resolved.
     pub fn prefetch(&self, wish: DependencyQuery) {
         {
             let mut guessed = lock(&self.inner.prefetched);
@@ -141,7 +141,7 @@ impl IndexSnapshot {
                 };
                 index.file(&wish.name).await
             };
-            // Failures are told by whoever needs the file.
+            // The caller that needs the file reports the failure.
             if let Ok(Some(file)) = found {
                 for next in prefetch::dependencies_of(&file, &wish) {
                     index.prefetch(next.wish);
@@ -150,7 +150,7 @@ impl IndexSnapshot {
         });
     }
 
-    /// Ends the guessing: nothing more will be resolved.
+    /// Stops prefetching: nothing more will be resolved.
     pub fn stop_prefetching(&self) {
         lock(&self.inner.prefetch_tasks).abort_all();
     }
@@ -170,7 +170,7 @@ impl IndexSnapshot {
             return Ok(kept.file);
         }
         let config = self.registry_info().await?;
-        // An absence has no validators, and a text without any cannot be asked for conditionally.
+        // An absence has no validators, and a text without validators cannot be requested conditionally.
         let validated = kept.as_ref().filter(|kept| kept.file.is_some());
         let etag = validated.and_then(|kept| kept.etag.as_deref());
         let date = validated.and_then(|kept| kept.last_modified.as_deref());
@@ -224,7 +224,7 @@ impl Inner {
         read.await.ok().flatten()
     }
 
-    /// Keeps it for the next run. A cache that cannot be written makes the next run slower and this one no worse.
+    /// Caches it for the next run. If the cache is not writable, the next run is slower and this run is unaffected.
     async fn write_cached(&self, path: &str, kept: CachedIndexFile) -> Option<Arc<IndexFile>> {
         let path = self.folder.join(path);
         let sink = Arc::clone(&self.sink);
@@ -232,7 +232,7 @@ impl Inner {
         let write = tokio::task::spawn_blocking(move || {
             if let Err(error) = kept.write(&path, cache.staging()) {
                 let path = path.display();
-                sink.detail(format!("could not keep the index file `{path}`: {error}"));
+                sink.detail(format!("could not cache the index file `{path}`: {error}"));
             }
             kept.file
         });
@@ -245,7 +245,7 @@ impl Inner {
     }
 }
 
-/// The guarded value. A panic elsewhere leaves these maps whole: nothing is half-done while they are held.
+/// The guarded value. A panic elsewhere leaves these maps consistent: no update is partial while they are locked.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

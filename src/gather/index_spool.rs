@@ -1,4 +1,4 @@
-//! Texts of index files that nobody looks at just now, in one file without a name. The index of some thousands of crates has
+//! Texts of index files that are not in use, in one unnamed temporary file. The index of several thousand crates has
 //! well over 100 MB of text, of which a run needs a few lines.
 
 use std::fs::File;
@@ -16,34 +16,34 @@ pub struct IndexSpool {
 
 #[derive(Debug)]
 struct Inner {
-    /// `None`: there is none, and texts stay in memory.
+    /// `None`: there is no file, and texts stay in memory.
     file: Option<File>,
     end: u64,
 }
 
-/// The text of one index file, wherever it is.
+/// The text of one index file, in memory or on disk.
 #[derive(Debug)]
 pub enum SpooledText {
-    /// In memory, because the disk did not take it.
+    /// In memory, because writing to disk failed.
     Memory(Arc<IndexFile>),
     /// On disk.
     Disk {
-        /// Where it begins.
+        /// Its offset in bytes.
         start: u64,
-        /// Bytes.
+        /// Its size in bytes.
         length: usize,
-        /// What somebody is looking at now.
+        /// The text that is currently in use.
         loaded: Mutex<Weak<IndexFile>>,
     },
 }
 
 impl IndexSpool {
-    /// A spool in `folder`. Where no file can be made there, texts stay in memory.
+    /// Creates a spool in `folder`. If no file can be created there, texts stay in memory.
     pub fn new(folder: &Path) -> IndexSpool {
         IndexSpool { inner: Mutex::new(Inner { file: tempfile::tempfile_in(folder).ok(), end: 0 }) }
     }
 
-    /// Takes a text.
+    /// Adds a text.
     pub fn put(&self, file: Arc<IndexFile>) -> SpooledText {
         let text = file.text();
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +60,7 @@ impl IndexSpool {
     /// The index file of that text.
     ///
     /// # Errors
-    /// The file system's.
+    /// A file system error.
     pub fn get(&self, text: &SpooledText) -> io::Result<Arc<IndexFile>> {
         let (start, length, open) = match text {
             SpooledText::Memory(file) => return Ok(Arc::clone(file)),

@@ -1,4 +1,4 @@
-//! From workspaces to the text of a depends.toml, and the edit that renews `[locked]` in one.
+//! Creates the text of a depends.toml from workspaces, and updates `[locked]` in an existing one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,57 +19,57 @@ mod update_locked;
 
 pub use update_locked::update_locked;
 
-/// Begins the comment that names what is left out; what follows it in the same form is renewed with it.
+/// First line of the comment that lists skipped packages. Later lines of the same form are updated with it.
 const SKIPPED_HEADER: &str = "# Left out, for it does not come from crates.io:";
 /// Begins each line of that comment after the first.
 const SKIPPED_LINE_PREFIX: &str = "#   ";
 
-/// The machine that builds, where nobody says which; `fetch` takes the same one.
+/// The default host; `fetch` uses the same one.
 const DEFAULT_HOST: &str = "x86_64-unknown-linux-gnu";
 
-/// What workspaces need, merged.
+/// The needs of workspaces, merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkspaceDependencies {
-    /// The members' own requirements, where they were asked for.
+    /// The members' own requirements, if they are requested.
     pub direct: Option<BTreeMap<CrateName, Vec<Requirement>>>,
-    /// What the lock files lock, where that was asked for.
+    /// The packages of the lock files, if they are requested.
     pub locked: Option<BTreeMap<CrateName, BTreeSet<Version>>>,
-    /// What comes from git and from other registries.
+    /// Packages from git and from other registries.
     pub skipped: BTreeSet<ForeignPackage>,
-    /// What rust-toolchain.toml asks for, where there is one.
+    /// The content of rust-toolchain.toml, if it exists.
     pub platforms: Option<Platforms>,
 }
 
-/// Why a depends.toml cannot be renewed.
+/// Why a depends.toml cannot be updated.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file is not valid as it stands.
+    /// The existing file is invalid.
     #[error(transparent)]
     Depends(#[from] depends::Error),
-    /// The edit did not come out as it must; nothing was written.
-    #[error("renewing `[locked]` in `{path}` went wrong: {what}")]
+    /// The edit has a wrong result; nothing was written.
+    #[error("could not update `[locked]` in `{path}`: {what}")]
     Edit {
         /// The file.
         path: String,
-        /// What went wrong.
+        /// The cause.
         what: String,
     },
 }
 
-/// A manifest's dependency that cargo reads and we do not.
+/// cargo accepts the dependency of a manifest, but this program does not.
 #[derive(Debug, thiserror::Error)]
-#[error("`{member}` depends on `{dependency}`, which cannot be asked for: {reason}")]
+#[error("`{member}` depends on `{dependency}`, which cannot be requested: {reason}")]
 pub struct InvalidDependency {
     /// The member.
     pub member: String,
     /// The dependency's crate.
     pub dependency: String,
-    /// What is wrong.
+    /// The cause.
     pub reason: String,
 }
 
 impl WorkspaceDependencies {
-    /// Takes in what a lock file locks.
+    /// Adds the packages of a lock file.
     pub fn add_lockfile(&mut self, lock: &Lockfile) {
         let locked = self.locked.get_or_insert_default();
         let ids = lock.packages.iter().map(|package| &package.id);
@@ -80,10 +80,10 @@ impl WorkspaceDependencies {
         self.skipped.extend(lock.foreign.iter().cloned());
     }
 
-    /// Takes in the members' own requirements: of every kind, of every target, optional or not.
+    /// Adds the members' own requirements: of every kind, of every target, optional or not.
     ///
-    /// Features are merged where the requirement is the same; different requirements of one crate become alternatives.
-    /// What a member's own features switch on in a dependency (`"tokio/net"`) counts as asked for.
+    /// Features are merged if the requirement is the same; different requirements of one crate become alternatives.
+    /// Features that a member's own features enable in a dependency (`"tokio/net"`) are included.
     pub fn add_members(&mut self, workspace: &Workspace) -> Result<(), InvalidDependency> {
         self.direct.get_or_insert_default();
         for member in &workspace.members {
@@ -100,7 +100,7 @@ impl WorkspaceDependencies {
             dependency: dependency.name.clone(),
             reason: why,
         };
-        // A path is part of the user's own tree, even where a version for publishing stands beside it.
+        // A path dependency is part of the user's own source tree, even if it also has a version for publishing.
         let (Some(source), None) = (&dependency.source, &dependency.path) else {
             return Ok(());
         };
@@ -132,19 +132,19 @@ impl WorkspaceDependencies {
         Ok(())
     }
 
-    /// Takes in what a project is built with.
+    /// Adds the toolchain of a project.
     pub fn add_toolchain(&mut self, file: &ToolchainFile) {
         if file.toolchain.is_some() {
             file.add_to_platforms(self.platforms.get_or_insert_default(), &[DEFAULT_HOST.to_owned()]);
         }
     }
 
-    /// Requirements in all; a crate with alternatives has several.
+    /// The total number of requirements; a crate with alternatives has several.
     pub fn direct_count(&self) -> usize {
         self.direct.iter().flat_map(BTreeMap::values).map(Vec::len).sum()
     }
 
-    /// Exact versions in all.
+    /// The total number of exact versions.
     pub fn locked_count(&self) -> usize {
         self.locked.iter().flat_map(BTreeMap::values).map(BTreeSet::len).sum()
     }
@@ -199,7 +199,7 @@ impl WorkspaceDependencies {
     }
 }
 
-/// A comment with a line for each package, or nothing.
+/// A comment with one line for each package, or nothing.
 fn skipped_comment(left_out: &BTreeSet<ForeignPackage>) -> String {
     if left_out.is_empty() {
         return String::new();
@@ -208,7 +208,7 @@ fn skipped_comment(left_out: &BTreeSet<ForeignPackage>) -> String {
     format!("{SKIPPED_HEADER}\n{}", lines.collect::<String>())
 }
 
-/// The features of a dependency that the member's own features name as `dependency/feature` or `dependency?/feature`.
+/// The features of a dependency that the member's own features enable as `dependency/feature` or `dependency?/feature`.
 fn enabled_features<'m>(member: &'m Package, dependency: &'m Dependency) -> impl Iterator<Item = String> + 'm {
     let key = dependency.rename.as_deref().unwrap_or(&dependency.name);
     member.features.values().flatten().filter_map(move |value| {
@@ -217,7 +217,7 @@ fn enabled_features<'m>(member: &'m Package, dependency: &'m Dependency) -> impl
     })
 }
 
-/// Adds a requirement to those of the same crate: one of the same versions takes its features in.
+/// Adds a requirement to those of the same crate: an existing one with the same versions gets its features.
 fn merge_requirement(alternatives: &mut Vec<Requirement>, wanted: Requirement) {
     let index = match alternatives.iter().position(|held| held.version == wanted.version) {
         Some(index) => {
@@ -237,7 +237,7 @@ fn merge_requirement(alternatives: &mut Vec<Requirement>, wanted: Requirement) {
     features.dedup();
 }
 
-/// A requirement as people write it: `1.2`, not `^1.2`.
+/// A requirement in its usual form: `1.2`, not `^1.2`.
 fn format_requirement(req: &VersionReq) -> String {
     let text = req.to_string();
     match req.comparators.as_slice() {
@@ -276,7 +276,7 @@ fn versions_value(versions: &BTreeSet<Version>) -> Value {
     }
 }
 
-/// Reads a text back as a depends.toml; what `init` writes must be what `fetch` reads.
+/// Parses a text as a depends.toml: `fetch` must be able to read the output of `init`.
 fn parse_depends(text: &str, path: &Path) -> Result<DependsFile, depends::Error> {
     DependsFile::parse(text, path)
 }

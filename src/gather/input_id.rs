@@ -1,5 +1,5 @@
-//! What identifies an input of a history: its kind and its label, and never a path. A fresh checkout in another folder, as
-//! a CI machine makes one, is the same input; and a bundle tells nobody how the folders of the fetching machine are called.
+//! The identity of an input of a history: its kind and its label, never a path. A fresh checkout in another folder, as
+//! on a CI machine, is the same input, and a bundle does not reveal folder names of the fetching machine.
 
 use std::fmt;
 use std::fs::File;
@@ -9,28 +9,28 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Characters of the longest label.
+/// Maximum length of a label in characters.
 const MAX_LABEL_CHARS: usize = 64;
-/// Bytes of a Cargo.toml that are read for the package's name.
+/// Maximum bytes of a Cargo.toml that are read for the package's name.
 const MAX_MANIFEST: u64 = 1 << 20;
-/// Letters of Unicode that no font shows.
+/// Unicode letters without a visible glyph.
 const INVISIBLE_LETTERS: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
-/// Characters of a label besides letters and digits.
+/// Allowed characters of a label besides letters and digits.
 const ALLOWED_PUNCTUATION: &str = " -_.+@#";
 
-/// The name of an input: short, printable, and without anything of a path.
+/// The name of an input: short, printable, and without path components.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Label(String);
 
-/// A text that is no label.
+/// An invalid label.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a label: a label has 1 to {MAX_LABEL_CHARS} letters, digits, spaces or characters of `-_.+@#`, and begins with a letter or a digit", text.chars().take(100).collect::<String>().escape_debug())]
 pub struct InvalidLabel {
     text: String,
 }
 
-/// What an input is read from.
+/// The kind of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InputKind {
@@ -40,10 +40,10 @@ pub enum InputKind {
     Lockfile,
     /// A `--crate`.
     Crate,
-    /// A `--crate` with a label of the user's.
+    /// A `--crate` with a label of the user.
     #[serde(rename = "labelled-crate")]
     LabelledCrate,
-    /// A repair list, which no history keeps.
+    /// A repair list, which is never stored in a history.
     #[serde(rename = "list")]
     RepairList,
 }
@@ -51,9 +51,9 @@ pub enum InputKind {
 /// The identity of an input.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct InputId {
-    /// Its name; for a `--crate`, what follows that flag.
+    /// Its name; for a `--crate`, its argument.
     pub label: String,
-    /// What it is read from.
+    /// Its kind.
     pub kind: InputKind,
 }
 
@@ -91,13 +91,13 @@ impl fmt::Display for Label {
 }
 
 impl Label {
-    /// The label of the file at `path` where the user gives none: the name of the package whose Cargo.toml is beside it,
-    /// else the name of its folder. A file of another name than `usual` has its own name added.
+    /// The default label of the file at `path`: the name of the package whose Cargo.toml is beside it, otherwise the
+    /// name of its folder. If the file name is not `usual`, it is added.
     pub fn of_file(path: &Path, default_name: &str) -> Label {
         Label::derive(package_name_in(path.parent().unwrap_or(Path::new("/"))), path, default_name)
     }
 
-    /// The same from the path alone; nothing is read.
+    /// Likewise from the path alone; nothing is read.
     pub fn of_path(path: &Path, default_name: &str) -> Label {
         Label::derive(None, path, default_name)
     }
@@ -112,7 +112,7 @@ impl Label {
         Label::sanitized(&name)
     }
 
-    /// The label that is most like `name`.
+    /// The label that is closest to `name`.
     fn sanitized(name: &str) -> Label {
         let mut text = String::new();
         for c in name.chars().take(MAX_LABEL_CHARS) {
@@ -124,7 +124,7 @@ impl Label {
     }
 }
 
-/// The name of the package whose manifest is in `folder`. A manifest that cannot be read names none; cargo tells of it.
+/// The name of the package whose manifest is in `folder`. An unreadable manifest gives none; cargo reports it.
 fn package_name_in(folder: &Path) -> Option<String> {
     let mut text = String::new();
     let file = File::open(folder.join("Cargo.toml")).ok()?;
@@ -134,7 +134,7 @@ fn package_name_in(folder: &Path) -> Option<String> {
 }
 
 impl InputKind {
-    /// What the user calls it.
+    /// The user's name for it.
     pub fn display_name(self) -> &'static str {
         match self {
             InputKind::Depends => "depends.toml",
@@ -151,7 +151,7 @@ impl InputId {
         InputId { label: label.0.clone(), kind }
     }
 
-    /// A `--crate`: its own text identifies it, or the label that the user gives it.
+    /// A `--crate`: identified by its own text, or by the label of the user.
     pub fn of_crate(spec: &impl fmt::Display, label: Option<&Label>) -> InputId {
         match label {
             Some(label) => InputId { label: label.0.clone(), kind: InputKind::LabelledCrate },
@@ -159,15 +159,15 @@ impl InputId {
         }
     }
 
-    /// Whether the user may mean this one by `text`: its label, or the whole of what is shown of it.
+    /// Whether `text` matches this input: its label, or its full displayed form.
     pub fn matches(&self, text: &str) -> bool {
         text == self.label || text == self.to_string()
     }
 }
 
 impl fmt::Display for InputId {
-    /// As bundles and messages show it: `app (Cargo.lock)`, `--crate NAME@REQ`, `tools (crate)`. No other identity is
-    /// shown so.
+    /// The displayed form in bundles and messages: `app (Cargo.lock)`, `--crate NAME@REQ`, `tools (crate)`. It is
+    /// unique for each identity.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             InputKind::Crate => write!(f, "--crate {}", self.label),

@@ -1,8 +1,8 @@
-//! A sparse registry on 127.0.0.1 for the cargo that we run: it serves the run's one snapshot of the index.
+//! A sparse registry on 127.0.0.1 for the child cargo: it serves the run's single snapshot of the index.
 //!
-//! So proxy, authorities, token and retries are the business of our own client alone, and every pass of cargo sees the
-//! same index. The address has a secret in its path; nobody else on this machine gets anything from it. Nothing can be
-//! downloaded here: `cargo generate-lockfile` reads index files only.
+//! So only this program's client handles proxy, authorities, token and retries, and every pass of cargo sees the same
+//! index. The address has a secret in its path, so other users of this machine get no data. There are no downloads:
+//! `cargo generate-lockfile` only reads index files.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,7 +23,7 @@ use super::index_snapshot::{self, IndexSnapshot};
 use super::random;
 use crate::crate_id::CrateName;
 
-/// The running server. It ends with this value.
+/// The running server. It stops when this value is dropped.
 pub struct LocalRegistry {
     address: String,
     failure: SharedFailure,
@@ -50,12 +50,12 @@ impl LocalRegistry {
         Ok(LocalRegistry { address, failure, task })
     }
 
-    /// The index's address, with its final slash and without `sparse+`.
+    /// The index address, with its trailing slash and without `sparse+`.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// The first failure of upstream that cargo met here: what a failed resolution is to be blamed on.
+    /// The first upstream failure during cargo's requests: the probable cause of a failed resolution.
     pub fn first_failure(&self) -> Option<Arc<index_snapshot::Error>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -75,7 +75,7 @@ struct RegistryHandler {
 }
 
 async fn accept_connections(listener: TcpListener, site: Arc<RegistryHandler>) {
-    // The connections end with the server: they are in a set of its own.
+    // The connections end with the server: it owns their task set.
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -83,21 +83,21 @@ async fn accept_connections(listener: TcpListener, site: Arc<RegistryHandler>) {
             Ok((stream, _)) => {
                 connections.spawn(serve_connection(stream, Arc::clone(&site)));
             }
-            // Out of descriptors, most likely: cargo waits, and so do we.
+            // Most likely out of file descriptors: cargo waits, and so does this server.
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
         }
     }
 }
 
 async fn serve_connection(stream: TcpStream, site: Arc<RegistryHandler>) {
-    // Cargo has two connections and waits for every answer: a delayed segment would be a delayed resolution.
+    // Cargo has two connections and waits for every answer, so a delayed segment would delay the resolution.
     let _slower: io::Result<()> = stream.set_nodelay(true);
     let service = service_fn(move |request: Request<Incoming>| {
         let site = Arc::clone(&site);
         async move { Ok::<_, Infallible>(site.handle(request.uri().path()).await) }
     });
     let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-    // A cargo that ends closes its connections as it likes.
+    // cargo may close its connections in any way when it ends.
     drop(served);
 }
 
@@ -131,7 +131,7 @@ fn response(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
     response
 }
 
-/// An index file as bytes to send, without a copy.
+/// An index file as response bytes, without a copy.
 struct IndexFileBytes(Arc<IndexFile>);
 
 impl AsRef<[u8]> for IndexFileBytes {

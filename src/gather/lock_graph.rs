@@ -1,4 +1,4 @@
-//! Which packages of a Cargo.lock some of its packages lead to.
+//! The packages of a Cargo.lock that are reachable from some of its packages.
 //!
 //! Cargo writes dev-dependencies of workspace members into a lock, and of no other package (cargo:
 //! src/cargo/core/resolver/encode.rs).
@@ -7,10 +7,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use cargo_util_schemas::lockfile::{TomlLockfile, TomlLockfileDependency, TomlLockfilePackageId};
 
-/// Name and version of a package, as the lock has them.
+/// The name and the version of a package in the lock.
 pub type PackageKey = (String, String);
 
-/// The packages of a lock and what they depend on.
+/// The packages of a lock and their dependencies.
 #[derive(Debug)]
 pub struct LockGraph {
     packages: Vec<TomlLockfileDependency>,
@@ -18,10 +18,10 @@ pub struct LockGraph {
 }
 
 impl LockGraph {
-    /// The graph of a lock's text.
+    /// Parses a lock's text.
     ///
     /// # Errors
-    /// The text is no Cargo.lock.
+    /// The text is not a Cargo.lock.
     pub fn parse(text: &str) -> Result<LockGraph, toml::de::Error> {
         let packages = toml::from_str::<TomlLockfile>(text)?.package.unwrap_or_default();
         let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
@@ -31,7 +31,7 @@ impl LockGraph {
         Ok(LockGraph { packages, by_name })
     }
 
-    /// The packages that the workspace members called `roots` lead to, the roots included.
+    /// The packages that are reachable from the workspace members `roots`, including the roots.
     pub fn reachable_from(&self, roots: &[&str]) -> BTreeSet<PackageKey> {
         let mut reached = BTreeSet::new();
         let mut next: Vec<usize> = Vec::new();
@@ -60,7 +60,7 @@ impl LockGraph {
         found.map(|package| (package.name.clone(), package.version.clone())).collect()
     }
 
-    /// The packages that a dependency may mean: a lock names no more of one than is needed to tell it from others.
+    /// The packages that match a dependency: a lock gives only the parts that are needed to distinguish it.
     fn find_dependency(&self, dependency: &TomlLockfilePackageId) -> impl Iterator<Item = usize> {
         let named = self.by_name.get(&dependency.name).map(Vec::as_slice).unwrap_or_default();
         named.iter().copied().filter(|position| {

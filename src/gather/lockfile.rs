@@ -1,13 +1,13 @@
-//! Cargo.lock, read through cargo's own schema: which packages of crates.io it locks, and what comes from elsewhere.
+//! Cargo.lock, parsed with cargo's own schema: the locked packages of crates.io and of other sources.
 //!
-//! Formats: without a `version` line (1 with checksums in `[metadata]`, 2 with them in the packages), 3 and 4
-//! (cargo: src/cargo/core/resolver/encode.rs). A package is of crates.io only if its source is one of the two spellings
-//! that cargo gives crates.io; git and every other registry are foreign, whatever the names are, and are never looked
-//! for on crates.io.
+//! Formats: without a `version` line (1 with checksums in `[metadata]`, 2 with them in the packages), 3 and 4 (cargo:
+//! src/cargo/core/resolver/encode.rs). A package is from crates.io only if its source is one of the two forms that
+//! cargo writes for crates.io. Packages of git and of every other registry are foreign, whatever their names, and are
+//! never searched on crates.io.
 //!
-//! Cargo reads more of a lock than the packages that it builds. Of `[[patch.unused]]` it loads the source: a git
-//! repository must be there, and the index line of a registry's package (without a checksum: the lock has none). Of a
-//! package that `[replace]` replaces it reads the index line. Neither's `.crate` is downloaded (tried with cargo 1.95).
+//! Cargo reads more of a lock than the packages that it builds. For `[[patch.unused]]` it loads the source: the git
+//! repository, or the index line of a registry's package (without a checksum: the lock has none). For a package that
+//! `[replace]` replaces it reads the index line. It does not download their `.crate` files (tested with cargo 1.95).
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -24,59 +24,59 @@ use crate::crate_id::{CrateId, InvalidCrateId, Version};
 use crate::digest::{InvalidDigest, Sha256};
 use crate::line_column::LineColumn;
 
-/// The address that stands for crates.io in Cargo.lock, whichever way cargo reached it.
+/// The address of crates.io in Cargo.lock, for every protocol.
 pub const CRATES_IO_SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// The newest format that is read here.
+/// The newest supported format.
 pub const NEWEST_FORMAT: i64 = 4;
 
-/// Bytes in the largest file that is read; a lock of 4,000 packages has about one MiB.
+/// Maximum size of a file in bytes; a lock of 4,000 packages has about one MiB.
 const MAX_SIZE: u64 = 64 << 20;
 
-/// What a Cargo.lock locks, without the packages that are local paths.
+/// The packages of a Cargo.lock, without local paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lockfile {
     /// The file.
     pub path: PathBuf,
-    /// What it is called in a history.
+    /// Its label in a history.
     pub label: Label,
-    /// Packages of crates.io, sorted, each once.
+    /// Packages of crates.io, sorted, without duplicates.
     pub packages: Vec<LockedPackage>,
     /// Packages of crates.io whose index lines cargo reads and whose files it never downloads: unused patches and
-    /// replaced packages. Sorted, each once, none of them in `packages`.
+    /// replaced packages. Sorted, without duplicates, none of them in `packages`.
     pub unbuilt: Vec<UnbuiltPackage>,
-    /// Packages of git and of other registries, unused patches among them; sorted.
+    /// Packages of git and of other registries, including unused patches; sorted.
     pub foreign: Vec<ForeignPackage>,
 }
 
 /// A package of crates.io.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LockedPackage {
-    /// Which.
+    /// The crate.
     pub id: CrateId,
-    /// The digest of its .crate.
+    /// The digest of its `.crate`.
     pub checksum: Sha256,
 }
 
-/// A package of crates.io of which cargo needs the index line alone.
+/// A package of crates.io of which cargo only needs the index line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnbuiltPackage {
-    /// Which.
+    /// The crate.
     pub id: CrateId,
-    /// The digest of its .crate, where the lock states it.
+    /// The digest of its `.crate`, if the lock has it.
     pub checksum: Option<Sha256>,
 }
 
-/// A package that is not of crates.io.
+/// A package that is not from crates.io.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ForeignPackage {
     /// A valid name of a package.
     pub name: String,
     /// A semantic version.
     pub version: String,
-    /// Where it comes from.
+    /// Its source.
     pub source: ForeignSource,
-    /// Whether a `[patch]` table names it and no package needs it. Cargo loads its source even so.
+    /// Whether a `[patch]` table names it and no package needs it. Cargo still loads its source.
     pub unused_patch: bool,
 }
 
@@ -88,16 +88,16 @@ impl std::fmt::Display for ForeignPackage {
     }
 }
 
-/// A foreign package that an input needs and that was left out at the user's word.
+/// A foreign package that an input needs and that the user excluded.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SkippedPackage {
-    /// Which.
+    /// The package.
     pub package: ForeignPackage,
-    /// The flag that left it out.
+    /// The flag that excluded it.
     pub reason: &'static str,
 }
 
-/// Where a foreign package comes from. Addresses are shown without user and password.
+/// The source of a foreign package. Addresses are shown without user and password.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ForeignSource {
     /// A git repository.
@@ -107,7 +107,7 @@ pub enum ForeignSource {
     },
     /// A registry other than crates.io.
     Registry {
-        /// Its index.
+        /// The address of its index.
         url: String,
     },
 }
@@ -122,7 +122,7 @@ impl std::fmt::Display for ForeignSource {
 }
 
 impl ForeignSource {
-    /// The source as bundles name it: of a repository on this machine, no path is told. At most 1,024 bytes.
+    /// The source as in bundles: the path of a local repository is hidden. At most 1,024 bytes.
     pub fn without_local_path(&self) -> String {
         let mut text = self.to_string();
         if let Some(start) = text.find("file:") {
@@ -134,7 +134,7 @@ impl ForeignSource {
     }
 }
 
-/// Why a Cargo.lock cannot be used.
+/// Why a Cargo.lock is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
@@ -142,33 +142,33 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
-    /// The file is far too large to be one.
-    #[error("`{}` is larger than 64 MiB, which no Cargo.lock is", path.display())]
+    /// The file is too large for a Cargo.lock.
+    #[error("`{}` is larger than 64 MiB, the limit for a Cargo.lock", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
-    /// The text is none.
+    /// The text is not a Cargo.lock.
     #[error("{}:{position}: {message}", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where.
+        /// The position.
         position: LineColumn,
-        /// The parser's words.
+        /// The parser's message.
         message: String,
     },
-    /// It is a Cargo.toml.
+    /// The file is a Cargo.toml.
     #[error("`{}` is a manifest, not a Cargo.lock", path.display())]
     IsManifest {
         /// The file.
         path: PathBuf,
     },
-    /// A later cargo wrote it.
-    #[error("`{}` has the format {found}, and this version of cargo-frostmirror reads formats up to {NEWEST_FORMAT}", path.display())]
+    /// A newer cargo wrote it.
+    #[error("`{}` has format {found}; this version of cargo-frostmirror reads formats up to {NEWEST_FORMAT}", path.display())]
     NewerFormat {
         /// The file.
         path: PathBuf,
@@ -176,7 +176,7 @@ pub enum Error {
         found: i64,
     },
     /// A package has a name or version that cargo would not write.
-    #[error("`{}` names a package that cannot be one: {} {}", path.display(), name.escape_debug(), version.escape_debug())]
+    #[error("`{}` has an invalid package name or version: {} {}", path.display(), name.escape_debug(), version.escape_debug())]
     InvalidPackage {
         /// The file.
         path: PathBuf,
@@ -184,10 +184,10 @@ pub enum Error {
         name: String,
         /// The version in the file.
         version: String,
-        /// What is wrong with it.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A package of crates.io without a checksum cannot be checked.
+    /// A package of crates.io has no checksum, so it cannot be checked.
     #[error("`{}` has no checksum for {id}", path.display())]
     MissingChecksum {
         /// The file.
@@ -195,17 +195,17 @@ pub enum Error {
         /// The package.
         id: CrateId,
     },
-    /// The checksum is none.
-    #[error("`{}` has a wrong checksum for {id}", path.display())]
+    /// The checksum is invalid.
+    #[error("`{}` has an invalid checksum for {id}", path.display())]
     InvalidChecksum {
         /// The file.
         path: PathBuf,
         /// The package.
         id: CrateId,
-        /// What is wrong with it.
+        /// The cause.
         source: InvalidDigest,
     },
-    /// One package stands in it with two checksums.
+    /// One package has two checksums.
     #[error("`{}` has two different checksums for {id}", path.display())]
     ConflictingChecksums {
         /// The file.
@@ -227,7 +227,7 @@ impl Lockfile {
         Lockfile::parse(&text, path)
     }
 
-    /// Reads `text`; `path` is what errors name.
+    /// Parses `text`; `path` is used in errors.
     pub fn parse(text: &str, path: &Path) -> Result<Lockfile, Error> {
         let syntax = |error: toml::de::Error| Error::Syntax {
             path: path.to_owned(),
@@ -235,12 +235,12 @@ impl Lockfile {
             message: error.message().to_owned(),
         };
         let root = DeTable::parse(text).map_err(syntax)?;
-        // A manifest of a workspace alone would be read as a lock that locks nothing.
+        // A virtual manifest would parse as an empty lock.
         let is_table = |key: &str| root.get_ref().get(key).is_some_and(|value| value.get_ref().is_table());
         if ["package", "workspace", "dependencies", "lib"].into_iter().any(is_table) {
             return Err(Error::IsManifest { path: path.to_owned() });
         }
-        // The version comes first: a later format may not fit the schema at all.
+        // The version comes first: a newer format may not fit the schema.
         if let Some(version) = root.get_ref().get("version").and_then(|value| value.get_ref().as_integer()) {
             let found = i64::from_str_radix(version.as_str(), version.radix()).unwrap_or(i64::MAX);
             if found > NEWEST_FORMAT {
@@ -273,7 +273,7 @@ impl LockfileBuilder<'_> {
                 Some(source) if is_crates_io(source) => {
                     let (id, checksum) = self.crates_io_package(package, source)?;
                     match checksum {
-                        // Cargo looks the replaced package up, and builds the one that takes its place.
+                        // Cargo looks up the replaced package, and builds its replacement.
                         checksum if package.replace.is_some() => line_only.push(UnbuiltPackage { id, checksum }),
                         Some(checksum) => packages.push(LockedPackage { id, checksum }),
                         None => return Err(Error::MissingChecksum { path: self.path.to_owned(), id }),
@@ -298,7 +298,7 @@ impl LockfileBuilder<'_> {
             return Err(Error::ConflictingChecksums { path: self.path.to_owned(), id: pair[0].id.clone() });
         }
         line_only.retain(|one| packages.binary_search_by(|package| package.id.cmp(&one.id)).is_err());
-        // Of two entries for one version the one with a checksum sorts later, and stays.
+        // Of two entries for one version the one with a checksum sorts later, and is kept.
         line_only.sort_by(|a, b| b.cmp(a));
         line_only.dedup_by(|later, kept| later.id == kept.id);
         line_only.reverse();
@@ -308,7 +308,7 @@ impl LockfileBuilder<'_> {
         Ok(Lockfile { path: self.path.to_owned(), label, packages, unbuilt: line_only, foreign })
     }
 
-    /// A package of crates.io with its checksum, where the lock states one.
+    /// A package of crates.io with its checksum, if the lock has one.
     fn crates_io_package(
         &self,
         package: &TomlLockfileDependency,
@@ -316,7 +316,7 @@ impl LockfileBuilder<'_> {
     ) -> Result<(CrateId, Option<Sha256>), Error> {
         let id = CrateId::parse(&package.name, &package.version)
             .map_err(|source: InvalidCrateId| self.invalid_package(package, source))?;
-        // Format 1 keeps the checksums in a table of their own.
+        // Format 1 has the checksums in a separate table.
         let key = || format!("checksum {} {} ({})", package.name, package.version, source.source_str());
         let checksum = package.checksum.as_deref().or_else(|| self.metadata?.get(&key()).map(String::as_str));
         match checksum.filter(|text| *text != "<none>").map(str::parse) {
@@ -365,10 +365,10 @@ pub fn is_crates_io(source: &TomlLockfileSourceId) -> bool {
     text == CRATES_IO_SOURCE || text == sparse || Some(text.as_str()) == sparse.strip_suffix('/')
 }
 
-/// A source's address as it may be shown: without user, password, the locked commit, and cargo's mark for its kind.
+/// A source's address for display: without user, password, the locked commit and cargo's prefix for its kind.
 pub fn redacted_url(source: &TomlLockfileSourceId) -> String {
     let mut url = source.url().clone();
-    // An address that can hold no credentials refuses to drop them, which is as good.
+    // An address that cannot contain credentials returns an error here, which is fine.
     let _none_to_drop = (url.set_username("").is_err(), url.set_password(None).is_err());
     url.set_fragment(None);
     url.as_str().trim_start_matches("sparse+").to_owned()

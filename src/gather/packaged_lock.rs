@@ -1,7 +1,7 @@
-//! The Cargo.lock inside a `.crate`, which `cargo install --locked` builds a tool with, and whether it is a tool.
+//! The Cargo.lock inside a `.crate`, which `cargo install --locked` uses, and whether the crate has binaries.
 //!
-//! The file is hostile: it is walked, never unpacked. Its entries are only looked at by their raw headers, in a bounded
-//! stream, and the two that are read have a bounded size.
+//! The file is hostile: it is scanned, never unpacked. Only the raw headers of its entries are read, from a bounded
+//! stream, and the two files that are read have a bounded size.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,11 +11,11 @@ use flate2::read::GzDecoder;
 
 use crate::crate_id::CrateId;
 
-/// Plain bytes of a `.crate` that are looked through; cargo itself unpacks no more.
+/// Maximum uncompressed bytes of a `.crate` that are scanned; cargo itself unpacks no more.
 const MAX_UNPACKED: u64 = 512 * 1024 * 1024;
-/// Bytes of a Cargo.lock that is read.
+/// Maximum size of a Cargo.lock in bytes.
 const MAX_LOCK: u64 = 16 * 1024 * 1024;
-/// Bytes of a Cargo.toml that is read; the largest published one has about 200 kB.
+/// Maximum size of a Cargo.toml in bytes; the largest published one has about 200 kB.
 const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
 
 /// Why the lock in a `.crate` could not be read.
@@ -24,23 +24,23 @@ const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
 pub struct Error {
     /// The `.crate`.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The cause.
     pub source: io::Error,
 }
 
-/// What decides how a `.crate` is installed.
+/// The parts of a `.crate` that decide how it is installed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct PackagedCrate {
-    /// The text of its Cargo.lock; `None` where none was packaged.
+    /// The text of its Cargo.lock; `None` if it has none.
     pub lock: Option<String>,
-    /// Whether it has a program that `cargo install` builds.
+    /// Whether it has a binary that `cargo install` builds.
     pub has_binaries: bool,
 }
 
-/// What the `.crate` of `id` at `path` says of its installation.
+/// Reads the `.crate` of `id` at `path`.
 ///
 /// # Errors
-/// The file cannot be read, or is no `.crate`.
+/// The file cannot be read, or is not a `.crate`.
 pub fn read(path: &Path, id: &CrateId) -> Result<PackagedCrate, Error> {
     scan_archive(path, id).map_err(|source| Error { path: path.to_owned(), source })
 }
@@ -50,7 +50,7 @@ fn scan_archive(path: &Path, id: &CrateId) -> io::Result<PackagedCrate> {
     let plain = GzDecoder::new(io::BufReader::new(File::open(path)?)).take(MAX_UNPACKED);
     let mut archive = tar::Archive::new(plain);
     let (mut lock, mut manifest, mut sources) = (None, None, false);
-    // Raw: long names and other extensions stay unread, so that they cannot take memory.
+    // Raw entries: long names and other extensions are not read, so they cannot use memory.
     for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
         let name = entry.path_bytes().into_owned();
@@ -64,7 +64,7 @@ fn scan_archive(path: &Path, id: &CrateId) -> io::Result<PackagedCrate> {
             }
             name => sources |= is_binary_main_file(name),
         }
-        // Cargo writes every target into the manifest that it packages, so that most files need not be looked through.
+        // Cargo writes every target into the packaged manifest, so most files need no scan.
         if let (Some(_), Some(BinaryTargets { has_bin_section: named, discovers_binaries: discovered })) =
             (&lock, &manifest)
             && (*named || !discovered)
@@ -86,16 +86,16 @@ fn read_text(entry: &mut impl Read, most: u64, name: &str) -> io::Result<String>
     Ok(text)
 }
 
-/// What a manifest says of binaries (cargo: src/cargo/util/toml/targets.rs).
+/// The binaries of a manifest (cargo: src/cargo/util/toml/targets.rs).
 struct BinaryTargets {
-    /// It names one.
+    /// The manifest names a binary.
     has_bin_section: bool,
-    /// Files that are where binaries usually are count as such.
+    /// Files in the default locations of binaries count as binaries.
     discovers_binaries: bool,
 }
 
 impl BinaryTargets {
-    /// A manifest that cannot be read names nothing: cargo refuses such a package anyway.
+    /// An unreadable manifest has no binaries: cargo rejects such a package.
     fn parse(manifest: &str) -> BinaryTargets {
         let manifest: toml::Table = manifest.parse().unwrap_or_default();
         let named = manifest.get("bin").and_then(toml::Value::as_array).is_some_and(|bins| !bins.is_empty());
@@ -104,7 +104,7 @@ impl BinaryTargets {
     }
 }
 
-/// Whether cargo takes the file for a binary's main file: src/main.rs, src/bin/NAME.rs or src/bin/NAME/main.rs.
+/// Whether cargo uses the file as a binary's main file: src/main.rs, src/bin/NAME.rs or src/bin/NAME/main.rs.
 fn is_binary_main_file(path: &[u8]) -> bool {
     if path == b"src/main.rs" {
         return true;
@@ -175,7 +175,7 @@ mod tests {
             ("bin = []\n", &["src/lib.rs"], false),
         ] {
             let manifest = format!("{package}{manifest}");
-            // As cargo sorts them: the lock comes before the manifest, and the sources after both.
+            // In cargo's order: the lock comes before the manifest, and the sources come after both.
             let names = ["Cargo.lock", "Cargo.toml"].iter().chain(files).map(|name| format!("tool-1.0.0/{name}"));
             let names: Vec<String> = names.collect();
             let entries: Vec<_> = names

@@ -1,7 +1,7 @@
-//! What cargo will ask for next: its resolver walks the graph one wave after another over two connections, so every
-//! wave would cost a round trip to upstream. This is a guess of the walk, good enough to have the files at hand.
+//! Predicts cargo's next requests: its resolver walks the graph in waves over two connections, so every wave would cost
+//! a round trip to upstream. The prediction is good enough to have the files in advance.
 //!
-//! The guess takes the highest version that fits and the features asked for; what it gets wrong, cargo asks for itself.
+//! It assumes the highest matching version and the requested features. Cargo requests mispredicted files itself.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -12,39 +12,39 @@ use semver::VersionReq;
 use super::index_file::{IndexFile, VersionEntry};
 use crate::crate_id::{CrateName, Version};
 
-/// A dependency on a crate, as somebody in the graph has it.
+/// A dependency on a crate from a package of the graph.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DependencyQuery {
     /// The crate.
     pub name: CrateName,
     /// The requirement.
     pub req: VersionReq,
-    /// Features asked for.
+    /// Requested features.
     pub features: BTreeSet<String>,
-    /// Whether the default features are asked for.
+    /// Whether the default features are requested.
     pub default_features: bool,
 }
 
 /// A dependency of a crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
-    /// What is wanted.
+    /// The dependency.
     pub wish: DependencyQuery,
-    /// Why a build may do without it although a lock lists it; `None`: every build needs it.
+    /// Why a build may not need it although a lock lists it; `None`: every build needs it.
     pub condition: Option<Condition>,
 }
 
-/// Why a build may do without a dependency.
+/// Why a build may not need a dependency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Condition {
     /// It is for one platform (`cfg(…)` or a target triple), of whose text this is a hash.
     Platform(u64),
-    /// Only a weak feature (`name?/feature`) names it: it is locked, and not built.
+    /// Only a weak feature (`name?/feature`) enables it: it is locked, but not built.
     WeakFeature,
 }
 
 impl Condition {
-    /// The platform as the index writes it.
+    /// The platform as in the index.
     pub fn platform(text: &str) -> Condition {
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
@@ -52,7 +52,7 @@ impl Condition {
     }
 }
 
-/// The version that `wish` will probably get.
+/// The version that `wish` will probably resolve to.
 pub fn select_version(file: &IndexFile, wish: &DependencyQuery) -> Option<Version> {
     newest_matching(file, wish).map(|head| head.version.clone())
 }
@@ -62,7 +62,7 @@ fn newest_matching<'f>(file: &'f IndexFile, wish: &DependencyQuery) -> Option<&'
     fitting.max_by(|a, b| a.version.cmp(&b.version))
 }
 
-/// The dependencies of what `wish` will probably get. Empty where nothing fits.
+/// The dependencies of the probable version of `wish`. Empty if no version matches.
 pub fn dependencies_of(file: &IndexFile, wish: &DependencyQuery) -> Vec<Dependency> {
     let package = newest_matching(file, wish).and_then(|head| serde_json::from_str(file.line_text(head)).ok());
     package.map_or_else(Vec::new, |package| enabled_dependencies(&package, wish))
@@ -96,15 +96,15 @@ fn enabled_dependencies(package: &IndexPackage<'_>, wish: &DependencyQuery) -> V
         .collect()
 }
 
-/// What features make of an optional dependency.
+/// The effect of features on an optional dependency.
 #[derive(Default)]
 struct Active {
     features: BTreeSet<String>,
-    /// Whether some feature that is not a weak one names it.
+    /// Whether a feature that is not weak enables it.
     strong: bool,
 }
 
-/// Dependencies that features turn on, by the name they have in the package.
+/// Dependencies that features enable, by their name in the package.
 fn dependencies_by_feature(package: &IndexPackage<'_>, wish: &DependencyQuery) -> HashMap<String, Active> {
     let meaning = |feature: &str| {
         let newer = package.features2.as_ref().and_then(|map| map.get(feature));
@@ -112,7 +112,7 @@ fn dependencies_by_feature(package: &IndexPackage<'_>, wish: &DependencyQuery) -
     };
     let mut enabled: HashMap<String, Active> = HashMap::new();
     let mut seen = BTreeSet::new();
-    // Each feature, and whether more than weak ones lead to it.
+    // Each feature, and whether a feature that is not weak enables it.
     let mut todo: Vec<(&str, bool)> = wish.features.iter().map(|feature| (feature.as_str(), true)).collect();
     if wish.default_features {
         todo.push(("default", true));
@@ -124,7 +124,7 @@ fn dependencies_by_feature(package: &IndexPackage<'_>, wish: &DependencyQuery) -
         if let Some(dependency) = feature.strip_prefix("dep:") {
             enabled.entry(dependency.to_owned()).or_default().strong |= is_strong;
         } else if let Some((dependency, inner)) = feature.split_once('/') {
-            // Cargo locks the optional dependency of a weak feature (`name?/feature`) too.
+            // Cargo also locks the optional dependency of a weak feature (`name?/feature`).
             let weak = dependency.strip_suffix('?');
             let (dependency, is_strong) = (weak.unwrap_or(dependency), is_strong && weak.is_none());
             let entry = enabled.entry(dependency.to_owned()).or_default();
@@ -136,7 +136,7 @@ fn dependencies_by_feature(package: &IndexPackage<'_>, wish: &DependencyQuery) -
         } else if let Some(list) = meaning(feature) {
             todo.extend(list.iter().map(|feature| (feature.as_ref(), is_strong)));
         } else {
-            // An optional dependency that no feature names is a feature by itself.
+            // An optional dependency that no feature names is an implicit feature.
             enabled.entry(feature.to_owned()).or_default().strong |= is_strong;
         }
     }

@@ -1,15 +1,15 @@
-//! The operating system's randomness: for an address that nobody guesses, and for ids that never meet.
+//! Random bytes of the operating system: for a secret address, and for unique IDs.
 
 use std::io;
 
-/// `bytes` random bytes as lowercase hexadecimal digits, two a byte.
+/// Returns `bytes` random bytes as lowercase hexadecimal digits, two per byte.
 pub fn hex(bytes: usize) -> io::Result<String> {
     let mut buffer = vec![0; bytes];
-    // The TLS library brings the operating system's generator along; nothing else here needs one.
+    // The TLS library already includes the operating system's generator, so no other dependency is needed.
     rustls::crypto::ring::default_provider()
         .secure_random
         .fill(&mut buffer)
-        .map_err(|_| io::Error::other("the operating system gave no random bytes"))?;
+        .map_err(|_| io::Error::other("the operating system returned no random bytes"))?;
     Ok(buffer.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

@@ -1,5 +1,4 @@
-//! A sparse registry as a client sees it: its config.json, and one index file at a time. What is kept of them, and for how
-//! long, is the caller's.
+//! A client of a sparse registry: its config.json, and one index file at a time. Caching is the caller's task.
 
 use std::io;
 use std::sync::Arc;
@@ -11,17 +10,17 @@ use crate::crate_id::CrateName;
 use crate::http::{self, Client, LargeBodyLimit, Request, Response, Secret};
 use crate::index_line::RegistryConfig;
 
-/// The name of a registry's configuration, beside its index files.
+/// The file name of a registry's configuration, beside its index files.
 pub const CONFIG_FILE_NAME: &str = "config.json";
 
-/// Most bytes of an index file. The largest of crates.io have about 4 MB.
+/// Maximum size of an index file in bytes. The largest of crates.io have about 4 MB.
 pub const MAX_INDEX_FILE: u64 = 16 * 1024 * 1024;
 /// Index files of more than [`Room::SMALL_BODY_BYTES`] bytes that are read at a time; further ones wait. So they take at most 64 MiB.
 const MAX_CONCURRENT_LARGE_FILES: usize = 4;
-/// Most bytes of a config.json.
+/// Maximum size of a config.json in bytes.
 const MAX_CONFIG: u64 = 64 * 1024;
 
-/// A registry, and who asks it. Cheap to clone.
+/// A registry and the client for it. Cheap to clone.
 #[derive(Clone)]
 pub struct RegistryClient {
     client: Client,
@@ -31,60 +30,58 @@ pub struct RegistryClient {
     room: LargeBodyLimit,
 }
 
-/// What a registry says of itself.
+/// The configuration of a registry.
 #[derive(Clone, Debug)]
 pub struct RegistryInfo {
-    /// Its config.json, with `dl` replaced where the user named another.
+    /// Its config.json, with `dl` replaced if the user sets another one.
     pub config: RegistryConfig,
-    /// Whether config.json itself was only given for a token.
+    /// Whether config.json itself required a token.
     pub config_needs_token: bool,
 }
 
 /// Why the index could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Upstream could not be reached, or refused.
+    /// Upstream is unreachable, or refused the request.
     #[error("could not read {what} of the registry {index}")]
     Fetch {
-        /// `config.json`, or the crate that the file is of.
+        /// `config.json`, or the crate of the file.
         what: String,
         /// The index's address.
         index: String,
-        /// What happened.
+        /// The cause.
         source: Box<http::Error>,
     },
-    /// The registry wants a token, and there is none.
-    #[error("the registry {index} asks for a token, and none is configured for it")]
+    /// The registry requires a token, and there is none.
+    #[error("the registry {index} requires a token, but none is configured for it")]
     MissingToken {
         /// The index's address.
         index: String,
-        /// The variable that would give one, where the registry has a name in cargo's configuration.
+        /// The variable for the token, if the registry has a name in cargo's configuration.
         variable: Option<String>,
     },
-    /// The program that prints the token does not.
-    #[error("the program `{program}` gave no token for the registry {index}; {key} names it")]
+    /// The credential program printed no token.
+    #[error("the program `{program}` (set in {key}) printed no token for the registry {index}")]
     TokenProgram {
         /// The index's address.
         index: String,
         /// The program.
         program: String,
-        /// The key that names it, with its file.
+        /// The key of the program, with its file.
         key: String,
-        /// What happened.
+        /// The cause.
         source: io::Error,
     },
-    /// Only cargo can ask the provider that has the token.
-    #[error(
-        "the registry {index} asks for a token, which is kept by `{provider}` ({key}); only cargo can ask that provider"
-    )]
+    /// Only cargo can use the provider that has the token.
+    #[error("the registry {index} requires a token from `{provider}` ({key}), which only cargo can use")]
     CargoOnly {
         /// The index's address.
         index: String,
         /// The provider.
         provider: String,
-        /// The key that names it, with its file.
+        /// The key of the provider, with its file.
         key: String,
-        /// The variable that can hold the token instead, where the registry has a name in cargo's configuration.
+        /// The variable that can contain the token instead, if the registry has a name in cargo's configuration.
         variable: Option<String>,
     },
     /// There is no config.json.
@@ -93,48 +90,48 @@ pub enum Error {
         /// The index's address.
         index: String,
     },
-    /// config.json is not one.
-    #[error("config.json of the registry {index} is not what cargo reads")]
+    /// config.json is invalid.
+    #[error("config.json of the registry {index} is invalid")]
     InvalidConfig {
         /// The index's address.
         index: String,
-        /// What is wrong with it.
+        /// The cause.
         source: serde_json::Error,
     },
-    /// Something else than a crate's index file was sent for one.
-    #[error("what the registry {index} sent for {what} is not an index file")]
+    /// The response for a crate is not an index file.
+    #[error("the response of the registry {index} for {what} is not an index file")]
     NotAnIndexFile {
-        /// The crate that was asked for.
+        /// The requested crate.
         what: String,
         /// The index's address.
         index: String,
     },
-    /// Without network, and the file was never fetched.
-    #[error("{what} of the registry {index} is not in the cache, and the network may not be used")]
+    /// The network is forbidden, and the file is not cached.
+    #[error("{what} of the registry {index} is not in the cache, and network access is forbidden")]
     NotCached {
-        /// `config.json`, or the crate that the file is of.
+        /// `config.json`, or the crate of the file.
         what: String,
         /// The index's address.
         index: String,
     },
-    /// A text of this run could not be read back.
+    /// A spooled text of this run could not be read.
     #[error("could not read {what} of the index from a temporary file")]
     Spool {
-        /// What was being read.
+        /// The crate of the file.
         what: String,
         /// The file system's error.
         source: io::Error,
     },
-    /// A task of this run ended before its time.
-    #[error("reading {what} of the index was broken off")]
+    /// A task of this run ended unexpectedly.
+    #[error("reading {what} of the index was interrupted")]
     Aborted {
-        /// What was being read.
+        /// The crate of the file.
         what: String,
     },
 }
 
 impl RegistryClient {
-    /// The registry `upstream`, asked by `client`.
+    /// A client of the registry `upstream`.
     pub fn new(client: Client, upstream: Upstream) -> RegistryClient {
         RegistryClient {
             client,
@@ -144,12 +141,12 @@ impl RegistryClient {
         }
     }
 
-    /// Who asks.
+    /// The HTTP client.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Where it is, and with which token.
+    /// Its address and its token.
     pub fn upstream(&self) -> &Upstream {
         &self.upstream
     }
@@ -159,8 +156,8 @@ impl RegistryClient {
         http::redact_url(&self.upstream.index)
     }
 
-    /// Asks for config.json, without the token first, as cargo does: a registry that does not want it never sees it. The
-    /// answer, and whether it was only given for the token.
+    /// Requests config.json, first without the token, as cargo does: a registry that requires no token never receives
+    /// it. Returns the response, and whether it required the token.
     ///
     /// # Errors
     /// [`Error::Fetch`], [`Error::MissingToken`].
@@ -184,8 +181,8 @@ impl RegistryClient {
         Ok((answer, true))
     }
 
-    /// The configuration that `text` is; `None`: the registry has none. Where the user has named another `dl`, only that
-    /// is needed of it.
+    /// Parses the configuration in `text`; `None`: the registry has none. If the user sets another `dl`, only that
+    /// field is needed.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`], [`Error::MissingConfig`].
@@ -203,8 +200,7 @@ impl RegistryClient {
         Ok(RegistryInfo { config: registry, config_needs_token: locked })
     }
 
-    /// Asks for the index file of one crate, where it is not the one with these validators. An answer of 200 is an index
-    /// file.
+    /// Requests the index file of one crate, unless it matches these validators. A response of 200 is an index file.
     ///
     /// # Errors
     /// [`Error::Fetch`], [`Error::NotAnIndexFile`].
@@ -220,7 +216,7 @@ impl RegistryClient {
         let request = Request {
             authorization: self.known_token().filter(|_| send_token),
             if_none_match: etag,
-            // Cargo sends one of the two as well.
+            // Cargo also sends only one of the two.
             if_modified_since: last_modified.filter(|_| etag.is_none()),
             ..Request::new(&url)
         };
@@ -228,15 +224,15 @@ impl RegistryClient {
         answer.map_err(|source| self.fetch_error(describe_index_file(name), source))
     }
 
-    /// The token that a download must carry: the registry's, where it wants one with every request. As with cargo, `dl` may be
-    /// on another host; but what was only sent encrypted so far is not sent in clear text.
+    /// The token for downloads: the registry's token, if it requires one for every request. As in cargo, `dl` may be on
+    /// another host; but a token of an https registry is not sent over plain http.
     pub fn download_token(&self, config: &RegistryInfo) -> Option<Secret> {
         let is_secure = |url: &str| url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
         let stays_secret = is_secure(&config.config.dl) || !is_secure(&self.upstream.index);
         self.known_token().cloned().filter(|_| config.config.auth_required && stays_secret)
     }
 
-    /// The token of a registry that demands one. A program that prints it is run once.
+    /// The token of a registry that requires one. A program that prints it is run once.
     ///
     /// # Errors
     /// [`Error::MissingToken`], [`Error::TokenProgram`], [`Error::CargoOnly`].
@@ -268,13 +264,13 @@ impl RegistryClient {
         self.upstream.token.as_ref().or_else(|| self.printed.get())
     }
 
-    /// The registry wants a token that nobody has.
+    /// The registry requires a token, and none is available.
     fn missing_token(&self) -> Error {
         Error::MissingToken { index: self.address(), variable: self.upstream.token_env_var() }
     }
 
-    /// Something else than an index file came for `name`: a page to log in at, say. Cargo would pass over each of its lines,
-    /// and call the crate absent.
+    /// The response for `name` is not an index file, for example a login page. Cargo would skip each of its lines, and
+    /// report the crate as absent.
     pub fn not_an_index_file(&self, name: &CrateName) -> Error {
         Error::NotAnIndexFile { what: describe_index_file(name), index: self.address() }
     }
@@ -284,7 +280,7 @@ impl RegistryClient {
     }
 }
 
-/// A crate's index file, as errors name it.
+/// A crate's index file, for errors.
 pub(super) fn describe_index_file(name: &CrateName) -> String {
     format!("`{name}`")
 }

@@ -1,8 +1,9 @@
-//! What is needed, to the last crate: each input becomes a set of exact versions, as cargo itself would lock them.
+//! Resolution: each input becomes a set of exact versions, as cargo itself would lock them.
 //!
-//! A depends.toml goes through cargo: once with all entries of a group together, and once with each entry alone, because
-//! the far side may use them together or not. A lockfile is taken as it stands. Whatever comes out is checked against
-//! the one snapshot of the index: every version has its line, and every checksum of a lock is the line's `cksum`.
+//! A depends.toml is resolved by cargo: once with all entries of a group together, and once with each entry alone,
+//! because the user of the mirror may use them together or separately. A lockfile is used unchanged. The result is
+//! checked against the single snapshot of the index: every version has its line, and every checksum of a lock equals
+//! the line's `cksum`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -33,22 +34,22 @@ mod cargo_errors;
 
 pub use crate_spec::{CrateSpec, InvalidCrateSpec};
 
-/// Index files asked for at a time when a lock says which.
+/// Maximum number of concurrent index requests for a lock.
 const MAX_CONCURRENT_INDEX_FILES: usize = 128;
 
-/// Something to resolve.
+/// An input to resolve.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Requirements, resolved by cargo.
     Depends(DependsFile),
     /// Exactly these packages.
     Lockfile(Lockfile),
-    /// One crate: resolved by cargo, and the lock packaged with it.
+    /// One crate: resolved by cargo, with the lock packaged in it.
     Crate(CrateSpec),
 }
 
 impl Input {
-    /// What identifies the input in a history.
+    /// The identity of the input in a history.
     pub fn id(&self) -> InputId {
         match self {
             Input::Depends(depends) => InputId::of_file(InputKind::Depends, &depends.label),
@@ -57,8 +58,8 @@ impl Input {
         }
     }
 
-    /// Gives the input its label: the user's, else the name of the package or of the folder that its file is in. A crate
-    /// without a label of the user's is identified by its own text.
+    /// Sets the label of the input: the user's, otherwise the name of the package or of the folder of its file. A crate
+    /// without a user's label is identified by its own text.
     pub fn set_label(&mut self, given: Option<&Label>) {
         let label = |path: &Path, usual| given.cloned().unwrap_or_else(|| Label::of_file(path, usual));
         match self {
@@ -68,7 +69,7 @@ impl Input {
         }
     }
 
-    /// The file that it was read from.
+    /// The file of the input.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Input::Depends(depends) => Some(&depends.path),
@@ -78,53 +79,53 @@ impl Input {
     }
 }
 
-/// Which packages that are not of crates.io may be left out, each with a warning.
+/// The packages outside crates.io that may be skipped, each with a warning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SkipPolicy {
-    /// Those of git.
+    /// Packages of git.
     pub git: bool,
-    /// Those of these registries, by the index's address.
+    /// Packages of these registries, by the index's address.
     pub registries: Vec<String>,
 }
 
-/// What all inputs need.
+/// The needs of all inputs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resolution {
     /// Every crate with its index line.
     pub crates: BTreeMap<CrateId, IndexLine>,
-    /// Who needs which.
+    /// The needs of each input.
     pub inputs: Vec<ResolvedInput>,
-    /// Entries that do not resolve together with the others of their group; they were resolved apart.
+    /// Entries that do not resolve together with the others of their group; they were resolved separately.
     pub conflicting_entries: Vec<String>,
 }
 
-/// What one input needs.
+/// The needs of one input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedInput {
-    /// What identifies the input in a history.
+    /// The identity of the input in a history.
     pub id: InputId,
-    /// The file that it was read from.
+    /// The file of the input.
     pub path: Option<PathBuf>,
-    /// What was asked for, e.g. `serde = "1"`.
+    /// The requested entries, e.g. `serde = "1"`.
     pub roots: Vec<String>,
-    /// The crates that it needs.
+    /// The required crates.
     pub ids: BTreeSet<CrateId>,
-    /// What it needs besides and no bundle brings. Sorted, each once.
+    /// Required packages that no bundle includes. Sorted, without duplicates.
     pub skipped_packages: Vec<SkippedPackage>,
 }
 
-/// Index lines that upstream once had.
+/// An archive of index lines that upstream deleted.
 pub trait LineArchive: Send + Sync {
-    /// The lines of those of `wanted` that are known. Each has the checksum that is wanted with it. May block.
+    /// Returns the archived lines for `wanted`. Each has the requested checksum. May block.
     fn recover_lines(&self, wanted: &ExactVersions) -> BTreeMap<CrateId, RecoveredLine>;
 }
 
-/// A line that upstream no longer has.
+/// A line that upstream deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoveredLine {
     /// The line.
     pub line: IndexLine,
-    /// Where it comes from, for people.
+    /// Its source, for messages.
     pub origin: String,
 }
 
@@ -134,7 +135,7 @@ pub struct Resolver {
     index: IndexSnapshot,
     registry: LocalRegistry,
     skip: SkipPolicy,
-    /// What was left out of the input that is being resolved.
+    /// The skipped packages of the current input.
     skipped_packages: Mutex<BTreeSet<SkippedPackage>>,
     /// Lines of versions that upstream deleted.
     line_archive: Option<Arc<dyn LineArchive>>,
@@ -151,36 +152,36 @@ pub enum Error {
     /// The index could not be read.
     #[error(transparent)]
     Index(#[from] Arc<index_snapshot::Error>),
-    /// The server for the cargo that we run did not start.
+    /// The registry server for the child cargo did not start.
     #[error("could not serve the index to cargo on 127.0.0.1")]
     LocalRegistry(#[source] io::Error),
-    /// The scratch project could not be made or read.
+    /// The scratch project could not be created or read.
     #[error("could not prepare a scratch project for cargo")]
     Scratch(#[source] io::Error),
-    /// Cargo finds no solution for an entry that stands alone.
+    /// Cargo finds no solution for a single entry.
     #[error("{}", join_lines(unresolved.iter()))]
     Unresolvable {
-        /// Each of them.
+        /// The entries.
         unresolved: Vec<UnresolvedEntry>,
     },
-    /// Exact versions that the index lacks.
+    /// The index lacks exact versions.
     #[error("{}", join_lines(missing.iter()))]
     MissingVersions {
-        /// Each of them.
+        /// The missing versions.
         missing: Vec<MissingVersion>,
     },
-    /// A lock and the index do not agree on the bytes of a crate.
+    /// The checksums of a lock and the index differ.
     #[error("{}", join_lines(mismatches.iter()))]
     ChecksumMismatch {
-        /// Each of them.
+        /// The mismatches.
         mismatches: Vec<ChecksumMismatch>,
     },
-    /// Packages that are not of crates.io.
-    #[error("{input} needs packages that are not of crates.io:\n{}", join_lines(foreign.iter()))]
+    /// Packages are not from crates.io.
+    #[error("{input} needs packages that are not from crates.io:\n{}", join_lines(foreign.iter()))]
     ForeignPackages {
-        /// Each of them.
+        /// The packages.
         foreign: Vec<ForeignPackage>,
-        /// Who needs them.
+        /// The input that needs them.
         input: String,
     },
     /// A lockfile could not be read.
@@ -189,7 +190,7 @@ pub enum Error {
     /// The `.crate` of a `--crate` could not be downloaded.
     #[error(transparent)]
     Download(Box<crate_downloader::Error>),
-    /// The lock in it could not be read.
+    /// The lock in the `.crate` could not be read.
     #[error(transparent)]
     PackagedLock(#[from] packaged_lock::Error),
 }
@@ -206,31 +207,31 @@ impl From<crate_downloader::Error> for Error {
 pub struct UnresolvedEntry {
     /// As the user wrote it.
     pub entry: String,
-    /// Where: a path and a table, or a flag.
+    /// Its position: a path and a table, or a flag.
     pub input: String,
-    /// Cargo's own words, without what only concerns the scratch project.
+    /// Cargo's message, without details of the scratch project.
     pub message: String,
 }
 
 /// A version that the index lacks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the index has no {id}, which {input} names{}", describe_nearest(nearest))]
+#[error("the index has no {id}, which {input} requests{}", describe_nearest(nearest))]
 pub struct MissingVersion {
-    /// Which.
+    /// The version.
     pub id: CrateId,
-    /// Who wants it.
+    /// The input that requests it.
     pub input: String,
-    /// What the index has around it; empty where it does not know the crate.
+    /// The nearest versions in the index; empty if the index does not know the crate.
     pub nearest: Vec<Version>,
 }
 
-/// A checksum that is not the index's.
+/// A checksum that differs from the index.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{input} locks {id} with the checksum {locked}, and the index says {upstream}")]
+#[error("{input} locks {id} with the checksum {locked}, but the index has {upstream}")]
 pub struct ChecksumMismatch {
     /// The crate.
     pub id: CrateId,
-    /// Whose lock.
+    /// The input with the lock.
     pub input: String,
     /// The lock's checksum.
     pub locked: Sha256,
@@ -238,11 +239,11 @@ pub struct ChecksumMismatch {
     pub upstream: Sha256,
 }
 
-/// Exact versions, with the checksum where a lock states one.
+/// Exact versions, with the checksum if a lock has one.
 pub type ExactVersions = BTreeMap<CrateId, Option<Sha256>>;
 
 impl Resolver {
-    /// A resolver over `index`. Its cargos run at most `jobs` at a time.
+    /// Starts a resolver over `index`. It runs at most `jobs` cargo processes at a time.
     pub async fn start(
         cargo: Cargo,
         index: IndexSnapshot,
@@ -264,7 +265,7 @@ impl Resolver {
         })
     }
 
-    /// Resolves `inputs`; `downloads` fetches the `.crate` of each `--crate`, for the lock inside.
+    /// Resolves `inputs`; `downloads` fetches the `.crate` of each `--crate` for the lock inside.
     pub async fn resolve(&self, inputs: &[Input], downloads: &CrateDownloader) -> Result<Resolution, Error> {
         let mut resolved = Resolution::default();
         for input in inputs {
@@ -286,12 +287,12 @@ impl Resolver {
         Ok(resolved)
     }
 
-    /// Takes versions that a lock names and upstream deleted from `remembered`.
+    /// Sets the archive for locked versions that upstream deleted.
     pub fn set_line_archive(&mut self, remembered: Arc<dyn LineArchive>) {
         self.line_archive = Some(remembered);
     }
 
-    /// Whether upstream deleted a version that this lock names, and its line is remembered.
+    /// Whether upstream deleted a version of this lock whose line is archived.
     pub async fn locks_deleted_version(&self, lockfile: &Lockfile) -> Result<bool, Error> {
         let set = locked_versions(lockfile);
         let mut missing = ExactVersions::new();
@@ -312,15 +313,15 @@ impl Resolver {
         recalling.await.unwrap_or_default()
     }
 
-    /// Runs cargo in `folder` with these arguments, hermetically, with the snapshot as crates.io: for a workspace that
-    /// has no fitting lock. Dropping the future ends it.
+    /// Runs cargo in `folder` with these arguments, isolated, with the snapshot as crates.io: for a workspace without a
+    /// fitting lock. Dropping the future stops cargo.
     ///
-    /// Where it fails, [`Resolver::upstream_failure`] tells whether upstream is to blame.
+    /// If it fails, [`Resolver::upstream_failure`] reports whether upstream is the cause.
     pub async fn run_for_workspace(&self, folder: &Path, args: &[&str]) -> io::Result<Output> {
         self.cargo.run_for_workspace(&self.registry, folder, args).await
     }
 
-    /// The first failure of upstream that a cargo of ours met, if any.
+    /// The first upstream failure during the requests of a child cargo, if any.
     pub fn upstream_failure(&self) -> Option<Arc<index_snapshot::Error>> {
         self.registry.first_failure()
     }
@@ -355,7 +356,7 @@ impl Resolver {
         for id in set.keys() {
             names.entry(&id.name).or_default().push(id);
         }
-        // Of each file only the lines that are needed stay in memory.
+        // Only the required lines of each file stay in memory.
         let found = stream::iter(names).map(|(name, ids)| async move {
             let file = self.index.file(name).await?.unwrap_or_default();
             let line =
@@ -395,7 +396,7 @@ impl Resolver {
         let missing_versions = missing.iter().filter_map(|one| Some((one.id.clone(), *set.get(&one.id)?))).collect();
         for (id, RecoveredLine { line, origin: from }) in self.recover_lines(missing_versions).await {
             self.sink.warning(format!(
-                "upstream's index no longer has {id}, which {input} names: it was deleted there. It is taken from {from}"
+                "upstream's index no longer has {id}, which {input} requests: upstream deleted it. Using the line from {from}"
             ));
             missing.retain(|one| one.id != id);
             lines.insert(id, line);
@@ -406,7 +407,7 @@ impl Resolver {
         Ok(lines)
     }
 
-    /// Packages that are not of crates.io are an error, or a warning where they may be left out; never silence.
+    /// Packages outside crates.io are an error, or a warning if they may be skipped; they are never ignored silently.
     fn check_foreign(&self, lockfile: &Lockfile, input: &str) -> Result<(), Error> {
         let (skipped, foreign): (Vec<ForeignPackage>, Vec<ForeignPackage>) =
             lockfile.foreign.iter().cloned().partition(|foreign| self.is_skipped(foreign));
@@ -424,15 +425,15 @@ impl Resolver {
         Ok(())
     }
 
-    /// Remembers a package that was left out, and warns of it once.
+    /// Records a skipped package, and warns about it once.
     fn record_skipped(&self, package: &ForeignPackage, why: &'static str, input: &str) {
         if self.skipped_packages().insert(SkippedPackage { package: package.clone(), reason: why }) {
-            self.sink.warning(format!("left out: {package}, which {input} needs"));
+            self.sink.warning(format!("skipped: {package}, which {input} needs"));
         }
     }
 
     fn skipped_packages(&self) -> MutexGuard<'_, BTreeSet<SkippedPackage>> {
-        // Nothing is half-done while it is locked.
+        // No update is partial while it is locked.
         self.skipped_packages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -457,7 +458,7 @@ fn locked_versions(lockfile: &Lockfile) -> ExactVersions {
     packages.chain(lockfile.unbuilt.iter().map(|line| (line.id.clone(), line.checksum))).collect()
 }
 
-/// An index's address without what cargo puts around it.
+/// An index address without cargo's prefixes and the trailing slash.
 fn normalize_index_url(address: &str) -> &str {
     let address = address.strip_prefix("registry+").unwrap_or(address);
     let address = address.strip_prefix("sparse+").unwrap_or(address);
@@ -466,7 +467,7 @@ fn normalize_index_url(address: &str) -> &str {
 
 fn describe_nearest(nearest: &[Version]) -> String {
     match nearest {
-        [] => "; it does not know the crate at all".to_owned(),
+        [] => "; it does not have the crate at all".to_owned(),
         some => {
             let some: Vec<String> = some.iter().map(Version::to_string).collect();
             format!("; it has {}", some.join(", "))

@@ -1,5 +1,5 @@
-//! Which toolchain of this machine runs cargo where a project pins one that cannot: it is not installed, or its cargo is
-//! too old. Cargo only resolves here, so that another toolchain serves; the pinned one is never installed for that.
+//! Selects another installed toolchain to run cargo if the pinned one is not installed, or its cargo is too old. Cargo
+//! only resolves here, so another toolchain works; the pinned one is never installed for it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,19 +9,19 @@ use crate::env::Env;
 use crate::gather::cargo::MIN_CARGO_VERSION;
 use crate::gather::toolchain_file;
 
-/// A toolchain that takes the place of a pinned one.
+/// A toolchain that replaces a pinned one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubstituteToolchain {
-    /// Its name, as RUSTUP_TOOLCHAIN takes it.
+    /// Its name, as in RUSTUP_TOOLCHAIN.
     pub toolchain: String,
-    /// The toolchain file that pins the other one.
+    /// The toolchain file with the pinned toolchain.
     pub pin: PathBuf,
-    /// The pinned cargo, where it is installed and too old.
+    /// The version of the pinned cargo, if it is installed and too old.
     pub too_old: Option<Version>,
 }
 
-/// What takes the place of the toolchain that a folder is pinned to, or the folder of a manifest; `None` where that one runs, where nothing is pinned,
-/// where RUSTUP_TOOLCHAIN chooses, and where there is no other one.
+/// The replacement for the toolchain that is pinned in a folder, or in the folder of a manifest. `None` if the pinned
+/// one runs, nothing is pinned, RUSTUP_TOOLCHAIN selects one, or no other one exists.
 pub fn find_substitute(folder: &Path, env: &Env) -> Option<SubstituteToolchain> {
     let folder = if folder.is_dir() { folder } else { folder.parent()? };
     if env.var_os("RUSTUP_TOOLCHAIN").is_some() {
@@ -40,7 +40,7 @@ pub fn find_substitute(folder: &Path, env: &Env) -> Option<SubstituteToolchain> 
     Some(SubstituteToolchain { toolchain, pin, too_old: pinned })
 }
 
-/// The version of the cargo that runs in `folder`, together with its rustc; `None` where one of them does not start.
+/// The version of the cargo that runs in `folder`, if its rustc runs too; otherwise `None`.
 fn cargo_version(folder: &Path, env: &Env) -> Option<Version> {
     let cargo = env.path("CARGO").unwrap_or_else(|| PathBuf::from("cargo"));
     let rustc = env.path("RUSTC").unwrap_or_else(|| PathBuf::from("rustc"));
@@ -48,7 +48,7 @@ fn cargo_version(folder: &Path, env: &Env) -> Option<Version> {
     run_for_stdout(&cargo, &["--version"], folder, env)?.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// The toolchains that rustup has: the default one, those of the stable channel, the others.
+/// The toolchains of rustup: the default one, those of the stable channel, the others.
 fn installed_toolchains(folder: &Path, env: &Env) -> Vec<String> {
     let list = run_for_stdout(Path::new("rustup"), &["toolchain", "list"], folder, env).unwrap_or_default();
     // `stable-x86_64-unknown-linux-gnu (active, default)`
@@ -68,7 +68,7 @@ fn installed_toolchains(folder: &Path, env: &Env) -> Vec<String> {
     toolchains.into_iter().map(|(_, name)| name).collect()
 }
 
-/// What a program says on stdout where it succeeds.
+/// The stdout of a program that succeeds.
 fn run_for_stdout(program: &Path, args: &[&str], folder: &Path, env: &Env) -> Option<String> {
     let mut command = Command::new(program);
     command.args(args).current_dir(folder).env_clear().envs(env.iter()).stdin(Stdio::null());
@@ -82,7 +82,7 @@ mod tests {
     use std::fs;
     use std::io::Write as _;
 
-    /// A machine whose rustup has toolchains called by their versions; `list` is what it says of them.
+    /// A machine whose rustup has toolchains named by their versions; `list` is the output of rustup.
     struct Machine {
         root: tempfile::TempDir,
         env: Env,
@@ -94,7 +94,7 @@ mod tests {
             let bin = root.path().join("bin");
             fs::create_dir_all(root.path().join("project/src")).expect("folders");
             fs::create_dir(&bin).expect("a folder");
-            // As rustup's proxies: the toolchain is RUSTUP_TOOLCHAIN's or the file's, and must be in the list.
+            // Like rustup's proxies: the toolchain of RUSTUP_TOOLCHAIN or of the file, which must be in the list.
             let proxy = format!(
                 "#!/bin/sh\n[ \"$RUSTUP_AUTO_INSTALL\" = 0 ] || exit 9\n\
                  t=${{RUSTUP_TOOLCHAIN:-$(cat {0}/project/rust-toolchain)}}\n\
@@ -118,7 +118,8 @@ mod tests {
         }
     }
 
-    /// Written by another process: a file that this one has open for writing cannot be run, and children inherit it.
+    /// Another process writes the file: a file that this process has open for writing cannot be run, and children
+    /// inherit the handle.
     fn write_program(path: &Path, text: &str) {
         let mut shell = Command::new("/bin/sh");
         let shell = shell.args(["-c", "cat >\"$1\" && chmod 755 \"$1\"", "sh"]).arg(path).stdin(Stdio::piped());

@@ -1,7 +1,7 @@
-//! rust-toolchain.toml: which toolchain a project is built with, as rustup reads it.
+//! rust-toolchain.toml: the toolchain of a project, as rustup reads it.
 //!
-//! rustup takes the nearest `rust-toolchain` or `rust-toolchain.toml`, from the current folder upward; without the ending
-//! it may also be a channel's name and nothing else (rustup: src/config.rs, `parse_override_file`).
+//! rustup uses the nearest `rust-toolchain` or `rust-toolchain.toml`, from the current folder upward. A file without
+//! the extension may also contain only the name of a channel (rustup: src/config.rs, `parse_override_file`).
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -12,29 +12,29 @@ use serde::Deserialize;
 use super::depends::Platforms;
 use crate::toolchain::{InvalidProfile, InvalidToolchainName, Profile, ToolchainName, is_triple};
 
-/// Bytes of the longest file that is read.
+/// Maximum size of a file in bytes.
 const MAX_SIZE: u64 = 64 * 1024;
 
-/// What a file asks for.
+/// The content of a toolchain file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolchainFile {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// The toolchain; `None` where it names none, or a folder.
+    /// The toolchain; `None` if the file has none, or names a folder.
     pub toolchain: Option<ToolchainName>,
-    /// The machine that the toolchain's name ends with: `stable-x86_64-unknown-linux-gnu`.
+    /// The host in the toolchain's name: `stable-x86_64-unknown-linux-gnu`.
     pub host: Option<String>,
-    /// Components beyond the profile's.
+    /// Additional components.
     pub components: Vec<String>,
-    /// Targets beyond the machine's own.
+    /// Additional targets.
     pub targets: Vec<String>,
     /// The profile.
     pub profile: Option<Profile>,
 }
 
 impl ToolchainFile {
-    /// Adds what the file asks for; `machines` are the hosts where it names none. Of two profiles the larger counts. A
-    /// file that names no toolchain adds nothing.
+    /// Adds the content of the file; `machines` are the hosts if it names none. Of two profiles the larger one counts.
+    /// A file without a toolchain adds nothing.
     pub fn add_to_platforms(&self, platforms: &mut Platforms, default_hosts: &[String]) {
         let Some(toolchain) = &self.toolchain else { return };
         let add = |list: &mut Vec<String>, more: &[String]| {
@@ -49,7 +49,7 @@ impl ToolchainFile {
         }
         add(&mut platforms.components, &self.components);
         if self.host.is_some() || !self.targets.is_empty() {
-            // The targets of the file come beside the machine's own, which it does not always name.
+            // The targets of the file are added to the host, which the file need not name.
             add(&mut platforms.targets, self.host.as_ref().map_or(default_hosts, std::slice::from_ref));
             add(&mut platforms.targets, &self.targets);
         }
@@ -57,7 +57,7 @@ impl ToolchainFile {
     }
 }
 
-/// A file that cannot be followed.
+/// An invalid toolchain file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
@@ -65,15 +65,15 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
-    /// It is no such file.
-    #[error("`{}` is no toolchain file", path.display())]
+    /// It is not a toolchain file.
+    #[error("`{}` is not a toolchain file", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: Box<toml::de::Error>,
     },
     /// It names a toolchain that no server has.
@@ -81,15 +81,15 @@ pub enum Error {
     InvalidToolchain {
         /// The file.
         path: PathBuf,
-        /// What is wrong with the name.
+        /// The error in the name.
         source: InvalidToolchainName,
     },
-    /// It names a profile that there is not.
-    #[error("`{}` names a profile that there is not", path.display())]
+    /// It names an unknown profile.
+    #[error("`{}` names an unknown profile", path.display())]
     InvalidProfile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: InvalidProfile,
     },
 }
@@ -109,10 +109,10 @@ struct ToolchainSection {
     profile: Option<String>,
 }
 
-/// The file that rustup would follow in `folder`; `None` where there is none.
+/// The file that rustup uses in `folder`; `None` if there is none.
 ///
 /// # Errors
-/// A file that cannot be read or followed.
+/// The file cannot be read or is invalid.
 pub fn read_nearest(folder: &Path) -> Result<Option<ToolchainFile>, Error> {
     for path in candidate_paths(folder) {
         if let Some(text) = read(&path)? {
@@ -122,12 +122,12 @@ pub fn read_nearest(folder: &Path) -> Result<Option<ToolchainFile>, Error> {
     Ok(None)
 }
 
-/// The path of the file that rustup would follow in `folder`, readable or not; `None` where there is none.
+/// The path of the file that rustup uses in `folder`, readable or not; `None` if there is none.
 pub fn find_nearest_path(folder: &Path) -> Option<PathBuf> {
     candidate_paths(folder).find(|path| !matches!(read(path), Ok(None)))
 }
 
-/// Where rustup looks for a file, in its order.
+/// The paths where rustup searches for a file, in its order.
 fn candidate_paths(folder: &Path) -> impl Iterator<Item = PathBuf> {
     let names = ["rust-toolchain", "rust-toolchain.toml"];
     folder.ancestors().flat_map(move |folder| names.map(|name| folder.join(name)))
@@ -139,14 +139,14 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
         Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
     };
-    // A folder of that name is nothing to rustup.
+    // rustup ignores a folder of that name.
     if file.metadata().is_ok_and(|about| about.is_dir()) {
         return Ok(None);
     }
     let mut text = String::new();
     let unreadable = |source| Error::Read { path: path.to_owned(), source };
     file.take(MAX_SIZE + 1).read_to_string(&mut text).map_err(unreadable)?;
-    // The beginning of a file may ask for less than the whole.
+    // A truncated file could request less than the whole file.
     if text.len() as u64 > MAX_SIZE {
         return Err(unreadable(io::ErrorKind::FileTooLarge.into()));
     }
@@ -174,14 +174,14 @@ fn parse(text: &str, path: PathBuf) -> Result<ToolchainFile, Error> {
     })
 }
 
-/// A toolchain and the machine that its name ends with (rustup: src/dist/mod.rs, the grammar of a partial toolchain
-/// description). Of a machine, rustup also takes a part, which says what the others of it are only on that machine.
+/// Splits a toolchain from the host in its name (rustup: src/dist/mod.rs, the grammar of a partial toolchain
+/// description). rustup also accepts a part of a host, which depends on the machine.
 fn parse_name_with_host(name: &str) -> Result<(ToolchainName, Option<String>), InvalidToolchainName> {
     let parse_error = match name.parse() {
         Ok(toolchain) => return Ok((toolchain, None)),
         Err(error) => error,
     };
-    // The longest beginning that is a toolchain: `1.90.0-beta.3`, not `1.90.0`.
+    // The longest prefix that is a toolchain: `1.90.0-beta.3`, not `1.90.0`.
     let mut parts = name.rmatch_indices('-').map(|(at, _)| name.split_at(at));
     let longest = parts.find_map(|(toolchain, host)| Some((toolchain.parse().ok()?, host.strip_prefix('-')?)));
     if let Some((toolchain, host)) = longest {
@@ -195,7 +195,7 @@ fn parse_name_with_host(name: &str) -> Result<(ToolchainName, Option<String>), I
     Err(parse_error)
 }
 
-/// Parts of a machine's name that stand alone in a toolchain's: which of a system's linkers and libraries.
+/// Parts of a host that may occur alone in a toolchain's name: the environments of an operating system.
 const TARGET_ENVIRONMENTS: [&str; 3] = ["gnu", "msvc", "musl"];
 
 #[cfg(test)]

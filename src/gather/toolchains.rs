@@ -1,8 +1,8 @@
-//! Toolchains from upstream: every file of rustup and of Rust that is wanted, with the digest that upstream vouches for.
+//! Toolchains from upstream: every required file of rustup and of Rust, with the digest that upstream states.
 //!
-//! [`DistDownloader::plan`] asks for what is small (channel manifests and what lies beside them) and says what is needed;
-//! [`DistDownloader::fetch`] downloads the rest into the cache. Paths are those below the dist server's root, so that a mirror
-//! has each file where rustup will look for it.
+//! [`DistDownloader::plan`] requests the small files (channel manifests, their checksums and signatures) and returns
+//! the required files; [`DistDownloader::fetch`] downloads the rest into the cache. Paths are below the root of the
+//! dist server, so that a mirror has each file where rustup requests it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -36,12 +36,12 @@ pub use std_lock::is_rust_src;
 use dist_cache::DistCache;
 use release::ToolchainRelease;
 
-/// What one input wants of toolchains.
+/// The toolchain request of one input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolchainRequest {
-    /// By name.
+    /// The toolchains by name.
     pub toolchains: Vec<ToolchainName>,
-    /// Of each of them.
+    /// The selection for each of them.
     #[serde(rename = "wanted")]
     pub selection: SelectionRequest,
 }
@@ -49,63 +49,64 @@ pub struct ToolchainRequest {
 /// A downloader of toolchains. Cheap to clone.
 #[derive(Clone)]
 pub struct DistDownloader {
-    /// Fetches.
+    /// The HTTP client.
     pub client: Client,
-    /// What RUSTUP_DIST_SERVER would be; usually `https://static.rust-lang.org`.
+    /// The base address, as in RUSTUP_DIST_SERVER; usually `https://static.rust-lang.org`.
     pub server_url: String,
-    /// `$FROSTMIRROR_HOME/cache`; what is downloaded is kept in its folder `dist`.
+    /// `$FROSTMIRROR_HOME/cache`; downloads are stored in its folder `dist`.
     pub cache: PathBuf,
-    /// Downloads under way at a time; never more than 8, since these are large.
+    /// Maximum number of concurrent downloads; never more than 8, because the files are large.
     pub jobs: usize,
-    /// Whether the network is forbidden.
+    /// Whether network access is forbidden.
     pub offline: bool,
-    /// What the clock says.
+    /// The current time.
     pub now: Timestamp,
-    /// Hears of progress.
+    /// Receives progress.
     pub sink: Arc<dyn Sink>,
 }
 
-/// One file that is needed.
+/// One required file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedFile {
-    /// What upstream vouches for.
+    /// The digest that upstream states.
     pub sha256: Sha256,
-    /// Where its bytes are; `None` until it is fetched.
+    /// Its content; `None` until it is fetched.
     pub bytes: Option<FileSource>,
-    /// Its length in bytes, where that is known.
+    /// Its size in bytes, if known.
     pub size: Option<u64>,
 }
 
-/// What the orders need.
+/// The required files of the requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DownloadPlan {
-    /// Every file by its path below the dist server's root. Small texts have their bytes already.
+    /// Every file by its path below the root of the dist server. Small texts already have their bytes.
     pub files: BTreeMap<SafePath, PlannedFile>,
-    /// For people: `stable 1.95.0 (2026-04-16)`.
+    /// For messages: `stable 1.95.0 (2026-04-16)`.
     pub toolchains: Vec<String>,
-    /// Which files each order needs; as many as there are orders, in the same order.
+    /// The files of each request, in the order of the requests.
     pub by_request: Vec<BTreeSet<SafePath>>,
-    /// The triples that get a whole toolchain.
+    /// The triples with a complete toolchain.
     pub hosts: BTreeSet<String>,
-    /// What was wanted and is not there; the sink was told.
+    /// Requested components that are missing; they were reported to the sink.
     pub unavailable: Vec<(ToolchainName, UnavailableComponent)>,
 }
 
 impl DistDownloader {
-    /// What `orders` need. Orders that name the same toolchain share its manifest, and each has of it what it wants.
+    /// Plans the files of `orders`. Requests for the same toolchain share its manifest, and each gets its own selection
+    /// from it.
     ///
-    /// Texts that do not belong together are asked for again, all of them and more than once: upstream may be publishing
-    /// just then. Offline, they are those of the last run.
+    /// Inconsistent texts are requested again, all of them and several times: upstream may be publishing. Offline, the
+    /// texts of the last run are used.
     ///
     /// # Errors
     ///
-    /// All but [`Error::Unavailable`], which is for [`DistDownloader::fetch`].
+    /// All errors but [`Error::Unavailable`], which only [`DistDownloader::fetch`] returns.
     pub async fn plan(&self, requests: &[ToolchainRequest]) -> Result<DownloadPlan, Error> {
         let store = DistCache::open(&self.cache, &self.server_url)?;
         let mut failures = 0;
         let plan = loop {
             match self.build_plan(&store, requests).await {
-                // Two names of one release, one asked for before a release and one after it.
+                // Two names of one release, requested before and after it was published.
                 Err(error @ Error::ConflictingDigests { .. }) if failures == 0 && !self.offline => {
                     failures += 1;
                     self.client.backoff_sleep(failures, &error).await;
@@ -121,7 +122,7 @@ impl DistDownloader {
         let mut builder = PlanBuilder::new(requests.len());
         let mut missing = Vec::new();
         let requested = requests.iter().flat_map(|order| &order.toolchains).collect::<BTreeSet<_>>();
-        // One after the other: a manifest takes much memory while it is read.
+        // Sequential: parsing a manifest uses much memory.
         for toolchain in requested {
             match self.fetch_release(store, toolchain).await {
                 Ok(release) => builder.add_toolchain(store, requests, toolchain, &release)?,
@@ -143,7 +144,7 @@ impl DistDownloader {
         }
     }
 
-    /// Says once, of all toolchains together, what is not there.
+    /// Reports the missing components of all toolchains in one warning.
     fn report_unavailable(&self, plan: &DownloadPlan) {
         if plan.hosts.is_empty() && !plan.files.is_empty() {
             self.sink.warning(
@@ -171,7 +172,7 @@ impl DistDownloader {
             lines.collect::<String>()
         };
         self.sink.warning(format!(
-            "upstream does not have everything that is wanted; left out:{}",
+            "upstream does not have every requested component; skipped:{}",
             lines(MAX_LISTED_TARGETS)
         ));
         if groups.values().any(|targets| targets.len() > MAX_LISTED_TARGETS) {
@@ -180,13 +181,13 @@ impl DistDownloader {
     }
 }
 
-/// Targets of one component that a warning names.
+/// Maximum number of targets of one component in a warning.
 const MAX_LISTED_TARGETS: usize = 4;
 
-/// A plan that is being made.
+/// A plan under construction.
 struct PlanBuilder {
     plan: DownloadPlan,
-    /// Which orders want a host's rustup, and the first toolchain that has that host.
+    /// The requests that need a host's rustup, and the first toolchain with that host.
     hosts: BTreeMap<String, (ToolchainName, BTreeSet<usize>)>,
 }
 
@@ -258,7 +259,7 @@ impl PlanBuilder {
         Ok(())
     }
 
-    /// A text that lies in the store already; a manifest is too large to be held in memory under each of its names.
+    /// A text that is already in the store; a manifest is too large to keep in memory for each of its names.
     fn add_text(&mut self, store: &DistCache, order: usize, path: &SafePath, text: &[u8]) -> Result<(), Error> {
         if text.len() < MAX_IN_MEMORY_TEXT {
             return self.add_in_memory(order, path, text);
@@ -287,7 +288,7 @@ impl PlanBuilder {
     }
 }
 
-/// Bytes from which on a text stays on disk.
+/// Minimum size in bytes of a text that stays on disk.
 const MAX_IN_MEMORY_TEXT: usize = 16 * 1024;
 
 /// `stable 1.95.0 (2026-04-16)`.

@@ -1,7 +1,7 @@
-//! The user's workspace, as cargo sees it. Nothing here ever writes into it.
+//! The user's workspace, as cargo reads it. This module never writes into it.
 //!
-//! Plain `cargo metadata` writes a Cargo.lock; `--no-deps` resolves nothing and writes nothing. Where a lock is missing
-//! or may not fit the manifests, cargo works on a copy of the manifests instead ([`fitting_lock`]).
+//! Plain `cargo metadata` writes a Cargo.lock; `--no-deps` resolves nothing and writes nothing. If a lock is missing or
+//! may not fit the manifests, cargo works on a copy of the manifests instead ([`fitting_lock`]).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,55 +19,55 @@ mod manifest_copy;
 
 pub use manifest_copy::{FittingLock, LockFit, fitting_lock};
 
-/// A workspace; a package without one is its own.
+/// A workspace. A package without one is its own workspace.
 #[derive(Clone, Debug)]
 pub struct Workspace {
     /// The folder of the root manifest.
     pub root: PathBuf,
-    /// The manifest that was found or given; any member's, or the root's.
+    /// The found or given manifest: any member's, or the root's.
     pub manifest: PathBuf,
-    /// `Cargo.lock` beside the root manifest, where it exists.
+    /// `Cargo.lock` beside the root manifest, if it exists.
     pub lockfile: Option<PathBuf>,
-    /// The members, with what they inherit from the workspace filled in by cargo.
+    /// The members, with inherited fields filled in by cargo.
     pub members: Vec<Package>,
 }
 
-/// Why a workspace cannot be used.
+/// Why a workspace is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The manifest that was given is not there.
+    /// The given manifest does not exist.
     #[error("`{}` does not exist", .0.display())]
     MissingManifest(PathBuf),
-    /// Cargo cannot be started.
+    /// Cargo does not start.
     #[error("could not run `{cargo}`")]
     CargoNotStarted {
         /// The program.
         cargo: String,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
-    /// Cargo refuses the manifest.
+    /// Cargo rejects the manifest.
     #[error("cargo cannot read `{}`\n{stderr}", manifest.display())]
     InvalidManifest {
         /// The manifest.
         manifest: PathBuf,
-        /// Cargo's own words.
+        /// Cargo's own message.
         stderr: String,
     },
-    /// What cargo answers cannot be read.
-    #[error("could not read what `cargo metadata` says of `{}`", manifest.display())]
+    /// The output of cargo is unreadable.
+    #[error("could not read the output of `cargo metadata` for `{}`", manifest.display())]
     Metadata {
         /// The manifest.
         manifest: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: cargo_metadata::Error,
     },
     /// A manifest cannot be read, or its copy cannot be written.
-    #[error("could not make a copy of the workspace's manifests: `{}`", path.display())]
+    #[error("could not copy the workspace's manifests: `{}`", path.display())]
     Copy {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
     /// Cargo cannot resolve the copy.
@@ -75,7 +75,7 @@ pub enum Error {
     Unresolved {
         /// The workspace's root.
         root: PathBuf,
-        /// Cargo's own words.
+        /// Cargo's own message.
         stderr: String,
     },
     /// Cargo cannot resolve the copy, because a git repository or another registry does not answer.
@@ -83,7 +83,7 @@ pub enum Error {
     Unreachable {
         /// The workspace's root.
         root: PathBuf,
-        /// Cargo's own words.
+        /// Cargo's own message.
         stderr: String,
     },
     /// The disk or the file system failed while cargo ran.
@@ -96,18 +96,18 @@ pub enum Error {
         /// The system error in that message.
         source: io::Error,
     },
-    /// The lock cannot be used.
+    /// The lock is invalid.
     #[error(transparent)]
     Lockfile(#[from] lockfile::Error),
 }
 
-/// Finds the workspace that `folder` lies in: the nearest Cargo.toml upward, as cargo does.
+/// Finds the workspace of `folder`: the nearest Cargo.toml upward, as in cargo.
 pub fn find(folder: &Path, env: &Env) -> Result<Option<Workspace>, Error> {
     let manifest = folder.ancestors().map(|folder| folder.join("Cargo.toml")).find(|path| path.is_file());
     manifest.map(|manifest| open(&manifest, env)).transpose()
 }
 
-/// Opens the workspace of a manifest; `manifest` is absolute, and may be the folder that holds it.
+/// Opens the workspace of a manifest; `manifest` is absolute, and may be the folder that contains it.
 pub fn open(manifest: &Path, env: &Env) -> Result<Workspace, Error> {
     let manifest = if manifest.is_dir() { manifest.join("Cargo.toml") } else { manifest.to_owned() };
     if !manifest.is_file() {
@@ -119,12 +119,12 @@ pub fn open(manifest: &Path, env: &Env) -> Result<Workspace, Error> {
     Ok(Workspace { root, manifest, lockfile: lockfile.is_file().then_some(lockfile), members: metadata.packages })
 }
 
-/// The workspace's lock without a look at whether it fits; `None` where there is none.
+/// The workspace's lock without a check whether it fits; `None` if there is none.
 pub fn read_lockfile(workspace: &Workspace) -> Result<Option<Lockfile>, lockfile::Error> {
     workspace.lockfile.as_deref().map(Lockfile::read).transpose()
 }
 
-/// What cargo says of a manifest's workspace. It reads manifests only, asks no network, and writes nothing.
+/// cargo's metadata for a manifest's workspace. It only reads manifests, without network, and writes nothing.
 fn read_metadata(manifest: &Path, env: &Env) -> Result<Metadata, Error> {
     let mut wanted = MetadataCommand::new();
     wanted.cargo_path(cargo_program(env)).manifest_path(manifest).no_deps().other_options(["--offline".to_owned()]);
@@ -141,7 +141,7 @@ fn read_metadata(manifest: &Path, env: &Env) -> Result<Metadata, Error> {
     parsed.map_err(|source| Error::Metadata { manifest: manifest.to_owned(), source })
 }
 
-/// The cargo that runs us (it sets CARGO for its subcommands), else the one on PATH.
+/// The cargo that runs this program (it sets CARGO for its subcommands), otherwise the one on PATH.
 fn cargo_program(env: &Env) -> PathBuf {
     env.path("CARGO").unwrap_or_else(|| PathBuf::from("cargo"))
 }
@@ -152,8 +152,8 @@ fn run_cargo(mut command: Command, folder: &Path, env: &Env) -> Result<Output, E
     command.output().map_err(|source| could_not_run(env, source))
 }
 
-/// Runs cargo likewise, where it may wait for another cargo; reports that it waits. Returns whether cargo succeeded.
-/// Dropping the future ends the process.
+/// Likewise, for a run that may wait for another cargo; reports the wait. Returns whether cargo succeeded. Dropping the
+/// future stops the process.
 async fn succeeds(mut command: Command, folder: &Path, env: &Env, sink: &dyn Sink) -> Result<bool, Error> {
     with_users_environment(&mut command, folder, env);
     let mut command = tokio::process::Command::from(command);
@@ -173,7 +173,7 @@ async fn succeeds(mut command: Command, folder: &Path, env: &Env, sink: &dyn Sin
 
 fn with_users_environment(command: &mut Command, folder: &Path, env: &Env) {
     command.current_dir(folder).env_clear().envs(env.iter());
-    // To read manifests and to resolve, nothing need be installed.
+    // Reading manifests and resolving need no installation of toolchains.
     command.env("RUSTUP_AUTO_INSTALL", "0").env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_QUIET", "false");
 }
 
@@ -181,7 +181,7 @@ fn could_not_run(env: &Env, source: io::Error) -> Error {
     Error::CargoNotStarted { cargo: cargo_program(env).display().to_string(), source }
 }
 
-/// What cargo said on stderr, without its status lines.
+/// The message of cargo on stderr, without its status lines.
 fn stderr_message(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let from = stderr.find("error: ").unwrap_or(0);
@@ -189,10 +189,11 @@ fn stderr_message(output: &Output) -> String {
     message.strip_prefix("error: ").unwrap_or(&message).to_owned()
 }
 
-/// Whether cargo's words say that a git repository or a registry did not answer, rather than that it lacks something.
+/// Whether cargo's message states that a git repository or a registry is unreachable, rather than that it lacks a
+/// reference.
 fn is_unreachable(message: &str) -> bool {
     let failed = ["failed to clone into", "failed to fetch into", "`git fetch", "failed to download from"];
-    // The repository answered: the branch, the tag or the commit is not there.
+    // The repository answered: the branch, the tag or the commit does not exist.
     let lacks = ["revspec", "class=Reference", "couldn't find remote ref", "not our ref", "unadvertised object"];
     failed.iter().any(|part| message.contains(part)) && !lacks.iter().any(|part| message.contains(part))
 }

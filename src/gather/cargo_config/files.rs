@@ -1,7 +1,7 @@
 //! Cargo's configuration files, nearest first.
 //!
-//! Tables are merged and the nearer file's value wins, so a value is found by asking one file after another. An
-//! included file comes after the one that includes it, and the one that is included last comes first.
+//! Tables are merged and the nearest file takes precedence, so a lookup searches one file after another. An included
+//! file comes after the file that includes it, and later includes take precedence over earlier ones.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 use super::Error;
 
-/// Tables that are kept; everything else of the files is none of our business.
+/// Tables that are kept. All other tables are ignored.
 const TABLES: [&str; 8] =
     ["http", "net", "source", "registries", "registry", "credential-alias", "resolver", "unstable"];
 
@@ -25,7 +25,7 @@ struct ConfigFile {
     table: Table,
 }
 
-/// A value and the file that it stands in.
+/// A value and its file.
 pub(super) struct FoundValue<'a> {
     pub(super) value: &'a Value,
     pub(super) file: &'a Path,
@@ -56,7 +56,7 @@ impl ConfigFiles {
         })
     }
 
-    /// The value that counts.
+    /// The value that takes precedence.
     pub(super) fn effective<'a>(&'a self, keys: &[&str]) -> Option<FoundValue<'a>> {
         self.0.iter().find_map(|file| {
             let (first, rest) = keys.split_first()?;
@@ -91,13 +91,13 @@ impl FoundValue<'_> {
         format!("`{}`", self.file.display())
     }
 
-    /// The folder that relative paths of the file count from: the one that holds its `.cargo`.
+    /// The folder for relative paths of the file: the parent of its `.cargo`.
     pub(super) fn base_folder(&self) -> &Path {
         self.file.parent().and_then(Path::parent).unwrap_or(Path::new("/"))
     }
 }
 
-/// The file of that name in a folder of cargo's; the old form without `.toml` wins, as in cargo.
+/// The configuration file in a folder of cargo. As in cargo, the old form without `.toml` takes precedence.
 pub(super) fn find_file(folder: &Path, name: &str) -> Option<PathBuf> {
     [folder.join(name), folder.join(format!("{name}.toml"))].into_iter().find(|path| path.is_file())
 }

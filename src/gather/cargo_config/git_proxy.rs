@@ -1,4 +1,4 @@
-//! Git's `http.proxy`, which cargo takes where its own `http.proxy` is not set, before the environment's proxies.
+//! Git's `http.proxy`. Cargo uses it if its own `http.proxy` is not set, before the proxies of the environment.
 
 use std::path::{Path, PathBuf};
 
@@ -9,19 +9,19 @@ pub(super) fn http_proxy(env: &Env) -> Option<(String, PathBuf)> {
     let home = env.path("HOME");
     let xdg = env.path("XDG_CONFIG_HOME").or_else(|| Some(home.as_ref()?.join(".config")));
     let global = home.map(|home| home.join(".gitconfig"));
-    // The last one that sets a value wins in git; so the first one does from behind.
+    // In git the last file takes precedence, so the search starts with the last.
     [global, xdg.map(|xdg| xdg.join("git").join("config"))].into_iter().flatten().find_map(|path| {
         let text = read(&path)?;
         Some((parse_proxy(&text)?, path))
     })
 }
 
-/// A file of git's that is damaged or cannot be read is git's affair.
+/// A damaged or unreadable file of git is ignored.
 fn read(path: &Path) -> Option<String> {
     std::fs::read_to_string(path).ok()
 }
 
-/// The last `proxy` in the sections `[http]` (and not `[http "https://…"]`, which is for one server).
+/// The last `proxy` in the sections `[http]` (but not `[http "https://…"]`, which is for one server).
 fn parse_proxy(text: &str) -> Option<String> {
     let mut in_http = false;
     let mut proxy = None;
@@ -44,7 +44,7 @@ fn parse_proxy(text: &str) -> Option<String> {
     proxy
 }
 
-/// A value without quotes and without a comment at its end.
+/// A value without quotes and without a trailing comment.
 fn unquote(value: &str) -> String {
     let mut out = String::new();
     let mut in_quotes = false;

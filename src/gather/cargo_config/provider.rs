@@ -1,7 +1,7 @@
-//! Credential providers: who gives the token of a registry (the cargo book, "Registry Authentication").
+//! Credential providers: the source of a registry's token (the cargo book, "Registry Authentication").
 //!
-//! Of cargo's own providers, `cargo:token` and `cargo:token-from-stdout` work here. The others are known to cargo alone, or
-//! speak a protocol of their own with it.
+//! Of cargo's own providers, `cargo:token` and `cargo:token-from-stdout` are supported. The others are built into
+//! cargo, or use a protocol with it.
 
 use std::io;
 use std::process::Stdio;
@@ -14,24 +14,24 @@ use super::{Error, FoundValue};
 use crate::env::Env;
 use crate::http::Secret;
 
-/// Reads tokens from where they are read here.
+/// Reads tokens from the environment, the credentials and the configuration.
 pub(super) const TOKEN: &str = "cargo:token";
 /// Runs a program that prints the token.
 const FROM_STDOUT: &str = "cargo:token-from-stdout";
-/// Bytes of a token at most.
+/// Maximum size of a token in bytes.
 const MAX_TOKEN: u64 = 64 * 1024;
 
-/// Who gives a token that was not found in the environment, the credentials or the configuration. Asked only when the
-/// registry demands a token, as cargo does.
+/// The provider of a token that is not in the environment, the credentials or the configuration. As in cargo, it is
+/// only used if the registry requires a token.
 #[derive(Clone, Debug)]
 pub enum Provider {
-    /// A program that prints it.
+    /// A program that prints the token.
     Program(TokenProgram),
-    /// One that only cargo can ask.
+    /// A provider that only cargo can use.
     CargoOnly {
-        /// The key that names it, with the file.
+        /// The key of the provider, with the file.
         key: String,
-        /// As configured.
+        /// The provider as configured.
         provider: String,
     },
 }
@@ -39,7 +39,7 @@ pub enum Provider {
 /// A program that prints a token.
 #[derive(Clone, Debug)]
 pub struct TokenProgram {
-    /// The key that names it, with the file.
+    /// The key of the provider, with the file.
     pub key: String,
     command: Vec<String>,
     index: String,
@@ -47,22 +47,21 @@ pub struct TokenProgram {
     env: Env,
 }
 
-/// A provider as configured: its words, and the key with the file.
+/// A provider as configured: its arguments, and the key with the file.
 pub(super) struct Configured {
     pub(super) words: Vec<String>,
     pub(super) key: String,
 }
 
 impl Configured {
-    /// The provider that a key names: one text that is split at blanks, or an array.
+    /// The provider of a key: one string that is split at spaces, or an array.
     pub(super) fn read(found: &FoundValue<'_>, keys: &[&str], files: &ConfigFiles) -> Result<Configured, Error> {
         let words = words_of(found.value).ok_or_else(|| wrong(found, keys, "a string or an array of strings"))?;
         let key = format!("`{}` in {}", keys.join("."), found.location());
         Ok(Configured { words: aliased(words, files)?, key })
     }
 
-    /// The providers for every registry, the one that is asked first in front. Files add to each other, and later entries
-    /// come first.
+    /// The providers for every registry, in order of use. Files add to each other, and later entries take precedence.
     pub(super) fn global(files: &ConfigFiles) -> Result<Vec<Configured>, Error> {
         let keys = ["registry", "global-credential-providers"];
         let mut providers = Vec::new();
@@ -77,7 +76,7 @@ impl Configured {
         Ok(providers)
     }
 
-    /// Its name, such as `cargo:token`.
+    /// Its name, for example `cargo:token`.
     pub(super) fn name(&self) -> &str {
         self.words.first().map_or("", String::as_str)
     }
@@ -87,7 +86,7 @@ impl Configured {
         self.name() == FROM_STDOUT && self.words.len() > 1
     }
 
-    /// What it is here; `None` for `cargo:token`.
+    /// The supported kind of provider; `None` for `cargo:token`.
     pub(super) fn provider(self, index: &str, registry: Option<&str>, env: &Env) -> Option<Provider> {
         match self.words.as_slice() {
             [name, ..] if name == TOKEN => None,
@@ -106,16 +105,16 @@ impl Configured {
 }
 
 impl TokenProgram {
-    /// The program, as an error names it.
+    /// The program, for error messages.
     pub fn program(&self) -> &str {
         self.command.first().map_or("", String::as_str)
     }
 
-    /// Runs the program with the user's environment, stdin and stderr, and takes the one line that it prints. Dropping the
-    /// future ends it.
+    /// Runs the program with the user's environment, stdin and stderr, and returns the single line that it prints.
+    /// Dropping the future stops it.
     ///
     /// # Errors
-    /// It does not start, fails, or prints something else than one line.
+    /// It does not start, fails, or does not print exactly one line.
     pub async fn token(&self) -> io::Result<Secret> {
         let mut command = Command::new(self.program());
         command.args(self.command.iter().skip(1).map(|arg| arg.replace("{index_url}", &self.index)));
@@ -135,16 +134,16 @@ impl TokenProgram {
         }
         match text.lines().collect::<Vec<_>>().as_slice() {
             [token] if !token.is_empty() => Ok(Secret::new(*token)),
-            _ => Err(io::Error::other("it must print one line, the token")),
+            _ => Err(io::Error::other("it must print exactly one line, the token")),
         }
     }
 }
 
-/// What `[credential-alias]` makes of a provider without arguments.
+/// The provider that `[credential-alias]` defines for a name without arguments.
 fn aliased(words: Vec<String>, files: &ConfigFiles) -> Result<Vec<String>, Error> {
     let [name] = words.as_slice() else { return Ok(words) };
     let keys = ["credential-alias", name.as_str()];
-    // An alias cannot take the place of a provider of cargo's own.
+    // An alias cannot replace a built-in provider of cargo.
     match files.effective(&keys).filter(|_| !name.starts_with("cargo:")) {
         Some(found) => words_of(found.value).ok_or_else(|| wrong(&found, &keys, "a string or an array of strings")),
         None => Ok(words),

@@ -233,7 +233,7 @@ fn registry_url_variable_accepts_every_spelling() {
         assert_eq!(upstream.origin, Origin::Environment);
         assert!(upstream.token.is_none());
     }
-    // The same registry under the environment's name still wants its token.
+    // The same registry under the environment's name still requires its token.
     let upstream = machine.upstream(&[("FROSTMIRROR_REGISTRY_URL", "https://corp/index")]);
     assert_eq!(token(&upstream.expect("upstream")), Some("t"));
 }
@@ -297,7 +297,7 @@ fn own_and_non_sparse_replacements_are_skipped_with_a_warning() {
         let [warning] = upstream.warnings.as_slice() else { panic!("{:?}", upstream.warnings) };
         let file = machine.path("work/.cargo/config.toml");
         assert!(warning.contains(file.to_str().expect("UTF-8 path")), "{warning}");
-        // A farther file's replacement comes to light once the nearer one is passed over.
+        // A farther file's replacement is used if the nearer one is skipped.
         let machine = machine.file(
             "cargo-home/config.toml",
             "[source.crates-io]\nreplace-with = 'corp'\n[registries.corp]\nindex = 'sparse+https://corp/'\n",
@@ -391,12 +391,12 @@ fn providers_are_asked_in_cargos_order() {
         program("/bin/x y")
     );
     assert_eq!(from("credential-provider = 'cargo:token-from-stdout /bin/x y'\n", &NO_VARIABLES), program("/bin/x"));
-    // Later entries come first, and the registry's own stands alone.
+    // Later entries come first. The registry's own provider replaces all others.
     assert_eq!(from(&global("'cargo:token', 'cargo:token-from-stdout a b'"), &NO_VARIABLES), program("a"));
     assert_eq!(from(&global("'cargo:token-from-stdout a b', 'cargo:token'"), &NO_VARIABLES), stored);
     let own = format!("credential-provider = 'cargo:token'\n{}", global("'cargo:token-from-stdout a'"));
     assert_eq!(from(&own, &NO_VARIABLES), stored);
-    // One that only cargo can ask is passed over while there is another way.
+    // A provider that only cargo can use is skipped if there is another one.
     assert_eq!(from(&global("'cargo:token', 'cargo:libsecret'"), &NO_VARIABLES), stored);
     let alias = format!("{}[credential-alias]\nours = ['cargo:token-from-stdout', 'c d']\n", global("'ours'"));
     assert_eq!(from(&alias, &NO_VARIABLES), program("c d"));
@@ -429,7 +429,7 @@ fn resolver_config_is_merged_from_all_files() {
     let unstable = "[unstable]\nbindeps = true\npublic-dependency = true\n";
     let resolver = "[resolver]\nincompatible-rust-versions = \"fallback\"\n";
     assert_eq!(decisions(&NO_VARIABLES), format!("{resolver}\n{unstable}"));
-    // The variable stands before the file, and reaches cargo by itself.
+    // The variable overrides the file, and the child cargo inherits it.
     assert_eq!(decisions(&[("CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS", "allow")]), unstable);
     assert_eq!(Machine::new().read(&NO_VARIABLES).expect("configuration").resolver_config().to_string(), "");
 }

@@ -1,4 +1,4 @@
-//! Where index and crates come from, and the token for it.
+//! The upstream of index and crates, and its token.
 
 use std::path::{Path, PathBuf};
 
@@ -10,25 +10,25 @@ use super::files::{self, ConfigFiles, FoundValue};
 use super::provider::{Configured, TOKEN};
 use super::{Error, Provider, env_var_name};
 
-/// A sparse registry to take everything from.
+/// The sparse registry that is used as upstream.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// The index's address: http or https, no `sparse+`, with a slash at its end. It may hold a name and a password;
-    /// messages show it with [`crate::http::redact_url`].
+    /// The index address: http or https, without `sparse+`, with a trailing slash. It may contain a name and a
+    /// password; messages show it with [`crate::http::redact_url`].
     pub index: String,
     /// Overrides the `dl` of the index's config.json.
     pub dl: Option<String>,
-    /// Goes along with every request to this registry; never written down.
+    /// Sent with every request to this registry; never stored.
     pub token: Option<Secret>,
-    /// Who gives the token, where none was found.
+    /// The provider of the token, if no token was found.
     pub provider: Option<Provider>,
-    /// Who chose it.
+    /// The setting that chose it.
     pub origin: Origin,
-    /// Replacements of crates.io that were passed over, and why.
+    /// Replacements of crates.io that were ignored, and why.
     pub warnings: Vec<String>,
 }
 
-/// Who chose the upstream.
+/// The setting that chose the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// FROSTMIRROR_REGISTRY_URL.
@@ -40,20 +40,20 @@ pub enum Origin {
         /// The file that replaces crates.io.
         file: PathBuf,
     },
-    /// Whoever asked for this very address.
+    /// The address was requested explicitly.
     Explicit,
-    /// Nobody.
+    /// The default.
     CratesIo,
 }
 
 impl Upstream {
-    /// The addresses that the user has chosen: the index's, and the one that stands in for its `dl`.
+    /// The addresses that the user configured: the index, and the replacement of its `dl`.
     pub fn addresses(&self) -> impl Iterator<Item = String> {
-        // A `dl` may have markers, which are no address, after its host.
+        // A `dl` may contain markers after its host, which are not part of an address.
         [Some(self.index.clone()), self.dl.clone()].into_iter().flatten()
     }
 
-    /// The variable that gives a token for it, where it has a name in cargo's configuration.
+    /// The variable for its token, if it has a name in cargo's configuration.
     pub fn token_env_var(&self) -> Option<String> {
         match &self.origin {
             Origin::Replacement { name, .. } => Some(env_var_name(&["registries", name, "token"])),
@@ -62,9 +62,9 @@ impl Upstream {
     }
 }
 
-/// The variable that names an upstream.
+/// The variable for the upstream.
 const REGISTRY_URL: &str = "FROSTMIRROR_REGISTRY_URL";
-/// The variable that stands in for the `dl` of its config.json.
+/// The variable that replaces the `dl` of the upstream's config.json.
 const DL_URL: &str = "FROSTMIRROR_DL_URL";
 
 /// The address of the index of `[registries.NAME]`.
@@ -104,7 +104,7 @@ pub(super) fn find(files: &ConfigFiles, cargo_home: Option<&Path>, env: &Env) ->
     Ok(Upstream { index, dl, token, provider, origin, warnings })
 }
 
-/// The registry at the address `index`, with the token that cargo has for it.
+/// The registry at the address `index`, with cargo's token for it.
 pub(super) fn with_index(
     files: &ConfigFiles,
     cargo_home: Option<&Path>,
@@ -123,23 +123,23 @@ struct RegistryLookup<'a> {
     env: &'a Env,
 }
 
-/// Where a replacement of crates.io ends.
+/// The end of a chain of replacements of crates.io.
 struct Replacement {
     name: String,
     index: String,
     file: PathBuf,
 }
 
-/// What a source is.
+/// The kind of a source.
 enum ConfiguredSource {
     Sparse(String),
-    /// With the words for the warning.
+    /// An unsupported kind, with its description for the warning.
     Unsupported(String),
     OwnMirror,
 }
 
 impl RegistryLookup<'_> {
-    /// The nearest replacement of crates.io that is a sparse registry; the others are passed over with a warning.
+    /// The nearest replacement of crates.io that is a sparse registry; others are ignored with a warning.
     fn find_replacement(&self, warnings: &mut Vec<String>) -> Result<Option<Replacement>, Error> {
         let keys = ["source", "crates-io", "replace-with"];
         for found in self.files.values(&keys) {
@@ -149,7 +149,7 @@ impl RegistryLookup<'_> {
                 Err(warning) => warnings.push(warning),
             }
         }
-        // A source may also be given another address under its own name.
+        // A source may also set another address under its own name.
         let keys = ["source", "crates-io", "registry"];
         for found in self.files.values(&keys) {
             let kind = classify_registry(found.text(&keys)?, &found.location())?;
@@ -171,10 +171,10 @@ impl RegistryLookup<'_> {
         match kind {
             ConfiguredSource::Sparse(index) => Ok(Replacement { name: name.to_owned(), index, file: file.to_owned() }),
             ConfiguredSource::Unsupported(what) => Err(format!(
-                "crates.io is replaced with `{name}` in `{file_name}`, which is {what} and cannot be mirrored from; passed over"
+                "crates.io is replaced with `{name}` in `{file_name}`, which is {what} and cannot be an upstream; ignored"
             )),
             ConfiguredSource::OwnMirror => Err(format!(
-                "crates.io is replaced with `{name}` in `{file_name}`, which is this tool's own mirror and cannot be its own upstream; passed over"
+                "crates.io is replaced with `{name}` in `{file_name}`, which is this program's own mirror and cannot be its own upstream; ignored"
             )),
         }
     }
@@ -203,7 +203,7 @@ impl RegistryLookup<'_> {
         }
     }
 
-    /// What the source or registry `name` is; `None` if there is none.
+    /// The kind of the source or registry `name`; `None` if there is none.
     fn configured_source(&self, name: &str) -> Result<Option<ConfiguredSource>, Error> {
         let keys = ["source", name, "registry"];
         if let Some(found) = self.files.effective(&keys) {
@@ -221,7 +221,7 @@ impl RegistryLookup<'_> {
         }
     }
 
-    /// The `index` of `[registries.NAME]`, and where it was set.
+    /// The `index` of `[registries.NAME]`, and its position.
     fn registry_index(&self, name: &str) -> Result<Option<(String, String)>, Error> {
         let keys = ["registries", name, "index"];
         let variable = env_var_name(&keys);
@@ -234,7 +234,7 @@ impl RegistryLookup<'_> {
         }
     }
 
-    /// Names of the registries whose index is at this address.
+    /// Names of the registries with this index address.
     fn registries_with_index(&self, index: &str) -> Vec<String> {
         let names = self.files.table_names("registries").into_iter().filter(|name| {
             let configured = self.registry_index(name).ok().flatten();
@@ -245,8 +245,8 @@ impl RegistryLookup<'_> {
         names.map(str::to_owned).collect()
     }
 
-    /// The token of the first of these registries that has one, or who gives it. The environment comes first, then the
-    /// providers in cargo's order: the registry's own, else those for every registry.
+    /// The token of the first of these registries that has one, or its provider. The environment comes first, then the
+    /// providers in cargo's order: the registry's own, otherwise those for every registry.
     fn find_token(&self, names: Vec<String>, index: &str) -> Result<(Option<Secret>, Option<Provider>), Error> {
         for name in &names {
             if let Some(token) = self.env.var(&env_var_name(&["registries", name, "token"])) {
@@ -279,7 +279,7 @@ impl RegistryLookup<'_> {
         Ok((token, provider))
     }
 
-    /// The token in the credentials, else in the configuration.
+    /// The token in the credentials, otherwise in the configuration.
     fn stored_token(&self, names: &[String]) -> Result<Option<Secret>, Error> {
         for name in names {
             let keys = ["registries", name, "token"];
@@ -308,8 +308,8 @@ impl RegistryLookup<'_> {
         }
     }
 
-    /// The provider that is configured for this registry alone. It means that the registry wants a token, so one that only
-    /// cargo can ask is refused at once.
+    /// The provider that is configured only for this registry. It means that the registry requires a token, so a
+    /// provider that only cargo can use is an error at once.
     fn own_provider(&self, name: &str) -> Result<Option<Configured>, Error> {
         let keys = ["registries", name, "credential-provider"];
         let in_env = env_var_name(&keys);
@@ -336,7 +336,7 @@ fn crates_io_index() -> String {
     format!("{}/", url.strip_prefix("sparse+").unwrap_or(url).trim_end_matches('/'))
 }
 
-/// Whether this is the git index of crates.io, which older configurations name beside `replace-with`.
+/// Whether this is the git index of crates.io, which older configurations set together with `replace-with`.
 fn is_crates_io_git_index(url: Option<&str>) -> bool {
     url.is_some_and(|url| url.trim_end_matches('/').trim_end_matches(".git") == crates_index::git::URL)
 }
@@ -348,7 +348,7 @@ fn classify_registry(url: &str, location: &str) -> Result<ConfiguredSource, Erro
     }
 }
 
-/// An index's address in its one form; it may come with or without `sparse+` and the slash at its end.
+/// Normalizes an index address, which may come with or without `sparse+` and the trailing slash.
 fn normalize_index_url(url: &str, location: &str) -> Result<String, Error> {
     let text = url.trim();
     let text = text.strip_prefix("sparse+").unwrap_or(text);

@@ -1,4 +1,4 @@
-//! What every part of the reading needs: the file's own order, and the list of what is wrong with it.
+//! Shared by the parsers: the order of the file, and the list of its problems.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use crate::crate_id::CrateName;
 use crate::diagnostics::{did_you_mean, join_alternatives, quote};
 use crate::line_column::LineColumn;
 
-/// Problems beyond these are only counted: a reader needs no more, and each costs a walk over the text.
+/// Maximum number of listed problems. Further ones are only counted, because each position costs a scan of the text.
 pub(super) const MAX_PROBLEMS: usize = 20;
 
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 pub(super) type Key<'i> = Spanned<std::borrow::Cow<'i, str>>;
 
-/// What is wrong so far, by its byte in the text.
+/// The problems so far, by their byte offset in the text.
 #[derive(Default)]
 pub(super) struct Problems(Vec<(usize, String, String)>);
 
@@ -47,14 +47,14 @@ impl Problems {
     }
 }
 
-/// The table's pairs as they stand in the file; the parser sorts them by name.
+/// The table's pairs in the order of the file; the parser sorts them by name.
 pub(super) fn in_file_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Key<'i>, &'t Value<'i>)> {
     let mut pairs: Vec<_> = table.iter().collect();
     pairs.sort_by_key(|(key, _)| key.span().start);
     pairs
 }
 
-/// Names that differ only in this form cannot both be on crates.io.
+/// The canonical form of a name: crates.io allows only one name of each form.
 pub(super) fn canonical_name(name: &CrateName) -> String {
     name.as_str().to_lowercase().replace('_', "-")
 }

@@ -1,7 +1,7 @@
-//! depends.toml as JSON, and JSON written back into it: the shape is the file's own.
+//! depends.toml as JSON, and JSON written back into it. The JSON has the structure of the file.
 //!
-//! What is the same stays as it stands, byte for byte; a changed entry keeps its place and its comments. A comment on a
-//! line of its own never goes, not even with the entry below it: it may have been written for several.
+//! Unchanged entries keep their bytes; a changed entry keeps its position and its comments. A comment on its own line
+//! is never removed, even if the entry below it is: it may be for several entries.
 
 use std::path::Path;
 
@@ -16,39 +16,40 @@ const TABLES: [&str; 3] = ["dependencies", "locked", "platforms"];
 /// Why JSON cannot be written into a depends.toml.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
-    /// What is there already is no TOML, so that nothing can be kept of it.
+    /// The existing file is not TOML, so its content cannot be kept.
     #[error("`{path}` is not TOML")]
     Toml {
         /// The file.
         path: String,
-        /// Where and why.
+        /// The position and the cause.
         source: Box<toml_edit::TomlError>,
     },
-    /// A value that TOML does not know at this place.
+    /// TOML does not allow such a value here.
     #[error("`{key}` is {what}")]
     Value {
-        /// The key, with those above it.
+        /// The key, with its parents.
         key: String,
-        /// What it is.
+        /// The error.
         what: &'static str,
     },
-    /// What would be written is no depends.toml.
+    /// The result would be an invalid depends.toml.
     #[error(transparent)]
     Depends(#[from] Error),
 }
 
-/// What a depends.toml says, in its own shape.
+/// The content of a depends.toml as JSON.
 ///
 /// # Errors
-/// The text is no TOML.
+/// The text is not TOML.
 pub fn to_json(text: &str, path: &Path) -> Result<Map<String, Json>, EditError> {
     Ok(table_to_json(parse_document(text, path)?.as_table()))
 }
 
-/// `text` made to say `wanted`, which has the shape that [`to_json`] gives. An empty text is a file that is not there.
+/// Edits `text` so that it has the content `wanted`, in the structure of [`to_json`]. An empty text means a missing
+/// file.
 ///
 /// # Errors
-/// The text is no TOML, or what comes out is no depends.toml: each problem is named with its place in the new text.
+/// The text is not TOML, or the result is not a valid depends.toml: each problem has its position in the new text.
 pub fn apply_json(text: &str, path: &Path, wanted: &Map<String, Json>) -> Result<String, EditError> {
     let mut document = parse_document(text, path)?;
     for (name, json) in wanted {
@@ -82,7 +83,7 @@ pub fn apply_json(text: &str, path: &Path, wanted: &Map<String, Json>) -> Result
         after = after.trim_start().to_owned();
     }
     if text.contains("\r\n") && !text.replace("\r\n", "").contains('\n') {
-        // The editor writes line breaks of its own kind.
+        // The editor writes its own line breaks.
         after = after.replace("\r\n", "\n").replace('\n', "\r\n");
     }
     DependsFile::parse(&after, path)?;
@@ -94,7 +95,7 @@ fn parse_document(text: &str, path: &Path) -> Result<DocumentMut, EditError> {
     text.parse::<DocumentMut>().map_err(toml)
 }
 
-/// Puts comments below everything else.
+/// Appends comments at the end.
 fn append_comments(document: &mut DocumentMut, comments: &str) {
     if !comments.is_empty() {
         let kept = document.trailing().as_str().unwrap_or_default().to_owned();
@@ -102,14 +103,14 @@ fn append_comments(document: &mut DocumentMut, comments: &str) {
     }
 }
 
-/// A table with a header of its own, set off by an empty line.
+/// A table with its own header, after an empty line.
 fn new_table() -> Table {
     let mut table = Table::new();
     table.decor_mut().set_prefix("\n");
     table
 }
 
-/// Makes a table say `wanted`; the comments that are left without an entry below them.
+/// Edits a table to the content `wanted`. Returns the comments without an entry below them.
 fn merge_table(table: &mut dyn TableLike, wanted: &Map<String, Json>, parent: &str) -> Result<String, EditError> {
     let mut orphans = String::new();
     let existing_keys: Vec<String> = table.iter().map(|(key, _)| key.to_owned()).collect();
@@ -129,11 +130,11 @@ fn merge_table(table: &mut dyn TableLike, wanted: &Map<String, Json>, parent: &s
         }
         match (item.as_table_like_mut(), json) {
             (Some(inner), Json::Object(entries)) => {
-                // Comments inside of an entry that went stay with what is below.
+                // Comments inside a removed entry stay with the next entry.
                 let is_less = inner.iter().any(|(key, _)| !entries.contains_key(key));
                 orphans.push_str(&merge_table(inner, entries, &at)?);
                 if let Some(inline) = item.as_inline_table_mut().filter(|_| is_less) {
-                    // The blank before its end went with the last one.
+                    // The space before the closing bracket was removed with the last entry.
                     inline.fmt();
                 }
             }
@@ -165,7 +166,7 @@ fn merge_table(table: &mut dyn TableLike, wanted: &Map<String, Json>, parent: &s
     Ok(orphans)
 }
 
-/// The comments on lines of their own above an entry.
+/// The comments on their own lines above an entry.
 fn comments_above(table: &dyn TableLike, key: &str) -> String {
     let prefix = |table: &Table| table.decor().prefix().and_then(|prefix| prefix.as_str().map(str::to_owned));
     let own =
@@ -175,7 +176,7 @@ fn comments_above(table: &dyn TableLike, key: &str) -> String {
     text.lines().filter(|line| line.trim_start().starts_with('#')).map(|line| format!("{line}\n")).collect()
 }
 
-/// Puts comments above an entry.
+/// Inserts comments above an entry.
 fn prepend_comments(table: &mut dyn TableLike, key: &str, comments: &str) {
     if let Some(inner) = table.get_mut(key).and_then(Item::as_table_mut) {
         let old = inner.decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default().to_owned();
@@ -231,7 +232,7 @@ fn json_to_value(json: &Json, key: &str) -> Result<Value, EditError> {
         }
         Json::Object(entries) => {
             let mut table = InlineTable::new();
-            // JSON has no order; people write the version first.
+            // JSON has no order; the version comes first by convention.
             let (first, rest): (Vec<_>, Vec<_>) = entries.iter().partition(|(name, _)| *name == "version");
             for (name, json) in first.into_iter().chain(rest) {
                 table.insert(name, json_to_value(json, &format!("{key}.{name}"))?);

@@ -1,4 +1,4 @@
-//! From TOML to what it asks for. Problems are collected, so that one run tells of all of them.
+//! Parses TOML into a dependency list. Problems are collected, so that one run reports all of them.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -19,7 +19,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<DependsFile, Error> {
     let mut problems = Problems::default();
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        // What follows a mistake on its line is mostly noise of the recovery.
+        // Further errors on the same line are mostly caused by the parser's recovery.
         let mut lines = HashMap::new();
         for error in errors.iter().take(10 * MAX_PROBLEMS) {
             let offset = error.span().map_or(0, |span| span.start);
@@ -62,19 +62,19 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<DependsFile, Error> {
     if problems.is_empty() && depends.groups.is_empty() && depends.locked.is_empty() && depends.platforms.is_none() {
         problems.add(
             0,
-            "the file asks for nothing".to_owned(),
+            "the file requests nothing".to_owned(),
             "at least one crate below `[dependencies]` or `[locked]`",
         );
     }
     if problems.is_empty() { Ok(depends) } else { Err(problems.into_error(text, path)) }
 }
 
-/// The parser's words, with the key where one stands twice.
+/// The parser's message, with the key if one occurs twice.
 fn describe_syntax_error(text: &str, error: &toml::de::Error) -> (String, String) {
     let at = error.span().and_then(|span| text.get(span)).unwrap_or_default();
     match error.message() {
         "duplicate key" => (
-            format!("{} stands here a second time", quote(at)),
+            format!("{} is defined a second time", quote(at)),
             if TABLES.contains(&at) || is_group_number(at) {
                 "each table once".to_owned()
             } else {
@@ -162,17 +162,17 @@ fn parse_group_entries(path: &str, pairs: Vec<(&Key<'_>, &Value<'_>)>, problems:
     entries
 }
 
-/// Which crates a group has named so far.
+/// The crates of a group so far.
 #[derive(Default)]
 struct SeenCrates {
-    /// From a key's folded form to the key.
+    /// From a key's canonical form to the key.
     keys: HashMap<String, String>,
-    /// From a crate's folded name to its spelling, and from each requirement made of it to its key.
+    /// From a crate's canonical name to its spelling, and from each of its requirements to its key.
     packages: HashMap<String, (CrateName, HashMap<VersionReq, String>)>,
 }
 
 impl SeenCrates {
-    /// Takes note of an entry; says how it repeats an earlier one.
+    /// Adds an entry; describes how it repeats an earlier one.
     fn record(&mut self, key: &CrateName, package: &CrateName, alternatives: &[Requirement]) -> Option<String> {
         if let Some(earlier) = self.keys.insert(canonical_name(key), key.to_string()) {
             return Some(format!("names the same crate as {}", quote(&earlier)));
@@ -180,13 +180,13 @@ impl SeenCrates {
         let (spelling, made) =
             self.packages.entry(canonical_name(package)).or_insert_with(|| (package.clone(), HashMap::new()));
         if spelling != package {
-            return Some(format!("names the crate `{package}`, which stands above as `{spelling}`"));
+            return Some(format!("names the crate `{package}`, which is above as `{spelling}`"));
         }
         let mut twice = None;
         for req in alternatives.iter().filter_map(|requirement| requirement.version.parse::<VersionReq>().ok()) {
             let earlier = made.entry(req).or_insert_with(|| key.to_string());
             if earlier != key.as_str() {
-                twice.get_or_insert_with(|| format!("asks for the same crate and versions as {}", quote(earlier)));
+                twice.get_or_insert_with(|| format!("requests the same crate and versions as {}", quote(earlier)));
             }
         }
         twice

@@ -1,4 +1,4 @@
-//! The `[platforms]` table: which toolchains to mirror, and for which targets.
+//! The `[platforms]` table: the toolchains to mirror, and their targets.
 
 use std::collections::HashSet;
 
@@ -11,22 +11,22 @@ use crate::line_column::LineColumn;
 use crate::toolchain::is_triple;
 use crate::toolchain::{Profile, ToolchainName, suggest_correction};
 
-/// `[platforms]`. What is empty was not given.
+/// `[platforms]`. An empty field was not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Platforms {
     /// Target triples.
     pub targets: Vec<String>,
     /// Channels: `stable`, `1.86.0`, `nightly-2026-04-25`.
     pub toolchain: Vec<ToolchainName>,
-    /// Which components a toolchain has.
+    /// The profile of a toolchain.
     pub profile: Option<Profile>,
-    /// Components beyond the profile's.
+    /// Additional components.
     pub components: Vec<String>,
 }
 
 const KEYS: &[&str] = &["targets", "toolchain", "profile", "components"];
 
-/// Where the word `word` stands in the value of `key`; `None` where it does not, as when a flag brought it.
+/// The position of the value `word` in the value of `key`; `None` if it is absent, for example because a flag set it.
 pub fn locate_in_platforms(text: &str, key: &str, word: &str) -> Option<LineColumn> {
     let (root, _) = DeTable::parse_recoverable(text);
     let DeValue::Table(table) = root.get_ref().get("platforms")?.get_ref() else { return None };
@@ -97,7 +97,7 @@ fn parse_profile(path: &str, value: &Spanned<DeValue<'_>>, problems: &mut Proble
     profile
 }
 
-/// An array of distinct words, or one word where `single` allows it.
+/// An array of distinct strings, or one string if `allows_single` is set.
 fn parse_strings<T>(
     path: &str,
     value: &Spanned<DeValue<'_>>,
@@ -112,7 +112,7 @@ fn parse_strings<T>(
             problems.add(
                 value.span().start,
                 format!("{} is an empty array", quote(path)),
-                format!("{expected}, or no such key"),
+                format!("{expected}, or remove the key"),
             );
             return Vec::new();
         }

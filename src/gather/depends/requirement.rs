@@ -11,14 +11,14 @@ use crate::crate_id::CrateName;
 use crate::diagnostics::{describe_value_kind, escape_control, join_alternatives, quote};
 
 const KEYS: &[&str] = &["version", "features", "default-features", "package"];
-/// Keys of Cargo.toml that say where a crate comes from.
+/// Keys of Cargo.toml that set the source of a crate.
 const SOURCE_KEYS: &[&str] = &["git", "branch", "tag", "rev", "path", "registry", "registry-index", "base"];
 
 const EXPECTED_REQUIREMENT: &str = "a version requirement, such as `1`, `=1.0.4` or `>=1.2, <1.5`";
 const EXPECTED_ENTRY: &str =
     "a version requirement, a table such as `{ version = \"1\", features = [\"derive\"] }`, or an array of these";
 
-/// One requirement and the crate that it names, where it names one.
+/// One requirement and its crate, if it names one.
 pub(super) fn parse_requirement(
     path: &str,
     value: &Value<'_>,
@@ -63,7 +63,7 @@ fn parse_requirement_table(
 ) -> Option<(Option<CrateName>, Requirement)> {
     let pairs = in_file_order(table);
     if let Some((key, _)) = pairs.iter().find(|(key, _)| SOURCE_KEYS.contains(&key.get_ref().as_ref())) {
-        // One word on the source is enough; what else such a table has or lacks does not matter.
+        // One problem about the source is enough; the other keys of such a table do not matter.
         let what = format!("{} has the key `{}`, which cannot be mirrored yet", quote(path), key.get_ref());
         problems.add(key.span().start, what, "a crate of crates.io");
         return None;
@@ -126,12 +126,11 @@ fn parse_requirement_table(
                 "a string with the name of a crate",
             ),
             ("optional", _) => {
-                let what = format!("{} has no meaning here, for what is named is always mirrored", quote(&key_path));
+                let what = format!("{} is ignored here: every listed crate is mirrored", quote(&key_path));
                 problems.add(key.span().start, what, join_alternatives(KEYS));
             }
             ("workspace", _) => {
-                let what =
-                    format!("{} has no meaning here, for there is no workspace to inherit from", quote(&key_path));
+                let what = format!("{} is invalid here: there is no workspace to inherit from", quote(&key_path));
                 problems.add(key.span().start, what, join_alternatives(KEYS));
             }
             _ => problems.unknown_key(key.span().start, &key_path, name, KEYS),
@@ -157,11 +156,11 @@ fn parse_feature(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-/// Whether `name` may stand in a dependency's `features`, by cargo's own rule; the error says why not.
+/// Whether `name` is valid in a dependency's `features`, by cargo's own rule. The error states the reason.
 pub fn check_feature_name(name: &str) -> Result<(), String> {
     let checked = cargo_util_schemas::manifest::FeatureName::new(name);
     checked.map(|_| ()).map_err(|error| match error.to_string().split_once(&format!("`{name}`, ")) {
-        // The reason alone; the name is known.
+        // Only the reason; the caller knows the name.
         Some((_, reason)) => reason.to_owned(),
         None => error.to_string(),
     })

@@ -1,8 +1,8 @@
-//! What a delta may rely on: the crates that the far side is sure to hold once it has taken a given bundle.
+//! The base of a delta: the crates that the mirror certainly has after the import of a given bundle.
 //!
-//! The far side collects garbage: what the newest bundle does not name may be gone there, even if an earlier one
-//! brought it. So a crate counts as held only if every bundle since the one that brought it has named it. What came
-//! back after it had been dropped came anew.
+//! The mirror collects garbage: a crate that the newest bundle does not list may be deleted there, even if an earlier
+//! bundle brought it. So a crate counts as stored only if every bundle since its introduction lists it. A crate that
+//! returned after a removal was introduced again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 
-/// Bundles that an error lists at most.
+/// Maximum number of bundles in an error.
 const MAX_LISTED_BUNDLES: usize = 10;
 
 /// One crate that was sent.
@@ -28,31 +28,32 @@ pub struct SentCrate {
     pub sha256: Sha256,
 }
 
-/// What the far side holds once it has taken a bundle and all before it.
+/// The content of the mirror after the import of a bundle and all bundles before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeltaBase {
-    /// The bundle; `None` where nothing was sent yet.
+    /// The bundle; `None` if nothing was sent yet.
     pub bundle: Option<BundleRecord>,
-    /// Whether it is the newest that there is.
+    /// Whether it is the newest bundle.
     pub is_newest: bool,
     crates: BTreeMap<CrateId, Sha256>,
     dist_files: BTreeMap<SafePath, Sha256>,
 }
 
 impl DeltaBase {
-    /// Whether this very file is held.
+    /// Whether the mirror has this exact file.
     pub fn has_crate(&self, id: &CrateId, sha256: Sha256) -> bool {
         self.crates.get(id) == Some(&sha256)
     }
 
-    /// Whether this very rustup artifact is held.
+    /// Whether the mirror has this exact dist file.
     pub fn has_dist_file(&self, path: &SafePath, sha256: Sha256) -> bool {
         self.dist_files.get(path) == Some(&sha256)
     }
 }
 
 impl History {
-    /// What the newest bundle, or the one called `name` (its id, or its file's name or path), leaves on the far side.
+    /// The content of the mirror after the newest bundle, or after the bundle `name` (its ID, or its file name or
+    /// path).
     ///
     /// # Errors
     /// [`Error::UnknownBundle`].
@@ -100,7 +101,7 @@ impl History {
 }
 
 impl BundlePlan {
-    /// The crates that a bundle of this plan brings or names anew, where the newest one left `base`.
+    /// The crates that a bundle of this plan introduces, if `base` is the content after the newest bundle.
     pub fn introduced_crates(&self, base: &DeltaBase) -> Vec<SentCrate> {
         let introduced = self.crates.iter().filter(|(id, held)| !base.has_crate(id, held.sha256));
         introduced
@@ -108,7 +109,7 @@ impl BundlePlan {
             .collect()
     }
 
-    /// Likewise the rustup artifacts.
+    /// Likewise for dist files.
     pub fn introduced_dist_files(&self, base: &DeltaBase) -> Vec<DistFileRef> {
         let introduced = self.dist_files.values().filter(|held| !base.has_dist_file(&held.path, held.sha256));
         introduced.cloned().collect()

@@ -1,4 +1,4 @@
-//! Why a history cannot be used.
+//! Errors of a history.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::gather::input_id::InputId;
 
-/// Why the history cannot be used.
+/// Why the history is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The folder or the file cannot be read or written.
@@ -16,7 +16,7 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
     /// The file is damaged.
@@ -24,94 +24,94 @@ pub enum Error {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: serde_json::Error,
     },
-    /// The file is of another version of the tool.
-    #[error("the history `{}` has the format {found}; this version of cargo-frostmirror reads the format {FORMAT}", path.display())]
+    /// The file has another format version.
+    #[error("the history `{}` has format {found}; this version of cargo-frostmirror reads format {FORMAT}", path.display())]
     UnsupportedFormat {
         /// The file.
         path: PathBuf,
         /// Its format.
         found: u32,
-        /// Whether it is a later one.
+        /// Whether the format is newer.
         newer: bool,
     },
-    /// Two inputs mean different bytes by one name and version.
+    /// Two inputs have different bytes for one name and version.
     #[error(transparent)]
     Conflict(Box<DigestConflict>),
-    /// An input to forget that the history does not know.
+    /// The history lacks the input to retire.
     #[error("the history `{}` has no input `{name}`; its inputs are: {}", path.display(), list_names(names))]
     UnknownInput {
         /// The file.
         path: PathBuf,
-        /// The input.
+        /// The name of the input.
         name: String,
-        /// What it knows.
+        /// The known inputs.
         names: Vec<String>,
     },
-    /// An input that is to be fetched and to be forgotten.
-    #[error("`{0}` is to be fetched and to be forgotten")]
+    /// An input is both fetched and retired.
+    #[error("`{0}` cannot be fetched and forgotten in one run")]
     FetchedAndForgotten(InputId),
-    /// Several inputs that the user may mean.
+    /// Several inputs match the name.
     #[error("the history `{}` has more than one input `{name}`: {}", path.display(), list_names(names))]
     AmbiguousInput {
         /// The file.
         path: PathBuf,
-        /// What the user said.
+        /// The user's name.
         name: String,
-        /// What may be meant.
+        /// The matching inputs.
         names: Vec<String>,
     },
-    /// Two files whose label is the same.
+    /// Two files have the same label.
     #[error("`{}` and `{}` have the same label, `{}`", new.display(), old.display(), id.label)]
     SameLabel {
-        /// What they would both be.
+        /// The common identity.
         id: InputId,
-        /// The file of today.
+        /// The file of this run.
         new: PathBuf,
-        /// The other file, which is there.
+        /// The other file, which exists.
         old: PathBuf,
-        /// Whether both are to be fetched at once.
+        /// Whether both files are inputs of this run.
         together: bool,
     },
-    /// A label that another input has already.
-    #[error("the history `{}` has an input `{id}` already", path.display())]
+    /// Another input already has this label.
+    #[error("the history `{}` already has an input `{id}`", path.display())]
     LabelTaken {
         /// The file.
         path: PathBuf,
-        /// That input.
+        /// The other input.
         id: InputId,
     },
-    /// A bundle to build on that the history does not know, or knows several of.
+    /// The history lacks the base, or has several matching bundles.
     #[error("the history `{}` knows {} bundle `{}`{}; it knows {}", path.display(), if *is_ambiguous { "more than one" } else { "no" }, name.escape_debug(), if is_bundle_file_name(name) && !is_ambiguous { ", and no such file is here" } else { "" }, list_names(names))]
     UnknownBundle {
         /// The file.
         path: PathBuf,
-        /// The bundle.
+        /// The name of the bundle.
         name: String,
-        /// Whether several files have that name.
+        /// Whether several bundles match the name.
         is_ambiguous: bool,
-        /// The newest bundles that it knows, each with its id.
+        /// The newest known bundles, each with its ID.
         names: Vec<String>,
     },
 }
 
 /// One name and version with two digests.
 #[derive(Debug, thiserror::Error)]
-#[error("{id} has the checksum {new} now, and had {old} when `{input}` was fetched")]
+#[error("{id} now has the checksum {new}, but it had {old} when `{input}` was fetched")]
 pub struct DigestConflict {
     /// The crate.
     pub id: CrateId,
-    /// The input of the history that knows the other.
+    /// The input of the history with the other checksum.
     pub input: String,
-    /// That input's checksum.
+    /// The checksum of that input.
     pub old: Sha256,
-    /// The checksum of today.
+    /// The checksum in this run.
     pub new: Sha256,
 }
 
-/// Whether a bundle is named as a file is, rather than by its id.
+/// Whether the name has the form of a bundle's file name instead of an ID.
 fn is_bundle_file_name(name: &str) -> bool {
     name.contains(std::path::is_separator) || Path::new(name).extension().is_some_and(|end| end == "pkg")
 }

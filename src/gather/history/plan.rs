@@ -1,4 +1,4 @@
-//! What the next bundle says of the lineage: the newest sets of all inputs, and whether they differ from what was sent.
+//! The lineage in the next bundle: the newest sets of all inputs, and whether they differ from those sent before.
 
 use std::collections::BTreeMap;
 
@@ -10,38 +10,37 @@ use crate::digest::Sha256;
 use crate::gather::input_id::InputId;
 use crate::safe_path::SafePath;
 
-/// What the next bundle of the lineage says of it.
+/// The lineage in the next bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundlePlan {
-    /// The lineage's id, 32 hexadecimal digits.
+    /// The lineage's ID, 32 hexadecimal digits.
     pub lineage: String,
     /// The bundle's number.
     pub sequence: u64,
-    /// Every input, with its newest set, sorted.
+    /// Every input with its newest set, sorted.
     pub inputs: Vec<InputSet>,
-    /// Every crate that some input needs.
+    /// Every crate that any input needs.
     pub crates: BTreeMap<CrateId, CrateRef>,
-    /// What crates say of themselves, by the digest of their `.crate`. What the history knows of it; whoever reads
-    /// more of them adds it, and it is recorded for the crates that some input needs.
+    /// The metadata of crates, by the digest of their `.crate`, as far as the history has it. The caller may add more;
+    /// it is recorded for the crates that any input needs.
     pub crate_metadata: BTreeMap<Sha256, CrateMetadata>,
-    /// Every rustup artifact that some input needs.
+    /// Every dist file that any input needs.
     pub dist_files: BTreeMap<SafePath, DistFileRef>,
-    /// The index lines that the bundle brings; the caller that packs it adds them.
+    /// The index lines of the bundle; the caller that packs it adds them.
     pub lines: BTreeMap<CrateId, String>,
-    /// The bundle before it; one that mends does not count.
+    /// The previous bundle; repair bundles do not count.
     pub parent: Option<BundleRecord>,
-    /// Whether there is anything that the last bundle did not say: an input or a crate more or less, or another yanked
-    /// flag.
+    /// Whether the last bundle differs: an added or removed input or crate, or a changed yanked flag.
     pub has_changes: bool,
 }
 
 impl History {
-    /// What the next bundle must say, given the sets of today's inputs and the inputs to forget. Changes nothing.
+    /// Plans the next bundle, from the sets of this run's inputs and the inputs to retire. Changes nothing.
     pub fn plan(&self, today: Vec<InputSet>, forget: &[InputRef]) -> Result<BundlePlan, Error> {
         self.plan_with_updated_files(today, BTreeMap::new(), forget)
     }
 
-    /// The same, where other inputs need other rustup artifacts than when they were fetched.
+    /// Likewise, if other inputs need other dist files than when they were fetched.
     pub fn plan_with_updated_files(
         &self,
         today: Vec<InputSet>,
@@ -57,7 +56,7 @@ impl History {
         }
         let mut inputs = today;
         for held in inputs.iter_mut().flat_map(|input| &mut input.crates).filter(|held| held.size == 0) {
-            // A file that is not here now weighs what it weighed when it was sent.
+            // A file that is not cached keeps the size from when it was sent.
             held.size = self.recorded_crate_size(held).unwrap_or(0);
         }
         let mut crates = BTreeMap::new();
@@ -82,7 +81,7 @@ impl History {
                         new: newest.sha256,
                     })));
                 }
-                // Today's reading of the index is the newer one.
+                // This run's reading of the index is newer.
                 held.clone_from(newest);
             }
             inputs.push(kept);
@@ -97,7 +96,8 @@ impl History {
                 if held.size == 0 {
                     held.size = self.recorded_file_size(held).unwrap_or(0);
                 }
-                // Today's inputs come first: what upstream has at a path now is what the path is to have.
+                // This run's inputs come first: the current file of upstream at a path is the one that the path must
+                // have.
                 held.clone_from(artifacts.entry(held.path.clone()).or_insert_with(|| held.clone()));
             }
         }
@@ -131,7 +131,7 @@ impl History {
     }
 }
 
-/// Whether two lists of inputs are the same to whoever uses the mirror. How the user words what he asks for is not.
+/// Whether two lists of inputs are equal for a user of the mirror. The text of the requests does not count.
 fn have_same_content(ours: &[InputSet], theirs: &[InputSet]) -> bool {
     let same = |a: &CrateRef, b: &CrateRef| {
         (&a.name, &a.version, a.sha256, a.yanked) == (&b.name, &b.version, b.sha256, b.yanked)

@@ -1,5 +1,5 @@
-//! The index lines of every crate that was ever sent, as the far side has them: one text in `lines`, sorted by name and
-//! version. What cannot be read of it counts as never sent, and is sent again.
+//! The index lines of every crate that was sent, as the mirror has them: one text file `lines`, sorted by name and
+//! version. An unreadable line counts as never sent, and is sent again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ use crate::durable;
 use crate::index_line::IndexLine;
 
 impl History {
-    /// Every crate that a bundle of the history named first, whether some input still needs it or not.
+    /// Every crate that a bundle of the history introduced, even if no input needs it now.
     pub fn sent_crates(&self) -> BTreeMap<CrateId, Sha256> {
         let came = self.state.bundles.iter().flat_map(|bundle| &bundle.introduced);
         let came = came.map(|sent| (CrateId { name: sent.name.clone(), version: sent.version.clone() }, sent.sha256));
@@ -21,8 +21,8 @@ impl History {
         came.chain(named).collect()
     }
 
-    /// The crates whose index lines changed after they were sent, and were refreshed by bundles after `base`; without a
-    /// base, by any.
+    /// The crates whose index lines changed after they were sent, and were updated by bundles after `base`; without a
+    /// base, by any bundle.
     pub fn refreshed_since(&self, base: Option<&DeltaBase>) -> BTreeSet<CrateId> {
         let since = base.and_then(|base| base.bundle.as_ref()).map_or(0, |bundle| bundle.sequence);
         let after = self.state.bundles.iter().filter(|bundle| bundle.sequence > since);
@@ -33,7 +33,7 @@ impl History {
     /// The index lines as they were last sent.
     ///
     /// # Errors
-    /// [`Error::Io`], other than that there are none.
+    /// [`Error::Io`], except for a missing file.
     pub fn sent_lines(&self) -> Result<BTreeMap<CrateId, IndexLine>, Error> {
         let path = self.sent_lines_path();
         let text = match fs::read(&path) {
@@ -44,7 +44,7 @@ impl History {
         Ok(IndexLine::parse_file(&text).map(|line| (line.id.clone(), line)).collect())
     }
 
-    /// Adds the lines that a bundle brought.
+    /// Adds the lines of a bundle.
     pub(super) fn record_lines(&self, new_lines: &BTreeMap<CrateId, String>) -> Result<(), Error> {
         let mut lines = self.sent_lines()?;
         let mut changed = false;
@@ -70,7 +70,7 @@ impl History {
 }
 
 impl BundlePlan {
-    /// Takes in what upstream says now of crates that the inputs of this run do not need and others do.
+    /// Adds upstream's current lines for crates that the inputs of this run do not need and others do.
     pub fn update_yanked(&mut self, lines: &BTreeMap<CrateId, IndexLine>) {
         let held = self.crates.values_mut().chain(self.inputs.iter_mut().flat_map(|input| &mut input.crates));
         for held in held {

@@ -1,4 +1,4 @@
-//! Histories over several fetches.
+//! Tests of histories over several fetches.
 
 use super::*;
 use crate::event::NullSink;

@@ -1,7 +1,7 @@
-//! Renewing `[locked]` in a depends.toml that people have edited: all else stays as it is, byte for byte.
+//! Updates `[locked]` in a depends.toml that users have edited: all other bytes stay unchanged.
 //!
-//! Entries that still hold stay as they are, with their comments; a changed one keeps its place and its comments. A
-//! comment on a line of its own never goes, not even with the entry below it: it may have been written for several.
+//! Unchanged entries stay as they are, with their comments; a changed entry keeps its position and its comments. A
+//! comment on its own line is never removed, even if the entry below it is: it may be for several entries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::gather::depends::DependsFile;
 
 type LockedVersions = BTreeMap<CrateName, BTreeSet<Version>>;
 
-/// The text with its `[locked]` table renewed from the seed's locks; `path` is what errors name.
+/// Returns the text with its `[locked]` table updated from the seed's locks; `path` is used in errors.
 pub fn update_locked(text: &str, path: &Path, seed: &WorkspaceDependencies) -> Result<String, Error> {
     let wrong = |what: String| Error::Edit { path: path.display().to_string(), what };
-    // A file that now asks for nothing, because nothing was locked, may well be renewed.
+    // A file that is empty because nothing was locked can be updated too.
     let before = match parse_depends(text, path) {
         Ok(depends) => Some(depends),
         Err(_) if text.lines().all(is_blank_or_header) => None,
@@ -50,20 +50,20 @@ pub fn update_locked(text: &str, path: &Path, seed: &WorkspaceDependencies) -> R
 
     let mut after = document.to_string();
     if text.contains("\r\n") && !text.replace("\r\n", "").contains('\n') {
-        // The editor writes line breaks of its own kind.
+        // The editor writes its own line breaks.
         after = after.replace("\r\n", "\n").replace('\n', "\r\n");
     }
     check_result(&after, path, before.as_ref(), &wanted).map_err(wrong)?;
     Ok(after)
 }
 
-/// A line that neither asks for anything nor is wrong.
+/// A line that is valid and requests nothing.
 fn is_blank_or_header(line: &str) -> bool {
     let line = line.trim();
     line.is_empty() || line.starts_with('#') || line == "[locked]" || line == "[dependencies]"
 }
 
-/// What was asked for besides must still be, and the locked set must be the one wanted.
+/// Everything else must be unchanged, and the locked set must be the requested one.
 fn check_result(text: &str, path: &Path, before: Option<&DependsFile>, wanted: &LockedVersions) -> Result<(), String> {
     let ids: Vec<CrateId> = wanted
         .iter()
@@ -80,12 +80,12 @@ fn check_result(text: &str, path: &Path, before: Option<&DependsFile>, wanted: &
         None => after.groups.is_empty() && after.platforms.is_none(),
     };
     if !same {
-        return Err("something besides `[locked]` changed".to_owned());
+        return Err("a part other than `[locked]` changed".to_owned());
     }
-    if after.locked == ids { Ok(()) } else { Err("`[locked]` is not what was to be written".to_owned()) }
+    if after.locked == ids { Ok(()) } else { Err("`[locked]` has the wrong content".to_owned()) }
 }
 
-/// Makes the table name exactly what is wanted; comments that have no entry below them any more go to `orphans`.
+/// Sets the table to the requested versions; comments without an entry below them go to `orphans`.
 fn update_entries(table: &mut Table, wanted: &LockedVersions, orphans: &mut String) {
     let names: Vec<String> = table.iter().map(|(name, _)| name.to_owned()).collect();
     let sorted = names.is_sorted();
@@ -118,13 +118,13 @@ fn update_entries(table: &mut Table, wanted: &LockedVersions, orphans: &mut Stri
     }
 }
 
-/// The whole lines of comment above a key.
+/// The full comment lines above a key.
 fn comments_above(key: &Key) -> String {
     let prefix = raw_text(key.leaf_decor().prefix());
     if prefix.contains('#') { prefix } else { String::new() }
 }
 
-/// Puts the carried comments above a key.
+/// Inserts the moved comments above a key.
 fn prepend_comments(key: &mut Key, carried: &mut String) {
     if !carried.is_empty() {
         let own = raw_text(key.leaf_decor().prefix());
@@ -144,7 +144,7 @@ fn parse_versions(item: &Item) -> Option<BTreeSet<Version>> {
     }
 }
 
-/// Another value in the same place, with the same comment behind it.
+/// Another value at the same position, with the same trailing comment.
 fn replace_value(item: &mut Item, mut value: Value) {
     if let Some(old) = item.as_value() {
         *value.decor_mut() = old.decor().clone();
@@ -152,7 +152,7 @@ fn replace_value(item: &mut Item, mut value: Value) {
     *item = Item::Value(value);
 }
 
-/// Renews the comment above `[locked]` that names what is left out.
+/// Updates the comment above `[locked]` that lists skipped packages.
 fn update_skipped_comment(table: &mut Table, seed: &WorkspaceDependencies) {
     let prefix = raw_text(table.decor().prefix());
     let mut kept = String::new();
@@ -166,7 +166,7 @@ fn update_skipped_comment(table: &mut Table, seed: &WorkspaceDependencies) {
     table.decor_mut().set_prefix(kept + &skipped_comment(&seed.skipped));
 }
 
-/// Puts comments behind the table at `position`: above the next table, else at the end of the file.
+/// Inserts comments after the table at `position`: above the next table, otherwise at the end of the file.
 fn insert_comments_after(document: &mut DocumentMut, position: Option<isize>, comments: &str) {
     let next = position.and_then(|position| {
         let mut positions = Vec::new();
@@ -180,7 +180,7 @@ fn insert_comments_after(document: &mut DocumentMut, position: Option<isize>, co
     }
 }
 
-/// The positions of all tables that have a header.
+/// The positions of all tables with a header.
 fn collect_table_positions(table: &Table, positions: &mut Vec<isize>) {
     for (_, item) in table.iter() {
         if let Some(table) = item.as_table() {
@@ -238,12 +238,12 @@ mod tests {
             ),
             ("locked.a = \"0.1.0\"\n", "[locked]\na = \"1.0.0\"\nb = [\"1.0.0\", \"2.0.0\"]\n"),
             ("locked = { a = \"0.1.0\" }\n", "[locked]\na = \"1.0.0\"\nb = [\"1.0.0\", \"2.0.0\"]\n"),
-            // Not in order: what is new goes to the end.
+            // Not sorted: new entries go to the end.
             (
                 "[locked]\nz = \"1.0.0\"\nb = \"1.0.0\" # b\n",
                 "[locked]\nb = [\"1.0.0\", \"2.0.0\"] # b\na = \"1.0.0\"\n",
             ),
-            // The same versions in another form stay as they are.
+            // The same versions in another form stay unchanged.
             (
                 "[locked]\nb = [\n  '2.0.0', # two\n  '1.0.0',\n]\na = ['1.0.0']\n",
                 "[locked]\nb = [\n  '2.0.0', # two\n  '1.0.0',\n]\na = ['1.0.0']\n",
@@ -305,7 +305,7 @@ mod tests {
             let borrowed = |ids: &'_ [(String, String)]| seed(&ids.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect::<Vec<_>>());
             let mut text = borrowed(&old).to_toml();
             if shuffled {
-                // A comment above each entry, and the platforms in front.
+                // A comment above each entry, and the platforms first.
                 let lines = text.lines().map(|line| if line.contains(" = ") { format!("# about {line}\n{line} # {line}\n") } else { format!("{line}\n") });
                 text = format!("[platforms]\nprofile = \"minimal\"\n{}", lines.collect::<String>());
             }

@@ -1,5 +1,5 @@
-//! Cargo's words about a failed resolution: told on without what only concerns our scratch project, and read for whom
-//! they blame.
+//! Cargo's messages about a failed resolution: removes details of the scratch project, and finds the entry that caused
+//! the failure.
 
 use super::scratch_project::ScratchDependency;
 use crate::gather::cargo;
@@ -7,14 +7,14 @@ use crate::gather::cargo;
 /// The name of the scratch project.
 pub(super) const SCRATCH_PACKAGE: &str = "frostmirror-scratch";
 
-/// What stands for it in the words that are told on.
+/// Replaces the scratch project in messages.
 const REQUESTED_HERE: &str = "asked for here";
-/// Versions of one list that are shown.
+/// Maximum number of versions shown from one list.
 const MAX_LISTED_VERSIONS: usize = 5;
-/// Characters that are shown at most.
+/// Maximum number of characters shown.
 const MAX_CHARS: usize = 4000;
 
-/// Cargo's words as a user may read them; lines with `address`, that of our index, are left out.
+/// Converts cargo's message for the user; lines with `address`, that of the loopback index, are removed.
 pub(super) fn humanize(message: &str, address: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in cargo::hide_snapshot_source(message).lines() {
@@ -37,7 +37,7 @@ pub(super) fn humanize(message: &str, address: &str) -> String {
     }
 }
 
-/// ``of package `SCRATCH v0.0.0 (FOLDER)` `` becomes what it means.
+/// Replaces ``of package `SCRATCH v0.0.0 (FOLDER)` ``.
 fn hide_scratch_package(line: &str) -> String {
     let begin = format!("of package `{SCRATCH_PACKAGE} v");
     match line.split_once(&begin).and_then(|(head, rest)| Some((head, rest.split_once(")`")?.1))) {
@@ -46,11 +46,11 @@ fn hide_scratch_package(line: &str) -> String {
     }
 }
 
-/// Which of `items` cargo blames for not resolving together with the others; `words` come from [`for_people`], and the
-/// items' keys are those that cargo was given.
+/// Returns the index of the entry in `items` that causes the conflict according to cargo; `message` comes from
+/// [`humanize`], and the keys of the items are those in the scratch project.
 ///
-/// The first entry on the way to the package that found no version; where that is an entry itself, it is the one that
-/// is not among those chosen before. Where cargo's words are of no help, the last entry goes.
+/// It is the first entry on the path to the package without a matching version; if that package is itself an entry, it
+/// is the one that was not chosen before. If cargo's message does not help, it is the last entry.
 pub(super) fn culprit(message: &str, items: &[ScratchDependency]) -> usize {
     let last = items.len().saturating_sub(1);
     let keyed = |line: &str| {
@@ -78,7 +78,7 @@ pub(super) fn culprit(message: &str, items: &[ScratchDependency]) -> usize {
     unchosen.or(direct).or(earlier).unwrap_or(last)
 }
 
-/// `versions that meet the requirements … are: a, b, c, …` may name hundreds.
+/// Shortens `versions that meet the requirements … are: a, b, c, …`, which may list hundreds.
 fn shorten_version_list(line: &str) -> String {
     let Some((head, versions)) = line.split_once(" are: ") else {
         return line.to_owned();
@@ -108,7 +108,7 @@ mod tests {
         entries.iter().map(item).collect()
     }
 
-    /// As cargo 1.95 has it.
+    /// The message of cargo 1.95.
     const DEEP: &str = "\
     Updating `frostmirror-snapshot` index
 error: failed to select a version for `native`.

@@ -1,4 +1,4 @@
-//! `--crate`: what a library needs to be built, and what a tool needs to be installed, with its own lock and without.
+//! `--crate`: the needs of a library's build, and of a tool's installation with its own lock and without.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,23 +11,23 @@ use crate::gather::lockfile::{ForeignPackage, Lockfile};
 use crate::gather::packaged_lock::{self, PackagedCrate};
 use crate::index_line::IndexLine;
 
-/// What the lock packaged with a tool says.
+/// The lock packaged with a tool.
 struct PackagedLock {
-    /// For people: `Cargo.lock in tool-1.0.0.crate`.
+    /// For messages: `Cargo.lock in tool-1.0.0.crate`.
     display_name: String,
     /// The lock's text.
     text: String,
-    /// Its packages of crates.io without the tool itself. Those that only dev-dependencies need belong to it:
-    /// `cargo install --locked` builds none of them, and fails where the index lacks one (tried with cargo 1.95).
+    /// Its packages of crates.io without the tool itself. They include dev-dependencies: `cargo install --locked` does
+    /// not build them, but fails if the index lacks one (tested with cargo 1.95).
     versions: ExactVersions,
-    /// Packages of it that are not of crates.io.
+    /// Its packages outside crates.io.
     foreign: Vec<ForeignPackage>,
 }
 
 impl Resolver {
-    /// What `--crate` brings: a fresh resolution of the crate, which has no dev-dependencies; and of a package with
-    /// binaries what the lock inside its `.crate` names, for `cargo install --locked`. Where only that lock resolves,
-    /// it alone is brought.
+    /// The crates of a `--crate`: a fresh resolution of the crate, without dev-dependencies. For a package with
+    /// binaries also the packages of the lock inside its `.crate`, for `cargo install --locked`. If only that lock
+    /// resolves, only its packages are used.
     pub(super) async fn resolve_crate_spec(
         &self,
         spec: &CrateSpec,
@@ -56,8 +56,8 @@ impl Resolver {
         Ok(InputResolution { roots, lines })
     }
 
-    /// What a version above `resolved` needs that is installed with its own lock only: cargo resolved an older one in
-    /// place of it.
+    /// The needs of a version above `resolved` that installs only with its own lock: cargo resolved an older one
+    /// instead.
     async fn resolve_newer_version(
         &self,
         spec: &CrateSpec,
@@ -70,7 +70,7 @@ impl Resolver {
         };
         let name = format!("--crate {spec}");
         match self.run_pass(&[ScratchDependency::exact_version(&newest.id)], None).await? {
-            // It resolves, and cargo prefers a version that this compiler builds.
+            // It resolves, but cargo prefers a version that this compiler builds.
             Ok(_) => Ok(BTreeMap::new()),
             Err(words) => {
                 let unresolved = [UnresolvedEntry { entry: newest.id.to_string(), input: name, message: words }];
@@ -79,8 +79,8 @@ impl Resolver {
         }
     }
 
-    /// What the lock inside the `.crate` of `line` adds. Whatever is missing of it stays a warning: without it, the tool
-    /// still installs from its fresh resolution.
+    /// The additional crates of the lock inside the `.crate` of `line`. If some are missing, a warning is enough: the
+    /// tool still installs from its fresh resolution.
     async fn packaged_lock_lines(&self, packaged: PackagedLock) -> Result<BTreeMap<CrateId, IndexLine>, Error> {
         let PackagedLock { display_name: name, versions: mut set, foreign, .. } = packaged;
         for foreign in &foreign {
@@ -98,8 +98,8 @@ impl Resolver {
         }
     }
 
-    /// The set of a tool that has no fresh resolution and is installed with its own lock only; `None` where that lock does
-    /// not help either. Cargo itself has to find that the lock fits.
+    /// The set of a tool that has no fresh resolution and installs only with its own lock; `None` if that lock does not
+    /// resolve either. Cargo must confirm that the lock fits.
     async fn resolve_with_packaged_lock(
         &self,
         spec: &CrateSpec,
@@ -130,7 +130,7 @@ impl Resolver {
         Ok(Some(lines))
     }
 
-    /// The version that `cargo install` chooses: the newest that matches and is not yanked.
+    /// The version that `cargo install` chooses: the newest one that matches and is not yanked.
     async fn newest_matching_version(&self, spec: &CrateSpec) -> Result<Option<IndexLine>, Error> {
         let Some(file) = self.index.file(&spec.name).await? else { return Ok(None) };
         let heads = file.versions().iter().filter(|head| !head.yanked && spec.req.matches(&head.version));
@@ -138,7 +138,7 @@ impl Resolver {
         Ok(newest.and_then(|version| file.find_line(&spec.name, version)))
     }
 
-    /// The lock inside the `.crate` of `line`, where `cargo install --locked` would use it.
+    /// The lock inside the `.crate` of `line`, if `cargo install --locked` would use it.
     async fn fetch_packaged_lock(
         &self,
         line: &IndexLine,
@@ -159,12 +159,12 @@ impl Resolver {
             }
         };
         let mut set = locked_versions(&lockfile);
-        // The tool's own package has no source in its lock; were it there, its line is known.
+        // The tool's own package has no source in its lock. If it had one, its line is known.
         set.remove(id);
         Ok(Some(PackagedLock { display_name: name, text, versions: set, foreign: lockfile.foreign }))
     }
 
-    /// Whether cargo, given the lock, resolves the tool from nothing but `lines`.
+    /// Whether cargo, given the lock, resolves the tool from `lines` alone.
     async fn packaged_lock_fits(
         &self,
         own: &PackagedLock,

@@ -1,4 +1,4 @@
-//! `NAME[@REQ]`, as `--crate` takes it.
+//! `NAME[@REQ]`, the argument of `--crate`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,35 +8,35 @@ use semver::VersionReq;
 use crate::crate_id::{CrateName, InvalidCrateName, Version};
 use crate::gather::input_id::Label;
 
-/// One crate to resolve by itself.
+/// One crate to resolve on its own.
 ///
-/// A whole version means exactly that one, as `cargo install NAME@1.2.3` has it; anything else is a requirement as in
+/// A full version means exactly that version, as in `cargo install NAME@1.2.3`; anything else is a requirement as in
 /// Cargo.toml: `@14` is `^14`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrateSpec {
     /// The crate.
     pub name: CrateName,
-    /// Which versions of it will do.
+    /// The version requirement.
     pub req: VersionReq,
     text: String,
-    /// The label that the user gives it; without one, its own text identifies it.
+    /// The label of the user; without one, its own text identifies it.
     pub label: Option<Label>,
 }
 
 /// A text that is not `NAME[@REQ]`.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidCrateSpec {
-    /// The name is none.
+    /// The name is invalid.
     #[error(transparent)]
     Name(#[from] InvalidCrateName),
-    /// The requirement is none.
+    /// The requirement is invalid.
     #[error("`{req}` is not a version requirement for `{name}`")]
     Req {
         /// The crate.
         name: CrateName,
-        /// What stands behind the `@`.
+        /// The text after the `@`.
         req: String,
-        /// What semver says of it.
+        /// The error of semver.
         source: semver::Error,
     },
 }

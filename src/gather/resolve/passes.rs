@@ -1,4 +1,4 @@
-//! The passes over a depends.toml: each entry alone, each group together, and what to do where a group conflicts.
+//! The passes over a depends.toml: each entry alone, each group together, and the handling of conflicts in a group.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::event::{Event, Phase};
 use crate::gather::depends::{DependsFile, Entry, Group, Requirement};
 use crate::gather::lockfile::Lockfile;
 
-/// What was asked for in `[dependencies]` and the groups, as the user wrote it.
+/// The entries of `[dependencies]` and the groups, as the user wrote them.
 pub(super) fn requested_entries(depends: &DependsFile) -> Vec<String> {
     let entries = depends.groups.iter().flat_map(|group| &group.entries);
     entries.flat_map(|entry| entry.alternatives.iter().map(|one| format_entry(entry, one))).collect()
@@ -19,28 +19,28 @@ pub(super) fn requested_entries(depends: &DependsFile) -> Vec<String> {
 
 /// One run of cargo.
 struct Pass {
-    /// The group that it is of.
+    /// The index of its group.
     group: usize,
     kind: PassKind,
     items: Vec<ScratchDependency>,
-    /// The compiler that it is for; none: the one that is installed.
+    /// The Rust version to resolve for; `None`: the installed one.
     rust: Option<Version>,
 }
 
-/// Which entries a pass takes.
+/// The entries of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PassKind {
-    /// All of a group, and of an array every element.
+    /// All entries of a group, and every element of an array.
     WholeGroup,
-    /// All of a group, and of each array one element. Cargo may satisfy several elements with one version, so that the
-    /// whole says nothing of how the others of the group look beside each of them.
+    /// All entries of a group, and one element of each array. Cargo may satisfy several elements with one version, so
+    /// the pass over the whole group does not show how the others resolve with each element.
     OneAlternativeEach,
     /// One element of one entry.
     SingleEntry,
 }
 
 impl Resolver {
-    /// Everything that the groups of `depends` need, together and apart.
+    /// The needs of the groups of `depends`, together and separately.
     pub(super) async fn resolve_groups(
         &self,
         depends: &DependsFile,
@@ -52,7 +52,7 @@ impl Resolver {
         }
         let mut passes = Vec::new();
         for (group, (described, items)) in depends.groups.iter().zip(&groups).enumerate() {
-            // The combined passes are the longest; begun first, they end at about the same time as the others.
+            // The combined passes take longest; if they start first, they end at about the same time as the others.
             if items.len() > 1 {
                 let items = items.clone();
                 passes.push(Pass { group, kind: PassKind::WholeGroup, items, rust: None });
@@ -68,7 +68,8 @@ impl Resolver {
             let single = items.iter().map(|item| vec![item.clone()]);
             passes.extend(single.map(|items| Pass { group, kind: PassKind::SingleEntry, items, rust: None }));
         }
-        // What the pinned compiler cannot build is no use behind the gap; what a newer one would lock is carried too.
+        // The pinned compiler cannot build newer crates, so its versions are included besides those that a newer
+        // compiler would lock.
         if let Some(rust) = depends.oldest_pinned_rust() {
             let pinned = |pass: &Pass| Pass { items: pass.items.clone(), rust: Some(rust.clone()), ..*pass };
             passes = passes.into_iter().flat_map(|pass| [pinned(&pass), pass]).collect();
@@ -80,7 +81,7 @@ impl Resolver {
         outcome
     }
 
-    /// What one `--crate` needs by a fresh resolution.
+    /// The needs of one `--crate` in a fresh resolution.
     pub(super) async fn resolve_fresh(&self, spec: &CrateSpec, name: &str) -> Result<ExactVersions, Error> {
         let item = ScratchDependency {
             key: spec.name.to_string(),
@@ -125,7 +126,8 @@ impl Resolver {
                         input: format!("[{table}] in `{}`", depends.path.display()),
                         message: words,
                     };
-                    // The same pass for a pinned compiler fails alike: that is a preference, and changes no answer.
+                    // The same pass for a pinned compiler fails in the same way, because the compiler only sets a
+                    // preference.
                     if !unresolved.values().any(|known: &UnresolvedEntry| known.entry == failed.entry) {
                         unresolved.insert(order, failed);
                     }
@@ -143,7 +145,7 @@ impl Resolver {
                 continue;
             };
             let table = table_name(group);
-            // The choices have been made already, and each stands for itself.
+            // The combinations have their own passes.
             if pass.kind == PassKind::WholeGroup && alternative_combinations(group, &pass.items).next().is_some() {
                 if pass.rust.is_none() {
                     let how = "the versions of one crate were combined with the rest one at a time";
@@ -156,7 +158,7 @@ impl Resolver {
         Ok(set)
     }
 
-    /// Leaves out what cargo blames until the rest resolves. Each entry has been resolved alone already.
+    /// Removes the conflicting entries one by one until the rest resolves. Each entry was already resolved alone.
     async fn drop_conflicting(
         &self,
         table: &str,
@@ -174,8 +176,10 @@ impl Resolver {
                 some => format!("the rest with {}", some.join(", ")),
             };
             if rust.is_none() {
-                self.sink
-                    .status("Conflict", format!("[{table}]: `{}` was resolved apart from {rest}", out.source_text));
+                self.sink.status(
+                    "Conflict",
+                    format!("[{table}]: `{}` was resolved separately from {rest}", out.source_text),
+                );
             }
             self.sink.detail(words);
             if !left_out.contains(&out.source_text) {
@@ -198,7 +202,7 @@ impl Resolver {
     }
 }
 
-/// Every alternative of every entry, under keys that cannot meet: an array's elements are of one crate.
+/// Every alternative of every entry, with unique keys: the elements of an array are of one crate.
 fn group_items(group: &Group) -> Vec<ScratchDependency> {
     let alternatives = group.entries.iter().flat_map(|entry| {
         let single = entry.alternatives.len() == 1;
@@ -229,8 +233,8 @@ fn group_items(group: &Group) -> Vec<ScratchDependency> {
     items
 }
 
-/// Where a group has arrays and something beside them: one element of each array at a time, the last ones first. An
-/// entry without so many stays with its first.
+/// If a group has arrays and other entries: one element of each array at a time, the last ones first. An array with
+/// fewer elements keeps its first.
 fn alternative_combinations(
     group: &Group,
     items: &[ScratchDependency],
@@ -258,7 +262,7 @@ fn table_name(group: &Group) -> String {
     }
 }
 
-/// An entry as depends.toml would have it.
+/// An entry in the form of depends.toml.
 fn format_entry(entry: &Entry, one: &Requirement) -> String {
     let mut parts = Vec::new();
     if entry.package.as_str() != entry.key {

@@ -1,4 +1,4 @@
-//! One pass of cargo: a scratch project with these dependencies, locked, and gone again.
+//! One pass of cargo: creates a scratch project with the dependencies, locks it and removes it.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ use crate::index_line::IndexLine;
 /// A dependency of the scratch project.
 #[derive(Clone, Debug)]
 pub(super) struct ScratchDependency {
-    /// The key that it has there; unique in a pass.
+    /// Its key in the scratch project; unique in a pass.
     pub(super) key: String,
     pub(super) package: CrateName,
     pub(super) requirement: Requirement,
@@ -52,9 +52,9 @@ impl ScratchDependency {
 }
 
 impl Resolver {
-    /// Locks `items` together, as a project of `rust` would have them, where it is given: of two versions cargo then
-    /// prefers one that this compiler builds (cargo: the resolver's `incompatible-rust-versions`, `fallback` from
-    /// resolver 3 on). The inner error is cargo's: there is no solution.
+    /// Locks `items` together, as in a project with the Rust version `rust`, if it is given. Cargo then prefers
+    /// versions that this compiler builds (cargo: the resolver's `incompatible-rust-versions`, `fallback` from resolver
+    /// 3 on). The inner error is cargo's message: there is no solution.
     pub(super) async fn run_pass(
         &self,
         items: &[ScratchDependency],
@@ -64,16 +64,17 @@ impl Resolver {
             tempfile::Builder::new().prefix("project-").tempdir_in(self.cargo.scratch()).map_err(Error::Scratch)?;
         let folder = &std::path::absolute(project.path()).map_err(Error::Scratch)?;
         fs::write(folder.join("Cargo.toml"), self.scratch_manifest(items, rust)).map_err(Error::Scratch)?;
-        // An empty target is enough: nothing is ever built.
+        // An empty target is enough: nothing is built.
         fs::write(folder.join("lib.rs"), "").map_err(Error::Scratch)?;
         let outcome = self.cargo.generate_lockfile(&self.registry, &folder.join("Cargo.toml")).await?;
         if outcome.success {
             let lockfile = Lockfile::read(&folder.join("Cargo.lock"))?;
-            // A registry's crate may depend on another registry's.
-            self.check_foreign(&lockfile, "the resolution of what was asked for")?;
+            // A crate of a registry may depend on another registry.
+            self.check_foreign(&lockfile, "the resolution of the request")?;
             return Ok(Ok(lockfile));
         }
-        // Without an index file, cargo says that there is no such crate. It is not cargo who knows what happened.
+        // If an index file is missing because of a failure, cargo reports a missing crate. The registry knows the true
+        // cause.
         if let Some(failure) = self.registry.first_failure() {
             return Err(Error::Index(failure));
         }
@@ -84,8 +85,8 @@ impl Resolver {
         }
     }
 
-    /// What cargo makes of `lock`, the text of the Cargo.lock inside the `.crate` of `line`, for a project that needs
-    /// `item`, that crate, alone; `None` where it finds no solution. Cargo keeps what is locked.
+    /// Lets cargo update `lock`, the text of the Cargo.lock inside the `.crate` of `line`, for a project that needs
+    /// only `item`, that crate. Cargo keeps the locked versions. `None` if there is no solution.
     pub(super) async fn run_pass_with_lock(
         &self,
         item: &ScratchDependency,
@@ -113,7 +114,7 @@ impl Resolver {
         }
     }
 
-    /// The scratch project's manifest. Everything goes in as TOML values: no text of a user's can become a key.
+    /// The scratch project's manifest. All values are written as TOML values, so no text of a user can become a key.
     fn scratch_manifest(&self, items: &[ScratchDependency], rust: Option<&Version>) -> String {
         let mut manifest = DocumentMut::new();
         manifest["package"]["name"] = value(cargo_errors::SCRATCH_PACKAGE);
@@ -124,7 +125,7 @@ impl Resolver {
         }
         manifest["package"]["publish"] = value(false);
         manifest["lib"]["path"] = value("lib.rs");
-        // A workspace of its own, whatever lies above the temporary folder.
+        // Its own workspace, whatever is in the folders above the temporary folder.
         manifest["workspace"]["resolver"] = value(self.cargo.default_resolver());
         for item in items {
             manifest["dependencies"][&item.key] = value(dependency_table(item));
@@ -133,8 +134,8 @@ impl Resolver {
     }
 }
 
-/// A package's own lock as that of a project which depends on the package: the package of `line` gets its source, and the
-/// scratch project an entry. `None` where the lock does not name the package.
+/// Converts a package's own lock to the lock of a project that depends on the package: the package of `line` gets its
+/// source, and the scratch project gets an entry. `None` if the lock does not have the package.
 fn lock_for_dependent(lock: &str, line: &IndexLine) -> Option<String> {
     let mut lock: Table = lock.parse().ok()?;
     let packages = lock.get_mut("package")?.as_array_mut()?;
@@ -153,7 +154,7 @@ fn lock_for_dependent(lock: &str, line: &IndexLine) -> Option<String> {
     Some(lock.to_string())
 }
 
-/// The newest edition up to 2021 that the compiler knows; cargo refuses a manifest where it does not.
+/// The newest edition up to 2021 that the compiler supports; cargo rejects a manifest with a newer one.
 fn newest_edition(rust: Option<&Version>) -> &'static str {
     match rust {
         Some(rust) if *rust < Version::new(1, 31, 0) => "2015",

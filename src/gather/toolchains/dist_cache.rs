@@ -1,11 +1,11 @@
-//! What was fetched from a dist server, by digest, in `$FROSTMIRROR_HOME/cache/dist/`.
+//! The cache of dist files, by digest, in `$FROSTMIRROR_HOME/cache/dist/`.
 //!
-//! | path | what it is |
+//! | path | content |
 //! |---|---|
-//! | `SHA256` | a file, whole when it got its name; hashed before each use, so that what rotted counts as absent |
-//! | `part/SHA256` | what has come of a file; the next attempt, or the next run, goes on there |
-//! | `meta/SERVER/NAME.json` | which small texts a toolchain had the last time, by path and digest; for `--offline` |
-//! | `lock` | held by who downloads, so that two runs do not write to one part |
+//! | `SHA256` | a complete file; hashed before each use, so that a corrupted file counts as absent |
+//! | `part/SHA256` | a partial file; the next attempt or the next run continues it |
+//! | `meta/SERVER/NAME.json` | the small texts of a toolchain in the last run, by path and digest; for `--offline` |
+//! | `lock` | locked during downloads, so that two runs do not write to one partial file |
 //!
 //! Nothing is synced: a crash costs a download.
 
@@ -25,16 +25,16 @@ use crate::safe_path::SafePath;
 
 use super::Error;
 
-/// A part this old is of a release that nobody waits for any more.
+/// A partial file of this age belongs to a release that is no longer requested.
 const ABANDONED_AFTER: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// How often the lock is tried while another process holds it.
+/// Interval between attempts to lock a cache that another process holds.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Bytes of the longest record of texts.
+/// Maximum size of a record of texts in bytes.
 const MAX_RECORD: u64 = 1024 * 1024;
 
-/// The texts of a toolchain, or of rustup; `None` for what upstream is known not to have.
+/// The texts of a toolchain, or of rustup; `None` for texts that upstream does not have.
 pub(super) type TextRecord = BTreeMap<SafePath, Option<Sha256>>;
 
 /// The store.
@@ -45,10 +45,10 @@ pub(super) struct DistCache {
 }
 
 impl DistCache {
-    /// The store in `cache`, with the records of the server `base`.
+    /// Opens the store in `cache`, with the records of the server `base`.
     pub(super) fn open(cache: &Path, base: &str) -> Result<DistCache, Error> {
         let root = cache.join("dist");
-        // An address may hold a password; its digest shows none.
+        // An address may contain a password; its digest reveals none.
         let server = Sha256::of(base.as_bytes()).to_string();
         let store = DistCache { meta: root.join("meta").join(&server[..16]), root };
         for folder in [store.meta.clone(), store.parts_folder()] {
@@ -61,17 +61,17 @@ impl DistCache {
         self.root.join("part")
     }
 
-    /// Where the file with this digest is, if it is here.
+    /// The path of the file with this digest, if it is cached.
     pub(super) fn path(&self, digest: Sha256) -> PathBuf {
         self.root.join(digest.to_string())
     }
 
-    /// Where the file with this digest grows.
+    /// The path of the partial file with this digest.
     pub(super) fn part_path(&self, digest: Sha256) -> PathBuf {
         self.parts_folder().join(digest.to_string())
     }
 
-    /// The length in bytes of the file with this digest, hashed just now; `None` where it is absent or has rotted.
+    /// The size in bytes of the file with this digest, after hashing it; `None` if it is absent or corrupted.
     pub(super) fn verified_size(&self, digest: Sha256) -> Result<Option<u64>, Error> {
         let path = self.path(digest);
         match Sha256::of_file(&path) {
@@ -81,7 +81,7 @@ impl DistCache {
         }
     }
 
-    /// Gives a part, whose digest the caller has checked, its name.
+    /// Stores a partial file as complete. The caller has checked its digest.
     pub(super) fn promote_part(&self, digest: Sha256) -> Result<PathBuf, Error> {
         let (part, path) = (self.part_path(digest), self.path(digest));
         match fs::rename(&part, &path) {
@@ -90,7 +90,7 @@ impl DistCache {
         }
     }
 
-    /// Keeps a text.
+    /// Stores a text.
     pub(super) fn save_text(&self, text: &[u8]) -> Result<Sha256, Error> {
         let digest = Sha256::of(text);
         if self.load_text(digest)?.is_none() {
@@ -99,7 +99,7 @@ impl DistCache {
         Ok(digest)
     }
 
-    /// A text that was kept.
+    /// Reads a stored text.
     pub(super) fn load_text(&self, digest: Sha256) -> Result<Option<Bytes>, Error> {
         let path = self.path(digest);
         match fs::read(&path) {
@@ -109,13 +109,13 @@ impl DistCache {
         }
     }
 
-    /// Remembers which texts `name` has now.
+    /// Records the current texts of `name`.
     pub(super) fn save_record(&self, name: &str, record: &TextRecord) -> Result<(), Error> {
         let text = serde_json::to_vec(record).expect("paths and digests can be written");
         self.write(&self.record_path(name), &text)
     }
 
-    /// Which texts `name` had the last time; `None` where that is not known.
+    /// The texts of `name` in the last run; `None` if unknown.
     pub(super) fn load_record(&self, name: &str) -> Result<Option<TextRecord>, Error> {
         let path = self.record_path(name);
         let read = match fs::metadata(&path) {
@@ -124,7 +124,7 @@ impl DistCache {
             Err(error) => Err(error),
         };
         match read {
-            // A record that is damaged is one that is not there.
+            // A damaged record counts as absent.
             Ok(text) => Ok(serde_json::from_slice(&text).ok()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(Error::Cache { path, source }),
@@ -145,7 +145,7 @@ impl DistCache {
         written().map(|_| ()).map_err(|source| Error::Cache { path: path.to_owned(), source })
     }
 
-    /// Waits until nobody else downloads toolchains into this cache; others wait until the guard is dropped.
+    /// Waits until no other process downloads toolchains into this cache. Others wait until the guard is dropped.
     pub(super) async fn lock(&self, sink: &dyn Sink) -> Result<DownloadLock, Error> {
         let path = self.root.join("lock");
         let mut reported = false;
@@ -159,7 +159,7 @@ impl DistCache {
                     }
                     tokio::time::sleep(LOCK_POLL_INTERVAL).await;
                 }
-                // A file system without locks is no reason to download nothing: whatever comes is hashed.
+                // A file system without locks does not prevent downloads: every file is hashed.
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => break None,
                 Err(source) => return Err(Error::Cache { path, source }),
             }
@@ -168,7 +168,7 @@ impl DistCache {
         Ok(DownloadLock { _lock: lock })
     }
 
-    /// Removes parts that nobody has gone on with for long. A file that stays does no harm.
+    /// Removes partial files that are unchanged for long. A file that remains does no harm.
     fn remove_abandoned_parts(&self) {
         for entry in fs::read_dir(self.parts_folder()).into_iter().flatten().flatten() {
             let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
@@ -179,7 +179,7 @@ impl DistCache {
     }
 }
 
-/// The right to download; given back when dropped, or when the process dies.
+/// The lock for downloads; released when it is dropped or the process ends.
 pub(super) struct DownloadLock {
     _lock: Option<ProcessLock>,
 }

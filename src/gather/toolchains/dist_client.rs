@@ -1,4 +1,4 @@
-//! Small texts from upstream, and the patience that texts which must belong together need.
+//! Requests small texts from upstream, and repeats the requests until the texts are consistent.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,24 +16,24 @@ use super::{DistDownloader, Error};
 /// Texts by their paths.
 pub type Texts = BTreeMap<SafePath, Bytes>;
 
-/// A dist server that is asked for its texts. Cheap to clone.
+/// A client of a dist server. Cheap to clone.
 #[derive(Clone)]
 pub struct DistClient {
-    /// Fetches.
+    /// The HTTP client.
     pub client: Client,
-    /// What RUSTUP_DIST_SERVER would be. It may hold a name and a password.
+    /// The base address, as in RUSTUP_DIST_SERVER. It may contain a name and a password.
     pub server_url: String,
-    /// What the clock says.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// Bytes of the longest `.sha256`.
+/// Maximum size of a `.sha256` in bytes.
 pub const MAX_DIGEST_FILE: u64 = 4 * 1024;
 
-/// Bytes of the longest signature, and of the longest `release-stable.toml`.
+/// Maximum size in bytes of a signature and of `release-stable.toml`.
 pub(super) const MAX_TEXT: u64 = 64 * 1024;
 
-/// How often files that do not belong together are asked for again. Upstream publishes a release within seconds.
+/// Maximum number of attempts to get consistent files. Upstream publishes a release within seconds.
 const MAX_RETRIES: u32 = 3;
 
 impl DistDownloader {
@@ -44,13 +44,13 @@ impl DistDownloader {
 }
 
 impl DistClient {
-    /// The address of the file at `path`. It may hold a name and a password.
+    /// The address of the file at `path`. It may contain a name and a password.
     pub fn url(&self, path: &SafePath) -> String {
-        // A slash at the end of the variable is rustup's users' habit.
+        // Users of rustup often set the variable with a trailing slash.
         format!("{}/{path}", self.server_url.trim_end_matches('/'))
     }
 
-    /// The text at `path`; `None` where there is none.
+    /// The text at `path`; `None` if it does not exist.
     ///
     /// # Errors
     /// [`Error::Network`].
@@ -63,7 +63,7 @@ impl DistClient {
         }
     }
 
-    /// The text at `path`, which need not be there: a store that lists no names says 403 of what it does not have.
+    /// The optional text at `path`: a file store without listing rights returns 403 for missing files.
     pub(super) async fn fetch_optional_text(&self, path: &SafePath, limit: u64) -> Result<Option<Bytes>, Error> {
         match self.fetch_text(path, limit).await {
             Err(Error::Network { source, .. }) if matches!(*source, http::Error::Status { status: 403, .. }) => {
@@ -73,11 +73,11 @@ impl DistClient {
         }
     }
 
-    /// Asks once more, as a whole and after a pause, while upstream's files do not belong together: it is publishing
-    /// just then. What stays so is damage.
+    /// Repeats `ask` as a whole after a pause, while upstream's files are inconsistent because it is publishing. If
+    /// they stay inconsistent, this is an error.
     ///
     /// # Errors
-    /// What `ask` returns.
+    /// The error of `ask`.
     pub async fn retry_until_consistent<T, F>(&self, mut request: impl FnMut() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
@@ -96,7 +96,7 @@ impl DistClient {
 }
 
 impl DistCache {
-    /// Keeps `texts` under `name`, as they are and as belonging together; `absent` are known not to be there.
+    /// Stores `texts` under `name` as a consistent set; `absent` texts do not exist upstream.
     pub(super) fn save_texts(
         &self,
         name: &str,
@@ -110,7 +110,7 @@ impl DistCache {
         self.save_record(name, &record)
     }
 
-    /// The texts that were kept under `name`, and what was known to be absent.
+    /// The stored texts of `name`, and those known to be absent.
     pub(super) fn load_texts(&self, name: &str) -> Result<Option<(Texts, Vec<SafePath>)>, Error> {
         let Some(record) = self.load_record(name)? else { return Ok(None) };
         let (mut texts, mut absent) = (Texts::new(), Vec::new());
@@ -128,7 +128,7 @@ impl DistCache {
     }
 }
 
-/// The digest that a `.sha256` states: its first 64 letters, whatever follows them.
+/// The digest in a `.sha256`: its first 64 characters; the rest is ignored.
 pub fn parse_sha256(text: &[u8]) -> Option<Sha256> {
     str::from_utf8(text.get(..64)?).ok()?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! The large files: from the cache, else from upstream; each of them hashed, and gone on with where it was broken off.
+//! Large files: from the cache, otherwise from upstream. Each file is hashed, and an interrupted download is resumed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,35 +16,35 @@ use crate::safe_path::SafePath;
 use super::dist_cache::DistCache;
 use super::{DistDownloader, DownloadPlan, Error};
 
-/// Bytes of the largest file. The largest of upstream's has about 300 MB.
+/// Maximum size of a file in bytes. The largest of upstream has about 300 MB.
 pub const MAX_DIST_FILE: u64 = 4 * 1024 * 1024 * 1024;
 
-/// Files under way at a time at most: they are large, and a disk writes a few of them best.
+/// Maximum number of concurrent downloads: the files are large, and a disk writes a few of them fastest.
 const MAX_CONCURRENT_DOWNLOADS: usize = 8;
 
-/// What is to be had: one path of each digest.
+/// The files to download: one path for each digest.
 type MissingFiles = BTreeMap<Sha256, SafePath>;
 
-/// What upstream does not have, or has with other bytes; each with what was answered.
+/// Files that upstream lacks or has with other bytes, each with the response.
 #[derive(Debug, Default)]
 pub struct UnavailableFiles {
-    /// Not there.
+    /// The file does not exist.
     pub absent: Vec<(SafePath, http::Error)>,
-    /// There, with another digest.
+    /// The file has another digest.
     pub altered: Vec<(SafePath, http::Error)>,
 }
 
-/// What is here: how many bytes each digest has.
+/// The cached files: the size of each digest.
 type FileSizes = BTreeMap<Sha256, u64>;
 
 impl DistDownloader {
-    /// Downloads, or takes from the cache, what `plan` lacks bytes for and `wanted` says yes to; fills in where the
-    /// bytes are, and how many. A file that several paths share is downloaded once.
+    /// Downloads the files of `plan` that have no bytes and that `wanted` selects, or takes them from the cache. Sets
+    /// their content and their size. A file with several paths is downloaded once.
     ///
     /// # Errors
     ///
-    /// What upstream refuses is collected, all of it; the first failure of the network or the disk ends the downloads.
-    /// What has come stays, and the next call goes on there.
+    /// All files that upstream refuses are collected; the first failure of the network or the disk stops the downloads.
+    /// Received bytes are kept, and the next call resumes.
     pub async fn fetch(
         &self,
         plan: &mut DownloadPlan,
@@ -56,8 +56,8 @@ impl DistDownloader {
         }
     }
 
-    /// The same, where what upstream refuses is no reason to fail: it has no bytes in `plan` afterwards. Of a file that
-    /// several paths share, the first of them is asked for.
+    /// Likewise, but a file that upstream refuses is not an error: it has no bytes in `plan` afterwards. For a file
+    /// with several paths, the first path is requested.
     pub async fn fetch_available(
         &self,
         plan: &mut DownloadPlan,
@@ -81,7 +81,7 @@ impl DistDownloader {
                 return Err(Error::Offline { paths: missing.into_values().collect() });
             }
             let guard = store.lock(&*self.sink).await?;
-            // Whoever held the lock may have brought the same files.
+            // The previous holder of the lock may have downloaded the same files.
             sizes.extend(find_cached(&store, &missing).await?);
             missing.retain(|digest, _| !sizes.contains_key(digest));
             let (downloaded, refused_files) = self.download_missing(&store, plan, missing).await?;
@@ -98,8 +98,8 @@ impl DistDownloader {
         Ok(unavailable)
     }
 
-    /// Asks how long the files are that `plan` has neither bytes nor size for and `wanted` says yes to; in the cache,
-    /// else upstream. Downloads nothing. What nobody can tell stays unknown.
+    /// Looks up the sizes of the files of `plan` that have neither bytes nor a size and that `wanted` selects: in the
+    /// cache, otherwise from upstream. Downloads nothing. Some sizes may stay unknown.
     pub async fn fill_sizes(
         &self,
         plan: &mut DownloadPlan,
@@ -119,7 +119,7 @@ impl DistDownloader {
         Ok(())
     }
 
-    /// Whether a file with this digest is in the cache.
+    /// Whether a file with this digest is cached.
     pub fn is_cached(&self, sha256: &Sha256) -> bool {
         self.cache.join("dist").join(sha256.to_string()).is_file()
     }
@@ -134,7 +134,7 @@ impl DistDownloader {
             return Ok((FileSizes::new(), UnavailableFiles::default()));
         }
         let phase = Phase::Downloading;
-        // Known beforehand for every one, or no estimate of the time is worth its name.
+        // All sizes must be known in advance for a useful time estimate.
         let known = plan.files.values().filter_map(|needed| Some((needed.sha256, needed.size?)));
         let mut sizes: FileSizes = known.filter(|(digest, _)| missing.contains_key(digest)).collect();
         let unknown = missing.iter().filter(|(digest, _)| !sizes.contains_key(digest));
@@ -153,7 +153,7 @@ impl DistDownloader {
         missing: MissingFiles,
     ) -> Result<(FileSizes, UnavailableFiles), Error> {
         let mut waiting = missing.into_iter();
-        // Tasks, and not one future for all: hashing takes a processor for itself. Dropping the set ends them.
+        // Separate tasks instead of one future, because hashing uses a processor. Dropping the set stops them.
         let mut running = JoinSet::new();
         let (mut sizes, mut unavailable) = (FileSizes::new(), UnavailableFiles::default());
         loop {
@@ -186,7 +186,7 @@ impl DistDownloader {
         Ok((sizes, unavailable))
     }
 
-    /// One file, whole and under its name when this returns.
+    /// Downloads one file; it is complete and stored when this returns.
     async fn download_file(
         &self,
         store: &DistCache,
@@ -208,7 +208,8 @@ impl DistDownloader {
         Ok(Ok(size))
     }
 
-    /// How long the files are, as far as upstream says. Whoever does not answer this is asked for the files all the same.
+    /// The sizes of the files, as far as upstream states them. If upstream does not answer, the files are requested
+    /// anyway.
     async fn content_lengths(&self, wanted: &MissingFiles) -> FileSizes {
         let requests = stream::iter(wanted.clone()).map(|(digest, path)| async move {
             let url = self.dist_client().url(&path);
@@ -223,7 +224,7 @@ impl DistDownloader {
     }
 }
 
-/// What is here already, hashed on threads that may block.
+/// The cached files, hashed on blocking threads.
 async fn find_cached(store: &DistCache, wanted: &MissingFiles) -> Result<FileSizes, Error> {
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let digests: Vec<Sha256> = wanted.keys().copied().collect();

@@ -1,4 +1,4 @@
-//! Why toolchains could not be had.
+//! Errors of toolchain downloads.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,83 +12,83 @@ use crate::toolchain::{Date, ManifestError, SelectError, ToolchainName};
 
 use super::ToolchainRequest;
 
-/// Why toolchains could not be had.
+/// Why toolchains could not be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Upstream has no manifest of that name.
-    #[error("upstream has no toolchain `{toolchain}`: {url} is not there")]
+    #[error("upstream has no toolchain `{toolchain}`: {url} does not exist")]
     UnknownToolchain {
         /// The toolchain.
         toolchain: ToolchainName,
-        /// Where its manifest would lie.
+        /// The address of its manifest.
         url: String,
     },
-    /// Upstream has Rust, but not rustup.
-    #[error("upstream has no rustup: {url} is not there")]
+    /// Upstream has Rust, but lacks rustup.
+    #[error("upstream has no rustup: {url} does not exist")]
     NoRustup {
-        /// What should say which rustup there is.
+        /// The address of rustup's release file.
         url: String,
     },
-    /// A manifest that cannot be read.
+    /// A manifest is invalid.
     #[error("could not read the channel manifest of `{toolchain}`")]
     InvalidManifest {
         /// The toolchain.
         toolchain: ToolchainName,
-        /// Why.
+        /// The cause.
         source: Box<ManifestError>,
     },
-    /// A manifest of a day that is yet to come. No mirror would ever leave it for an earlier one.
-    #[error("the channel manifest of `{toolchain}` is dated {date}, and today is {}", now.strftime("%Y-%m-%d"))]
+    /// A manifest is dated in the future. A mirror would never replace it with an earlier one.
+    #[error("the channel manifest of `{toolchain}` is dated {date}, but today is {}", now.strftime("%Y-%m-%d"))]
     FutureManifest {
         /// The toolchain.
         toolchain: ToolchainName,
         /// Its date.
         date: Date,
-        /// What the clock says.
+        /// The current time.
         now: Timestamp,
     },
-    /// What is wanted cannot be selected from a manifest.
-    #[error("could not select what is wanted of `{toolchain}`")]
+    /// The request cannot be selected from a manifest.
+    #[error("could not select the components of `{toolchain}`")]
     Select {
         /// The toolchain.
         toolchain: ToolchainName,
-        /// Whose wish it is: the number of the order, from 0.
+        /// The index of the request, from 0.
         request: usize,
-        /// Why.
+        /// The cause.
         source: Box<SelectError>,
     },
-    /// Files of upstream that do not belong together, however often they are asked for.
-    #[error("upstream's files do not belong together: {what}")]
+    /// Upstream's files stay inconsistent after several attempts.
+    #[error("upstream's files are inconsistent: {what}")]
     Inconsistent {
-        /// Which, and why not.
+        /// The inconsistency.
         what: String,
     },
-    /// One path with two digests, by what two manifests or two names of one say.
-    #[error("upstream promises two digests for `{path}`")]
+    /// One path has two digests, in two manifests or under two names of one.
+    #[error("upstream states two digests for `{path}`")]
     ConflictingDigests {
         /// The path.
         path: SafePath,
     },
-    /// Upstream does not have what its manifests name, or has other bytes.
+    /// Upstream lacks files of its manifests, or has other bytes.
     #[error("{}", list_failures(absent, altered))]
     Unavailable {
-        /// Not there.
+        /// Files that do not exist.
         absent: Vec<(SafePath, http::Error)>,
-        /// There, with another digest.
+        /// Files with another digest.
         altered: Vec<(SafePath, http::Error)>,
     },
-    /// Upstream could not be reached.
+    /// Upstream is unreachable.
     #[error("could not download `{path}`")]
     Network {
         /// The first file that failed.
         path: SafePath,
-        /// What happened.
+        /// The cause.
         source: Box<http::Error>,
     },
-    /// Without network, and the files are not here.
-    #[error("{} not in the cache, and the network may not be used:\n{}", count_files_are(paths), join_names(paths))]
+    /// The network is forbidden, and the files are not cached.
+    #[error("{} not in the cache, and network access is forbidden:\n{}", count_files_are(paths), join_names(paths))]
     Offline {
-        /// What is missing, by its path upstream.
+        /// The paths of the missing files.
         paths: Vec<SafePath>,
     },
     /// rust-src could not be read.
@@ -96,15 +96,15 @@ pub enum Error {
     RustSrc {
         /// The archive.
         path: SafePath,
-        /// What is wrong with it.
+        /// The cause.
         source: io::Error,
     },
-    /// The lock in rust-src is none.
-    #[error("the Cargo.lock of the standard library in `{path}` cannot be used")]
+    /// The lock in rust-src is invalid.
+    #[error("the Cargo.lock of the standard library in `{path}` is invalid")]
     InvalidStdLock {
         /// The archive.
         path: SafePath,
-        /// What is wrong with it.
+        /// The cause.
         source: Box<lockfile::Error>,
     },
     /// The cache could not be used.
@@ -112,14 +112,14 @@ pub enum Error {
     Cache {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
 }
 
 impl Error {
-    /// The number of the order of `orders` that cannot be had as it is, where this is what it says: nothing that
-    /// upstream does in the next minutes will change it.
+    /// The index of the request in `orders` that upstream cannot satisfy, if the error states one. A retry does not
+    /// change it.
     pub fn failed_request(&self, orders: &[ToolchainRequest]) -> Option<usize> {
         match self {
             Error::Select { request: order, .. } => Some(*order),
@@ -132,7 +132,7 @@ impl Error {
 }
 
 impl Error {
-    /// The key of `[platforms]` and the word in it that cannot be had, where that is what it says.
+    /// The key of `[platforms]` and its unavailable value, if the error states one.
     pub fn unavailable_platform_value(&self) -> Option<(&'static str, String)> {
         match self {
             Error::UnknownToolchain { toolchain, .. } => Some(("toolchain", toolchain.to_string())),
@@ -150,7 +150,7 @@ fn list_failures(absent: &[(SafePath, http::Error)], altered: &[(SafePath, http:
     let lines: Vec<String> = altered.iter().chain(absent).map(|(_, error)| error.to_string()).collect();
     match lines.len() {
         1 => lines.concat(),
-        count => format!("{count} files could not be had:\n{}", lines.join("\n")),
+        count => format!("{count} files are unavailable:\n{}", lines.join("\n")),
     }
 }
 

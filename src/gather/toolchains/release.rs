@@ -1,4 +1,5 @@
-//! One toolchain's texts: its channel manifest with what lies beside it, under every name that rustup may ask for.
+//! The texts of one toolchain: its channel manifest with its checksum and signature, under every name that rustup may
+//! request.
 
 use std::io;
 
@@ -14,16 +15,16 @@ use super::dist_cache::DistCache;
 use super::dist_client::{DistClient, MAX_DIGEST_FILE, MAX_TEXT, Texts, parse_sha256};
 use super::{DistDownloader, Error};
 
-/// A toolchain as upstream has it now.
+/// A toolchain in its current state upstream.
 pub(super) struct ToolchainRelease {
-    /// What it is made of.
+    /// Its manifest.
     pub(super) manifest: ChannelManifest,
-    /// The manifest and what lies beside it, byte for byte, under each of its names.
+    /// The manifest with its checksum and signature, unchanged, under each of its names.
     pub(super) texts: Texts,
 }
 
 impl DistDownloader {
-    /// Asks upstream for `toolchain`, or, offline, looks up what it was the last time.
+    /// Requests `toolchain` from upstream; offline, looks up its state in the last run.
     pub(super) async fn fetch_release(
         &self,
         store: &DistCache,
@@ -58,17 +59,18 @@ impl DistDownloader {
 }
 
 impl DistClient {
-    /// The digest that upstream states now for the manifest of `toolchain` at `own`.
+    /// The digest that upstream currently states for the manifest of `toolchain` at `own`.
     ///
     /// # Errors
-    /// [`Error::UnknownToolchain`] where it is not there, [`Error::Inconsistent`] where it states none, [`Error::Network`].
+    /// [`Error::UnknownToolchain`] if it does not exist, [`Error::Inconsistent`] if the digest is missing,
+    /// [`Error::Network`].
     pub async fn fetch_manifest_digest(
         &self,
         toolchain: &ToolchainName,
         own: &SafePath,
     ) -> Result<(Bytes, Sha256), Error> {
         let beside = digest_path(own);
-        // rustup asks in this order, and takes a missing digest for a missing toolchain too.
+        // rustup requests in this order, and treats a missing digest as a missing toolchain too.
         let digest = self
             .fetch_text(&beside, MAX_DIGEST_FILE)
             .await?
@@ -79,11 +81,11 @@ impl DistClient {
         }
     }
 
-    /// The manifest of `toolchain`, which lies at `own`, with what lies beside it, as they are and as belonging together.
+    /// The manifest of `toolchain` at `own`, with its checksum and signature, checked for consistency.
     ///
-    /// # Errors
-    /// [`Error::UnknownToolchain`] where it is not there, [`Error::Inconsistent`] where upstream is publishing just then (see
-    /// [`DistClient::retry_until_consistent`]), [`Error::InvalidManifest`] and [`Error::FutureManifest`] for one that cannot be used, [`Error::Network`].
+    /// [`Error::UnknownToolchain`] if it does not exist, [`Error::Inconsistent`] if upstream is publishing (see
+    /// [`DistClient::retry_until_consistent`]), [`Error::InvalidManifest`] and [`Error::FutureManifest`] for an
+    /// unusable one, [`Error::Network`].
     pub async fn fetch_manifest(
         &self,
         toolchain: &ToolchainName,
@@ -97,12 +99,14 @@ impl DistClient {
             .ok_or_else(|| self.unknown_toolchain(toolchain, own))?;
         let sha256 = Sha256::of(&text);
         if stated_digest != sha256 {
-            return Err(inconsistent(format!("`{own}` has the SHA-256 {sha256}, `{beside}` says {stated_digest}")));
+            return Err(inconsistent(format!(
+                "`{own}` has the SHA-256 {sha256}, but `{beside}` states {stated_digest}"
+            )));
         }
         let manifest = self.parse_manifest_blocking(toolchain, &text).await?;
         let mut texts = Texts::new();
         if let Some(signature) = self.fetch_optional_text(&signature_path(own), MAX_TEXT).await? {
-            // A signature states no digest: that it belongs to this manifest is known only if nothing moved meanwhile.
+            // A signature states no digest: it belongs to this manifest only if nothing changed meanwhile.
             let is_mutable = toolchain.is_mutable() && !is_in_dated_folder(own);
             if is_mutable && self.fetch_text(&beside, MAX_DIGEST_FILE).await?.as_ref() != Some(&digest) {
                 return Err(inconsistent(format!("`{beside}` changed while its manifest was read")));
@@ -114,7 +118,7 @@ impl DistClient {
         Ok((manifest, texts))
     }
 
-    /// Reads a manifest where that holds up nobody else.
+    /// Parses a manifest on a blocking thread.
     async fn parse_manifest_blocking(&self, toolchain: &ToolchainName, text: &Bytes) -> Result<ChannelManifest, Error> {
         let (source, toolchain, text) = (self.clone(), toolchain.clone(), text.clone());
         let parsed = tokio::task::spawn_blocking(move || source.parse_manifest(&toolchain, &text)).await;
@@ -125,13 +129,13 @@ impl DistClient {
         Error::UnknownToolchain { toolchain: toolchain.clone(), url: http::redact_url(&self.url(path)) }
     }
 
-    /// What lies at and beside `path`, another name of the manifest `text`; nothing where upstream has another manifest
-    /// there, or none.
+    /// The texts at `path`, another name of the manifest `text`; nothing if upstream has another manifest there, or
+    /// none.
     async fn fetch_alias(&self, path: SafePath, text: &Bytes, sha256: Sha256) -> Result<Texts, Error> {
         let beside = digest_path(&path);
         let digest = match self.fetch_optional_text(&beside, MAX_DIGEST_FILE).await? {
             Some(digest) if parse_sha256(&digest) == Some(sha256) => digest,
-            // The folder of its day is where this manifest belongs, whether upstream has put it there or not.
+            // The dated folder is this manifest's own, even if upstream has not put it there.
             None if is_in_dated_folder(&path) => digest_line(&path, sha256),
             Some(_) | None => return Ok(Texts::new()),
         };
@@ -159,12 +163,12 @@ fn inconsistent(what: String) -> Error {
     Error::Inconsistent { what }
 }
 
-/// Whether `path` lies in the folder of a day: `dist/2026-04-16/channel-rust-stable.toml`.
+/// Whether `path` is in a dated folder: `dist/2026-04-16/channel-rust-stable.toml`.
 fn is_in_dated_folder(path: &SafePath) -> bool {
     path.components().nth(1).is_some_and(|part| part.parse::<Date>().is_ok())
 }
 
-/// What upstream would have in the `.sha256` beside `path`.
+/// The content of upstream's `.sha256` for `path`.
 fn digest_line(path: &SafePath, sha256: Sha256) -> Bytes {
     let name = path.components().next_back().unwrap_or_default();
     format!("{sha256}  {name}\n").into()

@@ -1,4 +1,4 @@
-//! rustup itself: which version upstream has, and its installer for every host, with the digests that vouch for it.
+//! rustup itself: upstream's version, and its installer for every host, with their digests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,28 +15,28 @@ use super::dist_cache::DistCache;
 use super::dist_client::{DistClient, MAX_DIGEST_FILE, MAX_TEXT, Texts, parse_sha256};
 use super::{DistDownloader, Error};
 
-/// Which rustup there is.
+/// The path of rustup's release file.
 pub const RUSTUP_RELEASE_PATH: &str = "rustup/release-stable.toml";
 
-/// The name under which its texts are remembered; no toolchain is called so.
+/// The name of its texts in the cache; no toolchain has this name.
 const RECORD_NAME: &str = "rustup";
 
-/// Requests under way at a time, for texts of 100 bytes.
+/// Maximum number of concurrent requests for texts of 100 bytes.
 const MAX_CONCURRENT_REQUESTS: usize = 8;
 
-/// rustup as upstream has it now.
+/// rustup in its current state upstream.
 pub struct RustupRelease {
-    /// `release-stable.toml`, which names the version.
+    /// `release-stable.toml`, which states the version.
     pub release: (SafePath, bytes::Bytes),
-    /// What each host needs.
+    /// The files of each host.
     pub installers: BTreeMap<String, RustupInstaller>,
-    /// Hosts that upstream has no rustup for.
+    /// Hosts for which upstream has no rustup.
     pub unavailable_hosts: Vec<String>,
 }
 
 /// The installer for one host.
 pub struct RustupInstaller {
-    /// Below `rustup/archive/VERSION/` and below `rustup/dist/`, the same file.
+    /// The same file below `rustup/archive/VERSION/` and below `rustup/dist/`.
     pub paths: [SafePath; 2],
     /// Its digest.
     pub sha256: Sha256,
@@ -50,7 +50,7 @@ struct ReleaseFile {
 }
 
 impl DistDownloader {
-    /// Asks upstream for the rustup of `hosts`, or, offline, looks up what it was the last time.
+    /// Requests the rustup of `hosts` from upstream; offline, looks up its state in the last run.
     pub(super) async fn fetch_rustup(
         &self,
         store: &DistCache,
@@ -66,7 +66,7 @@ impl DistDownloader {
         let source = self.dist_client();
         let (texts, absent) = source.retry_until_consistent(|| source.fetch_rustup_once(&path, hosts)).await?;
         let rustup = parse_rustup(&path, hosts, &texts, &absent)?;
-        // Another input may have asked for other hosts of this version.
+        // Another input may have requested other hosts of this version.
         let earlier = known.filter(|(known, _)| known.get(&path) == texts.get(&path));
         let (mut all, mut none) = earlier.unwrap_or_default();
         all.extend(texts);
@@ -77,10 +77,10 @@ impl DistDownloader {
 }
 
 impl DistClient {
-    /// Asks for rustup's release and for the digests of its installers for `hosts`, each of which is a triple.
+    /// Requests rustup's release and the digests of its installers for `hosts`, each of which is a triple.
     ///
     /// # Errors
-    /// [`Error::NoRustup`] where there is no release, [`Error::Inconsistent`] where texts never came to belong together,
+    /// [`Error::NoRustup`] if there is no release, [`Error::Inconsistent`] if the texts stay inconsistent,
     /// [`Error::Network`].
     pub async fn fetch_rustup(&self, hosts: &BTreeSet<String>) -> Result<RustupRelease, Error> {
         let path: SafePath = RUSTUP_RELEASE_PATH.parse().expect("a safe path");
@@ -109,13 +109,13 @@ impl DistClient {
                 None => absent.push(path),
             }
         }
-        // Whatever does not belong together is found here, where it is asked for again.
+        // Inconsistencies are detected here, where the texts can be requested again.
         parse_rustup(path, hosts, &texts, &absent)?;
         Ok((texts, absent))
     }
 }
 
-/// What the texts come to.
+/// Combines the texts.
 fn parse_rustup(
     path: &SafePath,
     hosts: &BTreeSet<String>,
@@ -162,7 +162,7 @@ fn parse_rustup(
                 let Some(absent_path) = missing.iter().find(|path| absent.contains(path)) else {
                     return Err(Error::Offline { paths: missing });
                 };
-                let what = format!("`{absent_path}` is not there, though rustup {version} is the current one");
+                let what = format!("`{absent_path}` does not exist, although rustup {version} is the current version");
                 return Err(Error::Inconsistent { what });
             }
         }
@@ -170,7 +170,7 @@ fn parse_rustup(
     Ok(rustup)
 }
 
-/// The version that `release-stable.toml` names, which becomes a folder's name.
+/// The version in `release-stable.toml`, which becomes the name of a folder.
 fn parse_version(path: &SafePath, text: &[u8]) -> Result<Version, Error> {
     let raw = str::from_utf8(text).ok().and_then(|text| toml::from_str::<ReleaseFile>(text).ok());
     let version = raw.and_then(|raw| raw.version.parse().ok());

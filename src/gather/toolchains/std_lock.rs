@@ -1,8 +1,8 @@
-//! The Cargo.lock of the standard library, read out of rust-src: `-Zbuild-std` builds what it names (cargo:
+//! Reads the Cargo.lock of the standard library from rust-src: `-Zbuild-std` builds its packages (cargo:
 //! src/cargo/core/compiler/standard_lib.rs).
 //!
-//! The archive has the digest that the channel manifest promises, and is hostile all the same: it is read as a stream with
-//! a bound on its plain bytes, on the decoder's memory and on the lock, and nothing of it is unpacked.
+//! The archive has the digest of the channel manifest, but is hostile input: it is read as a stream with a limit on its
+//! uncompressed bytes, on the decoder's memory and on the lock, and nothing is unpacked.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,37 +19,37 @@ use crate::gather::lock_graph::LockGraph;
 use crate::gather::lockfile::{self, Lockfile};
 use crate::safe_path::SafePath;
 
-/// Plain bytes of an archive that are looked through. The largest rust-src has about 400 MB.
+/// Maximum uncompressed bytes of an archive that are scanned. The largest rust-src has about 400 MB.
 const MAX_UNPACKED: u64 = 1024 * 1024 * 1024;
-/// Bytes of a lock that is read; the largest has about 150 kB.
+/// Maximum size of a lock in bytes; the largest has about 150 kB.
 const MAX_LOCK: u64 = 4 * 1024 * 1024;
 /// Memory of the decoder, in KiB. Upstream packs with a dictionary of 64 MiB (rust-installer: src/compression.rs).
 const MAX_MEMORY: u32 = 128 * 1024;
 
-/// Where the lock lies in the archive, below a folder named after it.
+/// The path of the lock in the archive, below a folder with the archive's name.
 const LIBRARY_LOCK: &str = "rust-src/lib/rustlib/src/rust/library/Cargo.lock";
-/// Where it lay until Rust 1.82: that of the compiler too.
+/// The path until Rust 1.82: the lock of the compiler too.
 const WORKSPACE_LOCK: &str = "rust-src/lib/rustlib/src/rust/Cargo.lock";
-/// The packages of the standard library in the lock of the whole.
+/// The packages of the standard library in the combined lock.
 const LIBRARY_ROOTS: [&str; 6] = ["sysroot", "std", "core", "alloc", "test", "proc_macro"];
 
-/// What is remembered of a rust-src: the lock's digest by the name of where it lay.
+/// The cached result for a rust-src: the lock's digest by the name of its path.
 const RECORD_ENTRIES: [(&str, bool); 2] = [("library/Cargo.lock", true), ("Cargo.lock", false)];
 
-/// A Cargo.lock that rust-src brings.
+/// The Cargo.lock of a rust-src.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RustSrcLock {
     text: String,
-    /// It is that of the library alone.
+    /// The lock of the library alone.
     is_library_only: bool,
 }
 
 impl DistDownloader {
-    /// What the standard library's lock names in each rust-src that `plan` needs, by the archive's path. What an archive
-    /// says is remembered; where it is not, the archive is taken from the cache or downloaded.
+    /// The packages of the standard library's lock in each rust-src that `plan` needs, by the archive's path. Results
+    /// are cached; otherwise the archive is taken from the cache or downloaded.
     ///
     /// # Errors
-    /// An archive cannot be had or read, or its lock is none.
+    /// An archive is unavailable or unreadable, or its lock is invalid.
     pub async fn fetch_std_locks(&self, plan: &DownloadPlan) -> Result<BTreeMap<SafePath, Lockfile>, Error> {
         let sources = plan.files.iter().filter(|(path, _)| is_rust_src(path));
         let sources: BTreeMap<SafePath, Sha256> = sources.map(|(path, one)| (path.clone(), one.sha256)).collect();
@@ -94,13 +94,13 @@ impl DistDownloader {
     }
 }
 
-/// Whether an artifact is the source of the standard library.
+/// Whether a dist file is the source of the standard library.
 pub fn is_rust_src(path: &SafePath) -> bool {
     let name = path.as_str().rsplit('/').next().unwrap_or_default();
     name.starts_with("rust-src-") && (name.ends_with(".tar.xz") || name.ends_with(".tar.gz"))
 }
 
-/// The packages of the library that a lock names.
+/// The packages of the library in a lock.
 fn parse_std_lock(lock: &RustSrcLock, path: &SafePath) -> Result<Lockfile, lockfile::Error> {
     let name = path.as_str().rsplit('/').next().unwrap_or_default();
     let mut lockfile = Lockfile::parse(&lock.text, Path::new(&format!("Cargo.lock in {name}")))?;
@@ -115,7 +115,7 @@ fn parse_std_lock(lock: &RustSrcLock, path: &SafePath) -> Result<Lockfile, lockf
     Ok(lockfile)
 }
 
-/// What is remembered of a rust-src; `None` where nothing is.
+/// The cached result for a rust-src; `None` if there is none.
 fn load_std_lock(store: &DistCache, archive: Sha256) -> Result<Option<Option<RustSrcLock>>, Error> {
     let Some(record) = store.load_record(&record_name(archive))? else { return Ok(None) };
     for (name, library) in RECORD_ENTRIES {
@@ -144,7 +144,7 @@ fn record_name(archive: Sha256) -> String {
     format!("rust-src-{archive}")
 }
 
-/// The lock in an archive; `None` where it has none.
+/// The lock in an archive; `None` if it has none.
 fn read_archive(archive: &Path, is_gz: bool) -> io::Result<Option<RustSrcLock>> {
     let packed = BufReader::new(File::open(archive)?);
     match is_gz {
@@ -156,7 +156,7 @@ fn read_archive(archive: &Path, is_gz: bool) -> io::Result<Option<RustSrcLock>> 
 fn find_lock(plain: impl Read) -> io::Result<Option<RustSrcLock>> {
     let mut archive = tar::Archive::new(plain.take(MAX_UNPACKED));
     let mut workspace_lock = None;
-    // Raw: long names and other extensions stay unread, so that they cannot take memory.
+    // Raw entries: long names and other extensions are not read, so they cannot use memory.
     for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
         let path = entry.path_bytes().into_owned();
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
     use flate2::{Compression, write::GzEncoder};
 
-    /// An archive of these files, gzipped.
+    /// A gzip archive of these files.
     fn archive(folder: &Path, files: &[(&str, &[u8])]) -> std::path::PathBuf {
         let path = folder.join("rust-src.tar.gz");
         let mut builder = tar::Builder::new(GzEncoder::new(File::create(&path).expect("create"), Compression::fast()));
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!((names(false), names(true)), ("hashbrown".to_owned(), "hashbrown regex".to_owned()));
     }
 
-    /// A block header whose dictionary has 4 GiB, with a chunk that asks for it.
+    /// A block header with a dictionary of 4 GiB, with a chunk that needs it.
     #[test]
     fn an_oversized_xz_dictionary_is_refused_before_allocation() {
         let crc = |bytes: &[u8]| {

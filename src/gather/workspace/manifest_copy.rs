@@ -1,10 +1,11 @@
-//! A copy of a workspace's manifests, on which cargo may write a Cargo.lock.
+//! A copy of a workspace's manifests, in which cargo may write a Cargo.lock.
 //!
 //! The copy has every file at its own absolute path below a scratch folder, so that relative paths between manifests
-//! hold. It has: the manifests of all members; those of path dependencies and path patches outside, with their own
-//! workspaces; an empty file for every target, without which cargo refuses a manifest; the pin of the toolchain; and
-//! from cargo's configuration files, with those that they include, what decides what is locked (`[patch]`, `[resolver]`,
-//! `[unstable]`, and where a registry's index is, without its token) and which ssh hosts are known. Source code is not copied: cargo locks without reading it.
+//! stay valid. It has the manifests of all members, and those of path dependencies and path patches outside, with their
+//! own workspaces. It has an empty file for every target, because cargo rejects a manifest without its targets, and the
+//! toolchain file. From cargo's configuration files and their includes it has the settings that affect locking
+//! (`[patch]`, `[resolver]`, `[unstable]`, and a registry's index address without its token) and the known ssh hosts.
+//! Source code is not copied: cargo locks without reading it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,44 +21,44 @@ use crate::event::Sink;
 use crate::gather::cargo::system_error;
 use crate::gather::lockfile::{LockedPackage, Lockfile};
 
-/// Keeps what is locked, adds what is missing, drops what nothing needs, and downloads no crate.
+/// Keeps locked versions, adds missing ones, removes unneeded ones, and downloads no crate.
 const UPDATE_ARGS: &[&str] = &["update", "--workspace"];
 
-/// Configuration files that include each other are followed so far.
+/// Maximum depth of includes in configuration files.
 const MAX_INCLUDE_DEPTH: usize = 8;
 
 /// A lock that fits its workspace's manifests.
 #[derive(Clone, Debug)]
 pub struct FittingLock {
-    /// What it locks; its path is the workspace's own Cargo.lock, even where that is not there.
+    /// The locked packages; its path is the workspace's own Cargo.lock, even if that file does not exist.
     pub lockfile: Lockfile,
     /// Its text.
     pub text: String,
-    /// How it was come by.
+    /// Whether and how it was changed.
     pub fit: LockFit,
 }
 
-/// How a workspace's Cargo.lock and its manifests go together.
+/// The relation between a workspace's Cargo.lock and its manifests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockFit {
-    /// It fits, and is taken as it stands.
+    /// It fits, and is used unchanged.
     UpToDate,
-    /// There is none; cargo resolved a copy.
+    /// It does not exist; cargo resolved a copy.
     Missing,
-    /// It did not fit; cargo mended a copy.
+    /// It did not fit; cargo updated a copy.
     Outdated {
-        /// Packages of crates.io that it lacked.
+        /// Number of missing packages of crates.io.
         added: usize,
-        /// Packages of crates.io that nothing needs any more.
+        /// Number of packages of crates.io that are no longer needed.
         removed: usize,
     },
 }
 
-/// The lock that cargo would build with: the workspace's own where it fits the manifests, else what cargo makes of it.
+/// The lock that cargo would build with: the workspace's own if it fits the manifests, otherwise cargo's update of it.
 ///
-/// `scratch` is an empty folder. A lock that cargo finds fitting offline, from what its own cache knows, is not looked
-/// at twice; otherwise `cargo` is run in the folder given with these arguments to its end, which must have an index to
-/// resolve with. `sink` gets a report when cargo waits for another cargo. Dropping the future ends what it runs.
+/// `scratch` is an empty folder. A lock that fits offline, according to cargo's own cache, is not checked further.
+/// Otherwise `cargo` is run in the given folder with these arguments to its end, and must have an index for the
+/// resolution. `sink` receives a report if cargo waits for another cargo. Dropping the future stops these processes.
 pub async fn fitting_lock(
     workspace: &Workspace,
     env: &Env,
@@ -66,7 +67,7 @@ pub async fn fitting_lock(
     cargo: impl AsyncFnOnce(&Path, &[&str]) -> io::Result<Output>,
 ) -> Result<FittingLock, Error> {
     let own_path = workspace.root.join("Cargo.lock");
-    // What is wrong with the lock itself is told first, in our words.
+    // Errors of the lock itself are reported first, with this program's messages.
     let before = super::read_lockfile(workspace)?;
     let copy = ManifestCopy { scratch, env };
     copy.create(workspace)?;
@@ -90,7 +91,7 @@ pub async fn fitting_lock(
         .await
         .map_err(|source| Error::CargoNotStarted { cargo: cargo_program(env).display().to_string(), source })?;
     if !output.status.success() {
-        // The user knows the workspace by its own path, not by the copy's.
+        // The user knows the workspace by its own path, not by that of the copy.
         let stderr = stderr_message(&output).replace(&*scratch.to_string_lossy(), "");
         let root = workspace.root.clone();
         return Err(match system_error(&stderr) {
@@ -99,7 +100,7 @@ pub async fn fitting_lock(
             None => Error::Unresolved { root, stderr },
         });
     }
-    // A workspace without any dependency has a lock, too: its members.
+    // A workspace without dependencies has a lock too: its members.
     let text = read(&lock_path)?;
     let lockfile = Lockfile::parse(&text, &own_path)?;
     let fit = match (before, before_text) {
@@ -113,7 +114,7 @@ pub async fn fitting_lock(
     Ok(FittingLock { lockfile, text, fit })
 }
 
-/// How many of `wanted` are not in `held`; both are sorted.
+/// The number of `wanted` packages that `present` lacks; both are sorted.
 fn count_missing(present: &[LockedPackage], wanted: &[LockedPackage]) -> usize {
     wanted.iter().filter(|package| present.binary_search(package).is_err()).count()
 }
@@ -132,8 +133,8 @@ impl ManifestCopy<'_> {
             if seen.contains(&manifest) || !manifest.is_file() {
                 continue;
             }
-            // A patch below the workspace's root that is no member (cargo does not speak of it, and yet resolves with
-            // it), or one that cargo cannot read here or in the copy, and says so there if it matters.
+            // A patch below the workspace's root that is not a member: cargo's metadata omits it, but the resolution
+            // uses it. Or one that cargo cannot read here or in the copy; cargo reports that if it matters.
             let Ok(metadata) = read_metadata(&manifest, self.env) else {
                 self.copy_unreported_manifest(&manifest, &mut next)?;
                 seen.insert(manifest);
@@ -141,7 +142,7 @@ impl ManifestCopy<'_> {
             };
             let root = metadata.workspace_root.into_std_path_buf().join("Cargo.toml");
             self.copy_workspace(&root, &metadata.packages, &mut seen, &mut next)?;
-            // Such a package may be excluded from the workspace that its folder lies in.
+            // Such a package may be excluded from the workspace of its folder.
             if seen.insert(manifest.clone()) {
                 self.copy_file(&manifest)?;
             }
@@ -149,7 +150,7 @@ impl ManifestCopy<'_> {
         Ok(())
     }
 
-    /// Copies a workspace's manifests with a stub for each target; puts into `next` what they name by path.
+    /// Copies a workspace's manifests with a stub for each target; adds their path dependencies to `next`.
     fn copy_workspace(
         &self,
         root: &Path,
@@ -178,7 +179,7 @@ impl ManifestCopy<'_> {
         Ok(())
     }
 
-    /// Copies a manifest that cargo does not speak of, with a stub for each target that its words or its files give it.
+    /// Copies a manifest that cargo's metadata omits, with a stub for each target in its text or its folder.
     fn copy_unreported_manifest(&self, manifest: &Path, next: &mut Vec<PathBuf>) -> Result<(), Error> {
         self.copy_file(manifest)?;
         let (table, folder) = (read_table_or_empty(manifest), folder_of(manifest));
@@ -204,7 +205,7 @@ impl ManifestCopy<'_> {
         Ok(())
     }
 
-    /// What lies around a workspace and decides what is locked; gives the manifests that it names.
+    /// Copies the files around a workspace that affect locking; returns the manifests that they name.
     fn copy_configuration(&self, root: &Path) -> Result<Vec<PathBuf>, Error> {
         let mut named = Vec::new();
         let mut pinned = false;
@@ -228,19 +229,19 @@ impl ManifestCopy<'_> {
         Ok(named)
     }
 
-    /// The configuration of cargo's home counts last, wherever it is: in the copy, in the folder around everything.
+    /// The configuration of cargo's home has the lowest precedence: the copy has it in the outermost folder.
     fn copy_home_config(&self, named: &mut Vec<PathBuf>) -> Result<(), Error> {
         let home = self.env.path("CARGO_HOME").or_else(|| Some(self.env.path("HOME")?.join(".cargo")));
         let Some(config) = home.as_deref().and_then(config_file_in) else {
             return Ok(());
         };
         let last = self.scratch.join(".cargo/config.toml");
-        // One above the workspace, which has been copied; or a root of the file system with one of its own.
+        // It is above the workspace and was copied already, or the root of the file system has its own.
         if self.path_in_copy(&config).exists() || last.exists() {
             return Ok(());
         }
         let mut wanted = self.copy_resolution_config(&config, named, 0)?;
-        // They are relative to the folder that the home is in, and would be to that of the copy.
+        // Paths are relative to the folder of the home, and would be relative to the folder of the copy.
         let base = folder_of(folder_of(&config));
         let patches = wanted.get_mut("patch").and_then(Value::as_table_mut).into_iter().flatten();
         let entries = patches.filter_map(|(_, source)| source.as_table_mut()).flatten().map(|(_, entry)| entry);
@@ -252,15 +253,15 @@ impl ManifestCopy<'_> {
         if wanted.is_empty() { Ok(()) } else { write(&last, &wanted.to_string()) }
     }
 
-    /// Of the configuration file at `config`: what decides which versions are locked. What it includes is copied likewise, and
-    /// `named` gets the manifests that patches name.
+    /// The settings in the configuration file at `config` that affect locking. Its includes are copied likewise, and
+    /// the manifests of patches are added to `named`.
     fn copy_resolution_config(&self, config: &Path, named: &mut Vec<PathBuf>, depth: usize) -> Result<Table, Error> {
         let table = read_table_or_empty(config);
         named.extend(patched_manifests(&table, folder_of(folder_of(config))));
         let included = included_files(&table, folder_of(config));
         let mut wanted = resolution_config(table);
         let mut copies = Vec::new();
-        // Cargo refuses circles, and tells of them better.
+        // Cargo rejects circular includes, and reports them better.
         for path in included.into_iter().filter(|path| depth < MAX_INCLUDE_DEPTH && path.is_file()) {
             let place = self.path_in_copy(&path);
             write(&place, &self.copy_resolution_config(&path, named, depth + 1)?.to_string())?;
@@ -276,7 +277,7 @@ impl ManifestCopy<'_> {
         write(&self.path_in_copy(path), &read(path)?)
     }
 
-    /// Where the copy has a path.
+    /// The path in the copy.
     fn path_in_copy(&self, path: &Path) -> PathBuf {
         let mut copied = self.scratch.to_owned();
         for component in path.components() {
@@ -292,12 +293,12 @@ impl ManifestCopy<'_> {
     }
 }
 
-/// The configuration in a `.cargo`. With both names there, cargo takes the one without the ending.
+/// The configuration in a `.cargo`. If both names exist, cargo uses the one without the extension.
 fn config_file_in(folder: &Path) -> Option<PathBuf> {
     ["config", "config.toml"].iter().map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
-/// Of a configuration file: what decides which versions are locked, and nothing that is secret.
+/// The settings of a configuration file that affect locking, without secrets.
 fn resolution_config(mut config: Table) -> Table {
     let mut wanted = Table::new();
     for name in ["patch", "resolver", "unstable"] {
@@ -323,7 +324,7 @@ fn resolution_config(mut config: Table) -> Table {
     wanted
 }
 
-/// The files that a configuration file includes, which may not be there.
+/// The files that a configuration file includes; they may not exist.
 fn included_files(table: &Table, folder: &Path) -> Vec<PathBuf> {
     let entries = match table.get("include") {
         Some(Value::Array(entries)) => entries.as_slice(),
@@ -343,7 +344,7 @@ fn patched_manifests(table: &Table, base: &Path) -> Vec<PathBuf> {
     paths.map(|path| normalize_path(&base.join(path)).join("Cargo.toml")).collect()
 }
 
-/// The path without `.` and `..`, by its words alone, as cargo does it.
+/// The path without `.` and `..`, without file system access, as in cargo.
 fn normalize_path(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {
@@ -358,7 +359,7 @@ fn normalize_path(path: &Path) -> PathBuf {
     normal
 }
 
-/// A TOML file, empty where it is none: cargo reads the same file and tells of it better.
+/// A TOML file, or an empty table if it is invalid: cargo reads the same file and reports the error better.
 fn read_table_or_empty(path: &Path) -> Table {
     fs::read_to_string(path).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
 }

@@ -255,7 +255,7 @@ fn locked_versions_are_used_unchanged() {
     let message = fixture.failure_text(&[fixture.depends_input("[locked]\nsyn = \"1.0.110\"\nnope = \"1.0.0\"\n")]);
     assert!(message.starts_with("3: "), "{message}");
     assert!(message.contains("no syn 1.0.110") && message.contains("it has 2.0.90, 1.0.109"), "{message}");
-    assert!(message.contains("no nope 1.0.0") && message.contains("does not know the crate"), "{message}");
+    assert!(message.contains("no nope 1.0.0") && message.contains("does not have the crate"), "{message}");
 }
 
 #[test]
