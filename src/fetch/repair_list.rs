@@ -192,7 +192,7 @@ mod tests {
     fn errors_name_the_line() {
         let good = line("crate", "a", '0');
         for (bad, says) in [
-            (line("toolchain", "a", '0'), "line 2: things of the kind `toolchain`"),
+            (line("toolchain", "a", '0'), "line 2: this version cannot fetch files of the kind `toolchain`"),
             (line("crate", "../a", '0'), "line 2: not a crate"),
             (line("crate", "b", 'x'), "line 2: not a line"),
             (line("crate", "a", '1'), "line 2: a 1.0.0 is in the list with another digest"),

@@ -470,22 +470,25 @@ mod tests {
     #[test]
     fn invalid_packages_are_refused_by_name() {
         for (text, told) in [
-            (crates_io("../a", "1.0.0"), "`Cargo.lock` names a package that cannot be one: ../a 1.0.0"),
-            (crates_io("a", "1/../../x"), "`Cargo.lock` names a package that cannot be one: a 1/../../x"),
-            (crates_io("a\\u001b[31m", "1.0.0"), "`Cargo.lock` names a package that cannot be one: a\\u{1b}[31m 1.0.0"),
+            (crates_io("../a", "1.0.0"), "`Cargo.lock` has an invalid package name or version: ../a 1.0.0"),
+            (crates_io("a", "1/../../x"), "`Cargo.lock` has an invalid package name or version: a 1/../../x"),
+            (
+                crates_io("a\\u001b[31m", "1.0.0"),
+                "`Cargo.lock` has an invalid package name or version: a\\u{1b}[31m 1.0.0",
+            ),
             (
                 package("a b", "1.0.0", "source = \"git+https://example.org/a#1\""),
-                "`Cargo.lock` names a package that cannot be one: a b 1.0.0",
+                "`Cargo.lock` has an invalid package name or version: a b 1.0.0",
             ),
             (
                 package("a", "one", "source = \"git+https://example.org/a#1\""),
-                "`Cargo.lock` names a package that cannot be one: a one",
+                "`Cargo.lock` has an invalid package name or version: a one",
             ),
             (
                 package("a", "1.0.0", &format!("source = \"{CRATES_IO_SOURCE}\"")),
                 "`Cargo.lock` has no checksum for a 1.0.0",
             ),
-            (crates_io("a", "1.0.0").replace(SUM, "12"), "`Cargo.lock` has a wrong checksum for a 1.0.0"),
+            (crates_io("a", "1.0.0").replace(SUM, "12"), "`Cargo.lock` has an invalid checksum for a 1.0.0"),
             ("version = 4\n\n<<<<<<< HEAD\n".to_owned(), "Cargo.lock:3:9: "),
             (package("a", "1.0.0", "source = \"ftp+x\""), "Cargo.lock:4:10: "),
             ("package = 1".to_owned(), "Cargo.lock:1:11: "),

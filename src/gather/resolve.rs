@@ -428,7 +428,7 @@ impl Resolver {
     /// Records a skipped package, and warns about it once.
     fn record_skipped(&self, package: &ForeignPackage, why: &'static str, input: &str) {
         if self.skipped_packages().insert(SkippedPackage { package: package.clone(), reason: why }) {
-            self.sink.warning(format!("skipped: {package}, which {input} needs"));
+            self.sink.warning(format!("left out: {package}, which {input} needs"));
         }
     }
 

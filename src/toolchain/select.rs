@@ -429,10 +429,10 @@ mod tests {
             assert!(source.to_string().contains(bad), "{source}");
         }
         let manifest = release(|text| text.replace("rust-std-c-z.tar.xz", "rust-std-a-x.tar.xz"));
-        let expected = "the channel manifest promises two digests for `dist/2026-04-16/rust-std-a-x.tar.xz`";
+        let expected = "the channel manifest has two digests for `dist/2026-04-16/rust-std-a-x.tar.xz`";
         assert_eq!(selected(&manifest, &["a-x", "c-z"], Profile::Minimal, &[]), expected);
         let manifest = release(|text| text.replace("[pkg.rustc.target.\"a-x\"]", "[pkg.rustc.target.\"a-q\"]"));
-        let expected = "the channel manifest lists `rustc` for `a-x`, and has no such package";
+        let expected = "the channel manifest lists `rustc` for `a-x`, but has no such package";
         assert_eq!(selected(&manifest, &["a-x"], Profile::Minimal, &[]), expected);
     }
 }

@@ -138,7 +138,7 @@ fn two_inputs_with_one_label_are_refused() {
     write_project(&sandbox, &upstream, "app", "x/src", "a");
     write_project(&sandbox, &upstream, "app", "y/src", "b");
     let run = sandbox.run(["fetch", "--lockfile", "x/src/Cargo.lock", "--lockfile", "y/src/Cargo.lock"]).exits(3);
-    run.stderr_has("the same label").stderr_has("one after the other");
+    run.stderr_has("the same label").stderr_has("in separate runs");
     // The same file twice is one input.
     sandbox.run(["fetch", "--lockfile", "x/src/Cargo.lock", "--lockfile", "x/src/../src/Cargo.lock"]).ok();
     for args in [&["--label", "a/b"][..], &["--label", ""], &["--label", "a\u{1b}[1m"]] {

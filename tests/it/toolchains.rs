@@ -363,7 +363,7 @@ fn a_repair_ships_available_files_and_names_missing_ones() {
     let history = home.join("history");
     let args = ["fetch", "--from-list", "list"];
     let run = sandbox.process(args).run().exits(5);
-    let run = run.stderr_has("`rustup/release-stable.toml` has moved on").stderr_has("cargo frostmirror fetch");
+    let run = run.stderr_has("`rustup/release-stable.toml` has a newer file").stderr_has("cargo frostmirror fetch");
     // The manifest is still there in the folder of its day, as the history knows.
     assert!(!run.stderr.contains("channel-rust-stable") && !run.stderr.contains("rustc"), "{}", run.stderr);
     let bundle = PathBuf::from(run.stdout.trim());
@@ -381,8 +381,8 @@ fn a_repair_ships_available_files_and_names_missing_ones() {
     dist.remove_file("/dist/channel-rust-stable.toml");
     let run = elsewhere.run(args).exits(4);
     let run = run
-        .stderr_has(&format!("`{rustc}` has other bytes"))
-        .stderr_has("`dist/channel-rust-stable.toml` is not there");
+        .stderr_has(&format!("`{rustc}` has different bytes"))
+        .stderr_has("`dist/channel-rust-stable.toml` does not exist");
     assert_eq!(run.stdout, "");
     assert!(history.exists() && !elsewhere.path("output").exists());
 }

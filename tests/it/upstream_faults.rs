@@ -231,7 +231,7 @@ fn a_program_gives_the_token_where_the_registry_demands_one() {
     for script in ["echo 'Bearer s3cret'; exit 3", "true", "echo one; echo two"] {
         let (run, _, _) = with(&corp, script, own);
         run.exits(3)
-            .stderr_has("token.sh` gave no token")
+            .stderr_has("printed no token for the registry")
             .stderr_has("registries.corp.credential-provider")
             .stderr_has("hint:");
     }

@@ -58,7 +58,7 @@ fn reuse_provides_a_deleted_version_that_the_lock_confirms() {
         let run = sandbox.run(["fetch", "--lockfile", path]).exits(3);
         run.stderr_has("the index has no gone 1.0.0").stderr_has("fetch --reuse MIRROR");
         let run = sandbox.run(["fetch", "--lockfile", path, "--reuse", source]).ok();
-        let run = run.stderr_has(&format!("It is taken from `{source}`"));
+        let run = run.stderr_has(&format!("Using the line from `{source}`"));
         sandbox.run(["verify", run.path().to_str().unwrap(), "--closure", path]).ok();
 
         let other = Sandbox::new().upstream(&near.upstream);

@@ -123,7 +123,10 @@ fn a_conflicting_entry_is_resolved_separately_and_named() {
     );
     let text = fixture.events.text();
     assert!(
-        text.contains(&format!("Conflict [dependencies]: `{}` was resolved apart", resolved.conflicting_entries[0])),
+        text.contains(&format!(
+            "Conflict [dependencies]: `{}` was resolved separately",
+            resolved.conflicting_entries[0]
+        )),
         "{text}"
     );
 }

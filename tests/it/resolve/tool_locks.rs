@@ -143,5 +143,5 @@ fn an_unknown_crate_is_named_with_a_hint() {
     assert!(message.ends_with("hint: check the name, for example with `cargo search nope`"), "{message}");
     let told = fixture.failure_text(&crate_input("known@7"));
     assert!(told.contains("1.2.0"), "{told}");
-    assert!(told.ends_with("hint: name a version that the index has, or leave `@7` away for the newest"), "{told}");
+    assert!(told.ends_with("hint: choose a version that the index has, or omit `@7` for the newest"), "{told}");
 }
