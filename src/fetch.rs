@@ -317,7 +317,7 @@ impl<'s> Session<'s> {
             sink.warning(warning.clone());
         }
         if let Origin::Replacement { name, file } = &upstream.origin {
-            sink.status("Using", format!("registry `{name}` as upstream, as `{}` says", file.display()));
+            sink.status("Using", format!("registry `{name}` as upstream, set in `{}`", file.display()));
         }
         let mut settings = config.http_settings();
         if let Some(jobs) = surroundings.jobs {
@@ -325,7 +325,7 @@ impl<'s> Session<'s> {
         }
         let offline = surroundings.offline || config.is_offline();
         if offline && !surroundings.offline {
-            sink.status("Using", "the caches alone, as cargo's `net.offline` says".to_owned());
+            sink.status("Using", "only the caches, because cargo's `net.offline` is set".to_owned());
         }
         let retry_sink = Arc::clone(sink);
         settings.retry_observer = http::RetryObserver::new(move |why, seconds| {

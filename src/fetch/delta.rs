@@ -100,9 +100,6 @@ fn resolve_bundle_name(base: &str, options: &Options) -> Result<String, Error> {
 
 fn warn_without_base(base: &DeltaBase, folder: &Path, sink: &dyn Sink) {
     if base.bundle.is_none() {
-        sink.warning(format!(
-            "the history `{}` knows of nothing that was sent, so this bundle is a full one",
-            folder.display()
-        ));
+        sink.warning(format!("the history `{}` has no bundles yet, so this bundle is full", folder.display()));
     }
 }

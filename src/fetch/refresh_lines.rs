@@ -125,7 +125,7 @@ impl Session<'_> {
         if !changed.is_empty() {
             let all = event::format_crates(changed.len() as u64);
             let names = changed.join(", ");
-            self.sink.status("Refreshed", format!("index lines of {all} that was sent before: {names}"));
+            self.sink.status("Refreshed", format!("index lines of {all} sent before: {names}"));
         }
     }
 }

@@ -298,7 +298,7 @@ impl Session<'_> {
         let orders: BTreeMap<InputId, ToolchainRequest> =
             inputs.iter().filter(|_| !options.toolchains.skip).filter_map(order).collect();
         if orders.is_empty() && !options.toolchains.skip && !inputs.is_empty() {
-            self.sink.status("Fetching", "crates alone, no toolchain".to_owned());
+            self.sink.status("Fetching", "only crates, no toolchains".to_owned());
         }
         orders
     }

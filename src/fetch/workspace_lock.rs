@@ -45,10 +45,10 @@ pub async fn read_or_resolve(workspace: &Workspace, session: &Session<'_>) -> Re
         LockFit::UpToDate => {}
         LockFit::Missing => session.sink.warning(format!(
             "`{root}` has no Cargo.lock; cargo resolved a copy of its manifests, and a build there may lock other \
-             versions (`cargo generate-lockfile` settles them)"
+             versions (`cargo generate-lockfile` fixes them)"
         )),
         LockFit::Outdated { added, removed } => session.sink.warning(format!(
-            "the Cargo.lock of `{root}` does not fit its manifests; cargo brought a copy up to date \
+            "the Cargo.lock of `{root}` does not fit its manifests; cargo updated a copy \
              (packages: {added} added, {removed} removed)"
         )),
     }
@@ -61,7 +61,7 @@ const DELETED_UPSTREAM: &str = "it names a version that upstream deleted";
 /// A lock that the user builds with and that cargo cannot check.
 fn unchecked_lock(own: Lockfile, workspace: &Workspace, session: &Session<'_>, why: &str) -> Lockfile {
     session.sink.warning(format!(
-        "the Cargo.lock of `{}` is taken as it stands, and whether it fits the manifests is not known; {why}",
+        "the Cargo.lock of `{}` is used unchanged, without a check against the manifests; {why}",
         workspace.root.display()
     ));
     own

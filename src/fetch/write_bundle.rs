@@ -136,7 +136,7 @@ fn warn_incomplete(gathered: &FetchPlan, sink: &dyn Sink) {
         let packages: Vec<String> =
             input.skipped_packages.iter().map(|one| format!("  {} [{}]", one.package, one.reason)).collect();
         sink.warning(format!(
-            "`{}` does not build from this bundle as it stands. The far side needs {} that it lacks:\n{}",
+            "`{}` does not build from this bundle alone. The importing side also needs {}:\n{}",
             input.id,
             if packages.len() == 1 { "1 package".to_owned() } else { format!("{} packages", packages.len()) },
             packages.join("\n")
@@ -157,16 +157,16 @@ fn warn_suspicious(
         if let Some(path) = input.path.as_deref().filter(|path| !path.exists()) {
             let (id, path) = (&input.id, path.display());
             sink.warning(format!(
-                "the file of the input `{id}` is gone: `{path}`. The mirror keeps what it needed last; if it is not needed \
-                 any more, retire it with `--forget '{id}'`"
+                "the file of the input `{id}` does not exist: `{path}`. The mirror keeps its last set; if it is no longer \
+                 needed, retire it with `--forget '{id}'`"
             ));
         }
     }
     let written = history.bundles().iter().filter_map(|bundle| bundle.created.parse::<Timestamp>().ok()).max();
     if let Some(last) = written.filter(|last| *last > options.created) {
         sink.warning(format!(
-            "the clock says {}, and the history has a bundle that was written at {last}: one of the two is wrong. What this \
-             bundle says of the index will not replace what that one said",
+            "the clock says {}, but the history has a bundle written at {last}: one of the two times is wrong. The index \
+             entries of this bundle will not replace those of that bundle",
             options.created.strftime("%Y-%m-%dT%H:%M:%SZ")
         ));
     }

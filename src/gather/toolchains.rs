@@ -148,8 +148,8 @@ impl DistDownloader {
     fn report_unavailable(&self, plan: &DownloadPlan) {
         if plan.hosts.is_empty() && !plan.files.is_empty() {
             self.sink.warning(
-                "no machine is among the targets, so that neither rustc nor cargo nor rustup comes along, only what they \
-                 build with: name the machines that build as targets too, such as `x86_64-unknown-linux-gnu`"
+                "no host is among the targets, so the bundle has standard libraries but no rustc, cargo or rustup: add the \
+                 hosts that build as targets, such as `x86_64-unknown-linux-gnu`"
                     .to_owned(),
             );
         }

@@ -42,9 +42,9 @@ impl ConnectedMachine {
 #[test]
 fn targets_without_a_host_are_warned_about() {
     let desk = connected_machine("targets = [\"wasm32-unknown-unknown\"]\n");
-    desk.fetch(&["--dry-run"]).ok().stderr_has("no machine is among the targets");
+    desk.fetch(&["--dry-run"]).ok().stderr_has("no host is among the targets");
     desk.write_depends("depends.toml", "targets = [\"wasm32-unknown-unknown\", \"x86_64-unknown-linux-gnu\"]\n");
-    desk.fetch(&["--dry-run"]).ok().stderr_lacks("no machine");
+    desk.fetch(&["--dry-run"]).ok().stderr_lacks("no host is among");
 }
 
 #[test]

@@ -235,7 +235,7 @@ fn environment_variables_apply_without_platforms_and_no_toolchain_skips_them() {
     let (world, dist) = (FixtureRegistry::new(), DistServer::start());
     let sandbox = connected_sandbox(&world, &dist);
     sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
-    sandbox.run(["fetch"]).ok().stderr_has("crates alone, no toolchain");
+    sandbox.run(["fetch"]).ok().stderr_has("only crates, no toolchains");
     assert!(dist.requests().is_empty());
     let asked =
         connected_sandbox(&world, &dist).env("FROSTMIRROR_TOOLCHAIN", "1.86.0").env("FROSTMIRROR_PLATFORMS", WASM);

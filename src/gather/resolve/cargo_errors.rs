@@ -8,7 +8,7 @@ use crate::gather::cargo;
 pub(super) const SCRATCH_PACKAGE: &str = "frostmirror-scratch";
 
 /// Replaces the scratch project in messages.
-const REQUESTED_HERE: &str = "asked for here";
+const REQUESTED_HERE: &str = "of the request";
 /// Maximum number of versions shown from one list.
 const MAX_LISTED_VERSIONS: usize = 5;
 /// Maximum number of characters shown.
@@ -136,7 +136,7 @@ package `native v0.26.0`
     fn scratch_project_details_are_hidden() {
         let message = humanize(DEEP, ADDRESS);
         assert!(message.starts_with("failed to select a version for `native`.\n"), "{message}");
-        assert!(message.contains("dependency `b = \"^1\"` asked for here\n"), "{message}");
+        assert!(message.contains("dependency `b = \"^1\"` of the request\n"), "{message}");
         assert!(message.contains("are: 0.2.6, 0.2.5, 0.2.4, 0.2.3, 0.2.2, …"), "{message}");
         for ours in ["scratch", "snapshot", "/tmp"] {
             assert!(!message.contains(ours), "{message}");

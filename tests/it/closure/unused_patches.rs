@@ -47,7 +47,7 @@ fn missing_git_packages_are_reported_on_both_sides() {
     let run = sandbox.run_in(&project, args).ok();
     let end = run.stderr.lines().rev().take(2).collect::<Vec<_>>();
     assert!(
-        end[1].ends_with("does not build from this bundle as it stands. The far side needs 1 package that it lacks:"),
+        end[1].ends_with("does not build from this bundle alone. The importing side also needs 1 package:"),
         "{end:?}"
     );
     assert!(end[0].contains("far 1.0.0 (git: http://127.0.0.1:9/far") && end[0].ends_with("[--skip-git]"), "{end:?}");

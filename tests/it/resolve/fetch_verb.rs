@@ -114,7 +114,7 @@ fn skipped_git_packages_need_not_be_reachable() {
     let project = project_with(&sandbox, &upstream, "git = \"http://127.0.0.1:9/far\"", git);
     sandbox.run_in(&project, ["fetch"]).exits(3).stderr_has("far 0.1.0 (git: http://127.0.0.1:9/far)");
     let run = sandbox.run_in(&project, ["fetch", "--skip-git", "-o", "../out"]).ok();
-    run.stderr_has("is taken as it stands").stderr_has("left out: far 0.1.0");
+    run.stderr_has("is used unchanged").stderr_has("left out: far 0.1.0");
     sandbox.run_in(&project, ["init"]).ok().stderr_has("left out: far 0.1.0");
     assert!(fs::read_to_string(project.join("depends.toml")).unwrap().contains("a = \"1.0.0\""));
 }
@@ -194,8 +194,8 @@ fn cargos_offline_setting_is_reported() {
     let sandbox = Sandbox::new().upstream(&upstream);
     sandbox.write("depends.toml", "[dependencies]\na = \"1\"\n");
     fs::write(sandbox.cargo_home().join("config.toml"), "[net]\noffline = true\n").unwrap();
-    sandbox.run(["fetch"]).exits(5).stderr_has("Using the caches alone, as cargo's `net.offline` says");
-    sandbox.run(["fetch", "--offline"]).exits(5).stderr_lacks("Using the caches alone");
+    sandbox.run(["fetch"]).exits(5).stderr_has("Using only the caches, because cargo's `net.offline` is set");
+    sandbox.run(["fetch", "--offline"]).exits(5).stderr_lacks("Using only the caches");
     assert_eq!(upstream.requests().len(), 0);
 }
 
