@@ -15,7 +15,8 @@ pub const CONFIG_FILE_NAME: &str = "config.json";
 
 /// Maximum size of an index file in bytes. The largest of crates.io have about 4 MB.
 pub const MAX_INDEX_FILE: u64 = 16 * 1024 * 1024;
-/// Index files of more than [`Room::SMALL_BODY_BYTES`] bytes that are read at a time; further ones wait. So they take at most 64 MiB.
+/// Maximum number of index files above [`LargeBodyLimit::SMALL_BODY_BYTES`] bytes that are read concurrently; others
+/// wait. They use at most 64 MiB.
 const MAX_CONCURRENT_LARGE_FILES: usize = 4;
 /// Maximum size of a config.json in bytes.
 const MAX_CONFIG: u64 = 64 * 1024;

@@ -112,7 +112,7 @@ pub enum SelectError {
 /// Selects the files for `wanted` from a release:
 ///
 /// - for every host the components of the profile, if the release lists them for that host or for every target
-/// (rust-mingw is only for Windows with GNU's linker), and the components requested by name;
+///   (rust-mingw is only for Windows with GNU's linker), and the components requested by name;
 /// - rust-std for every listed triple, so that each host can build for each.
 ///
 /// Components that upstream could not build, and requested components that do not exist for that host, are skipped and
