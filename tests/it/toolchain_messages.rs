@@ -56,7 +56,7 @@ fn a_typo_in_platforms_is_reported_with_its_position_before_any_download() {
     desk.write_depends("depends.toml", "components = [\"rust-scr\", \"unheard-of\"]\n");
     desk.fetch(&[]).exits(3).stderr_has("depends.toml:5:15: ").stderr_has("did you mean `rust-src`?");
     desk.write_depends("depends.toml", "components = [\"unheard-of\"]\n");
-    desk.fetch(&[]).exits(3).stderr_has("there are `").stderr_has("`clippy`").stderr_lacks("-preview");
+    desk.fetch(&[]).exits(3).stderr_has("choose one of `").stderr_has("`clippy`").stderr_lacks("-preview");
     desk.write_depends("depends.toml", "toolchain = \"1.2.3\"\n");
     desk.fetch(&[]).exits(3).stderr_has("depends.toml:5:13: ");
     // What a flag says is in no file.

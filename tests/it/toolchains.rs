@@ -338,7 +338,7 @@ fn a_component_in_rustups_spelling_is_refused_with_a_hint() {
     let (world, dist) = (FixtureRegistry::new(), DistServer::start());
     let sandbox = connected_sandbox(&world, &dist);
     write_depends(&sandbox, "toolchain = \"1.86.0\"\ncomponents = [\"rust-std-wasm32-unknown-unknown\"]\n");
-    sandbox.run(["fetch"]).exits(3).stderr_has("put `wasm32-unknown-unknown` into `targets`");
+    sandbox.run(["fetch"]).exits(3).stderr_has("add `wasm32-unknown-unknown` to `targets`");
 }
 
 #[test]

@@ -178,7 +178,7 @@ fn the_fetch_mode_comes_from_the_flag_then_the_environment() {
     let with = |mode: &str, args: &[&str]| near.process(args).envs([("FROSTMIRROR_MODE", mode)]).run();
     with("weekly", &["fetch"]).exits(3).stderr_has("FROSTMIRROR_MODE is `weekly`").stderr_has("incremental");
     assert!(files_below(&near.sandbox.path("output")).is_empty());
-    with("incremental", &["fetch"]).ok().stderr_has("full one");
+    with("incremental", &["fetch"]).ok().stderr_has("is full");
     with("incremental", &["fetch"]).ok().stderr_has("nothing new");
     with("full", &["fetch", "--incremental"]).ok().stderr_has("nothing new");
     let full = with("full", &["fetch"]).ok().path();

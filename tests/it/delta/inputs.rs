@@ -68,7 +68,7 @@ fn each_destination_has_its_own_history() {
     near.fetch(&["--incremental"]);
     let there = near.sandbox.path("there");
     let run = near.process(&["fetch", "--incremental"]).envs([("FROSTMIRROR_HISTORY", &there)]).run().ok();
-    let other = read_manifest(&run.stderr_has("full one").path());
+    let other = read_manifest(&run.stderr_has("is full").path());
     assert_eq!(crates_in_state(&other, CrateState::Shipped), ["a 1.0.0"]);
     assert_eq!(other.lineage.sequence, 1);
     near.fetch_without_changes(&["--incremental"]);

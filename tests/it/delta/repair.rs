@@ -90,7 +90,7 @@ fn a_repair_list_without_a_history_creates_an_empty_one() {
     let mending = near.process(&["fetch", "--from-list", "list"]).envs([("FROSTMIRROR_MODE", "incremental")]).run();
     assert!(read_manifest(&mending.ok().path()).lineage.inputs.is_empty());
     near.write_depends("depends.toml", &[("a", "1.0.0")]);
-    let full = near.run_fetch(&["--incremental"]).ok().stderr_has("full one").path();
+    let full = near.run_fetch(&["--incremental"]).ok().stderr_has("is full").path();
     assert_eq!(crates_in_state(&read_manifest(&full), CrateState::Shipped), ["a 1.0.0"]);
 }
 

@@ -97,7 +97,7 @@ fn an_interrupted_export_leaves_nothing() {
         std::thread::sleep(Duration::from_millis(5));
     }
     running.signal(Signal::INT);
-    running.wait(Duration::from_secs(60)).exits(130).stderr_has("no partial files remain");
+    running.wait(Duration::from_secs(60)).exits(130).stderr_has("nothing is left of it");
     assert_eq!(entries_beside_mirror(&sandbox), clean);
     assert!(!mirror.join(".frostmirror/holder").exists());
 }

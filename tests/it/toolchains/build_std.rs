@@ -109,7 +109,7 @@ fn an_unreadable_rust_src_lock_stops_the_fetch_and_is_named() {
     let altered = std_lock(&world, &[("std-a", "1.0.0")]).replace("1.0.0", "1.1.0");
     for (day, lock, code, named) in [
         (1, "version = 4\n[[package]]\n".to_owned(), 4, "Cargo.lock in rust-src-nightly.tar.xz"),
-        (2, "version = 9\n".to_owned(), 4, "the format 9"),
+        (2, "version = 9\n".to_owned(), 4, "has format 9"),
         (3, gone, 3, "no std-gone 1.0.0"),
         (4, altered, 4, "std-a 1.1.0"),
     ] {
