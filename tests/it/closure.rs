@@ -118,9 +118,9 @@ fn a_mirror_covers_crates_with_an_index_line_and_a_file() {
     assert_eq!(ask("both.lock").ok().stdout, "OK -- closure of 2 packages\n");
     ask("windows.lock").ok().stderr_has("1 package is in the index only, left out by a platform filter: winapi 0.3.9");
     fs::remove_file(mirror.join("crates/json-1.1.0.crate")).unwrap();
-    ask("both.lock").exits(4).stdout_has("json 1.1.0: it is in the mirror's index, but its file is missing\n");
+    ask("both.lock").exits(4).stdout_has("json 1.1.0: the mirror's index has it, and its file is missing\n");
     fs::remove_file(mirror.join("index/js/on/json")).unwrap();
-    ask("old.lock").exits(4).stdout_has("json 1.0.0: its file exists, but the mirror's index lacks it\n");
+    ask("old.lock").exits(4).stdout_has("json 1.0.0: its file is there, and the mirror's index does not have it\n");
     ask("absent.lock").exits(3).stderr_has("check the path");
     sandbox.write("Cargo.toml", "[package]\nname = \"a\"\nversion = \"1.0.0\"\n");
     ask("Cargo.toml").exits(3).stderr_has("is a manifest, not a Cargo.lock");

@@ -126,11 +126,11 @@ fn parse_requirement_table(
                 "a string with the name of a crate",
             ),
             ("optional", _) => {
-                let what = format!("{} is ignored here: every listed crate is mirrored", quote(&key_path));
+                let what = format!("{} is not supported here: every listed crate is mirrored", quote(&key_path));
                 problems.add(key.span().start, what, join_alternatives(KEYS));
             }
             ("workspace", _) => {
-                let what = format!("{} is invalid here: there is no workspace to inherit from", quote(&key_path));
+                let what = format!("{} is not supported here: there is no workspace to inherit from", quote(&key_path));
                 problems.add(key.span().start, what, join_alternatives(KEYS));
             }
             _ => problems.unknown_key(key.span().start, &key_path, name, KEYS),
