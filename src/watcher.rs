@@ -119,7 +119,7 @@ pub fn start(options: WatcherOptions) -> io::Result<Watcher> {
                 "{} is no longer watched; restart the server, and report this: {bug}",
                 folder.display()
             ));
-            watch.problem = Some("a bug ended the watching; restart the server".to_owned());
+            watch.problem = Some("a bug ended the watcher; restart the server".to_owned());
             watch.save_state();
         }
     })?;
@@ -226,7 +226,7 @@ impl WatchLoop {
                     self.problem = None;
                     self.files.update(&listing.files, scan_time);
                     for name in listing.non_files {
-                        self.warn_once(&name, "it is not a regular file, so it is left alone");
+                        self.warn_once(&name, "it is not a regular file, so it is ignored");
                     }
                     for (name, hint) in pending.hints {
                         self.files.apply_hint(&name, hint, scan_time);
@@ -259,8 +259,8 @@ impl WatchLoop {
             (false, true) => {
                 self.importer
                     .sink
-                    .status("Resting", format!("{} is not watched any more", self.importer.folder.display()));
-                self.problem = Some("it is not watched any more, as the settings ask".to_owned());
+                    .status("Resting", format!("{} is no longer watched", self.importer.folder.display()));
+                self.problem = Some("the settings disable the import from this folder".to_owned());
                 self.save_state();
                 // The watcher misses events meanwhile, so it examines every file again afterwards.
                 self.files = FileStates::new(self.timing, true);
@@ -285,18 +285,16 @@ impl WatchLoop {
         if self.wants_fs_events {
             match FsEvents::watch(&self.importer.folder, &self.events) {
                 Ok(notices) => self.fs_events = Some(notices),
-                Err(error) => self
-                    .importer
-                    .sink
-                    .warning(format!("the system does not watch {}: {error}", self.importer.folder.display())),
+                Err(error) => self.importer.sink.warning(format!(
+                    "the system sends no file events for {}: {error}",
+                    self.importer.folder.display()
+                )),
             }
         }
         self.files.is_polling = self.fs_events.is_none() || fs_events::is_silent(&self.importer.folder);
         if self.files.is_polling {
             let folder = self.importer.folder.display();
-            self.importer
-                .sink
-                .detail(format!("{folder} is looked through every {} s", self.timing.rescan_interval.as_secs()));
+            self.importer.sink.detail(format!("{folder} is scanned every {} s", self.timing.rescan_interval.as_secs()));
         }
     }
 
@@ -362,7 +360,9 @@ impl WatchLoop {
         };
         match reject_bundle(&self.processed, &rejection, &self.import_counters, self.importer.sink.as_ref()) {
             Ok(_) => self.files.remove(&name),
-            Err(error) => self.warn_once(&name, &format!("it was refused, and could not be moved to failed/: {error}")),
+            Err(error) => {
+                self.warn_once(&name, &format!("it was rejected, but could not be moved to failed/: {error}"))
+            }
         }
     }
 
@@ -432,7 +432,7 @@ impl WatchLoop {
         if let (Err(error), false) = (&recorded, self.save_failed) {
             self.importer
                 .sink
-                .warning(format!("`status` cannot tell of the incoming folder: {error}: {}", error.source));
+                .warning(format!("`status` cannot report on the incoming folder: {error}: {}", error.source));
         }
         self.save_failed = recorded.is_err();
     }

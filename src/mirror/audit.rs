@@ -80,7 +80,7 @@ pub enum Error {
         root: PathBuf,
     },
     /// The audit was stopped. The partial result says nothing about the whole mirror.
-    #[error("the check was stopped before its end")]
+    #[error("the check was stopped before it was complete")]
     Stopped,
     /// The mirror has another layout version.
     #[error(transparent)]

@@ -137,9 +137,9 @@ impl Obstacle {
         match self {
             Obstacle::NotEmpty => "is not empty",
             Obstacle::NotAFolder => "is not a folder",
-            Obstacle::InMirror => "is in the mirror itself",
-            Obstacle::NoName => "is no folder that can be made",
-            Obstacle::MountPoint => "is where another file system begins",
+            Obstacle::InMirror => "is inside the mirror",
+            Obstacle::NoName => "is not a path where a folder can be created",
+            Obstacle::MountPoint => "is a mount point",
         }
     }
 }
@@ -184,12 +184,12 @@ fn read_inventory(
 /// The error for a crate whose bytes differ from the recorded digest.
 fn corrupt_crate(entry: &InventoryEntry, actual: Sha256) -> Error {
     let path = entry.id.crate_path().to_string();
-    Error::Corrupt { path, fault: format!("has SHA-256 {actual}, and the one on record is {}", entry.cksum) }
+    Error::Corrupt { path, fault: format!("has SHA-256 {actual}, but {} is recorded", entry.cksum) }
 }
 
 /// The error for a crate file that is missing or not a regular file.
 fn missing_crate(entry: &InventoryEntry) -> Error {
-    Error::Corrupt { path: entry.id.crate_path().to_string(), fault: "is missing; the index names it".to_owned() }
+    Error::Corrupt { path: entry.id.crate_path().to_string(), fault: "is missing, but the index names it".to_owned() }
 }
 
 fn write_failed(path: &Path) -> impl FnOnce(io::Error) -> Error {

@@ -284,13 +284,13 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A record is missing, so it is unknown which files it needs.
-    #[error("manifest.json names the record `{record}`, and it is not in the ledger, so nothing is removed")]
+    #[error("manifest.json names the record `{record}`, but the ledger does not contain it, so nothing is removed")]
     LostRecord {
         /// Its name.
         record: String,
     },
     /// No lineage matches.
-    #[error("no lineage of the mirror has an id that is or begins with `{word}`{}", known_ones(known))]
+    #[error("no lineage of the mirror has an id that starts with `{word}`{}", known_ones(known))]
     NoLineage {
         /// The given text.
         word: String,
@@ -298,7 +298,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// Several lineages match.
-    #[error("several lineages of the mirror have an id that begins with `{word}`{}", known_ones(known))]
+    #[error("several lineages of the mirror have an id that starts with `{word}`{}", known_ones(known))]
     Ambiguous {
         /// The given text.
         word: String,
@@ -386,7 +386,7 @@ pub fn collect_with_defaults(
     let planned = guard.plan(&options)?;
     for lineage in planned.plan().lineages.iter().filter(|lineage| !lineage.warnings.is_empty()) {
         sink.warning(format!(
-            "gc keeps what any bundle of lineage {} needs: {}; `cargo frostmirror gc --dry-run` says what to check",
+            "gc keeps every file that any bundle of lineage {} needs: {}; `cargo frostmirror gc --dry-run` shows what to check",
             lineage.newest.id_and_inputs(),
             lineage.warnings.join("; ")
         ));

@@ -135,14 +135,14 @@ pub struct ImportReport {
 /// The import was refused or failed; the mirror is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The import was stopped before anything was changed.
-    #[error("stopped before anything was changed")]
+    /// The import was stopped; the mirror is unchanged.
+    #[error("stopped; the mirror is unchanged")]
     Stopped,
     /// The bundle cannot be read.
     #[error(transparent)]
     Open(#[from] open::Error),
     /// The bundle is damaged or contradicts itself.
-    #[error("the bundle `{file}` is not good; nothing of it was imported")]
+    #[error("the bundle `{file}` is invalid; the mirror is unchanged")]
     Invalid {
         /// The bundle's file.
         file: String,
@@ -151,7 +151,7 @@ pub enum Error {
         problems: Problems,
     },
     /// The bundle contradicts the content of the mirror.
-    #[error("the bundle `{file}` contradicts the mirror; nothing of it was imported")]
+    #[error("the bundle `{file}` contradicts the mirror; the mirror is unchanged")]
     Conflicts {
         /// The bundle's file.
         file: String,
@@ -160,7 +160,7 @@ pub enum Error {
         conflicts: Problems,
     },
     /// The bundle relies on crates or dist files that are not stored.
-    #[error("the bundle `{file}` builds on {}, and {missing} of the files that it relies on {} not held, first {first}", match parent { Some(parent) => format!("`{parent}`"), None => "an earlier one".to_owned() }, if *missing == 1 { "is" } else { "are" })]
+    #[error("the bundle `{file}` builds on {}, but the mirror lacks {missing} of the required files, first {first}", match parent { Some(parent) => format!("`{parent}`"), None => "an earlier bundle".to_owned() })]
     MissingBase {
         /// The bundle's file.
         file: String,
@@ -172,7 +172,7 @@ pub enum Error {
         first: String,
     },
     /// The bundle repairs files, but the mirror no longer needs any of them in that state.
-    #[error("the bundle `{file}` mends nothing here: the mirror has moved on from what it brings")]
+    #[error("the bundle `{file}` repairs nothing in this mirror: the mirror no longer needs the files in it")]
     NothingRepaired {
         /// The bundle's file.
         file: String,
@@ -181,7 +181,7 @@ pub enum Error {
         left: Problems,
     },
     /// A time in the manifest is invalid.
-    #[error("the bundle `{file}` says that its index was read at `{text}`, which is no time")]
+    #[error("the bundle `{file}` states `{text}` as the time when its index was read, which is not an RFC 3339 time")]
     InvalidTime {
         /// The bundle's file.
         file: String,
@@ -189,7 +189,7 @@ pub enum Error {
         text: String,
     },
     /// The disk has too little free space.
-    #[error("the bundle `{file}` needs {needed} bytes, and the disk of `{}` has {free} free", root.display())]
+    #[error("the bundle `{file}` needs {needed} bytes, but the disk of `{}` has only {free} free", root.display())]
     NoSpace {
         /// The bundle's file.
         file: String,
@@ -201,7 +201,7 @@ pub enum Error {
         free: u64,
     },
     /// With this bundle, the mirror would exceed the limits of a snapshot.
-    #[error("with the bundle `{file}`, the mirror `{}` would have {what}, and no snapshot of it could be exported", root.display())]
+    #[error("with the bundle `{file}`, the mirror `{}` would have {what}, so no snapshot of it could be exported", root.display())]
     TooManyHistories {
         /// The bundle's file.
         file: String,
@@ -214,7 +214,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] transaction::Error),
     /// A step failed, and the rollback was incomplete.
-    #[error("the import was not undone whole ({left})")]
+    #[error("the import could not be rolled back completely ({left})")]
     RollbackFailed {
         /// The error of the rollback.
         left: transaction::Error,
@@ -348,7 +348,7 @@ impl AddGuard {
         imported.already_imported = on_record && steps.iter().all(|step| step.renames.is_empty());
         if !imported.already_imported || known.is_none() {
             if let RecordState::Corrupt(name) = &record_state {
-                received.warnings.push(format!("the record `{name}` was damaged, and is written anew"));
+                received.warnings.push(format!("the record `{name}` was damaged and is rewritten"));
             }
             let (manifest, counts) = (streamed.manifest, imported.counts);
             let before = commit::Before { own: &record_state, known: &ledger_state, warnings };

@@ -38,7 +38,7 @@ impl fmt::Display for LinkState {
             LinkState::Missing => f.write_str("missing"),
             LinkState::WrongTarget(target) => write!(f, "a link to {}, not to {TARGET}", target.display()),
             LinkState::NotALink => {
-                write!(f, "a copy, not a link to {TARGET}: crates imported later are not seen through it")
+                write!(f, "a copy, not a link to {TARGET}: it does not show crates that are imported later")
             }
             LinkState::Unsupported => f.write_str("not possible: this file system has no symbolic links"),
         }

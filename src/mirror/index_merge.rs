@@ -53,7 +53,7 @@ pub struct MergeResult {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Conflict {
     /// The same crate with another digest.
-    #[error("{id} is held with the checksum {held}, and the bundle has it with {incoming}")]
+    #[error("{id} is stored with the checksum {held}, but the bundle has the checksum {incoming}")]
     Checksum {
         /// The crate.
         id: CrateId,
@@ -63,13 +63,13 @@ pub enum Conflict {
         incoming: Sha256,
     },
     /// The same crate with other dependencies.
-    #[error("the bundle's index line of {id} has other dependencies than the one held")]
+    #[error("the bundle's index line of {id} has other dependencies than the stored one")]
     Dependencies {
         /// The crate.
         id: CrateId,
     },
     /// Two names that differ only in case share an index file.
-    #[error("the bundle has a crate `{incoming}`, and the mirror holds `{held}`, whose index file is the same")]
+    #[error("the bundle has a crate `{incoming}`, but the mirror has `{held}`, which uses the same index file")]
     Name {
         /// The stored name.
         held: CrateName,

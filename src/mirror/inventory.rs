@@ -102,7 +102,7 @@ impl Inventory {
                 }
             };
             if layout.index_file(&id.name) != path {
-                self.problems.push(format!("{shown} has a line of {id}, which does not belong there"));
+                self.problems.push(format!("{shown} has a line of {id}, which belongs in another index file"));
                 continue;
             }
             name.get_or_insert_with(|| id.name.clone());
@@ -116,7 +116,7 @@ impl Inventory {
             let matching = recorded.filter(|record| record.line_sha256 == digest && record.cksum == cksum);
             let record = matching.max_by_key(|record| record.read_at);
             if known && record.is_none() {
-                self.problems.push(format!("{shown} has another line of {id} than the one on record"));
+                self.problems.push(format!("{shown} has a line of {id} that differs from the recorded one"));
                 continue;
             }
             let index_only = record.is_some_and(|record| record.index_only);
@@ -126,10 +126,10 @@ impl Inventory {
             }
         }
         if name.is_none() && records.is_empty() {
-            self.problems.push(format!("{shown} has no line of a crate"));
+            self.problems.push(format!("{shown} has no valid index line"));
         }
         if let Some(lost) = records.iter().find(|record| !interrupted && !seen.contains(&record.version)) {
-            self.problems.push(format!("{shown} has no line of version {}, which is on record", lost.version));
+            self.problems.push(format!("{shown} has no line of the recorded version {}", lost.version));
         }
         Ok(name)
     }
@@ -146,7 +146,7 @@ impl Inventory {
             Ok(about) if about.is_file() => return Ok(Some(Some(about.len()))),
             Ok(_) => "is not a file",
             Err(e) if e.kind() == io::ErrorKind::NotFound && index_only => return Ok(Some(None)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => "is missing; the index names it",
+            Err(e) if e.kind() == io::ErrorKind::NotFound => "is missing, but the index names it",
             Err(source) => return Err(failed("read", &path)(source)),
         };
         self.problems.push(format!("{} {fault}", id.crate_path()));

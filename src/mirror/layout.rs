@@ -147,7 +147,7 @@ pub enum Error {
         tool: String,
     },
     /// The version of the layout cannot be read.
-    #[error("`{}` does not say which layout the mirror has", path.display())]
+    #[error("`{}` does not state the layout of the mirror", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

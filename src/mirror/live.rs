@@ -163,7 +163,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] transaction::Error),
     /// A step failed, and the rollback was incomplete. The next process that changes the mirror repeats the batch.
-    #[error("what live mode placed was not undone whole ({left})")]
+    #[error("the commit of live mode could not be rolled back completely ({left})")]
     RollbackFailed {
         /// The error of the rollback.
         left: transaction::Error,
@@ -171,7 +171,7 @@ pub enum Error {
         source: transaction::Error,
     },
     /// The operating system has no random bytes.
-    #[error("could not make an id for live mode")]
+    #[error("could not create an id for live mode")]
     Random(#[source] getrandom::Error),
 }
 

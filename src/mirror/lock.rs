@@ -267,7 +267,7 @@ fn wait_for_lock(
         if !reported {
             reported = true;
             let who = read_holder(layout).map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
-            sink.status("Blocking", format!("waiting for the lock of {}, held by {who}", layout.root().display()));
+            sink.status("Blocking", format!("waiting for the lock of {}, locked by {who}", layout.root().display()));
         }
         std::thread::sleep(RETRY_INTERVAL.min(timeout - waited));
     }
@@ -330,7 +330,7 @@ mod tests {
     fn stopping_ends_the_wait() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let layout = Layout::new(folder.path());
-        let held = lock_for_adding(&layout, Duration::ZERO, &me(), &Stopped).expect("nobody has it");
+        let held = lock_for_adding(&layout, Duration::ZERO, &me(), &Stopped).expect("the lock is free");
         let began = Instant::now();
         let refused = lock_for_collecting(&layout, Duration::from_secs(60), &me(), &Stopped).expect_err("held");
         assert!(matches!(refused, Error::Stopped { .. }) && began.elapsed() < Duration::from_secs(30), "{refused}");
@@ -366,7 +366,7 @@ mod tests {
         let export = |since: &str| Holder { verb: "export".to_owned(), since: since.to_owned(), ..me() };
         let read = |since: &str| lock_for_reading(&layout, Duration::ZERO, &export(since), &NullSink);
         assert!(matches!(read("t"), Err(Error::NoMirror { .. })));
-        assert!(!layout.root().exists(), "who only reads makes no mirror");
+        assert!(!layout.root().exists(), "a reader does not create a mirror");
         let writer = lock_for_adding(&layout, Duration::ZERO, &me(), &NullSink).expect("free");
         assert!(matches!(read("t"), Err(Error::Locked { holder: Some(holder), .. }) if holder.verb == "import"));
         drop(writer);

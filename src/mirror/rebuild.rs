@@ -359,7 +359,7 @@ fn make_rebuilt_record(
     let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let sequence = metadata.newest_records().get(REBUILT_LINEAGE).map_or(1, |newest| newest.sequence.saturating_add(1));
     let input = Input {
-        name: "what was on disk when lost records were rebuilt".to_owned(),
+        name: "files without a record at a rebuild".to_owned(),
         roots: Vec::new(),
         crates: (0u32..).zip(&crates).map(|(at, _)| at).collect(),
         dist_files: (0u32..).zip(&artifacts).map(|(at, _)| at).collect(),

@@ -91,13 +91,13 @@ pub enum Error {
         problems: Problems,
     },
     /// The mirror is empty.
-    #[error("the mirror `{}` lists no crate and has no toolchain", root.display())]
+    #[error("the mirror `{}` has no crates and no toolchains", root.display())]
     Empty {
         /// The mirror.
         root: PathBuf,
     },
     /// A file no longer has its recorded digest.
-    #[error("`{}` has SHA-256 {actual}, and the one on record is {expected}; nothing was written", file.display())]
+    #[error("`{}` has SHA-256 {actual}, but {expected} is recorded; nothing was written", file.display())]
     Corrupt {
         /// The file.
         file: PathBuf,
@@ -107,7 +107,7 @@ pub enum Error {
         actual: Sha256,
     },
     /// The output folder is inside the mirror.
-    #[error("`{}` is in the mirror itself", folder.display())]
+    #[error("`{}` is inside the mirror", folder.display())]
     InMirror {
         /// The given folder.
         folder: PathBuf,
@@ -116,10 +116,10 @@ pub enum Error {
     #[error(transparent)]
     Pack(pack::Error),
     /// The written bundle cannot be read.
-    #[error("the snapshot that was written cannot be read")]
+    #[error("the written snapshot cannot be read")]
     Read(#[source] open::Error),
     /// The written bundle is invalid.
-    #[error("the snapshot that was written does not verify")]
+    #[error("the written snapshot is invalid")]
     Invalid {
         /// The problems.
         #[source]
@@ -322,7 +322,7 @@ fn unclaimed_lineage(
         id = short_id(&Sha256::of(id.as_bytes()));
     }
     let input = Input {
-        name: "held by no history".to_owned(),
+        name: "not in any history".to_owned(),
         roots: Vec::new(),
         crates: at(&crates),
         dist_files: places(&artifacts),

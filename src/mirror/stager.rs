@@ -155,7 +155,7 @@ impl<'a> ImportVisitor<'a> {
         received.pending = self.line_info.pending;
         received.pending.trim();
         if self.damaged_lines > 0 {
-            received.warnings.push(format!("{} lines of the mirror's index were damaged; they are replaced where the bundle has them, else dropped", self.damaged_lines));
+            received.warnings.push(format!("{} lines of the mirror's index were damaged; lines that the bundle contains are replaced, the others dropped", self.damaged_lines));
         }
         received
     }
@@ -272,7 +272,9 @@ impl<'a> ImportVisitor<'a> {
             return Ok(());
         };
         if lines.iter().any(|line| line.id.name != name) || name.index_path() != path {
-            self.staged.conflicts.push(format!("`{}` has lines of a crate that does not belong there", entry.path));
+            self.staged
+                .conflicts
+                .push(format!("`{}` has lines of a crate that belongs in another index file", entry.path));
             return Ok(());
         }
         let ids: Vec<CrateId> = lines.iter().map(|line| line.id.clone()).collect();

@@ -220,12 +220,12 @@ impl MirrorSummary {
     pub(super) fn too_many_histories(&self) -> Option<&'static str> {
         // Live mode's files are one more history.
         if self.lineages.len() + self.contested.len() >= MAX_CARRIED_HISTORIES {
-            return Some("more than 1023 histories, or bundles of which numbers and times do not tell the newest");
+            return Some("more than 1023 histories, including bundles that may be the newest of their history");
         }
         let weight = self.history_sizes.values().map(|size| size.weight).fold(0, u64::saturating_add);
         let rows = self.history_sizes.values().map(|size| size.rows).max().unwrap_or(0);
         let most = MAX_HISTORIES_WEIGHT.saturating_add(rows.saturating_mul(HISTORY_WEIGHT_PER_ROW));
-        (weight > most).then_some("histories whose inputs are too large together")
+        (weight > most).then_some("histories whose inputs exceed the total size limit")
     }
 
     /// The part of this summary that an import's record contains.
@@ -481,16 +481,16 @@ mod tests {
     #[test]
     fn a_bundle_after_a_sequence_gap_supersedes_nothing() {
         assert_eq!(contenders(&[1, 2, 3]), [(3, None)]);
-        assert_eq!(contenders(&[5, 3]), [(5, None)], "what came later and is older");
+        assert_eq!(contenders(&[5, 3]), [(5, None)], "an older bundle that was imported later");
         assert_eq!(contenders(&[1, 3]), [(1, None), (3, Some(1))]);
-        assert_eq!(contenders(&[1, 3, 3]), [(1, None), (3, Some(1))], "the same once more");
+        assert_eq!(contenders(&[1, 3, 3]), [(1, None), (3, Some(1))], "the same bundle again");
         assert_eq!(contenders(&[1, 3, 5]), [(1, None), (3, Some(1)), (5, Some(3))]);
-        assert_eq!(contenders(&[1, 3, 4]), [(4, None)], "the next number makes the jump ordinary");
-        assert_eq!(contenders(&[1, 3, 2]), [(3, None)], "what was missing came");
+        assert_eq!(contenders(&[1, 3, 4]), [(4, None)], "the next number resolves the gap");
+        assert_eq!(contenders(&[1, 3, 2]), [(3, None)], "the missing bundle was imported");
         assert_eq!(contenders(&[1, 1000, 2]), [(2, None), (1000, Some(1))]);
         assert_eq!(contenders(&[1, 1000, 998]), [(1, None), (998, Some(1)), (1000, Some(1))]);
         let (time, later) = (FIRST_TIMESTAMP_SEQUENCE + 5, FIRST_TIMESTAMP_SEQUENCE + 500);
-        assert_eq!(contenders(&[time, later]), [(later, None)], "times do not count");
+        assert_eq!(contenders(&[time, later]), [(later, None)], "sequence numbers that are times have no gaps");
         assert_eq!(contenders(&[1, time, later]), [(1, None), (time, Some(1)), (later, Some(time))]);
     }
 

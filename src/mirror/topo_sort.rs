@@ -76,7 +76,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn node(names: &NameIds, name: &str, needs: &[&str]) -> Node {
-        let name = names.id(name).expect("a crate of the graph");
+        let name = names.id(name).expect("the graph contains the crate");
         Node { id: name, dependencies: needs.iter().filter_map(|need| names.id(need)).collect() }
     }
 

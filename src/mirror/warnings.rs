@@ -39,8 +39,8 @@ fn clock_warning(manifest: &Manifest, file: &str, now: Timestamp) -> Option<Stri
     let created: Timestamp = manifest.created.parse().ok()?;
     (created.duration_since(now) > MAX_CLOCK_SKEW).then(|| {
         format!(
-            "{file} says that it was written at {created}, and it is {} here: one of the two clocks is wrong. Where it is \
-             the other one, index lines of later bundles do not replace this one's until that time has come",
+            "{file} states that it was written at {created}, but the clock of this machine says {}: one of the two is wrong. \
+             If the sender's clock is wrong, later bundles cannot update its index lines until that time",
             now.strftime("%Y-%m-%dT%H:%M:%SZ")
         )
     })
@@ -53,26 +53,26 @@ fn lineage_warning(head: Option<&MirrorSummary>, manifest: &Manifest, file: &str
     let own = lineage.sequence;
     if known.sequence < FIRST_TIMESTAMP_SEQUENCE && own > known.sequence.saturating_add(1) {
         return Some(format!(
-            "{file} has the number {own} in its history, and the newest bundle here has {}: the bundles between them did not \
-             arrive, or this one does not come from that history. Compare its id {} with what the sender's \
-             `cargo frostmirror inspect` prints. `gc` removes nothing because of it before `gc --accept {}`, or before \
-             the next bundle of that history came",
+            "{file} has the number {own} in its history, but the newest imported bundle has {}: the bundles between them are \
+             missing, or this one is not from that history. Compare its id {} with the output of the sender's \
+             `cargo frostmirror inspect`. `gc` removes nothing because of it before `gc --accept {}` or the import of \
+             the next bundle of that history",
             known.sequence, manifest.id, lineage.id
         ));
     }
     let mut others = head.into_iter().flat_map(|head| head.contenders(&lineage.id));
     if let Some(other) = others.find(|other| other.sequence == own && other.bundle != manifest.id) {
         return Some(format!(
-            "{file} has the number {own} in its history, and another bundle with that number is here: the history is an \
-             older copy that was restored, is used for two destinations, or one of the two does not come from it. Compare \
-             the ids {} (this one) and {} with what the sender's `cargo frostmirror inspect` prints. `gc` keeps what either \
-             needs until the next bundle came, or until `gc --accept {}`",
+            "{file} has the number {own} in its history, but another bundle with that number was imported: the history was \
+             restored from an older copy, is used for two destinations, or one of the two is not from it. Compare the ids \
+             {} (this one) and {} with the output of the sender's `cargo frostmirror inspect`. `gc` keeps every file that \
+             either needs until the import of the next bundle, or until `gc --accept {}`",
             manifest.id, other.bundle, lineage.id
         ));
     }
     if own < known.sequence && manifest.created <= known.created && known.bundle != manifest.id {
         return Some(format!(
-            "{file} has the number {own} in its history and is older than number {}, which is here already: its crates are \
+            "{file} has the number {own} in its history and is older than number {}, which was imported before: its crates are \
              added, and number {} stays the newest",
             known.sequence, known.sequence
         ));
@@ -80,9 +80,9 @@ fn lineage_warning(head: Option<&MirrorSummary>, manifest: &Manifest, file: &str
     let twice = known.sequence >= lineage.sequence && known.created < manifest.created && known.bundle != manifest.id;
     twice.then(|| {
         format!(
-            "{file} has the number {} in its history and was written after number {}: the history is an older copy that was \
-             restored, or is used for two destinations. `gc` keeps what either needs; to have one truth again, begin a new \
-             history with FROSTMIRROR_HISTORY, fetch every input, and let this one go with `gc --forget {}`",
+            "{file} has the number {} in its history and was written after number {}: the history was restored from an older \
+             copy, or is used for two destinations. `gc` keeps every file that either needs. To fix this, start a new \
+             history with FROSTMIRROR_HISTORY, fetch every input, and retire this one with `gc --forget {}`",
             lineage.sequence, known.sequence, lineage.id
         )
     })
@@ -129,8 +129,8 @@ fn missing_files_warning(layout: &Layout, manifest: &Manifest, file: &str) -> Op
     (!missing.is_empty()).then(|| {
         let first: Vec<&str> = missing.iter().take(MAX_NAMED).map(String::as_str).collect();
         format!(
-            "{} that other inputs of the history of {file} need came with bundles that never arrived here, first {}: import \
-             those too; where they are lost, fetch with `--base` and the newest bundle that arrived",
+            "{} that other inputs of the history of {file} need are in bundles that were never imported, first {}: import \
+             those too; if they are lost, fetch with `--base` and the newest imported bundle",
             what.join(" and "),
             first.join(", ")
         )

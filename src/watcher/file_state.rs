@@ -250,7 +250,7 @@ impl FileStates {
     pub fn statuses(&self) -> impl Iterator<Item = (&OsStr, FileStatus<'_>)> {
         self.files.iter().map(|(name, file)| {
             let status = match &file.state {
-                State::New => FileStatus::Arriving("it may still be arriving"),
+                State::New => FileStatus::Arriving("it may be incomplete"),
                 State::Arriving { reason } => FileStatus::Arriving(reason),
                 State::BaseMissing { reason, .. } | State::Blocked { reason, .. } => FileStatus::Waiting(reason),
                 State::Rejected { reason } => FileStatus::Rejected(reason),

@@ -100,7 +100,7 @@ impl FileImporter {
         let manifest = bundle.manifest();
         let stored = manifest.blocks.iter().try_fold(0u64, |sum, block| sum.checked_add(block.stored_size()?));
         if is_native && !can_reject && stored.is_some_and(|stored| stored > length) {
-            return Err(Outcome::Invalid(format!("`{}` is shorter than its manifest says", display_name(name))));
+            return Err(Outcome::Invalid(format!("`{}` is shorter than its manifest states", display_name(name))));
         }
         let position = BundlePosition::from_manifest(manifest);
         drop(bundle);
@@ -186,7 +186,7 @@ impl FileImporter {
             Ok(_) => Outcome::Gone,
             Err(error) => {
                 self.sink
-                    .warning(format!("{} is imported, and could not be moved to done/: {error}", display_name(name)));
+                    .warning(format!("{} was imported, but could not be moved to done/: {error}", display_name(name)));
                 Outcome::Imported
             }
         }
@@ -360,10 +360,7 @@ mod tests {
             panic!("not bad")
         };
         let mut lines = text.lines();
-        assert_eq!(
-            lines.next(),
-            Some("the bundle `a.pkg` is not good; nothing of it was imported: one: bad; two: bad")
-        );
+        assert_eq!(lines.next(), Some("the bundle `a.pkg` is invalid; the mirror is unchanged: one: bad; two: bad"));
         assert!(text.contains("\nerror: the bundle") && text.contains("\nhint: copy the bundle again"), "{text}");
     }
 

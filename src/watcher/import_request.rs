@@ -93,7 +93,7 @@ impl ImportRequest {
         if imported {
             tally.imported.fetch_add(1, Ordering::Relaxed);
             if settings.current().prune_on_import && !importer.prune() {
-                sink.warning("the mirror was not pruned, since another process changes it".to_owned());
+                sink.warning("the mirror was not pruned, because another process has locked it".to_owned());
             }
         }
         let context = format!("could not import `{file}`");
@@ -103,7 +103,7 @@ impl ImportRequest {
             Outcome::Gone => Err(gone()),
             Outcome::BaseMissing(reason) => Err(Failure::new(ErrorClass::Integrity, reason)
                 .context(context)
-                .hint("the bundle stays in the incoming folder: import the missing one first, then this one")),
+                .hint("the bundle stays in the incoming folder: import the missing bundle first, then this one")),
             Outcome::MirrorLocked(reason) => {
                 Err(Failure::new(ErrorClass::Locked, reason).context(context).hint("import it again later"))
             }
@@ -112,7 +112,7 @@ impl ImportRequest {
             }
             Outcome::Blocked(reason) => Err(Failure::new(ErrorClass::Disk, reason)
                 .context(context)
-                .hint("the bundle stays in the incoming folder: remove the cause, then import it again")),
+                .hint("the bundle stays in the incoming folder: fix the cause, then import it again")),
             Outcome::Invalid(reason) => {
                 let line = first_line(&reason).to_owned();
                 let failure = Failure::new(ErrorClass::Integrity, line).context(context);
@@ -120,7 +120,7 @@ impl ImportRequest {
                 let is_quiet = whole || modified.is_none_or(|age| age >= QUIET_PERIOD);
                 if importer.stamp(&name) != Some(before) || !is_quiet {
                     return Err(failure.hint(
-                        "the file changed a moment ago and may still be arriving: import it again when it is whole",
+                        "the file has just changed and may be incomplete: import it again when the copy is complete",
                     ));
                 }
                 let keep = settings.current().keep_failed_packages;
@@ -131,7 +131,7 @@ impl ImportRequest {
                 Err(failure.hint(if keep {
                     "the bundle is in failed/: copy it again from its source, and compare both copies with `cargo frostmirror verify`"
                 } else {
-                    "the bundle was deleted, as `keep_failed_packages = false` asks: bring it again"
+                    "the bundle was deleted because of `keep_failed_packages = false`: copy it to the incoming folder again"
                 }))
             }
         }

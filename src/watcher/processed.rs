@@ -21,7 +21,7 @@ pub(super) const DISMISSED_SUFFIX: &str = ".dismissed.txt";
 pub(super) const ARRIVED_AS: &str = "Arrived as: ";
 /// The last line of the reason if the bundle was deleted. Only this line distinguishes it from a bundle that was moved
 /// back.
-pub(super) const DELETED: &str = "The bundle was deleted, as `keep_failed_packages = false` asks.\n";
+pub(super) const DELETED: &str = "The bundle was deleted because of `keep_failed_packages = false`.\n";
 /// Maximum length of a file name in bytes, on every common file system.
 const MAX_NAME_BYTES: usize = 255;
 /// Maximum bytes that are read of a reason.
@@ -158,7 +158,7 @@ impl ProcessedFolders {
             .or_else(|| read_reason_text(&path(DISMISSED_SUFFIX)))
             .unwrap_or_default();
         let line = text.lines().next().filter(|line| !line.is_empty());
-        line.unwrap_or("no reason is on record").to_owned()
+        line.unwrap_or("no reason is recorded").to_owned()
     }
 
     /// Reserves the new name with an empty file first, so that two processes never move one file twice. The process
@@ -287,7 +287,7 @@ mod tests {
             rustix::fs::mknodat(rustix::fs::CWD, failed.join(name), kind, mode, 0).expect("a pipe");
         }
         let (listed, count) = ProcessedFolders::new(folder.path()).list_failed(10);
-        assert_eq!((listed, count), (vec![("a.pkg".into(), "no reason is on record".to_owned())], 1));
+        assert_eq!((listed, count), (vec![("a.pkg".into(), "no reason is recorded".to_owned())], 1));
     }
 
     #[test]

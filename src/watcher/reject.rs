@@ -45,11 +45,11 @@ pub(super) fn reject_bundle(
     let is_checked_file = |about: &fs::Metadata| file_stamp(about) == *checked_stamp;
     let file = display_name(&moved);
     if *keep {
-        sink.warning(format!("{file} was refused, and is in failed/: {line}"));
+        sink.warning(format!("{file} was rejected and moved to failed/: {line}"));
     } else if let Err(error) = shelves.delete_failed(&moved, is_checked_file) {
-        sink.warning(format!("{file} was refused, and could not be deleted in failed/: {error}"));
+        sink.warning(format!("{file} was rejected, but could not be deleted in failed/: {error}"));
     } else {
-        sink.warning(format!("{file} was refused; its reason is in failed/: {line}"));
+        sink.warning(format!("{file} was rejected and deleted; its reason is in failed/: {line}"));
     }
     Ok(true)
 }
@@ -57,12 +57,12 @@ pub(super) fn reject_bundle(
 /// The text of the reason file.
 pub(super) fn reason_text(reason: &str, when: &str, keep: bool, name: &OsStr) -> String {
     let then = if keep {
-        "To retry, use the page Packages or move the bundle back to the incoming folder."
+        "To retry, use the Packages page, or move the bundle back to the incoming folder."
     } else {
-        "To retry, bring the bundle again."
+        "To retry, copy the bundle to the incoming folder again."
     };
     let reason = reason.trim_end();
-    let mut text = format!("{reason}\n\nRefused at {when}; the mirror is unchanged. {then}\n");
+    let mut text = format!("{reason}\n\nRejected at {when}; the mirror is unchanged. {then}\n");
     // Any other name could not be parsed from the text.
     if let Some(name) = name.to_str().filter(|name| display_name(OsStr::new(name)) == *name) {
         text.push_str(&format!("{ARRIVED_AS}{name}\n"));

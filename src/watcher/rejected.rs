@@ -53,16 +53,16 @@ pub struct RejectedBundle {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No rejected bundle has this name.
-    #[error("no refused bundle has this name")]
+    #[error("no rejected bundle has this name")]
     NotFound,
     /// Several bundles have the same displayed name.
-    #[error("several refused bundles have names that look like this one")]
+    #[error("several rejected bundles have the same displayed name")]
     Ambiguous,
     /// Only the reason is left.
-    #[error("the bundle was deleted when it was refused, as `keep_failed_packages = false` asks")]
+    #[error("the bundle was deleted when it was rejected, because of `keep_failed_packages = false`")]
     Deleted,
     /// The incoming folder already has a file of this name.
-    #[error("a file `{0}` is in the incoming folder")]
+    #[error("the incoming folder already has a file `{0}`")]
     NameTaken(String),
     /// A file system operation failed.
     #[error("could not change `{}`", path.display())]

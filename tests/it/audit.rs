@@ -116,7 +116,7 @@ fn a_corrupt_crate_is_reported_listed_and_repaired() {
     let actual = flip_byte(&mirror.join(JSON));
     let cksum = json().pack().cksum;
     let (problem_text, listed) = problems_and_repair_list(&sandbox);
-    assert_eq!(problem_text, [format!("{JSON}: its SHA-256 is {actual}, and the one on record is {cksum}")]);
+    assert_eq!(problem_text, [format!("{JSON}: its SHA-256 is {actual}, but {cksum} is recorded")]);
     assert_eq!(listed, ["json 1.0.0"]);
     verify(&sandbox, &[]).exits(4).stderr_has("--repair-list FILE");
     import_repair_bundle(&sandbox, [json()]);
@@ -131,7 +131,7 @@ fn missing_and_truncated_crates_are_repaired_and_counted() {
     fs::write(&path, b"short").unwrap();
     let (problem_text, listed) = problems_and_repair_list(&sandbox);
     assert!(problem_text[0].starts_with("crates/Serde-1.0.100+b.crate: its SHA-256 is "), "{problem_text:?}");
-    assert_eq!(problem_text[1], format!("{JSON}: is missing; a line of index/js/on/json names it"));
+    assert_eq!(problem_text[1], format!("{JSON}: is missing, but index/js/on/json names it"));
     assert!(
         problem_text.iter().any(|told| told.starts_with("manifest.json: says 3 crates, and 2 are on disk")),
         "{problem_text:?}"
@@ -151,7 +151,7 @@ fn altered_and_missing_index_lines_are_repaired() {
     fs::write(&index, text.replace(&json().pack().cksum, &Sha256::of(b"forged").to_string())).unwrap();
     let (problem_text, listed) = problems_and_repair_list(&sandbox);
     assert!(
-        problem_text.contains(&"index/js/on/json: line 1, of json 1.0.0, is not the one on record".to_owned()),
+        problem_text.contains(&"index/js/on/json: line 1, of json 1.0.0, differs from the recorded line".to_owned()),
         "{problem_text:?}"
     );
     assert!(problem_text.iter().any(|told| told.starts_with(&format!("{JSON}: its SHA-256 is "))), "{problem_text:?}");
@@ -165,8 +165,8 @@ fn altered_and_missing_index_lines_are_repaired() {
     assert_eq!(
         told,
         [
-            "index/js/on/json: line 2 is no index line",
-            "index/js/on/json: the line of json 1.0.0 is missing, which is on record"
+            "index/js/on/json: line 2 is not a valid index line",
+            "index/js/on/json: the recorded line of json 1.0.0 is missing"
         ]
     );
     assert_eq!(listed, ["json 1.0.0"]);
@@ -180,8 +180,7 @@ fn a_missing_index_file_is_repaired() {
     fs::remove_file(mirror.join("index/se/rd/serde")).unwrap();
     let (problem_text, listed) = problems_and_repair_list(&sandbox);
     assert!(
-        problem_text
-            .contains(&"index/se/rd/serde: the line of Serde 1.0.100+b is missing, which is on record".to_owned()),
+        problem_text.contains(&"index/se/rd/serde: the recorded line of Serde 1.0.100+b is missing".to_owned()),
         "{problem_text:?}"
     );
     assert_eq!(listed, ["Serde 1.0.100+b"]);
@@ -193,7 +192,7 @@ fn a_missing_index_file_is_repaired() {
         fs::remove_file(mirror.join(gone)).unwrap();
     }
     let (told, listed) = problems_and_repair_list(&sandbox);
-    assert!(told[0].starts_with("index/se/rd/serde: the line of Serde 1.0.100+b is missing, which the ledger's 0000"));
+    assert!(told[0].starts_with("index/se/rd/serde: the line of Serde 1.0.100+b is missing, but the ledger's 0000"));
     assert_eq!(listed, ["Serde 1.0.100+b"]);
     import_repair_bundle(&sandbox, [serde()]);
     verify(&sandbox, &["--rebuild-state"]).ok();
@@ -228,7 +227,7 @@ fn only_unrecognized_files_are_reported() {
             "crates/notes.txt: nothing names it",
             "crates/other-1.0.0.crate: no index line names it",
             "dist/channel-rust-stable.toml: nothing names it",
-            "index/config.json: is not the configuration of a registry",
+            "index/config.json: is not a valid registry configuration",
             "index/js/json: nothing names it",
             "index/js/on/jsoN: nothing names it",
             "robots.txt: nothing names it",
@@ -266,7 +265,7 @@ fn damaged_records_are_reported_and_rebuilt() {
             "cut lines" => {
                 let text = fs::read_to_string(&lines).unwrap();
                 fs::write(&lines, &text[..text.len() - 4]).unwrap();
-                ".frostmirror/lines/js/on/json: line 2 is no record of an index line"
+                ".frostmirror/lines/js/on/json: line 2 is not a valid record of an index line"
             }
             "no link" => {
                 fs::remove_file(&link).unwrap();
@@ -324,10 +323,13 @@ fn a_lost_ledger_record_leaves_no_crate_unreferenced() {
         }
         let (problem_text, listed) = problems_and_repair_list(&sandbox);
         assert!(
-            problem_text.contains(&"manifest.json: says 2 imports, and the ledger has 1 records".to_owned()),
+            problem_text.contains(&"manifest.json: states 2 imports, but the ledger has 1 records".to_owned()),
             "{problem_text:?}"
         );
-        assert_eq!(problem_text.contains(&format!(".frostmirror/ledger/{name}: is no record of an import")), cut);
+        assert_eq!(
+            problem_text.contains(&format!(".frostmirror/ledger/{name}: is not a valid record of an import")),
+            cut
+        );
         assert!(listed.is_empty());
         verify(&sandbox, &["--rebuild-state"]).ok();
         assert_clean(&sandbox);
@@ -420,7 +422,7 @@ fn a_rebuild_killed_at_any_checkpoint_is_completed_by_the_next() {
             run.stdout.lines().collect::<Vec<_>>(),
             [
                 ".frostmirror/lines/wi/na/winapi: has no record of the line of winapi 0.3.9",
-                "crates/winapi-0.3.9.crate: is missing; a line of index/wi/na/winapi names it",
+                "crates/winapi-0.3.9.crate: is missing, but index/wi/na/winapi names it",
             ],
             "{checkpoint}"
         );

@@ -69,12 +69,12 @@ fn a_corrupt_or_missing_crate_stops_the_export_and_leaves_nothing() {
         ("crates/Json-1.1.0.crate", corrupt_copy, "has SHA-256"),
         ("crates/Json-1.0.0.crate", |path| fs::remove_file(path).unwrap(), "is missing"),
         ("index/js/on/json", corrupt_copy, "index/js/on/json"),
-        ("index/se/rd/serde", |path| fs::write(path, "").unwrap(), "no line of version 1.0.0+meta.1"),
+        ("index/se/rd/serde", |path| fs::write(path, "").unwrap(), "no line of the recorded version 1.0.0+meta.1"),
         ("index/se/rd/serde", |path| fs::write(path, [0xff]).unwrap(), "is damaged at line 1"),
         (
             "index/js/on/json",
             |path| fs::write(path, fs::read_to_string(path).unwrap().replace("true", "false")).unwrap(),
-            "another line of Json 1.1.0 than the one on record",
+            "a line of Json 1.1.0 that differs from the recorded one",
         ),
     ];
     for (path, damage, expected) in cases {
@@ -99,7 +99,7 @@ fn existing_files_are_never_overwritten_and_an_empty_folder_is_used() {
         let before = sandbox.read_tree("");
         sandbox.run(export_args(form, "full")).exits(3).stderr_has("is not empty").stderr_has("hint");
         sandbox.run(export_args(form, "file")).exits(3).stderr_has("is not a folder");
-        sandbox.run(export_args(form, "mirror/crates/x")).exits(3).stderr_has("in the mirror itself");
+        sandbox.run(export_args(form, "mirror/crates/x")).exits(3).stderr_has("inside the mirror");
         sandbox.run(["export", form, "out", "--mirror", "none"]).exits(3).stderr_has("no mirror in");
         assert_eq!(sandbox.read_tree(""), before);
         fs::create_dir(sandbox.path("empty")).unwrap();

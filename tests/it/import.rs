@@ -159,9 +159,9 @@ fn a_crate_with_conflicting_content_is_refused_and_named() {
     let other_deps = json().line(&other_deps.clone().cksum(&json().pack().cksum).pack().line);
     let other_case = Crate::new("JSON", "1.0.1");
     for (crate_, expected) in [
-        (other_bytes, "json 1.0.0 is held with the checksum"),
+        (other_bytes, "json 1.0.0 is stored with the checksum"),
         (other_deps, "json 1.0.0 has other dependencies"),
-        (other_case, "a crate `JSON`, and the mirror holds `json`"),
+        (other_case, "a crate `JSON`, but the mirror has `json`"),
     ] {
         BundleBuilder::new("b", 2).ship(Crate::new("fine", "1.0.0")).ship(crate_).write(&sandbox.path(""), "two.pkg");
         sandbox.run(["import", "two.pkg", "--mirror", "mirror"]).exits(4).stderr_has(expected).stderr_has("two.pkg");
@@ -280,7 +280,7 @@ fn every_import_restores_the_index_link() {
     fs::create_dir_all(link.join("js/on")).unwrap();
     fs::copy(mirror.join("index/js/on/json"), link.join("js/on/json")).unwrap();
     assert_eq!(link_state(&Layout::new(&mirror)), LinkState::NotALink);
-    sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok().stderr_has("it is a link to ../index again");
+    sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok().stderr_has("the link to ../index is restored");
     assert_eq!(link_state(&Layout::new(&mirror)), LinkState::Good);
     assert!(!mirror.join(".frostmirror/aside").exists());
 }

@@ -202,7 +202,7 @@ fn a_sequence_jump_and_an_older_bundle_are_reported() {
     for (sequence, reported) in [
         (5, None),
         (6, None),
-        (9, Some("has the number 9 in its history, and the newest bundle here has 6")),
+        (9, Some("has the number 9 in its history, but the newest imported bundle has 6")),
         (7, Some("has the number 7 in its history and is older than number 9")),
     ] {
         let mut forged = small_bundle();

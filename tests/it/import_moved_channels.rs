@@ -31,7 +31,7 @@ fn a_channel_dated_in_the_future_is_reported_and_can_be_replaced() {
     let output = import(&sandbox, "ahead.pkg");
     output.stderr_has(&format!("`{STABLE}`")).stderr_has("dated 2099-01-01");
     // What the warning says is how it is put right.
-    import(&sandbox, "now.pkg").stderr_has(&format!("`{STABLE}` stays, which is dated 2099-01-01"));
+    import(&sandbox, "now.pkg").stderr_has(&format!("`{STABLE}` of the mirror is dated 2099-01-01 and stays"));
     assert_eq!(read_text(&mirror, STABLE), channel_manifest("2099-01-01", "1.99.0"));
     fs::remove_file(mirror.join(STABLE)).unwrap();
     import(&sandbox, "now.pkg");
@@ -131,7 +131,7 @@ fn importing_an_old_delta_again_changes_nothing() {
     // Where nothing came yet, or what is there is older, it is missing.
     let delta = write_delta_without_base(&folder);
     sandbox.run(["import", delta, "--mirror", "mirror"]).exits(4).stderr_has("release-stable.toml");
-    sandbox.run(["import", "two.pkg", "--mirror", "empty"]).exits(4).stderr_has("are not held");
+    sandbox.run(["import", "two.pkg", "--mirror", "empty"]).exits(4).stderr_has("but the mirror lacks");
 }
 
 /// A delta on a bundle that never came.

@@ -123,7 +123,7 @@ fn a_stopped_watcher_makes_the_server_unhealthy() {
         "{metrics}"
     );
     let status = || get(serving.url(), "/api/status", &[]).text();
-    wait_until("the status says so", || status().contains("a bug ended the watching"));
+    wait_until("the status says so", || status().contains("a bug ended the watcher"));
 }
 
 #[test]

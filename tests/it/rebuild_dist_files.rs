@@ -51,7 +51,7 @@ fn a_lost_or_corrupt_record_is_rebuilt_identically() {
         harm(&mirror.join(RECORD));
         verify(&sandbox, &[])
             .exits(4)
-            .stdout_has(&format!("{RECORD}: is not there or is no record of rustup artifacts"));
+            .stdout_has(&format!("{RECORD}: is missing or is not a valid record of rustup artifacts"));
         verify(&sandbox, &["--rebuild-state"]).ok().stderr_has("the record of 16 rustup artifacts");
         let after = all_files(&mirror);
         assert_eq!(after[RECORD], before[RECORD]);

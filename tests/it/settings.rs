@@ -237,7 +237,9 @@ fn the_watcher_applies_settings_changed_at_run_time() {
     // Off: dropped files stay, and the server reports them.
     change_settings(&live, json!({ "watch_incoming": false }));
     let recorded = || WatcherState::read(&Layout::new(sandbox.path("mirror"))).unwrap().unwrap_or_default();
-    wait_until("resting", || recorded().problem.is_some_and(|problem| problem.contains("not watched")));
+    wait_until("resting", || {
+        recorded().problem.is_some_and(|problem| problem.contains("the settings disable the import"))
+    });
     write_incoming(&sandbox, BundleBuilder::new("b", 1).ship(Crate::new("other", "1.0.0")), "2.pkg");
     sleep(Duration::from_millis(300));
     assert!(sandbox.path("incoming/2.pkg").exists());
@@ -268,7 +270,8 @@ fn the_watcher_applies_settings_changed_at_run_time() {
     wait_until("deleted", || !sandbox.path("incoming/failed/gone.pkg").exists());
     let reason = sandbox.read("incoming/failed/gone.pkg.reason.txt");
     assert!(
-        reason.starts_with("`gone.pkg` is not a bundle\n") && reason.contains("bring the bundle again"),
+        reason.starts_with("`gone.pkg` is not a bundle\n")
+            && reason.contains("copy the bundle to the incoming folder again"),
         "{reason}"
     );
     wait_until("still told", || {

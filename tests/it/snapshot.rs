@@ -162,7 +162,7 @@ fn all_inconsistencies_are_reported_before_anything_is_written() {
     let output = problems.to_string();
     for args in [
         "crates/gone-1.0.0.crate is missing",
-        "index/js/on/json has another line of json 1.0.0",
+        "index/js/on/json has a line of json 1.0.0",
         "index/no/ns/nonsense is damaged at line 1",
     ] {
         assert!(output.contains(args), "{output}");

@@ -34,10 +34,10 @@ pub(super) fn check_all(layout: &Layout, metadata: &Metadata, listing: &Listing,
     let found = in_parallel(&rows, |(path, held), buffer| {
         let file = path.below(layout.root());
         if sink.is_cancelled() {
-            return Err("was not read".to_owned());
+            return Err("the check was stopped".to_owned());
         }
         let found = if is_behind_link(layout, &file) {
-            Err("is read through a link".to_owned())
+            Err("it is behind a link, which the server does not follow".to_owned())
         } else {
             hash_file(&file, buffer).map_err(|error| error.to_string())
         };

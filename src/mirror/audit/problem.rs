@@ -37,7 +37,7 @@ impl std::fmt::Display for Problem {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Fault {
     /// The bytes differ from those that upstream published.
-    #[error("its SHA-256 is {actual}, and the one on record is {expected}")]
+    #[error("its SHA-256 is {actual}, but {expected} is recorded")]
     Digest {
         /// The recorded digest.
         expected: Sha256,
@@ -45,7 +45,7 @@ pub enum Fault {
         actual: Sha256,
     },
     /// A crate file is missing.
-    #[error("is missing; a line of {index} names it")]
+    #[error("is missing, but {index} names it")]
     Missing {
         /// The index file that names it.
         index: String,
@@ -66,13 +66,13 @@ pub enum Fault {
     #[error("is not a regular file")]
     NotAFile,
     /// A line that cargo cannot read.
-    #[error("line {number} is no index line")]
+    #[error("line {number} is not a valid index line")]
     InvalidLine {
         /// Line number from 1.
         number: usize,
     },
     /// A line of a crate that belongs in another index file.
-    #[error("line {number} is of {id}, which does not belong there")]
+    #[error("line {number} is of {id}, which belongs in another index file")]
     Misplaced {
         /// Line number from 1.
         number: usize,
@@ -80,7 +80,7 @@ pub enum Fault {
         id: CrateId,
     },
     /// A second line of a version.
-    #[error("line {number} is one more line of {id}")]
+    #[error("line {number} is a second line of {id}")]
     Duplicate {
         /// Line number from 1.
         number: usize,
@@ -88,7 +88,7 @@ pub enum Fault {
         id: CrateId,
     },
     /// A line that differs from the recorded one.
-    #[error("line {number}, of {id}, is not the one on record")]
+    #[error("line {number}, of {id}, differs from the recorded line")]
     Altered {
         /// Line number from 1.
         number: usize,
@@ -96,13 +96,13 @@ pub enum Fault {
         id: CrateId,
     },
     /// A recorded line is missing.
-    #[error("the line of {id} is missing, which is on record")]
+    #[error("the recorded line of {id} is missing")]
     MissingLine {
         /// The crate.
         id: CrateId,
     },
     /// A crate that the newest bundle of a lineage added or relied on is not in the index.
-    #[error("the line of {id} is missing, which {} names", book(record))]
+    #[error("the line of {id} is missing, but {} names it", book(record))]
     NotInIndex {
         /// The crate.
         id: CrateId,
@@ -110,7 +110,7 @@ pub enum Fault {
         record: String,
     },
     /// A line of the file is not a valid record.
-    #[error("line {number} is no record of an index line")]
+    #[error("line {number} is not a valid record of an index line")]
     InvalidRecord {
         /// Line number from 1.
         number: usize,
@@ -122,13 +122,13 @@ pub enum Fault {
         id: CrateId,
     },
     /// A record contradicts its index line.
-    #[error("has another checksum for {id} than its index line")]
+    #[error("has a different checksum for {id} than its index line")]
     RecordChecksum {
         /// The crate.
         id: CrateId,
     },
     /// A record of the ledger contradicts the index.
-    #[error("has another checksum for {id} than {}", book(record))]
+    #[error("has a different checksum for {id} than {}", book(record))]
     LedgerChecksum {
         /// The crate.
         id: CrateId,
@@ -139,13 +139,13 @@ pub enum Fault {
     #[error("{0}")]
     Summary(SummaryFault),
     /// A dist file is missing.
-    #[error("is missing; it is on record as held")]
+    #[error("is missing, but is recorded as stored")]
     MissingDistFile,
     /// The record of dist files is missing or unreadable.
-    #[error("is not there or is no record of rustup artifacts")]
+    #[error("is missing or is not a valid record of rustup artifacts")]
     DistFileRecords,
     /// A record of the ledger is invalid.
-    #[error("is no record of an import")]
+    #[error("is not a valid record of an import")]
     LedgerRecord,
     /// `crates/index` is not the required link.
     #[error("{state}")]
@@ -154,16 +154,16 @@ pub enum Fault {
         state: String,
     },
     /// An import or a garbage collection was killed.
-    #[error("an import or a collection was killed while it changed files; it must be run again")]
+    #[error("an import or a garbage collection was killed while it changed files; run it again")]
     Interrupted,
     /// A line of live mode's records is invalid.
-    #[error("line {number} is no record of what live mode brought")]
+    #[error("line {number} is not a valid record of live mode")]
     LiveRecord {
         /// Line number from 1.
         number: usize,
     },
     /// The stored totals of live mode differ from its records.
-    #[error("says that live mode brought {says} files, and {found} are on record")]
+    #[error("states that live mode stored {says} files, but {found} are recorded")]
     LiveCounts {
         /// The stored total.
         says: u64,
@@ -171,13 +171,13 @@ pub enum Fault {
         found: u64,
     },
     /// A dist file that live mode stored is not recorded as stored.
-    #[error("is not on record as held with the digest that live mode's records have")]
+    #[error("is not recorded as stored with the digest in live mode's records")]
     LiveDistFile,
     /// Live mode was killed.
-    #[error("live mode was killed while it placed files; whatever changes the mirror next completes it")]
+    #[error("live mode was killed while it stored files; the next change of the mirror completes it")]
     LiveInterrupted,
     /// `index/config.json` is not a registry configuration that cargo reads.
-    #[error("is not the configuration of a registry")]
+    #[error("is not a valid registry configuration")]
     Config,
 }
 
@@ -221,7 +221,7 @@ pub enum SummaryFault {
     #[error("is damaged")]
     Damaged,
     /// A count differs from the files on disk.
-    #[error("says {says} {what}, and {found} are on disk")]
+    #[error("states {says} {what}, but {found} are on disk")]
     Count {
         /// What is counted.
         what: &'static str,
@@ -231,7 +231,7 @@ pub enum SummaryFault {
         found: u64,
     },
     /// The ledger has fewer or more records than stated.
-    #[error("says {says} imports, and the ledger has {found} records")]
+    #[error("states {says} imports, but the ledger has {found} records")]
     Imports {
         /// The number in the file.
         says: u64,
@@ -239,7 +239,7 @@ pub enum SummaryFault {
         found: u64,
     },
     /// A lineage's newest record is not in the ledger.
-    #[error("says that {record} is the newest record of lineage {lineage}, and the ledger has no such record")]
+    #[error("names {record} as the newest record of lineage {lineage}, but the ledger does not contain it")]
     MissingRecord {
         /// The lineage.
         lineage: String,

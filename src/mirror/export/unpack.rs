@@ -114,13 +114,13 @@ pub enum Rejection {
         why: &'static str,
     },
     /// The paths exceed their limits.
-    #[error("it has more paths, or longer ones, than any crate needs")]
+    #[error("its paths exceed the memory limit for one crate")]
     Names,
     /// It has no `Cargo.toml`.
     #[error("it has no Cargo.toml")]
     NoManifest,
     /// Its `Cargo.toml` is invalid.
-    #[error("its Cargo.toml cannot be used: {0}")]
+    #[error("its Cargo.toml is invalid: {0}")]
     Manifest(String),
 }
 
@@ -210,7 +210,7 @@ fn path_of_extended(content: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let extension = extension.map_err(unreadable)?;
         match extension.key_bytes() {
             b"path" => path = Some(extension.value_bytes().to_vec()),
-            b"size" => return Err(reject_path(b"", "has an extended header that states its size once more")),
+            b"size" => return Err(reject_path(b"", "has an extended header that states its size a second time")),
             key if key.starts_with(b"GNU.sparse") => return Err(reject_path(b"", "is a sparse file")),
             _ => {}
         }
@@ -257,7 +257,7 @@ impl<'a> Unpacker<'a> {
             Some(rest) => rest.strip_prefix('/'),
             None => None,
         };
-        let below = below.ok_or_else(|| reject_path(path, "is not in the crate's own folder"))?;
+        let below = below.ok_or_else(|| reject_path(path, "is outside of the crate's own folder"))?;
         let mut components = Vec::new();
         // Cargo reads paths as the system does, which ignores `.` and empty components.
         for component in below.split('/').filter(|component| !matches!(*component, "" | ".")) {
@@ -397,12 +397,12 @@ impl<'a> Unpacker<'a> {
     }
 }
 
-const NEEDS_FOLDER: &str = "needs a folder where a file is";
-const IS_FOLDER: &str = "is a file where a folder is";
+const NEEDS_FOLDER: &str = "needs a folder, but a file has that name";
+const IS_FOLDER: &str = "is a file, but a folder has that name";
 
 fn component_fault(component: &str, windows: bool) -> Option<&'static str> {
     match component {
-        ".." => Some("climbs out of its folder"),
+        ".." => Some("leaves its folder with `..`"),
         _ if component.len() > MAX_COMPONENT => Some("has a component of more than 255 bytes"),
         _ if component.contains(['\0', '\\']) => Some("has a NUL or a backslash"),
         _ if windows && component.contains(':') => Some("has a colon, which Windows does not allow"),
@@ -465,7 +465,7 @@ impl<R: Read> Read for LimitedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
         self.remaining = self.remaining.checked_sub(n as u64).ok_or_else(|| {
-            io::Error::other(format!("it unpacks to more than {} bytes, which cargo refuses too", self.limit))
+            io::Error::other(format!("it unpacks to more than {} bytes, which is also cargo's limit", self.limit))
         })?;
         Ok(n)
     }

@@ -51,7 +51,7 @@ pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<
                 for CaseReplacement { lost, kept } in &unpacked.replaced {
                     let id = &held.id;
                     sink.warning(format!(
-                        "`{lost}` of {id} was replaced by `{kept}`: this file system ignores case, and the later one stays, as with cargo"
+                        "`{lost}` of {id} was replaced by `{kept}`: this file system ignores case (the later file wins, as in cargo)"
                     ));
                 }
                 if !unpacked.case_conflicts.is_empty() {

@@ -140,10 +140,15 @@ fn restore_link(layout: &Layout, sink: &dyn Sink) {
     }
     match index_link::restore(layout) {
         Ok(restored) => {
-            let aside = restored.moved_to.map(|aside| format!("; what stood there is kept as `{}`", aside.display()));
-            sink.warning(format!("`{shown}` was {}; it is made right{}", restored.previous, aside.unwrap_or_default()));
+            let aside =
+                restored.moved_to.map(|aside| format!("; the previous content was moved to `{}`", aside.display()));
+            sink.warning(format!(
+                "`{shown}` was {}; the link is restored{}",
+                restored.previous,
+                aside.unwrap_or_default()
+            ));
         }
-        Err(error) => sink.warning(format!("`{shown}` could not be made a link: {error}: {}", error.source)),
+        Err(error) => sink.warning(format!("could not restore the link `{shown}`: {error}: {}", error.source)),
     }
 }
 

@@ -20,22 +20,25 @@ pub(in crate::mirror) fn restore_link(layout: &Layout, sink: &dyn Sink) -> LinkS
     let restored = match index_link::restore(layout) {
         Ok(restored) => restored,
         Err(error) => {
-            sink.warning(format!("all is placed, but `{shown}` could not be made a link: {error}: {}", error.source));
+            sink.warning(format!(
+                "the import is complete, but the link `{shown}` could not be restored: {error}: {}",
+                error.source
+            ));
             return index_link::link_state(layout);
         }
     };
     if restored.state == LinkState::Unsupported {
         sink.warning(format!(
-            "`{shown}` cannot be a link on this file system, so cargo's local-registry does not see the index; \
+            "this file system does not support the link `{shown}`, so cargo's local-registry does not find the index; \
              use `cargo frostmirror serve`"
         ));
     } else if let Some(aside) = &restored.moved_to {
         sink.warning(format!(
-            "`{shown}` was a folder with content that the index lacks; it is a link again, and the folder is kept as `{}`",
+            "`{shown}` was a folder with content that the index lacks; the link is restored, and the folder was moved to `{}`",
             aside.display()
         ));
     } else if !matches!(restored.previous, LinkState::Good | LinkState::Missing) {
-        sink.warning(format!("`{shown}` was {}; it is a link to ../index again", restored.previous));
+        sink.warning(format!("`{shown}` was {}; the link to ../index is restored", restored.previous));
     }
     restored.state
 }
@@ -53,6 +56,6 @@ pub(super) fn report_import(imported: &ImportReport, warnings: &[String], file: 
     let count = event::format_contents(crates_new + crates_mended, imported.dist_files_new);
     sink.status("Imported", format!("{count} ({}) of {file}", event::format_size(imported.bytes_new)));
     if *crates_mended > 0 {
-        sink.status("Mended", format!("{} whose file no longer had its digest", event::format_crates(*crates_mended)));
+        sink.status("Repaired", format!("{} whose file was corrupt", event::format_crates(*crates_mended)));
     }
 }

@@ -138,13 +138,16 @@ pub(in crate::mirror) fn recover(layout: &Layout, sink: &dyn Sink) -> Result<Opt
         Ok(log) => log.into_batch(layout),
         Err(error) => {
             // An audit reports crates that the batch named and that have no line yet.
-            sink.warning(format!("`{}` is damaged ({error}); only the numbers are counted anew", path.display()));
+            sink.warning(format!(
+                "`{}` is damaged ({error}); its batch is lost, and the files are counted anew",
+                path.display()
+            ));
             Batch { crates: Vec::new(), index_updates: Vec::new(), dist_files: Vec::new(), now: Timestamp::UNIX_EPOCH }
         }
     };
     let placed = store_batch(layout, &batch, true, sink)?;
     for Rejection { item: what, reason: why } in &placed.rejected {
-        sink.warning(format!("{what}, which live mode was placing, is left out: {why}"));
+        sink.warning(format!("live mode does not store {what}: {why}"));
     }
     Ok(Some(placed))
 }

@@ -74,7 +74,7 @@ pub(super) fn stage_crates<'b>(
     let mut seen: BTreeSet<&CrateId> = BTreeSet::new();
     for arrival in &batch.crates {
         if arrival.line.id != arrival.id || arrival.line.cksum != arrival.sha256 {
-            staged.reject(&arrival.id, "its index line is not of these bytes");
+            staged.reject(&arrival.id, "its index line has another checksum");
         } else if seen.insert(&arrival.id) {
             by_index_path.entry(arrival.id.name.index_path()).or_default().0.push(arrival);
         }
@@ -167,7 +167,7 @@ impl<'b> StagedCrates<'b> {
                 NewLine { line: renewal.line.clone(), read_at: renewal.read_at, index_only: false, is_refresh: false };
             match try_with(&mut incoming, one) {
                 Ok(()) => renewed.push(renewal),
-                Err(why) => sink.detail(format!("upstream's new line of {} is not taken: {why}", renewal.line.id)),
+                Err(why) => sink.detail(format!("upstream's new line of {} is rejected: {why}", renewal.line.id)),
             }
         }
         let Some(merged) = merged else { return Ok(()) };
@@ -182,7 +182,7 @@ impl<'b> StagedCrates<'b> {
         if merged.damaged_lines > 0 {
             let index = index_path.display();
             sink.warning(format!(
-                "{} lines of `{index}` were damaged; they are dropped or replaced",
+                "{} lines of `{index}` were damaged and are dropped or replaced",
                 merged.damaged_lines
             ));
         }
@@ -266,7 +266,7 @@ fn check_existing(layout: &Layout, arrival: &FetchedCrate) -> Result<Result<Exis
     }
     Ok(match is_complete_file(&arrival.file, arrival.size) {
         true => Ok(found),
-        false => Err("its file is gone or has another length than it arrived with".to_owned()),
+        false => Err("its downloaded file is missing or has another length".to_owned()),
     })
 }
 

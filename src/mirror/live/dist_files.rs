@@ -99,7 +99,7 @@ impl<'b> StagedDistFiles<'b> {
     /// Why a file cannot be stored at all.
     fn rejection_reason(&self, layout: &Layout, one: &FetchedDistFile) -> Result<Option<String>, Error> {
         if !matches!(FileKind::from_path(&one.path), Some(FileKind::Dist | FileKind::Rustup)) {
-            return Ok(Some("it belongs neither below dist/ nor below rustup/".to_owned()));
+            return Ok(Some("its path is neither below dist/ nor below rustup/".to_owned()));
         }
         let path = one.path.below(layout.root());
         let has = |size, sha256| is_stored(&path, Some(size), sha256, true).map_err(failed("read", &path));
@@ -109,14 +109,14 @@ impl<'b> StagedDistFiles<'b> {
             && has(held.size, &held.sha256)?
         {
             return Ok(Some(format!(
-                "it is held with the digest {}, and these bytes have {}",
+                "it is stored with the digest {}, but the fetched file has {}",
                 held.sha256, one.sha256
             )));
         }
         if is_complete_file(&one.file, one.size) || has(one.size, &one.sha256)? {
             return Ok(None);
         }
-        Ok(Some("its file is gone or has another length than it arrived with".to_owned()))
+        Ok(Some("its downloaded file is missing or has another length".to_owned()))
     }
 
     /// Files that move together, or all files that never move.

@@ -365,7 +365,7 @@ mod tests {
         torn.extend(&render_record(&all[2])[..9]);
         fs::write(&path, &torn).expect("torn");
         assert_eq!(names(follower.read_new(&layout).expect("read")), [""; 0]);
-        assert!(!follower.has_changed(&layout), "nobody reads a torn line over and over");
+        assert!(!follower.has_changed(&layout), "an incomplete line is not read again without a change");
         append(&path, &all[2..3]).expect("written");
         assert_eq!(names(follower.read_new(&layout).expect("read")), ["c 1.0.0+b"]);
         // The file was rewritten, and is longer than before.

@@ -24,7 +24,7 @@ impl DistFileInventory {
     pub(super) fn read(layout: &Layout) -> Result<DistFileInventory, transaction::Error> {
         let Some(recorded) = DistFiles::read(layout)? else {
             let problem =
-                ".frostmirror/artifacts.json is damaged, so that nobody knows what dist/ and rustup/ must hold";
+                ".frostmirror/artifacts.json is damaged, so the expected content of dist/ and rustup/ is unknown";
             return Ok(DistFileInventory { recorded: DistFiles::default(), problems: vec![problem.to_owned()] });
         };
         let mut problems = Vec::new();
@@ -32,10 +32,10 @@ impl DistFileInventory {
             match path.below(layout.root()).symlink_metadata() {
                 Ok(there) if there.is_file() && there.len() == row.size => {}
                 Ok(there) if there.is_file() => {
-                    problems.push(format!("{path} has {} bytes, and {} are on record", there.len(), row.size));
+                    problems.push(format!("{path} has {} bytes, but {} are recorded", there.len(), row.size));
                 }
                 Ok(_) => problems.push(format!("{path} is not a file")),
-                Err(_) => problems.push(format!("{path} is missing, which is on record")),
+                Err(_) => problems.push(format!("{path} is missing, but is recorded as stored")),
             }
         }
         Ok(DistFileInventory { recorded, problems })

@@ -285,17 +285,18 @@ impl Planner<'_> {
         let mut lacking = Vec::new();
         let programs = has(&|path| path.starts_with("rustup/dist/"));
         if programs && !has(&|path| path.starts_with("rustup/archive/")) {
-            let what = "the bundle has rustup itself and no copy of it below `rustup/archive/`, from which rustup updates itself";
+            let what =
+                "the bundle has rustup but no copy of it below `rustup/archive/`, from which rustup updates itself";
             lacking.push(what.to_owned());
         }
         let digests = |path: &str| path.starts_with("rustup/dist/") && path.ends_with(".sha256");
         if programs && !has(&digests) {
-            let what = "the bundle has rustup itself without its `.sha256`, by which installers check it";
+            let what = "the bundle has rustup without its `.sha256`, which installers need to verify it";
             lacking.push(what.to_owned());
         }
         let manifests = |path: &str| path.starts_with("dist/channel-rust-") && path.ends_with(".toml");
         if has(&|path| path.starts_with("dist/")) && !has(&manifests) {
-            let what = "the bundle has components of toolchains and no channel manifest, without which rustup cannot find them";
+            let what = "the bundle has toolchain components but no channel manifest, so rustup cannot find them";
             lacking.push(what.to_owned());
         }
         lacking
@@ -337,8 +338,9 @@ impl Planner<'_> {
         let message = |(date, paths): (Date, Vec<String>)| {
             let (paths, are) = (paths.join(", "), if paths.len() == 1 { "is" } else { "are" });
             format!(
-                "{paths} {are} dated {date}, and it is {} here: one of the two is wrong. No earlier one takes the place of \
-                 this one; if its date is wrong, remove it from the mirror, and import a bundle with the right one",
+                "{paths} {are} dated {date}, but the current date is {}: one of the two is wrong. An earlier date does not \
+                 replace a later one. If the date is wrong, remove the file from the mirror, and import a bundle with the \
+                 correct one",
                 self.now.strftime("%Y-%m-%d")
             )
         };
@@ -355,7 +357,7 @@ impl Planner<'_> {
             let beside = ["sha256", "asc"].map(|end| self.find_record(&format!("{path}.{end}")));
             // A repair bundle contains only lost files.
             if !beside.into_iter().flatten().all(|record| self.stored.is_recorded(record)) {
-                plan.warnings.push(format!("the bundle has a digest or a signature of `{path}`, and no such file"));
+                plan.warnings.push(format!("the bundle has a digest or a signature of `{path}` but not the file"));
             }
             return Ok(Decision::KeepStored);
         };
@@ -365,21 +367,23 @@ impl Planner<'_> {
         }
         let date = dates.entry(record.sha256).or_insert_with(|| manifest_date(text.as_deref()));
         let Some(date) = *date else {
-            return Ok(self.reject_unusable(format!("`{path}` is no channel manifest"), plan));
+            return Ok(self.reject_unusable(format!("`{path}` is not a valid channel manifest"), plan));
         };
         let beside = self.find_record(&format!("{path}.sha256"));
         match beside {
             // The mirror must have both, and the bundle restores the lost one.
             None if self.stored.is_recorded(record)
                 && self.stored.recorded.0.contains_key(&toolchain::digest_path(&record.path)) => {}
-            None => plan.warnings.push(format!("`{path}` came without its `.sha256`, and rustup does not use it so")),
+            None => {
+                plan.warnings.push(format!("the bundle has `{path}` without its `.sha256`, so rustup does not use it"))
+            }
             Some(digest) => {
                 let says = match self.read_small(digest)? {
                     None if self.stored.is_superseded(digest, self.manifest) => return Ok(Decision::KeepStored),
                     says => says.unwrap_or_default(),
                 };
                 if says.get(..64) != Some(record.sha256.to_string().as_bytes()) {
-                    let verdict = self.reject_unusable(format!("`{path}.sha256` is not the digest of `{path}`"), plan);
+                    let verdict = self.reject_unusable(format!("`{path}.sha256` does not match `{path}`"), plan);
                     if verdict == Decision::Discard {
                         return Ok(verdict);
                     }
@@ -406,8 +410,8 @@ impl Planner<'_> {
         let newer = ours > (usable, held_date, held.read_at, held.sha256);
         if let Some(held_date) = held_date.filter(|held| !newer && date < *held && held.is_in_the_future_of(self.now)) {
             plan.warnings.push(format!(
-                "`{path}` stays, which is dated {held_date}, and the bundle has that of {date}: if {held_date} is no date \
-                 that a release can have, remove the file from the mirror and import the bundle once more"
+                "`{path}` of the mirror is dated {held_date} and stays, because the bundle's is dated {date}: if \
+                 {held_date} is wrong, remove the file from the mirror and import the bundle again"
             ));
         }
         Ok(if newer { Decision::Accept } else { Decision::KeepStored })
@@ -420,9 +424,7 @@ impl Planner<'_> {
             let mut rustup =
                 records.filter(|record| MutableName::from_path(&record.path) == Some(MutableName::RustupRelease));
             if !rustup.all(|record| self.stored.is_recorded(record)) {
-                let what = format!(
-                    "the bundle has rustup itself and no `{RUSTUP_RELEASE_PATH}`, without which rustup's updates fail"
-                );
+                let what = format!("the bundle has rustup but no `{RUSTUP_RELEASE_PATH}`, so rustup's updates fail");
                 plan.warnings.push(what);
             }
             let held = self.stored.recorded.0.get(&record.path);
@@ -434,7 +436,9 @@ impl Planner<'_> {
             return Ok(Decision::KeepStored);
         }
         let Some(version) = text.and_then(|text| parse_rustup_version(&text)) else {
-            return Ok(self.reject_unusable(format!("`{RUSTUP_RELEASE_PATH}` names no version of rustup"), plan));
+            return Ok(
+                self.reject_unusable(format!("`{RUSTUP_RELEASE_PATH}` does not state a version of rustup"), plan)
+            );
         };
         let Some((there, held)) = self.read_stored(&release)? else {
             return Ok(Decision::Accept);
@@ -450,7 +454,7 @@ impl Planner<'_> {
             plan.unusable.push(what);
             return Decision::KeepStored;
         }
-        plan.warnings.push(format!("{what}; it is left out"));
+        plan.warnings.push(format!("{what}; it is skipped"));
         Decision::Discard
     }
 

@@ -96,7 +96,7 @@ fn a_growing_file_is_waited_for() {
     for n in 0..20u32 {
         let now = f64::from(n) * 3.0;
         files.see_file(stamp(u64::from(n), u64::from(n)), now);
-        assert_eq!(files.status(), FileStatus::Arriving("it may still be arriving"));
+        assert_eq!(files.status(), FileStatus::Arriving("it may be incomplete"));
         // The copy pauses longer than the quiet period of a closed file, and an attempt finds it truncated.
         if n % 5 == 0 {
             assert_eq!(files.attempt(stamp(u64::from(n), u64::from(n)), bad(), now + 1.0), None);

@@ -53,7 +53,7 @@ fn without_a_watcher_an_upload_is_imported_at_once() {
     let waits = job_outcome(&serving, &upload(&serving, "two.pkg", &two));
     assert_eq!((&waits["kind"], &waits["state"]), (&json!("import"), &json!("failed")));
     assert!(waits["error"].as_str().unwrap().contains("one.pkg"), "{waits}");
-    assert!(waits["hint"].as_str().unwrap().contains("import the missing one first"), "{waits}");
+    assert!(waits["hint"].as_str().unwrap().contains("import the missing bundle first"), "{waits}");
     assert_eq!(names(&get_json(&serving, "/api/incoming")["files"]), ["two.pkg"]);
     let done = job_outcome(&serving, &upload(&serving, "one.pkg", &one));
     assert_eq!((&done["state"], &done["outcome"]["file"]), (&json!("done"), &json!("one.pkg")), "{done}");
@@ -253,7 +253,7 @@ fn a_bundle_that_may_still_be_arriving_is_not_rejected() {
     fs::write(sandbox.path("incoming/one.pkg"), &bytes[..bytes.len() / 2]).unwrap();
     let half = json_body(&post(&serving, "/api/incoming/one.pkg/import"));
     let half = job_outcome(&serving, &half);
-    assert!(half["hint"].as_str().unwrap().contains("may still be arriving"), "{half}");
+    assert!(half["hint"].as_str().unwrap().contains("may be incomplete"), "{half}");
     assert!(sandbox.path("incoming/one.pkg").is_file() && !sandbox.path("incoming/failed").exists());
     fs::write(sandbox.path("incoming/one.pkg"), &bytes).unwrap();
     let whole = json_body(&post(&serving, "/api/incoming/one.pkg/import"));

@@ -44,7 +44,7 @@ fn a_repair_bundle_fixes_a_corrupt_mirror_without_advancing_the_lineage() {
     near.sandbox
         .run(["import".as_ref(), mending.as_os_str(), "--mirror".as_ref(), mirror.as_os_str()])
         .ok()
-        .stderr_has("Mended");
+        .stderr_has("Repaired");
     assert_consistent(&mirror);
     assert_eq!(fs::read(&rotten).unwrap(), bytes);
     assert!(good.iter().all(|(path, bytes)| public_files(&mirror).get(path) == Some(bytes)));

@@ -85,17 +85,17 @@ fn crates_with_links_or_escaping_paths_are_left_out() {
     assert_left_out(evil_crate(Some(MANIFEST), &climbing), "climbs");
     assert_left_out(
         evil_crate(Some(MANIFEST), &[(Regular, "good-1.0.0/src/lib.rs", "hit")]),
-        "not in the crate's own folder",
+        "outside of the crate's own folder",
     );
-    assert_left_out(evil_crate(Some(MANIFEST), &[(Regular, "/victim", "hit")]), "not in the crate's own folder");
+    assert_left_out(evil_crate(Some(MANIFEST), &[(Regular, "/victim", "hit")]), "outside of the crate's own folder");
     let file_then_folder = [(Regular, "evil-1.0.0/src", ""), (Regular, "evil-1.0.0/src/lib.rs", "")];
-    assert_left_out(evil_crate(Some(MANIFEST), &file_then_folder), "needs a folder where a file is");
+    assert_left_out(evil_crate(Some(MANIFEST), &file_then_folder), "needs a folder, but a file has that name");
 }
 
 #[test]
 fn crates_with_misleading_manifests_are_left_out() {
     assert_left_out(evil_crate(None, &[]), "no Cargo.toml");
-    assert_left_out(evil_crate(Some("[package"), &[]), "Cargo.toml cannot be used");
+    assert_left_out(evil_crate(Some("[package"), &[]), "Cargo.toml is invalid");
     let posing = MANIFEST.replace("evil", "serde");
     assert_left_out(evil_crate(Some(&posing), &[]), "it is the manifest of `serde 1.0.0`");
     assert_left_out(evil_crate(Some(&MANIFEST.replace("1.0.0", "1.0.1")), &[]), "it is the manifest of `evil 1.0.1`");

@@ -131,7 +131,7 @@ fn gc_after_import_accepts_no_sequence_jump() {
     sandbox.write("config/frostmirror.toml", "prune_on_import = true\n");
     write_bundle(&sandbox, 3, 30, "third");
     let run = sandbox.run(["import", "third.pkg", "--mirror", "mirror", "--config-dir", "config"]).ok();
-    run.stderr_has("warning: gc keeps what any bundle of lineage").stderr_has("`gc --accept ");
+    run.stderr_has("warning: gc keeps every file that any bundle of lineage").stderr_has("`gc --accept ");
     assert_eq!(stored_crates(&mirror), ["first", "third"]);
 }
 
@@ -142,7 +142,7 @@ fn two_bundles_with_one_sequence_number_are_reported_and_both_kept() {
         let mirror = mirror_with_bundles(&sandbox, &[(1, "one")]);
         write_bundle(&sandbox, 1, second, "other");
         let run = sandbox.run(["import", "other.pkg", "--mirror", "mirror"]).ok();
-        run.stderr_has("warning: ").stderr_has("another bundle with that number is here").stderr_has("inspect");
+        run.stderr_has("warning: ").stderr_has("another bundle with that number was imported").stderr_has("inspect");
         let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
         run.stdout_has("  Doubtful: two different bundles have the number 1\n").stdout_has("`gc --accept ");
         assert_eq!(stored_crates(&mirror), ["one", "other"]);

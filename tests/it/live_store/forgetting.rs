@@ -169,7 +169,7 @@ fn verify_compares_live_records_with_the_files() {
     assert_eq!(repairs, ["a 1.0.0", "b 1.0.0"]);
     let problem_text = problems(&mirror).join("\n");
     assert!(
-        problem_text.contains("index/1/a: the line of a 1.0.0 is missing, which live/records names"),
+        problem_text.contains("index/1/a: the line of a 1.0.0 is missing, but live/records names it"),
         "{problem_text}"
     );
     fs::write(mirror.join("index/1/a"), line).unwrap();
@@ -189,7 +189,10 @@ fn verify_compares_live_records_with_the_files() {
     let text = fs::read_to_string(layout.live_records()).unwrap();
     fs::write(layout.live_records(), text.replacen("\"name\":\"a\"", "\"name\":7", 1)).unwrap();
     let told = problems(&mirror).join("\n");
-    assert!(told.contains("live/records: line 1 is no record") && told.contains("live/counts: says"), "{told}");
+    assert!(
+        told.contains("live/records: line 1 is not a valid record") && told.contains("live/counts: states"),
+        "{told}"
+    );
     let rebuilt = adding(&mirror).rebuild(test_time(50), &NullSink).unwrap();
     assert_eq!((rebuilt.kept_crates, rebuilt.audit.problems.len()), (Some(1), 0), "{:?}", rebuilt.audit.problems);
     assert!(rebuilt.live_rewritten && !adding(&mirror).rebuild(test_time(55), &NullSink).unwrap().live_rewritten);

@@ -154,7 +154,7 @@ fn a_snapshot_is_not_written_into_the_served_tree() {
     fs::create_dir(sandbox.path("none")).unwrap();
     for folder in ["source", "source/crates", "source/new/folder", "source/.frostmirror/staging"] {
         let args = ["export", "snapshot", "--mirror", "source", "-o", folder, "--config-dir", "none"];
-        sandbox.run(args).exits(3).stderr_has("in the mirror");
+        sandbox.run(args).exits(3).stderr_has("inside the mirror");
         assert_eq!(public_files(&mirror), before, "{folder}");
     }
     assert_clean(&mirror);

@@ -44,7 +44,7 @@ impl Planner<'_> {
             let lost: BTreeSet<&str> = had.difference(&has).map(|(_, target)| target.as_str()).collect();
             if !lost.is_empty() {
                 let what = format!(
-                    "from the release of {before} to that of {now}, of which the mirror does not have for {} what it has of the former",
+                    "from the release of {before} to that of {now}, and the mirror lacks required packages of the new release for {}",
                     format_targets(&lost)
                 );
                 changes.entry(what).or_default().push(format!("`{path}`"));
@@ -55,7 +55,7 @@ impl Planner<'_> {
             .map(|(what, paths)| {
                 let (paths, moves) = (paths.join(", "), if paths.len() == 1 { "moves" } else { "move" });
                 format!(
-                    "{paths} {moves} {what}: fetch it for these targets too, or machines of theirs cannot install it"
+                    "{paths} {moves} {what}: fetch it for these targets too, otherwise such machines cannot install it"
                 )
             })
             .collect();
@@ -84,8 +84,8 @@ impl Planner<'_> {
         let lost: BTreeSet<&str> = had.difference(&has).map(String::as_str).collect();
         Ok((before != now && !lost.is_empty()).then(|| {
             format!(
-                "rustup moves from {before} to {now}, which the mirror does not have for {}: fetch toolchains for these \
-                 hosts too, or rustup cannot update itself there",
+                "rustup moves from {before} to {now}, which the mirror lacks for {}: fetch toolchains for these hosts too, \
+                 otherwise rustup cannot update itself there",
                 format_targets(&lost)
             )
         }))
