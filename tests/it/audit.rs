@@ -133,7 +133,7 @@ fn missing_and_truncated_crates_are_repaired_and_counted() {
     assert!(problem_text[0].starts_with("crates/Serde-1.0.100+b.crate: its SHA-256 is "), "{problem_text:?}");
     assert_eq!(problem_text[1], format!("{JSON}: is missing, but index/js/on/json names it"));
     assert!(
-        problem_text.iter().any(|told| told.starts_with("manifest.json: says 3 crates, and 2 are on disk")),
+        problem_text.iter().any(|told| told.starts_with("manifest.json: states 3 crates, but 2 are on disk")),
         "{problem_text:?}"
     );
     assert_eq!(listed, ["Serde 1.0.100+b", "json 1.0.0"]);
@@ -256,7 +256,7 @@ fn damaged_records_are_reported_and_rebuilt() {
             }
             "wrong count" => {
                 fs::write(&head, text.replace("\"versions\": 3", "\"versions\": 4")).unwrap();
-                "manifest.json: says 4 crates, and 3 are on disk"
+                "manifest.json: states 4 crates, but 3 are on disk"
             }
             "no lines" => {
                 fs::remove_dir_all(mirror.join(".frostmirror/lines")).unwrap();
@@ -496,7 +496,7 @@ fn following_the_hint_removes_a_counted_unrecognized_file() {
     sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
     verify(&sandbox, &[]).exits(4).stdout_has("crates/foo-1.0.0.crate").stderr_has("with `--rebuild-state` after it");
     fs::remove_file(stray).unwrap();
-    verify(&sandbox, &[]).exits(4).stdout_has("manifest.json: says 4 crates").stderr_has("--rebuild-state");
+    verify(&sandbox, &[]).exits(4).stdout_has("manifest.json: states 4 crates").stderr_has("--rebuild-state");
     verify(&sandbox, &["--rebuild-state"]).ok();
     assert_clean(&sandbox);
 }

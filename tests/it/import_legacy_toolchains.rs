@@ -28,7 +28,7 @@ fn legacy_toolchain_files_are_stored_and_missing_ones_named() {
     fs::write(sandbox.path("old.pkg"), with_toolchain(&toolchain_files())).unwrap();
     sandbox.run(["verify", "old.pkg"]).ok().stdout_has("OK -- 1 crates, 3 rustup artifacts\n");
     let run = sandbox.run(["import", "old.pkg", "--mirror", "mirror"]).ok();
-    run.stderr_has("`dist/channel-rust-stable.toml` came without its `.sha256`")
+    run.stderr_has("`dist/channel-rust-stable.toml` without its `.sha256`")
         .stderr_has("no `rustup/release-stable.toml`")
         .stderr_has("no copy of it below `rustup/archive/`")
         .stderr_has("without its `.sha256`, which installers need to verify it");

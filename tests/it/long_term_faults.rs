@@ -283,7 +283,7 @@ fn wrong_numbers_in_the_summary_do_not_stop_an_import() {
     fs::write(Layout::new(&mirror).ledger().join(format!("{}-x.json", u64::MAX)), "{}").unwrap();
     BundleBuilder::new("a", 2).ship(simple_crate("a")).ship(simple_crate("b")).write(&desk, "two.pkg");
     sandbox.run(["import", "two.pkg", "--mirror", "mirror"]).ok();
-    sandbox.run(["verify", "--mirror", "mirror"]).exits(4).stdout_has("manifest.json: says ");
+    sandbox.run(["verify", "--mirror", "mirror"]).exits(4).stdout_has("manifest.json: states ");
     sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
     sandbox.run(["verify", "--mirror", "mirror"]).ok().stdout_has("OK -- 2 crates");
 }

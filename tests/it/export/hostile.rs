@@ -82,7 +82,7 @@ fn crates_with_links_or_escaping_paths_are_left_out() {
         "neither a file nor a folder",
     );
     let climbing = [(Regular, "evil-1.0.0/../../victim", "hit")];
-    assert_left_out(evil_crate(Some(MANIFEST), &climbing), "climbs");
+    assert_left_out(evil_crate(Some(MANIFEST), &climbing), "leaves its folder");
     assert_left_out(
         evil_crate(Some(MANIFEST), &[(Regular, "good-1.0.0/src/lib.rs", "hit")]),
         "outside of the crate's own folder",
