@@ -229,6 +229,7 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     if !inputs.is_empty() && !matches!(options.mode, Mode::Repair { .. }) {
         fetch_plan.refreshed = session.refresh_lines(&history, sent.as_ref(), &fetch_plan.resolution).await?;
     }
+    fetch_plan.cached_index_read = session.downloads.index.oldest_used();
     let (ended, end) = mpsc::channel();
     let writing = move || {
         let written = write_bundle::write_bundle(&options, history, sent, &fetch_plan, sink.as_ref());
@@ -531,6 +532,8 @@ struct FetchPlan {
     files: BTreeMap<CrateId, DownloadedCrate>,
     toolchains: toolchains::ToolchainPlan,
     refreshed: refresh_lines::RefreshedLines,
+    /// When the index was read, if the run was offline and used older files of the cache.
+    cached_index_read: Option<Timestamp>,
 }
 
 fn locked_checksums(input: &resolve::Input) -> Vec<(CrateId, Sha256)> {

@@ -264,7 +264,7 @@ fn pack_plan(
     sent: Option<&DeltaBase>,
     gathered: &FetchPlan,
 ) -> pack::PackPlan {
-    let FetchPlan { resolution: resolved, files, toolchains, refreshed } = gathered;
+    let FetchPlan { resolution: resolved, files, toolchains, refreshed, cached_index_read } = gathered;
     let parent = sent.and_then(|base| base.bundle.as_ref());
     let parent = parent.map(|parent| Parent { id: parent.id.clone(), file: parent.file.clone() });
     let mut records = Vec::new();
@@ -316,7 +316,8 @@ fn pack_plan(
         carried_histories: Vec::new(),
         targets: targets.into_iter().collect(),
         toolchains: toolchains.downloads.toolchains.clone(),
-        index_read: options.created,
+        // Lines of an older index must not replace those of a newer one on the other side.
+        index_read: cached_index_read.map_or(options.created, |read| read.min(options.created)),
         crates: records,
         dist_files: artifacts,
         refreshed_crates: refreshed.lines.values().map(refreshed_record).collect(),
@@ -347,7 +348,7 @@ fn dist_file_record(held: &DistFileRef, toolchains: &toolchains::ToolchainPlan) 
 
 fn bundle_entries(
     options: &Options,
-    FetchPlan { resolution: resolved, files, toolchains, refreshed }: &FetchPlan,
+    FetchPlan { resolution: resolved, files, toolchains, refreshed, .. }: &FetchPlan,
 ) -> Vec<(MirrorFile, FileSource)> {
     let mut entries: Vec<(MirrorFile, FileSource)> = Vec::new();
     for (id, file) in files {

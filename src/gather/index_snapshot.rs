@@ -8,9 +8,11 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -50,6 +52,8 @@ struct Inner {
     prefetched: Mutex<HashSet<DependencyQuery>>,
     prefetch_tasks: Mutex<JoinSet<()>>,
     prefetch_permits: Semaphore,
+    /// The time of the oldest cached file that an offline run used.
+    oldest_used: Mutex<Option<SystemTime>>,
 }
 
 /// The same, as the snapshot keeps it.
@@ -82,6 +86,7 @@ impl IndexSnapshot {
                 prefetched: Mutex::default(),
                 prefetch_tasks: Mutex::default(),
                 prefetch_permits: Semaphore::new(MAX_CONCURRENT_PREFETCHES),
+                oldest_used: Mutex::default(),
             }),
         }
     }
@@ -121,6 +126,12 @@ impl IndexSnapshot {
             Ok(Err(source)) => Err(Arc::new(Error::Spool { what: describe_index_file(name), source })),
             Err(_) => Err(Arc::new(Error::Aborted { what: describe_index_file(name) })),
         }
+    }
+
+    /// When the oldest index file of an offline run was written to the cache; `None` if the run asked upstream. A cached file
+    /// that upstream confirmed later keeps its time, so that the true time may be later, never earlier.
+    pub fn oldest_used(&self) -> Option<Timestamp> {
+        (*lock(&self.inner.oldest_used)).and_then(|time| Timestamp::try_from(time).ok())
     }
 
     /// Prefetches the index files that cargo will request if `wish` is resolved.
@@ -220,8 +231,16 @@ impl Inner {
 
     async fn read_cached(&self, path: &str) -> Option<CachedIndexFile> {
         let path = self.folder.join(path);
-        let read = tokio::task::spawn_blocking(move || CachedIndexFile::read(&path));
-        read.await.ok().flatten()
+        let read = move || {
+            let modified = path.metadata().and_then(|metadata| metadata.modified()).ok();
+            CachedIndexFile::read(&path).map(|file| (file, modified))
+        };
+        let (file, modified) = tokio::task::spawn_blocking(read).await.ok().flatten()?;
+        if self.offline {
+            let mut oldest = lock(&self.oldest_used);
+            *oldest = oldest.into_iter().chain(modified).min();
+        }
+        Some(file)
     }
 
     /// Caches it for the next run. If the cache is not writable, the next run is slower and this run is unaffected.

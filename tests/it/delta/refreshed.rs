@@ -3,12 +3,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use frostmirror::bundle::format::{CrateState, Manifest};
 use frostmirror::mirror::import::PENDING_CHECKPOINTS;
+use jiff::Timestamp;
 
 use super::{ConnectedSide, crates_in_state, read_manifest};
-use crate::bundle_builder::{BundleBuilder, assert_consistent, import};
+use crate::bundle_builder::{BundleBuilder, all_files, assert_consistent, import};
 use crate::support::crates::{Crate, index_path};
 use crate::support::sandbox::Sandbox;
 
@@ -195,4 +197,29 @@ fn a_waiting_line_that_contradicts_the_crate_is_dropped_and_a_kill_loses_none() 
             assert_eq!(listed_versions(&mirror, "x"), [version_and_flag("1.0.0", true)], "{checkpoint} {victim}");
         }
     }
+}
+
+#[test]
+fn an_offline_bundle_does_not_bring_back_an_older_index_line() {
+    let near = ConnectedSide::with_crates(&[("abc", "1.0.0")]);
+    near.write_depends("depends.toml", &[("abc", "1.0.0")]);
+    near.fetch(&[]);
+    // The cached index is a day older than the offline run's clock.
+    let before = SystemTime::UNIX_EPOCH + Duration::from_secs(1_789_900_000);
+    let cache = near.sandbox.frostmirror_home().join("cache/index");
+    for file in all_files(&cache).keys().filter(|file| !file.ends_with('/')) {
+        fs::File::options().write(true).open(cache.join(file)).unwrap().set_modified(before).unwrap();
+    }
+    let offline = near.fetch(&["--offline"]);
+    let read: Timestamp = read_manifest(&offline).index_read.parse().unwrap();
+    assert_eq!(read.as_second(), Timestamp::try_from(before).unwrap().as_second());
+
+    let other = ConnectedSide::with_crates(&[("abc", "1.0.0")]);
+    other.upstream.yank("abc", "1.0.0", true);
+    other.write_depends("depends.toml", &[("abc", "1.0.0")]);
+    let yanked = other.fetch(&[]);
+    let mirror = near.sandbox.path("mirror");
+    import(&mirror, &yanked).unwrap();
+    import(&mirror, &offline).unwrap();
+    assert_eq!(listed_versions(&mirror, "abc"), [version_and_flag("1.0.0", true)]);
 }
