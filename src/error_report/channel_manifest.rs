@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(failure.class.code(), 3);
         assert_eq!(failure.to_string(), "Rust 1.95.0 has no component `rust-scr`");
         assert_eq!(failure.hint.as_deref(), Some("did you mean `rust-src`?"));
-        assert!(Failure::from(component(None)).hint.is_some_and(|hint| hint == "there are `clippy`, `miri`"));
+        assert!(Failure::from(component(None)).hint.is_some_and(|hint| hint == "choose one of `clippy`, `miri`"));
         let std = "rust-std-wasm32-unknown-unknown".to_owned();
         let std = SelectError::UnknownComponent {
             component: std,
@@ -87,7 +87,7 @@ mod tests {
             available: known(),
         };
         let hint = Failure::from(std).hint.unwrap_or_default();
-        assert!(hint.contains("`wasm32-unknown-unknown` into `targets`"), "{hint}");
+        assert!(hint.contains("`wasm32-unknown-unknown` to `targets`"), "{hint}");
         let triple = |near| SelectError::UnknownTriple { triple: "x".into(), release: release(), suggestion: near };
         assert_eq!(Failure::from(triple(None)).class.code(), 3);
         assert_eq!(Failure::from(ManifestError::NotUtf8).class.code(), 4);

@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn what_was_fetched_ahead_is_shown_with_what_was_wasted() {
-        assert_eq!(ahead_result(&MetricsSnapshot::default()), "no crate was fetched before a client requested it");
+        assert_eq!(ahead_result(&MetricsSnapshot::default()), "no crate was prefetched");
         let figured = MetricsSnapshot {
             prefetched: 12,
             fetched_ahead_bytes: 500,
