@@ -151,7 +151,7 @@ fn an_unknown_key_is_reported_with_the_nearest_one() {
     );
     assert!(first_problem("colour = 1\n").contains("expected one of base_url, trusted_proxies, bind, targets"));
     assert_eq!(first_problem("[serve]\nbind = 'a:1'\n").split(';').next(), Some("1:2: unknown key `serve`"));
-    assert!(first_problem("bind = 'a:1'\nbind = 'b:1'\n").starts_with("2:1: `bind` stands here a second time"));
+    assert!(first_problem("bind = 'a:1'\nbind = 'b:1'\n").starts_with("2:1: `bind` is set twice"));
     assert!(first_problem("bind = \n").starts_with("1:"));
 }
 

@@ -287,10 +287,10 @@ mod tests {
 
     #[test]
     fn hit_rates_are_rounded_down() {
-        assert_eq!(hit_rate(0, 0), "nothing was asked for");
-        assert_eq!(hit_rate(0, 3), "0 % of what was asked for");
-        assert_eq!(hit_rate(999, 1), "99 % of what was asked for");
-        assert_eq!(hit_rate(3, 0), "100 % of what was asked for");
+        assert_eq!(hit_rate(0, 0), "no requests yet");
+        assert_eq!(hit_rate(0, 3), "0 % of the requests");
+        assert_eq!(hit_rate(999, 1), "99 % of the requests");
+        assert_eq!(hit_rate(3, 0), "100 % of the requests");
     }
 
     #[test]
@@ -334,9 +334,9 @@ mod tests {
         let reported: Vec<(&str, String)> =
             alarms(&figured).into_iter().map(|one| (one.id, one.title + ": " + &one.text)).collect();
         assert_eq!(reported.len(), 2, "{reported:?}");
-        assert!(reported[0].1.contains("its index promises: 2 files since"), "{reported:?}");
+        assert!(reported[0].1.contains("do not match its index: 2 files since"), "{reported:?}");
         assert!(
-            reported[1].1.starts_with("The upstream of crates is down: Connection refused. What is held"),
+            reported[1].1.starts_with("The upstream of crates is down: Connection refused. Stored files"),
             "{reported:?}"
         );
         let figured = MetricsSnapshot {
