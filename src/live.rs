@@ -17,7 +17,7 @@
 //! | [`metrics`] | counters |
 //! | [`error`] | the error response of a client |
 //!
-//! When live mode is off, none of this sends a request. Only crates in upstream's index can be fetched, so nobody can
+//! When live mode is off, none of this sends a request. Only crates in upstream's index can be fetched, so no client can
 //! fill the disk with invented names. A file is stored only with the digest from the index or a channel manifest.
 //! Requests that originate from this server itself, directly or through other mirrors, are answered from the mirror
 //! only.

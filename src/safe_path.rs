@@ -2,7 +2,7 @@
 //!
 //! Every path from a bundle or a request is validated here once. Refused are: the empty path, absolute paths, `.` and `..`,
 //! empty components, backslashes and colons (separators and streams on Windows), control characters, components that end in
-//! a dot or a space (Windows drops both), and long names. The limits leave room for derived names such as `PATH.sha256`.
+//! a dot or a space (Windows drops both), and long names. The limits leave space for derived names such as `PATH.sha256`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Maximum length of a component in bytes: 255, the limit of every common file system, minus the room for
+/// Maximum length of a component in bytes: 255, the limit of every common file system, minus the space for
 /// [`SafePath::with_suffix`].
 pub const MAX_COMPONENT: usize = 240;
 /// Maximum length of the whole path in bytes.
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_leave_room_for_suffixes() {
+    fn limits_leave_space_for_suffixes() {
         let component: SafePath = format!("dist/{}", "a".repeat(MAX_COMPONENT)).parse().expect("just fits");
         assert_eq!(component.with_suffix(".sha256").components().next_back().map(str::len), Some(247));
         let whole = format!("{}{}", "abc/".repeat(MAX_PATH / 4 - 1), "abcd");

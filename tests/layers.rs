@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "layers/language.rs"]
+mod language;
 #[path = "layers/panics.rs"]
 mod panic_safety;
 

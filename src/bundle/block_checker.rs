@@ -113,8 +113,8 @@ impl<'a> BlockChecker<'a> {
             if left == 0 {
                 break EntryEnd::Complete;
             }
-            let room = usize::try_from(left).unwrap_or(BUFFER_SIZE).min(BUFFER_SIZE);
-            match reader.read(&mut self.buffer[..room]) {
+            let space = usize::try_from(left).unwrap_or(BUFFER_SIZE).min(BUFFER_SIZE);
+            match reader.read(&mut self.buffer[..space]) {
                 Ok(0) => break EntryEnd::Truncated,
                 Ok(n) => {
                     let bytes = &self.buffer[..n];

@@ -164,9 +164,9 @@ impl<R: Read> BrotliReader<R> {
 
     /// Refills the input buffer, which the decoder has consumed.
     fn load_input(&mut self) -> io::Result<usize> {
-        let room = usize::try_from(self.stored_remaining).unwrap_or(BUFFER_SIZE).min(BUFFER_SIZE);
+        let space = usize::try_from(self.stored_remaining).unwrap_or(BUFFER_SIZE).min(BUFFER_SIZE);
         loop {
-            match self.source.read(&mut self.input[..room]) {
+            match self.source.read(&mut self.input[..space]) {
                 Ok(n) => {
                     self.hasher.update(&self.input[..n]);
                     self.stored_remaining -= n as u64;
@@ -182,12 +182,12 @@ impl<R: Read> BrotliReader<R> {
 
 impl<R: Read> Read for BrotliReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = usize::try_from(self.plain_remaining).unwrap_or(usize::MAX).min(buffer.len());
-        if room == 0 {
+        let space = usize::try_from(self.plain_remaining).unwrap_or(usize::MAX).min(buffer.len());
+        if space == 0 {
             return Ok(0);
         }
         loop {
-            let (written, result) = self.decode_step(&mut buffer[..room]);
+            let (written, result) = self.decode_step(&mut buffer[..space]);
             if written > 0 {
                 self.plain_remaining -= written as u64;
                 return Ok(written);

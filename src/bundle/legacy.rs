@@ -233,8 +233,8 @@ impl<R: Read> LegacyStream<R> {
         let mut buffer = vec![0; BUFFER_SIZE];
         let mut left = length;
         while left > 0 {
-            let room = usize::try_from(left).unwrap_or(BUFFER_SIZE).min(BUFFER_SIZE);
-            let n = self.read(&mut buffer[..room])?;
+            let space = usize::try_from(left).unwrap_or(BUFFER_SIZE).min(BUFFER_SIZE);
+            let n = self.read(&mut buffer[..space])?;
             file.write_all(&buffer[..n]).map_err(ConvertError::Spool)?;
             left -= n as u64;
         }
@@ -497,8 +497,8 @@ impl Read for SegmentReader {
                 (self.current, self.remaining) = (self.current + 1, None);
                 continue;
             }
-            let room = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            let n = self.file.read(&mut buffer[..room])?;
+            let space = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            let n = self.file.read(&mut buffer[..space])?;
             self.remaining = Some(left - n as u64);
             return Ok(n);
         }

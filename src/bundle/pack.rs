@@ -202,20 +202,20 @@ fn check_cancelled(sink: &dyn Sink) -> Result<(), Error> {
 fn group_files<'p>(order: &[&'p (MirrorFile, FileSource)]) -> Vec<Vec<&'p (MirrorFile, FileSource)>> {
     let mut runs: Vec<Vec<&(MirrorFile, FileSource)>> = Vec::new();
     // Space left in the last run; `None` if it is closed.
-    let mut room: Option<u64> = None;
+    let mut space: Option<u64> = None;
     for file in order {
         let (file_info, _) = file;
         if !is_compressible(file_info) {
             runs.push(vec![file]);
-            room = None;
+            space = None;
         } else if let (Some(left), Some(run)) =
-            (room.and_then(|left| left.checked_sub(file_info.size)), runs.last_mut())
+            (space.and_then(|left| left.checked_sub(file_info.size)), runs.last_mut())
         {
             run.push(file);
-            room = Some(left);
+            space = Some(left);
         } else {
             runs.push(vec![file]);
-            room = Some(MAX_BLOCK_SIZE - file_info.size);
+            space = Some(MAX_BLOCK_SIZE - file_info.size);
         }
     }
     runs

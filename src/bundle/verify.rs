@@ -177,8 +177,8 @@ struct PositionedReader<'f> {
 
 impl Read for PositionedReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(buffer.len());
-        let n = read_at(self.file, &mut buffer[..room], self.offset)?;
+        let space = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(buffer.len());
+        let n = read_at(self.file, &mut buffer[..space], self.offset)?;
         self.offset += n as u64;
         self.remaining -= n as u64;
         Ok(n)

@@ -161,7 +161,7 @@ fn plan_text(plan: &Plan, now: Timestamp) -> String {
     if !plan.unrecognized.is_empty() {
         // A crate with a damaged index line counts as unrecognized, but it is needed.
         line(format!(
-            "Strangers, which no sound index line or record names and which stay: {} (`verify --mirror` tells whether that is damage)",
+            "Unrecognized files (kept): {} (`verify --mirror` shows whether they are damaged)",
             plan.unrecognized.len()
         ));
     }

@@ -18,7 +18,7 @@ use super::{Client, Request};
 pub trait ChunkSink: Send {
     /// A body begins, of `length` bytes if announced. Earlier chunks are void: the download restarted. A
     /// `hold_until_verified` body may belong to a different service, such as one that only this machine can reach. Show
-    /// it to nobody else until the whole is verified.
+    /// it to no other client until the whole is verified.
     fn begin(&mut self, length: Option<u64>, hold_until_verified: bool) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Receives the next chunk.

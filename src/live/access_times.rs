@@ -44,10 +44,10 @@ impl AccessTimes {
     pub(super) fn record(&self, path: &SafePath, now: Timestamp) {
         let mut times = self.times();
         times.is_dirty = true;
-        let has_room = times.by_path.len() < MAX_FILES;
+        let has_space = times.by_path.len() < MAX_FILES;
         match times.by_path.get_mut(path.as_str()) {
             Some(time) => *time = now,
-            None if has_room => {
+            None if has_space => {
                 times.by_path.insert(path.as_str().to_owned(), now);
             }
             None => {}

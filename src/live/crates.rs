@@ -189,7 +189,7 @@ impl LiveMirror {
                 flights.remove(&name);
             }
             drop(flights);
-            // Its size is known now, and may leave room for others.
+            // Its size is known now, and may leave space for others.
             if admission == Admission::Admitted && proxy.is_active(&running) {
                 proxy.prefetch_crates(&running);
             }

@@ -451,11 +451,11 @@ impl PartialFileSink<'_> {
     /// Opens a file and allocates the body's size. If the disk is full, clients are informed before any byte is sent.
     async fn open_part(&mut self) -> io::Result<()> {
         let mirror = self.download.mirror.clone();
-        let room = self.length.unwrap_or(MIN_ALLOCATION);
+        let space = self.length.unwrap_or(MIN_ALLOCATION);
         let made = tokio::task::spawn_blocking(move || {
             let partial = PartialFile::create(&mirror).map_err(|error| io::Error::new(error.source.kind(), error))?;
             let (writer, reader) = (partial.file().try_clone()?, partial.file().try_clone()?);
-            durable::allocate(&writer, room)?;
+            durable::allocate(&writer, space)?;
             io::Result::Ok((partial, writer, reader))
         });
         let (partial, writer, reader) = made.await.map_err(io::Error::other)??;
@@ -482,8 +482,8 @@ impl ChunkSink for PartialFileSink<'_> {
         match &self.part {
             None => self.open_part().await?,
             Some(part) => {
-                let (file, room) = (Arc::clone(&part.shared), length.unwrap_or(MIN_ALLOCATION));
-                let given = tokio::task::spawn_blocking(move || durable::allocate(&file, room));
+                let (file, space) = (Arc::clone(&part.shared), length.unwrap_or(MIN_ALLOCATION));
+                let given = tokio::task::spawn_blocking(move || durable::allocate(&file, space));
                 given.await.map_err(io::Error::other)??;
             }
         }

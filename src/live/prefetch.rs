@@ -135,7 +135,7 @@ impl Prefetcher {
         self.spell_now().graph.request(id);
     }
 
-    /// The crates to prefetch now, each with its room in the budget.
+    /// The crates to prefetch now, each with its space in the budget.
     pub(super) fn take_expected(&self) -> Vec<(CrateId, Reservation)> {
         let mut spell = self.session();
         if !spell.graph.is_trusted() {

@@ -23,7 +23,7 @@ const FILES: usize = 256;
 const USUAL_SIZE: u64 = 32 * 1024;
 const USUAL_COUNTS: u64 = 8;
 const ESTIMATES: std::ops::RangeInclusive<u64> = 8 * 1024..=128 * 1024;
-/// Maximum number of bodies that wait for room, each with a connection, and for how long.
+/// Maximum number of bodies that wait for space, each with a connection, and for how long.
 const PAUSED: usize = 2;
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -52,12 +52,12 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn has_room_for(&self, bytes: u64) -> bool {
+    fn has_space_for(&self, bytes: u64) -> bool {
         (self.wasted + self.reserved).saturating_add(bytes) <= FREE + self.used / SHARE
     }
 
-    /// Whether there would be room if clients requested everything else.
-    fn could_have_room_for(&self, bytes: u64) -> bool {
+    /// Whether there would be space if clients requested everything else.
+    fn could_have_space_for(&self, bytes: u64) -> bool {
         self.wasted.saturating_add(bytes) <= FREE + self.used / SHARE
     }
 
@@ -74,11 +74,11 @@ impl PrefetchBudget {
         Arc::new(PrefetchBudget { ledger: Mutex::default(), figures })
     }
 
-    /// Reserves room for one crate of unknown size; `None`: there is no room now.
+    /// Reserves space for one crate of unknown size; `None`: there is no space now.
     pub(super) fn reserve(self: &Arc<Self>) -> Option<Reservation> {
         let mut ledger = self.ledger();
         let reserved = ledger.estimate();
-        if ledger.downloads >= DOWNLOADS || ledger.files >= FILES || !ledger.has_room_for(reserved) {
+        if ledger.downloads >= DOWNLOADS || ledger.files >= FILES || !ledger.has_space_for(reserved) {
             return None;
         }
         ledger.reserved += reserved;
@@ -129,15 +129,15 @@ impl PrefetchBudget {
 /// Decision on a body that begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// There is room.
+    /// There is space.
     Admitted,
-    /// There will be room when a client requests other crates: try again.
+    /// There will be space when a client requests other crates: try again.
     Paused,
-    /// There is no room.
+    /// There is no space.
     Refused,
 }
 
-/// Room for one prefetched crate. Its received bytes count as wasted on drop.
+/// Space for one prefetched crate. Its received bytes count as wasted on drop.
 #[derive(Debug)]
 pub(super) struct Reservation {
     budget: Arc<PrefetchBudget>,
@@ -146,7 +146,7 @@ pub(super) struct Reservation {
     /// Bytes that upstream sent.
     received: u64,
     started: bool,
-    /// Since when its body waits for room.
+    /// Since when its body waits for space.
     paused: Option<Instant>,
     landed: bool,
     open: bool,
@@ -159,7 +159,7 @@ impl Reservation {
         self.budget.figures.prefetched.fetch_add(1, Relaxed);
     }
 
-    /// Decides on a body of this length that begins, for the first time or after a restart. There is never room for a
+    /// Decides on a body of this length that begins, for the first time or after a restart. There is never space for a
     /// body of unknown length. A refused body has begun to arrive: it counts with at most its estimated size.
     pub(super) fn begin(&mut self, length: Option<u64>) -> Admission {
         if self.received > 0 {
@@ -179,13 +179,13 @@ impl Reservation {
         let was_paused = self.paused.take();
         ledger.paused -= usize::from(was_paused.is_some());
         match length {
-            Some(length) if length <= self.reserved || ledger.has_room_for(length - self.reserved) => {
+            Some(length) if length <= self.reserved || ledger.has_space_for(length - self.reserved) => {
                 ledger.reserved = ledger.reserved - self.reserved + length;
                 self.reserved = length;
                 Admission::Admitted
             }
             Some(length)
-                if ledger.could_have_room_for(length)
+                if ledger.could_have_space_for(length)
                     && ledger.paused < PAUSED
                     && was_paused.is_none_or(|since| since.elapsed() < PAUSE) =>
             {
@@ -383,29 +383,29 @@ mod tests {
     #[test]
     fn a_crate_that_breaks_the_bound_is_refused_when_its_length_is_known() {
         let budget = budget();
-        let mut large = budget.reserve().expect("room");
+        let mut large = budget.reserve().expect("space");
         assert_eq!(large.begin(Some(FREE + 1)), Admission::Refused, "too large");
         drop(large);
-        let mut unknown = budget.reserve().expect("room");
+        let mut unknown = budget.reserve().expect("space");
         assert_eq!(unknown.begin(None), Admission::Refused, "of unknown length");
         drop(unknown);
         let wasted = budget.ledger().wasted;
         assert_eq!(wasted, 2 * USUAL_SIZE + *ESTIMATES.end(), "their first bytes were in flight");
-        let mut fits = budget.reserve().expect("room");
+        let mut fits = budget.reserve().expect("space");
         assert_eq!(fits.begin(Some(FREE - wasted)), Admission::Admitted, "what is left");
         assert!(budget.reserve().is_none());
         fits.land();
         fits.confirm();
         // A tenth of the used bytes was added.
-        let mut next = budget.reserve().expect("room");
+        let mut next = budget.reserve().expect("space");
         assert_eq!(next.begin(Some(FREE - wasted + (FREE - wasted) / SHARE)), Admission::Admitted);
     }
 
     #[test]
-    fn a_crate_that_others_leave_no_room_for_waits_until_a_client_requests_them() {
+    fn a_crate_that_others_leave_no_space_for_waits_until_a_client_requests_them() {
         let budget = budget();
-        let mut first = budget.reserve().expect("room");
-        let mut others: Vec<_> = (0..=PAUSED).map(|_| budget.reserve().expect("room")).collect();
+        let mut first = budget.reserve().expect("space");
+        let mut others: Vec<_> = (0..=PAUSED).map(|_| budget.reserve().expect("space")).collect();
         assert_eq!(first.begin(Some(300_000)), Admission::Admitted);
         let last = others.pop().map(|mut last| {
             others.iter_mut().for_each(|other| assert_eq!(other.begin(Some(200_000)), Admission::Paused));
@@ -425,10 +425,10 @@ mod tests {
         let budget = budget();
         budget.add_used(100_000_000);
         budget.begin_session();
-        let mut one = budget.reserve().expect("room");
+        let mut one = budget.reserve().expect("space");
         assert_eq!(one.begin(Some(FREE + 1)), Admission::Refused, "the credit is gone");
         drop(one);
-        let mut two = budget.reserve().expect("room");
+        let mut two = budget.reserve().expect("space");
         let left = FREE - budget.ledger().wasted;
         assert!(two.begin(Some(left)) == Admission::Admitted && two.receive(left));
         drop(two);

@@ -475,11 +475,11 @@ fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
         versions: scan.versions - crates.len() as u64,
         bytes: scan.bytes - crates.iter().map(|item| item.size).sum::<u64>(),
     };
-    let mut strangers = sorted.unrecognized;
-    strangers.append(&mut scan.unrecognized);
+    let mut unrecognized = sorted.unrecognized;
+    unrecognized.append(&mut scan.unrecognized);
     let unrecognized_crates = scan.unreferenced.iter().filter(|file| unrecognized_keys.has_file(&file.name));
-    strangers.extend(unrecognized_crates.map(|file| format!("crates/{}", file.name)));
-    strangers.extend(strange_artifacts);
+    unrecognized.extend(unrecognized_crates.map(|file| format!("crates/{}", file.name)));
+    unrecognized.extend(strange_artifacts);
     let [index_tree, lines_tree] = scan.trees;
     let kept = ledger_lineages.by_id.values().filter(|feed| !retire.contains(&feed.newest.id));
     let contested: Vec<LineageTip> = kept.clone().flat_map(|feed| feed.contenders.iter().cloned()).collect();
@@ -531,7 +531,7 @@ fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
         mutable_files: names,
         components,
         pending_components: components_waiting,
-        unrecognized: strangers,
+        unrecognized,
         counts,
         changes: work,
     })

@@ -286,26 +286,26 @@ fn unclaimed_lineage(
     places: &dyn Fn(&BTreeSet<SafePath>) -> Vec<u32>,
 ) -> Lineage {
     let stored: BTreeMap<&CrateId, Sha256> = inventory.crates.iter().map(|one| (&one.id, one.cksum)).collect();
-    let strangers = stored.keys().copied().filter(|id| !ledger_contents.crates.contains_key(*id)).cloned();
+    let unrecognized = stored.keys().copied().filter(|id| !ledger_contents.crates.contains_key(*id)).cloned();
     let rebuilt = ledger_contents
         .histories
         .iter()
         .filter(|feed| feed.id == REBUILT_LINEAGE)
         .flat_map(|feed| feed.crates.iter().cloned());
-    let crates: BTreeSet<CrateId> = strangers.chain(rebuilt).collect();
+    let crates: BTreeSet<CrateId> = unrecognized.chain(rebuilt).collect();
     let mut text = String::new();
     for id in &crates {
         let digest = stored.get(id).map(Sha256::to_string).unwrap_or_default();
         text.push_str(&format!("{id} {digest}\n"));
     }
-    let strangers =
+    let unrecognized =
         dist_files.recorded.0.keys().filter(|path| !ledger_contents.dist_files.contains_key(*path)).cloned();
     let rebuilt = ledger_contents
         .histories
         .iter()
         .filter(|feed| feed.id == REBUILT_LINEAGE)
         .flat_map(|feed| feed.dist_files.iter().cloned());
-    let artifacts: BTreeSet<SafePath> = strangers.chain(rebuilt).collect();
+    let artifacts: BTreeSet<SafePath> = unrecognized.chain(rebuilt).collect();
     for path in &artifacts {
         let digest = dist_files.recorded.0.get(path).map(|held| held.sha256.to_string()).unwrap_or_default();
         text.push_str(&format!("{path} {digest}\n"));

@@ -161,7 +161,7 @@ impl AccessControl {
         Ok(access)
     }
 
-    /// Rejects settings with which nobody could read or write as configured.
+    /// Rejects settings that allow no client to read or write as configured.
     ///
     /// # Errors Everything in [`TokenError`].
     fn check(&self) -> Result<(), TokenError> {

@@ -3,7 +3,7 @@
 //! A client that requests much and reads nothing costs a server the memory of its responses. So the body of every
 //! response has a [`Reservation`]: a share of its connection's [`ConnectionBudget`]. The body and all its chunks keep
 //! the share until the last chunk is sent. A body that does not fit into the budget is dropped, and built again when
-//! there is room.
+//! there is space.
 //!
 //! | attack | defence |
 //! |---|---|
@@ -126,21 +126,21 @@ impl ConnectionBudget {
         self.sent_bytes.load(Relaxed)
     }
 
-    /// A share for `bytes` and optionally an open file; `None` if there is no room.
+    /// A share for `bytes` and optionally an open file; `None` if there is no space.
     pub fn try_reserve(self: &Arc<Self>, bytes: usize, file: bool) -> Option<Arc<Reservation>> {
         let weight = weight(bytes);
-        let room = Arc::clone(&self.units).try_acquire_many_owned(permits(weight)).ok()?;
+        let space = Arc::clone(&self.units).try_acquire_many_owned(permits(weight)).ok()?;
         let file = if file { Some(Arc::clone(&self.budget.files).try_acquire_owned().ok()?) } else { None };
-        Some(self.new_reservation(weight, Some(room), file))
+        Some(self.new_reservation(weight, Some(space), file))
     }
 
-    /// Waits until there is room for a share.
+    /// Waits until there is space for a share.
     pub async fn reserve(self: &Arc<Self>, bytes: usize, file: bool) -> Arc<Reservation> {
         let weight = weight(bytes);
         // The semaphores are never closed.
-        let room = Arc::clone(&self.units).acquire_many_owned(permits(weight)).await.ok();
+        let space = Arc::clone(&self.units).acquire_many_owned(permits(weight)).await.ok();
         let file = if file { Arc::clone(&self.budget.files).acquire_owned().await.ok() } else { None };
-        self.new_reservation(weight, room, file)
+        self.new_reservation(weight, space, file)
     }
 
     /// A share for a body that exists already and cannot be built again.
@@ -156,7 +156,7 @@ impl ConnectionBudget {
     fn new_reservation(
         self: &Arc<Self>,
         weight: usize,
-        room: Option<OwnedSemaphorePermit>,
+        space: Option<OwnedSemaphorePermit>,
         file: Option<OwnedSemaphorePermit>,
     ) -> Arc<Reservation> {
         self.reserved.fetch_add(weight, Relaxed);
@@ -165,7 +165,7 @@ impl ConnectionBudget {
         if let Some(stream) = &stream {
             stream.start_body();
         }
-        Arc::new(Reservation { connection: Arc::clone(self), weight, stream, _units: room, _file: file })
+        Arc::new(Reservation { connection: Arc::clone(self), weight, stream, _units: space, _file: file })
     }
 }
 
@@ -358,7 +358,7 @@ mod tests {
     #[tokio::test]
     async fn chunks_keep_the_reservation_until_they_are_sent() {
         let (_budget, account) = account(1);
-        let hold = account.try_reserve(100_000, true).expect("room");
+        let hold = account.try_reserve(100_000, true).expect("space");
         let mut piece = BodyChunk::new(Bytes::from_static(b"hello"), Some(Arc::clone(&hold)));
         drop(hold);
         assert!(account.reserved() > 0 && account.try_reserve(1, true).is_none(), "the only file is open");

@@ -200,7 +200,7 @@ type DeferredBody = Pin<Box<dyn Future<Output = io::Result<OutgoingBody>> + Send
 
 /// A response's body: bytes in memory, optionally followed by the rest of a file; or bytes from another source.
 pub struct OutgoingBody {
-    /// Builds the body once there is room for it; and its length in bytes, if known.
+    /// Builds the body once there is space for it; and its length in bytes, if known.
     deferred: Option<(DeferredBody, Option<u64>)>,
     /// The body's share of its connection's budget.
     reservation: Option<Arc<Reservation>>,
@@ -240,7 +240,7 @@ impl OutgoingBody {
         }
     }
 
-    /// A body of `length` bytes, if known, that is built once there is room for it.
+    /// A body of `length` bytes, if known, that is built once there is space for it.
     pub(super) fn deferred(
         length: Option<u64>,
         body: impl Future<Output = io::Result<OutgoingBody>> + Send + 'static,

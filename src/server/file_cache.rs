@@ -121,15 +121,15 @@ pub(super) enum GzipState {
 }
 
 impl FileCache {
-    /// An empty cache; `room`: the budget for memfd copies.
-    pub fn new(mirror: &Path, generation: SettingsGeneration, room: Arc<MemfdBudget>) -> FileCache {
+    /// An empty cache; `space`: the budget for memfd copies.
+    pub fn new(mirror: &Path, generation: SettingsGeneration, space: Arc<MemfdBudget>) -> FileCache {
         let age = Epoch { started: Instant::now(), millisecond: AtomicU64::new(0), current: AtomicU64::new(1) };
         FileCache {
             mirror: mirror.to_owned(),
             settings_generation: generation,
             entries: RwLock::default(),
             epoch: age,
-            memfd_budget: room,
+            memfd_budget: space,
         }
     }
 
@@ -388,7 +388,7 @@ fn index_representations(
     stamp: &FileStamp,
     gzip: bool,
     headers: ContentHeaders,
-    room: &Arc<MemfdBudget>,
+    space: &Arc<MemfdBudget>,
 ) -> io::Result<(Representation, GzipState)> {
     let digest = Sha256::of(&body).to_string();
     let etag = format!("\"{}\"", &digest[..32]);
@@ -399,7 +399,7 @@ fn index_representations(
     let compressed = match compressed {
         Some(body) => {
             let etag = format!("{}-gz\"", etag.trim_end_matches('"'));
-            let mut form = representation(etag, body, stamp, headers, room);
+            let mut form = representation(etag, body, stamp, headers, space);
             form.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             form.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
             GzipState::Compressed(form)
@@ -407,7 +407,7 @@ fn index_representations(
         None if gzip => GzipState::Incompressible,
         None => GzipState::NotCompressed,
     };
-    let mut plain = representation(etag, body, stamp, headers, room);
+    let mut plain = representation(etag, body, stamp, headers, space);
     plain.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     Ok((plain, compressed))
 }
@@ -427,7 +427,7 @@ fn representation(
     body: Bytes,
     stamp: &FileStamp,
     of: ContentHeaders,
-    room: &Arc<MemfdBudget>,
+    space: &Arc<MemfdBudget>,
 ) -> Representation {
     let mut headers = HeaderMap::with_capacity(10);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(of.content_type));
@@ -438,7 +438,7 @@ fn representation(
     headers.extend(HeaderValue::from_str(&etag).ok().map(|etag| (ETAG, etag)));
     let modified = stamp.modified.and_then(|modified| HeaderValue::from_str(&httpdate::fmt_http_date(modified)).ok());
     headers.extend(modified.map(|modified| (LAST_MODIFIED, modified)));
-    Representation { etag, body, headers, sendfile: SendfileCandidate::new(room) }
+    Representation { etag, body, headers, sendfile: SendfileCandidate::new(space) }
 }
 
 /// Reads a file's bytes, at most as many as it had when it was opened.

@@ -242,7 +242,7 @@ impl Server {
         Some(response)
     }
 
-    /// Reserves the body's share of the budget. Without room, the body is dropped and built again later. So a client
+    /// Reserves the body's share of the budget. Without space, the body is dropped and built again later. So a client
     /// that requests much and reads nothing occupies no more than its connection's share.
     fn reserve_or_defer(
         self: &Arc<Self>,

@@ -66,12 +66,12 @@ pub(super) async fn run(listener: TcpListener, server: Arc<Server>, shutdown: im
     let is_secured = server.tls_acceptor().is_some();
     let mut shutdown = pin!(shutdown);
     loop {
-        let has_room = crowd.can_accept();
+        let has_space = crowd.can_accept();
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             Some(ended) = crowd.tasks.join_next_with_id() => crowd.remove(ended),
-            accepted = listener.accept(), if has_room => match accepted {
+            accepted = listener.accept(), if has_space => match accepted {
                 Ok((stream, peer)) => {
                     crowd.evict_if_full();
                     let account = ConnectionBudget::new(server.budget(), ConnectionActivity::new());
@@ -82,7 +82,7 @@ pub(super) async fn run(listener: TcpListener, server: Arc<Server>, shutdown: im
                 Err(e) if is_client_error(&e) => {}
                 Err(_) => sleep(EXHAUSTED_RETRY_DELAY).await,
             },
-            () = sleep(EXHAUSTED_RETRY_DELAY), if !has_room => {}
+            () = sleep(EXHAUSTED_RETRY_DELAY), if !has_space => {}
             _ = looks.tick() => crowd.shed_load(server.budget().excess()),
             _ = certificates.tick(), if is_secured => {
                 let server = Arc::clone(&server);

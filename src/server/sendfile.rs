@@ -82,8 +82,8 @@ impl MemfdBudget {
 
 impl SendfileCandidate {
     /// A candidate without requests so far.
-    pub fn new(room: &Arc<MemfdBudget>) -> SendfileCandidate {
-        SendfileCandidate { requests: AtomicUsize::new(0), memfd: OnceLock::new(), budget: Arc::clone(room) }
+    pub fn new(space: &Arc<MemfdBudget>) -> SendfileCandidate {
+        SendfileCandidate { requests: AtomicUsize::new(0), memfd: OnceLock::new(), budget: Arc::clone(space) }
     }
 
     /// Counts a request, and returns the body's copy. The copy is created once when there are enough requests.
@@ -103,15 +103,15 @@ impl SendfileCandidate {
 }
 
 impl MemfdBody {
-    fn create(body: Bytes, room: &Arc<MemfdBudget>) -> Option<Arc<MemfdBody>> {
-        if !room.reserve(body.len()) {
+    fn create(body: Bytes, space: &Arc<MemfdBudget>) -> Option<Arc<MemfdBody>> {
+        if !space.reserve(body.len()) {
             return None;
         }
         match create_memfd(&body) {
-            Ok(file) => Some(Arc::new(MemfdBody { file, body, budget: Arc::clone(room) })),
+            Ok(file) => Some(Arc::new(MemfdBody { file, body, budget: Arc::clone(space) })),
             // The response works without a copy.
             Err(_) => {
-                room.release(body.len());
+                space.release(body.len());
                 None
             }
         }
@@ -204,9 +204,9 @@ mod tests {
 
     #[test]
     fn popular_bodies_get_a_memfd_within_the_budget() {
-        let room = MemfdBudget::new(2);
+        let space = MemfdBudget::new(2);
         let (first, second, third) =
-            (SendfileCandidate::new(&room), SendfileCandidate::new(&room), SendfileCandidate::new(&room));
+            (SendfileCandidate::new(&space), SendfileCandidate::new(&space), SendfileCandidate::new(&space));
         let whole = body(MIN_BODY_BYTES);
         let answers = asked(&first, &whole, REQUESTS_BEFORE_COPY + 1);
         assert_eq!(answers.iter().position(|has| *has), Some(REQUESTS_BEFORE_COPY - 1));
@@ -219,16 +219,16 @@ mod tests {
         assert!(asked(&second, &whole, REQUESTS_BEFORE_COPY).contains(&true));
         assert!(!asked(&third, &whole, 3 * REQUESTS_BEFORE_COPY).contains(&true), "two are all");
         drop(first);
-        assert!(asked(&third, &whole, REQUESTS_BEFORE_COPY).contains(&true), "the room of one that went");
+        assert!(asked(&third, &whole, REQUESTS_BEFORE_COPY).contains(&true), "the space of one that went");
         drop((second, third));
-        assert_eq!((room.bodies.load(Ordering::Relaxed), room.bytes.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!((space.bodies.load(Ordering::Relaxed), space.bytes.load(Ordering::Relaxed)), (0, 0));
         assert_eq!((max_bodies(1024), max_bodies(u64::MAX)), (128, MAX_BODIES));
     }
 
     #[test]
     fn only_slices_of_the_body_itself_have_a_range() {
         let whole = body(MIN_BODY_BYTES);
-        let twin = MemfdBody::create(whole.clone(), &MemfdBudget::new(1)).expect("room");
+        let twin = MemfdBody::create(whole.clone(), &MemfdBudget::new(1)).expect("space");
         assert_eq!(twin.range_of(&whole), Some(0..MIN_BODY_BYTES));
         assert_eq!(twin.range_of(&whole[5..9]), Some(5..9));
         assert_eq!(twin.range_of(&whole[9..9]), None);
@@ -247,7 +247,7 @@ mod tests {
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (client, server) = (client.expect("connect"), accepted.expect("accept").0);
         let whole = body(40_000);
-        let twin = MemfdBody::create(whole.clone(), &MemfdBudget::new(1)).expect("room");
+        let twin = MemfdBody::create(whole.clone(), &MemfdBudget::new(1)).expect("space");
         server.writable().await.expect("writable");
         assert_eq!(twin.send(&server, b"head", 1000..9000).expect("sent"), 8004);
         assert_eq!(twin.send(&server, b"", 9000..9001).expect("sent"), 1);

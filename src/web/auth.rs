@@ -185,7 +185,7 @@ mod tests {
         assert!(may("[::1]:5", "[::1]:8080", &[], false, v));
         assert!(may("127.0.0.1:5", "127.0.0.1", &[], false, v));
         assert!(!may("10.0.0.2:5", "localhost:8080", &[], false, v), "another machine");
-        assert!(!may("127.0.0.1:5", "evil.example:8080", &[], false, v), "a name that somebody pointed here");
+        assert!(!may("127.0.0.1:5", "evil.example:8080", &[], false, v), "a foreign name that resolves to this server");
         assert!(!may("127.0.0.1:5", "localhost.evil.example", &[], false, v));
         assert!(!may("127.0.0.1:5", "localhost", &[("x-forwarded-for", "10.0.0.2")], false, v));
         assert!(!may("127.0.0.1:5", "localhost", &[("x-forwarded-port", "443")], false, v));

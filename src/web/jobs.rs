@@ -363,7 +363,7 @@ mod tests {
 
         let ((settled, wait), (go, last)) = (mpsc::channel(), mpsc::channel::<()>());
         let late = jobs.start(JobKind::Gc, clock, &log(), move |sink| {
-            settled.send(sink.enter_commit()).expect("somebody waits");
+            settled.send(sink.enter_commit()).expect("the test waits");
             last.recv().expect("told to go");
             Ok(Value::from(sink.is_cancelled()))
         });

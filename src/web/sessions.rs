@@ -131,7 +131,7 @@ mod tests {
         let hours = |hours: u64| begun + Duration::from_secs(hours * 3600);
         let known = (1..=200).take_while(|hour| sessions.token_at(hours(*hour), &value).is_some()).count();
         assert_eq!(known, 7 * 24 - 1);
-        assert_eq!(sessions.token_at(hours(12), &idle), None, "nobody used it");
+        assert_eq!(sessions.token_at(hours(12), &idle), None, "it was not used");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::error_report::Failure;
 
 /// The name of the snapshots folder in the incoming folder.
 const EXPORTS_FOLDER: &str = "exports";
-/// Maximum number of listed snapshots; nobody stores more copies of a mirror.
+/// Maximum number of listed snapshots; more copies of a mirror are unlikely.
 const MAX_LISTED: usize = 1000;
 
 /// A snapshot available for download.

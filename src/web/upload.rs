@@ -31,7 +31,7 @@ use crate::watcher::safe_open::open_regular;
 
 /// Maximum number of concurrent uploads.
 pub(super) const MAX_CONCURRENT_UPLOADS: usize = 4;
-/// Maximum name length in bytes; leaves room for suffixes of the watcher.
+/// Maximum name length in bytes; leaves space for suffixes of the watcher.
 const MAX_NAME_BYTES: usize = 200;
 /// The prefix and suffix of an unfinished upload's hidden name.
 const PART_NAME: (&str, &str) = (".upload-", ".part");
@@ -272,7 +272,7 @@ mod tests {
         let empty = receive(body(vec![]), request(&incoming, "b.pkg"), pace).await.expect_err("empty");
         assert_eq!(empty.status, StatusCode::BAD_REQUEST);
         let huge = UploadRequest { length: Some(u64::MAX), ..request(&incoming, "b.pkg") };
-        let huge = receive(body(vec![Ok(b"x")]), huge, pace).await.expect_err("no room");
+        let huge = receive(body(vec![Ok(b"x")]), huge, pace).await.expect_err("no space");
         assert_eq!(huge.status, StatusCode::INSUFFICIENT_STORAGE);
         let absent = UploadRequest { creates_folder: false, ..request(&folder.path().join("none"), "b.pkg") };
         let absent = receive(body(vec![Ok(b"x")]), absent, pace).await.expect_err("no folder");

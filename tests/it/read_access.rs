@@ -91,7 +91,7 @@ fn only_toolchains_health_and_setup_are_readable_without_a_token() {
     assert_eq!(config["auth-required"], json!(true));
 
     // A token that is taken back counts no more a moment later.
-    sandbox.write("config/readers", "# nobody\nother-0123456789abcdef\n");
+    sandbox.write("config/readers", "# comment\nother-0123456789abcdef\n");
     let until = Instant::now() + Duration::from_secs(60);
     while with("/index/config.json", &[&format!("Authorization: {READER}")]) != 401 {
         assert!(Instant::now() < until, "a token that was taken back still counts");

@@ -271,9 +271,9 @@ fn a_dl_that_names_files_of_this_machine_is_taken_as_cargo_takes_it() {
 fn a_private_ca_is_trusted_as_in_cargo() {
     let world = FixtureRegistry::with_upstream(Upstream::builder().tls().start());
     let url = world.upstream.index_url();
-    let stranger = Sandbox::new().env("FROSTMIRROR_REGISTRY_URL", &url);
-    stranger.write("depends.toml", ENGINE_DEPENDS);
-    stranger.run(["fetch"]).exits(5).stderr_has("CARGO_HTTP_CAINFO");
+    let unconfigured = Sandbox::new().env("FROSTMIRROR_REGISTRY_URL", &url);
+    unconfigured.write("depends.toml", ENGINE_DEPENDS);
+    unconfigured.run(["fetch"]).exits(5).stderr_has("CARGO_HTTP_CAINFO");
     // A path in a configuration file is seen from the folder that has the `.cargo`.
     let sandbox = Sandbox::new().env("FROSTMIRROR_REGISTRY_URL", &url);
     sandbox.write("certs/ca.pem", world.upstream.ca_pem());

@@ -158,7 +158,7 @@ fn a_restored_file_takes_effect() {
     let folder = folder("bind = 'a:1'\n");
     let store = SettingsStore::load(folder.path(), Overrides::default()).expect("loaded");
     let brought = |text: &str| [SnapshotFile::parse(SERVER, text.as_bytes()).expect("TOML")];
-    // Somebody edits the file by hand; an import must not put that into effect.
+    // The operator edits the file by hand; an import must not put that into effect.
     let edited = "bind = 'a:1'\nproxy_mode = true\n";
     fs::write(folder.path().join(SERVER), edited).expect("write");
     let snapshot = "toolchain = 'beta'\nprune_on_import = true\nbind = 'b:2'\ntargets = ['no triple']\n";
@@ -260,7 +260,7 @@ fn writers_wait_for_the_write_lock() {
             ended()
         });
         std::thread::sleep(std::time::Duration::from_millis(200));
-        assert_eq!(done.load(Ordering::SeqCst), 0, "somebody did not wait");
+        assert_eq!(done.load(Ordering::SeqCst), 0, "a writer did not wait");
         drop(turn);
     });
     assert_eq!(done.load(Ordering::SeqCst), 2);

@@ -157,11 +157,11 @@ async fn only_large_bodies_wait_for_the_body_limit() {
         })
     })
     .await;
-    let (client, room) = (client(), LargeBodyLimit::new(2));
-    let ask = async |path: &str| client.get_with_body_limit(&Request::new(&server.url(path)), 1 << 24, &room).await;
+    let (client, space) = (client(), LargeBodyLimit::new(2));
+    let ask = async |path: &str| client.get_with_body_limit(&Request::new(&server.url(path)), 1 << 24, &space).await;
     for path in ["/large", "/zipped/large"] {
-        let first = ask("/large").await.expect("there is room");
-        let second = ask("/zipped/large").await.expect("there is room");
+        let first = ask("/large").await.expect("there is space");
+        let second = ask("/zipped/large").await.expect("there is space");
         let mut third = std::pin::pin!(ask(path));
         let waits = tokio::time::timeout(Duration::from_millis(300), &mut third).await;
         assert!(waits.is_err(), "{path}: {waits:?}");
@@ -171,9 +171,9 @@ async fn only_large_bodies_wait_for_the_body_limit() {
         let clone = second.clone();
         drop(second);
         let waits = tokio::time::timeout(Duration::from_millis(100), &mut third).await;
-        assert!(waits.is_err(), "{path}: a clone keeps the room; {waits:?}");
+        assert!(waits.is_err(), "{path}: a clone keeps the space; {waits:?}");
         drop(clone);
-        assert_eq!(third.await.expect("there is room again").body.len(), MIB + 1);
+        assert_eq!(third.await.expect("there is space again").body.len(), MIB + 1);
         drop(first);
     }
 }

@@ -115,7 +115,7 @@ impl LiveMirror {
         self.metrics.fetched_bytes.fetch_add(files.iter().map(|(_, _, _, landed)| landed.size).sum(), Relaxed);
         let (sender, placed) = oneshot::channel();
         let done = Box::new(move |good| {
-            let _nobody_waits_any_more = sender.send(good).is_err();
+            let _no_request_waits = sender.send(good).is_err();
         });
         self.store_worker.enqueue(StoreJob::DistFiles(files), done);
         match placed.await {

@@ -47,13 +47,13 @@ impl MirrorScan {
             DirScan::list(layout.index(), dir_scan::MAX_INDEX_DEPTH)?,
             DirScan::list(layout.index_meta(), dir_scan::MAX_INDEX_DEPTH)?,
         );
-        let mut strangers: Vec<String> = index.unexpected.iter().map(|path| format!("index/{path}")).collect();
+        let mut unrecognized: Vec<String> = index.unexpected.iter().map(|path| format!("index/{path}")).collect();
         let mut places = BTreeSet::new();
         let mut names = 0;
         for place in &index.files {
             if !place.contains('/') {
                 if place != "config.json" {
-                    strangers.push(format!("index/{place}"));
+                    unrecognized.push(format!("index/{place}"));
                 }
                 continue;
             }
@@ -61,7 +61,7 @@ impl MirrorScan {
             if dir_scan::is_index_path(place) {
                 places.insert(place.as_str());
             } else {
-                strangers.push(format!("index/{place}"));
+                unrecognized.push(format!("index/{place}"));
             }
         }
         places.extend(lines.files.iter().filter(|place| dir_scan::is_index_path(place)).map(String::as_str));
@@ -73,18 +73,10 @@ impl MirrorScan {
             }
         }
         let (files, others) = dir_scan::list_crate_files(layout)?;
-        strangers.extend(others.into_iter().map(|name| format!("crates/{name}")));
+        unrecognized.extend(others.into_iter().map(|name| format!("crates/{name}")));
         let (versions, bytes) = (files.len() as u64, files.iter().map(|file| file.size).sum());
         let unreferenced = files.into_iter().filter(|file| !current.has_file(&file.name)).collect();
-        Ok(MirrorScan {
-            trees: [index, lines],
-            entries: pages,
-            unreferenced,
-            unrecognized: strangers,
-            names,
-            versions,
-            bytes,
-        })
+        Ok(MirrorScan { trees: [index, lines], entries: pages, unreferenced, unrecognized, names, versions, bytes })
     }
 
     /// Decides for every index file what to remove; unrecognized lines are kept.

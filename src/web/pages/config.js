@@ -160,7 +160,7 @@ async function save() {
   }
 }
 
-/** Somebody else changed the settings: theirs are shown, and what was chosen here is still chosen. */
+/** Another user changed the settings: shows theirs, and keeps the choices made here. */
 async function moved() {
   let theirs;
   try {

@@ -287,14 +287,14 @@ function discard() {
   attempt();
 }
 
-/** Somebody else has changed the file. */
+/** Another user changed the file. */
 function moved() {
   bar.say('It cannot be saved yet: another client changed the file. See above.', 'wrong');
   if (id('moved-title')) return;
   const keep = button('Load again, keep my changes', '', { class: 'strong', id: 'load-keep' });
   const drop = button('Load again, drop my changes', '', { class: '', id: 'load-drop' });
   const title = make('h2', { id: 'moved-title', tabindex: '-1' }, 'Another client changed the file');
-  const about = 'Somebody else has stored another depends.toml since this page was loaded. Nothing of theirs is overwritten and nothing of yours is lost: load it again, and your changes are put on top of theirs, to be looked at before you save.';
+  const about = 'Another user has saved a different depends.toml since this page was loaded. Nothing of theirs is overwritten and nothing of yours is lost: load it again, and your changes are put on top of theirs, to be looked at before you save.';
   id('moved').replaceChildren(make('section', { class: 'notice', role: 'group', 'aria-labelledby': 'moved-title' },
     title, make('p', {}, about), make('div', { class: 'actions' }, keep, drop)));
   keep.addEventListener('click', () => again(true));

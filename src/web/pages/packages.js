@@ -528,7 +528,7 @@ function listed(name, list, about) {
 
 // ---- At the beginning ----
 
-/** Shows the job that is at work, whoever began it, and from wherever. */
+/** Shows the running job, also one that another client started. */
 async function pickUp() {
   if (following !== null) return;
   const jobs = (await api('jobs').catch(() => null))?.jobs ?? [];

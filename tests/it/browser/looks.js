@@ -22,7 +22,7 @@ function behind(element) {
   const layers = [];
   for (let at = element; at; at = at.parentElement) {
     const style = getComputedStyle(at);
-    if (style.backgroundImage !== 'none') wrong.push(`${told(at)} has a picture behind its text, which nobody measures`);
+    if (style.backgroundImage !== 'none') wrong.push(`${told(at)} has a picture behind its text, which no check measures`);
     layers.push(parse(style.backgroundColor));
   }
   const dark = matchMedia('(prefers-color-scheme: dark)').matches;

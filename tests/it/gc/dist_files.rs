@@ -217,7 +217,7 @@ fn the_gc_plan_lists_toolchains_and_a_dry_run_removes_nothing() {
         .stdout_has("  dist/2026-03-05, Rust 1.94.0 (3 files, ")
         .stdout_has("  dist/channel-rust-1.94.0.toml (2 files, ")
         .stdout_has("  rustup/archive/1.28.2 (1 file, 13 B)")
-        .stdout_has("Strangers, which no sound index line or record names and which stay: 2 (")
+        .stdout_has("Unrecognized files (kept): 2 (")
         .stdout_has("To stay: 10 rustup artifacts (")
         .stderr_has("artifact dist/channel-rust-1.94.0.toml (")
         .stderr_has("stays dist/stranger.txt")

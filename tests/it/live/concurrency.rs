@@ -104,7 +104,7 @@ fn made_up_crate_names_fill_neither_disk_nor_memory() {
 }
 
 #[test]
-fn a_slow_client_blocks_nobody_and_receives_everything() {
+fn a_slow_client_blocks_no_other_and_receives_everything() {
     let upstream = Upstream::start();
     let packed = upstream.publish(Crate::new("leaf", "1.1.0").with_extra_bytes(16_000_000));
     let live = LiveServer::in_front_of(upstream, "");

@@ -172,7 +172,7 @@ fn a_prefetch_that_is_too_large_is_given_up_at_its_length_and_comes_when_it_is_r
 }
 
 #[test]
-fn prefetched_crates_that_nobody_requests_are_not_stored() {
+fn unrequested_prefetched_crates_are_not_stored() {
     let upstream = Upstream::start();
     publish_chain(&upstream, 8);
     let live = LiveServer::in_front_of(upstream, "");

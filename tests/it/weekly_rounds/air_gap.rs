@@ -78,7 +78,7 @@ impl AirGap {
         self.projects.insert(project.to_owned(), ProjectNeeds { lock, ..needs });
     }
 
-    /// Fetches for one history; the name of the bundle, which is on the stick. It is as it must be: it verifies, it is
+    /// Fetches for one history; the name of the bundle, which is on the stick. The bundle must verify, and be
     /// a delta on the one before it where it is to be one, and then it is smaller than the full one.
     #[track_caller]
     pub fn fetch(&mut self, history: &str, args: &[&str]) -> String {
