@@ -109,7 +109,7 @@ fn dependencies_are_edited_and_saved() {
     );
     let serving = serve(&sandbox);
     browser.open(&format!("{}/deps", serving.url()));
-    browser.wait_for("#said", "Nothing is changed");
+    browser.wait_for("#said", "No changes");
     assert!(!warns_before_leaving(&browser));
     assert_controls_have_names(&browser);
     for scheme in ["dark", "light"] {
@@ -158,13 +158,13 @@ fn dependencies_are_edited_and_saved() {
     browser.wait_for("#said", "One thing is wrong");
     assert_eq!((focused_name(&browser), sandbox.read(DEPENDS_FILE)), ("Version of itoa".to_owned(), wanted.to_owned()));
     browser.fill("[aria-label='Version of itoa']", "1");
-    browser.wait_for("#said", "Nothing is changed");
+    browser.wait_for("#said", "No changes");
     // A name that stands twice cannot be told from one in JSON.
     browser.fill("[aria-label='Crate of axum']", "tower");
     browser.fill("[aria-label='Crate of tokio']", "serde");
-    browser.wait_for(".problem:not([hidden])", "serde stands twice");
+    browser.wait_for(".problem:not([hidden])", "serde is listed twice");
     scroll_and_click(&browser, "#discard");
-    browser.wait_for("#said", "Nothing is changed");
+    browser.wait_for("#said", "No changes");
     assert!(browser.text("#toml").contains("axum"));
 }
 
@@ -176,7 +176,7 @@ fn concurrent_edits_of_depends_toml_lose_nothing() {
     sandbox.write(DEPENDS_FILE, "[dependencies]\nanyhow = \"1\"\nserde = \"1\"\n");
     let serving = serve(&sandbox);
     browser.open(&format!("{}/deps", serving.url()));
-    browser.wait_for("#preview-about", "As it stands");
+    browser.wait_for("#preview-about", "The stored file");
     sandbox.write(DEPENDS_FILE, "# theirs\n[dependencies]\nanyhow = \"1.0.2\"\nserde = \"1\"\nsyn = \"2\"\n");
     browser.fill("[aria-label='Version of serde']", "1.0.200");
     browser.fill("[aria-label='Version of anyhow']", "1.0.1");
@@ -236,7 +236,7 @@ fn unknown_entries_are_shown_as_text_and_preserved() {
         format!("# {HOSTILE}\n[dependencies]\nleaf = {{ version = \"1\", features = [\"std\"] }}\n")
     );
     browser.open(&format!("{}/config", serving.url()));
-    browser.wait_for("#said", "Nothing is changed");
+    browser.wait_for("#said", "No changes");
     let shown = browser.js("return document.querySelector('#set-read_token_file').value", &json!([]));
     assert!(shown.as_str().expect("text").ends_with(HOSTILE), "{shown}");
     assert_eq!(
@@ -253,7 +253,7 @@ fn changed_settings_take_effect() {
     sandbox.write(SETTINGS_FILE, "# ours\nproxy_ttl = \"1h\"\nproxy_index_url = \"https://me:hunter2@h/\"\n");
     let serving = serve(&sandbox);
     browser.open(&format!("{}/config", serving.url()));
-    browser.wait_for("#said", "Nothing is changed");
+    browser.wait_for("#said", "No changes");
     assert_controls_have_names(&browser);
     for scheme in ["dark", "light"] {
         assert_contrast(&browser, scheme);
@@ -278,9 +278,9 @@ fn changed_settings_take_effect() {
          proxy_mode = true\nprune_on_import = true\n",
         "only what was changed is written"
     );
-    browser.wait_for("#live-state", "switched on");
+    browser.wait_for("#live-state", "Live mode is on");
     assert!(browser.text("#live-state").contains("https://h/") && !browser.text("#live-state").contains("hunter2"));
-    assert!(browser.text("#row-prune_on_import").contains("Said by frostmirror.toml"));
+    assert!(browser.text("#row-prune_on_import").contains("Set by frostmirror.toml"));
     let (certificate, key) = CertificateAuthority::new().issue(&["localhost"]);
     sandbox.write("config/c.pem", certificate);
     sandbox.write("config/k.pem", key);
@@ -316,7 +316,7 @@ fn concurrent_settings_changes_are_reported() {
     let sandbox = Sandbox::new();
     let serving = serve(&sandbox);
     browser.open(&format!("{}/config", serving.url()));
-    browser.wait_for("#said", "Nothing is changed");
+    browser.wait_for("#said", "No changes");
     browser.fill("#set-deny", "mine");
     let other = |text: &str| {
         let head = "POST /api/config HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json";
@@ -326,7 +326,7 @@ fn concurrent_settings_changes_are_reported() {
     other(r#"{"deny": ["theirs"], "proxy_ttl": "2h"}"#);
     scroll_and_click(&browser, "#save");
     browser.wait_for("#said", "Not saved: Another client changed proxy_ttl, deny in the meantime.");
-    browser.wait_for("#wrong-deny", "What stands here is yours");
+    browser.wait_for("#wrong-deny", "Your value is shown");
     assert!(sandbox.read(SETTINGS_FILE).contains("theirs"), "nothing of theirs is lost");
     let shown = browser
         .js("return ['deny', 'proxy_ttl'].map((key) => document.querySelector(`#set-${key}`).value)", &json!([]));

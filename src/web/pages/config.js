@@ -119,7 +119,7 @@ function state(one) {
   else if (next === null) said = 'Goes back to the default when it is saved.';
   else if (next !== undefined) said = 'Changed, not saved yet.';
   else if (by) said = `Set by ${by}; a change here lasts until the server ends.`;
-  else if (about.source === 'file') said = 'Said by frostmirror.toml.';
+  else if (about.source === 'file') said = 'Set by frostmirror.toml.';
   if (one.source.textContent !== said) one.source.textContent = said;
   one.back.hidden = !about.may || Boolean(by) || next === null || (about.source !== 'file' && next === undefined);
   one.row.classList.toggle('dirty', next !== undefined);
@@ -144,7 +144,7 @@ async function save() {
   const wanted = changes();
   for (const one of settings) wrong(one, '');
   if (Object.keys(wanted).length === 0) {
-    bar.say('Nothing is changed.');
+    bar.say('No changes.');
     return;
   }
   bar.say('It is being saved.');
@@ -227,12 +227,12 @@ function refused(error, wanted) {
 
 function discard() {
   settings.forEach(fill);
-  bar.say('Nothing is changed.');
+  bar.say('No changes.');
 }
 
 id('settings').addEventListener('submit', (event) => event.preventDefault());
 if (isAdmin()) {
   bar = savebar({ save, discard, changes: count });
   settings.forEach(draw);
-  bar.say('Nothing is changed.');
+  bar.say('No changes.');
 }

@@ -147,7 +147,7 @@ let tried = 0;
 function changed() {
   clearTimeout(timer);
   timer = setTimeout(attempt, PAUSE);
-  bar.say(isDirty() ? 'Not saved yet.' : 'Nothing is changed.');
+  bar.say(isDirty() ? 'Not saved yet.' : 'No changes.');
 }
 
 /** Shows what would be stored, or why nothing would. The newest answer wins. */
@@ -168,7 +168,7 @@ async function attempt() {
     });
     if (number !== tried) return;
     show([]);
-    toml(answer.toml, answer.changed ? 'As it would be stored.' : 'As it stands.');
+    toml(answer.toml, answer.changed ? 'As it would be stored.' : 'The stored file.');
   } catch (error) {
     if (number === tried) refused(error, wanted);
   }
@@ -237,7 +237,7 @@ function show(lot) {
     id('preview-about').textContent = 'As it was before the mistake.';
     bar.say(`${some} wrong; fix it before you save.`, 'wrong');
   } else {
-    bar.say(isDirty() ? 'Not saved yet.' : 'Nothing is changed.');
+    bar.say(isDirty() ? 'Not saved yet.' : 'No changes.');
   }
 }
 
@@ -254,7 +254,7 @@ async function save() {
   }
   const wanted = build(shape);
   if (same(wanted, start)) {
-    bar.say('Nothing is changed.');
+    bar.say('No changes.');
     return;
   }
   bar.say('It is being saved.');
@@ -266,7 +266,7 @@ async function save() {
     // The editor continues from the stored state.
     shape.json = wanted;
     show([]);
-    toml(stored.answer.toml, 'As it stands.');
+    toml(stored.answer.toml, 'The stored file.');
     if (isDirty()) changed();
     else bar.say('Saved.', 'good');
   } catch (error) {
@@ -330,7 +330,7 @@ if (isAdmin() && editor.dataset.depends !== undefined) {
   etag = editor.dataset.etag;
   draw(base);
   start = build(shape);
-  bar.say('Nothing is changed.');
+  bar.say('No changes.');
   toml(id('toml').textContent, id('preview-about').textContent);
   if (!same(base, {})) attempt();
 }

@@ -68,7 +68,7 @@ fn fail_until_breaker_opens(site: &TestSite, upstream: &Upstream) {
 /// Puts live mode on or off on the page of settings.
 fn switch_live_mode(browser: &Browser, site: &TestSite, word: &str) {
     browser.open(&site.page_url("/config"));
-    browser.wait_for("#said", "Nothing is changed");
+    browser.wait_for("#said", "No changes");
     browser.js("document.querySelector('#set-proxy_mode').scrollIntoView({ block: 'center' })", &json!([]));
     browser.click("#set-proxy_mode");
     browser.click("#save");
@@ -134,7 +134,7 @@ fn live_mode_is_switched_on_used_and_switched_off() {
     browser.open(&site.page_url("/browse?q=nosuch"));
     browser.wait_for("main", "Live mode fetches it on a client's request");
     browser.open(&site.page_url("/packages"));
-    browser.wait_for("#imports", "Live mode brought 1 crate (");
+    browser.wait_for("#imports", "Live mode also fetched 1 crate (");
     browser.wait_until("!document.querySelector('#plan').disabled");
     browser.click("#plan");
     browser.wait_for("#planned", "Files of live mode stay: 1 crate (");

@@ -22,7 +22,7 @@ fn every_page_is_readable_without_javascript() {
         ("/", "#growth", "Bytes in the mirror after each import"),
         ("/packages", "#imports", "one.pkg"),
         ("/packages", "#imports", "two.pkg current"),
-        ("/packages", "#arrivals", "Nothing is waiting"),
+        ("/packages", "#arrivals", "No bundle is waiting"),
         ("/packages", "#job", "Checking every file"),
         ("/packages", "#job-said", "Done. Ended at 2"),
         ("/browse", "#found-title", "3 crates held"),
