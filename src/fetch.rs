@@ -185,6 +185,7 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     let peeked = if memory.is_none() { Some(History::read(&options.history)?) } else { None };
     let memory = memory.or(peeked.as_ref());
     check_labels(&options, &inputs, memory)?;
+    session.report_unrequested_toolchains(&options, &inputs, &requests, memory);
     // Errors in `[platforms]` are reported before the crates, which can be many, are downloaded.
     let planned = session.plan_toolchains(&options, requests.clone(), &inputs, memory, sent).await?;
     let std_locks = session.fetch_std_locks(&options, &inputs, &planned).await?;
@@ -214,7 +215,7 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
             // Other processes could record bundles until now.
             let history = delta::open_history(&options, &sink).await?;
             if matches!(options.mode, Mode::Full)
-                && session.other_requests_changed(&options, &inputs, peeked.as_ref(), &history)
+                && session.other_requests_changed(&options, &inputs, &requests, peeked.as_ref(), &history)
             {
                 let planned = session.plan_toolchains(&options, requests, &inputs, Some(&history), None).await?;
                 let now = session.fetch_std_locks(&options, &inputs, &planned).await?;
@@ -269,6 +270,7 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<DryRun, Er
     let orders = session.toolchain_requests(&options, &inputs);
     let memory = History::read(&options.history)?;
     check_labels(&options, &inputs, Some(&memory))?;
+    session.report_unrequested_toolchains(&options, &inputs, &orders, Some(&memory));
     let base = known.as_ref().map(|(_, base)| base);
     let toolchains = session.plan_toolchains(&options, orders, &inputs, Some(&memory), base).await?;
     let std_locks = session.fetch_std_locks(&options, &inputs, &toolchains).await?;

@@ -70,6 +70,10 @@ pub struct Args {
     /// Leave toolchains out, even if depends.toml or rust-toolchain.toml names them; earlier ones stay current
     #[arg(long, help_heading = "What to fetch")]
     pub no_toolchain: bool,
+    /// Drop the toolchains that earlier bundles brought for these inputs, and fetch none; `gc` on the other side then
+    /// removes them
+    #[arg(long, help_heading = "What to fetch", conflicts_with_all = ["no_toolchain", "targets", "from_list"])]
+    pub drop_toolchains: bool,
     /// Not supported; its error says where to name toolchains
     #[arg(long = "toolchain", value_name = "NAME", hide = true)]
     pub toolchain: Option<String>,
@@ -343,10 +347,11 @@ fn toolchain_options(args: &Args, inputs: &[InputSpec], context: &Context) -> Re
     }
     let always = platforms.is_some() || names.is_some() || !args.targets.is_empty();
     let is_skipped = args.no_toolchain || args.from_list.is_some();
+    let is_without = is_skipped || args.drop_toolchains;
     // A toolchain from the environment overrides the project's.
     let pins =
-        if is_skipped || !default_toolchains.is_empty() { BTreeMap::new() } else { toolchain_files(inputs, context)? };
-    let is_requested = !is_skipped && (always || !pins.is_empty() || request_toolchains(inputs)?);
+        if is_without || !default_toolchains.is_empty() { BTreeMap::new() } else { toolchain_files(inputs, context)? };
+    let is_requested = !is_without && (always || !pins.is_empty() || request_toolchains(inputs)?);
     // Without a toolchain request, frostmirror.toml is not read.
     let settings = if is_requested { super::settings::read_default(context)?.settings } else { Settings::default() };
     if default_toolchains.is_empty() {
@@ -355,6 +360,7 @@ fn toolchain_options(args: &Args, inputs: &[InputSpec], context: &Context) -> Re
     let upstream = context.env.var("FROSTMIRROR_DIST_URL").unwrap_or(toolchain::UPSTREAM_DIST_URL);
     Ok(ToolchainOptions {
         skip: is_skipped,
+        drop_recorded: args.drop_toolchains,
         include_without_platforms: always,
         targets: args.targets.clone(),
         default_targets: platforms.filter(|all| !all.is_empty()).unwrap_or(settings.targets),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Error, Options, Session, toolchains};
+use super::{Error, Mode, Options, Session, toolchains};
 use crate::event;
 use crate::gather::crate_downloader::CrateDownloader;
 use crate::gather::lockfile::Lockfile;
 use crate::gather::resolve::{self, Resolution, Resolver};
+use crate::gather::toolchains::PlannedFile;
 use crate::safe_path::SafePath;
 
 /// The lock of one rust-src.
@@ -19,21 +20,32 @@ pub(super) struct StdLock {
 
 impl Session<'_> {
     /// The locks in every rust-src that is `planned`. A rust-src that only other inputs of the history need counts for
-    /// the first input of this run with toolchains: its crates change with their channel.
+    /// the first input of this run with toolchains: its crates change with their channel. A kept rust-src keeps its crates.
     pub(super) async fn fetch_std_locks(
         &self,
         options: &Options,
         inputs: &[resolve::Input],
         planned: &toolchains::ToolchainPlan,
     ) -> Result<Vec<StdLock>, Error> {
-        if planned.requests.is_empty() {
+        if matches!(options.mode, Mode::Repair { .. }) {
             return Ok(Vec::new());
         }
         let needs = |input: &resolve::Input, path: &SafePath| {
+            let mut kept = planned.kept.get(&input.id()).into_iter().flatten();
             planned.needed_paths.get(&input.id()).is_some_and(|paths| paths.contains(path))
+                || kept.any(|file| file.path == *path)
         };
+        let mut sources = planned.downloads.clone();
+        for file in planned.kept.values().flatten() {
+            let kept = PlannedFile { sha256: file.sha256, bytes: None, size: None };
+            sources.files.entry(file.path.clone()).or_insert(kept);
+        }
+        if planned.requests.is_empty() {
+            // What only other inputs need stays with what the history has for them.
+            sources.files.retain(|path, _| inputs.iter().any(|input| needs(input, path)));
+        }
         let mut locks = Vec::new();
-        for (path, lockfile) in self.dist_downloader(options).fetch_std_locks(&planned.downloads).await? {
+        for (path, lockfile) in self.dist_downloader(options).fetch_std_locks(&sources).await? {
             let numbered = || inputs.iter().enumerate();
             let mut owners: BTreeSet<usize> =
                 numbered().filter(|(_, input)| needs(input, &path)).map(|(number, _)| number).collect();

@@ -22,6 +22,8 @@ use crate::toolchain::{Date, SelectionRequest, ToolchainName};
 pub struct ToolchainOptions {
     /// Fetch no toolchains. Toolchains that were sent earlier stay current.
     pub skip: bool,
+    /// Fetch no toolchains, and drop those that earlier bundles brought for these inputs.
+    pub drop_recorded: bool,
     /// Fetch toolchains for inputs without `[platforms]` too.
     pub include_without_platforms: bool,
     /// Targets that replace those of `[platforms]`. Empty: no replacement.
@@ -42,6 +44,7 @@ impl ToolchainOptions {
     pub fn none() -> ToolchainOptions {
         ToolchainOptions {
             skip: true,
+            drop_recorded: false,
             include_without_platforms: false,
             targets: Vec::new(),
             default_targets: Vec::new(),
@@ -112,8 +115,10 @@ pub(super) struct ToolchainPlan {
     pub(super) requests: BTreeMap<InputId, ToolchainRequest>,
     /// The dist files of each input: of this run, and of the history if it shares channels.
     pub(super) needed_paths: BTreeMap<InputId, BTreeSet<SafePath>>,
-    /// Upstream was not requested: the history's toolchains of this run's inputs stay unchanged.
+    /// This run's inputs without a request keep the toolchains that the history has for them.
     pub(super) keeps_recorded: bool,
+    /// The recorded files of this run's inputs that are kept unchanged, without a request to upstream.
+    pub(super) kept: BTreeMap<InputId, Vec<DistFileRef>>,
     /// Entries of the repair list that upstream does not provide. They are in no other field.
     pub(super) unavailable: Vec<Unavailable>,
 }
@@ -288,19 +293,54 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The toolchain requests of this run's inputs, by input ID. Reports it if there are none.
+    /// The toolchain requests of this run's inputs, by input ID.
     pub(super) fn toolchain_requests(
         &self,
         options: &Options,
         inputs: &[resolve::Input],
     ) -> BTreeMap<InputId, ToolchainRequest> {
         let order = |input: &resolve::Input| Some((input.id(), options.toolchains.request_for(input)?));
-        let orders: BTreeMap<InputId, ToolchainRequest> =
-            inputs.iter().filter(|_| !options.toolchains.skip).filter_map(order).collect();
-        if orders.is_empty() && !options.toolchains.skip && !inputs.is_empty() {
-            self.sink.status("Fetching", "only crates, no toolchains".to_owned());
+        let is_without = options.toolchains.skip || options.toolchains.drop_recorded;
+        inputs.iter().filter(|_| !is_without).filter_map(order).collect()
+    }
+
+    /// Reports whether the recorded toolchains of inputs without a request are kept or dropped. Reports it if the bundle
+    /// has no toolchains.
+    pub(super) fn report_unrequested_toolchains(
+        &self,
+        options: &Options,
+        inputs: &[resolve::Input],
+        requests: &BTreeMap<InputId, ToolchainRequest>,
+        memory: Option<&History>,
+    ) {
+        if inputs.is_empty() || matches!(options.mode, Mode::Repair { .. }) {
+            return;
         }
-        orders
+        let unrequested = inputs.iter().map(resolve::Input::id).filter(|id| !requests.contains_key(id));
+        let recorded: Vec<String> = unrequested
+            .filter_map(|id| {
+                let (request, _) = memory?.recorded_toolchains(&id)?;
+                let names: Vec<String> = request.toolchains.iter().map(|name| format!("`{name}`")).collect();
+                Some(format!("{} of `{id}`", names.join(", ")))
+            })
+            .collect();
+        let names = recorded.join("; ");
+        if recorded.is_empty() {
+            if requests.is_empty() && !options.toolchains.skip {
+                self.sink.status("Fetching", "only crates, no toolchains".to_owned());
+            }
+        } else if options.toolchains.drop_recorded {
+            self.sink.warning(format!(
+                "this bundle drops toolchains of earlier bundles: {names}; after its import, `gc` removes their files \
+                 unless another input needs them"
+            ));
+        } else {
+            let message = format!(
+                "toolchains of earlier bundles, without updates: {names}; `--target TRIPLE` updates them, \
+                 `--drop-toolchains` drops them"
+            );
+            self.sink.status("Keeping", message);
+        }
     }
 
     /// Whether the requests of other inputs in the history changed since `before` was read.
@@ -308,11 +348,12 @@ impl Session<'_> {
         &self,
         options: &Options,
         inputs: &[resolve::Input],
+        requests: &BTreeMap<InputId, ToolchainRequest>,
         before: Option<&History>,
         now: &History,
     ) -> bool {
-        let today: Vec<InputId> = inputs.iter().map(resolve::Input::id).collect();
-        let others = |memory: &History| memory.other_toolchain_requests(&today, &options.forget);
+        let replaced = inputs_with_new_request(options, inputs, requests);
+        let others = |memory: &History| memory.other_toolchain_requests(&replaced, &options.forget);
         before.is_some_and(|before| others(before) != others(now))
     }
 
@@ -331,18 +372,24 @@ impl Session<'_> {
                 None => Ok(ToolchainPlan::default()),
             };
         }
-        let today: Vec<InputId> = inputs.iter().map(resolve::Input::id).collect();
-        let others = memory.map(|memory| memory.other_toolchain_requests(&today, &options.forget)).unwrap_or_default();
+        let keeps_recorded = !options.toolchains.drop_recorded;
+        // An input of this run without a request keeps its recorded one, and shares its channels like any other.
+        let replaced = inputs_with_new_request(options, inputs, &orders);
+        let others =
+            memory.map(|memory| memory.other_toolchain_requests(&replaced, &options.forget)).unwrap_or_default();
         // Files for other inputs were sent before, unless their bundles were lost.
         let lost = sent.is_some_and(|base| !base.is_newest) && !others.is_empty();
         if options.toolchains.skip || orders.is_empty() && !lost {
-            return Ok(ToolchainPlan { keeps_recorded: options.toolchains.skip, ..ToolchainPlan::default() });
+            let recorded = |id: InputId| Some((id.clone(), memory?.recorded_toolchains(&id)?.1));
+            let today = inputs.iter().map(resolve::Input::id).filter(|_| keeps_recorded);
+            let kept = today.filter_map(recorded).collect();
+            return Ok(ToolchainPlan { keeps_recorded, kept, ..ToolchainPlan::default() });
         }
         let all: Vec<(InputId, ToolchainRequest)> = orders.clone().into_iter().chain(others).collect();
         let wanted: Vec<ToolchainRequest> = all.iter().map(|(_, order)| order.clone()).collect();
         let plan =
             self.dist_downloader(options).plan(&wanted).await.map_err(|error| match error.failed_request(&wanted) {
-                Some(number) if number >= orders.len() => {
+                Some(number) if inputs.iter().all(|input| input.id() != all[number].0) => {
                     Error::OtherInputToolchains { input: all[number].0.to_string(), source: Box::new(error) }
                 }
                 Some(number) => {
@@ -356,7 +403,8 @@ impl Session<'_> {
             })?;
         self.sink.status("Resolved", format!("toolchains: {}", plan.toolchains.join(", ")));
         let needs = all.into_iter().map(|(id, _)| id).zip(plan.by_request.iter().cloned()).collect();
-        Ok(ToolchainPlan { downloads: plan, requests: orders, needed_paths: needs, ..ToolchainPlan::default() })
+        let (requests, needed_paths) = (orders, needs);
+        Ok(ToolchainPlan { downloads: plan, requests, needed_paths, keeps_recorded, ..ToolchainPlan::default() })
     }
 
     pub(super) fn dist_downloader(&self, options: &Options) -> DistDownloader {
@@ -370,6 +418,18 @@ impl Session<'_> {
             sink: self.sink.clone(),
         }
     }
+}
+
+/// The inputs whose recorded request no longer counts: those with a new one, or all of this run if it is dropped.
+fn inputs_with_new_request(
+    options: &Options,
+    inputs: &[resolve::Input],
+    requests: &BTreeMap<InputId, ToolchainRequest>,
+) -> Vec<InputId> {
+    if options.toolchains.drop_recorded {
+        return inputs.iter().map(resolve::Input::id).collect();
+    }
+    requests.keys().cloned().collect()
 }
 
 /// The position of the unavailable value in the depends.toml of the input `id`, as `FILE:LINE:COLUMN`.

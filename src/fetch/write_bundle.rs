@@ -225,9 +225,15 @@ fn input_sets(memory: &History, gathered: &FetchPlan, options: &Options) -> Vec<
         })
     };
     let set = |input: &ResolvedInput| {
-        let (order, artifacts) = match memory.recorded_toolchains(&input.id).filter(|_| toolchains.keeps_recorded) {
+        let request = toolchains.requests.get(&input.id);
+        let keeps_recorded = toolchains.keeps_recorded && request.is_none();
+        let (order, artifacts) = match memory.recorded_toolchains(&input.id).filter(|_| keeps_recorded) {
+            // The same request may mean other files now, where it was planned together with those of other inputs.
+            Some((order, _)) if toolchains.needed_paths.contains_key(&input.id) => {
+                (Some(order), toolchains.files_of_input(&input.id))
+            }
             Some((order, artifacts)) => (Some(order), artifacts),
-            None => (toolchains.requests.get(&input.id).cloned(), toolchains.files_of_input(&input.id)),
+            None => (request.cloned(), toolchains.files_of_input(&input.id)),
         };
         InputSet {
             id: input.id.clone(),

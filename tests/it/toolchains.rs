@@ -13,6 +13,7 @@ use crate::support::rustup::{self, Rustup};
 use crate::support::sandbox::{BINARY, Sandbox};
 
 mod build_std;
+mod kept;
 mod pinned;
 
 /// A machine with network: the fake crates.io and the fake dist server.

@@ -101,6 +101,24 @@ fn a_new_rust_src_ships_its_crates_in_deltas_of_every_project() {
 }
 
 #[test]
+fn a_kept_rust_src_keeps_its_crates() {
+    let (world, dist) = (registry_for_build_std(), DistServer::start());
+    dist.publish(&nightly(NIGHTLY.0, NIGHTLY.1, &world, &[("std-a", "1.0.0")]));
+    let lock = std_lock(&world, &[("std-a", "1.0.0")]);
+    let sandbox = connected_sandbox(&world, &dist);
+    let lock = sandbox.write("lock", lock);
+    write_depends_with_rust_src(&sandbox, "\"nightly\"");
+    import(&sandbox, &fetch(&sandbox, &[]));
+    sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\nengine = \"1\"\n");
+    for args in [&["--incremental"][..], &["--no-toolchain"]] {
+        import(&sandbox, &fetch(&sandbox, args));
+        sandbox.run(["gc", "--mirror", "mirror", "--grace", "0"]).ok();
+        sandbox.run(["verify", "--mirror", "mirror", "--closure", lock.to_str().unwrap()]).ok();
+        assert_clean(&sandbox);
+    }
+}
+
+#[test]
 fn an_unreadable_rust_src_lock_stops_the_fetch_and_is_named() {
     let (world, dist) = (registry_for_build_std(), DistServer::start());
     let sandbox = connected_sandbox(&world, &dist);
