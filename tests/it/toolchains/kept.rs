@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{assert_clean, connected_sandbox, fetch, import, paths_in_state};
+use super::{assert_clean, connected_sandbox, fetch, import, inspect, paths_in_state};
 use crate::end_to_end::fixture_registry::FixtureRegistry;
 use crate::support::dist::release::Release;
 use crate::support::dist::{DistServer, LINUX, STABLE, WINDOWS};
@@ -77,9 +77,7 @@ fn drop_toolchains_drops_them_with_a_warning() {
     let run =
         run.stderr_has("warning: this bundle drops toolchains of earlier bundles: `stable` of").stderr_has("`gc`");
     let bundle = sandbox.path(run.path());
-    for state in ["shipped", "kept"] {
-        assert_eq!(paths_in_state(&sandbox, &bundle, state), Vec::<String>::new(), "{state}");
-    }
+    assert!(inspect(&sandbox, &bundle)["artifacts"].as_array().is_none_or(Vec::is_empty));
     import(&sandbox, &bundle);
     collect_garbage(&sandbox);
     assert_eq!(served_statuses(&sandbox), [404, 404]);
@@ -92,11 +90,10 @@ fn drop_toolchains_drops_them_with_a_warning() {
 fn a_kept_toolchain_moves_with_a_channel_that_another_input_requests() {
     let (world, dist) = (FixtureRegistry::new(), DistServer::start());
     let sandbox = connected_sandbox(&world, &dist);
-    sandbox.write("a.toml", "[dependencies]\nleaf = \"0.3\"\n");
     sandbox.write("b.toml", "[dependencies]\nengine = \"1\"\n[platforms]\nprofile = \"minimal\"\n");
-    import(&sandbox, &fetch(&sandbox, &["-c", "a.toml", "--target", WINDOWS]));
+    import(&sandbox, &fetch(&sandbox, &["--crate", "leaf@0.3", "--target", WINDOWS]));
     dist.publish(&Release::stable("1.96.0", "2026-05-28"));
-    let bundle = fetch(&sandbox, &["-c", "a.toml", "-c", "b.toml", "--incremental"]);
+    let bundle = fetch(&sandbox, &["--crate", "leaf@0.3", "-c", "b.toml", "--incremental"]);
     let shipped = paths_in_state(&sandbox, &bundle, "shipped");
     for triple in [WINDOWS, LINUX] {
         assert!(shipped.iter().any(|path| path.contains(&format!("rustc-1.96.0-{triple}"))), "{triple}: {shipped:?}");
