@@ -83,7 +83,7 @@ fn drop_toolchains_drops_them_with_a_warning() {
     assert_eq!(served_statuses(&sandbox), [404, 404]);
     assert_clean(&sandbox);
     let after = sandbox.run(["fetch", "--incremental"]).ok();
-    after.stderr_has("crates alone, no toolchain").stderr_has("nothing new").stderr_lacks("warning");
+    after.stderr_has("only crates, no toolchains").stderr_has("nothing new").stderr_lacks("warning");
 }
 
 #[test]
