@@ -387,20 +387,18 @@ impl Session<'_> {
         }
         let all: Vec<(InputId, ToolchainRequest)> = orders.clone().into_iter().chain(others).collect();
         let wanted: Vec<ToolchainRequest> = all.iter().map(|(_, order)| order.clone()).collect();
-        let plan =
-            self.dist_downloader(options).plan(&wanted).await.map_err(|error| match error.failed_request(&wanted) {
-                Some(number) if inputs.iter().all(|input| input.id() != all[number].0) => {
-                    Error::OtherInputToolchains { input: all[number].0.to_string(), source: Box::new(error) }
+        let plan = self.dist_downloader(options).plan(&wanted).await.map_err(|error| {
+            match error.failed_request(&wanted).and_then(|number| all.get(number)) {
+                Some((id, _)) if inputs.iter().all(|input| input.id() != *id) => {
+                    Error::OtherInputToolchains { input: id.to_string(), source: Box::new(error) }
                 }
-                Some(number) => {
-                    let name = &all[number].0;
-                    match locate_in_depends(inputs, name, &error) {
-                        Some(place) => Error::Platforms { location: place, source: Box::new(error) },
-                        None => options.toolchains.attribute_error(inputs, Some(name), error),
-                    }
-                }
+                Some((id, _)) => match locate_in_depends(inputs, id, &error) {
+                    Some(place) => Error::Platforms { location: place, source: Box::new(error) },
+                    None => options.toolchains.attribute_error(inputs, Some(id), error),
+                },
                 None => options.toolchains.attribute_error(inputs, None, error),
-            })?;
+            }
+        })?;
         self.sink.status("Resolved", format!("toolchains: {}", plan.toolchains.join(", ")));
         let needs = all.into_iter().map(|(id, _)| id).zip(plan.by_request.iter().cloned()).collect();
         let (requests, needed_paths) = (orders, needs);

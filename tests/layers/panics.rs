@@ -72,7 +72,6 @@ const ALLOWED_PANICS: &[AllowedPanics] = &[
     ("digest.rs", 0, 5, READ_LENGTH),
     ("durable.rs", 1, 0, "for crash tests, in debug builds alone"),
     ("fetch/write_bundle.rs", 1, 0, "a parsed name's index path is safe and has at most 76 bytes"),
-    ("fetch/toolchains.rs", 0, 2, FOUND_POSITION),
     ("gather/crate_cache.rs", 0, 1, "a crate's file name has at least 9 bytes, and its first two are ASCII"),
     ("gather/cargo.rs", 0, 1, "a table that was made two lines before"),
     ("gather/cargo_config/files.rs", 0, 2, FOUND_POSITION),
