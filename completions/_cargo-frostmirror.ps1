@@ -91,6 +91,7 @@ Register-ArgumentCompleter -Native -CommandName 'cargo-frostmirror' -ScriptBlock
             [CompletionResult]::new('--incremental', '--incremental', [CompletionResultType]::ParameterName, 'Pack only files that the history does not list as sent [env: FROSTMIRROR_MODE=full|incremental]')
             [CompletionResult]::new('--skip-git', '--skip-git', [CompletionResultType]::ParameterName, 'Leave git dependencies out; the bundle records them, and the offline side needs another source for them')
             [CompletionResult]::new('--no-toolchain', '--no-toolchain', [CompletionResultType]::ParameterName, 'Leave toolchains out, even if depends.toml or rust-toolchain.toml names them; earlier ones stay current')
+            [CompletionResult]::new('--drop-toolchains', '--drop-toolchains', [CompletionResultType]::ParameterName, 'Drop the toolchains that earlier bundles brought for these inputs, and fetch none; `gc` on the other side then removes them')
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Print the downloads and their sizes, and write nothing')
             [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use only the caches; send no request')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Print more details (repeatable)')

@@ -286,7 +286,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__subcmd__frostmirror__subcmd__fetch)
-            opts="-c -o -j -v -q -h --config --manifest-path --lockfile --crate --from-list --forget --label --incremental --base --reuse --skip-git --skip-registry --no-toolchain --toolchain --target --output --jobs --dry-run --offline --base-url --verbose --quiet --color --message-format --help"
+            opts="-c -o -j -v -q -h --config --manifest-path --lockfile --crate --from-list --forget --label --incremental --base --reuse --skip-git --skip-registry --no-toolchain --drop-toolchains --toolchain --target --output --jobs --dry-run --offline --base-url --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -86,6 +86,7 @@ set edit:completion:arg-completer[cargo-frostmirror] = {|@words|
             cand --incremental 'Pack only files that the history does not list as sent [env: FROSTMIRROR_MODE=full|incremental]'
             cand --skip-git 'Leave git dependencies out; the bundle records them, and the offline side needs another source for them'
             cand --no-toolchain 'Leave toolchains out, even if depends.toml or rust-toolchain.toml names them; earlier ones stay current'
+            cand --drop-toolchains 'Drop the toolchains that earlier bundles brought for these inputs, and fetch none; `gc` on the other side then removes them'
             cand --dry-run 'Print the downloads and their sizes, and write nothing'
             cand --offline 'Use only the caches; send no request'
             cand -v 'Print more details (repeatable)'

@@ -88,6 +88,7 @@ json\t'One JSON object per line'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l incremental -d 'Pack only files that the history does not list as sent [env: FROSTMIRROR_MODE=full|incremental]'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l skip-git -d 'Leave git dependencies out; the bundle records them, and the offline side needs another source for them'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l no-toolchain -d 'Leave toolchains out, even if depends.toml or rust-toolchain.toml names them; earlier ones stay current'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l drop-toolchains -d 'Drop the toolchains that earlier bundles brought for these inputs, and fetch none; `gc` on the other side then removes them'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l dry-run -d 'Print the downloads and their sizes, and write nothing'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -l offline -d 'Use only the caches; send no request'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand fetch" -s v -l verbose -d 'Print more details (repeatable)'
