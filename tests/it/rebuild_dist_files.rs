@@ -115,7 +115,7 @@ fn dist_files_of_a_lost_record_are_kept_until_forgotten() {
             assert!(mirror.join(component_path()).exists());
             continue;
         }
-        verify(&sandbox, &["--rebuild-state"]).ok().stderr_has("6 rustup artifacts are needed for");
+        verify(&sandbox, &["--rebuild-state"]).ok().stderr_has("the lineages of 6 rustup artifacts are unknown");
         let before = public_files(&mirror);
         sandbox.run(["gc", "--mirror", "mirror", "--grace", "0"]).ok();
         assert_eq!(public_files(&mirror), before);

@@ -20,7 +20,7 @@ fn with_dated_versions() -> Upstream {
 #[test]
 fn too_recent_versions_are_hidden_and_cargo_picks_an_older_one() {
     let live = LiveServer::in_front_of(with_dated_versions(), "min_age = \"7d\"\n");
-    live.wait_for_log("a version without one is offered at once");
+    live.wait_for_log("a version without one is available at once");
     let app = Project::new("app").dep("leaf", "1").dep("undated", "1").write(&live.sandbox.path("app"));
     let client = live.client();
     assert!(client.lock(&app).contains("name = \"leaf\"\nversion = \"1.0.0\""));
