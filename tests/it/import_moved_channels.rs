@@ -1,4 +1,4 @@
-//! Channels that move in a mirror: what is told of it, and what does not stay beside them.
+//! Channels that move in a mirror: the reported changes, and the files that are dropped with the old release.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Toolchains from upstream: what is asked for, what is believed, and what becomes of answers that do not belong together.
+//! Toolchains from upstream: the requests, the accepted answers, and the handling of inconsistent ones.
 
 use std::collections::BTreeSet;
 use std::fs;

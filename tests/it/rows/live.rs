@@ -172,7 +172,7 @@ impl Bench {
         let request_count = upstream.requests().len();
         // config.json, and the index file once.
         if request_count > 2 {
-            return Err(format!("upstream was asked {request_count} times for what is held").into());
+            return Err(format!("upstream received {request_count} requests for stored files").into());
         }
         Ok(())
     }
