@@ -212,25 +212,25 @@ impl Client {
     }
 
     /// Like [`Client::get`], but a response of more than [`LargeBodyLimit::SMALL_BODY_BYTES`] bytes waits for a permit
-    /// of `space` before more is read. A caller with such a response must not wait for another one of the same limit.
+    /// of `large_bodies` before more is read. A caller with such a response must not wait for another one of the same limit.
     pub async fn get_with_body_limit(
         &self,
         request: &Request<'_>,
         limit: u64,
-        space: &LargeBodyLimit,
+        large_bodies: &LargeBodyLimit,
     ) -> Result<Response, Error> {
-        self.get_with_retries(request, limit, Some(space)).await
+        self.get_with_retries(request, limit, Some(large_bodies)).await
     }
 
     async fn get_with_retries(
         &self,
         request: &Request<'_>,
         limit: u64,
-        space: Option<&LargeBodyLimit>,
+        large_bodies: Option<&LargeBodyLimit>,
     ) -> Result<Response, Error> {
         let mut tries = RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.retry_observer);
         loop {
-            match self.try_get(request, limit, space).await {
+            match self.try_get(request, limit, large_bodies).await {
                 Ok(answer) => return Ok(answer),
                 Err(trouble) => tries.wait_after(trouble).await?,
             }
@@ -298,7 +298,7 @@ impl Client {
         &self,
         request: &Request<'_>,
         limit: u64,
-        space: Option<&LargeBodyLimit>,
+        large_bodies: Option<&LargeBodyLimit>,
     ) -> Result<Response, AttemptError> {
         let mut incoming = self.send(Method::GET, request, TEXT_ENCODING, 0).await?;
         let status = incoming.response.status();
@@ -322,11 +322,11 @@ impl Client {
         let codings = incoming.codings()?;
         let mut body = BytesMut::new();
         while let Some(chunk) = incoming.chunk(limit).await? {
-            if let Some(space) = space
+            if let Some(large_bodies) = large_bodies
                 && answer._large_body_permit.is_none()
                 && (body.len() + chunk.len()) as u64 > LargeBodyLimit::SMALL_BODY_BYTES
             {
-                answer._large_body_permit = space.acquire().await;
+                answer._large_body_permit = large_bodies.acquire().await;
                 incoming.reset_low_speed();
             }
             body.extend_from_slice(&chunk);
@@ -336,7 +336,7 @@ impl Client {
             return Ok(answer);
         }
         let undecodable = |source| AttemptError::transport(&incoming.address, TransportError::Undecodable(source));
-        if let Some(space) = space
+        if let Some(large_bodies) = large_bodies
             && answer._large_body_permit.is_none()
         {
             let small =
@@ -345,7 +345,7 @@ impl Client {
                 answer.body = Bytes::from(text);
                 return Ok(answer);
             }
-            answer._large_body_permit = space.acquire().await;
+            answer._large_body_permit = large_bodies.acquire().await;
         }
         match encoding::decode(&body, &codings, limit).map_err(undecodable)? {
             Some(text) => answer.body = Bytes::from(text),

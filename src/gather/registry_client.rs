@@ -28,7 +28,7 @@ pub struct RegistryClient {
     upstream: Arc<Upstream>,
     /// The token that a program printed.
     printed: Arc<OnceCell<Secret>>,
-    space: LargeBodyLimit,
+    large_bodies: LargeBodyLimit,
 }
 
 /// The configuration of a registry.
@@ -138,7 +138,7 @@ impl RegistryClient {
             client,
             upstream: Arc::new(upstream),
             printed: Arc::default(),
-            space: LargeBodyLimit::new(MAX_CONCURRENT_LARGE_FILES),
+            large_bodies: LargeBodyLimit::new(MAX_CONCURRENT_LARGE_FILES),
         }
     }
 
@@ -221,7 +221,7 @@ impl RegistryClient {
             if_modified_since: last_modified.filter(|_| etag.is_none()),
             ..Request::new(&url)
         };
-        let answer = self.client.get_with_body_limit(&request, MAX_INDEX_FILE, &self.space).await;
+        let answer = self.client.get_with_body_limit(&request, MAX_INDEX_FILE, &self.large_bodies).await;
         answer.map_err(|source| self.fetch_error(describe_index_file(name), source))
     }
 

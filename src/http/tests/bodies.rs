@@ -157,8 +157,9 @@ async fn only_large_bodies_wait_for_the_body_limit() {
         })
     })
     .await;
-    let (client, space) = (client(), LargeBodyLimit::new(2));
-    let ask = async |path: &str| client.get_with_body_limit(&Request::new(&server.url(path)), 1 << 24, &space).await;
+    let (client, large_bodies) = (client(), LargeBodyLimit::new(2));
+    let ask =
+        async |path: &str| client.get_with_body_limit(&Request::new(&server.url(path)), 1 << 24, &large_bodies).await;
     for path in ["/large", "/zipped/large"] {
         let first = ask("/large").await.expect("there is space");
         let second = ask("/zipped/large").await.expect("there is space");
