@@ -12,7 +12,7 @@ mod bundle;
 mod channel_manifest;
 mod lock_coverage;
 mod fetch;
-mod gather;
+mod resolve;
 mod inputs;
 mod mirror;
 mod live;

@@ -14,8 +14,9 @@
 //! | task | module | what it does |
 //! |---|---|---|
 //! | command line | [`cli`], [`commands`] | turns flags and verbs into library calls; one verb, one file |
-//! | fetch | [`fetch`] | the connected side as one call: resolve, download, pack, verify, record |
-//! | resolve | [`gather`] | resolves what is needed with cargo itself, and downloads it, checked |
+//! | fetch | [`fetch`] | the connected side as one call: resolve with cargo, download, pack, verify, record |
+//! | inputs | [`inputs`] | reads depends.toml, Cargo.lock and rust-toolchain.toml |
+//! | upstream | [`upstream`] | registries and the toolchain server, for `fetch` and live mode alike |
 //! | bundle | [`bundle`] | the file that crosses the gap: written, read, verified |
 //! | mirror | [`mirror`] | the tree on disk: imported into under a lock, all or nothing |
 //! | closure | [`lock_coverage`] | whether these bundles, or this mirror, can build a Cargo.lock |
@@ -30,7 +31,7 @@
 //! # Invariants
 //!
 //! - A bundle's reader never extracts by itself: it streams entries, and the importer stores them.
-//! - [`bundle`] knows neither network nor mirror; [`server`] knows no bundle; [`gather`] knows no mirror.
+//! - [`bundle`] knows neither network nor mirror; [`server`] knows no bundle; [`fetch`] and [`upstream`] know no mirror.
 //! - An index line only names a stored, verified crate (or one recorded as index-only).
 //! - Write order: blobs, then index files (dependencies before dependents), then the record of the import. The record
 //!   is the commit. [`server`] takes no lock.
@@ -50,9 +51,9 @@
 //! | `mirror/…` | [`mirror::layout`] |
 //! | `INCOMING/*.pkg`, `done/`, `failed/` | [`watcher`] |
 //! | `mirror/.frostmirror/live/index/…` | [`live`] |
-//! | `$FROSTMIRROR_HOME/cache/…` | [`gather::crate_cache`] |
-//! | `$FROSTMIRROR_HOME/cache/dist/…` | [`gather::toolchains`] |
-//! | `$FROSTMIRROR_HOME/history/…` | [`gather::history`] |
+//! | `$FROSTMIRROR_HOME/cache/…` | [`fetch::crate_cache`] |
+//! | `$FROSTMIRROR_HOME/cache/dist/…` | [`upstream::dist`] |
+//! | `$FROSTMIRROR_HOME/history/…` | [`fetch::history`] |
 //! | `$FROSTMIRROR_HOME/scratch/…`, `cache/tmp/…` | [`scratch`] |
 //! | `OUTPUT/YYYYMMDD-HHMM-crates.pkg` | [`bundle::pack`] |
 //! | `$CARGO_HOME/config.toml` | [`client_setup`] |
@@ -70,7 +71,8 @@ pub mod server;
 pub mod live;
 pub mod mirror;
 pub mod bundle;
-pub mod gather;
+pub mod upstream;
+pub mod inputs;
 pub mod config;
 pub mod client_setup;
 pub mod guide;
@@ -88,5 +90,6 @@ pub mod digest;
 pub mod scratch;
 pub mod process_lock;
 pub mod durable;
+pub mod random;
 pub mod panics;
 pub mod env;

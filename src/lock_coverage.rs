@@ -18,8 +18,8 @@ use crate::bundle::format::{CrateState, Manifest, SkippedPackage};
 use crate::bundle::sanitize::sanitize_line;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
-use crate::gather::lockfile::{ForeignPackage, Lockfile, UnbuiltPackage};
 use crate::index_line::IndexLine;
+use crate::inputs::lockfile::{ForeignPackage, Lockfile, UnbuiltPackage};
 use crate::mirror::layout::Layout;
 use crate::mirror::{index_meta, ledger, transaction};
 

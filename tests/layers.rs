@@ -15,11 +15,12 @@ mod panic_safety;
 /// Lower layers that a module must not refer to: (module, layer, reason).
 const FORBIDDEN_REFERENCES: &[(&str, &str, &str)] = &[
     ("bundle", "http", "a bundle knows no network"),
-    ("bundle", "gather", "a bundle does not know where its content came from"),
+    ("bundle", "upstream", "a bundle does not know where its content came from"),
     ("bundle", "mirror", "a bundle's reader streams; the mirror places"),
     ("server", "bundle", "what is served is the mirror on disk, never a bundle"),
-    ("gather", "mirror", "the online side has no mirror"),
-    ("gather", "bundle", "gathering does not know how its harvest travels"),
+    ("fetch", "mirror", "the online side has no mirror"),
+    ("upstream", "mirror", "the online side has no mirror"),
+    ("upstream", "bundle", "a download does not know how it travels"),
 ];
 
 /// Names that say nothing about what is inside.
@@ -374,7 +375,7 @@ mod samples {
     use super::*;
 
     fn problems(name: &str, source: &str) -> Vec<String> {
-        let layers = "commands terminal server mirror bundle gather event http env"
+        let layers = "commands terminal server mirror bundle upstream event http env"
             .split(' ')
             .map(str::to_owned)
             .collect::<Vec<_>>();
@@ -438,7 +439,7 @@ mod samples {
     fn a_forbidden_reference_is_found() {
         assert_finds("bundle/pack.rs", "use crate::http::Client;", "a bundle knows no network");
         assert_finds("server.rs", "use crate::{bundle, event};", "never a bundle");
-        assert_finds("bundle.rs", "use crate::gather;", "where its content came from");
+        assert_finds("bundle.rs", "use crate::upstream;", "where its content came from");
     }
 
     #[test]

@@ -12,14 +12,14 @@ use crate::client_setup::BaseUrl;
 use crate::config::Settings;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::{self, Sink};
+use crate::fetch::history::InputRef;
+use crate::fetch::resolve::CrateSpec;
+use crate::fetch::workspace;
 use crate::fetch::{self, DryRun, Environment, InputSpec, Mode, Options, Outcome, ToolchainOptions};
-use crate::gather::depends::DependsFile;
-use crate::gather::history::InputRef;
-use crate::gather::input_id::Label;
-use crate::gather::lockfile::SkippedPackage;
-use crate::gather::resolve::CrateSpec;
-use crate::gather::toolchain_file::{self, ToolchainFile};
-use crate::gather::workspace;
+use crate::inputs::depends::DependsFile;
+use crate::inputs::input_id::Label;
+use crate::inputs::lockfile::SkippedPackage;
+use crate::inputs::toolchain_file::{self, ToolchainFile};
 use crate::toolchain::{self, ToolchainName, is_triple};
 
 /// Arguments of `fetch`.

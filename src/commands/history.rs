@@ -9,8 +9,8 @@ use super::fetch::input_ref;
 use crate::bundle::sanitize::sanitize_line;
 use crate::error_report::{EXIT_CODES, Failure};
 use crate::event::{Sink, format_contents, format_size};
-use crate::gather::history::{BundleRecord, History, InputSet, LockedHistory};
-use crate::gather::input_id::Label;
+use crate::fetch::history::{BundleRecord, History, InputSet, LockedHistory};
+use crate::inputs::input_id::Label;
 
 /// Examples in the help of `history`.
 pub const EXAMPLES: &str = "EXAMPLES:

@@ -10,11 +10,11 @@ use crate::durable;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
 use crate::fetch;
-use crate::gather::depends;
-use crate::gather::init::{self, WorkspaceDependencies};
-use crate::gather::lockfile::Lockfile;
-use crate::gather::toolchain_file;
-use crate::gather::workspace::{self, Workspace};
+use crate::fetch::init::{self, WorkspaceDependencies};
+use crate::fetch::workspace::{self, Workspace};
+use crate::inputs::depends;
+use crate::inputs::lockfile::Lockfile;
+use crate::inputs::toolchain_file;
 use crate::terminal::Reporter;
 
 /// Arguments of `init`.

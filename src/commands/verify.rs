@@ -10,7 +10,7 @@ use crate::bundle::sanitize::pluralize;
 use crate::bundle::verify::{VerifyReport, verify};
 use crate::error_report::{ErrorClass, Failure, replace_control};
 use crate::event::Sink;
-use crate::gather::lockfile::Lockfile;
+use crate::inputs::lockfile::Lockfile;
 use crate::lock_coverage::{CoverageGap, VerifiedBundle, check_lock_coverage};
 use crate::mirror::audit::require_mirror;
 use crate::mirror::layout::Layout;

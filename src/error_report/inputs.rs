@@ -3,7 +3,10 @@
 use std::io;
 
 use super::{ErrorClass, Failure, io_class, io_hint};
-use crate::gather::{depends, init, lockfile, workspace};
+use crate::fetch::init;
+use crate::fetch::workspace;
+use crate::inputs::depends;
+use crate::inputs::lockfile;
 
 /// The class and the hint for a user's file that cannot be read. A wrong file type is an input error, not a disk error.
 fn class_and_hint_of_unreadable(source: &io::Error) -> (ErrorClass, Option<String>) {

@@ -1,7 +1,7 @@
 //! Classes and hints for the errors of `http` and of cargo's configuration.
 
-use crate::gather::cargo_config;
 use crate::http;
+use crate::upstream::cargo_config;
 
 use super::{ErrorClass, Failure, io_class, io_hint};
 

@@ -1,8 +1,8 @@
-//! Classes and hints for the errors of `gather::toolchains`.
+//! Classes and hints for the errors of `upstream::dist`.
 
 use super::{ErrorClass, Failure, network};
-use crate::gather::toolchains::Error;
 use crate::http;
+use crate::upstream::dist::Error;
 
 /// Hint for failures that may not occur in a second run.
 const RETRY_HINT: &str = "run the same command again; downloaded files are kept";

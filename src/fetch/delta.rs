@@ -10,10 +10,10 @@ use crate::bundle::open::open_any;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::event::Sink;
-use crate::gather::history::{BundlePlan, DeltaBase, History, LockedHistory};
-use crate::gather::input_id::Label;
-use crate::gather::lockfile::{LockedPackage, Lockfile};
-use crate::gather::resolve::{self, Resolution};
+use crate::fetch::history::{BundlePlan, DeltaBase, History, LockedHistory};
+use crate::fetch::resolve::{self, Resolution};
+use crate::inputs::input_id::Label;
+use crate::inputs::lockfile::{LockedPackage, Lockfile};
 use crate::safe_path::SafePath;
 
 /// The history of an incremental run. It stays locked for the whole run, because it decides which downloads are

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use super::repair_list;
 use super::toolchains::Unavailable;
 use crate::bundle::{self, pack};
-use crate::gather::cargo_config;
-use crate::gather::{self, cargo, crate_downloader, depends, history, lockfile, resolve, workspace};
+use crate::fetch::{cargo, crate_downloader, history, resolve, workspace};
 use crate::http;
+use crate::inputs::{depends, lockfile};
 use crate::safe_path::SafePath;
 use crate::toolchain::ToolchainName;
+use crate::upstream::{cargo_config, dist};
 
 /// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
@@ -59,14 +60,14 @@ pub enum Error {
     NoCrates(Vec<String>),
     /// A toolchain cannot be fetched.
     #[error(transparent)]
-    Toolchains(Box<gather::toolchains::Error>),
+    Toolchains(Box<dist::Error>),
     /// A value of `[platforms]` is not available upstream.
     #[error("{location}: `[platforms]` requests a toolchain, target or component that upstream does not provide")]
     Platforms {
         /// File, line and column.
         location: String,
         /// The cause.
-        source: Box<gather::toolchains::Error>,
+        source: Box<dist::Error>,
     },
     /// The pinned toolchain of a project is not available.
     #[error("could not include the toolchain that `{}` names", toolchain_file.display())]
@@ -76,7 +77,7 @@ pub enum Error {
         /// The name of the toolchain.
         toolchain: ToolchainName,
         /// The cause.
-        source: Box<gather::toolchains::Error>,
+        source: Box<dist::Error>,
     },
     /// Another input of the history requests toolchains that are not available. It is updated with the inputs of this
     /// run, because they share channels.
@@ -87,7 +88,7 @@ pub enum Error {
         /// The input.
         input: String,
         /// The cause.
-        source: Box<gather::toolchains::Error>,
+        source: Box<dist::Error>,
     },
     /// The base lacks toolchains, and the user excludes them.
     #[error("the bundle with `{0}` was lost, and `--no-toolchain` excludes toolchains")]
@@ -127,8 +128,8 @@ pub enum Error {
     Worker(#[source] tokio::task::JoinError),
 }
 
-impl From<gather::toolchains::Error> for Error {
-    fn from(error: gather::toolchains::Error) -> Error {
+impl From<dist::Error> for Error {
+    fn from(error: dist::Error) -> Error {
         Error::Toolchains(Box::new(error))
     }
 }

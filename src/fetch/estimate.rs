@@ -7,10 +7,10 @@ use futures_util::stream::{self, StreamExt as _};
 use super::Error;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
-use crate::gather::crate_downloader::CrateDownloader;
-use crate::gather::history::DeltaBase;
-use crate::gather::toolchains::{DistDownloader, DownloadPlan};
+use crate::fetch::crate_downloader::CrateDownloader;
+use crate::fetch::history::DeltaBase;
 use crate::safe_path::SafePath;
+use crate::upstream::dist::{DistDownloader, DownloadPlan};
 
 /// The planned content of a bundle, with sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]

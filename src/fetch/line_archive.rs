@@ -10,8 +10,8 @@ use crate::bundle::format::Entry;
 use crate::bundle::open::{EntryVisitor, open_any};
 use crate::crate_id::CrateId;
 use crate::event::Sink;
-use crate::gather::history::History;
-use crate::gather::resolve::{ExactVersions, LineArchive, RecoveredLine};
+use crate::fetch::history::History;
+use crate::fetch::resolve::{ExactVersions, LineArchive, RecoveredLine};
 use crate::index_line::IndexLine;
 use crate::mirror_file::FileKind;
 

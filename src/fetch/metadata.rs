@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::FetchPlan;
 use crate::bundle::package_metadata::{PackageMetadata, read_all_metadata};
 use crate::crate_id::CrateId;
-use crate::gather::crate_cache::CrateCache;
-use crate::gather::history::{BundlePlan, CrateMetadata};
+use crate::fetch::crate_cache::CrateCache;
+use crate::fetch::history::{BundlePlan, CrateMetadata};
 
 /// Adds the metadata that the history lacks: from the downloaded files, and from the cache below `home`. The cache may
 /// have crates that were sent before histories stored metadata.

@@ -9,9 +9,9 @@ use super::{Error, Session};
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::event;
-use crate::gather::history::{DeltaBase, History, SentCrate};
-use crate::gather::index_snapshot;
-use crate::gather::resolve::{self, Resolution};
+use crate::fetch::history::{DeltaBase, History, SentCrate};
+use crate::fetch::index_snapshot;
+use crate::fetch::resolve::{self, Resolution};
 use crate::index_line::IndexLine;
 
 /// Maximum number of concurrent requests for index files.

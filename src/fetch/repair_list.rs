@@ -16,8 +16,8 @@ use serde::Deserialize;
 
 use crate::crate_id::{CrateId, InvalidCrateId};
 use crate::digest::Sha256;
-use crate::gather::input_id::Label;
-use crate::gather::lockfile::{LockedPackage, Lockfile};
+use crate::inputs::input_id::Label;
+use crate::inputs::lockfile::{LockedPackage, Lockfile};
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 

@@ -16,7 +16,7 @@ use crate::bundle::open::{EntryVisitor, open_any};
 use crate::crate_id::CrateId;
 use crate::digest::{HashingWriter, Sha256};
 use crate::event::{self, Sink};
-use crate::gather::crate_cache::CrateCache;
+use crate::fetch::crate_cache::CrateCache;
 use crate::mirror_file::FileKind;
 
 /// Adds the files of `wanted` to the cache that it lacks and that the sources have. `scratch` is for the uncompressed

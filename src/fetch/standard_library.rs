@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{Error, Mode, Options, Session, toolchains};
 use crate::event;
-use crate::gather::crate_downloader::CrateDownloader;
-use crate::gather::lockfile::Lockfile;
-use crate::gather::resolve::{self, Resolution, Resolver};
-use crate::gather::toolchains::PlannedFile;
+use crate::fetch::crate_downloader::CrateDownloader;
+use crate::fetch::resolve::{self, Resolution, Resolver};
+use crate::inputs::lockfile::Lockfile;
 use crate::safe_path::SafePath;
+use crate::upstream::dist::PlannedFile;
 
 /// The lock of one rust-src.
 #[derive(Clone, Debug, PartialEq, Eq)]

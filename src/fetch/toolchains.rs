@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 use super::{Error, Mode, Options, Session, repair_list};
 use crate::digest::Sha256;
 use crate::event;
-use crate::gather;
-use crate::gather::depends::{self, Platforms};
-use crate::gather::history::{DeltaBase, DistFileRef, History};
-use crate::gather::input_id::InputId;
-use crate::gather::resolve;
-use crate::gather::toolchain_file::ToolchainFile;
-use crate::gather::toolchains::{DistDownloader, DownloadPlan, PlannedFile, ToolchainRequest};
+use crate::fetch::history::{DeltaBase, DistFileRef, History};
+use crate::fetch::resolve;
+use crate::inputs::depends::{self, Platforms};
+use crate::inputs::input_id::InputId;
+use crate::inputs::toolchain_file::ToolchainFile;
 use crate::safe_path::SafePath;
 use crate::toolchain::{Date, SelectionRequest, ToolchainName};
+use crate::upstream::dist::{self, DistDownloader, DownloadPlan, PlannedFile, ToolchainRequest};
 
 /// The toolchain options of the user besides `[platforms]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,12 +55,7 @@ impl ToolchainOptions {
 
     /// The error for the toolchains of the input `id`, or of any of `inputs` if the input is unknown. Includes the
     /// toolchain file, if one requests them.
-    fn attribute_error(
-        &self,
-        inputs: &[resolve::Input],
-        id: Option<&InputId>,
-        error: gather::toolchains::Error,
-    ) -> Error {
+    fn attribute_error(&self, inputs: &[resolve::Input], id: Option<&InputId>, error: dist::Error) -> Error {
         let mut wanting = inputs.iter().filter(|input| id.is_none_or(|id| input.id() == *id));
         let pin = wanting.find_map(|input| match input {
             resolve::Input::Depends(depends) if depends.platforms.is_none() => self.pins.get(&depends.path),
@@ -431,7 +425,7 @@ fn inputs_with_new_request(
 }
 
 /// The position of the unavailable value in the depends.toml of the input `id`, as `FILE:LINE:COLUMN`.
-fn locate_in_depends(inputs: &[resolve::Input], id: &InputId, error: &gather::toolchains::Error) -> Option<String> {
+fn locate_in_depends(inputs: &[resolve::Input], id: &InputId, error: &dist::Error) -> Option<String> {
     let (key, word) = error.unavailable_platform_value()?;
     let input = inputs.iter().find(|input| input.id() == *id)?;
     let resolve::Input::Depends(depends) = input else { return None };

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{Error, Session};
-use crate::gather::lockfile::Lockfile;
-use crate::gather::resolve;
-use crate::gather::workspace::{self, LockFit, Workspace};
+use crate::fetch::resolve;
+use crate::fetch::workspace::{self, LockFit, Workspace};
+use crate::inputs::lockfile::Lockfile;
 
 /// Returns the packages that `workspace` builds with. Dropping the future stops the cargo that it runs.
 pub async fn read_or_resolve(workspace: &Workspace, session: &Session<'_>) -> Result<Lockfile, Error> {

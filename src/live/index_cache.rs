@@ -16,7 +16,7 @@ use super::upstreams::Upstreams;
 use crate::crate_id::CrateName;
 use crate::digest::Sha256;
 use crate::event::Sink;
-use crate::gather::index_file::{CachedIndexFile, IndexFile};
+use crate::upstream::index_file::{CachedIndexFile, IndexFile};
 
 /// How long a client waits for upstream if a cached copy exists.
 const TIMEOUT_WITH_COPY: Duration = Duration::from_secs(4);

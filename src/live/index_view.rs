@@ -10,8 +10,8 @@ use serde::Deserialize;
 use crate::config::Settings;
 use crate::config::settings::CratePattern;
 use crate::crate_id::{CrateId, CrateName, Version};
-use crate::gather::index_file::IndexFile;
 use crate::index_line::IndexLine;
+use crate::upstream::index_file::IndexFile;
 
 /// Filters for versions that live mode does not offer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use super::prefetch_budget::{PrefetchBudget, Reservation};
 use super::prefetch_graph::PrefetchGraph;
 use super::{ActiveState, LiveMirror};
 use crate::crate_id::{CrateId, CrateName};
-use crate::gather::prefetch::{self, Dependency, DependencyQuery};
+use crate::upstream::prefetch::{self, Dependency, DependencyQuery};
 
 /// Maximum number of concurrent predicted lookups.
 const MAX_CONCURRENT_LOOKUPS: usize = 48;

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use crate::crate_id::{CrateId, CrateName, Version};
-use crate::gather::prefetch::{Condition, Dependency, DependencyQuery};
+use crate::upstream::prefetch::{Condition, Dependency, DependencyQuery};
 
 /// Number of remembered requests. If sorted requests are past a crate by more than this, the client skipped it.
 const RECENT: usize = 8;

@@ -11,10 +11,10 @@ use crate::config::{Key, Settings, SettingsStore};
 use crate::crate_id::CrateName;
 use crate::env::Env;
 use crate::event::Sink;
-use crate::gather::cargo_config::{self, CargoConfig, Origin, Upstream};
-use crate::gather::registry_client::{self, RegistryClient, RegistryInfo};
 use crate::http::{self, Client, Response};
 use crate::toolchain;
+use crate::upstream::cargo_config::{self, CargoConfig, Origin, Upstream};
+use crate::upstream::registry_client::{self, RegistryClient, RegistryInfo};
 
 /// How long an index's config.json counts as fresh.
 const CONFIG_TTL: Duration = Duration::from_secs(10 * 60);

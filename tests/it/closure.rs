@@ -6,7 +6,7 @@ mod unused_patches;
 use std::fs;
 
 use frostmirror::bundle::format::CrateState;
-use frostmirror::gather::lockfile::CRATES_IO_SOURCE;
+use frostmirror::inputs::lockfile::CRATES_IO_SOURCE;
 
 use crate::bundle_builder::{BundleBuilder, import};
 use crate::support::crates::Crate;

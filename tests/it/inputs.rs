@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use frostmirror::error_report::{ErrorClass, Failure};
-use frostmirror::gather::depends::DependsFile;
+use frostmirror::inputs::depends::DependsFile;
 use frostmirror::toolchain::Profile;
 
 mod cargo_config;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use frostmirror::digest::Sha256;
 use frostmirror::error_report::Failure;
 use frostmirror::event::{Event, Phase, Sink};
-use frostmirror::gather::toolchains::{DistDownloader as Downloader, DownloadPlan, Error, ToolchainRequest};
 use frostmirror::http::{Client, Settings};
 use frostmirror::mirror_file::FileSource;
 use frostmirror::toolchain::{Profile, SelectionRequest};
+use frostmirror::upstream::dist::{DistDownloader as Downloader, DownloadPlan, Error, ToolchainRequest};
 
 use crate::support::dist::{DistServer, LINUX, NIGHTLY, RUSTUP, Release, STABLE, WASM, WINDOWS};
 use crate::support::upstream::Fault;

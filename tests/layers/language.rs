@@ -47,8 +47,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/mirror/gc/plan_report.rs", "strangers", "a key of the API"),
     ("tests/it/snapshots/golden/messages-mirror.txt", "strangers", "a key of the API"),
     ("tests/it/snapshots/golden/api.txt", "strangers", "a key of the API"),
-    ("src/gather/cargo_config/files.rs", "floor", "a method of str"),
-    ("src/gather/lockfile.rs", "floor", "a method of str"),
+    ("src/upstream/cargo_config/files.rs", "floor", "a method of str"),
+    ("src/inputs/lockfile.rs", "floor", "a method of str"),
     ("src/watcher/processed.rs", "floor", "a method of str"),
 ];
 

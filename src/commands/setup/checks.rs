@@ -12,8 +12,8 @@ use crate::client_setup::{BaseUrl, CargoSetting, ClientSetup, MirrorLocation, RE
 use crate::commands::Context;
 use crate::crate_id::Version;
 use crate::event::Sink;
-use crate::gather::cargo;
-use crate::gather::cargo_config::CargoConfig;
+use crate::fetch::cargo;
+use crate::upstream::cargo_config::CargoConfig;
 
 /// Timeout of the connection to the server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -11,9 +11,9 @@ use super::super::store_worker::StoreJob;
 use super::super::{ActiveState, LiveMirror};
 use super::sync;
 use crate::digest::Sha256;
-use crate::gather::toolchains::MAX_DIST_FILE;
 use crate::safe_path::SafePath;
 use crate::toolchain::{Date, DistPath};
+use crate::upstream::dist::MAX_DIST_FILE;
 
 impl LiveMirror {
     /// The digest that a manifest states for a component. If no stored manifest names it, the manifests of its date are

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use crate::crate_id::Version;
-use crate::gather::toolchains::RUSTUP_RELEASE_PATH;
 use crate::safe_path::SafePath;
 use crate::toolchain::{Date, ToolchainName, digest_path, is_triple, rustup_init_file_name, signature_path};
+use crate::upstream::dist::RUSTUP_RELEASE_PATH;
 
 /// The date of the first toolchain with its own folder.
 const FIRST_DATE: &str = "2014-12-20";

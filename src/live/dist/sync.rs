@@ -16,11 +16,11 @@ use super::super::upstreams::with_breaker;
 use super::super::{ActiveState, LiveMirror};
 use super::file_set::FileSet;
 use crate::digest::Sha256;
-use crate::gather::toolchains::{DistClient, Error, MAX_DIGEST_FILE, MAX_DIST_FILE, Texts, parse_sha256};
 use crate::http;
 use crate::mirror::live::PartialFile;
 use crate::safe_path::SafePath;
 use crate::toolchain::{Date, ToolchainName, digest_path};
+use crate::upstream::dist::{DistClient, Error, MAX_DIGEST_FILE, MAX_DIST_FILE, Texts, parse_sha256};
 
 /// Result of a sync.
 pub(super) struct SyncOutcome {

@@ -7,7 +7,7 @@ use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
 use crate::support::sandbox::Sandbox;
 use crate::support::upstream::Upstream;
-use frostmirror::gather::lockfile::CRATES_IO_SOURCE;
+use frostmirror::inputs::lockfile::CRATES_IO_SOURCE;
 
 const GIT: &str = "git+http://127.0.0.1:9/far#0123456789012345678901234567890123456789";
 

@@ -5,7 +5,7 @@ use crate::bundle_builder::import;
 use crate::support::client::Project;
 use crate::support::crates::{Crate, index_path};
 use crate::support::sandbox::Sandbox;
-use frostmirror::gather::lockfile::CRATES_IO_SOURCE;
+use frostmirror::inputs::lockfile::CRATES_IO_SOURCE;
 
 fn lockfile(crates: &[(&str, &str)]) -> String {
     let mut text = "version = 4\n".to_owned();

@@ -1,6 +1,6 @@
 //! Cases of resolution.
 
-use frostmirror::gather::resolve::{Input, SkipPolicy};
+use frostmirror::fetch::resolve::{Input, SkipPolicy};
 
 use super::resolver_fixture::{ResolverFixture, crate_names};
 use crate::support::crates::Crate;

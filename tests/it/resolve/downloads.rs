@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use frostmirror::gather::crate_downloader::{Error, FileOrigin};
+use frostmirror::fetch::crate_downloader::{Error, FileOrigin};
 
 use super::resolver_fixture::{ResolverFixture, failure_message};
 use crate::support::crates::Crate;

@@ -1,6 +1,6 @@
 //! `--crate`: what a library brings, what a tool brings, and tools that only their own lock resolves.
 
-use frostmirror::gather::resolve::Input;
+use frostmirror::fetch::resolve::Input;
 
 use super::resolver_fixture::{ResolverFixture, crate_names};
 use crate::support::crates::{Crate, PackedCrate};

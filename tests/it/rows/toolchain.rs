@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use frostmirror::event::NullSink;
-use frostmirror::gather::toolchains::{DistDownloader as Downloader, DownloadPlan, ToolchainRequest};
 use frostmirror::http::{Client, Settings};
 use frostmirror::toolchain::{Profile, SelectionRequest};
+use frostmirror::upstream::dist::{DistDownloader as Downloader, DownloadPlan, ToolchainRequest};
 
 use super::measure::{alternate, peak_memory, timed};
 use crate::support::dist::release::Release;
@@ -146,7 +146,7 @@ fn download(url: &str, home: &Path, order: &ToolchainRequest) -> Outcome<(Downlo
     let plan = runtime.block_on(async {
         let mut plan = downloader.plan(std::slice::from_ref(order)).await?;
         downloader.fetch(&mut plan, &|_, _| true).await?;
-        Ok::<_, frostmirror::gather::toolchains::Error>(plan)
+        Ok::<_, frostmirror::upstream::dist::Error>(plan)
     })?;
     Ok((plan, started.elapsed().as_secs_f64()))
 }

@@ -1,0 +1,241 @@
+//! Classes and hints for the errors of resolution, downloads and history.
+
+use std::sync::Arc;
+
+use super::{ErrorClass, Failure, io_class, io_hint, network};
+use crate::fetch::resolve::UnresolvedEntry;
+use crate::fetch::{cargo, crate_downloader, history, index_snapshot, packaged_lock, resolve};
+
+/// Hint for failures that may not occur in a second run.
+const RETRY_HINT: &str = "run the same command again; downloaded files are kept";
+
+/// Hint for entries of depends.toml that cargo cannot resolve.
+const CORRECT_ENTRY_HINT: &str = "correct the entry; `cargo add --dry-run NAME@REQ` tries one out";
+
+impl From<resolve::Error> for Failure {
+    fn from(error: resolve::Error) -> Failure {
+        use resolve::Error;
+        const DOING: &str = "could not resolve the dependencies";
+        let (class, hint) = match error {
+            Error::Cargo(error) => return error.into(),
+            Error::Index(error) => return error.into(),
+            Error::Lockfile(error) => return error.into(),
+            Error::Download(error) => return (*error).into(),
+            Error::PackagedLock(error) => return error.into(),
+            Error::LocalRegistry(source) => {
+                return Failure::io("could not serve the index to cargo on 127.0.0.1", source);
+            }
+            Error::Scratch(source) => {
+                return Failure::io("could not prepare a scratch project for cargo", source);
+            }
+            Error::Unresolvable { ref unresolved } => {
+                let hint = unresolved_hint(unresolved);
+                return Failure::new(ErrorClass::Input, error).context(DOING).hint(hint);
+            }
+            Error::MissingVersions { .. } => (
+                ErrorClass::Input,
+                "choose a version that the index has; for a version that upstream deleted, use `cargo frostmirror fetch --reuse MIRROR` with a mirror or bundle that has it",
+            ),
+            Error::ChecksumMismatch { .. } => (
+                ErrorClass::Integrity,
+                "the lock or upstream was altered; compare both with crates.io before you trust either",
+            ),
+            Error::ForeignPackages { .. } => (
+                ErrorClass::Input,
+                "exclude them with --skip-git and --skip-registry NAME; the importing side then needs another source for them",
+            ),
+        };
+        Failure::new(class, error).context(DOING).hint(hint)
+    }
+}
+
+/// The hint for a `--crate` or for an entry of depends.toml.
+fn unresolved_hint(unresolved: &[UnresolvedEntry]) -> String {
+    let [UnresolvedEntry { entry, input, message }] = unresolved else { return CORRECT_ENTRY_HINT.to_owned() };
+    if !input.starts_with("--crate ") {
+        return CORRECT_ENTRY_HINT.to_owned();
+    }
+    let (name, req) = entry.split_once('@').unwrap_or((entry, ""));
+    if message.contains(&format!("no matching package named `{name}` found")) {
+        return format!("check the name, for example with `cargo search {name}`");
+    }
+    if !req.is_empty() && message.contains(&format!("for the requirement `{name} =")) {
+        return format!("choose a version that the index has, or omit `@{req}` for the newest");
+    }
+    format!("try another version with `--crate {name}@VERSION`")
+}
+
+impl From<cargo::Error> for Failure {
+    fn from(error: cargo::Error) -> Failure {
+        use cargo::Error;
+        let context = "could not resolve the dependencies";
+        match error {
+            Error::Folder(source) => Failure::io("could not create a work folder for cargo", source),
+            Error::System { ref source, .. } => {
+                let hint = io_hint(source);
+                let failure = Failure::new(ErrorClass::Disk, error).context(context);
+                Failure { hint, ..failure }
+            }
+            Error::UnknownVersion { ref output, .. } if output.contains("is not installed") => {
+                Failure::new(ErrorClass::Input, error).context(context).hint(super::NO_TOOLCHAIN_HINT)
+            }
+            Error::Start { .. } | Error::UnknownVersion { .. } => Failure::new(ErrorClass::Input, error)
+                .context(context)
+                .hint("install Rust with rustup, or set the variable CARGO to the path of a cargo"),
+            Error::TooOld { .. } => Failure::new(ErrorClass::Input, error)
+                .context(context)
+                .hint("update it with `rustup update`, or set the variable CARGO to the path of another cargo"),
+        }
+    }
+}
+
+impl From<Arc<index_snapshot::Error>> for Failure {
+    fn from(error: Arc<index_snapshot::Error>) -> Failure {
+        use index_snapshot::Error;
+        let (class, hint) = match error.as_ref() {
+            Error::Fetch { source, .. } => network::class_and_hint(source),
+            Error::MissingToken { variable: Some(variable), .. } => {
+                (ErrorClass::Network, Some(format!("set {variable}, or log in with `cargo login`")))
+            }
+            Error::TokenProgram { .. } => (
+                ErrorClass::Input,
+                Some("run the program by hand: it must print the token as one line and succeed".to_owned()),
+            ),
+            Error::CargoOnly { variable: Some(variable), .. } => {
+                (ErrorClass::Input, Some(format!("set {variable} to the token for this run")))
+            }
+            Error::MissingToken { variable: None, .. } | Error::CargoOnly { variable: None, .. } => {
+                let hint = "give the registry a name in cargo's configuration ([registries.NAME] index = …), and set CARGO_REGISTRIES_NAME_TOKEN";
+                (ErrorClass::Network, Some(hint.to_owned()))
+            }
+            Error::NotAnIndexFile { .. } => (
+                ErrorClass::Network,
+                Some(
+                    "a proxy that requires a login may answer like this; open the address with a browser or curl"
+                        .to_owned(),
+                ),
+            ),
+            Error::MissingConfig { .. } | Error::InvalidConfig { .. } => (
+                ErrorClass::Network,
+                Some(
+                    "check FROSTMIRROR_REGISTRY_URL, or the replacement of crates.io in cargo's configuration"
+                        .to_owned(),
+                ),
+            ),
+            Error::NotCached { .. } => (ErrorClass::Network, Some(network::offline_hint())),
+            Error::Spool { source, .. } => (ErrorClass::Disk, io_hint(source)),
+            Error::Aborted { .. } => (ErrorClass::Bug, None),
+        };
+        let failure = Failure::new(class, error).context("could not read the index");
+        Failure { hint, ..failure }
+    }
+}
+
+impl From<crate_downloader::Error> for Failure {
+    fn from(error: crate_downloader::Error) -> Failure {
+        use crate_downloader::Error;
+        let (class, hint) = match error {
+            Error::Index(error) => return error.into(),
+            Error::Cache { id, source } => return Failure::io(format!("could not use the download cache for {id}"), source),
+            Error::File { .. } => (
+                ErrorClass::Input,
+                Some("the `dl` of upstream's config.json points to local files; put the file there, or set FROSTMIRROR_DL_URL to an http address".to_owned()),
+            ),
+            Error::Unavailable { ref altered, .. } if !altered.is_empty() => {
+                (ErrorClass::Integrity, Some("upstream, or a proxy before it, sent a file that does not match the index; do not use it".to_owned()))
+            }
+            Error::Unavailable { .. } => (
+                ErrorClass::Network,
+                Some("upstream's index lists files that upstream does not have; check the `dl` of its config.json, or FROSTMIRROR_DL_URL. For a file that upstream deleted, use `cargo frostmirror fetch --reuse MIRROR` with a mirror or bundle that has it".to_owned()),
+            ),
+            Error::Network { ref source, .. } => {
+                let (class, hint) = network::class_and_hint(source);
+                (class, hint.or_else(|| Some(RETRY_HINT.to_owned())))
+            }
+            Error::Offline { .. } => (ErrorClass::Network, Some(network::offline_hint())),
+        };
+        let failure = Failure::new(class, error).context("could not download all required files");
+        Failure { hint, ..failure }
+    }
+}
+
+impl From<packaged_lock::Error> for Failure {
+    fn from(error: packaged_lock::Error) -> Failure {
+        // The bytes match the index, so upstream published a file that is not a valid crate.
+        let class = match io_class(&error.source) {
+            ErrorClass::Input => ErrorClass::Disk,
+            _ => ErrorClass::Integrity,
+        };
+        Failure::new(class, error).context("could not read the Cargo.lock inside the crate")
+    }
+}
+
+impl From<history::Error> for Failure {
+    fn from(error: history::Error) -> Failure {
+        use history::Error;
+        let (class, hint) = match &error {
+            Error::Io { source, .. } if source.kind() == std::io::ErrorKind::Interrupted => (ErrorClass::Interrupted, None),
+            Error::Io { source, .. } => (ErrorClass::Disk, io_hint(source)),
+            Error::Damaged { path, .. } => (
+                ErrorClass::Input,
+                Some(format!(
+                    "restore `{}` from a backup, or move it away to start a new lineage: the mirror then keeps both",
+                    path.display()
+                )),
+            ),
+            Error::UnsupportedFormat { newer: true, .. } => {
+                (ErrorClass::Input, Some("update cargo-frostmirror: `cargo install cargo-frostmirror`".to_owned()))
+            }
+            Error::UnsupportedFormat { path, .. } => (
+                ErrorClass::Input,
+                Some(format!("move `{}` away; the next bundle starts a new lineage", path.display())),
+            ),
+            Error::Conflict(_) => (
+                ErrorClass::Integrity,
+                Some("crates.io never changes a version; find the upstream that sent different bytes, and use a separate history for each upstream".to_owned()),
+            ),
+            Error::UnknownInput { .. } => {
+                (ErrorClass::Input, Some("`cargo frostmirror history` lists the inputs".to_owned()))
+            }
+            Error::AmbiguousInput { .. } => {
+                (ErrorClass::Input, Some("give the whole name in quotes, as listed here".to_owned()))
+            }
+            Error::SameLabel { id, together: false, .. } => (
+                ErrorClass::Input,
+                Some(format!(
+                    "`--label NAME` with a new name keeps both; `--label '{}'` declares the same project in another folder",
+                    id.label
+                )),
+            ),
+            Error::SameLabel { .. } => {
+                (ErrorClass::Input, Some("fetch them in separate runs, one of them with `--label NAME`".to_owned()))
+            }
+            Error::LabelTaken { .. } => (ErrorClass::Input, Some("choose another label".to_owned())),
+            Error::FetchedAndForgotten(_) => (ErrorClass::Input, Some("remove one of the two".to_owned())),
+            Error::UnknownBundle { is_ambiguous: true, .. } => {
+                (ErrorClass::Input, Some("give the path of the bundle's file, or its full id".to_owned()))
+            }
+            Error::UnknownBundle { .. } => (
+                ErrorClass::Input,
+                Some("give the newest bundle that arrived, or set FROSTMIRROR_HISTORY to another history; without `--base` and `--incremental` the bundle is full".to_owned()),
+            ),
+        };
+        let failure = Failure::new(class, error).context("could not use the history");
+        Failure { hint, ..failure }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_under_cargo_is_a_disk_error() {
+        let source = std::io::ErrorKind::StorageFull.into();
+        let error = cargo::Error::System { stderr: "failed to write `Cargo.lock`".to_owned(), source };
+        let failure = Failure::from(resolve::Error::from(error));
+        assert_eq!(failure.class, ErrorClass::Disk);
+        let hint = failure.hint.expect("a full disk has a hint");
+        assert!(hint.contains("free some space"), "{hint}");
+    }
+}

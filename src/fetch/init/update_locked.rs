@@ -1,0 +1,322 @@
+//! Updates `[locked]` in a depends.toml that users have edited: all other bytes stay unchanged.
+//!
+//! Unchanged entries stay as they are, with their comments; a changed entry keeps its position and its comments. A
+//! comment on its own line is never removed, even if the entry below it is: it may be for several entries.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use toml_edit::{DocumentMut, Item, Key, RawString, Table, Value};
+
+use super::{
+    Error, SKIPPED_HEADER, SKIPPED_LINE_PREFIX, WorkspaceDependencies, parse_depends, skipped_comment, versions_value,
+};
+use crate::crate_id::{CrateId, CrateName, Version};
+use crate::inputs::depends::DependsFile;
+
+type LockedVersions = BTreeMap<CrateName, BTreeSet<Version>>;
+
+/// Returns the text with its `[locked]` table updated from the seed's locks; `path` is used in errors.
+pub fn update_locked(text: &str, path: &Path, seed: &WorkspaceDependencies) -> Result<String, Error> {
+    let wrong = |what: String| Error::Edit { path: path.display().to_string(), what };
+    // A file that is empty because nothing was locked can be updated too.
+    let before = match parse_depends(text, path) {
+        Ok(depends) => Some(depends),
+        Err(_) if text.lines().all(is_blank_or_header) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let wanted = seed.locked.clone().unwrap_or_default();
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| wrong(error.to_string()))?;
+
+    let mut orphans = String::new();
+    let mut table = match document.remove("locked") {
+        Some(Item::Table(table)) => table,
+        Some(other) => other.into_table().unwrap_or_default(),
+        None => {
+            let mut table = Table::new();
+            table.decor_mut().set_prefix("\n");
+            table
+        }
+    };
+    table.set_dotted(false);
+    table.set_implicit(false);
+    update_entries(&mut table, &wanted, &mut orphans);
+    update_skipped_comment(&mut table, seed);
+    let position = table.position();
+    document.insert("locked", Item::Table(table));
+    if !orphans.is_empty() {
+        insert_comments_after(&mut document, position, &orphans);
+    }
+
+    let mut after = document.to_string();
+    if text.contains("\r\n") && !text.replace("\r\n", "").contains('\n') {
+        // The editor writes its own line breaks.
+        after = after.replace("\r\n", "\n").replace('\n', "\r\n");
+    }
+    check_result(&after, path, before.as_ref(), &wanted).map_err(wrong)?;
+    Ok(after)
+}
+
+/// A line that is valid and requests nothing.
+fn is_blank_or_header(line: &str) -> bool {
+    let line = line.trim();
+    line.is_empty() || line.starts_with('#') || line == "[locked]" || line == "[dependencies]"
+}
+
+/// Everything else must be unchanged, and the locked set must be the requested one.
+fn check_result(text: &str, path: &Path, before: Option<&DependsFile>, wanted: &LockedVersions) -> Result<(), String> {
+    let ids: Vec<CrateId> = wanted
+        .iter()
+        .flat_map(|(name, versions)| {
+            versions.iter().map(|version| CrateId { name: name.clone(), version: version.clone() })
+        })
+        .collect();
+    if ids.is_empty() && before.is_none_or(|before| before.groups.is_empty() && before.platforms.is_none()) {
+        return Ok(());
+    }
+    let after = parse_depends(text, path).map_err(|error| error.to_string())?;
+    let same = match before {
+        Some(before) => before.groups == after.groups && before.platforms == after.platforms,
+        None => after.groups.is_empty() && after.platforms.is_none(),
+    };
+    if !same {
+        return Err("a part other than `[locked]` changed".to_owned());
+    }
+    if after.locked == ids { Ok(()) } else { Err("`[locked]` has the wrong content".to_owned()) }
+}
+
+/// Sets the table to the requested versions; comments without an entry below them go to `orphans`.
+fn update_entries(table: &mut Table, wanted: &LockedVersions, orphans: &mut String) {
+    let names: Vec<String> = table.iter().map(|(name, _)| name.to_owned()).collect();
+    let sorted = names.is_sorted();
+    let mut entries: Vec<(Key, Item)> = Vec::new();
+    let mut kept: BTreeSet<&CrateName> = BTreeSet::new();
+    let mut carried = String::new();
+    for name in &names {
+        let Some((mut key, mut item)) = table.remove_entry(name) else {
+            continue;
+        };
+        let Some((name, versions)) = wanted.iter().find(|(wanted, _)| wanted.as_str() == name) else {
+            carried.push_str(&comments_above(&key));
+            continue;
+        };
+        if parse_versions(&item).as_ref() != Some(versions) {
+            replace_value(&mut item, versions_value(versions));
+        }
+        prepend_comments(&mut key, &mut carried);
+        entries.push((key, item));
+        kept.insert(name);
+    }
+    for (name, versions) in wanted.iter().filter(|(name, _)| !kept.contains(name)) {
+        let entry = (Key::new(name.as_str()), Item::Value(versions_value(versions)));
+        let index = if sorted { entries.partition_point(|(key, _)| key.get() < name.as_str()) } else { entries.len() };
+        entries.insert(index, entry);
+    }
+    orphans.push_str(&carried);
+    for (key, item) in entries {
+        table.insert_formatted(&key, item);
+    }
+}
+
+/// The full comment lines above a key.
+fn comments_above(key: &Key) -> String {
+    let prefix = raw_text(key.leaf_decor().prefix());
+    if prefix.contains('#') { prefix } else { String::new() }
+}
+
+/// Inserts the moved comments above a key.
+fn prepend_comments(key: &mut Key, carried: &mut String) {
+    if !carried.is_empty() {
+        let own = raw_text(key.leaf_decor().prefix());
+        key.leaf_decor_mut().set_prefix(std::mem::take(carried) + &own);
+    }
+}
+
+fn raw_text(raw: Option<&RawString>) -> String {
+    raw.and_then(RawString::as_str).unwrap_or_default().to_owned()
+}
+
+fn parse_versions(item: &Item) -> Option<BTreeSet<Version>> {
+    match item.as_value()? {
+        Value::String(text) => Some(BTreeSet::from([text.value().parse().ok()?])),
+        Value::Array(array) => array.iter().map(|value| value.as_str()?.parse().ok()).collect(),
+        _ => None,
+    }
+}
+
+/// Another value at the same position, with the same trailing comment.
+fn replace_value(item: &mut Item, mut value: Value) {
+    if let Some(old) = item.as_value() {
+        *value.decor_mut() = old.decor().clone();
+    }
+    *item = Item::Value(value);
+}
+
+/// Updates the comment above `[locked]` that lists skipped packages.
+fn update_skipped_comment(table: &mut Table, seed: &WorkspaceDependencies) {
+    let prefix = raw_text(table.decor().prefix());
+    let mut kept = String::new();
+    let mut inside = false;
+    for line in prefix.split_inclusive('\n') {
+        inside = line.trim_end() == SKIPPED_HEADER || (inside && line.starts_with(SKIPPED_LINE_PREFIX));
+        if !inside {
+            kept.push_str(line);
+        }
+    }
+    table.decor_mut().set_prefix(kept + &skipped_comment(&seed.skipped));
+}
+
+/// Inserts comments after the table at `position`: above the next table, otherwise at the end of the file.
+fn insert_comments_after(document: &mut DocumentMut, position: Option<isize>, comments: &str) {
+    let next = position.and_then(|position| {
+        let mut positions = Vec::new();
+        collect_table_positions(document.as_table(), &mut positions);
+        positions.into_iter().filter(|other| *other > position).min()
+    });
+    let placed = next.is_some_and(|next| prepend_to_table(document.as_table_mut(), next, comments));
+    if !placed {
+        let trailing = document.trailing().as_str().unwrap_or_default().to_owned();
+        document.set_trailing(comments.to_owned() + &trailing);
+    }
+}
+
+/// The positions of all tables with a header.
+fn collect_table_positions(table: &Table, positions: &mut Vec<isize>) {
+    for (_, item) in table.iter() {
+        if let Some(table) = item.as_table() {
+            if !table.is_implicit() && !table.is_dotted() {
+                positions.extend(table.position());
+            }
+            collect_table_positions(table, positions);
+        }
+    }
+}
+
+fn prepend_to_table(table: &mut Table, position: isize, comments: &str) -> bool {
+    for (_, item) in table.iter_mut() {
+        let Some(table) = item.as_table_mut() else {
+            continue;
+        };
+        if table.position() == Some(position) && !table.is_implicit() {
+            let own = raw_text(table.decor().prefix());
+            table.decor_mut().set_prefix(comments.to_owned() + &own);
+            return true;
+        }
+        if prepend_to_table(table, position, comments) {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn seed(ids: &[(&str, &str)]) -> WorkspaceDependencies {
+        let mut locked = LockedVersions::new();
+        for (name, version) in ids {
+            let id = CrateId::parse(name, version).expect("valid");
+            locked.entry(id.name).or_default().insert(id.version);
+        }
+        WorkspaceDependencies { locked: Some(locked), ..WorkspaceDependencies::default() }
+    }
+
+    fn updated(text: &str, ids: &[(&str, &str)]) -> String {
+        update_locked(text, Path::new("depends.toml"), &seed(ids)).expect(text)
+    }
+
+    #[test]
+    fn every_form_of_the_locked_table_is_updated() {
+        let ids = [("a", "1.0.0"), ("b", "1.0.0"), ("b", "2.0.0")];
+        for (old, new) in [
+            ("", "\n[locked]\na = \"1.0.0\"\nb = [\"1.0.0\", \"2.0.0\"]\n"),
+            (
+                "[dependencies]\nx = \"1\" # x\n",
+                "[dependencies]\nx = \"1\" # x\n\n[locked]\na = \"1.0.0\"\nb = [\"1.0.0\", \"2.0.0\"]\n",
+            ),
+            ("locked.a = \"0.1.0\"\n", "[locked]\na = \"1.0.0\"\nb = [\"1.0.0\", \"2.0.0\"]\n"),
+            ("locked = { a = \"0.1.0\" }\n", "[locked]\na = \"1.0.0\"\nb = [\"1.0.0\", \"2.0.0\"]\n"),
+            // Not sorted: new entries go to the end.
+            (
+                "[locked]\nz = \"1.0.0\"\nb = \"1.0.0\" # b\n",
+                "[locked]\nb = [\"1.0.0\", \"2.0.0\"] # b\na = \"1.0.0\"\n",
+            ),
+            // The same versions in another form stay unchanged.
+            (
+                "[locked]\nb = [\n  '2.0.0', # two\n  '1.0.0',\n]\na = ['1.0.0']\n",
+                "[locked]\nb = [\n  '2.0.0', # two\n  '1.0.0',\n]\na = ['1.0.0']\n",
+            ),
+        ] {
+            assert_eq!(updated(old, &ids), new, "{old}");
+        }
+    }
+
+    #[test]
+    fn comments_survive_removed_entries() {
+        let old = "[locked]\n# one\na = \"1.0.0\"\n# two\nb = \"1.0.0\" # gone\n# end\n";
+        assert_eq!(updated(old, &[("a", "1.0.0")]), "[locked]\n# one\na = \"1.0.0\"\n# two\n# end\n");
+        let old = "[locked]\n# one\na = \"1.0.0\"\n# two\nb = \"1.0.0\"\n\n[dependencies.3]\nx = \"1\"\n";
+        let new = "[locked]\nc = \"1.0.0\"\n# one\n# two\n\n[dependencies.3]\nx = \"1\"\n";
+        assert_eq!(updated(old, &[("c", "1.0.0")]), new);
+    }
+
+    #[test]
+    fn the_comment_on_skipped_packages_is_updated() {
+        let foreign = |name: &str| crate::inputs::lockfile::ForeignPackage {
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            source: crate::inputs::lockfile::ForeignSource::Git { url: "https://example.org/x".to_owned() },
+            unused_patch: false,
+        };
+        let mut with = seed(&[("a", "1.0.0")]);
+        with.skipped.insert(foreign("old"));
+        let first = with.to_toml();
+        assert!(first.contains("#   old 1.0.0 (git: https://example.org/x)\n[locked]"), "{first}");
+        with.skipped = BTreeSet::from([foreign("new")]);
+        let second = update_locked(&first, Path::new("depends.toml"), &with).expect("valid");
+        assert_eq!(second, first.replace("   old ", "   new "));
+        with.skipped.clear();
+        let third = update_locked(&second, Path::new("depends.toml"), &with).expect("valid");
+        assert!(!third.contains('('), "{third}");
+    }
+
+    #[test]
+    fn an_invalid_file_is_refused() {
+        for text in ["[locked]\na = 1\n", "[locked.a]\n", "[locked\n"] {
+            assert!(matches!(update_locked(text, Path::new("x"), &seed(&[])), Err(Error::Depends(_))), "{text}");
+        }
+        assert_eq!(updated("# nothing yet\n[locked]\n", &[("a", "1.0.0")]), "# nothing yet\n[locked]\na = \"1.0.0\"\n");
+        assert_eq!(updated("[locked]\na = \"1.0.0\"\n", &[]), "[locked]\n");
+    }
+
+    proptest! {
+        #[test]
+        fn any_locked_set_becomes_any_other(
+            old in proptest::collection::btree_set(("[a-f]", 0u8..3), 1..9),
+            new in proptest::collection::btree_set(("[a-f]", 0u8..3), 1..9),
+            shuffled in any::<bool>(),
+        ) {
+            let ids = |set: &BTreeSet<(String, u8)>| -> Vec<(String, String)> {
+                set.iter().map(|(name, major)| (name.clone(), format!("{major}.0.0"))).collect()
+            };
+            let (old, new) = (ids(&old), ids(&new));
+            let borrowed = |ids: &'_ [(String, String)]| seed(&ids.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect::<Vec<_>>());
+            let mut text = borrowed(&old).to_toml();
+            if shuffled {
+                // A comment above each entry, and the platforms first.
+                let lines = text.lines().map(|line| if line.contains(" = ") { format!("# about {line}\n{line} # {line}\n") } else { format!("{line}\n") });
+                text = format!("[platforms]\nprofile = \"minimal\"\n{}", lines.collect::<String>());
+            }
+            let after = update_locked(&text, Path::new("depends.toml"), &borrowed(&new)).expect("renewed");
+            for line in text.lines().filter(|line| line.starts_with('#')) {
+                prop_assert!(after.contains(line), "{line} is gone from {after}");
+            }
+            let read = DependsFile::parse(&after, Path::new("depends.toml")).expect("valid");
+            let locked_ids: Vec<(String, String)> = read.locked.iter().map(|id| (id.name.to_string(), id.version.to_string())).collect();
+            prop_assert_eq!(locked_ids, new);
+            prop_assert_eq!(read.platforms.is_some(), shuffled);
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The passes over a depends.toml: each entry alone, each group together, and the handling of conflicts in a group.
+
+use std::collections::BTreeMap;
+
+use futures_util::stream::{self, StreamExt as _};
+
+use super::scratch_project::ScratchDependency;
+use super::{CrateSpec, Error, ExactVersions, Resolver, UnresolvedEntry, cargo_errors, locked_versions};
+use crate::crate_id::Version;
+use crate::event::{Event, Phase};
+use crate::inputs::depends::{DependsFile, Entry, Group, Requirement};
+use crate::inputs::lockfile::Lockfile;
+
+/// The entries of `[dependencies]` and the groups, as the user wrote them.
+pub(super) fn requested_entries(depends: &DependsFile) -> Vec<String> {
+    let entries = depends.groups.iter().flat_map(|group| &group.entries);
+    entries.flat_map(|entry| entry.alternatives.iter().map(|one| format_entry(entry, one))).collect()
+}
+
+/// One run of cargo.
+struct Pass {
+    /// The index of its group.
+    group: usize,
+    kind: PassKind,
+    items: Vec<ScratchDependency>,
+    /// The Rust version to resolve for; `None`: the installed one.
+    rust: Option<Version>,
+}
+
+/// The entries of a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PassKind {
+    /// All entries of a group, and every element of an array.
+    WholeGroup,
+    /// All entries of a group, and one element of each array. Cargo may satisfy several elements with one version, so
+    /// the pass over the whole group does not show how the others resolve with each element.
+    OneAlternativeEach,
+    /// One element of one entry.
+    SingleEntry,
+}
+
+impl Resolver {
+    /// The needs of the groups of `depends`, together and separately.
+    pub(super) async fn resolve_groups(
+        &self,
+        depends: &DependsFile,
+        conflicting: &mut Vec<String>,
+    ) -> Result<ExactVersions, Error> {
+        let groups: Vec<Vec<ScratchDependency>> = depends.groups.iter().map(group_items).collect();
+        for item in groups.iter().flatten() {
+            self.index.prefetch(item.dependency_query());
+        }
+        let mut passes = Vec::new();
+        for (group, (described, items)) in depends.groups.iter().zip(&groups).enumerate() {
+            // The combined passes take longest; if they start first, they end at about the same time as the others.
+            if items.len() > 1 {
+                let items = items.clone();
+                passes.push(Pass { group, kind: PassKind::WholeGroup, items, rust: None });
+            }
+            passes.extend(alternative_combinations(described, items).map(|items| Pass {
+                group,
+                kind: PassKind::OneAlternativeEach,
+                items,
+                rust: None,
+            }));
+        }
+        for (group, items) in groups.iter().enumerate() {
+            let single = items.iter().map(|item| vec![item.clone()]);
+            passes.extend(single.map(|items| Pass { group, kind: PassKind::SingleEntry, items, rust: None }));
+        }
+        // The pinned compiler cannot build newer crates, so its versions are included besides those that a newer
+        // compiler would lock.
+        if let Some(rust) = depends.oldest_pinned_rust() {
+            let pinned = |pass: &Pass| Pass { items: pass.items.clone(), rust: Some(rust.clone()), ..*pass };
+            passes = passes.into_iter().flat_map(|pass| [pinned(&pass), pass]).collect();
+        }
+        let phase = Phase::Resolving;
+        self.sink.event(Event::Begin { phase, items: passes.len() as u64, bytes: 0 });
+        let outcome = self.run_passes(depends, passes, conflicting).await;
+        self.sink.event(Event::End { phase });
+        outcome
+    }
+
+    /// The needs of one `--crate` in a fresh resolution.
+    pub(super) async fn resolve_fresh(&self, spec: &CrateSpec, name: &str) -> Result<ExactVersions, Error> {
+        let item = ScratchDependency {
+            key: spec.name.to_string(),
+            package: spec.name.clone(),
+            requirement: Requirement { version: spec.req.to_string(), features: Vec::new(), default_features: true },
+            is_alternative: false,
+            source_text: spec.to_string(),
+        };
+        self.index.prefetch(item.dependency_query());
+        match self.run_pass(&[item], None).await? {
+            Ok(lockfile) => Ok(locked_versions(&lockfile)),
+            Err(words) => Err(Error::Unresolvable {
+                unresolved: vec![UnresolvedEntry { entry: spec.to_string(), input: name.to_owned(), message: words }],
+            }),
+        }
+    }
+
+    async fn run_passes(
+        &self,
+        depends: &DependsFile,
+        passes: Vec<Pass>,
+        conflicting: &mut Vec<String>,
+    ) -> Result<ExactVersions, Error> {
+        let mut set = ExactVersions::new();
+        let mut unresolved = BTreeMap::new();
+        let mut conflicts = Vec::new();
+        let mut running = stream::iter(passes.into_iter().enumerate())
+            .map(|(order, pass)| async move {
+                let outcome = self.run_pass(&pass.items, pass.rust.as_ref()).await;
+                (order, pass, outcome)
+            })
+            .buffer_unordered(self.jobs);
+        while let Some((order, pass, outcome)) = running.next().await {
+            self.report_pass_done();
+            match outcome? {
+                Ok(lockfile) => add_locked(&mut set, &lockfile),
+                Err(words) if pass.kind != PassKind::SingleEntry => conflicts.push((order, pass, words)),
+                Err(words) => {
+                    let table = depends.groups.get(pass.group).map_or_else(String::new, table_name);
+                    let failed = UnresolvedEntry {
+                        entry: pass.items.into_iter().map(|item| item.source_text).collect(),
+                        input: format!("[{table}] in `{}`", depends.path.display()),
+                        message: words,
+                    };
+                    // The same pass for a pinned compiler fails in the same way, because the compiler only sets a
+                    // preference.
+                    if !unresolved.values().any(|known: &UnresolvedEntry| known.entry == failed.entry) {
+                        unresolved.insert(order, failed);
+                    }
+                }
+            }
+        }
+        drop(running);
+        if !unresolved.is_empty() {
+            let unresolved = unresolved.into_values().collect();
+            return Err(Error::Unresolvable { unresolved });
+        }
+        conflicts.sort_by_key(|(order, ..)| *order);
+        for (_, pass, words) in conflicts {
+            let Some(group) = depends.groups.get(pass.group) else {
+                continue;
+            };
+            let table = table_name(group);
+            // The combinations have their own passes.
+            if pass.kind == PassKind::WholeGroup && alternative_combinations(group, &pass.items).next().is_some() {
+                if pass.rust.is_none() {
+                    let how = "the versions of one crate were combined with the rest one at a time";
+                    self.sink.status("Conflict", format!("[{table}]: {how}"));
+                }
+                continue;
+            }
+            self.drop_conflicting(&table, pass, words, &mut set, conflicting).await?;
+        }
+        Ok(set)
+    }
+
+    /// Removes the conflicting entries one by one until the rest resolves. Each entry was already resolved alone.
+    async fn drop_conflicting(
+        &self,
+        table: &str,
+        Pass { mut items, rust, .. }: Pass,
+        mut words: String,
+        set: &mut ExactVersions,
+        left_out: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        while items.len() > 1 {
+            let out = items.remove(cargo_errors::culprit(&words, &items));
+            let beside: Vec<String> =
+                items.iter().filter(|item| item.is_alternative).map(|item| format!("`{}`", item.source_text)).collect();
+            let rest = match beside.as_slice() {
+                [] => "the rest".to_owned(),
+                some => format!("the rest with {}", some.join(", ")),
+            };
+            if rust.is_none() {
+                self.sink.status(
+                    "Conflict",
+                    format!("[{table}]: `{}` was resolved separately from {rest}", out.source_text),
+                );
+            }
+            self.sink.detail(words);
+            if !left_out.contains(&out.source_text) {
+                left_out.push(out.source_text);
+            }
+            match self.run_pass(&items, rust.as_ref()).await? {
+                Ok(lockfile) => {
+                    add_locked(set, &lockfile);
+                    break;
+                }
+                Err(next) => words = next,
+            }
+        }
+        Ok(())
+    }
+
+    fn report_pass_done(&self) {
+        let phase = Phase::Resolving;
+        self.sink.event(Event::Advance { phase, items: 1, bytes: 0 });
+    }
+}
+
+/// Every alternative of every entry, with unique keys: the elements of an array are of one crate.
+fn group_items(group: &Group) -> Vec<ScratchDependency> {
+    let alternatives = group.entries.iter().flat_map(|entry| {
+        let single = entry.alternatives.len() == 1;
+        let key = move |position: usize| match single {
+            true => entry.key.clone(),
+            false => format!("{}_{}", entry.key, position + 1),
+        };
+        let numbered = entry.alternatives.iter().enumerate();
+        numbered.map(move |(position, one)| (key(position), entry, one))
+    });
+    let mut items: Vec<ScratchDependency> = Vec::new();
+    for (mut key, entry, one) in alternatives {
+        let taken = |key: &str| {
+            items.iter().any(|item| item.key == key)
+                || group.entries.iter().any(|other| other.key == key && other.key != entry.key)
+        };
+        while taken(&key) {
+            key.push('_');
+        }
+        items.push(ScratchDependency {
+            key,
+            package: entry.package.clone(),
+            requirement: one.clone(),
+            is_alternative: entry.alternatives.len() > 1,
+            source_text: format_entry(entry, one),
+        });
+    }
+    items
+}
+
+/// If a group has arrays and other entries: one element of each array at a time, the last ones first. An array with
+/// fewer elements keeps its first.
+fn alternative_combinations(
+    group: &Group,
+    items: &[ScratchDependency],
+) -> impl Iterator<Item = Vec<ScratchDependency>> {
+    let longest = group.entries.iter().map(|entry| entry.alternatives.len()).max();
+    let rounds = longest.filter(|longest| *longest > 1 && group.entries.len() > 1).unwrap_or(0);
+    (0..rounds).map(move |round| alternative_combination(group, items, round))
+}
+
+fn alternative_combination(group: &Group, items: &[ScratchDependency], round: usize) -> Vec<ScratchDependency> {
+    let mut rest = items;
+    let mut chosen = Vec::new();
+    for entry in &group.entries {
+        let (own, others) = rest.split_at(entry.alternatives.len().min(rest.len()));
+        chosen.extend(own.get(own.len().saturating_sub(1 + round)).cloned());
+        rest = others;
+    }
+    chosen
+}
+
+fn table_name(group: &Group) -> String {
+    match &group.number {
+        None => "dependencies".to_owned(),
+        Some(number) => format!("dependencies.{number}"),
+    }
+}
+
+/// An entry in the form of depends.toml.
+fn format_entry(entry: &Entry, one: &Requirement) -> String {
+    let mut parts = Vec::new();
+    if entry.package.as_str() != entry.key {
+        parts.push(format!("package = \"{}\"", entry.package));
+    }
+    parts.push(format!("version = \"{}\"", one.version));
+    if !one.default_features {
+        parts.push("default-features = false".to_owned());
+    }
+    if !one.features.is_empty() {
+        let features: Vec<String> = one.features.iter().map(|name| format!("\"{name}\"")).collect();
+        parts.push(format!("features = [{}]", features.join(", ")));
+    }
+    match parts.as_slice() {
+        [_] => format!("{} = \"{}\"", entry.key, one.version),
+        parts => format!("{} = {{ {} }}", entry.key, parts.join(", ")),
+    }
+}
+
+fn add_locked(set: &mut ExactVersions, lockfile: &Lockfile) {
+    set.extend(locked_versions(lockfile));
+}

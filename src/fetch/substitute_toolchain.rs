@@ -1,0 +1,149 @@
+//! Selects another installed toolchain to run cargo if the pinned one is not installed, or its cargo is too old. Cargo
+//! only resolves here, so another toolchain works; the pinned one is never installed for it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::crate_id::Version;
+use crate::env::Env;
+use crate::fetch::cargo::MIN_CARGO_VERSION;
+use crate::inputs::toolchain_file;
+
+/// A toolchain that replaces a pinned one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubstituteToolchain {
+    /// Its name, as in RUSTUP_TOOLCHAIN.
+    pub toolchain: String,
+    /// The toolchain file with the pinned toolchain.
+    pub pin: PathBuf,
+    /// The version of the pinned cargo, if it is installed and too old.
+    pub too_old: Option<Version>,
+}
+
+/// The replacement for the toolchain that is pinned in a folder, or in the folder of a manifest. `None` if the pinned
+/// one runs, nothing is pinned, RUSTUP_TOOLCHAIN selects one, or no other one exists.
+pub fn find_substitute(folder: &Path, env: &Env) -> Option<SubstituteToolchain> {
+    let folder = if folder.is_dir() { folder } else { folder.parent()? };
+    if env.var_os("RUSTUP_TOOLCHAIN").is_some() {
+        return None;
+    }
+    let pin = toolchain_file::find_nearest_path(folder)?;
+    let pinned = cargo_version(folder, env);
+    if pinned.as_ref().is_some_and(|version| *version >= MIN_CARGO_VERSION) {
+        return None;
+    }
+    let runs = |toolchain: &String| {
+        cargo_version(folder, &env.with("RUSTUP_TOOLCHAIN", toolchain))
+            .is_some_and(|version| version >= MIN_CARGO_VERSION)
+    };
+    let toolchain = installed_toolchains(folder, env).into_iter().find(runs)?;
+    Some(SubstituteToolchain { toolchain, pin, too_old: pinned })
+}
+
+/// The version of the cargo that runs in `folder`, if its rustc runs too; otherwise `None`.
+fn cargo_version(folder: &Path, env: &Env) -> Option<Version> {
+    let cargo = env.path("CARGO").unwrap_or_else(|| PathBuf::from("cargo"));
+    let rustc = env.path("RUSTC").unwrap_or_else(|| PathBuf::from("rustc"));
+    run_for_stdout(&rustc, &["--version"], folder, env)?;
+    run_for_stdout(&cargo, &["--version"], folder, env)?.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The toolchains of rustup: the default one, those of the stable channel, the others.
+fn installed_toolchains(folder: &Path, env: &Env) -> Vec<String> {
+    let list = run_for_stdout(Path::new("rustup"), &["toolchain", "list"], folder, env).unwrap_or_default();
+    // `stable-x86_64-unknown-linux-gnu (active, default)`
+    let mut toolchains: Vec<(u8, String)> = list
+        .lines()
+        .filter_map(|line| {
+            let (name, marks) = line.split_once(' ').unwrap_or((line, ""));
+            let rank = match () {
+                () if marks.contains("default") => 0,
+                () if name.starts_with("stable") => 1,
+                () => 2,
+            };
+            (!name.is_empty()).then(|| (rank, name.to_owned()))
+        })
+        .collect();
+    toolchains.sort_by_key(|(rank, _)| *rank);
+    toolchains.into_iter().map(|(_, name)| name).collect()
+}
+
+/// The stdout of a program that succeeds.
+fn run_for_stdout(program: &Path, args: &[&str], folder: &Path, env: &Env) -> Option<String> {
+    let mut command = Command::new(program);
+    command.args(args).current_dir(folder).env_clear().envs(env.iter()).stdin(Stdio::null());
+    let output = command.env("RUSTUP_AUTO_INSTALL", "0").output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::Write as _;
+
+    /// A machine whose rustup has toolchains named by their versions; `list` is the output of rustup.
+    struct Machine {
+        root: tempfile::TempDir,
+        env: Env,
+    }
+
+    impl Machine {
+        fn new(list: &str) -> Machine {
+            let root = tempfile::tempdir().expect("a folder");
+            let bin = root.path().join("bin");
+            fs::create_dir_all(root.path().join("project/src")).expect("folders");
+            fs::create_dir(&bin).expect("a folder");
+            // Like rustup's proxies: the toolchain of RUSTUP_TOOLCHAIN or of the file, which must be in the list.
+            let proxy = format!(
+                "#!/bin/sh\n[ \"$RUSTUP_AUTO_INSTALL\" = 0 ] || exit 9\n\
+                 t=${{RUSTUP_TOOLCHAIN:-$(cat {0}/project/rust-toolchain)}}\n\
+                 grep -q \"^$t\" {0}/list || exit 1\necho \"cargo ${{t#v}} (0 1)\"\n",
+                root.path().display()
+            );
+            let lister = format!("#!/bin/sh\ncat {}/list\n", root.path().display());
+            for (name, text) in [("cargo", &proxy), ("rustc", &proxy), ("rustup", &lister)] {
+                write_program(&bin.join(name), text);
+            }
+            fs::write(root.path().join("list"), list).expect("a list");
+            let env = Env::from_vars([("PATH", format!("{}:/usr/bin:/bin", bin.display()))]);
+            Machine { root, env }
+        }
+
+        fn pinned_to(&self, name: &str) -> Option<(String, Option<String>)> {
+            fs::write(self.root.path().join("project/rust-toolchain"), name).expect("a pin");
+            let found = find_substitute(&self.root.path().join("project/src"), &self.env)?;
+            assert_eq!(found.pin, self.root.path().join("project/rust-toolchain"));
+            Some((found.toolchain, found.too_old.map(|version| version.to_string())))
+        }
+    }
+
+    /// Another process writes the file: a file that this process has open for writing cannot be run, and children
+    /// inherit the handle.
+    fn write_program(path: &Path, text: &str) {
+        let mut shell = Command::new("/bin/sh");
+        let shell = shell.args(["-c", "cat >\"$1\" && chmod 755 \"$1\"", "sh"]).arg(path).stdin(Stdio::piped());
+        let mut child = shell.spawn().expect("a shell");
+        child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("written");
+        assert!(child.wait().expect("waited").success());
+    }
+
+    #[test]
+    fn an_unusable_pinned_toolchain_is_substituted() {
+        let machine = Machine::new("v1.60.0\nv1.80.0\nv1.90.0 (default)\n");
+        assert_eq!(machine.pinned_to("v1.80.0"), None);
+        assert_eq!(machine.pinned_to("v1.70.1"), Some(("v1.90.0".to_owned(), None)));
+        assert_eq!(machine.pinned_to("v1.60.0"), Some(("v1.90.0".to_owned(), Some("1.60.0".to_owned()))));
+        let chosen = Machine { env: machine.env.with("RUSTUP_TOOLCHAIN", "v1.70.1"), ..machine };
+        assert_eq!(chosen.pinned_to("v1.70.1"), None);
+        let old = Machine::new("v1.60.0 (default)\nv1.75.0\n");
+        assert_eq!(old.pinned_to("v1.70.1"), Some(("v1.75.0".to_owned(), None)));
+        assert_eq!(Machine::new("v1.60.0\n").pinned_to("v1.70.1"), None);
+    }
+
+    #[test]
+    fn without_a_pin_there_is_no_substitute() {
+        let machine = Machine::new("v1.90.0\n");
+        assert_eq!(find_substitute(&machine.root.path().join("project"), &machine.env), None);
+    }
+}

@@ -1,0 +1,203 @@
+//! The user's workspace, as cargo reads it. This module never writes into it.
+//!
+//! Plain `cargo metadata` writes a Cargo.lock; `--no-deps` resolves nothing and writes nothing. If a lock is missing or
+//! may not fit the manifests, cargo works on a copy of the manifests instead ([`fitting_lock`]).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use cargo_metadata::{Metadata, MetadataCommand, Package};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::env::Env;
+use crate::event::Sink;
+use crate::fetch::cargo;
+use crate::inputs::lockfile::{self, Lockfile};
+
+mod manifest_copy;
+
+pub use manifest_copy::{FittingLock, LockFit, fitting_lock};
+
+/// A workspace. A package without one is its own workspace.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    /// The folder of the root manifest.
+    pub root: PathBuf,
+    /// The found or given manifest: any member's, or the root's.
+    pub manifest: PathBuf,
+    /// `Cargo.lock` beside the root manifest, if it exists.
+    pub lockfile: Option<PathBuf>,
+    /// The members, with inherited fields filled in by cargo.
+    pub members: Vec<Package>,
+}
+
+/// Why a workspace is unusable.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The given manifest does not exist.
+    #[error("`{}` does not exist", .0.display())]
+    MissingManifest(PathBuf),
+    /// Cargo does not start.
+    #[error("could not run `{cargo}`")]
+    CargoNotStarted {
+        /// The program.
+        cargo: String,
+        /// The system error.
+        source: io::Error,
+    },
+    /// Cargo rejects the manifest.
+    #[error("cargo cannot read `{}`\n{stderr}", manifest.display())]
+    InvalidManifest {
+        /// The manifest.
+        manifest: PathBuf,
+        /// Cargo's own message.
+        stderr: String,
+    },
+    /// The output of cargo is unreadable.
+    #[error("could not read the output of `cargo metadata` for `{}`", manifest.display())]
+    Metadata {
+        /// The manifest.
+        manifest: PathBuf,
+        /// The cause.
+        source: cargo_metadata::Error,
+    },
+    /// A manifest cannot be read, or its copy cannot be written.
+    #[error("could not copy the workspace's manifests: `{}`", path.display())]
+    Copy {
+        /// The file.
+        path: PathBuf,
+        /// The system error.
+        source: io::Error,
+    },
+    /// Cargo cannot resolve the copy.
+    #[error("cargo cannot resolve the workspace `{}`\n{stderr}", root.display())]
+    Unresolved {
+        /// The workspace's root.
+        root: PathBuf,
+        /// Cargo's own message.
+        stderr: String,
+    },
+    /// Cargo cannot resolve the copy, because a git repository or another registry does not answer.
+    #[error("cargo cannot resolve the workspace `{}`, because it could not reach a source that is not crates.io\n{stderr}", root.display())]
+    Unreachable {
+        /// The workspace's root.
+        root: PathBuf,
+        /// Cargo's own message.
+        stderr: String,
+    },
+    /// The disk or the file system failed while cargo ran.
+    #[error("cargo could not use the file system for `{}`\n{stderr}", path.display())]
+    System {
+        /// The manifest or the workspace's root.
+        path: PathBuf,
+        /// Cargo's own message.
+        stderr: String,
+        /// The system error in that message.
+        source: io::Error,
+    },
+    /// The lock is invalid.
+    #[error(transparent)]
+    Lockfile(#[from] lockfile::Error),
+}
+
+/// Finds the workspace of `folder`: the nearest Cargo.toml upward, as in cargo.
+pub fn find(folder: &Path, env: &Env) -> Result<Option<Workspace>, Error> {
+    let manifest = folder.ancestors().map(|folder| folder.join("Cargo.toml")).find(|path| path.is_file());
+    manifest.map(|manifest| open(&manifest, env)).transpose()
+}
+
+/// Opens the workspace of a manifest; `manifest` is absolute, and may be the folder that contains it.
+pub fn open(manifest: &Path, env: &Env) -> Result<Workspace, Error> {
+    let manifest = if manifest.is_dir() { manifest.join("Cargo.toml") } else { manifest.to_owned() };
+    if !manifest.is_file() {
+        return Err(Error::MissingManifest(manifest));
+    }
+    let metadata = read_metadata(&manifest, env)?;
+    let root = metadata.workspace_root.into_std_path_buf();
+    let lockfile = root.join("Cargo.lock");
+    Ok(Workspace { root, manifest, lockfile: lockfile.is_file().then_some(lockfile), members: metadata.packages })
+}
+
+/// The workspace's lock without a check whether it fits; `None` if there is none.
+pub fn read_lockfile(workspace: &Workspace) -> Result<Option<Lockfile>, lockfile::Error> {
+    workspace.lockfile.as_deref().map(Lockfile::read).transpose()
+}
+
+/// cargo's metadata for a manifest's workspace. It only reads manifests, without network, and writes nothing.
+fn read_metadata(manifest: &Path, env: &Env) -> Result<Metadata, Error> {
+    let mut wanted = MetadataCommand::new();
+    wanted.cargo_path(cargo_program(env)).manifest_path(manifest).no_deps().other_options(["--offline".to_owned()]);
+    let output = run_cargo(wanted.cargo_command(), folder_of(manifest), env)?;
+    if !output.status.success() {
+        let stderr = stderr_message(&output);
+        let manifest = manifest.to_owned();
+        return Err(match cargo::system_error(&stderr) {
+            Some(source) => Error::System { path: manifest, stderr, source },
+            None => Error::InvalidManifest { manifest, stderr },
+        });
+    }
+    let parsed = MetadataCommand::parse(String::from_utf8_lossy(&output.stdout));
+    parsed.map_err(|source| Error::Metadata { manifest: manifest.to_owned(), source })
+}
+
+/// The cargo that runs this program (it sets CARGO for its subcommands), otherwise the one on PATH.
+fn cargo_program(env: &Env) -> PathBuf {
+    env.path("CARGO").unwrap_or_else(|| PathBuf::from("cargo"))
+}
+
+/// Runs cargo in a folder (a rust-toolchain file there counts), with exactly the user's environment.
+fn run_cargo(mut command: Command, folder: &Path, env: &Env) -> Result<Output, Error> {
+    with_users_environment(&mut command, folder, env);
+    command.output().map_err(|source| could_not_run(env, source))
+}
+
+/// Likewise, for a run that may wait for another cargo; reports the wait. Returns whether cargo succeeded. Dropping the
+/// future stops the process.
+async fn succeeds(mut command: Command, folder: &Path, env: &Env, sink: &dyn Sink) -> Result<bool, Error> {
+    with_users_environment(&mut command, folder, env);
+    let mut command = tokio::process::Command::from(command);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let failed = |source| could_not_run(env, source);
+    let mut child = command.spawn().map_err(failed)?;
+    if let Some(stderr) = child.stderr.take() {
+        let mut lines = BufReader::new(stderr).split(b'\n');
+        while let Some(line) = lines.next_segment().await.map_err(failed)? {
+            if let Some(what) = String::from_utf8_lossy(&line).trim_start().strip_prefix("Blocking ") {
+                sink.status("Blocking", format!("another cargo is running: {what}"));
+            }
+        }
+    }
+    Ok(child.wait().await.map_err(failed)?.success())
+}
+
+fn with_users_environment(command: &mut Command, folder: &Path, env: &Env) {
+    command.current_dir(folder).env_clear().envs(env.iter());
+    // Reading manifests and resolving need no installation of toolchains.
+    command.env("RUSTUP_AUTO_INSTALL", "0").env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_QUIET", "false");
+}
+
+fn could_not_run(env: &Env, source: io::Error) -> Error {
+    Error::CargoNotStarted { cargo: cargo_program(env).display().to_string(), source }
+}
+
+/// The message of cargo on stderr, without its status lines.
+fn stderr_message(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let from = stderr.find("error: ").unwrap_or(0);
+    let message = cargo::hide_snapshot_source(stderr[from..].trim());
+    message.strip_prefix("error: ").unwrap_or(&message).to_owned()
+}
+
+/// Whether cargo's message states that a git repository or a registry is unreachable, rather than that it lacks a
+/// reference.
+fn is_unreachable(message: &str) -> bool {
+    let failed = ["failed to clone into", "failed to fetch into", "`git fetch", "failed to download from"];
+    // The repository answered: the branch, the tag or the commit does not exist.
+    let lacks = ["revspec", "class=Reference", "couldn't find remote ref", "not our ref", "unadvertised object"];
+    failed.iter().any(|part| message.contains(part)) && !lacks.iter().any(|part| message.contains(part))
+}
+
+fn folder_of(manifest: &Path) -> &Path {
+    manifest.parent().unwrap_or(Path::new("/"))
+}

@@ -1,0 +1,260 @@
+//! depends.toml: the user's dependency list, parsed strictly. Every problem is reported with its line and column.
+//!
+//! ```toml
+//! [dependencies]
+//! anyhow = "1"                                     # one requirement
+//! tokio = { version = "1", features = ["net"] }    # with features, as in Cargo.toml
+//! serde = ["=1.0.100", { version = "1" }]          # alternatives: each of them is mirrored
+//!
+//! [dependencies.2]                                 # a group: resolved together, apart from the first
+//! axum = "0.6"
+//!
+//! [locked]                                         # exact versions, resolved no further
+//! syn = ["1.0.109", "2.0.90"]
+//!
+//! [platforms]
+//! targets = ["x86_64-unknown-linux-gnu"]
+//! toolchain = "stable"
+//! ```
+//!
+//! A group's key is all digits, which is not a valid crate name, so no other key is taken for a group. The values are
+//! later written into a manifest for cargo: names, requirements and features are checked with cargo's own rules, and
+//! must still be written as TOML values, never pasted into text.
+//!
+//! A crate may occur twice in a group only as Cargo.toml allows it: under two keys with `package = "…"` and with
+//! different requirements. Keys that differ only in case or in `-` and `_` are the same crate on crates.io, so the
+//! second one is an error.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::crate_id::{CrateId, CrateName, Version};
+use crate::diagnostics::list_problems;
+use crate::inputs::input_id::Label;
+use crate::line_column::LineColumn;
+use crate::toolchain::ToolchainName;
+
+pub mod json_edit;
+mod parse;
+mod locked;
+mod platforms;
+mod requirement;
+mod diagnostics;
+
+pub use platforms::{Platforms, locate_in_platforms};
+pub use requirement::check_feature_name;
+
+/// Maximum size of a file in bytes; a real one has a few thousand.
+pub const MAX_SIZE: u64 = 1 << 20;
+
+/// The content of a depends.toml.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DependsFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Its label in a history.
+    pub label: Label,
+    /// The groups that have entries, in the file's order.
+    pub groups: Vec<Group>,
+    /// `[locked]`: exact versions, sorted, each once.
+    pub locked: Vec<CrateId>,
+    /// `[platforms]`, if it exists.
+    pub platforms: Option<Platforms>,
+}
+
+/// Entries that are resolved together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The digits of `[dependencies.2]`; `None` for `[dependencies]` itself.
+    pub number: Option<String>,
+    /// Never empty; in the file's order.
+    pub entries: Vec<Entry>,
+}
+
+/// One key of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The key as written: the name that Cargo.toml would have.
+    pub key: String,
+    /// The crate: `package`, else the key.
+    pub package: CrateName,
+    /// Never empty: one for each element of an array, else one.
+    pub alternatives: Vec<Requirement>,
+}
+
+/// The requirement for one crate.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Requirement {
+    /// A version requirement that semver accepts, as written.
+    pub version: String,
+    /// Features, as written; each is a valid name of a feature, without `/` and `dep:`.
+    pub features: Vec<String>,
+    /// Whether the default features are enabled.
+    pub default_features: bool,
+}
+
+/// Why a depends.toml is invalid.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("could not read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system error.
+        source: io::Error,
+    },
+    /// The file is too large for a depends.toml.
+    #[error("`{}` is larger than 1 MiB, the limit for a depends.toml", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The content is invalid.
+    #[error("{}", list_problems(path, problems, *omitted))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The problems, in the file's order; at most 20.
+        problems: Vec<Problem>,
+        /// The number of further problems.
+        omitted: usize,
+    },
+}
+
+/// One problem in a depends.toml.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{position}: {what}; expected {expected}")]
+pub struct Problem {
+    /// Its position.
+    pub position: LineColumn,
+    /// The error, with the key.
+    pub what: String,
+    /// The expected value.
+    pub expected: String,
+}
+
+impl DependsFile {
+    /// The oldest release that `[platforms]` pins. The bundle must have crates that it can build.
+    pub fn oldest_pinned_rust(&self) -> Option<Version> {
+        let toolchains = self.platforms.iter().flat_map(|platforms| &platforms.toolchain);
+        toolchains.filter_map(ToolchainName::min_version).min()
+    }
+
+    /// Reads the file at `path`.
+    pub fn read(path: &Path) -> Result<DependsFile, Error> {
+        DependsFile::parse(&read_text(path)?, path)
+    }
+
+    /// Parses `text`; `path` is used in errors.
+    pub fn parse(text: &str, path: &Path) -> Result<DependsFile, Error> {
+        if text.len() as u64 > MAX_SIZE {
+            return Err(Error::TooLarge { path: path.to_owned() });
+        }
+        parse::parse(text, path)
+    }
+}
+
+/// Reads the text of the file at `path`, which must be UTF-8 and at most [`MAX_SIZE`] bytes.
+pub fn read_text(path: &Path) -> Result<String, Error> {
+    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    if bytes.len() as u64 > MAX_SIZE {
+        return Err(Error::TooLarge { path: path.to_owned() });
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+        let problem = Problem {
+            position: LineColumn::from_offset(&good, good.len()),
+            what: "a byte that is not UTF-8".to_owned(),
+            expected: "text in UTF-8".to_owned(),
+        };
+        Error::Invalid { path: path.to_owned(), problems: vec![problem], omitted: 0 }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parsed(text: &str) -> Result<DependsFile, Error> {
+        DependsFile::parse(text, Path::new("depends.toml"))
+    }
+
+    #[test]
+    fn a_git_dependency_is_refused() {
+        let error =
+            parsed("[dependencies]\nfoo = { git = \"https://example.org\", branch = \"main\" }\n").expect_err("git");
+        assert_eq!(
+            error.to_string(),
+            "depends.toml:2:9: `dependencies.foo` has the key `git`, which cannot be mirrored yet; expected a crate of crates.io"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_refused() {
+        let error = parsed(&"#".repeat(1 + (1 << 20))).expect_err("too large");
+        assert!(matches!(error, Error::TooLarge { .. }));
+    }
+
+    #[test]
+    fn long_arrays_are_parsed_quickly() {
+        let list = |each: fn(u32) -> String| (0..40_000).map(|n| each(n) + ",").collect::<String>();
+        let text = format!(
+            "[dependencies]\na = [{}]\n[locked]\nb = [{}]\n",
+            list(|n| format!("'{n}'")),
+            list(|n| format!("'{n}.0.0'"))
+        );
+        let depends = parsed(&text).expect("valid");
+        assert_eq!((depends.groups[0].entries[0].alternatives.len(), depends.locked.len()), (40_000, 40_000));
+    }
+
+    #[test]
+    fn many_problems_are_counted_and_reported_quickly() {
+        let text = format!("[dependencies]\n{}", (0..60_000).map(|i| format!("a{i} = {i}\n")).collect::<String>());
+        let Err(Error::Invalid { problems, omitted: more, .. }) = parsed(&text) else { panic!("valid") };
+        assert_eq!((problems.len(), more), (20, 59_980));
+        assert_eq!(problems[0].position, LineColumn { line: 2, column: 6 });
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,200}") {
+            let _outcome = parsed(&text);
+        }
+
+        #[test]
+        fn any_mix_of_words_is_read_or_refused(
+            words in proptest::collection::vec(
+                prop_oneof![
+                    Just("[dependencies]\n"), Just("[dependencies.2]\n"), Just("[locked]\n"), Just("[platforms]\n"),
+                    Just("a = "), Just("a-b = "), Just("a_b = "), Just("2 = "), Just("\"é\" = "), Just("targets = "), Just("toolchain = "),
+                    Just("\"1\"\n"), Just("\"=1.0.0\"\n"), Just("[\"1\", \"2.0.0\"]\n"), Just("{ version = \"1\" }\n"),
+                    Just("{ git = \"x\" }\n"), Just("[]\n"), Just("{}\n"), Just("1\n"), Just("\"\n"), Just("[[1]]\n"), Just("\r\n"),
+                    Just("profile = \"default\"\n"), Just("{ version = \"1\", package = \"c\" }\n"),
+                ],
+                0..12,
+            )
+        ) {
+            let text: String = words.concat();
+            match parsed(&text) {
+                // An accepted file has a request, and is safe to write into a manifest.
+                Ok(depends) => {
+                    prop_assert!(!depends.groups.is_empty() || !depends.locked.is_empty() || depends.platforms.is_some());
+                    for entry in depends.groups.iter().flat_map(|group| &group.entries) {
+                        prop_assert!(!entry.alternatives.is_empty());
+                        prop_assert!(entry.key.parse::<CrateName>().is_ok());
+                        for requirement in &entry.alternatives {
+                            prop_assert!(requirement.version.parse::<semver::VersionReq>().is_ok());
+                        }
+                    }
+                }
+                Err(Error::Invalid { problems, .. }) => prop_assert!(!problems.is_empty()),
+                Err(other) => prop_assert!(false, "{other}"),
+            }
+        }
+    }
+}
