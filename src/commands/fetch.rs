@@ -55,7 +55,7 @@ pub struct Args {
     /// Pack only files that the history does not list as sent [env: FROSTMIRROR_MODE=full|incremental]
     #[arg(long, help_heading = "What to ship")]
     pub incremental: bool,
-    /// Newest bundle that arrived, if later ones were lost; the output is a delta on it
+    /// Last bundle before the first lost one; the output is a delta on it
     #[arg(long, value_name = "FILE|ID", help_heading = "What to ship")]
     pub base: Option<String>,
     /// Reuse files of an older mirror or bundle if their digest matches (repeatable)

@@ -113,12 +113,8 @@ impl From<import::Error> for Failure {
                 .hint("copy the bundle again, and compare both copies with `cargo frostmirror verify`"),
             E::Conflicts { .. } => Failure::new(ErrorClass::Integrity, error)
                 .hint("upstream never changes a published version: find out which of the two was altered"),
-            E::MissingBase { ref parent, .. } => {
-                let hint = match parent {
-                    Some(parent) => format!("import {parent} first; if it is lost, fetch with `--base` and the newest bundle that arrived"),
-                    None => "import the earlier bundles first; if they are lost, fetch with `--base` and the newest bundle that arrived"
-                        .to_owned(),
-                };
+            E::MissingBase { ref bundles, ref root, .. } => {
+                let hint = bundles.hint(root);
                 Failure::new(ErrorClass::Integrity, error).hint(hint)
             }
             E::NothingRepaired { .. } => Failure::new(ErrorClass::Integrity, error).hint(

@@ -217,7 +217,7 @@ impl From<history::Error> for Failure {
             }
             Error::UnknownBundle { .. } => (
                 ErrorClass::Input,
-                Some("give the newest bundle that arrived, or set FROSTMIRROR_HISTORY to another history; without `--base` and `--incremental` the bundle is full".to_owned()),
+                Some("give the last bundle before the first lost one, or set FROSTMIRROR_HISTORY to another history; without `--base` and `--incremental` the bundle is full".to_owned()),
             ),
         };
         let failure = Failure::new(class, error).context("could not use the history");

@@ -281,11 +281,15 @@ pub(super) fn prepare_commit(
         let size = HistorySize { weight: history_weight(&carried.lineage, &file, rows), rows };
         head = head.with_import(&imported, LineageTip { record: name.clone(), ..lineage }, size);
         names.push(name.clone());
-        let snapshot = Some(manifest.id.clone());
-        let manifest = history_manifest(carried, &manifest);
-        let (imported, head) = (imported.clone(), head.totals());
-        let record =
-            Record { imported_at: imported, file, totals: head, snapshot_id: snapshot, warnings: Vec::new(), manifest };
+        let record = Record {
+            imported_at: imported.clone(),
+            file,
+            totals: head.totals(),
+            snapshot_id: Some(manifest.id.clone()),
+            gap_after: head.gap_before(&name),
+            warnings: Vec::new(),
+            manifest: history_manifest(carried, &manifest),
+        };
         records.push((name, staging.write(&record.render())?));
     }
     if *record_state != RecordState::Recorded || !records.is_empty() {
@@ -305,8 +309,15 @@ pub(super) fn prepare_commit(
             head.imports = names.len() as u64;
         }
         let manifest = Manifest { blocks: Vec::new(), ..manifest };
-        let (file, head) = (options.file_name.clone(), head.totals());
-        let record = Record { imported_at: imported, file, totals: head, snapshot_id: None, warnings, manifest };
+        let record = Record {
+            imported_at: imported,
+            file: options.file_name.clone(),
+            totals: head.totals(),
+            snapshot_id: None,
+            gap_after: head.gap_before(&name),
+            warnings,
+            manifest,
+        };
         records.push((name, staging.write(&record.render())?));
     }
     Ok(PreparedCommit { summary: head, records })

@@ -34,13 +34,14 @@ mod dist_scan;
 mod apply;
 mod evict;
 mod lineages;
+mod plan;
 mod live_records;
 mod pending_deletions;
 mod scan;
 mod plan_report;
 mod dir_scan;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,23 +51,18 @@ use serde::Serialize;
 
 use super::dist_files::DistFiles;
 use super::layout::{self, Layout};
-use super::ledger::{self, Reader};
-use super::live;
+use super::ledger::Reader;
 use super::lock::{self, CollectGuard, Holder, lock_for_collecting};
 use super::summary::{Counts, LineageTip, MirrorSummary, is_zero};
 use super::transaction;
-use super::transaction::was_interrupted;
 use crate::event::{self, Sink};
-use crate::safe_path::SafePath;
-use dist_scan::DistScan;
 pub use evict::EvictionReport;
-use lineages::KeepSet;
 pub(super) use lineages::{LineageState, Lineages};
 use live_records::LiveChanges;
 pub use live_records::{LIVE_LINEAGE, LiveSummary};
 use pending_deletions::PendingDeletions;
+use plan::make_plan;
 pub use plan_report::PlanReport;
-use scan::{MirrorScan, partition_by_grace};
 
 /// All checkpoints of a complete collection, in order.
 pub const CHECKPOINTS: &[&str] = &[
@@ -399,198 +395,6 @@ pub fn collect_with_defaults(
         sink.status("Pruned", format!("{lines}, {crates}, {artifacts}; freed {}", event::format_size(bytes)));
     }
     Ok(())
-}
-
-fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
-    let mut ledger_lineages = Lineages::read(layout)?;
-    let stored_summary = MirrorSummary::read(layout)?;
-    let mut lost = stored_summary
-        .iter()
-        .flat_map(|head| &head.lineages)
-        .filter(|lineage| !ledger_lineages.record_names.contains(&lineage.record));
-    if let Some(LineageTip { record, .. }) = lost.next() {
-        return Err(Error::LostRecord { record: record.clone() });
-    }
-    // The id may be older than all files of live mode, and it stays after all of them are retired.
-    let has_live = live::lineage_id(layout)?.is_some();
-    let retire = lineages_to_retire(&ledger_lineages, &options.retire, has_live)?;
-    let accept = accepted(&ledger_lineages, &options.accept)?;
-    let (mut current, mut let_go) = (KeepSet::default(), KeepSet::default());
-    let mut lineages = Vec::new();
-    let mut reader = Reader::new(layout);
-    for (id, feed) in &mut ledger_lineages.by_id {
-        let doubts = feed.warnings();
-        let accepted = accept.contains(id) && !doubts.is_empty() && !retire.contains(id);
-        if accepted {
-            feed.accept_newest();
-        }
-        let forgotten = retire.contains(id);
-        // The plan counts what a retired lineage names, but does not keep it.
-        let keys = if forgotten { &mut let_go } else { &mut current };
-        let [crates, artifacts] = Lineages::add_referenced(&mut reader, feed, keys)?;
-        let LineageState { newest: head, file, imported_at: imported, .. } = feed;
-        let (newest, file, imported) = (head.clone(), file.clone(), imported.clone());
-        lineages.push(LineagePlan {
-            newest,
-            file,
-            imported_at: imported,
-            crates,
-            dist_files: artifacts,
-            retired: forgotten,
-            warnings: doubts,
-            accepted,
-        });
-    }
-
-    let (live, live_work) = live_records::plan_live(layout, &options.retire)?;
-    live_work.kept().for_each(|record| current.add_live(record));
-
-    let mut scan = MirrorScan::scan(layout, &mut current)?;
-    let before = PendingDeletions::read(layout)?;
-    let mut unknown = KeepSet::default();
-    for page in &scan.entries {
-        page.unreferenced.iter().for_each(|version| unknown.add_line(&page.path, version));
-    }
-    for file in &scan.unreferenced {
-        unknown.add_file(&file.name);
-    }
-    let mut dist_scan = DistScan::scan(layout, &current)?;
-    dist_scan.unreferenced.iter().for_each(|path| unknown.add_file(path.as_str()));
-    live_work.retired_records().for_each(|record| unknown.remove_live(record));
-    let mut unrecognized_keys = ledger_lineages.unrecognized(layout, unknown)?;
-    let sorted = scan.classify(&mut unrecognized_keys);
-    let (crates, waiting, mut during, mut after) =
-        partition_by_grace(&scan.unreferenced, &unrecognized_keys, &sorted, &before, options);
-    let unrecognized_dist_files =
-        dist_scan.unreferenced.iter().map(SafePath::to_string).filter(|path| unrecognized_keys.has_file(path));
-    let strange_artifacts: Vec<String> =
-        unrecognized_dist_files.chain(std::mem::take(&mut dist_scan.unrecognized)).collect();
-    let artifacts = dist_scan.classify(&unrecognized_keys, options, &before, [&mut during, &mut after])?;
-
-    let (artifact_files, artifact_bytes) = artifacts.after.count_and_bytes();
-    let counts = Counts {
-        dist_files: artifact_files,
-        dist_file_bytes: artifact_bytes,
-        crates: scan.names - sorted.index_files_removed,
-        versions: scan.versions - crates.len() as u64,
-        bytes: scan.bytes - crates.iter().map(|item| item.size).sum::<u64>(),
-    };
-    let mut unrecognized = sorted.unrecognized;
-    unrecognized.append(&mut scan.unrecognized);
-    let unrecognized_crates = scan.unreferenced.iter().filter(|file| unrecognized_keys.has_file(&file.name));
-    unrecognized.extend(unrecognized_crates.map(|file| format!("crates/{}", file.name)));
-    unrecognized.extend(strange_artifacts);
-    let [index_tree, lines_tree] = scan.trees;
-    let kept = ledger_lineages.by_id.values().filter(|feed| !retire.contains(&feed.newest.id));
-    let contested: Vec<LineageTip> = kept.clone().flat_map(|feed| feed.contenders.iter().cloned()).collect();
-    let mut sizes = BTreeMap::new();
-    for record in kept.clone().flat_map(LineageState::records) {
-        let known = stored_summary.as_ref().and_then(|head| head.history_sizes.get(record)).copied();
-        let size = known.map_or_else(|| ledger::read_history_size(layout, record), |known| Ok(Some(known)))?;
-        sizes.extend(size.map(|size| (record.to_owned(), size)));
-    }
-    let head = MirrorSummary {
-        history_sizes: sizes,
-        contested,
-        last_import: ledger_lineages.last_import.clone(),
-        toolchains: artifacts.after.toolchain_names(),
-        imports: ledger_lineages.record_names.len() as u64,
-        lineages: kept.map(|feed| feed.newest.clone()).collect(),
-        ..MirrorSummary::default()
-    }
-    .with_counts(counts);
-    let has_head = stored_summary.is_some();
-    let known = stored_summary.filter(|_| !was_interrupted(layout));
-    // A mirror without any import needs no summary.
-    let is_right = known.is_some_and(|known| MirrorSummary { tool: head.tool.clone(), ..known } == head);
-    // A mirror that only live mode feeds needs one too.
-    let wants_head = !ledger_lineages.record_names.is_empty() || has_head || live.is_some();
-    let work = FileChanges {
-        live: live_work.with_deleted_files(layout, &[&crates, &artifacts.mutable_files, &artifacts.components]),
-        index_lines: sorted.index_lines,
-        index_meta: sorted.index_meta,
-        folders: index_tree.empty_folders().into_iter().chain(lines_tree.empty_folders()).collect(),
-        dist_folders: artifacts.folders,
-        dist_files: artifacts.is_changed.then_some(artifacts.after),
-        retire: lineages.iter().filter(|one| one.retired).map(|one| one.newest.clone()).collect(),
-        accept: lineages.iter().filter(|one| one.accepted).map(|one| one.newest.clone()).collect(),
-        newest_record: ledger_lineages.newest_record,
-        pending_during: (during != before).then_some(during.clone()),
-        pending_after: (after != during).then_some(after),
-        summary: (!is_right && wants_head).then_some(head),
-        now: options.now,
-    };
-    let dist_scan::DistDeletions { mutable_files: names, components, pending: components_waiting, .. } = artifacts;
-    let lines = sorted.lines;
-    Ok(Plan {
-        lineages,
-        live,
-        lines,
-        crates,
-        pending_crates: waiting,
-        mutable_files: names,
-        components,
-        pending_components: components_waiting,
-        unrecognized,
-        counts,
-        changes: work,
-    })
-}
-
-/// The ids of the lineages to retire.
-fn lineages_to_retire(lineages: &Lineages, given: &[String], has_live: bool) -> Result<BTreeSet<String>, Error> {
-    let words: Vec<String> = given.iter().filter(|word| !(has_live && *word == LIVE_LINEAGE)).cloned().collect();
-    // A killed run may have retired the lineage already.
-    resolve_lineages(lineages, &words, |word| lineages.retirements.iter().any(|note| matches_id(word, &note.lineage)))
-}
-
-/// The ids of the lineages whose newest bundle is accepted.
-fn accepted(feeds: &Lineages, words: &[String]) -> Result<BTreeSet<String>, Error> {
-    let mut ids = BTreeSet::new();
-    for word in words {
-        let (lineage, bundle) = word.split_once('@').map_or((word.as_str(), None), |(id, bundle)| (id, Some(bundle)));
-        for id in resolve_lineages(feeds, &[lineage.to_owned()], |_| false)? {
-            let newest = feeds.by_id.get(&id).map_or("", |feed| feed.newest.bundle.as_str());
-            if let Some(bundle) = bundle.filter(|bundle| !matches_id(bundle, newest)) {
-                let (bundle, newest) = (bundle.to_owned(), newest.to_owned());
-                return Err(Error::NotNewest { lineage: id, bundle, newest });
-            }
-            ids.insert(id);
-        }
-    }
-    Ok(ids)
-}
-
-/// Whether `given` is the id or a prefix of it.
-fn matches_id(given: &str, id: &str) -> bool {
-    id == given || given.len() >= MIN_ID_PREFIX && id.starts_with(given)
-}
-
-/// The ids that match `given`. Text that `is_gone` accepts may match no lineage.
-fn resolve_lineages(
-    lineages: &Lineages,
-    given: &[String],
-    is_gone: impl Fn(&str) -> bool,
-) -> Result<BTreeSet<String>, Error> {
-    let mut ids = BTreeSet::new();
-    for word in given {
-        let known = |feed: &LineageState| feed.newest.id_and_inputs();
-        let fitting: Vec<&LineageState> =
-            lineages.by_id.values().filter(|feed| matches_id(word, &feed.newest.id)).collect();
-        match fitting.as_slice() {
-            [one] => drop(ids.insert(one.newest.id.clone())),
-            [] if is_gone(word) => {}
-            [] => {
-                let known = lineages.by_id.values().map(known).collect();
-                return Err(Error::NoLineage { word: word.clone(), known });
-            }
-            several => {
-                let known = several.iter().map(|feed| known(feed)).collect();
-                return Err(Error::Ambiguous { word: word.clone(), known });
-            }
-        }
-    }
-    Ok(ids)
 }
 
 /// The names of crate files with a pending removal. An unreadable list is treated as empty.

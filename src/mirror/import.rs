@@ -30,9 +30,10 @@ use super::stager::{ImportVisitor, LineInfo, dist_files};
 use super::summary::{Counts, MirrorSummary};
 use super::topo_sort::{NameIds, dependencies_first};
 use super::transaction::{self, Removal, Rename, Staging, Transaction, failed};
-use super::warnings::collect_warnings;
+use super::warnings::{collect_warnings, lost_records_warning};
 use crate::bundle::format::{CrateRecord, CrateState, DistFileState, Manifest, RefreshedCrate};
 use crate::bundle::open::{self, Bundle};
+use crate::bundle::sanitize::pluralize;
 use crate::client_setup::BaseUrl;
 use crate::config::SnapshotFile;
 use crate::digest::Sha256;
@@ -42,9 +43,11 @@ use crate::index_line::RegistryConfig;
 use crate::panics::set_current_object;
 use crate::safe_path::SafePath;
 
+mod missing_base;
 mod problems;
 mod report;
 
+pub use missing_base::MissingBundles;
 pub use problems::Problems;
 use problems::reject_invalid;
 pub(super) use report::restore_link;
@@ -160,12 +163,14 @@ pub enum Error {
         conflicts: Problems,
     },
     /// The bundle relies on crates or dist files that are not stored.
-    #[error("the bundle `{file}` builds on {}, but the mirror lacks {missing} of the required files, first {first}", match parent { Some(parent) => format!("`{parent}`"), None => "an earlier bundle".to_owned() })]
+    #[error("the bundle `{file}` needs {} that the mirror lacks, first {first}: {bundles}", pluralize(*missing, "file"))]
     MissingBase {
         /// The bundle's file.
         file: String,
-        /// The file of its base.
-        parent: Option<String>,
+        /// The mirror.
+        root: PathBuf,
+        /// The bundles that contain the missing files.
+        bundles: MissingBundles,
         /// Number of missing files.
         missing: usize,
         /// The first missing files.
@@ -286,9 +291,20 @@ impl AddGuard {
         let ledger_state = commit::LedgerState::read(&self.layout)?;
         let record_state = ledger_state.record_state(&self.layout, &streamed.manifest)?;
         let known = if staging.interrupted { None } else { MirrorSummary::read(&self.layout)? };
-        let head = known.as_ref();
-        let warnings = collect_warnings(&self.layout, head, &streamed.manifest, &options.file_name, options.now);
+        // After a killed import, and without a summary, the records still show which warnings apply.
+        let mut head = match &known {
+            Some(head) => head.clone(),
+            None => ledger::derive_summary(&self.layout)?.unwrap_or_default(),
+        };
+        let warnings = collect_warnings(&self.layout, &head, &streamed.manifest, &options.file_name, options.now);
         received.warnings.extend(warnings.iter().cloned());
+        let stated = MirrorSummary::read(&self.layout)?;
+        received.warnings.extend(lost_records_warning(
+            &self.layout,
+            stated.as_ref(),
+            &ledger_state.record_names,
+            &streamed.manifest.id,
+        ));
         let mut counts = match &known {
             Some(head) if !received.needs_recount() => head.counts,
             _ => Counts::count_tree(&self.layout)?,
@@ -338,10 +354,6 @@ impl AddGuard {
             imported.config_json = true;
             steps.push(Step::new("import:config", self.layout.index(), vec![config]));
         }
-        let mut head = match &known {
-            Some(head) => head.clone(),
-            None => ledger::derive_summary(&self.layout)?.unwrap_or_default(),
-        };
         head.toolchains = dist_plan.after.toolchain_names();
         let on_record =
             record_state == RecordState::Recorded && ledger_state.new_histories(&head, &streamed.manifest).is_empty();
@@ -403,13 +415,10 @@ impl AddGuard {
         let artifacts = dist_files::missing_dist_files(&self.layout, manifest, recorded, verify_existing)?;
         missing.extend(artifacts.iter().map(SafePath::to_string));
         if !missing.is_empty() {
-            let parent = manifest.parent.as_ref().map(|parent| match parent.file == options.file_name {
-                // Another folder's bundle of the same minute has the same name.
-                true => format!("{} ({})", parent.file, parent.id.get(..8).unwrap_or(&parent.id)),
-                false => parent.file.clone(),
-            });
+            let bundles = MissingBundles::find(&self.layout, manifest, &options.file_name, &missing[0])?;
             let first = missing.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(Error::MissingBase { file: file(), parent, missing: missing.len(), first });
+            let root = self.layout.root().to_owned();
+            return Err(Error::MissingBase { file: file(), root, bundles, missing: missing.len(), first });
         }
         self.check_space(manifest, options)?;
         Ok(line_info)

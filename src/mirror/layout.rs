@@ -13,7 +13,8 @@
 //!     lock, holder                   an OS lock, and the process that has it
 //!     lines/<prefix>/<name>          the record of every line of index/<prefix>/<name>
 //!     pending-lines                  refreshed index lines whose crates are not stored yet, each `READ LINE`
-//!     ledger/NNNNNNNN-ID.json        one immutable record per bundle, in the order of import, with the import's warnings
+//!     ledger/NNNNNNNN-ID.json        one immutable record per bundle, in the order of import, with the import's warnings;
+//!                                    `jumped_from` if numbers of the history were missing before the bundle's
 //!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was retired after the record of that number
 //!     ledger/NNNNNNNN-ID-KKKKKKKK.accepted  of the lineage ID, of the records up to N only that of number K counts
 //!     artifacts.json                 digest, length and time of every file below dist/ and rustup/

@@ -13,7 +13,7 @@ use super::commit;
 use super::dist_files::DistFiles;
 use super::layout::Layout;
 use super::rebuild::REBUILT_LINEAGE;
-use super::retired;
+use super::retired::{self, Retirement};
 use super::summary::{HistorySize, ImportTotals, LineageTip, MirrorSummary};
 use super::transaction::{Error, failed, was_interrupted};
 use crate::bundle::format::{BundleKind, Manifest};
@@ -34,6 +34,10 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "snapshot")]
     pub snapshot_id: Option<String>,
+    /// See [`LineageTip::gap_after`], as of this import. The other records show it too, but any of them may be lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "jumped_from")]
+    pub gap_after: Option<u64>,
     /// Warnings of the import, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -160,6 +164,54 @@ pub fn read_record(layout: &Layout, name: &str) -> Result<Option<Record>, Error>
     Reader::new(layout).read(name)
 }
 
+/// A bundle on record.
+#[derive(Clone, Debug)]
+pub(super) struct ImportedBundle {
+    /// Its number in its history.
+    pub(super) sequence: u64,
+    /// Its id.
+    pub(super) id: String,
+    /// The name of its file.
+    pub(super) file: String,
+    /// Its kind.
+    pub(super) kind: BundleKind,
+    /// The name of its record.
+    pub(super) record: String,
+}
+
+/// The readable records of the history `lineage` that count, in the order of import.
+pub(super) fn read_imported_bundles(layout: &Layout, lineage: &str) -> Result<Vec<ImportedBundle>, Error> {
+    #[derive(Deserialize)]
+    struct Header {
+        file: String,
+        manifest: ManifestHeader,
+    }
+    #[derive(Deserialize)]
+    struct ManifestHeader {
+        id: String,
+        kind: BundleKind,
+        lineage: LineageHeader,
+    }
+    #[derive(Deserialize)]
+    struct LineageHeader {
+        id: String,
+        sequence: u64,
+    }
+    let notes = retired::read_retirements(layout)?;
+    let mut bundles = Vec::new();
+    for name in record_names(layout)? {
+        let path = layout.ledger().join(&name);
+        let text = fs::read(&path).map_err(failed("read", &path))?;
+        let Ok(Header { file, manifest }) = serde_json::from_slice::<Header>(&text) else { continue };
+        let ManifestHeader { id, kind, lineage: LineageHeader { id: history, sequence } } = manifest;
+        let number = record_number(&name).unwrap_or(0);
+        if history == lineage && kind != BundleKind::Snapshot && !retired::is_retired(&notes, number, &history) {
+            bundles.push(ImportedBundle { sequence, id, file, kind, record: name });
+        }
+    }
+    Ok(bundles)
+}
+
 /// The newest record of the bundle with this id among `names`.
 pub(super) fn find_record<'n>(names: &'n [String], bundle: &str) -> Option<&'n str> {
     let end = format!("-{bundle}.json");
@@ -192,24 +244,28 @@ pub(super) fn derive_summary(layout: &Layout) -> Result<Option<MirrorSummary>, E
     let (mut head, mut tip) = (MirrorSummary::default(), None);
     for name in record_names(layout)? {
         // A record is written completely or not at all, so an unreadable one is corrupt.
-        let Some(Record { imported_at: imported, file, totals: now, manifest, .. }) =
-            read_stored_record(layout, &name)?
-        else {
-            continue;
-        };
-        tip = Some(now);
-        let number = record_number(&name).unwrap_or(0);
-        let lineage = LineageTip::from_manifest(&manifest, name);
-        let last_import = if lineage.id == REBUILT_LINEAGE { head.last_import.clone() } else { Some(imported.clone()) };
-        if manifest.kind != BundleKind::Snapshot && !retired::is_retired(&notes, number, &lineage.id) {
-            let size = HistorySize::from_manifest(&manifest, &file);
-            head = head.with_import(&imported, lineage, size);
-        }
-        head.last_import = last_import;
+        let Some(record) = read_stored_record(layout, &name)? else { continue };
+        tip = Some(record.totals);
+        head = add_history(head, &name, &record, &notes);
     }
     let Some(ImportTotals { counts, imports }) = tip else { return Ok(None) };
     let toolchains = DistFiles::read(layout)?.map(|artifacts| artifacts.toolchain_names()).unwrap_or_default();
     Ok(Some(MirrorSummary { imports, toolchains, ..head.with_counts(counts) }))
+}
+
+/// Adds to `head` what the record `name` states about its history and about the time of the last import.
+pub(super) fn add_history(mut head: MirrorSummary, name: &str, record: &Record, notes: &[Retirement]) -> MirrorSummary {
+    let Record { imported_at: imported, file, manifest, gap_after, .. } = record;
+    let number = record_number(name).unwrap_or(0);
+    let mut lineage = LineageTip::from_manifest(manifest, name.to_owned());
+    let last_import = if lineage.id == REBUILT_LINEAGE { head.last_import.clone() } else { Some(imported.clone()) };
+    if manifest.kind != BundleKind::Snapshot && !retired::is_retired(notes, number, &lineage.id) {
+        lineage.gap_after = gap_after.filter(|_| !retired::is_accepted(notes, number, &lineage.id));
+        let size = HistorySize::from_manifest(manifest, file);
+        head = head.with_import(imported, lineage, size);
+    }
+    head.last_import = last_import;
+    head
 }
 
 impl Record {

@@ -19,6 +19,9 @@
 //! lineage is retired. The record includes crates whose file is damaged or missing, because they are current and need a
 //! repair.
 //!
+//! A lost record cannot be restored, only brought again by its bundle. The report names the bundles that manifest.json
+//! still names.
+//!
 //! Unreadable records, and the signatures above, are moved to `.frostmirror/aside/`.
 
 use std::collections::BTreeSet;
@@ -80,6 +83,11 @@ pub struct RebuildReport {
     pub kept_dist_files: u64,
     /// Import records that could not be read, and were moved aside.
     pub records_moved_aside: u64,
+    /// The number of import records that are lost, including those moved aside.
+    pub lost_records: u64,
+    /// The bundles of lost records that were, or may have been, the newest of their history. An import of such a bundle
+    /// restores its record.
+    pub lost_bundles: Vec<LineageTip>,
     /// Signatures of channel manifests that could not be verified, and were moved aside.
     pub signatures_aside: Vec<SafePath>,
     /// Whether live mode's records were wrong and were rewritten.
@@ -105,7 +113,7 @@ impl AddGuard {
         let (line_moves, lines) = stage_index_meta(&pass, &mut staging)?;
         let mut steps = vec![Step::new("rebuild:lines", layout.index_meta(), line_moves)];
 
-        let (mut head, lost) = verified_summary(&pass.metadata, ledger::derive_summary(&layout)?);
+        let (mut head, lost_records) = verified_summary(&pass.metadata, ledger::derive_summary(&layout)?);
         let current = CurrentItems::read(&head, &layout)?;
         let recorded = pass.metadata.dist_files.as_ref().filter(|_| layout.dist_files().symlink_metadata().is_ok());
         let restored = recorded.is_none().then(|| rebuild_dist_files(&pass.metadata, &current, &layout));
@@ -121,7 +129,8 @@ impl AddGuard {
         let unnamed = unreferenced_crates(&pass, &current);
         let unnamed_artifacts = unreferenced_dist_files(&artifacts, &current);
         // Crates that no record names belong to a lost record.
-        let lost = lost
+        let lost = lost_records.total > 0
+            || lost_records.differs
             || !pass.metadata.damaged_live_lines.is_empty()
             || unnamed.iter().any(|one| !pass.metadata.crates.contains_key(&one.id()))
             || unnamed_artifacts.iter().any(|one| !pass.metadata.dist_file_digests.contains_key(&one.path));
@@ -174,6 +183,8 @@ impl AddGuard {
             kept_crates: kept,
             kept_dist_files: kept_artifacts,
             records_moved_aside: aside,
+            lost_records: lost_records.total,
+            lost_bundles: lost_records.named,
             signatures_aside,
             live_rewritten: live,
             summary_rewritten: head_written,
@@ -228,24 +239,27 @@ fn stage_index_meta(pass: &Pass, staging: &mut Staging) -> Result<(Vec<Rename>, 
     Ok((renames, count))
 }
 
-/// The summary as far as the ledger confirms it, and whether records are known to be lost.
-fn verified_summary(metadata: &Metadata, copy: Option<MirrorSummary>) -> (MirrorSummary, bool) {
-    let newest = metadata.newest_records();
+/// The summary as far as the ledger confirms it, and the records that are known to be lost. The histories, their newest
+/// bundles and the doubts about these come from the readable records alone, as in a garbage collection.
+fn verified_summary(metadata: &Metadata, copy: Option<MirrorSummary>) -> (MirrorSummary, LostRecords) {
     let base = metadata.summary.clone().or(copy).unwrap_or_default();
+    let named: Vec<LineageTip> =
+        base.all_contenders().filter(|tip| !metadata.has_record(&tip.record)).cloned().collect();
     let records = metadata.records.len() as u64;
-    let mut lost = !metadata.unreadable.is_empty() || base.imports != records;
-    let mut lineages = Vec::new();
-    for lineage in &base.lineages {
-        lost |= !metadata.has_record(&lineage.record);
-        // The newest readable record of the lineage.
-        lineages.extend(newest.get(lineage.id.as_str()).map(|newest| LineageTip::clone(newest)));
-    }
-    // If the summary is lost, the copy in the newest record replaces it, and includes all imports.
-    if metadata.summary.is_some() {
-        lineages.extend(metadata.lineages_missing_from_summary().cloned());
-        lineages.sort_by(|a, b| a.id.cmp(&b.id));
-    }
-    (MirrorSummary { lineages, ..base }, lost)
+    let total = base.imports.saturating_sub(records).max(metadata.unreadable.len() as u64).max(named.len() as u64);
+    let MirrorSummary { lineages, contested, history_sizes, .. } = metadata.histories.clone();
+    let differs = base.imports != records;
+    (MirrorSummary { lineages, contested, history_sizes, ..base }, LostRecords { total, named, differs })
+}
+
+/// Records of imports that cannot be read.
+struct LostRecords {
+    /// Their number, as far as it is known.
+    total: u64,
+    /// Those of bundles that are or may be the newest of their history, from `manifest.json`.
+    named: Vec<LineageTip>,
+    /// Whether `manifest.json` states another number of records than the ledger has.
+    differs: bool,
 }
 
 /// The files that the newest records of the lineages name, and those of live mode.
@@ -357,7 +371,8 @@ fn make_rebuilt_record(
     now: Timestamp,
 ) -> Record {
     let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let sequence = metadata.newest_records().get(REBUILT_LINEAGE).map_or(1, |newest| newest.sequence.saturating_add(1));
+    let rebuilt = metadata.records.iter().filter(|record| record.lineage.id == REBUILT_LINEAGE);
+    let sequence = rebuilt.map(|record| record.lineage.sequence).max().unwrap_or(0).saturating_add(1);
     let input = Input {
         name: "files without a record at a rebuild".to_owned(),
         roots: Vec::new(),
@@ -395,6 +410,7 @@ fn make_rebuilt_record(
         file: "(rebuilt)".to_owned(),
         totals: head.totals(),
         snapshot_id: None,
+        gap_after: None,
         warnings: Vec::new(),
         manifest,
     }

@@ -65,6 +65,11 @@ pub fn is_retired(notes: &[Retirement], number: u64, lineage: &str) -> bool {
         .any(|note| note.lineage == lineage && number <= note.last_record && note.accepted_record != Some(number))
 }
 
+/// Whether this record of `lineage` is of a bundle that was accepted as the newest.
+pub fn is_accepted(notes: &[Retirement], number: u64, lineage: &str) -> bool {
+    notes.iter().any(|note| note.lineage == lineage && note.accepted_record == Some(number))
+}
+
 impl Retirement {
     fn parse(name: &str) -> Option<Retirement> {
         let (stem, accepted) = match name.strip_suffix(".accepted") {

@@ -177,9 +177,19 @@ impl MirrorSummary {
         undoubted.any(|known| lineage.is_superseded_by(known))
     }
 
+    /// Every bundle that may be the newest of its history.
+    pub(super) fn all_contenders(&self) -> impl Iterator<Item = &LineageTip> {
+        self.lineages.iter().chain(&self.contested)
+    }
+
+    /// See [`LineageTip::gap_after`], of the bundle with the record `name`.
+    pub(super) fn gap_before(&self, name: &str) -> Option<u64> {
+        self.all_contenders().find(|known| known.record == name)?.gap_after
+    }
+
     /// The bundles of this history that may be its newest.
     pub(super) fn contenders<'h>(&'h self, id: &'h str) -> impl Iterator<Item = &'h LineageTip> {
-        self.lineages.iter().chain(&self.contested).filter(move |known| known.id == id)
+        self.all_contenders().filter(move |known| known.id == id)
     }
 
     /// This summary after an import of a bundle, which becomes its lineage's newest unless a later one is known.
@@ -211,8 +221,8 @@ impl MirrorSummary {
             let at = self.contested.partition_point(|known| known.id.as_str() < id);
             self.contested.splice(at..at, contenders);
         }
-        let used: HashSet<&str> =
-            self.lineages.iter().chain(&self.contested).map(|known| known.record.as_str()).collect();
+        let tips = self.lineages.iter().chain(&self.contested);
+        let used: HashSet<&str> = tips.map(|known| known.record.as_str()).collect();
         self.history_sizes.retain(|record, _| used.contains(record.as_str()));
     }
 
@@ -242,12 +252,13 @@ impl MirrorSummary {
 }
 
 /// Adds a bundle to those that may be their history's newest, unless one of them is certainly later. A bundle with a
-/// gap before its number does not displace others, see [`LineageTip::gap_after`].
+/// gap before its number does not displace others, see [`LineageTip::gap_after`]. The gap is found, or is the one that
+/// the bundle's record states.
 pub(super) fn add_contender(contenders: &mut Vec<LineageTip>, mut lineage: LineageTip) {
     let again = contenders.iter().find(|known| (&known.bundle, known.sequence) == (&lineage.bundle, lineage.sequence));
     lineage.gap_after = match again {
         Some(known) => known.gap_after,
-        None => find_sequence_gap(contenders, &lineage),
+        None => find_sequence_gap(contenders, &lineage).or(lineage.gap_after),
     };
     if lineage.gap_after.is_none() {
         let next = lineage.sequence.checked_add(1);
@@ -347,11 +358,6 @@ impl LineageTip {
     /// For the same bundle, the later record counts: its own record replaces a snapshot's statement about it.
     pub(super) fn is_superseded_by(&self, other: &LineageTip) -> bool {
         self.bundle == other.bundle || self.sequence < other.sequence && self.created <= other.created
-    }
-
-    /// Whether this bundle follows `other` in their lineage.
-    pub(super) fn is_newer(&self, other: &LineageTip) -> bool {
-        (self.sequence, &self.created) > (other.sequence, &other.created)
     }
 }
 

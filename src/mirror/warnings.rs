@@ -5,10 +5,11 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 
 use super::dist_files::MutableName;
+use super::import::MissingBundles;
 use super::layout::Layout;
-use super::summary::{FIRST_TIMESTAMP_SEQUENCE, MirrorSummary};
+use super::summary::{FIRST_TIMESTAMP_SEQUENCE, LineageTip, MirrorSummary};
 use crate::bundle::format::{CrateState, DistFileState, Manifest};
-use crate::bundle::sanitize::sanitize_line;
+use crate::bundle::sanitize::{pluralize, sanitize_line};
 use crate::event;
 
 /// The accepted difference between two correct clocks.
@@ -20,7 +21,7 @@ const MAX_NAMED: usize = 5;
 /// All warnings about the bundle in `file`, one sentence each. `head` is the mirror's summary before the import.
 pub(super) fn collect_warnings(
     layout: &Layout,
-    head: Option<&MirrorSummary>,
+    head: &MirrorSummary,
     manifest: &Manifest,
     file: &str,
     now: Timestamp,
@@ -32,6 +33,30 @@ pub(super) fn collect_warnings(
         incomplete_input_warning(manifest, file),
     ];
     doubts.into_iter().flatten().collect()
+}
+
+/// Warns if the ledger lacks records that the summary counts or names, other than that of the imported bundle.
+pub(super) fn lost_records_warning(
+    layout: &Layout,
+    summary: Option<&MirrorSummary>,
+    record_names: &[String],
+    bundle: &str,
+) -> Option<String> {
+    let summary = summary?;
+    let is_lost = |tip: &&LineageTip| tip.bundle != bundle && !record_names.contains(&tip.record);
+    let named = summary.all_contenders().filter(is_lost).count() as u64;
+    // The record of this bundle may be the lost one. The import then restores it.
+    let returns = summary.all_contenders().any(|tip| tip.bundle == bundle && !record_names.contains(&tip.record));
+    let missing = summary.imports.saturating_sub(record_names.len() as u64).saturating_sub(returns.into());
+    let lost = missing.max(named);
+    (lost > 0).then(|| {
+        format!(
+            "the ledger lacks {} of earlier imports: run `cargo frostmirror verify --mirror {} --rebuild-state`, which \
+             names the bundles to import again",
+            pluralize(lost as usize, "record"),
+            layout.root().display()
+        )
+    })
 }
 
 /// The clock of an air-gapped machine is often wrong, so a bundle is not rejected for it.
@@ -47,9 +72,9 @@ fn clock_warning(manifest: &Manifest, file: &str, now: Timestamp) -> Option<Stri
 }
 
 /// Each number is assigned once, so a number that arrives after a higher one was assigned twice.
-fn lineage_warning(head: Option<&MirrorSummary>, manifest: &Manifest, file: &str) -> Option<String> {
+fn lineage_warning(head: &MirrorSummary, manifest: &Manifest, file: &str) -> Option<String> {
     let lineage = &manifest.lineage;
-    let known = head?.lineages.iter().find(|known| known.id == lineage.id)?;
+    let known = head.lineages.iter().find(|known| known.id == lineage.id)?;
     let own = lineage.sequence;
     if known.sequence < FIRST_TIMESTAMP_SEQUENCE && own > known.sequence.saturating_add(1) {
         return Some(format!(
@@ -60,7 +85,7 @@ fn lineage_warning(head: Option<&MirrorSummary>, manifest: &Manifest, file: &str
             known.sequence, manifest.id, lineage.id
         ));
     }
-    let mut others = head.into_iter().flat_map(|head| head.contenders(&lineage.id));
+    let mut others = head.contenders(&lineage.id);
     if let Some(other) = others.find(|other| other.sequence == own && other.bundle != manifest.id) {
         return Some(format!(
             "{file} has the number {own} in its history, but another bundle with that number was imported: the history was \
@@ -128,9 +153,14 @@ fn missing_files_warning(layout: &Layout, manifest: &Manifest, file: &str) -> Op
     }
     (!missing.is_empty()).then(|| {
         let first: Vec<&str> = missing.iter().take(MAX_NAMED).map(String::as_str).collect();
+        let bundles = missing.first().and_then(|first| MissingBundles::find(layout, manifest, file, first).ok());
+        let bundles = bundles.unwrap_or_default();
+        let todo = match bundles.hint(layout.root()).split_once(" first; ") {
+            Some((import, otherwise)) => format!("{import} too; {otherwise}"),
+            None => bundles.hint(layout.root()),
+        };
         format!(
-            "{} that other inputs of the history of {file} need are in bundles that were never imported, first {}: import \
-             those too; if they are lost, fetch with `--base` and the newest imported bundle",
+            "{} that other inputs of the history of {file} need are in bundles that were never imported, first {}: {todo}",
             what.join(" and "),
             first.join(", ")
         )

@@ -309,7 +309,7 @@ fn a_folder_and_stdin_can_be_imported() {
     assert_consistent(&sandbox.path("words"));
     // What cannot be read twice stays where it was named.
     let piped = sandbox.process(["import", "in/a.pkg", "-", "--mirror", "late"]).stdin(&bytes).run();
-    piped.exits(4).stderr_has("builds on `z.pkg`");
+    piped.exits(4).stderr_has("its base `z.pkg` is not imported");
     sandbox.process(["import", "-", "in/a.pkg", "--mirror", "late"]).stdin(&bytes).run().ok();
     // A word that is no bundle is told of before anything is changed.
     sandbox.run(["import", "in/z.pkg", "none.pkg", "--mirror", "unchanged"]).exits(3).stderr_has("none.pkg");

@@ -28,6 +28,7 @@ mod inspect_and_diff;
 mod sbom;
 mod list;
 mod long_term_faults;
+mod lost_records;
 mod panic_safety;
 mod import_limits;
 mod import;

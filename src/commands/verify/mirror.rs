@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Args;
-use crate::bundle::sanitize::pluralize;
+use crate::bundle::sanitize::{pluralize, sanitize_line};
 use crate::commands::Context;
 use crate::durable;
 use crate::error_report::{ErrorClass, Failure};
@@ -15,6 +15,7 @@ use crate::mirror::audit::{Audit, Fault, Repair, audit, require_mirror};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{self, AddGuard, Holder, lock_for_adding};
 use crate::mirror::rebuild::{REBUILT_LINEAGE, RebuildReport};
+use crate::mirror::summary::LineageTip;
 
 /// Audits the mirror; with `--rebuild-state`, rebuilds lost state first.
 pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failure> {
@@ -24,7 +25,7 @@ pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(),
     let audit = if args.rebuild_state {
         let mut guard = lock_mirror(args, layout, context)?;
         let rebuilt = guard.rebuild(Timestamp::now(), sink).map_err(Failure::from).map_err(with_context)?;
-        report_rebuild(&rebuilt, context);
+        report_rebuild(&rebuilt, layout, context);
         rebuilt.audit
     } else {
         let first = audit(layout, sink).map_err(Failure::from).map_err(with_context)?;
@@ -71,7 +72,44 @@ fn lock_holder(context: &Context) -> Holder {
     Holder::this_process("verify", &context.env, Timestamp::now())
 }
 
-fn report_rebuild(rebuilt: &RebuildReport, context: &Context) {
+/// What the rebuild could not restore, and how to restore it.
+fn lost_record_warnings(rebuilt: &RebuildReport, layout: &Layout) -> Vec<String> {
+    let mirror = layout.root().display();
+    let named: Vec<&LineageTip> =
+        rebuilt.lost_bundles.iter().filter(|bundle| bundle.id != REBUILT_LINEAGE).take(MAX_NAMED).collect();
+    let mut warnings: Vec<String> = named
+        .iter()
+        .map(|bundle| {
+            format!(
+                "the record of bundle number {} of lineage {} is lost and cannot be rebuilt: the bundle with the id {}, written {}. \
+                 Import that bundle again with `cargo frostmirror import FILE --mirror {mirror}`",
+                bundle.sequence,
+                bundle.id_and_inputs(),
+                sanitize_line(&bundle.bundle),
+                sanitize_line(&bundle.created),
+            )
+        })
+        .collect();
+    let others = rebuilt.lost_records.saturating_sub(named.len() as u64);
+    if others > 0 {
+        let (records, more) = (pluralize(others as usize, "record"), if named.is_empty() { "" } else { " more" });
+        warnings.push(format!(
+            "{records}{more} of imports cannot be rebuilt, and it is unknown of which bundles: import every bundle that you \
+             still have again with `cargo frostmirror import FILE --mirror {mirror}`"
+        ));
+    }
+    if rebuilt.kept_crates.is_some() {
+        warnings.push(format!(
+            "after that, `cargo frostmirror gc --forget {REBUILT_LINEAGE} --mirror {mirror}` removes what no bundle needs"
+        ));
+    }
+    warnings
+}
+
+/// Maximum number of lost bundles that are named; the others are counted.
+const MAX_NAMED: usize = 20;
+
+fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
     let sink = context.reporter.as_ref();
     let RebuildReport {
         lines,
@@ -113,6 +151,9 @@ fn report_rebuild(rebuilt: &RebuildReport, context: &Context) {
             "import records were lost, so the lineages of {what} are unknown; they are kept as lineage `{REBUILT_LINEAGE}`"
         ));
     }
+    for warning in lost_record_warnings(rebuilt, layout) {
+        sink.warning(warning);
+    }
     if !head
         && !live
         && *lines == 0
@@ -120,6 +161,7 @@ fn report_rebuild(rebuilt: &RebuildReport, context: &Context) {
         && *aside == 0
         && signatures_aside.is_empty()
         && kept.is_none()
+        && rebuilt.lost_records == 0
     {
         sink.status("Unchanged", "nothing was lost that could be rebuilt".to_owned());
     }

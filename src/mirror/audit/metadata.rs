@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 
 use super::problem::{Fault, Problem, SummaryFault};
-use crate::bundle::format::{BundleKind, CrateState, DistFileState, Manifest};
+use crate::bundle::format::{CrateState, DistFileState, Manifest};
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::mirror::dist_files::{DistFile, DistFiles, MutableName};
@@ -48,6 +48,8 @@ pub(in crate::mirror) struct Metadata {
     live_totals: (LiveTotals, Option<LiveTotals>),
     /// Dist files that live mode stored, with their digests.
     live_dist_files: Vec<(SafePath, Sha256)>,
+    /// The histories of the readable records, and the time of the last import; no counts.
+    pub(in crate::mirror) histories: MirrorSummary,
     /// Retired lineages.
     retirements: Vec<Retirement>,
     /// The spelling of crate names, by index path.
@@ -60,8 +62,6 @@ pub(in crate::mirror) struct RecordHeader {
     pub(in crate::mirror) totals: ImportTotals,
     /// The bundle as the newest of its lineage.
     pub(in crate::mirror) lineage: LineageTip,
-    /// Whether the record is of a snapshot. A snapshot has no lineage; the lineages in it have their own records.
-    is_snapshot: bool,
 }
 
 /// What the ledger states about a crate.
@@ -98,6 +98,7 @@ impl Metadata {
             damaged_live_lines: Vec::new(),
             live_totals: (LiveTotals::default(), None),
             live_dist_files: Vec::new(),
+            histories: MirrorSummary::default(),
             retirements: retired::read_retirements(layout)?,
             crate_names: OnceLock::new(),
         };
@@ -109,7 +110,8 @@ impl Metadata {
                 &lineage.id,
             )
         };
-        let lineages = metadata.summary.iter().flat_map(|head| &head.lineages).filter(counts);
+        // A garbage collection keeps the files of all bundles that may be the newest of their history.
+        let lineages = metadata.summary.iter().flat_map(MirrorSummary::all_contenders).filter(counts);
         let newest: HashSet<String> = lineages.map(|lineage| lineage.record.clone()).collect();
         let mut reader = Reader::new(layout);
         for name in ledger::record_names(layout)? {
@@ -129,6 +131,7 @@ impl Metadata {
     }
 
     fn add_record(&mut self, name: &str, record: Record, newest: bool) {
+        self.histories = ledger::add_history(std::mem::take(&mut self.histories), name, &record, &self.retirements);
         let record_name: Arc<str> = name.into();
         self.crates.reserve(record.manifest.crates.len());
         for one in &record.manifest.crates {
@@ -160,8 +163,7 @@ impl Metadata {
             }
         }
         let lineage = LineageTip::from_manifest(&record.manifest, name.to_owned());
-        let snapshot = record.manifest.kind == BundleKind::Snapshot;
-        self.records.push(RecordHeader { totals: record.totals, lineage, is_snapshot: snapshot });
+        self.records.push(RecordHeader { totals: record.totals, lineage });
     }
 
     /// Live mode's crates are current, like those that the newest record of a lineage names.
@@ -241,29 +243,6 @@ impl Metadata {
         self.crates.iter().filter(|(_, named)| named.is_current)
     }
 
-    /// The newest readable record of each lineage.
-    pub(in crate::mirror) fn newest_records(&self) -> BTreeMap<&str, &LineageTip> {
-        let mut newest: BTreeMap<&str, &LineageTip> = BTreeMap::new();
-        for RecordHeader { lineage, .. } in self.records.iter().filter(|record| !record.is_snapshot) {
-            let known = newest.entry(&lineage.id).or_insert(lineage);
-            // For the same bundle, its own record is newer than what a snapshot states about it.
-            if known.bundle == lineage.bundle || !known.is_newer(lineage) {
-                *known = lineage;
-            }
-        }
-        newest
-    }
-
-    /// The newest readable record of each active lineage that the summary does not name.
-    pub(in crate::mirror) fn lineages_missing_from_summary(&self) -> impl Iterator<Item = &LineageTip> {
-        let named: HashSet<&str> =
-            self.summary.iter().flat_map(|head| &head.lineages).map(|lineage| lineage.id.as_str()).collect();
-        self.newest_records().into_values().filter(move |lineage| {
-            let number = ledger::record_number(&lineage.record).unwrap_or(0);
-            !named.contains(lineage.id.as_str()) && !retired::is_retired(&self.retirements, number, &lineage.id)
-        })
-    }
-
     /// Problems of the summary and the ledger, given the counts on disk.
     pub(super) fn check(&self, counts: &Counts) -> Vec<Problem> {
         let unreadable = |name: &String| Problem::new(format!(".frostmirror/ledger/{name}"), Fault::LedgerRecord);
@@ -292,20 +271,31 @@ impl Metadata {
         if head.imports != found {
             head_fault(SummaryFault::Imports { says: head.imports, found });
         }
-        let newest = self.newest_records();
-        for lineage in &head.lineages {
-            let (id, record) = (lineage.id.clone(), lineage.record.clone());
-            // No record states where the number jumped; it follows from all records.
-            let said = LineageTip { gap_after: None, ..lineage.clone() };
-            if !self.records.iter().any(|known| known.lineage == said) {
-                head_fault(SummaryFault::MissingRecord { lineage: id, record });
-            } else if let Some(newer) = newest.get(lineage.id.as_str()).filter(|newer| newer.record != record) {
-                head_fault(SummaryFault::OutdatedRecord { lineage: id, record: newer.record.clone() });
+        for lineage in head.all_contenders() {
+            // The gap follows from all records.
+            let stated = LineageTip { gap_after: None, ..lineage.clone() };
+            if !self.records.iter().any(|known| known.lineage == stated) {
+                let (lineage, record) = (lineage.id.clone(), lineage.record.clone());
+                head_fault(SummaryFault::MissingRecord { lineage, record });
             }
         }
-        for lineage in self.lineages_missing_from_summary() {
-            let (lineage, record) = (lineage.id.clone(), lineage.record.clone());
-            head_fault(SummaryFault::MissingLineage { lineage, record });
+        for newest in &self.histories.lineages {
+            let (lineage, record) = (newest.id.clone(), newest.record.clone());
+            match head.lineages.iter().find(|known| known.id == newest.id) {
+                None => head_fault(SummaryFault::MissingLineage { lineage, record }),
+                Some(known) if !self.has_record(&known.record) => {}
+                Some(known) if known.record != record => {
+                    head_fault(SummaryFault::OutdatedRecord { lineage, record });
+                }
+                Some(_) => {
+                    let contenders = |of: &MirrorSummary| -> Vec<(String, Option<u64>)> {
+                        of.contenders(&newest.id).map(|one| (one.record.clone(), one.gap_after)).collect()
+                    };
+                    if contenders(head) != contenders(&self.histories) {
+                        head_fault(SummaryFault::Doubts { lineage });
+                    }
+                }
+            }
         }
         problems
     }

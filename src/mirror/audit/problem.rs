@@ -239,12 +239,18 @@ pub enum SummaryFault {
         found: u64,
     },
     /// A lineage's newest record is not in the ledger.
-    #[error("names {record} as the newest record of lineage {lineage}, but the ledger does not contain it")]
+    #[error("names {record} as a record of lineage {lineage}, but the ledger does not contain it")]
     MissingRecord {
         /// The lineage.
         lineage: String,
         /// The record.
         record: String,
+    },
+    /// The summary names other bundles that may be the newest than the ledger shows, or other gaps before them.
+    #[error("differs from the ledger about which bundle of lineage {lineage} may be the newest")]
+    Doubts {
+        /// The lineage.
+        lineage: String,
     },
     /// The ledger has a lineage that the summary lacks.
     #[error("does not name lineage {lineage}, whose newest record is {record}")]

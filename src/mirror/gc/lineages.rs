@@ -78,6 +78,8 @@ struct RecordInfo {
     #[serde(rename = "imported")]
     imported_at: String,
     file: String,
+    #[serde(default, rename = "jumped_from")]
+    gap_after: Option<u64>,
     manifest: InfoManifest,
 }
 
@@ -257,9 +259,11 @@ impl Lineages {
             if kind == BundleKind::Snapshot {
                 continue;
             }
-            if retired::is_retired(&lineages.retirements, ledger::record_number(name).unwrap_or(0), &id) {
+            let number = ledger::record_number(name).unwrap_or(0);
+            if retired::is_retired(&lineages.retirements, number, &id) {
                 continue;
             }
+            let is_accepted = retired::is_accepted(&lineages.retirements, number, &id);
             let record = name.clone();
             let inputs = match carried.as_slice() {
                 [carried] => &carried.lineage.inputs,
@@ -272,7 +276,7 @@ impl Lineages {
                 bundle,
                 created,
                 record,
-                gap_after: None,
+                gap_after: summary.gap_after.filter(|_| !is_accepted),
                 inputs: Vec::new(),
                 more_inputs: 0,
             }

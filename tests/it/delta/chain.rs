@@ -172,6 +172,39 @@ fn base_names_the_last_bundle_that_arrived_after_a_loss() {
 }
 
 #[test]
+fn the_base_that_a_refused_import_names_closes_the_gap() {
+    let near = ConnectedSide::with_crates(&CRATES);
+    near.write_depends("one.toml", &[("a", "1.0.0")]);
+    near.write_depends("two.toml", &[("c", "1.0.0")]);
+    let first = near.fetch(&["--incremental", "-c", "one.toml"]);
+    near.write_depends("one.toml", &[("a", "1.0.0"), ("a", "1.1.0")]);
+    let lost = near.fetch(&["--incremental", "-c", "one.toml"]);
+    let third = near.fetch(&["--incremental", "-c", "two.toml"]);
+    near.write_depends("one.toml", &[("a", "1.0.0"), ("a", "1.1.0"), ("b", "1.0.0")]);
+    let fourth = near.fetch(&["--incremental", "-c", "one.toml"]);
+    let mirror = near.sandbox.path("mirror");
+    let import_with_cli = |bundle: &std::path::Path| {
+        near.sandbox.run(["import".as_ref(), bundle.as_os_str(), "--mirror".as_ref(), mirror.as_os_str()])
+    };
+    let name = |bundle: &std::path::Path| bundle.file_name().unwrap().to_str().unwrap().to_owned();
+    let id = read_manifest(&first).id;
+    let advice = format!("fetch --base {id}`");
+    import_with_cli(&first).ok();
+    // The mirror has all that the other input needs, so this bundle is accepted.
+    import_with_cli(&third)
+        .ok()
+        .stderr_has(&format!("import `{}` (bundle number 2 of the history) too", name(&lost)))
+        .stderr_has(&advice);
+    let run = import_with_cli(&fourth).exits(4);
+    run.stderr_has(&format!("bundle number 2 of its history is not imported, although its base `{}` is", name(&third)))
+        .stderr_has(&advice);
+    // The newest imported bundle would be the wrong base.
+    import_with_cli(&near.fetch(&["-c", "one.toml", "--base", &read_manifest(&third).id])).exits(4);
+    import_with_cli(&near.fetch(&["-c", "one.toml", "--base", &id])).ok();
+    assert_consistent(&mirror);
+}
+
+#[test]
 fn the_fetch_mode_comes_from_the_flag_then_the_environment() {
     let near = ConnectedSide::with_crates(&CRATES);
     near.write_depends("depends.toml", &[("a", "1.0.0")]);

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{assert_records_agree, collect_at, stored_and_indexed_crates};
 use crate::bundle_builder::{BundleBuilder, import};
 use crate::support::crates::Crate;
+use crate::support::process::Run;
 use crate::support::sandbox::Sandbox;
 
 /// A bundle of the history `a` with this number, written at that second, of the crate called so.
@@ -167,4 +168,82 @@ fn a_snapshot_preserves_an_unresolved_sequence_jump() {
     collect_at(&target, 3000, 0);
     assert_eq!(stored_crates(&target), ["first", "third"]);
     assert_records_agree(&target);
+}
+
+fn rebuild(sandbox: &Sandbox) -> Run {
+    sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok()
+}
+
+#[track_caller]
+fn assert_doubted(sandbox: &Sandbox, is_doubted: bool) {
+    let of = |args: &[&str]| sandbox.run(args.iter().chain(&["--mirror", "mirror"])).ok().stdout;
+    let doubt = "Doubtful: bundle number 1000 came";
+    assert_eq!(of(&["gc", "--dry-run"]).contains(doubt), is_doubted, "gc");
+    assert_eq!(of(&["status"]).contains(doubt), is_doubted, "status");
+}
+
+#[test]
+fn a_rebuild_keeps_the_doubt_about_a_sequence_jump() {
+    for lost in ["nothing", "manifest.json", "record"] {
+        let sandbox = Sandbox::new();
+        let mirror = mirror_with_bundles(&sandbox, &[(1, "first"), (2, "genuine"), (1000, "forged")]);
+        match lost {
+            "record" => {
+                let layout = Layout::new(&mirror);
+                let name = ledger::record_names(&layout).unwrap().swap_remove(1);
+                fs::remove_file(layout.ledger().join(name)).unwrap();
+            }
+            "manifest.json" => fs::remove_file(mirror.join("manifest.json")).unwrap(),
+            _ => {}
+        }
+        let run = rebuild(&sandbox);
+        let warning = "the record of bundle number 2 of lineage";
+        assert_eq!(run.stderr.contains(warning), lost == "record", "{}", run.describe());
+        assert_doubted(&sandbox, true);
+        sandbox.run(["verify", "--mirror", "mirror"]).ok();
+        rebuild(&sandbox).stderr_has("nothing was lost that could be rebuilt");
+        sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+        assert!(stored_crates(&mirror).contains(&"genuine".to_owned()), "{lost}");
+        if lost == "record" {
+            sandbox.run(["import", "genuine.pkg", "--mirror", "mirror"]).ok();
+            assert_doubted(&sandbox, true);
+        }
+        sandbox.run(["gc", "--grace", "0", "--accept", &lineage_id(), "--mirror", "mirror"]).ok();
+        rebuild(&sandbox);
+        assert_doubted(&sandbox, false);
+    }
+}
+
+#[test]
+fn a_doubt_outlives_all_records_before_the_jump() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_with_bundles(&sandbox, &[(2, "genuine"), (1000, "forged")]);
+    let layout = Layout::new(&mirror);
+    let name = ledger::record_names(&layout).unwrap().swap_remove(0);
+    fs::remove_file(layout.ledger().join(name)).unwrap();
+    sandbox.run(["gc", "--mirror", "mirror"]).exits(4).stderr_has("nothing is removed");
+    rebuild(&sandbox).stderr_has("the record of bundle number 2 of lineage").stderr_has("import FILE --mirror");
+    assert_doubted(&sandbox, true);
+    sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+    assert_eq!(stored_crates(&mirror), ["forged", "genuine"]);
+    sandbox.run(["import", "genuine.pkg", "--mirror", "mirror"]).ok();
+    sandbox.run(["gc", "--grace", "0", "--forget", "rebuilt", "--mirror", "mirror"]).ok();
+    assert_doubted(&sandbox, true);
+    assert_eq!(stored_crates(&mirror), ["forged", "genuine"]);
+}
+
+#[test]
+fn an_audit_reports_a_summary_without_the_doubt() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_with_bundles(&sandbox, &[(2, "genuine"), (1000, "forged")]);
+    let path = mirror.join("manifest.json");
+    let mut summary: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    summary.as_object_mut().unwrap().remove("contested").unwrap();
+    summary["lineages"][0].as_object_mut().unwrap().remove("jumped_from").unwrap();
+    fs::write(&path, serde_json::to_vec(&summary).unwrap()).unwrap();
+    let run = sandbox.run(["verify", "--mirror", "mirror"]).exits(4);
+    run.stdout_has("manifest.json: differs from the ledger about which bundle of lineage")
+        .stderr_has("--rebuild-state");
+    rebuild(&sandbox);
+    assert_doubted(&sandbox, true);
 }

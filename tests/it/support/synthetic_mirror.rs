@@ -136,6 +136,7 @@ impl SyntheticMirror {
             file,
             totals: head,
             snapshot_id: None,
+            gap_after: None,
             warnings: Vec::new(),
             manifest,
         };
