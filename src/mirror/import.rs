@@ -170,7 +170,7 @@ pub enum Error {
         /// The mirror.
         root: PathBuf,
         /// The bundles that contain the missing files.
-        bundles: MissingBundles,
+        bundles: Box<MissingBundles>,
         /// Number of missing files.
         missing: usize,
         /// The first missing files.
@@ -415,7 +415,7 @@ impl AddGuard {
         let artifacts = dist_files::missing_dist_files(&self.layout, manifest, recorded, verify_existing)?;
         missing.extend(artifacts.iter().map(SafePath::to_string));
         if !missing.is_empty() {
-            let bundles = MissingBundles::find(&self.layout, manifest, &options.file_name, &missing[0])?;
+            let bundles = Box::new(MissingBundles::find(&self.layout, manifest, &options.file_name, &missing[0])?);
             let first = missing.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
             let root = self.layout.root().to_owned();
             return Err(Error::MissingBase { file: file(), root, bundles, missing: missing.len(), first });

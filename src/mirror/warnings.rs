@@ -53,7 +53,7 @@ pub(super) fn lost_records_warning(
         format!(
             "the ledger lacks {} of earlier imports: run `cargo frostmirror verify --mirror {} --rebuild-state`, which \
              names the bundles to import again",
-            pluralize(lost as usize, "record"),
+            pluralize(usize::try_from(lost).unwrap_or(usize::MAX), "record"),
             layout.root().display()
         )
     })

@@ -92,7 +92,10 @@ fn lost_record_warnings(rebuilt: &RebuildReport, layout: &Layout) -> Vec<String>
         .collect();
     let others = rebuilt.lost_records.saturating_sub(named.len() as u64);
     if others > 0 {
-        let (records, more) = (pluralize(others as usize, "record"), if named.is_empty() { "" } else { " more" });
+        let (records, more) = (
+            pluralize(usize::try_from(others).unwrap_or(usize::MAX), "record"),
+            if named.is_empty() { "" } else { " more" },
+        );
         warnings.push(format!(
             "{records}{more} of imports cannot be rebuilt, and it is unknown of which bundles: import every bundle that you \
              still have again with `cargo frostmirror import FILE --mirror {mirror}`"
