@@ -32,6 +32,8 @@ mod output_dir;
 pub mod unpack;
 mod vendor;
 
+pub(super) use output_dir::CreatedParents;
+
 /// All checkpoints of an export of at least one crate, in order.
 pub const CHECKPOINTS: &[&str] =
     &["export:begun", "export:read", "export:half", "export:filled", "export:synced", "export:placed"];

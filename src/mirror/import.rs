@@ -414,8 +414,8 @@ impl AddGuard {
         }
         let artifacts = dist_files::missing_dist_files(&self.layout, manifest, recorded, verify_existing)?;
         missing.extend(artifacts.iter().map(SafePath::to_string));
-        if !missing.is_empty() {
-            let bundles = Box::new(MissingBundles::find(&self.layout, manifest, &options.file_name, &missing[0])?);
+        if let Some(example) = missing.first() {
+            let bundles = Box::new(MissingBundles::find(&self.layout, manifest, &options.file_name, example)?);
             let first = missing.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
             let root = self.layout.root().to_owned();
             return Err(Error::MissingBase { file: file(), root, bundles, missing: missing.len(), first });

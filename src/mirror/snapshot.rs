@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::export::CreatedParents;
 use super::gc;
 use super::import::Problems;
 use super::inventory::{Inventory, InventoryEntry};
@@ -143,6 +144,9 @@ impl ReadGuard {
         }
         let (plan, unlisted_files) = build_plan(&self.layout, config, now)?;
         checkpoint("snapshot:read");
+        // Without a snapshot, the folders that this export created are removed.
+        let mut created = CreatedParents::default();
+        created.create_all(&folder).map_err(failed("make the folder", &folder))?;
         durable::make_folder(&folder).map_err(failed("make the folder", &folder))?;
         let written = pack::write(plan, &folder, sink).map_err(map_pack_error)?;
         // The mirror is no 1.x bundle, so the verification does not spool anything.

@@ -38,7 +38,7 @@ impl OutputDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(refused(Obstacle::NotAFolder)),
             Err(error) => return Err(write_failed(folder)(error)),
         };
-        let mut above = CreatedParents(Vec::new());
+        let mut above = CreatedParents::default();
         let destination = match &existing {
             Some(about) if !about.is_dir() => return Err(refused(Obstacle::NotAFolder)),
             Some(_) => {
@@ -110,11 +110,13 @@ impl OutputDir {
     }
 }
 
-/// Parent folders that the export created; dropping the value removes them.
-struct CreatedParents(Vec<PathBuf>);
+/// Folders that the export created; dropping the value removes those that are empty.
+#[derive(Default)]
+pub(in crate::mirror) struct CreatedParents(Vec<PathBuf>);
 
 impl CreatedParents {
-    fn create_all(&mut self, folder: &Path) -> io::Result<()> {
+    /// Creates the folder and its missing parents.
+    pub(in crate::mirror) fn create_all(&mut self, folder: &Path) -> io::Result<()> {
         if folder.is_dir() || folder.as_os_str().is_empty() {
             return Ok(());
         }
