@@ -20,6 +20,7 @@
 //! | `file` | files below the mirror's root, streamed |
 //! | [`forwarded`] | the address that a client requested from a reverse proxy |
 //! | [`fallback`] | the interface through which a higher layer serves pages and an API |
+//! | `request_body` | a request's body, and what happens to one that is not read to its end |
 //! | `sendfile` | popular bodies, sent with sendfile(2) |
 //! | `file_cache` | small files and index entries, cached while they match the disk |
 //!
@@ -34,6 +35,7 @@ mod conditional;
 pub mod metrics;
 pub mod fallback;
 mod file;
+mod request_body;
 pub mod forwarded;
 mod health;
 mod file_cache;
@@ -64,6 +66,7 @@ use fallback::FallbackHandler;
 use metrics::ServerMetrics;
 
 pub use file::OutgoingBody;
+pub use request_body::IncomingBody;
 pub use listener::{Capacity, capacity};
 pub use tls::{Error as TlsError, Tls, Validity};
 

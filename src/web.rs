@@ -58,7 +58,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hyper::body::Incoming;
 use hyper::{HeaderMap, Request, Response};
 use jiff::Timestamp;
 
@@ -70,7 +69,7 @@ use crate::mirror::layout::Layout;
 use crate::server::auth::AccessControl;
 use crate::server::fallback::{FallbackHandler, RequestOrigin};
 use crate::server::metrics::ServerMetrics;
-use crate::server::{OutgoingBody, Tls};
+use crate::server::{IncomingBody, OutgoingBody, Tls};
 use crate::watcher::ImportCounters;
 use router::Router;
 use state::WebState;
@@ -132,7 +131,7 @@ impl FallbackHandler for WebApp {
 
     fn handle<'a>(
         &'a self,
-        request: Request<Incoming>,
+        request: Request<IncomingBody>,
         at: RequestOrigin,
     ) -> Pin<Box<dyn Future<Output = Option<Response<OutgoingBody>>> + Send + 'a>> {
         Box::pin(self.routes.handle(&self.state, request, at))

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 
-use hyper::body::Incoming;
 use hyper::{HeaderMap, Request, Response};
 
 use super::file::{OpenFile, OutgoingBody, open_trusted};
+use super::request_body::IncomingBody;
 use super::response::RequestMeta;
 
 /// Where a request came from, and how it addressed this server.
@@ -33,12 +33,13 @@ pub trait FallbackHandler: Send + Sync {
     /// Why the server cannot work, for `/healthz`: one public line that names no path.
     fn health_error(&self) -> Option<&'static str>;
 
-    /// The response to a request; `None` if the handler does not know the path. The handler bounds the body.
+    /// The response to a request; `None` if the handler does not know the path. The handler limits how
+    /// much of the body it reads; it may drop the body unread.
     ///
     /// It is called for every path that cannot be a file of the mirror, with any method, and checks access itself.
     fn handle<'a>(
         &'a self,
-        request: Request<Incoming>,
+        request: Request<IncomingBody>,
         at: RequestOrigin,
     ) -> Pin<Box<dyn Future<Output = Option<Response<OutgoingBody>>> + Send + 'a>>;
 }

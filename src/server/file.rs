@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::budget::{BodyChunk, Reservation, STREAMED_BYTES};
+use super::request_body::UnreadBody;
 use super::sendfile::MemfdBody;
 use crate::safe_path::SafePath;
 
@@ -218,6 +219,8 @@ pub struct OutgoingBody {
     memfd: Option<Arc<MemfdBody>>,
     /// How many of the bytes in memory are sent at once.
     chunk_size: usize,
+    /// The unread rest of the request's body: the response ends after it.
+    unread_request: Option<UnreadBody>,
 }
 
 impl OutgoingBody {
@@ -256,6 +259,11 @@ impl OutgoingBody {
     /// Adds the permit of a page.
     pub(super) fn with_page_permit(self, page: Option<OwnedSemaphorePermit>) -> OutgoingBody {
         OutgoingBody { _page_permit: page, ..self }
+    }
+
+    /// Delays the end of the body until the unread rest of the request's body has arrived.
+    pub(super) fn with_unread_request(self, unread: UnreadBody) -> OutgoingBody {
+        OutgoingBody { unread_request: Some(unread), ..self }
     }
 
     /// Memory in bytes that the body needs at most, and whether it keeps a file open; `None` if it needs nothing or has
@@ -365,6 +373,7 @@ impl Default for OutgoingBody {
             has_yielded: false,
             memfd: None,
             chunk_size: CHUNK_SIZE,
+            unread_request: None,
         }
     }
 }
@@ -398,17 +407,27 @@ impl Body for OutgoingBody {
             let made = ready!(later.as_mut().poll(cx));
             self.deferred = None;
             match made {
-                Ok(content) => *self = content,
+                Ok(content) => {
+                    let unread_request = self.unread_request.take();
+                    *self = OutgoingBody { unread_request, ..content };
+                }
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
         }
         let bytes = ready!(self.poll_bytes(cx));
+        if bytes.is_none()
+            && let Some(unread) = &mut self.unread_request
+        {
+            ready!(unread.poll_discard(cx));
+            self.unread_request = None;
+        }
         let hold = self.reservation.clone();
         Poll::Ready(bytes.map(|bytes| bytes.map(|bytes| Frame::data(BodyChunk::new(bytes, hold)))))
     }
 
     fn is_end_stream(&self) -> bool {
         self.deferred.is_none()
+            && self.unread_request.is_none()
             && self.buffered.is_none()
             && self.pending_read.is_none()
             && self.stream.as_ref().is_none_or(|coming| coming.remaining == Some(0))
@@ -420,6 +439,10 @@ impl Body for OutgoingBody {
         }
         if let Some(coming) = &self.stream {
             return coming.remaining.map_or_else(SizeHint::default, SizeHint::with_exact);
+        }
+        if self.unread_request.is_some() && self.buffered.is_none() {
+            // hyper would add `Content-Length: 0` to a response that must not have one, such as a 204.
+            return SizeHint::default();
         }
         SizeHint::with_exact(self.buffered.as_ref().map_or(0, |bytes| bytes.len() as u64) + self.remaining)
     }

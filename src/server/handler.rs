@@ -28,6 +28,7 @@ use super::health::MirrorHealth;
 use super::listener::{canonical_address, capacity, max_memfd_bodies};
 use super::metrics::{RequestKind, ServerMetrics};
 use super::registry::{self, MAX_INDEX_FILE};
+use super::request_body::{IncomingBody, UnreadSlot};
 use super::response::{
     BINARY, IMMUTABLE, JSON, NO_CACHE, RequestMeta, TEXT, internal_error, not_found, set_header, text_response,
     unavailable,
@@ -126,7 +127,15 @@ impl Server {
         let kind = RequestKind::of_path(request.uri().path());
         let line = self.options.logs_requests.then(|| AccessLogEntry::start(&request));
         let server = Arc::clone(&self);
+        let (version, unread) = (request.version(), UnreadSlot::default());
+        let request = request.map(|incoming| unread.track(incoming));
         let mut response = self.dispatch(request, local, peer, account).await.map(|body| reserve_body(account, body));
+        if let Some(unread) = unread.take() {
+            match version {
+                Version::HTTP_2 => response = response.map(|body| body.with_unread_request(unread)),
+                _ => account.activity().linger_on_close(),
+            }
+        }
         let asked = kind.unwrap_or_else(|| kind_of_response(&response));
         let bytes = response.size_hint().exact().unwrap_or(0);
         server.metrics().record_response(asked, response.status(), bytes);
@@ -142,7 +151,7 @@ impl Server {
 
     async fn dispatch(
         self: Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<IncomingBody>,
         local: SocketAddr,
         peer: SocketAddr,
         account: &Arc<ConnectionBudget>,

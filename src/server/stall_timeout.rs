@@ -3,14 +3,15 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::request_body::{DISCARD_TIMEOUT, MAX_DISCARDED_BYTES};
 use super::sendfile::{MemfdBody, PendingSendfile};
 
 /// When a connection was last active.
@@ -25,6 +26,8 @@ struct ActivityState {
     open_requests: AtomicUsize,
     /// The memfd copy of the bytes that are sent.
     pending_sendfile: PendingSendfile,
+    /// Whether the client may still be sending a body that nobody reads.
+    lingers: AtomicBool,
 }
 
 impl ConnectionActivity {
@@ -40,6 +43,7 @@ impl ConnectionActivity {
             last_active: AtomicU64::new(0),
             open_requests: AtomicUsize::new(0),
             pending_sendfile: PendingSendfile::default(),
+            lingers: AtomicBool::new(false),
         }))
     }
 
@@ -52,12 +56,18 @@ impl ConnectionActivity {
     /// not idle. The bytes of a request's head never count, however slowly they arrive.
     pub fn begin_request(&self) -> RequestGuard {
         self.0.open_requests.fetch_add(1, Ordering::Relaxed);
+        self.0.lingers.store(false, Ordering::Relaxed);
         RequestGuard(self.clone())
     }
 
     /// Sets the memfd copy of the next body.
     pub fn set_sendfile_body(&self, twin: Option<&Arc<MemfdBody>>) {
         self.0.pending_sendfile.set(twin);
+    }
+
+    /// Makes the connection wait for the end of an unread request body before it closes.
+    pub fn linger_on_close(&self) {
+        self.0.lingers.store(true, Ordering::Relaxed);
     }
 
     fn has_open_request(&self) -> bool {
@@ -89,12 +99,60 @@ pub(super) struct StallTimeoutStream {
     timer: Option<Pin<Box<Sleep>>>,
     /// How long a write may be blocked.
     stalled_after: Duration,
+    /// Set after the last byte was sent, if the connection lingers.
+    linger: Option<Linger>,
+}
+
+/// Discards what the client still sends after the response. Without it, the system would answer those bytes with a reset,
+/// and the client's system would discard a response that the client has not read yet.
+struct Linger {
+    discarded: usize,
+    /// When the connection closes, however much the client sends.
+    deadline: Pin<Box<Sleep>>,
+    /// When the connection closes if the client sends nothing.
+    idle: Pin<Box<Sleep>>,
+}
+
+/// How long a lingering connection waits for the client's next bytes (nginx's `lingering_timeout`).
+const LINGER_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Linger {
+    fn new() -> Linger {
+        Linger {
+            discarded: 0,
+            deadline: Box::pin(sleep(DISCARD_TIMEOUT)),
+            idle: Box::pin(sleep(LINGER_IDLE_TIMEOUT)),
+        }
+    }
+
+    /// Completes when the client has closed its side, or when a limit is exceeded.
+    fn poll_discard(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [0; 8 * 1024];
+        while self.discarded <= MAX_DISCARDED_BYTES {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    self.discarded += buffer.filled().len();
+                    self.idle.as_mut().reset(Instant::now() + LINGER_IDLE_TIMEOUT);
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        if self.discarded > MAX_DISCARDED_BYTES
+            || self.deadline.as_mut().poll(cx).is_ready()
+            || self.idle.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
 }
 
 impl StallTimeoutStream {
     /// Wraps a connection. It reports activity to `pulse`, and fails writes that are blocked for `stalled_after`.
     pub fn new(stream: TcpStream, pulse: ConnectionActivity, stalled_after: Duration) -> StallTimeoutStream {
-        StallTimeoutStream { stream, activity: pulse, stall_deadline: None, timer: None, stalled_after }
+        StallTimeoutStream { stream, activity: pulse, stall_deadline: None, timer: None, stalled_after, linger: None }
     }
 
     /// Sends from the memfd copy; does nothing if there is none.
@@ -174,7 +232,14 @@ impl AsyncWrite for StallTimeoutStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if !this.activity.0.lingers.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        this.linger.get_or_insert_with(Linger::new).poll_discard(&mut this.stream, cx).map(Ok)
     }
 }
 
@@ -183,7 +248,7 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
-    use tokio::time::{sleep, timeout};
+    use tokio::time::timeout;
 
     #[tokio::test]
     async fn a_stalled_client_is_disconnected() {

@@ -3,21 +3,11 @@
 //! cargo shows `{"errors":[{"detail":"…"}]}` as one sentence, and any other body as a page of headers (cargo's crates-io
 //! crate, `Error::Api`). The status is 403, because cargo retries others.
 
-use std::time::Duration;
-
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
-use tokio::time::timeout;
 
 use super::response::{ApiError, json_with_status};
 use crate::server::OutgoingBody;
-
-/// Maximum size in bytes of a refused publish request; crates.io has the same limit.
-const MAX_PUBLISH_BODY: usize = 16 * 1024 * 1024;
-/// Timeout for its body.
-const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The error form that cargo understands.
 #[derive(Serialize)]
@@ -70,20 +60,6 @@ pub(super) fn unsupported(method: &Method, path: &[String]) -> ApiError {
     };
     let error = format!("this mirror is read-only: {what}");
     ApiError::new(StatusCode::FORBIDDEN, error).with_hint(format!("{instead}, then import the next bundle"))
-}
-
-/// Reads and discards the body: a client that is still sending would not see the response.
-pub(super) async fn drain_body(mut body: Incoming) {
-    let read = async {
-        let mut bytes = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            bytes += frame.data_ref().map_or(0, bytes::Bytes::len);
-            if bytes > MAX_PUBLISH_BODY {
-                break;
-            }
-        }
-    };
-    let _late = timeout(PUBLISH_TIMEOUT, read).await.is_err();
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, IF_MATCH};
 use hyper::{HeaderMap, StatusCode, Version};
 use percent_encoding::percent_decode_str;
@@ -15,6 +14,7 @@ use super::auth;
 use super::response::ApiError;
 use super::state::WebState;
 use crate::bundle::sanitize::sanitize_line;
+use crate::server::IncomingBody;
 use crate::server::fallback::RequestOrigin;
 
 /// Maximum size in bytes of a request body. A depends.toml of ten thousand entries needs a third of it.
@@ -162,7 +162,7 @@ pub(super) fn parse_query(raw: Option<&str>) -> Vec<(String, String)> {
 }
 
 /// Reads the whole body, at most `most` bytes.
-pub(super) async fn read_body(incoming: Incoming, limit: usize) -> Result<Bytes, ApiError> {
+pub(super) async fn read_body(incoming: IncomingBody, limit: usize) -> Result<Bytes, ApiError> {
     let Ok(collected) = timeout(BODY_TIMEOUT, Limited::new(incoming, limit).collect()).await else {
         return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"));
     };

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use hyper::body::Incoming;
 use hyper::header::{ACCEPT, HeaderMap, LOCATION};
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -15,13 +14,13 @@ use super::registry_api;
 use super::request::{self, MAX_ANONYMOUS_BODY, MAX_WRITE_BODY, WebRequest};
 use super::response::{ApiError, HandlerResult, set_header, with_content_type, with_security_headers};
 use super::state::WebState;
-use crate::server::OutgoingBody;
+use crate::server::{IncomingBody, OutgoingBody};
 use crate::server::fallback::RequestOrigin;
 
 /// The future of a handler, which does not block a thread.
 pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
 /// A handler that streams the body.
-pub(super) type StreamingHandler = fn(Arc<WebState>, WebRequest, Incoming) -> HandlerFuture;
+pub(super) type StreamingHandler = fn(Arc<WebState>, WebRequest, IncomingBody) -> HandlerFuture;
 
 /// The handler of a route.
 #[derive(Clone, Copy)]
@@ -199,7 +198,7 @@ impl Router {
     pub(super) async fn handle(
         &self,
         state: &Arc<WebState>,
-        request: Request<Incoming>,
+        request: Request<IncomingBody>,
         at: RequestOrigin,
     ) -> Option<Response<OutgoingBody>> {
         let (parts, incoming) = request.into_parts();
@@ -215,7 +214,6 @@ impl Router {
         let is_registry = registry_api::is_registry_path(&path);
         let Some((route, params)) = matching.iter().find(|(route, _)| route.method == *method).cloned() else {
             if is_registry && matching.is_empty() {
-                registry_api::drain_body(incoming).await;
                 return Some(registry_api::error_response(registry_api::unsupported(method, &path)));
             }
             return no_route_error(&matching, &path).map(ApiError::into_response);
@@ -251,7 +249,7 @@ async fn run_handler(
     state: &Arc<WebState>,
     route: &Route,
     mut request: WebRequest,
-    incoming: Incoming,
+    incoming: IncomingBody,
 ) -> HandlerResult {
     let state = Arc::clone(state);
     match route.handler {

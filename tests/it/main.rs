@@ -79,6 +79,7 @@ mod serve_file_cache;
 mod serve_limits;
 mod serve_reverse_proxy;
 mod serve_tls;
+mod serve_early_answers;
 mod serve_sendfile;
 mod serve;
 mod snapshot;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hyper::StatusCode;
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bundle::sanitize::sanitize_line;
 use crate::error_report::Failure;
+use crate::server::IncomingBody;
 use crate::watcher::import_request::{self, ImportRequest};
 use crate::watcher::rejected;
 use crate::web::incoming::{self, IncomingFolder};
@@ -90,7 +90,7 @@ fn show_folder(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     Ok(json(&if request.is_admin(state) { arrivals } else { arrivals.redacted(&state.options) }))
 }
 
-fn upload_bundle(state: Arc<WebState>, request: WebRequest, body: Incoming) -> HandlerFuture {
+fn upload_bundle(state: Arc<WebState>, request: WebRequest, body: IncomingBody) -> HandlerFuture {
     Box::pin(async move {
         let upload_request = upload_request(&state, &request)?;
         request.check_query_names(&["import"])?;
