@@ -9,7 +9,7 @@
 //! |---|---|
 //! | many requests on one HTTP/2 connection, with no window for their responses | [`CONNECTION_UNITS`] limits the connection; a stream without progress ends after [`STALL_TIMEOUT`] |
 //! | PING, SETTINGS, WINDOW_UPDATE to look alive | only sent body bytes and new requests count |
-//! | many such connections | above [`Budget::limit`] the connections that read the least for what they occupy are closed |
+//! | many such connections | each has [`OWN_UNITS`], and all share [`SHARED_UNITS`]; above [`Budget::limit`] the connections that read the least for what they occupy are closed |
 //! | one byte a minute | likewise: under pressure a connection must read [`MIN_PROGRESS_BYTES`] bytes within [`PRESSURE_WINDOW`] |
 
 use std::future::Future;
@@ -29,12 +29,17 @@ use super::stall_timeout::ConnectionActivity;
 const UNIT_BYTES: usize = 1024;
 /// Limit for the bodies of one connection, in units. A larger body is only admitted alone.
 const CONNECTION_UNITS: usize = 1024;
+/// What every connection may occupy, in units. The rest of its limit comes from [`SHARED_UNITS`]. A larger body is admitted
+/// alone.
+const OWN_UNITS: usize = 256;
+/// What all connections together may occupy beyond [`OWN_UNITS`] of each, in units.
+const SHARED_UNITS: usize = 16 * 1024;
 /// Weight of a streamed body, in bytes: the chunk that waits for its client, and the next one.
 pub(super) const STREAMED_BYTES: usize = 2 * CHUNK_SIZE;
 /// Cost of an unfinished HTTP/2 request without its body, in units (measured).
-const STREAM_UNITS: usize = 8;
+const STREAM_UNITS: usize = 3;
 /// Limit for all bodies and requests, in units. Above it, stalled connections are closed.
-const TOTAL_UNITS: usize = 96 * 1024;
+const TOTAL_UNITS: usize = 64 * 1024;
 /// How long a body may wait for its client without progress.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Under pressure, a connection that read fewer than [`MIN_PROGRESS_BYTES`] bytes in this time is closed.
@@ -48,6 +53,8 @@ const MAX_PAGES: usize = 8;
 pub(super) struct Budget {
     /// Permits for files that bodies keep open.
     files: Arc<Semaphore>,
+    /// See [`SHARED_UNITS`].
+    shared: Arc<Semaphore>,
     reserved: AtomicUsize,
     limit: usize,
     stalled_after: Duration,
@@ -58,6 +65,8 @@ pub(super) struct ConnectionBudget {
     budget: Arc<Budget>,
     activity: ConnectionActivity,
     units: Arc<Semaphore>,
+    /// See [`OWN_UNITS`].
+    own: Arc<Semaphore>,
     pages: Arc<Semaphore>,
     reserved: AtomicUsize,
     streams: AtomicUsize,
@@ -70,6 +79,8 @@ pub(super) struct Reservation {
     weight: usize,
     stream: Option<Arc<StreamActivity>>,
     _units: Option<OwnedSemaphorePermit>,
+    /// Units of the connection's own, or shared ones.
+    _source: Option<OwnedSemaphorePermit>,
     _file: Option<OwnedSemaphorePermit>,
 }
 
@@ -77,7 +88,8 @@ impl Budget {
     /// An empty budget. `files`: how many files bodies may keep open; `stalled_after`: see [`STALL_TIMEOUT`].
     pub fn new(files: usize, stalled_after: Duration) -> Arc<Budget> {
         let files = Arc::new(Semaphore::new(files.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Budget { files, reserved: AtomicUsize::new(0), limit: TOTAL_UNITS, stalled_after })
+        let shared = Arc::new(Semaphore::new(SHARED_UNITS));
+        Arc::new(Budget { files, shared, reserved: AtomicUsize::new(0), limit: TOTAL_UNITS, stalled_after })
     }
 
     /// Units above the limit; greater than zero if no more files may be opened.
@@ -94,6 +106,7 @@ impl ConnectionBudget {
             budget: Arc::clone(budget),
             activity: pulse,
             units: Arc::new(Semaphore::new(CONNECTION_UNITS)),
+            own: Arc::new(Semaphore::new(OWN_UNITS)),
             pages: Arc::new(Semaphore::new(MAX_PAGES)),
             reserved: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
@@ -130,8 +143,10 @@ impl ConnectionBudget {
     pub fn try_reserve(self: &Arc<Self>, bytes: usize, file: bool) -> Option<Arc<Reservation>> {
         let weight = weight(bytes);
         let space = Arc::clone(&self.units).try_acquire_many_owned(permits(weight)).ok()?;
+        let own = Arc::clone(&self.own).try_acquire_many_owned(permits(weight.min(OWN_UNITS)));
+        let source = own.or_else(|_| Arc::clone(&self.budget.shared).try_acquire_many_owned(permits(weight))).ok()?;
         let file = if file { Some(Arc::clone(&self.budget.files).try_acquire_owned().ok()?) } else { None };
-        Some(self.new_reservation(weight, Some(space), file))
+        Some(self.new_reservation(weight, Some(space), Some(source), file))
     }
 
     /// Waits until there is space for a share.
@@ -139,13 +154,18 @@ impl ConnectionBudget {
         let weight = weight(bytes);
         // The semaphores are never closed.
         let space = Arc::clone(&self.units).acquire_many_owned(permits(weight)).await.ok();
+        let source = tokio::select! {
+            biased;
+            own = Arc::clone(&self.own).acquire_many_owned(permits(weight.min(OWN_UNITS))) => own.ok(),
+            shared = Arc::clone(&self.budget.shared).acquire_many_owned(permits(weight)) => shared.ok(),
+        };
         let file = if file { Arc::clone(&self.budget.files).acquire_owned().await.ok() } else { None };
-        self.new_reservation(weight, space, file)
+        self.new_reservation(weight, space, source, file)
     }
 
     /// A share for a body that exists already and cannot be built again.
     pub fn reserve_unchecked(self: &Arc<Self>, bytes: usize) -> Arc<Reservation> {
-        self.new_reservation(weight(bytes), None, None)
+        self.new_reservation(weight(bytes), None, None, None)
     }
 
     /// A permit for one page, kept until its response is sent.
@@ -157,6 +177,7 @@ impl ConnectionBudget {
         self: &Arc<Self>,
         weight: usize,
         space: Option<OwnedSemaphorePermit>,
+        source: Option<OwnedSemaphorePermit>,
         file: Option<OwnedSemaphorePermit>,
     ) -> Arc<Reservation> {
         self.reserved.fetch_add(weight, Relaxed);
@@ -165,7 +186,7 @@ impl ConnectionBudget {
         if let Some(stream) = &stream {
             stream.start_body();
         }
-        Arc::new(Reservation { connection: Arc::clone(self), weight, stream, _units: space, _file: file })
+        Arc::new(Reservation { connection: Arc::clone(self), weight, stream, _units: space, _source: source, _file: file })
     }
 }
 
@@ -353,6 +374,29 @@ mod tests {
         assert!(account.try_reserve(1, false).is_none());
         drop(large);
         assert!(account.try_reserve(1, false).is_some());
+    }
+
+    #[tokio::test]
+    async fn all_connections_share_what_exceeds_their_own_units() {
+        const COUNT: usize = 100;
+        let budget = Budget::new(10_000, STALL_TIMEOUT);
+        let accounts: Vec<_> =
+            (0..COUNT).map(|_| ConnectionBudget::new(&budget, ConnectionActivity::new())).collect();
+        let mut holds = Vec::new();
+        for account in &accounts {
+            let own: Vec<_> = std::iter::from_fn(|| account.try_reserve(STREAMED_BYTES, true)).collect();
+            assert!(own.len() * STREAMED_BYTES >= OWN_UNITS * UNIT_BYTES, "{}", own.len());
+            holds.extend(own);
+        }
+        assert_eq!(budget.reserved.load(Relaxed), SHARED_UNITS + COUNT * OWN_UNITS);
+        // Whoever waits continues with a connection's own units.
+        let waiting = accounts[COUNT - 1].reserve(STREAMED_BYTES, true);
+        tokio::pin!(waiting);
+        assert!(tokio::time::timeout(Duration::from_millis(20), &mut waiting).await.is_err());
+        holds.pop();
+        waiting.await;
+        drop(holds);
+        assert_eq!(budget.shared.available_permits(), SHARED_UNITS);
     }
 
     #[tokio::test]

@@ -211,6 +211,8 @@ pub struct OutgoingBody {
     pending_read: Option<JoinHandle<io::Result<(File, Bytes)>>>,
     /// Bytes from another source, sent as they arrive.
     stream: Option<StreamedBody>,
+    /// The file, until its next chunk is read.
+    file: Option<File>,
     /// Bytes of the file that follow those in memory.
     remaining: u64,
     /// Whether a chunk was sent, so that other connections get a turn before the next one.
@@ -272,7 +274,7 @@ impl OutgoingBody {
         if self.reservation.is_some() || self.deferred.is_some() {
             return None;
         }
-        let streams = self.pending_read.is_some() || self.stream.is_some();
+        let streams = self.file.is_some() || self.pending_read.is_some() || self.stream.is_some();
         let bytes = self.buffered.as_ref().map_or(0, Bytes::len);
         match (streams, bytes) {
             (true, _) => Some((STREAMED_BYTES.max(bytes), true)),
@@ -305,11 +307,9 @@ impl OutgoingBody {
         }
         let first = read_chunk(&mut file, length)?;
         let left = length - first.len() as u64;
-        let mut content = OutgoingBody { remaining: left, ..OutgoingBody::from_bytes(first) };
-        if left > 0 {
-            content.pending_read = Some(spawn_read(file, left));
-        }
-        Ok(content)
+        // The second chunk is read when the client has a window for the first.
+        let file = Some(file).filter(|_| left > 0);
+        Ok(OutgoingBody { remaining: left, file, ..OutgoingBody::from_bytes(first) })
     }
 }
 
@@ -344,6 +344,9 @@ impl OutgoingBody {
             }
             return Poll::Ready(piece);
         }
+        if let Some(file) = self.file.take() {
+            self.pending_read = Some(spawn_read(file, self.remaining));
+        }
         let Some(reading) = &mut self.pending_read else { return Poll::Ready(None) };
         let read = ready!(Pin::new(reading).poll(cx));
         self.pending_read = None;
@@ -369,6 +372,7 @@ impl Default for OutgoingBody {
             buffered: None,
             pending_read: None,
             stream: None,
+            file: None,
             remaining: 0,
             has_yielded: false,
             memfd: None,
@@ -429,6 +433,7 @@ impl Body for OutgoingBody {
         self.deferred.is_none()
             && self.unread_request.is_none()
             && self.buffered.is_none()
+            && self.file.is_none()
             && self.pending_read.is_none()
             && self.stream.as_ref().is_none_or(|coming| coming.remaining == Some(0))
     }

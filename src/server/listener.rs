@@ -275,7 +275,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let account = Arc::clone(&handler.budget);
-    let service = service_fn(move |request: Request<Incoming>| handler.clone().handle(request));
+    // On the heap, where it takes no space of the stream while the response waits for its client.
+    let service = service_fn(move |request: Request<Incoming>| Box::pin(handler.clone().handle(request)));
     let mut http = http2::Builder::new(StreamExecutor(Arc::clone(&account)));
     http.timer(TokioTimer::new())
         .max_concurrent_streams(MAX_HTTP2_STREAMS)
