@@ -66,8 +66,8 @@ use fallback::FallbackHandler;
 use metrics::ServerMetrics;
 
 pub use file::OutgoingBody;
-pub use request_body::IncomingBody;
 pub use listener::{Capacity, capacity};
+pub use request_body::IncomingBody;
 pub use tls::{Error as TlsError, Tls, Validity};
 
 pub use budget::STALL_TIMEOUT;

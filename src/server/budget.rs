@@ -186,7 +186,14 @@ impl ConnectionBudget {
         if let Some(stream) = &stream {
             stream.start_body();
         }
-        Arc::new(Reservation { connection: Arc::clone(self), weight, stream, _units: space, _source: source, _file: file })
+        Arc::new(Reservation {
+            connection: Arc::clone(self),
+            weight,
+            stream,
+            _units: space,
+            _source: source,
+            _file: file,
+        })
     }
 }
 
@@ -380,8 +387,7 @@ mod tests {
     async fn all_connections_share_what_exceeds_their_own_units() {
         const COUNT: usize = 100;
         let budget = Budget::new(10_000, STALL_TIMEOUT);
-        let accounts: Vec<_> =
-            (0..COUNT).map(|_| ConnectionBudget::new(&budget, ConnectionActivity::new())).collect();
+        let accounts: Vec<_> = (0..COUNT).map(|_| ConnectionBudget::new(&budget, ConnectionActivity::new())).collect();
         let mut holds = Vec::new();
         for account in &accounts {
             let own: Vec<_> = std::iter::from_fn(|| account.try_reserve(STREAMED_BYTES, true)).collect();

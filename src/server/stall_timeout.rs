@@ -118,11 +118,7 @@ const LINGER_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Linger {
     fn new() -> Linger {
-        Linger {
-            discarded: 0,
-            deadline: Box::pin(sleep(DISCARD_TIMEOUT)),
-            idle: Box::pin(sleep(LINGER_IDLE_TIMEOUT)),
-        }
+        Linger { discarded: 0, deadline: Box::pin(sleep(DISCARD_TIMEOUT)), idle: Box::pin(sleep(LINGER_IDLE_TIMEOUT)) }
     }
 
     /// Completes when the client has closed its side, or when a limit is exceeded.

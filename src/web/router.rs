@@ -14,8 +14,8 @@ use super::registry_api;
 use super::request::{self, MAX_ANONYMOUS_BODY, MAX_WRITE_BODY, WebRequest};
 use super::response::{ApiError, HandlerResult, set_header, with_content_type, with_security_headers};
 use super::state::WebState;
-use crate::server::{IncomingBody, OutgoingBody};
 use crate::server::fallback::RequestOrigin;
+use crate::server::{IncomingBody, OutgoingBody};
 
 /// The future of a handler, which does not block a thread.
 pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;

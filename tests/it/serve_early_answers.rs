@@ -42,7 +42,8 @@ impl Scene {
     fn new(tls: bool) -> Scene {
         let sandbox = Sandbox::new();
         sandbox.write("incoming/taken.pkg", "bundle");
-        let mut args = vec!["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config", "--admin-token", ADMIN];
+        let mut args =
+            vec!["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config", "--admin-token", ADMIN];
         let mut config = None;
         if tls {
             let authority = CertificateAuthority::new();
@@ -80,7 +81,18 @@ impl Scene {
     fn curl(&self, protocol: &str, method: &str, path: &str, token: &str, size: usize) -> Output {
         let body = self.sandbox.write("body", vec![b'x'; size]);
         let mut curl = Command::new("curl");
-        curl.args(["-sS", "--max-time", "120", protocol, "-X", method, "--write-out", "\n%{http_code}", "-H", "Expect:"]);
+        curl.args([
+            "-sS",
+            "--max-time",
+            "120",
+            protocol,
+            "-X",
+            method,
+            "--write-out",
+            "\n%{http_code}",
+            "-H",
+            "Expect:",
+        ]);
         curl.arg("--cacert").arg(self.sandbox.path("ca.pem"));
         curl.arg("-H").arg(format!("Authorization: Bearer {token}")).arg("-T").arg(body);
         curl.arg(format!("{}{path}", self.server.url())).output().unwrap()
@@ -175,7 +187,8 @@ fn an_http_2_stream_ends_after_its_request_body_has_arrived() {
             ("authorization", &token),
             ("content-type", "application/json"),
         ]);
-        let start = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, &[]), &frame(HEADERS, END_HEADERS, &head)];
+        let start =
+            [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, &[]), &frame(HEADERS, END_HEADERS, &head)];
         stream.write_all(&start.concat()).unwrap();
         for _ in 0..SMALL / 2 / 10_000 {
             stream.write_all(&frame(DATA, 0, &[b'x'; 10_000])).unwrap();
@@ -210,7 +223,8 @@ fn curl_shows_the_answer_to_a_refused_upload() {
                 }
                 let output = scene.curl(protocol, method, path, token, size);
                 let text = String::from_utf8_lossy(&output.stdout);
-                let shown = format!("{protocol} {method} {path} {size}: {text}{}", String::from_utf8_lossy(&output.stderr));
+                let shown =
+                    format!("{protocol} {method} {path} {size}: {text}{}", String::from_utf8_lossy(&output.stderr));
                 assert!(output.status.success() && text.ends_with(&format!("\n{status}")), "{shown}");
             }
         }
