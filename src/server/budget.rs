@@ -395,7 +395,7 @@ mod tests {
             holds.extend(own);
         }
         assert_eq!(budget.reserved.load(Relaxed), SHARED_UNITS + COUNT * OWN_UNITS);
-        // Whoever waits continues with a connection's own units.
+        // A waiting response continues when a part of its connection's own units is returned.
         let waiting = accounts[COUNT - 1].reserve(STREAMED_BYTES, true);
         tokio::pin!(waiting);
         assert!(tokio::time::timeout(Duration::from_millis(20), &mut waiting).await.is_err());

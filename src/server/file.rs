@@ -213,6 +213,8 @@ pub struct OutgoingBody {
     stream: Option<StreamedBody>,
     /// The file, until its next chunk is read.
     file: Option<File>,
+    /// Whether a chunk is read while the one before it is being sent.
+    reads_ahead: bool,
     /// Bytes of the file that follow those in memory.
     remaining: u64,
     /// Whether a chunk was sent, so that other connections get a turn before the next one.
@@ -300,16 +302,12 @@ impl OutgoingBody {
         Some(twin)
     }
 
-    /// A part of a file. Its first chunk is read here; call it where blocking is allowed.
+    /// A part of a file. Call it where blocking is allowed.
     pub fn from_file(mut file: File, start: u64, length: u64) -> io::Result<OutgoingBody> {
         if start > 0 {
             file.seek(SeekFrom::Start(start))?;
         }
-        let first = read_chunk(&mut file, length)?;
-        let left = length - first.len() as u64;
-        // The second chunk is read when the client has a window for the first.
-        let file = Some(file).filter(|_| left > 0);
-        Ok(OutgoingBody { remaining: left, file, ..OutgoingBody::from_bytes(first) })
+        Ok(OutgoingBody { remaining: length, file: Some(file).filter(|_| length > 0), ..OutgoingBody::default() })
     }
 }
 
@@ -356,8 +354,11 @@ impl OutgoingBody {
             Err(stopped) => return Poll::Ready(Some(Err(io::Error::other(stopped)))),
         };
         self.remaining -= piece.len() as u64;
-        if self.remaining > 0 {
+        if self.remaining > 0 && self.reads_ahead {
             self.pending_read = Some(spawn_read(file, self.remaining));
+        } else if self.remaining > 0 {
+            // The second chunk is read when the client has a window for the first.
+            (self.file, self.reads_ahead) = (Some(file), true);
         }
         Poll::Ready(Some(Ok(piece)))
     }
@@ -373,6 +374,7 @@ impl Default for OutgoingBody {
             pending_read: None,
             stream: None,
             file: None,
+            reads_ahead: false,
             remaining: 0,
             has_yielded: false,
             memfd: None,
@@ -382,22 +384,23 @@ impl Default for OutgoingBody {
     }
 }
 
-/// Reads the next chunk of a file with `remaining` bytes left.
-fn read_chunk(file: &mut File, remaining: u64) -> io::Result<Bytes> {
-    let length = usize::try_from(remaining).unwrap_or(CHUNK_SIZE).min(CHUNK_SIZE);
-    let mut piece = Vec::with_capacity(length);
-    file.take(length as u64).read_to_end(&mut piece)?;
-    if piece.len() < length {
+/// Reads `length` bytes, the capacity of `chunk`, from a file.
+fn read_chunk(file: &mut File, mut chunk: Vec<u8>, length: usize) -> io::Result<Bytes> {
+    file.take(length as u64).read_to_end(&mut chunk)?;
+    if chunk.len() < length {
         // Another process truncated the file in place. Closing the connection shows the client the error.
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(piece.into())
+    Ok(chunk.into())
 }
 
-/// Reads the next chunk while the last one is being sent.
+/// Reads the next chunk of a file with `left` bytes left.
 fn spawn_read(mut file: File, left: u64) -> JoinHandle<io::Result<(File, Bytes)>> {
+    let length = usize::try_from(left).unwrap_or(CHUNK_SIZE).min(CHUNK_SIZE);
+    // Allocated here: the allocator keeps freed memory for each thread, and there are few of these threads.
+    let chunk = Vec::with_capacity(length);
     tokio::task::spawn_blocking(move || {
-        let piece = read_chunk(&mut file, left)?;
+        let piece = read_chunk(&mut file, chunk, length)?;
         Ok((file, piece))
     })
 }

@@ -30,8 +30,8 @@ use super::metrics::{RequestKind, ServerMetrics};
 use super::registry::{self, MAX_INDEX_FILE};
 use super::request_body::{IncomingBody, UnreadSlot};
 use super::response::{
-    BINARY, IMMUTABLE, JSON, NO_CACHE, RequestMeta, TEXT, internal_error, not_found, set_header, text_response,
-    unavailable,
+    BINARY, IMMUTABLE, JSON, NO_CACHE, RequestMeta, TEXT, content_type, internal_error, is_exhausted, not_found,
+    set_header, text_response, unavailable,
 };
 use super::router::{self, Route};
 use super::scripts::{Script, landing_page};
@@ -530,16 +530,6 @@ fn kind_of_response(response: &Response<OutgoingBody>) -> RequestKind {
     if is_page { RequestKind::Page } else { RequestKind::Other }
 }
 
-pub(super) fn content_type(path: &SafePath) -> &'static str {
-    let name = path.as_str();
-    let is = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
-    match () {
-        () if is(&[".json"]) => JSON,
-        () if is(&[".toml", ".sha256", ".asc"]) => TEXT,
-        () => BINARY,
-    }
-}
-
 /// Paths that need no token: those that rustup requests, and those that tell a client how to authenticate.
 fn is_public(target: &Route) -> bool {
     match target {
@@ -565,16 +555,4 @@ fn with_private_caching(mut response: Response<OutgoingBody>, target: &Route) ->
         set_header(&mut response, CACHE_CONTROL, PRIVATE_IMMUTABLE);
     }
     response
-}
-
-#[cfg(unix)]
-fn is_exhausted(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let codes = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
-    error.raw_os_error().is_some_and(|code| codes.iter().any(|errno| errno.raw_os_error() == code))
-}
-
-#[cfg(not(unix))]
-fn is_exhausted(_: &io::Error) -> bool {
-    false
 }

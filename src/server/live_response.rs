@@ -14,10 +14,10 @@ use hyper::{HeaderMap, Response, StatusCode};
 use super::conditional::{self, RequestedRange, Validators};
 use super::file::{OpenFile, OutgoingBody};
 use super::file_cache::{ContentHeaders, Derived};
-use super::handler::{Server, content_type};
+use super::handler::Server;
 use super::response::{
-    BINARY, IMMUTABLE, NO_CACHE, RequestMeta, TEXT, internal_error, range_not_satisfiable, set_body_headers,
-    set_header, text_response,
+    BINARY, IMMUTABLE, NO_CACHE, RequestMeta, TEXT, content_type, internal_error, range_not_satisfiable,
+    set_body_headers, set_header, text_response,
 };
 use super::router::Route;
 use crate::crate_id::CrateName;

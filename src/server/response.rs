@@ -14,6 +14,7 @@ use super::budget::ConnectionBudget;
 use super::conditional::{self, Precondition, RequestedRange, Validators};
 use super::file::{OpenFile, OutgoingBody};
 use super::file_cache::{CachedFile, GzipState, Representation};
+use crate::safe_path::SafePath;
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
@@ -208,4 +209,29 @@ pub(super) fn set_header(response: &mut Response<OutgoingBody>, name: HeaderName
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }
+}
+
+/// The content type of a file of the mirror.
+pub(super) fn content_type(path: &SafePath) -> &'static str {
+    let name = path.as_str();
+    let is = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+    match () {
+        () if is(&[".json"]) => JSON,
+        () if is(&[".toml", ".sha256", ".asc"]) => TEXT,
+        () => BINARY,
+    }
+}
+
+/// Whether the system lacks file descriptors or memory.
+#[cfg(unix)]
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let codes = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|code| codes.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+/// Whether the system lacks file descriptors or memory.
+#[cfg(not(unix))]
+pub(super) fn is_exhausted(_: &io::Error) -> bool {
+    false
 }

@@ -26,7 +26,7 @@ struct ActivityState {
     open_requests: AtomicUsize,
     /// The memfd copy of the bytes that are sent.
     pending_sendfile: PendingSendfile,
-    /// Whether the client may still be sending a body that nobody reads.
+    /// Whether the client may still be sending a body that the server does not read.
     lingers: AtomicBool,
 }
 
