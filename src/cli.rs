@@ -38,7 +38,7 @@ pub struct Cli {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// Print more details (repeatable)
+    /// Name each crate and file (-v); also print HTTP requests and cargo's output (-vv)
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
     /// Print errors only
@@ -58,7 +58,8 @@ impl GlobalArgs {
     pub fn reporter(&self, env: &Env) -> Reporter {
         let loudness = match self {
             GlobalArgs { quiet: true, .. } => Verbosity::Quiet,
-            GlobalArgs { verbose: 1.., .. } => Verbosity::Verbose,
+            GlobalArgs { verbose: 1, .. } => Verbosity::Verbose,
+            GlobalArgs { verbose: 2.., .. } => Verbosity::VeryVerbose,
             _ if env.var("CARGO_TERM_QUIET") == Some("true") => Verbosity::Quiet,
             _ if env.var("CARGO_TERM_VERBOSE") == Some("true") => Verbosity::Verbose,
             _ => Verbosity::Normal,

@@ -13,7 +13,7 @@ use crate::fetch::cargo::MIN_CARGO_VERSION;
 use crate::fetch::substitute_toolchain::{self, SubstituteToolchain};
 use crate::scratch::ScratchFolder;
 use crate::terminal::Reporter;
-use signals::ShutdownSignals;
+pub use signals::InterruptWatch;
 
 pub mod completions;
 pub mod diff;
@@ -44,6 +44,8 @@ pub struct Context {
     pub cwd: PathBuf,
     /// Receives reports; also writes data to stdout.
     pub reporter: Arc<Reporter>,
+    /// Ends the process at SIGINT and SIGTERM.
+    pub interrupts: InterruptWatch,
 }
 
 impl Context {
@@ -140,8 +142,9 @@ impl Context {
     }
 
     /// The environment of a fetch, without limits. `scratch` is a folder that is removed when the run ends.
-    pub fn fetch_environment(&self, scratch: &Path) -> Result<Environment, Failure> {
+    pub fn fetch_environment(&self, verb: &'static str, scratch: &Path) -> Result<Environment, Failure> {
         Ok(Environment {
+            verb,
             home: self.home()?,
             cwd: self.cwd.clone(),
             cargo_home: self.cargo_home(),
@@ -178,22 +181,24 @@ impl Context {
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure> {
         let runtime = self.runtime()?;
+        let mut signals = self.interrupts.handle_signals();
         let outcome = runtime.block_on(async {
-            let mut signals =
-                ShutdownSignals::new().map_err(|source| Failure::io("could not listen to signals", source))?;
             self.reporter.begin_work();
             tokio::pin!(work);
             loop {
                 tokio::select! {
-                    done = &mut work => return done.map_err(Into::into),
+                    // An interrupt may also be the cause of a failure of the work.
+                    biased;
                     // Work that can no longer be cancelled completes shortly, so the loop continues.
                     () = signals.next() => if self.reporter.cancel_work() {
                         return Err(Failure::new(ErrorClass::Interrupted, "interrupted")
                             .hint("run the same command again to carry on; what was downloaded is kept"));
                     },
+                    done = &mut work => return done.map_err(Into::into),
                 }
             }
         });
+        drop(signals);
         // The process does not wait for a worker thread that is busy with files.
         runtime.shutdown_background();
         outcome

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use crate::http::{HttpReport, RequestReport};
+use crate::units;
+
 /// The kind of counted work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -46,8 +49,22 @@ pub enum Event {
     },
     /// A warning; the work continues.
     Warning(String),
-    /// A detail, only shown with `-v`.
-    Detail(String),
+    /// A detail, only shown with `-v`: an action and the object that it concerns.
+    Detail {
+        /// A verb, e.g. `Downloaded`.
+        verb: &'static str,
+        /// The rest of the line.
+        message: String,
+    },
+    /// A finer detail, only shown with `-vv`, e.g. a line that cargo printed.
+    Trace {
+        /// A verb, e.g. `Cargo`.
+        verb: &'static str,
+        /// The rest of the line.
+        message: String,
+    },
+    /// The HTTP client completed a request; only shown with `-vv`.
+    HttpRequest(RequestReport),
     /// A counted phase begins.
     Begin {
         /// The phase.
@@ -71,7 +88,7 @@ pub enum Event {
         /// The phase.
         phase: Phase,
     },
-    /// A request was completed.
+    /// The server answered a request.
     Request(RequestEvent),
 }
 
@@ -125,8 +142,23 @@ pub trait Sink: Send + Sync {
     }
 
     /// Reports a detail.
-    fn detail(&self, message: String) {
-        self.event(Event::Detail(message));
+    fn detail(&self, verb: &'static str, message: String) {
+        self.event(Event::Detail { verb, message });
+    }
+
+    /// Reports a finer detail.
+    fn trace(&self, verb: &'static str, message: String) {
+        self.event(Event::Trace { verb, message });
+    }
+
+    /// Reports a request or a retry of the HTTP client. If a host fails, many requests are retried at once; the first
+    /// one is a step, and the others are details.
+    fn http(&self, report: HttpReport) {
+        match report {
+            HttpReport::Request(request) => self.event(Event::HttpRequest(request)),
+            HttpReport::Retry(retry) if retry.is_first => self.status("Retrying", retry.to_string()),
+            HttpReport::Retry(retry) => self.trace("Retrying", retry.to_string()),
+        }
     }
 }
 
@@ -156,7 +188,7 @@ pub fn format_contents(crate_count: u64, dist_file_count: u64) -> String {
     }
 }
 
-/// A size for a status line, in binary units.
+/// A size for a status line, in binary units: `512 B`, `1.30 MiB`.
 pub fn format_size(bytes: u64) -> String {
-    indicatif::HumanBytes(bytes).to_string()
+    units::approximate_size(bytes, 2)
 }

@@ -68,6 +68,8 @@ const WORKER_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The environment of a run: its folders, its variables and its access to upstream.
 #[derive(Clone, Debug)]
 pub struct Environment {
+    /// The verb of this process, for processes that wait for its locks.
+    pub verb: &'static str,
     /// FROSTMIRROR_HOME; contains the caches.
     pub home: PathBuf,
     /// The user's current folder.
@@ -344,10 +346,8 @@ impl<'s> Session<'s> {
         if offline && !surroundings.offline {
             sink.status("Using", "only the caches, because cargo's `net.offline` is set".to_owned());
         }
-        let retry_sink = Arc::clone(sink);
-        settings.retry_observer = http::RetryObserver::new(move |why, seconds| {
-            retry_sink.status("Retrying", format!("in {seconds} s: {why}"));
-        });
+        let http_sink = Arc::clone(sink);
+        settings.observer = http::Observer::new(move |report| http_sink.http(report));
         let dist = env.var("FROSTMIRROR_DIST_URL").unwrap_or(crate::toolchain::UPSTREAM_DIST_URL);
         settings.configured_urls = upstream.addresses().chain([dist.to_owned()]).collect();
         let client = Client::new(&settings)?;
@@ -366,6 +366,7 @@ impl<'s> Session<'s> {
             cargo_home: cargo_home.clone(),
             jobs: surroundings.jobs.unwrap_or(DEFAULT_JOBS),
             offline,
+            verb: surroundings.verb,
             sink: Arc::clone(sink),
         };
         Ok(Session { environment: surroundings, resolver, downloads, sink: Arc::clone(sink) })
@@ -489,6 +490,9 @@ impl<'s> Session<'s> {
     fn report_resolved(&self, resolved: &Resolution) {
         if resolved.crates.is_empty() {
             return;
+        }
+        for id in resolved.crates.keys() {
+            self.sink.detail("Resolved", id.to_string());
         }
         self.sink.status("Resolved", event::format_crates(resolved.crates.len() as u64));
     }

@@ -26,6 +26,7 @@ mod error;
 mod response_body;
 mod host_limits;
 mod low_speed;
+mod observer;
 pub mod proxy;
 mod chunk_sink;
 mod resume;
@@ -38,14 +39,16 @@ pub use address_class::AddressClass;
 pub use chunk_sink::ChunkSink;
 pub use error::{Error, RootCause, TransportError};
 pub use proxy::{InvalidProxy, ProxyAddress, ProxySettings};
-pub use redact::redact_url;
-pub use settings::{RetryObserver, Settings, TlsVersion, TlsVersions};
+pub use redact::{redact_url, redact_urls};
+pub use observer::{HttpReport, Observer, RequestReport, RetryReport};
+pub use settings::{Settings, TlsVersion, TlsVersions};
 pub use tls::InvalidTls;
 
 use error::{AttemptError, RetryState};
 use host_limits::{HostLimits, Purpose};
 use host_policy::HostPolicy;
 use low_speed::LowSpeedMonitor;
+use observer::RequestSpan;
 use redirects::RedirectChain;
 use response_body::{ResponseBody, header_text, is_not_found};
 
@@ -89,7 +92,7 @@ struct Inner {
     host_limits: HostLimits,
     retries: u32,
     first_backoff: Duration,
-    retry_observer: RetryObserver,
+    observer: Observer,
     connect_timeout: Duration,
     low_speed_timeout: Duration,
     low_speed_limit: u32,
@@ -197,7 +200,7 @@ impl Client {
                 host_limits: HostLimits::new(settings.jobs, settings.multiplexing, settings.reserved_for_text),
                 retries: settings.retries,
                 first_backoff: settings.first_backoff,
-                retry_observer: settings.retry_observer.clone(),
+                observer: settings.observer.clone(),
                 connect_timeout: settings.connect_timeout,
                 low_speed_timeout: settings.low_speed_timeout,
                 low_speed_limit: settings.low_speed_limit,
@@ -228,7 +231,7 @@ impl Client {
         limit: u64,
         large_bodies: Option<&LargeBodyLimit>,
     ) -> Result<Response, Error> {
-        let mut tries = RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.retry_observer);
+        let mut tries = RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.observer);
         loop {
             match self.try_get(request, limit, large_bodies).await {
                 Ok(answer) => return Ok(answer),
@@ -256,7 +259,7 @@ impl Client {
         limit: u64,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<u64, Error> {
-        let mut tries = RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.retry_observer);
+        let mut tries = RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.observer);
         let mut reported = 0;
         loop {
             match self.try_download(request, into, expected, limit, progress, &mut reported).await {
@@ -272,7 +275,7 @@ impl Client {
     ///
     /// As for [`Client::download`].
     pub async fn length(&self, request: &Request<'_>) -> Result<Option<u64>, Error> {
-        let mut tries = RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.retry_observer);
+        let mut tries = RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.observer);
         loop {
             match self.try_length(request).await {
                 Ok(length) => return Ok(length),
@@ -393,9 +396,14 @@ impl Client {
     }
 
     /// Waits as after failure number `failures` of one request, and reports why. For retries after complete but
-    /// inconsistent responses.
-    pub async fn backoff_sleep(&self, failures: u32, why: &(dyn fmt::Display + Sync)) {
-        error::backoff_sleep(failures, self.inner.first_backoff, &self.inner.retry_observer, why).await;
+    /// inconsistent responses about `object`, of which there are at most `max_attempts`.
+    pub async fn backoff_sleep(&self, object: &str, cause: String, failures: u32, max_attempts: u32) {
+        let pause = error::backoff(self.inner.first_backoff, failures);
+        let object = object.to_owned();
+        let attempt = failures + 1;
+        let report = RetryReport { object, cause, attempt, max_attempts, pause, is_first: true };
+        self.inner.observer.report_retry(report);
+        tokio::time::sleep(pause).await;
     }
 
     /// Sends the request for the bytes from `from` on, follows redirects, and waits for the response headers.
@@ -442,15 +450,18 @@ impl Client {
         let purpose = if is_text { Purpose::Text } else { Purpose::File };
         let permit = inner.host_limits.acquire(&url, purpose).await;
         let mut low_speed = LowSpeedMonitor::new(inner.low_speed_timeout, inner.low_speed_limit);
+        let mut span = RequestSpan::start(&inner.observer, &method, redact_url(route.url().as_str()));
         let sent = inner.client.request(method, url).headers(headers).send();
-        let response = match low_speed.wait_for_head(inner.connect_timeout, sent).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(AttemptError::from_reqwest(&address, error)),
-            Err(slow) => return Err(AttemptError::transport(&address, slow)),
+        let failure = match low_speed.wait_for_head(inner.connect_timeout, sent).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(AttemptError::from_reqwest(&address, error)),
+            Err(slow) => Err(AttemptError::transport(&address, slow)),
         };
+        let response = failure.inspect_err(|failure| span.record_error(failure.cause()))?;
+        span.record_head(&response);
         permit.record_protocol(response.version() == Version::HTTP_2);
         let host_trust = inner.host_policy.host_trust(route.url(), response.remote_addr());
-        Ok(ResponseBody::new(response, address, host_trust, low_speed, permit))
+        Ok(ResponseBody::new(response, address, host_trust, low_speed, (permit, span)))
     }
 }
 

@@ -294,7 +294,7 @@ impl LiveMirror {
         let file = known.file.as_deref().unwrap_or(&nothing);
         let offer = index_view::merge(file, held.unwrap_or_default(), &running.filter, (self.options.clock)());
         for id in &offer.conflicts {
-            self.options.sink.detail(format!("upstream's {id} differs from the stored one, which is kept"));
+            self.options.sink.detail("Keeping", format!("the stored {id}, which differs from upstream's"));
         }
         if let Some(read) = known.checked_at.filter(|_| !offer.updates.is_empty()) {
             let renewals = offer.updates.into_iter().map(|line| IndexUpdate { line, read_at: read }).collect();

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use frostmirror::cli;
-use frostmirror::commands::Context;
+use frostmirror::commands::{Context, InterruptWatch};
 use frostmirror::env::Env;
 use frostmirror::error_report::Failure;
 
@@ -22,7 +22,10 @@ fn main() -> ExitCode {
     let reporter = Arc::new(cli.global.reporter(&env));
     let outcome = std::env::current_dir()
         .map_err(|source| Failure::io("could not find the current directory", source))
-        .and_then(|cwd| cli::run(cli.verb, &Context { env, cwd, reporter: Arc::clone(&reporter) }))
+        .and_then(|cwd| {
+            let interrupts = InterruptWatch::start(&reporter);
+            cli::run(cli.verb, &Context { env, cwd, reporter: Arc::clone(&reporter), interrupts })
+        })
         .and_then(|()| reporter.report_success());
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

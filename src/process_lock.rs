@@ -5,28 +5,39 @@ use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
+use std::time::Duration;
+
+/// A shorter wait for a lock is not reported. Then the owner has also written who it is.
+pub const REPORT_WAIT_AFTER: Duration = Duration::from_millis(200);
+
+/// Maximum length of a verb in a lock file.
+const MAX_VERB_LENGTH: usize = 20;
 
 /// A lock that this process holds until this value is dropped.
 #[derive(Debug)]
 pub struct ProcessLock(File);
 
-/// The process that holds a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LockOwner(Option<u32>);
+/// The process that holds a lock, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LockOwner {
+    pid: Option<u32>,
+    verb: Option<String>,
+}
 
 impl LockOwner {
     /// Whether another process holds the lock, as far as is known.
-    pub fn is_another(self) -> bool {
-        self.0 != Some(std::process::id())
+    pub fn is_another(&self) -> bool {
+        self.pid != Some(std::process::id())
     }
 }
 
 impl ProcessLock {
-    /// Locks the file at `path`, creating it if needed; returns the owner if another process holds it.
+    /// Locks the file at `path` for `verb`, e.g. `fetch`, creating it if needed; returns the owner if another process
+    /// holds it.
     ///
     /// # Errors
     /// A file system error; `Unsupported` if the file system has no locks.
-    pub fn try_lock(path: &Path) -> io::Result<Result<ProcessLock, LockOwner>> {
+    pub fn try_lock(path: &Path, verb: &str) -> io::Result<Result<ProcessLock, LockOwner>> {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -34,7 +45,7 @@ impl ProcessLock {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         // The content only informs waiting processes.
-        let _unnamed = fs::write(path, std::process::id().to_string()).is_err();
+        let _unnamed = fs::write(path, format!("{} {verb}", std::process::id())).is_err();
         Ok(Ok(ProcessLock(file)))
     }
 }
@@ -47,14 +58,20 @@ impl Drop for ProcessLock {
 }
 
 fn read_owner(path: &Path) -> LockOwner {
-    LockOwner(fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()))
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let mut words = text.split_whitespace();
+    let pid = words.next().and_then(|word| word.parse().ok());
+    // Any process can write the file.
+    let is_verb = |word: &&str| word.len() <= MAX_VERB_LENGTH && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    LockOwner { pid, verb: words.next().filter(is_verb).map(str::to_owned) }
 }
 
 impl fmt::Display for LockOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(pid) => write!(f, "the process {pid}"),
-            None => f.write_str("another process"),
+        match (&self.verb, self.pid) {
+            (Some(verb), Some(pid)) => write!(f, "`{verb}` with pid {pid}"),
+            (None, Some(pid)) => write!(f, "the process with pid {pid}"),
+            (_, None) => f.write_str("another process"),
         }
     }
 }
@@ -67,10 +84,19 @@ mod tests {
     fn a_second_lock_fails_and_names_the_owner() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("lock");
-        let first = ProcessLock::try_lock(&path).expect("lock").expect("free");
-        let owner = ProcessLock::try_lock(&path).expect("look").expect_err("locked");
-        assert_eq!(owner.to_string(), format!("the process {}", std::process::id()));
+        let first = ProcessLock::try_lock(&path, "fetch").expect("lock").expect("free");
+        let owner = ProcessLock::try_lock(&path, "up").expect("look").expect_err("locked");
+        assert_eq!(owner.to_string(), format!("`fetch` with pid {}", std::process::id()));
+        for (text, shown) in [
+            ("4711", "the process with pid 4711"),
+            ("4711 \u{1b}[2J", "the process with pid 4711"),
+            ("x fetch", "another process"),
+            ("", "another process"),
+        ] {
+            fs::write(&path, text).expect("write");
+            assert_eq!(read_owner(&path).to_string(), shown);
+        }
         drop(first);
-        ProcessLock::try_lock(&path).expect("lock").expect("free again");
+        ProcessLock::try_lock(&path, "up").expect("lock").expect("free again");
     }
 }

@@ -1,29 +1,40 @@
 //! Prints events: progress bars on a terminal, lines elsewhere, JSON on request. Only this file prints.
 
-use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::bundle::sanitize::sanitize_to_length;
 use crate::env::Env;
 use crate::error_report::{Failure, replace_control};
 use crate::event::{Event, Phase, Sink};
 pub use log::{Level, LogConfig};
 pub use log_queue::LogQueue;
+use progress::Bars;
 
 mod log;
 mod log_queue;
+mod progress;
 
 const STATUS: Style = AnsiColor::BrightGreen.on_default().bold();
 const WARNING: Style = AnsiColor::BrightYellow.on_default().bold();
 const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
+/// Also for progress and for waits, as in cargo.
 const HINT: Style = AnsiColor::BrightCyan.on_default().bold();
+/// The verb of a status line about a wait for another process.
+const WAITING_VERB: &str = "Blocking";
+/// Interval between two drawings of the progress.
+const DRAW_INTERVAL: Duration = Duration::from_millis(100);
+/// The width if neither a setting nor the terminal states one.
+const DEFAULT_WIDTH: usize = 80;
+/// Maximum number of characters of a detail; others chose some of them.
+const MAX_DETAIL_CHARS: usize = 2000;
 
 /// The verbosity of the reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,8 +43,10 @@ pub enum Verbosity {
     Quiet,
     /// Steps and warnings.
     Normal,
-    /// Also details.
+    /// Also details: each crate and file by name (`-v`).
     Verbose,
+    /// Also requests, waits and the output of cargo (`-vv`).
+    VeryVerbose,
 }
 
 /// The output format of the reports.
@@ -53,8 +66,7 @@ pub struct Reporter {
     verbosity: Verbosity,
     format: OutputFormat,
     colors: ColorChoice,
-    shows_bars: bool,
-    active_bars: Mutex<HashMap<Phase, PhaseBar>>,
+    screen: Arc<Screen>,
     cancel_state: AtomicU8,
     /// The first write error of stdout.
     stdout_error: Mutex<Option<io::Error>>,
@@ -69,25 +81,25 @@ const COMMITTING: u8 = 1;
 /// The work was stopped.
 const CANCELLED: u8 = 2;
 
-/// A progress bar on the terminal.
-struct PhaseBar {
-    drawn: ProgressBar,
-    /// The unit of its length.
-    unit: BarUnit,
-    /// Bytes so far, if the length counts items.
-    bytes: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BarUnit {
-    Items,
-    Bytes,
+/// Standard error, with a progress line at its end.
+struct Screen {
+    colors: ColorChoice,
+    shows_progress: bool,
+    /// CARGO_TERM_PROGRESS_WIDTH.
+    fixed_width: Option<usize>,
+    bars: Mutex<Bars>,
+    /// Signaled when the last phase ends.
+    ended: Condvar,
+    /// Columns of the progress line on the screen; 0 if there is none. It is locked before `bars`, and while anything
+    /// is written.
+    drawn_columns: Mutex<usize>,
 }
 
 impl Reporter {
     /// Creates a report that prints to this process's stdout and stderr.
     ///
-    /// Progress bars are shown on a terminal, unless TERM is `dumb` or CI is set (cargo: util/progress.rs).
+    /// Progress is shown on a terminal, unless TERM is `dumb` or CI is set. CARGO_TERM_PROGRESS_WHEN and
+    /// CARGO_TERM_PROGRESS_WIDTH count as in cargo (cargo: util/progress.rs).
     pub fn new(verbosity: Verbosity, format: OutputFormat, colors: ColorChoice, env: &Env) -> Reporter {
         let plain = env.var("TERM") == Some("dumb") || env.var_os("CI").is_some();
         let wanted = match env.var("CARGO_TERM_PROGRESS_WHEN") {
@@ -95,13 +107,19 @@ impl Reporter {
             Some("never") => false,
             _ => io::stderr().is_terminal() && !plain,
         };
-        let bars = wanted && format == OutputFormat::Human && verbosity > Verbosity::Quiet;
+        let screen = Screen {
+            colors,
+            shows_progress: wanted && format == OutputFormat::Human && verbosity > Verbosity::Quiet,
+            fixed_width: env.var("CARGO_TERM_PROGRESS_WIDTH").and_then(|width| width.parse().ok()),
+            bars: Mutex::default(),
+            ended: Condvar::new(),
+            drawn_columns: Mutex::default(),
+        };
         Reporter {
             verbosity,
             format,
             colors,
-            shows_bars: bars,
-            active_bars: Mutex::default(),
+            screen: Arc::new(screen),
             cancel_state: AtomicU8::new(RUNNING),
             stdout_error: Mutex::default(),
             log: OnceLock::new(),
@@ -118,6 +136,12 @@ impl Reporter {
         self.transition(CANCELLED)
     }
 
+    /// Stops the work even if it is committed: the process is about to exit. Nothing is reported afterwards but the
+    /// failure.
+    pub fn abort_work(&self) {
+        self.cancel_state.store(CANCELLED, Ordering::Release);
+    }
+
     fn transition(&self, to: u8) -> bool {
         let turned = self.cancel_state.compare_exchange(RUNNING, to, Ordering::AcqRel, Ordering::Acquire);
         turned.map_or_else(|now| now == to, |_| true)
@@ -130,6 +154,7 @@ impl Reporter {
             Verbosity::Quiet => level.unwrap_or(Level::Error).min(Level::Error),
             Verbosity::Normal => level.unwrap_or(Level::Info),
             Verbosity::Verbose => level.unwrap_or(Level::Debug).max(Level::Debug),
+            Verbosity::VeryVerbose => Level::Trace,
         };
         self.log.set(LogConfig { level, json, clock }).is_ok()
     }
@@ -139,9 +164,17 @@ impl Reporter {
         self.log.get().is_some_and(|log| log.level >= Level::Info)
     }
 
-    /// Whether an event is shown.
+    /// Whether an event is shown. The same rule holds for text and JSON.
     fn shows(&self, event: &Event) -> bool {
-        self.log.get().is_none_or(|log| Level::of_event(event) <= log.level)
+        if let Some(log) = self.log.get() {
+            return Level::of_event(event) <= log.level;
+        }
+        let least = match event {
+            Event::Detail { .. } => Verbosity::Verbose,
+            Event::Trace { .. } | Event::HttpRequest(_) => Verbosity::VeryVerbose,
+            _ => Verbosity::Normal,
+        };
+        self.verbosity >= least
     }
 
     /// Whether reports are JSON, so that the data of a verb must be JSON too.
@@ -216,6 +249,12 @@ impl Reporter {
     }
 
     fn write_stdout(&self, text: &str) {
+        // On a terminal, the text would continue the progress line.
+        let drawn = self.screen.shows_progress.then(|| self.screen.lock_output());
+        let _guard = drawn.map(|mut drawn| {
+            self.screen.erase(&mut drawn);
+            drawn
+        });
         // A closed pipe (`| head`) is not a failure.
         if let Err(error) = anstream::AutoStream::new(io::stdout().lock(), self.colors).write_all(text.as_bytes())
             && error.kind() != io::ErrorKind::BrokenPipe
@@ -225,15 +264,7 @@ impl Reporter {
     }
 
     fn write_stderr(&self, text: &str) {
-        let write = || {
-            let _gone = anstream::AutoStream::new(io::stderr().lock(), self.colors).write_all(text.as_bytes()).is_err();
-        };
-        // Progress bars do not wait for a terminal or a pipe that accepts no data.
-        let bar = self.lock_bars().values().next().map(|bar| bar.drawn.clone());
-        match bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
+        self.screen.write(text);
     }
 
     /// Writes one line of JSON in a single write.
@@ -241,89 +272,161 @@ impl Reporter {
         let _gone = io::stderr().lock().write_all(line.as_bytes()).is_err();
     }
 
-    fn lock_bars(&self) -> MutexGuard<'_, HashMap<Phase, PhaseBar>> {
-        self.active_bars.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn clear_bars(&self) {
-        for (_, bar) in self.lock_bars().drain() {
-            bar.drawn.finish_and_clear();
-        }
+        self.screen.lock_bars().clear();
+        self.screen.redraw();
     }
 
     fn draw_event(&self, event: Event) {
         match event {
             Event::Status { verb, message } => {
-                self.write_stderr(&format!("{STATUS}{verb:>12}{STATUS:#} {}\n", replace_control(&message)));
+                let style = if verb == WAITING_VERB { HINT } else { STATUS };
+                self.write_stderr(&format!("{style}{verb:>12}{style:#} {}\n", replace_control(&message)));
             }
             Event::Warning(message) => {
                 self.write_stderr(&format!("{WARNING}warning{WARNING:#}: {}\n", replace_control(&message)))
             }
-            Event::Detail(message) if self.shows_details() => {
-                self.write_stderr(&format!("{:>12} {}\n", "", replace_control(&message)))
+            Event::Detail { verb, message } => {
+                self.write_stderr(&format!("{STATUS}{verb:>12}{STATUS:#} {}\n", detail_line(&message)))
             }
-            Event::Detail(_) => {}
+            Event::Trace { verb, message } => {
+                self.write_stderr(&format!("{verb:>12} {}\n", detail_line(&message)));
+            }
+            Event::HttpRequest(request) => {
+                self.write_stderr(&format!("{:>12} {}\n", "HTTP", detail_line(&request.to_string())));
+            }
             Event::Request(request) => {
                 self.write_stderr(&format!("{STATUS}{:>12}{STATUS:#} {}\n", "Request", log::request_text(&request)));
             }
-            Event::Begin { phase, items, bytes } => self.begin_bar(phase, items, bytes),
-            Event::Advance { phase, items, bytes } => self.advance_bar(phase, items, bytes),
-            Event::End { phase } => {
-                if let Some(bar) = self.lock_bars().remove(&phase) {
-                    bar.drawn.finish_and_clear();
-                }
-            }
-        }
-    }
-
-    fn shows_details(&self) -> bool {
-        self.log.get().map_or(self.verbosity >= Verbosity::Verbose, |log| log.level >= Level::Debug)
-    }
-
-    fn begin_bar(&self, phase: Phase, items: u64, bytes: u64) {
-        if !self.shows_bars {
-            return;
-        }
-        let bar = PhaseBar::new(phase, items, bytes, ProgressDrawTarget::stderr_with_hz(10));
-        bar.drawn.enable_steady_tick(Duration::from_millis(200));
-        self.lock_bars().insert(phase, bar);
-    }
-
-    fn advance_bar(&self, phase: Phase, items: u64, bytes: u64) {
-        if let Some(bar) = self.lock_bars().get_mut(&phase) {
-            bar.advance(items, bytes);
+            Event::Begin { phase, items, bytes } => Screen::begin(&self.screen, phase, items, bytes),
+            Event::Advance { phase, items, bytes } => self.screen.lock_bars().advance(phase, items, bytes),
+            Event::End { phase } => self.screen.end(phase),
         }
     }
 }
 
-impl PhaseBar {
-    /// If bytes are known, they give a better bar and a better estimate.
-    fn new(phase: Phase, items: u64, bytes: u64, target: ProgressDrawTarget) -> PhaseBar {
-        let (unit, length, shape) = if bytes > 0 {
-            let shape = "{prefix:>12.bright.green.bold} [{bar:26}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
-            (BarUnit::Bytes, bytes, shape)
-        } else {
-            (BarUnit::Items, items, "{prefix:>12.bright.green.bold} [{bar:26}] {pos}/{len}{msg}, {eta} left")
-        };
-        let drawn = ProgressBar::with_draw_target(Some(length), target);
-        if let Ok(style) = ProgressStyle::with_template(shape) {
-            drawn.set_style(style.progress_chars("=> "));
-        }
-        drawn.set_prefix(phase.verb());
-        PhaseBar { drawn, unit, bytes: 0 }
-    }
-
-    fn advance(&mut self, items: u64, bytes: u64) {
-        if self.unit == BarUnit::Bytes {
-            self.drawn.inc(bytes);
+impl Screen {
+    fn begin(screen: &Arc<Screen>, phase: Phase, items: u64, bytes: u64) {
+        if !screen.shows_progress {
             return;
         }
-        self.drawn.inc(items);
-        if bytes > 0 {
-            self.bytes += bytes;
-            self.drawn.set_message(format!(" ({})", HumanBytes(self.bytes)));
+        let mut bars = screen.lock_bars();
+        bars.begin(phase, items, bytes, Instant::now());
+        if !bars.has_drawing_thread {
+            let drawer = Arc::clone(screen);
+            let thread = thread::Builder::new().name("progress".to_owned()).spawn(move || drawer.draw_until_empty());
+            // Without a thread there is no progress line, and the work goes on.
+            bars.has_drawing_thread = thread.is_ok();
         }
     }
+
+    fn end(&self, phase: Phase) {
+        let mut bars = self.lock_bars();
+        bars.end(phase);
+        let is_empty = bars.is_empty();
+        drop(bars);
+        if self.shows_progress && is_empty {
+            self.ended.notify_all();
+            self.redraw();
+        }
+    }
+
+    fn draw_until_empty(&self) {
+        loop {
+            let bars = self.lock_bars();
+            let waited = self.ended.wait_timeout_while(bars, DRAW_INTERVAL, |bars| !bars.is_empty());
+            let (mut bars, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if bars.is_empty() {
+                bars.has_drawing_thread = false;
+                return;
+            }
+            drop(bars);
+            self.redraw();
+        }
+    }
+
+    /// Replaces the progress line by its current state, or removes it if no phase is active.
+    fn redraw(&self) {
+        let mut drawn = self.lock_output();
+        let mut text = self.erase_sequence(&drawn);
+        *drawn = self.push_bar(&mut text);
+        self.write_raw(&text);
+    }
+
+    /// Removes the progress line until it is drawn again.
+    fn erase(&self, drawn: &mut usize) {
+        let text = self.erase_sequence(drawn);
+        *drawn = 0;
+        self.write_raw(&text);
+    }
+
+    /// Writes a complete line above the progress line, in a single write, so that nothing flickers. Reports of progress
+    /// do not wait for a terminal or a pipe that accepts no data.
+    fn write(&self, line: &str) {
+        let mut drawn = self.lock_output();
+        let mut text = self.erase_sequence(&drawn);
+        text.push_str(&self.colored(line));
+        *drawn = self.push_bar(&mut text);
+        self.write_raw(&text);
+    }
+
+    /// Appends the progress line; returns the number of its columns.
+    fn push_bar(&self, text: &mut String) -> usize {
+        if !self.shows_progress {
+            return 0;
+        }
+        let Some(line) = self.lock_bars().line(Instant::now(), self.width()) else { return 0 };
+        text.push_str(&self.colored(&format!("{HINT}{}{HINT:#}{}", line.label, line.rest)));
+        line.columns()
+    }
+
+    /// Erases the progress line, which wrapped if the terminal became narrower.
+    fn erase_sequence(&self, drawn_columns: &usize) -> String {
+        match drawn_columns.saturating_sub(1) / self.width().max(1) {
+            _ if *drawn_columns == 0 => String::new(),
+            0 => "\r\x1b[K".to_owned(),
+            rows => format!("\r\x1b[{rows}A\x1b[J"),
+        }
+    }
+
+    fn width(&self) -> usize {
+        let of_terminal = || Some(usize::from(terminal_size::terminal_size_of(io::stderr())?.0.0));
+        self.fixed_width.or_else(of_terminal).unwrap_or(DEFAULT_WIDTH)
+    }
+
+    /// The text with its styles, or without them.
+    fn colored(&self, text: &str) -> String {
+        let choice = match self.colors {
+            ColorChoice::Auto => anstream::AutoStream::choice(&io::stderr()),
+            choice => choice,
+        };
+        match choice {
+            ColorChoice::Never => anstream::adapter::strip_str(text).to_string(),
+            _ => text.to_owned(),
+        }
+    }
+
+    fn write_raw(&self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        // The styles were removed above if the user wants none; this only translates them on old Windows.
+        let stream = anstream::AutoStream::new(io::stderr().lock(), ColorChoice::Always);
+        let _gone = { stream }.write_all(text.as_bytes()).is_err();
+    }
+
+    fn lock_bars(&self) -> MutexGuard<'_, Bars> {
+        self.bars.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_output(&self) -> MutexGuard<'_, usize> {
+        self.drawn_columns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A detail on one line, of a limited length: others chose some of the names in it.
+fn detail_line(text: &str) -> String {
+    sanitize_to_length(text, MAX_DETAIL_CHARS)
 }
 
 impl Sink for Reporter {
@@ -336,7 +439,8 @@ impl Sink for Reporter {
     }
 
     fn event(&self, event: Event) {
-        if !self.shows(&event) {
+        // The work ends by the user's wish; what its parts still report is noise.
+        if !self.shows(&event) || self.is_cancelled() {
             return;
         }
         if let Some(log) = self.log.get().filter(|log| log.json) {
@@ -351,8 +455,7 @@ impl Sink for Reporter {
                     self.print_json(&object);
                 }
             }
-            OutputFormat::Human if self.verbosity > Verbosity::Quiet => self.draw_event(event),
-            OutputFormat::Human => {}
+            OutputFormat::Human => self.draw_event(event),
         }
     }
 }
@@ -361,7 +464,13 @@ fn event_json(event: &Event) -> Option<serde_json::Value> {
     match event {
         Event::Status { verb, message } => Some(json!({"reason": "status", "verb": verb, "message": message})),
         Event::Warning(message) => Some(json!({"reason": "warning", "message": message})),
-        Event::Detail(message) => Some(json!({"reason": "detail", "message": message})),
+        Event::Detail { verb, message } => Some(json!({"reason": "detail", "verb": verb, "message": message})),
+        Event::Trace { verb, message } => Some(json!({"reason": "trace", "verb": verb, "message": message})),
+        Event::HttpRequest(request) => {
+            let mut fields = log::http_request_fields(request);
+            fields.insert("reason".to_owned(), json!("http-request"));
+            Some(serde_json::Value::Object(fields))
+        }
         Event::Begin { phase, items, bytes } => {
             Some(json!({"reason": "begin", "phase": phase.verb().to_lowercase(), "items": items, "bytes": bytes}))
         }
@@ -372,24 +481,5 @@ fn event_json(event: &Event) -> Option<serde_json::Value> {
             Some(serde_json::Value::Object(fields))
         }
         Event::End { phase } => Some(json!({"reason": "end", "phase": phase.verb().to_lowercase()})),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_progress_bar_counts_in_the_unit_of_its_length() {
-        // The total bytes of the crates are unknown in advance, so the bar shows the bytes so far.
-        let mut crates = PhaseBar::new(Phase::Downloading, 178, 0, ProgressDrawTarget::hidden());
-        crates.advance(0, 1_365_095);
-        assert_eq!((crates.drawn.position(), crates.drawn.length()), (0, Some(178)));
-        crates.advance(1, 0);
-        crates.advance(0, 2048);
-        assert_eq!((crates.drawn.position(), crates.drawn.message().as_str()), (1, " (1.30 MiB)"));
-        let mut entries = PhaseBar::new(Phase::Packing, 3, 4096, ProgressDrawTarget::hidden());
-        entries.advance(2, 4000);
-        assert_eq!((entries.drawn.position(), entries.drawn.length()), (4000, Some(4096)));
     }
 }

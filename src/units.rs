@@ -44,6 +44,34 @@ pub fn format_duration(duration: Duration) -> String {
     fits.map_or("0".to_owned(), |(name, unit)| format!("{}{name}", seconds / unit))
 }
 
+/// Formats a size in binary units with this number of decimals: `512 B`, `1.30 MiB`.
+pub fn approximate_size(bytes: u64, decimals: usize) -> String {
+    const PREFIXES: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    let mut size = bytes as f64;
+    let mut prefix = None;
+    for next in PREFIXES {
+        if size < 1024.0 {
+            break;
+        }
+        size /= 1024.0;
+        prefix = Some(next);
+    }
+    prefix.map_or_else(|| format!("{bytes} B"), |prefix| format!("{size:.decimals$} {prefix}B"))
+}
+
+/// Formats a number with thousands separators: `1,234`.
+pub fn format_count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Parses a size in bytes: a number, optionally with KiB, MiB, GiB or TiB (or kB, MB, GB, TB).
 ///
 /// # Errors

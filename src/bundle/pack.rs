@@ -20,7 +20,7 @@ use super::header::Header;
 use super::{brotli_stream, file_name, manifest, validate};
 use crate::digest::{BUFFER_SIZE, Hasher, HashingWriter, Sha256};
 use crate::durable;
-use crate::event::{Event, Phase, Sink};
+use crate::event::{self, Event, Phase, Sink};
 use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 use crate::safe_path::SafePath;
 
@@ -185,6 +185,9 @@ pub fn write(plan: PackPlan, folder: &Path, sink: &dyn Sink) -> Result<Unpublish
             Some(stored) => io::copy(&mut (&groups).take(stored.size), &mut out).map_err(failed)?,
             None => files.iter().try_fold(0, |sum, file| Ok(sum + copy_checked(file, &mut out, folder)?))?,
         };
+        for (file, _) in &files {
+            sink.detail("Packed", format!("{} ({})", file.path, event::format_size(file.size)));
+        }
         sink.event(Event::Advance { phase: Phase::Packing, items: files.len() as u64, bytes });
     }
     out.flush().map_err(failed)?;

@@ -13,9 +13,14 @@ const MAX_COLUMN_WIDTH: usize = 40;
 
 /// `text` on one line: control and invisible characters are replaced, and long texts are shortened.
 pub fn sanitize_line(text: &str) -> String {
+    sanitize_to_length(text, MAX_CHARS)
+}
+
+/// Like [`sanitize_line`], with at most `max_chars` characters.
+pub fn sanitize_to_length(text: &str, max_chars: usize) -> String {
     let mut out = String::new();
     for (count, character) in text.chars().enumerate() {
-        if count == MAX_CHARS {
+        if count == max_chars {
             out.push('…');
             break;
         }

@@ -243,7 +243,10 @@ impl EntryVisitor for ProgressVisitor<'_> {
         Ok(())
     }
 
-    fn end(&mut self, _: &Entry, _: bool) -> io::Result<()> {
+    fn end(&mut self, entry: &Entry, good: bool) -> io::Result<()> {
+        if good {
+            self.progress.sink.detail("Verified", entry.path.to_string());
+        }
         self.items += 1;
         Ok(())
     }

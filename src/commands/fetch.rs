@@ -144,7 +144,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             skip_git: args.skip_git,
             skip_registries: args.skip_registry.clone(),
             reuse: args.reuse.iter().map(|path| context.absolute(path)).collect(),
-            ..context.fetch_environment(scratch.path())?
+            ..context.fetch_environment("fetch", scratch.path())?
         },
         output: context.absolute(&args.output),
         base_url: BaseUrl::parse(&args.base_url)?,

@@ -91,20 +91,20 @@ fn report_plan(plan: &Plan, dry_run: bool, now: Timestamp, context: &Context) {
     }
     report.print_data(&plan_text(plan, now));
     for line in &plan.lines {
-        report.detail(format!("line {} {}", line.name, line.version));
+        report.detail("Remove", format!("index line {} {}", line.name, line.version));
     }
     for item in &plan.crates {
-        report.detail(format!("crate {} ({} bytes)", item.file, item.size));
+        report.detail("Remove", format!("crate {} ({} bytes)", item.file, item.size));
     }
     for item in plan.dist_files() {
-        report.detail(format!("artifact {} ({} bytes)", item.file, item.size));
+        report.detail("Remove", format!("dist file {} ({} bytes)", item.file, item.size));
     }
     for waiting in plan.pending_crates.iter().chain(&plan.pending_components) {
         let until = waiting.until.strftime("%Y-%m-%dT%H:%M:%SZ");
-        report.detail(format!("later {} ({} bytes), after {until}", waiting.item.file, waiting.item.size));
+        report.detail("Remove", format!("later, after {until}: {} ({} bytes)", waiting.item.file, waiting.item.size));
     }
     for file in &plan.unrecognized {
-        report.detail(format!("stays {}", sanitize_line(file)));
+        report.detail("Keep", format!("unrecognized file {}", sanitize_line(file)));
     }
 }
 

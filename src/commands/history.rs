@@ -106,7 +106,7 @@ fn lock_existing(folder: PathBuf, context: &Context) -> Result<LockedHistory, Fa
     let (own, sink) = (context.clone(), folder.clone());
     let opening = async move {
         let report = own.reporter.clone();
-        let opened = tokio::task::spawn_blocking(move || LockedHistory::open(&sink, report.as_ref())).await;
+        let opened = tokio::task::spawn_blocking(move || LockedHistory::open(&sink, "history", report.as_ref())).await;
         opened.map_err(|error| Failure::new(crate::error_report::ErrorClass::Bug, error))?.map_err(Failure::from)
     };
     context.run_interruptible(opening)

@@ -171,7 +171,7 @@ fn open_workspaces(args: &Args, context: &Context) -> Result<Vec<Workspace>, Fai
 /// The workspace's lockfile, or the one that cargo resolves if it is missing or outdated.
 fn resolve_lockfile(workspace: &Workspace, context: &Context) -> Result<Lockfile, Failure> {
     let scratch = context.create_scratch_folder()?;
-    let environment = context.fetch_environment(scratch.path())?;
+    let environment = context.fetch_environment("init", scratch.path())?;
     let sink: Arc<dyn Sink> = Arc::<Reporter>::clone(&context.reporter);
     let failure = match context.run_interruptible(fetch::lock_workspace(workspace, &environment, sink)) {
         Ok(lock) => return Ok(lock),

@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 
 use super::Context;
 use super::settings::{apply_switch_variables, config_folder, value_source};
-use super::signals::ShutdownSignals;
 use crate::bundle::sanitize::sanitize_line;
 use crate::client_setup::BaseUrl;
 use crate::config::settings::LogFormat;
@@ -326,7 +325,7 @@ fn start_watcher(options: WatcherOptions) -> Result<Watcher, Failure> {
 /// Prints the listening address, and serves until SIGINT or SIGTERM; a second signal exits at once.
 async fn serve_until_stopped(listener: TcpListener, options: ServeOptions, context: &Context) -> Result<(), Failure> {
     let failed = |source| Failure::io("could not start the server", source);
-    let mut signals = ShutdownSignals::new().map_err(failed)?;
+    let mut signals = context.interrupts.handle_signals();
     let address = listener.local_addr().map_err(failed)?;
     raise_open_file_limit();
     report_capacity(&*options.sink);

@@ -151,7 +151,7 @@ fn update_mirror(
         toolchains: ToolchainOptions::none(),
         forget: Vec::new(),
         label: args.label.clone(),
-        environment: Environment { offline: args.offline, ..context.fetch_environment(scratch.path())? },
+        environment: Environment { offline: args.offline, ..context.fetch_environment("up", scratch.path())? },
         output: scratch.path().to_owned(),
         history: up_folder.join("history"),
         base_url: base_url.clone(),

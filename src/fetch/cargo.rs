@@ -9,14 +9,17 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::crate_id::Version;
 use crate::env::Env;
+use crate::event::Sink;
 use crate::fetch::local_registry::LocalRegistry;
+use crate::http::redact_urls;
 use crate::upstream::cargo_config::CargoConfig;
 
 /// The oldest cargo that uses sparse registries by default.
@@ -38,6 +41,13 @@ pub(super) fn hide_snapshot_source(message: &str) -> String {
         .join("\n")
         .replace(&format!("`{SNAPSHOT_SOURCE}` index (which is replacing registry `crates-io`)"), "crates.io index")
         .replace(&format!("`{SNAPSHOT_SOURCE}` index"), "crates.io index")
+}
+
+/// Reports what cargo printed, line by line, without credentials and without the loopback index.
+pub(super) fn trace_output(stderr: &str, sink: &dyn Sink) {
+    for line in hide_snapshot_source(stderr).lines().filter(|line| !line.trim().is_empty()) {
+        sink.trace("Cargo", redact_urls(line.trim()));
+    }
 }
 
 /// Variables that the child process keeps: how to find and start the toolchain, but no behaviour settings.
@@ -167,6 +177,37 @@ pub fn system_error(stderr: &str) -> Option<io::Error> {
     numbered.or_else(by_text)
 }
 
+/// Time in which an interrupt that ended cargo also reaches this process: Ctrl-C is sent to both.
+pub const OWN_SIGNAL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Whether a signal to stop ended a process. Its failure is then no failure of the work.
+pub fn was_interrupted(status: ExitStatus) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::process::Signal;
+        use std::os::unix::process::ExitStatusExt as _;
+        let signals = [Signal::INT, Signal::TERM, Signal::HUP].map(Signal::as_raw);
+        status.signal().is_some_and(|signal| signals.contains(&signal))
+    }
+    #[cfg(not(unix))]
+    {
+        // STATUS_CONTROL_C_EXIT
+        status.code() == Some(0xC000_013A_u32.cast_signed())
+    }
+}
+
+/// Lets an interrupt cancel the caller before it reports the end of cargo as a failure. If there is none, the output names
+/// the signal.
+async fn after_signal(mut output: Output) -> Output {
+    if was_interrupted(output.status) {
+        tokio::time::sleep(OWN_SIGNAL_TIMEOUT).await;
+    }
+    if output.status.code().is_none() {
+        output.stderr.extend_from_slice(format!("error: cargo was ended by {}\n", output.status).as_bytes());
+    }
+    output
+}
+
 /// The result of a run.
 #[derive(Debug)]
 pub struct CargoOutput {
@@ -273,7 +314,7 @@ impl Cargo {
         command.arg("--manifest-path").arg(manifest);
         let mut command = Command::from(command);
         let output = command.kill_on_drop(true).output().await;
-        let output = output.map_err(|source| self.start_error(source))?;
+        let output = after_signal(output.map_err(|source| self.start_error(source))?).await;
         Ok(CargoOutput {
             success: output.status.success(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -290,7 +331,7 @@ impl Cargo {
         let home = CargoHome::create(loopback, &self.resolver_config, &self.scratch)?;
         let mut command = self.isolated_command(&home, folder, args);
         command.envs(self.git_vars.iter().map(|(name, value)| (name, value)));
-        Command::from(command).kill_on_drop(true).output().await
+        Ok(after_signal(Command::from(command).kill_on_drop(true).output().await?).await)
     }
 
     fn isolated_command(&self, home: &CargoHome, folder: &Path, args: &[&str]) -> std::process::Command {

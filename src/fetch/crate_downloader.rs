@@ -12,12 +12,12 @@ use futures_util::stream::{self, StreamExt as _};
 
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
-use crate::event::{Event, Phase, Sink};
+use crate::event::{self, Event, Phase, Sink};
 use crate::fetch::crate_cache::CrateCache;
 use crate::fetch::index_snapshot::{self, IndexSnapshot};
 use crate::http::{self, Client, Request, Secret};
 use crate::index_line::RegistryConfig;
-use crate::process_lock::ProcessLock;
+use crate::process_lock::{ProcessLock, REPORT_WAIT_AFTER};
 
 /// Maximum size of a `.crate` in bytes. Crates.io allows 10 MB with a few exceptions; private registries have larger
 /// ones.
@@ -25,8 +25,6 @@ const MAX_CRATE_SIZE: u64 = 4 * 1024 * 1024 * 1024;
 
 /// Interval between attempts to lock a crate that another process downloads.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Time after which a wait for another process is reported.
-const REPORT_WAIT_AFTER: Duration = Duration::from_millis(200);
 
 /// A downloader of crates. Cheap to clone.
 #[derive(Clone)]
@@ -43,6 +41,8 @@ pub struct CrateDownloader {
     pub jobs: usize,
     /// Whether network access is forbidden.
     pub offline: bool,
+    /// The verb of this process, for processes that wait for its locks.
+    pub verb: &'static str,
     /// Receives progress.
     pub sink: Arc<dyn Sink>,
 }
@@ -193,7 +193,10 @@ impl CrateDownloader {
             // A cancelled task has no result.
             let Ok((id, found)) = found else { continue };
             match found {
-                Ok(Some(downloaded)) => found_files.insert(id, downloaded),
+                Ok(Some(downloaded)) => {
+                    self.report_reused(&id, &downloaded);
+                    found_files.insert(id, downloaded)
+                }
                 Ok(None) => None,
                 Err(source) => return Err(Error::Cache { id, source }),
             };
@@ -258,7 +261,7 @@ impl CrateDownloader {
         let path = self.cache.lock_path(digest);
         let started = Instant::now();
         let _lock = loop {
-            match ProcessLock::try_lock(&path) {
+            match ProcessLock::try_lock(&path, self.verb) {
                 Ok(Ok(lock)) => break Some(CrateLock { path, _lock: lock }),
                 // On a file system without locks two processes may download the same file; every file is hashed.
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => break None,
@@ -266,7 +269,7 @@ impl CrateDownloader {
                 Ok(Err(owner)) => {
                     let report = started.elapsed() >= REPORT_WAIT_AFTER && owner.is_another();
                     if report && !reported.swap(true, Ordering::Relaxed) {
-                        self.sink.status("Waiting", format!("for {owner}, which downloads {id}"));
+                        self.sink.status("Blocking", format!("waiting for {owner}, which downloads {id}"));
                     }
                     tokio::time::sleep(LOCK_POLL_INTERVAL).await;
                 }
@@ -275,9 +278,16 @@ impl CrateDownloader {
         match self.cache.verified_size(digest).map_err(DownloadError::Io)? {
             Some(size) => {
                 self.sink.event(Event::Advance { phase: Phase::Downloading, items: 1, bytes: 0 });
-                Ok(DownloadedCrate { path: self.cache.path(digest), size, origin: FileOrigin::Cache })
+                let cached = DownloadedCrate { path: self.cache.path(digest), size, origin: FileOrigin::Cache };
+                self.report_reused(id, &cached);
+                Ok(cached)
             }
-            None => self.download(site, id, digest).await,
+            None => {
+                self.sink.detail("Downloading", id.to_string());
+                let downloaded = self.download(site, id, digest).await?;
+                self.sink.detail("Downloaded", format!("{id} ({})", event::format_size(downloaded.size)));
+                Ok(downloaded)
+            }
         }
     }
 
@@ -310,6 +320,15 @@ impl CrateDownloader {
 }
 
 impl CrateDownloader {
+    fn report_reused(&self, id: &CrateId, file: &DownloadedCrate) {
+        let from = match file.origin {
+            FileOrigin::Cache => "from the download cache",
+            FileOrigin::CargoCache => "from cargo's cache",
+            FileOrigin::Upstream => return,
+        };
+        self.sink.detail("Reused", format!("{id} {from}"));
+    }
+
     /// A crate from a `dl` that points to local files, as in cargo.
     async fn copy(&self, path: PathBuf, url: String, digest: Sha256) -> Result<DownloadedCrate, DownloadError> {
         let cache = self.cache.clone();

@@ -39,8 +39,8 @@ pub async fn open_incremental(options: &Options, sink: &Arc<dyn Sink>) -> Result
 
 /// Waits until no other process has the history open, and opens it.
 pub async fn open_history(options: &Options, sink: &Arc<dyn Sink>) -> Result<LockedHistory, Error> {
-    let (folder, to) = (options.history.clone(), Arc::clone(sink));
-    let opening = tokio::task::spawn_blocking(move || LockedHistory::open(&folder, to.as_ref()));
+    let (folder, verb, to) = (options.history.clone(), options.environment.verb, Arc::clone(sink));
+    let opening = tokio::task::spawn_blocking(move || LockedHistory::open(&folder, verb, to.as_ref()));
     Ok(opening.await.map_err(Error::Worker)??)
 }
 

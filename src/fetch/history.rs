@@ -20,7 +20,7 @@ use std::fs;
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ use crate::digest::Sha256;
 use crate::durable;
 use crate::event::Sink;
 use crate::inputs::input_id::{InputId, InputKind, Label};
-use crate::process_lock::ProcessLock;
+use crate::process_lock::{ProcessLock, REPORT_WAIT_AFTER};
 use crate::random;
 use crate::safe_path::SafePath;
 use crate::upstream::dist::ToolchainRequest;
@@ -220,15 +220,16 @@ impl InputSet {
 }
 
 impl LockedHistory {
-    /// Opens the history in `folder`, or creates one. Waits for another process that has it open, and reports the wait.
+    /// Opens the history in `folder` for `verb`, or creates one. Waits for another process that has it open, and reports
+    /// the wait.
     ///
     /// # Errors
     /// An error of the history; an I/O error of the kind `Interrupted` if the wait was cancelled.
-    pub fn open(folder: &Path, sink: &dyn Sink) -> Result<LockedHistory, Error> {
+    pub fn open(folder: &Path, verb: &str, sink: &dyn Sink) -> Result<LockedHistory, Error> {
         let path = folder.join(FILE_NAME);
         let failed = |source| Error::Io { path: path.clone(), source };
         durable::make_folder(folder).map_err(failed)?;
-        let lock = wait_for_lock(folder, sink).map_err(failed)?;
+        let lock = wait_for_lock(folder, verb, sink).map_err(failed)?;
         remove_partial_files(folder);
         Ok(LockedHistory { history: History::read(folder)?, _lock: lock })
     }
@@ -444,15 +445,16 @@ fn parse_history(bytes: &[u8], path: &Path) -> Result<HistoryFile, Error> {
     Ok(state)
 }
 
-fn wait_for_lock(folder: &Path, sink: &dyn Sink) -> io::Result<ProcessLock> {
+fn wait_for_lock(folder: &Path, verb: &str, sink: &dyn Sink) -> io::Result<ProcessLock> {
     let path = folder.join("lock");
-    let mut reported = false;
+    let (began, mut reported) = (Instant::now(), false);
     loop {
-        let owner = match ProcessLock::try_lock(&path)? {
+        let owner = match ProcessLock::try_lock(&path, verb)? {
             Ok(lock) => return Ok(lock),
             Err(owner) => owner,
         };
-        if !reported {
+        // By then, the other process has written who it is.
+        if !reported && began.elapsed() >= REPORT_WAIT_AFTER {
             reported = true;
             sink.status("Blocking", format!("waiting for {owner}, which uses the history `{}`", folder.display()));
         }

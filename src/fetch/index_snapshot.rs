@@ -251,7 +251,7 @@ impl Inner {
         let write = tokio::task::spawn_blocking(move || {
             if let Err(error) = kept.write(&path, cache.staging()) {
                 let path = path.display();
-                sink.detail(format!("could not cache the index file `{path}`: {error}"));
+                sink.detail("Note", format!("could not cache the index file `{path}`: {error}"));
             }
             kept.file
         });

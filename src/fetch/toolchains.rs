@@ -407,6 +407,7 @@ impl Session<'_> {
             jobs: self.downloads.jobs,
             offline: self.downloads.offline,
             now: self.environment.now,
+            verb: self.environment.verb,
             sink: self.sink.clone(),
         }
     }

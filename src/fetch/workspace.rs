@@ -149,12 +149,19 @@ fn cargo_program(env: &Env) -> PathBuf {
 /// Runs cargo in a folder (a rust-toolchain file there counts), with exactly the user's environment.
 fn run_cargo(mut command: Command, folder: &Path, env: &Env) -> Result<Output, Error> {
     with_users_environment(&mut command, folder, env);
-    command.output().map_err(|source| could_not_run(env, source))
+    let output = command.output().map_err(|source| could_not_run(env, source))?;
+    if cargo::was_interrupted(output.status) {
+        // The same interrupt ends this process meanwhile.
+        std::thread::sleep(cargo::OWN_SIGNAL_TIMEOUT);
+    }
+    Ok(output)
 }
 
 /// Likewise, for a run that may wait for another cargo; reports the wait. Returns whether cargo succeeded. Dropping the
 /// future stops the process.
 async fn succeeds(mut command: Command, folder: &Path, env: &Env, sink: &dyn Sink) -> Result<bool, Error> {
+    let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    sink.detail("Running", format!("`cargo {}` to check whether the Cargo.lock is current", args.join(" ")));
     with_users_environment(&mut command, folder, env);
     let mut command = tokio::process::Command::from(command);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -163,12 +170,18 @@ async fn succeeds(mut command: Command, folder: &Path, env: &Env, sink: &dyn Sin
     if let Some(stderr) = child.stderr.take() {
         let mut lines = BufReader::new(stderr).split(b'\n');
         while let Some(line) = lines.next_segment().await.map_err(failed)? {
-            if let Some(what) = String::from_utf8_lossy(&line).trim_start().strip_prefix("Blocking ") {
-                sink.status("Blocking", format!("another cargo is running: {what}"));
+            let line = String::from_utf8_lossy(&line);
+            if let Some(what) = line.trim_start().strip_prefix("Blocking ") {
+                sink.status("Blocking", format!("{what} (another cargo has it)"));
             }
+            cargo::trace_output(&line, sink);
         }
     }
-    Ok(child.wait().await.map_err(failed)?.success())
+    let status = child.wait().await.map_err(failed)?;
+    if cargo::was_interrupted(status) {
+        tokio::time::sleep(cargo::OWN_SIGNAL_TIMEOUT).await;
+    }
+    Ok(status.success())
 }
 
 fn with_users_environment(command: &mut Command, folder: &Path, env: &Env) {

@@ -12,7 +12,7 @@ use crate::digest::Sha256;
 use super::address_class::AddressClass;
 use super::host_policy::BlockedHost;
 use super::proxy::InvalidProxy;
-use super::settings::RetryObserver;
+use super::observer::{Observer, RetryReport};
 use super::tls::InvalidTls;
 
 /// The longest wait that a server can request.
@@ -158,6 +158,68 @@ pub enum Error {
     Client(#[source] reqwest::Error),
 }
 
+impl Error {
+    /// The URL of the failed request, without credentials; empty for errors about no request.
+    fn url(&self) -> &str {
+        match self {
+            Error::NotFound { url, .. }
+            | Error::Status { url, .. }
+            | Error::Checksum { url, .. }
+            | Error::TooLarge { url, .. }
+            | Error::Transport { url, .. }
+            | Error::Certificate { url, .. }
+            | Error::Encoding { url, .. }
+            | Error::Redirect { url, .. }
+            | Error::ForbiddenHost { url, .. }
+            | Error::DnsRebinding { url, .. }
+            | Error::Sink { url, .. }
+            | Error::Address { url }
+            | Error::Token { url } => url,
+            Error::Io { .. } | Error::UserAgent { .. } | Error::Proxy(_) | Error::Tls(_) | Error::Client(_) => "",
+        }
+    }
+
+    /// The cause alone, without the URL: `HTTP 503`, `connection refused`.
+    pub fn cause(&self) -> String {
+        match self {
+            Error::NotFound { status, .. } | Error::Status { status, .. } => format!("HTTP {status}"),
+            Error::Checksum { .. } => "the checksum is wrong".to_owned(),
+            Error::TooLarge { limit, .. } => format!("the body has more than {limit} bytes"),
+            Error::Transport { source, .. } => source.cause(),
+            Error::Certificate { source, .. } => format!("the certificate is not trusted: {source}"),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl TransportError {
+    fn cause(&self) -> String {
+        match self {
+            TransportError::Request { what, root: RootCause(root) } => {
+                // "Connection refused (os error 111)": the number tells a user nothing.
+                let root = root.split(" (os error").next().unwrap_or(root).trim();
+                let mut chars = root.chars();
+                let root: String = chars.next().into_iter().flat_map(char::to_lowercase).chain(chars).collect();
+                match *what {
+                    TIMED_OUT => (*what).to_owned(),
+                    _ if root.contains("lookup address") || root.starts_with("dns error") => {
+                        format!("the host name could not be resolved: {root}")
+                    }
+                    NOT_CONNECTED if !root.is_empty() => root,
+                    what if root.is_empty() => what.to_owned(),
+                    what => format!("{what}: {root}"),
+                }
+            }
+            TransportError::Undecodable(source) => format!("{self}: {source}"),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// The steps of [`TransportError::Request`] whose cause is shown in another form.
+const TIMED_OUT: &str = "the connection timed out";
+const NOT_CONNECTED: &str = "could not connect";
+
 /// The deepest cause of an error. The outer layers add little, and show the URL with credentials.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -207,9 +269,9 @@ fn body_excerpt(body: &str) -> String {
 /// The step that failed.
 fn failed_step(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
-        "the connection timed out"
+        TIMED_OUT
     } else if error.is_connect() {
-        "could not connect"
+        NOT_CONNECTED
     } else if error.is_body() || error.is_decode() {
         "the connection broke during the response body"
     } else {
@@ -229,6 +291,11 @@ impl AttemptError {
     #[cfg(test)]
     pub(super) fn into_error(self) -> Error {
         self.error
+    }
+
+    /// The cause alone, without the URL, for reports.
+    pub(super) fn cause(&self) -> String {
+        self.error.cause()
     }
 
     /// A permanent error.
@@ -300,12 +367,12 @@ pub(super) struct RetryState {
     attempts: u32,
     retries: u32,
     first_backoff: Duration,
-    observer: RetryObserver,
+    observer: Observer,
 }
 
 impl RetryState {
-    pub(super) fn new(retries: u32, first: Duration, waits: &RetryObserver) -> RetryState {
-        RetryState { attempts: 0, retries, first_backoff: first, observer: waits.clone() }
+    pub(super) fn new(retries: u32, first: Duration, observer: &Observer) -> RetryState {
+        RetryState { attempts: 0, retries, first_backoff: first, observer: observer.clone() }
     }
 
     /// Waits before the next attempt, or returns the error if there is none.
@@ -320,7 +387,14 @@ impl RetryState {
         }
         let backoff = backoff(self.first_backoff, self.attempts);
         let pause = failure.retry_after.map_or(backoff, |pause| pause.min(MAX_RETRY_AFTER).max(backoff));
-        self.observer.notify(&failure.error, pause);
+        self.observer.report_retry(RetryReport {
+            object: failure.error.url().to_owned(),
+            cause: failure.cause(),
+            attempt: self.attempts + 1,
+            max_attempts: self.retries + 1,
+            pause,
+            is_first: true,
+        });
         tokio::time::sleep(pause).await;
         Ok(())
     }
@@ -331,20 +405,8 @@ impl RetryState {
     }
 }
 
-/// Waits as after attempt number `attempts`.
-pub(super) async fn backoff_sleep(
-    attempts: u32,
-    first: Duration,
-    waits: &RetryObserver,
-    why: &(dyn std::fmt::Display + Sync),
-) {
-    let pause = backoff(first, attempts);
-    waits.notify(why, pause);
-    tokio::time::sleep(pause).await;
-}
-
 /// 1, 3, 9, then 10 times the first wait, each with 50% jitter, so that clients do not return all at once.
-fn backoff(first: Duration, attempts: u32) -> Duration {
+pub(super) fn backoff(first: Duration, attempts: u32) -> Duration {
     let times = 3u32.saturating_pow(attempts.saturating_sub(1)).min(10);
     let chance = RandomState::new().hash_one(attempts) % 1000;
     first.saturating_mul(times).mul_f64(0.5 + chance as f64 / 1000.0)

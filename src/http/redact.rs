@@ -17,6 +17,26 @@ pub fn redact_url(url: &str) -> String {
     }
 }
 
+/// `text` with every URL in it reduced as by [`redact_url`]: other programs print URLs with credentials.
+pub fn redact_urls(text: &str) -> String {
+    let ends_url = |c: char| c.is_whitespace() || matches!(c, '`' | '\'' | '"' | '<' | '>' | '(' | ')' | '|' | '{' | '}');
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let scheme = rest[..at].rfind(|c: char| !c.is_ascii_alphanumeric() && c != '+' && c != '-').map_or(0, |before| {
+            before + rest[before..].chars().next().map_or(1, char::len_utf8)
+        });
+        let end = rest[at..].find(ends_url).map_or(rest.len(), |end| at + end);
+        out.push_str(&rest[..scheme]);
+        let url = &rest[scheme..end];
+        let has_secret_place = url.contains('@') || url.contains('?');
+        out.push_str(&if has_secret_place { redact_url(url) } else { url.to_owned() });
+        rest = &rest[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
 /// At most 512 characters of an untrusted text, with control characters escaped and whitespace at the ends removed.
 pub(super) fn sanitize_excerpt(text: &str) -> String {
     let mut out = String::new();
@@ -33,4 +53,23 @@ pub(super) fn sanitize_excerpt(text: &str) -> String {
 /// Characters that change the direction or the look of the text around them.
 fn is_invisible_or_bidi(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_in_a_text_lose_their_secrets() {
+        for (text, shown) in [
+            ("    Updating git repository `https://me:pa%20ss@host/a?token=x#y`", "    Updating git repository `https://host/a`"),
+            ("fetch ssh://git@host/a and sparse+https://u:p@h/i/ failed", "fetch ssh://host/a and sparse+https://h/i/ failed"),
+            ("https://h/plain stays, as does a@b", "https://h/plain stays, as does a@b"),
+            ("ä://x:secret@h", "ä://h"),
+            ("no url", "no url"),
+        ] {
+            assert_eq!(redact_urls(text), shown);
+            assert!(!redact_urls(text).contains("secret"));
+        }
+    }
 }

@@ -14,6 +14,7 @@ use super::error::{AttemptError, Error, TransportError, retry_after};
 use super::host_limits::Permit;
 use super::host_policy::HostTrust;
 use super::low_speed::LowSpeedMonitor;
+use super::observer::RequestSpan;
 use super::redact::{MAX_EXCERPT_CHARS, sanitize_excerpt};
 
 /// Reading this many bytes of an unneeded body costs less than a new connection.
@@ -38,6 +39,7 @@ pub(super) struct ResponseBody {
     /// Whether truncation of the body would be detected.
     pub(super) has_known_end: bool,
     _permit: Permit,
+    span: RequestSpan,
 }
 
 impl ResponseBody {
@@ -46,7 +48,7 @@ impl ResponseBody {
         address: String,
         chosen: HostTrust,
         pace: LowSpeedMonitor,
-        pass: Permit,
+        (permit, span): (Permit, RequestSpan),
     ) -> ResponseBody {
         let headers = response.headers();
         let announced = header_text(headers, header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
@@ -64,7 +66,8 @@ impl ResponseBody {
             offset: 0,
             content_length: announced,
             has_known_end: end_is_known,
-            _permit: pass,
+            _permit: permit,
+            span,
         }
     }
 
@@ -127,6 +130,16 @@ impl ResponseBody {
     }
 
     async fn raw_chunk(&mut self, limit: u64) -> Result<Option<Bytes>, AttemptError> {
+        let chunk = self.read_chunk(limit).await;
+        match &chunk {
+            Ok(Some(chunk)) => self.span.record_bytes(chunk.len() as u64),
+            Ok(None) => {}
+            Err(failure) => self.span.record_error(failure.cause()),
+        }
+        chunk
+    }
+
+    async fn read_chunk(&mut self, limit: u64) -> Result<Option<Bytes>, AttemptError> {
         if self.content_length.is_some_and(|announced| announced.saturating_add(self.offset) > limit) {
             return Err(self.too_large(limit));
         }
@@ -207,6 +220,7 @@ impl ResponseBody {
             && let Ok(Ok(Some(chunk))) = self.low_speed.wait(self.response.chunk()).await
         {
             self.raw_received += chunk.len() as u64;
+            self.span.record_bytes(chunk.len() as u64);
             self.low_speed.record(chunk.len() as u64);
         }
     }
@@ -222,6 +236,7 @@ impl ResponseBody {
             match self.low_speed.wait(self.response.chunk()).await {
                 Ok(Ok(Some(chunk))) => {
                     body.extend_from_slice(&chunk[..chunk.len().min(4 * MAX_EXCERPT_CHARS)]);
+                    self.span.record_bytes(chunk.len() as u64);
                     self.low_speed.record(chunk.len() as u64);
                 }
                 _ => break,

@@ -1,11 +1,11 @@
 //! Settings of the client: cargo's `[http]` and `[net]` settings and the environment.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::env::Env;
 
+use super::observer::Observer;
 use super::proxy::ProxySettings;
 
 /// Settings of the client. The defaults are cargo's.
@@ -47,41 +47,8 @@ pub struct Settings {
     /// URLs that the user chose, by a setting or by default. Hosts that upstream chooses, by redirects or in its
     /// config.json, must be public or in a network of the same class as one of these. Empty: no restriction.
     pub configured_urls: Vec<String>,
-    /// Informed of waits, so that the user does not mistake them for a hang.
-    pub retry_observer: RetryObserver,
-}
-
-/// Informed of a retry, its reason, and the wait in seconds; of several concurrent waits, only of the first.
-#[derive(Clone, Default)]
-pub struct RetryObserver {
-    listener: Option<Arc<Listener>>,
-    quiet_until: Arc<Mutex<Option<Instant>>>,
-}
-
-type Listener = dyn Fn(&str, u64) + Send + Sync;
-
-impl RetryObserver {
-    /// Calls `listener`.
-    pub fn new(listener: impl Fn(&str, u64) + Send + Sync + 'static) -> RetryObserver {
-        RetryObserver { listener: Some(Arc::new(listener)), ..RetryObserver::default() }
-    }
-
-    pub(super) fn notify(&self, why: &dyn std::fmt::Display, pause: Duration) {
-        let Some(listener) = &self.listener else { return };
-        let now = Instant::now();
-        let mut told_until = self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
-        if told_until.is_none_or(|until| until <= now) {
-            *told_until = Some(now + pause);
-            drop(told_until);
-            listener(&why.to_string(), pause.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX));
-        }
-    }
-}
-
-impl std::fmt::Debug for RetryObserver {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RetryObserver").field("is_observed", &self.listener.is_some()).finish_non_exhaustive()
-    }
+    /// Receives the reports of requests and retries.
+    pub observer: Observer,
 }
 
 /// The accepted TLS versions.
@@ -128,7 +95,7 @@ impl Default for Settings {
             reserved_for_text: 0,
             via: None,
             configured_urls: Vec::new(),
-            retry_observer: RetryObserver::default(),
+            observer: Observer::default(),
         }
     }
 }

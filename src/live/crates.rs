@@ -355,7 +355,7 @@ impl LiveMirror {
         }
         if refusal.is_abandoned() {
             self.metrics.abandoned.fetch_add(1, Relaxed);
-            self.options.sink.detail(refusal.operator_message());
+            self.options.sink.detail("Abandoned", refusal.operator_message());
             return;
         }
         if refusal.status == 507 {

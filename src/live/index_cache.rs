@@ -243,7 +243,7 @@ impl IndexCache {
         });
         // Without it, the next process fetches the whole file.
         if let Ok(Err(error)) = written.await {
-            self.sink.detail(format!("could not cache upstream's index file {place}: {error}"));
+            self.sink.detail("Note", format!("could not cache upstream's index file {place}: {error}"));
         }
         new
     }

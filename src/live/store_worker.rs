@@ -178,7 +178,7 @@ impl WorkerThread {
         // They only determine the order of evictions.
         if let Err(error) = self.access_times.write(&self.layout.live_access_times(), |path| root.join(path).is_file())
         {
-            self.sink.detail(format!("could not save the access times: {error}"));
+            self.sink.detail("Note", format!("could not save the access times: {error}"));
         }
     }
 

@@ -10,8 +10,8 @@ use super::error::{LiveError, error_chain, is_upstream_failure};
 use crate::config::{Key, Settings, SettingsStore};
 use crate::crate_id::CrateName;
 use crate::env::Env;
-use crate::event::Sink;
-use crate::http::{self, Client, Response};
+use crate::event::{Event, Sink};
+use crate::http::{self, Client, HttpReport, Observer, Response};
 use crate::toolchain;
 use crate::upstream::cargo_config::{self, CargoConfig, Origin, Upstream};
 use crate::upstream::registry_client::{self, RegistryClient, RegistryInfo};
@@ -112,6 +112,12 @@ impl Upstreams {
             .min(LOW_SPEED_TIMEOUT);
         http.low_speed_limit = http.low_speed_limit.max(LOW_SPEED_LIMIT);
         http.reserved_for_text = RESERVED_FOR_INDEX;
+        let http_sink = Arc::clone(sink);
+        http.observer = Observer::new(move |report| match report {
+            HttpReport::Request(request) => http_sink.event(Event::HttpRequest(request)),
+            // A client waits for each of them, so none is a step of this server.
+            HttpReport::Retry(retry) => http_sink.detail("Retrying", retry.to_string()),
+        });
         let mut registry = registry_upstream(live, settings, &cargo, env)?;
         for warning in std::mem::take(&mut registry.warnings) {
             sink.warning(warning);

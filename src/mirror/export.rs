@@ -224,6 +224,7 @@ fn for_each_crate(
             match check_stopped(sink).and_then(|()| work(held, &mut buffer)) {
                 Ok(bytes) => {
                     sum += bytes;
+                    sink.detail("Exported", held.id.to_string());
                     sink.event(Event::Advance { phase: Phase::Exporting, items: 1, bytes });
                 }
                 Err(error) => {

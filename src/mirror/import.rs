@@ -51,7 +51,7 @@ pub use missing_base::MissingBundles;
 pub use problems::Problems;
 use problems::reject_invalid;
 pub(super) use report::restore_link;
-use report::{begin_event, report_import};
+use report::{begin_event, report_import, report_stored_files};
 
 /// All checkpoints of a first import with a base URL, in order.
 pub const CHECKPOINTS: &[&str] = &[
@@ -348,7 +348,10 @@ impl AddGuard {
             let staged = staging.write(received.pending.render().as_bytes())?;
             let moved = Rename { staged, path: "pending-lines".into(), replaces };
             steps.push(Step::new("import:pending", self.layout.private(), vec![moved]));
-            sink.detail(format!("{} index lines wait for crates that are not in the mirror", received.pending.len()));
+            sink.detail(
+                "Deferred",
+                format!("{} until their crates are in the mirror", pluralize(received.pending.len(), "index line")),
+            );
         }
         if let Some(config) = self.stage_config(&mut staging, options.base_url.as_ref())? {
             imported.config_json = true;
@@ -385,6 +388,7 @@ impl AddGuard {
             let moved = Rename { staged: staging.write(&head.render())?, path: "manifest.json".into(), replaces };
             steps.push(Step::new("import:head", self.layout.root().to_owned(), vec![moved]));
             apply_steps(&mut staging, &steps)?;
+            report_stored_files(&self.layout, &steps, sink);
         }
         drop(staging);
         imported.link = restore_link(&self.layout, sink);

@@ -19,6 +19,7 @@ use super::live;
 use crate::durable;
 use crate::env::Env;
 use crate::event::Sink;
+use crate::process_lock::REPORT_WAIT_AFTER;
 
 /// Default timeout for waiting for another process.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -264,10 +265,11 @@ fn wait_for_lock(
         if waited >= timeout {
             return Err(Error::Locked { root: layout.root().to_owned(), holder: read_holder(layout), waited });
         }
-        if !reported {
+        // By then, the other process has written who it is.
+        if !reported && waited >= REPORT_WAIT_AFTER {
             reported = true;
             let who = read_holder(layout).map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
-            sink.status("Blocking", format!("waiting for the lock of {}, locked by {who}", layout.root().display()));
+            sink.status("Blocking", format!("waiting for {who}, which has locked the mirror `{}`", layout.root().display()));
         }
         std::thread::sleep(RETRY_INTERVAL.min(timeout - waited));
     }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::bundle::sanitize::escape_json;
 use crate::event::{Event, RequestEvent};
+use crate::http::RequestReport;
 
 /// The level of a report. A level includes all levels before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,7 +67,8 @@ impl Level {
     pub(super) fn of_event(event: &Event) -> Level {
         match event {
             Event::Warning(_) => Level::Warn,
-            Event::Detail(_) => Level::Debug,
+            Event::Detail { .. } => Level::Debug,
+            Event::Trace { .. } | Event::HttpRequest(_) => Level::Trace,
             Event::Status { .. }
             | Event::Request(_)
             | Event::Begin { .. }
@@ -91,8 +93,11 @@ impl LogConfig {
     /// An event as a line of JSON; `None` if the event is not logged.
     pub(super) fn event_line(&self, event: &Event) -> Option<String> {
         let message = match event {
-            Event::Status { verb, message } => format!("{verb} {message}"),
-            Event::Warning(message) | Event::Detail(message) => message.clone(),
+            Event::Status { verb, message }
+            | Event::Detail { verb, message }
+            | Event::Trace { verb, message } => format!("{verb} {message}"),
+            Event::Warning(message) => message.clone(),
+            Event::HttpRequest(request) => format!("HTTP {request}"),
             Event::Request(request) => {
                 let mut fields = Map::new();
                 fields.insert("time".to_owned(), json!(format_time(request.time)));
@@ -132,6 +137,21 @@ pub(super) fn request_fields(request: &RequestEvent) -> Map<String, Value> {
         "seconds": request.duration.as_secs_f64(),
         "user_agent": request.user_agent,
         "missing": request.is_missing,
+    });
+    let Value::Object(fields) = fields else { return Map::new() };
+    fields
+}
+
+/// The fields of a request of the HTTP client, for JSON.
+pub(super) fn http_request_fields(request: &RequestReport) -> Map<String, Value> {
+    let fields = json!({
+        "method": request.method,
+        "url": request.url,
+        "status": request.status,
+        "bytes": request.bytes,
+        "milliseconds": u64::try_from(request.duration.as_millis()).unwrap_or(u64::MAX),
+        "protocol": request.protocol,
+        "error": request.error,
     });
     let Value::Object(fields) = fields else { return Map::new() };
     fields

@@ -61,6 +61,8 @@ pub struct DistDownloader {
     pub offline: bool,
     /// The current time.
     pub now: Timestamp,
+    /// The verb of this process, for processes that wait for its lock.
+    pub verb: &'static str,
     /// Receives progress.
     pub sink: Arc<dyn Sink>,
 }
@@ -109,7 +111,7 @@ impl DistDownloader {
                 // Two names of one release, requested before and after it was published.
                 Err(error @ Error::ConflictingDigests { .. }) if failures == 0 && !self.offline => {
                     failures += 1;
-                    self.client.backoff_sleep(failures, &error).await;
+                    self.client.backoff_sleep("the toolchains", error.to_string(), failures, 2).await;
                 }
                 other => break other?,
             }
@@ -176,7 +178,9 @@ impl DistDownloader {
             lines(MAX_LISTED_TARGETS)
         ));
         if groups.values().any(|targets| targets.len() > MAX_LISTED_TARGETS) {
-            self.sink.detail(format!("left out:{}", lines(usize::MAX)));
+            for line in lines(usize::MAX).lines().filter(|line| !line.is_empty()) {
+                self.sink.detail("Skipped", line.trim().to_owned());
+            }
         }
     }
 }

@@ -295,7 +295,7 @@ impl Sink for JobSink {
             let line = match event {
                 Event::Status { verb, message } => format!("{verb} {message}"),
                 Event::Warning(message) => format!("warning: {message}"),
-                Event::Detail(_) | Event::Request(_) => return,
+                Event::Detail { .. } | Event::Trace { .. } | Event::HttpRequest(_) | Event::Request(_) => return,
                 Event::Begin { phase, items, bytes } => {
                     let phase = phase.verb().to_owned();
                     job.progress = Some(Progress { phase, items: 0, items_total: items, bytes: 0, bytes_total: bytes });

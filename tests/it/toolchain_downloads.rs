@@ -82,6 +82,7 @@ impl DownloadFixture {
             jobs: 4,
             offline: false,
             now: "2026-06-01T00:00:00Z".parse().unwrap(),
+            verb: "fetch",
             sink: Arc::clone(&self.events) as Arc<dyn Sink>,
         }
     }

@@ -103,7 +103,7 @@ fn report_export(args: &FolderArgs, kind: FolderFormat, exported: &ExportReport,
         report.status("Note", format!("some files were copied because hard links failed: {why}"));
     }
     for twin in twins {
-        report.detail(format!("{} has {}", twin.id, twin.paths.join(", ")));
+        report.detail("Found", format!("{} of {}", twin.paths.join(", "), twin.id));
     }
     if let Some(first) = twins.first() {
         let has = match twins.len() {

@@ -46,7 +46,7 @@ fn bundle(plan: &BundlePlan) -> BundleRecord {
 }
 
 fn fetch(folder: &Path, today: Vec<InputSet>) -> BundlePlan {
-    let mut history = LockedHistory::open(folder, &NullSink).expect("open");
+    let mut history = LockedHistory::open(folder, "fetch", &NullSink).expect("open");
     let plan = history.plan(today, &[]).expect("plan");
     let came = plan.introduced_crates(&history.base(None).expect("base"));
     history.record(&plan, BundleRecord { introduced: came, ..bundle(&plan) }).expect("record");
@@ -65,7 +65,7 @@ fn sent_crates_and_their_index_lines_are_recorded() {
         format!(r#"{{"name":"{name}","vers":"1.0.0","deps":[],"cksum":"{cksum}","features":{{}},"yanked":{yanked}}}"#)
     };
     let record = |crates: &[&str], lines: &[(&str, bool)], refreshed: &[&str]| {
-        let mut history = LockedHistory::open(folder.path(), &NullSink).expect("open");
+        let mut history = LockedHistory::open(folder.path(), "fetch", &NullSink).expect("open");
         let mut plan = history.plan(vec![input("/a", crates)], &[]).expect("plan");
         for (name, yanked) in lines {
             plan.lines.insert(crate_ref(name, false).id(), line(name, *yanked));
@@ -119,7 +119,7 @@ fn crates_of_other_inputs_stay_in_the_plan() {
 fn has_changes_only_when_a_set_or_a_yanked_flag_differs() {
     let folder = tempfile::tempdir().expect("temporary folder");
     fetch(folder.path(), vec![input("a", &["x"]), input("b", &["x"])]);
-    let history = LockedHistory::open(folder.path(), &NullSink).expect("open");
+    let history = LockedHistory::open(folder.path(), "fetch", &NullSink).expect("open");
     let plan = |today| history.plan(today, &[]).expect("plan");
     assert!(!plan(vec![input("a", &["x"])]).has_changes);
     assert!(plan(vec![input("a", &["x", "y"])]).has_changes);
@@ -135,7 +135,7 @@ fn has_changes_only_when_a_set_or_a_yanked_flag_differs() {
 fn forgetting_an_unknown_input_is_an_error() {
     let folder = tempfile::tempdir().expect("temporary folder");
     fetch(folder.path(), vec![input("a", &["x"]), input("b", &["y"])]);
-    let history = LockedHistory::open(folder.path(), &NullSink).expect("open");
+    let history = LockedHistory::open(folder.path(), "fetch", &NullSink).expect("open");
     let plan = history.plan(Vec::new(), &[input_ref("a")]).expect("plan");
     assert_eq!(names(&plan), ["y"]);
     let error = history.plan(Vec::new(), &[input_ref("c")]).expect_err("unknown");
@@ -146,7 +146,7 @@ fn forgetting_an_unknown_input_is_an_error() {
 fn conflicting_digests_of_one_version_are_refused() {
     let folder = tempfile::tempdir().expect("temporary folder");
     fetch(folder.path(), vec![input("a", &["x"])]);
-    let history = LockedHistory::open(folder.path(), &NullSink).expect("open");
+    let history = LockedHistory::open(folder.path(), "fetch", &NullSink).expect("open");
     let mut other = input("b", &["x"]);
     other.crates[0].sha256 = Sha256::of(b"something else");
     let error = history.plan(vec![other], &[]).expect_err("conflict");
@@ -161,13 +161,13 @@ fn a_damaged_history_is_refused_and_left_untouched() {
     let good = fs::read_to_string(&path).expect("read");
     for bad in [&good[..good.len() / 2], "", "{}", &good.replace("\"lineage\": \"", "\"lineage\": \"x")] {
         fs::write(&path, bad).expect("write");
-        let error = LockedHistory::open(folder.path(), &NullSink).expect_err("damaged");
+        let error = LockedHistory::open(folder.path(), "fetch", &NullSink).expect_err("damaged");
         assert!(matches!(error, Error::Damaged { .. }), "{error}");
         assert_eq!(fs::read_to_string(&path).expect("read"), bad);
     }
     for (found, newer) in [(4, true), (2, false)] {
         fs::write(&path, good.replace("\"format\": 3", &format!("\"format\": {found}"))).expect("write");
-        let error = LockedHistory::open(folder.path(), &NullSink).expect_err("another format");
+        let error = LockedHistory::open(folder.path(), "fetch", &NullSink).expect_err("another format");
         assert!(
             matches!(error, Error::UnsupportedFormat { found: f, newer: n, .. } if (f, n) == (found, newer)),
             "{error}"
@@ -178,9 +178,9 @@ fn a_damaged_history_is_refused_and_left_untouched() {
 #[test]
 fn a_second_fetch_waits_for_the_first() {
     let folder = tempfile::tempdir().expect("temporary folder");
-    let first = LockedHistory::open(folder.path(), &NullSink).expect("open");
+    let first = LockedHistory::open(folder.path(), "fetch", &NullSink).expect("open");
     std::thread::scope(|scope| {
-        let second = scope.spawn(|| LockedHistory::open(folder.path(), &NullSink));
+        let second = scope.spawn(|| LockedHistory::open(folder.path(), "fetch", &NullSink));
         std::thread::sleep(Duration::from_millis(50));
         assert!(!second.is_finished());
         drop(first);
@@ -225,7 +225,7 @@ fn an_input_is_found_by_its_label_its_shown_name_or_its_path() {
     let both =
         vec![file("app", InputKind::Depends, "/1/depends.toml"), file("app", InputKind::Lockfile, "/1/Cargo.lock")];
     fetch(folder.path(), both);
-    let mut history = LockedHistory::open(folder.path(), &NullSink).expect("open");
+    let mut history = LockedHistory::open(folder.path(), "fetch", &NullSink).expect("open");
     assert!(matches!(history.forget(&input_ref("app")), Err(Error::AmbiguousInput { names, .. }) if names.len() == 2));
     let shown = history.find_input(&input_ref("app (Cargo.lock)")).expect("shown");
     assert_eq!(shown.id.kind, InputKind::Lockfile);

@@ -181,7 +181,7 @@ impl Resolver {
                     format!("[{table}]: `{}` was resolved separately from {rest}", out.source_text),
                 );
             }
-            self.sink.detail(words);
+            words.lines().for_each(|line| self.sink.detail("Conflict", line.to_owned()));
             if !left_out.contains(&out.source_text) {
                 left_out.push(out.source_text);
             }

@@ -66,7 +66,9 @@ impl Resolver {
         fs::write(folder.join("Cargo.toml"), self.scratch_manifest(items, rust)).map_err(Error::Scratch)?;
         // An empty target is enough: nothing is built.
         fs::write(folder.join("lib.rs"), "").map_err(Error::Scratch)?;
+        self.report_cargo_run("generate-lockfile", items, rust);
         let outcome = self.cargo.generate_lockfile(&self.registry, &folder.join("Cargo.toml")).await?;
+        self.trace_cargo_output(&outcome.stderr);
         if outcome.success {
             let lockfile = Lockfile::read(&folder.join("Cargo.lock"))?;
             // A crate of a registry may depend on another registry.
@@ -100,7 +102,9 @@ impl Resolver {
         for (name, text) in [("Cargo.toml", manifest.as_str()), ("lib.rs", ""), ("Cargo.lock", &lock)] {
             fs::write(folder.join(name), text).map_err(Error::Scratch)?;
         }
+        self.report_cargo_run("update --workspace", std::slice::from_ref(item), None);
         let outcome = self.cargo.update_lockfile(&self.registry, &folder.join("Cargo.toml")).await?;
+        self.trace_cargo_output(&outcome.stderr);
         match (outcome.success, self.registry.first_failure()) {
             (true, _) => Ok(Some(Lockfile::read(&folder.join("Cargo.lock"))?)),
             (false, Some(failure)) => Err(Error::Index(failure)),
@@ -112,6 +116,13 @@ impl Resolver {
                 None => Ok(None),
             },
         }
+    }
+
+    /// Reports which resolution a run of cargo serves.
+    fn report_cargo_run(&self, args: &str, items: &[ScratchDependency], rust: Option<&Version>) {
+        let entries: Vec<&str> = items.iter().map(|item| item.source_text.as_str()).collect();
+        let rust = rust.map(|rust| format!(", with Rust {rust}")).unwrap_or_default();
+        self.sink.detail("Running", format!("`cargo {args}` for {}{rust}", entries.join(", ")));
     }
 
     /// The scratch project's manifest. All values are written as TOML values, so no text of a user can become a key.

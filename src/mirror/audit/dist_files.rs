@@ -41,6 +41,9 @@ pub(super) fn check_all(layout: &Layout, metadata: &Metadata, listing: &Listing,
         } else {
             hash_file(&file, buffer).map_err(|error| error.to_string())
         };
+        if found.as_ref().is_ok_and(|(sha256, _)| *sha256 == held.sha256) {
+            sink.detail("Verified", path.to_string());
+        }
         sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: held.size });
         found
     });

@@ -83,6 +83,9 @@ impl IndexState {
         let mut blobs: Vec<(CrateId, CrateFileState)> = ids
             .map(|id| {
                 let blob = crate_file::check(context.layout, id, must_be(id), find_crate_file(before, id), buffer);
+                if matches!(blob, CrateFileState::Valid { .. }) {
+                    sink.detail("Verified", format!("crates/{}", id.file_name()));
+                }
                 sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: blob.length() });
                 (id.clone(), blob)
             })
@@ -204,6 +207,9 @@ impl IndexAuditor<'_> {
         };
         let is_current = |line: &&LineState| books.crates.get(&line.id).is_some_and(CrateRef::is_current);
         state.current_count = state.expected_lines().filter(is_current).count();
+        if state.problems.is_empty() {
+            self.sink.detail("Verified", format!("index/{}", state.path));
+        }
         self.sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: 0 });
         if !self.sink.is_cancelled() {
             state.check_crate_files(context, self.sink, buffer);

@@ -1,6 +1,6 @@
 //! Reports the progress and the result of an import.
 
-use super::ImportReport;
+use super::{ImportReport, Step};
 use crate::bundle::format::Manifest;
 use crate::event::{self, Event, Phase, Sink};
 use crate::mirror::index_link::{self, LinkState};
@@ -11,6 +11,17 @@ pub(super) fn begin_event(manifest: &Manifest) -> Event {
     let (items, bytes) =
         manifest.entries().fold((0, 0u64), |(n, bytes), entry| (n + 1, bytes.saturating_add(entry.size)));
     Event::Begin { phase: Phase::Importing, items, bytes }
+}
+
+/// Names each file that the import added or changed.
+pub(super) fn report_stored_files(layout: &Layout, steps: &[Step], sink: &dyn Sink) {
+    for step in steps.iter().filter(|step| !step.root.starts_with(layout.private())) {
+        let verb = if step.root == layout.index() { "Merged" } else { "Stored" };
+        for rename in &step.renames {
+            let path = step.root.join(&*rename.path);
+            sink.detail(verb, path.strip_prefix(layout.root()).unwrap_or(&path).display().to_string());
+        }
+    }
 }
 
 /// Restores `crates/index`. The import is committed by now, so a failure is only a warning.

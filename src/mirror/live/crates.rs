@@ -167,7 +167,7 @@ impl<'b> StagedCrates<'b> {
                 NewLine { line: renewal.line.clone(), read_at: renewal.read_at, index_only: false, is_refresh: false };
             match try_with(&mut incoming, one) {
                 Ok(()) => renewed.push(renewal),
-                Err(why) => sink.detail(format!("upstream's new line of {} is rejected: {why}", renewal.line.id)),
+                Err(why) => sink.detail("Rejected", format!("upstream's new index line of {}: {why}", renewal.line.id)),
             }
         }
         let Some(merged) = merged else { return Ok(()) };

@@ -146,7 +146,7 @@ impl<'b> StagedDistFiles<'b> {
             return Ok(());
         }
         // Other files of a mutable channel are fetched on request.
-        plan.warnings.into_iter().for_each(|note| sink.detail(note));
+        plan.warnings.into_iter().for_each(|note| sink.detail("Note", note));
         let is_left = |one: &&FetchedDistFile| plan.skipped.contains(&one.path);
         let (left, accepted): (Vec<_>, Vec<_>) = group.into_iter().partition(is_left);
         self.skipped.extend(left.into_iter().map(|one| one.path.clone()));

@@ -13,14 +13,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::digest::Sha256;
 use crate::durable;
 use crate::event::Sink;
-use crate::process_lock::ProcessLock;
+use crate::process_lock::{ProcessLock, REPORT_WAIT_AFTER};
 use crate::safe_path::SafePath;
 
 use super::Error;
@@ -145,17 +145,18 @@ impl DistCache {
         written().map(|_| ()).map_err(|source| Error::Cache { path: path.to_owned(), source })
     }
 
-    /// Waits until no other process downloads toolchains into this cache. Others wait until the guard is dropped.
-    pub(super) async fn lock(&self, sink: &dyn Sink) -> Result<DownloadLock, Error> {
+    /// Waits until no other process downloads toolchains into this cache. Others wait until the guard is dropped. `verb`
+    /// is the reason that they report.
+    pub(super) async fn lock(&self, verb: &str, sink: &dyn Sink) -> Result<DownloadLock, Error> {
         let path = self.root.join("lock");
-        let mut reported = false;
+        let (began, mut reported) = (Instant::now(), false);
         let lock = loop {
-            match ProcessLock::try_lock(&path) {
+            match ProcessLock::try_lock(&path, verb) {
                 Ok(Ok(lock)) => break Some(lock),
                 Ok(Err(owner)) => {
-                    if !reported {
+                    if !reported && began.elapsed() >= REPORT_WAIT_AFTER {
                         reported = true;
-                        sink.status("Waiting", format!("for {owner}, which downloads toolchains"));
+                        sink.status("Blocking", format!("waiting for {owner}, which downloads toolchains"));
                     }
                     tokio::time::sleep(LOCK_POLL_INTERVAL).await;
                 }
@@ -231,11 +232,11 @@ mod tests {
         fs::write(&new, b"n").expect("write");
         let then = std::time::SystemTime::now() - 2 * ABANDONED_AFTER;
         fs::File::create(&old).and_then(|file| file.set_modified(then)).expect("an old file");
-        let guard = store.lock(&NullSink).await.expect("lock");
+        let guard = store.lock("fetch", &NullSink).await.expect("lock");
         assert!(new.exists() && !old.exists());
-        let second = tokio::time::timeout(Duration::from_millis(300), store.lock(&NullSink)).await;
+        let second = tokio::time::timeout(Duration::from_millis(300), store.lock("fetch", &NullSink)).await;
         assert!(second.is_err());
         drop(guard);
-        store.lock(&NullSink).await.expect("free again");
+        store.lock("fetch", &NullSink).await.expect("free again");
     }
 }

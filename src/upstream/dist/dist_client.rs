@@ -87,7 +87,7 @@ impl DistClient {
             match request().await {
                 Err(error @ Error::Inconsistent { .. }) if failures < MAX_RETRIES => {
                     failures += 1;
-                    self.client.backoff_sleep(failures, &error).await;
+                    self.client.backoff_sleep("the toolchains", error.to_string(), failures, MAX_RETRIES + 1).await;
                 }
                 other => return other,
             }

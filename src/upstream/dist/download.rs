@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt as _};
 use tokio::task::JoinSet;
 
 use crate::digest::Sha256;
-use crate::event::{Event, Phase, Sink};
+use crate::event::{self, Event, Phase, Sink};
 use crate::http::{self, Request};
 use crate::mirror_file::FileSource;
 use crate::safe_path::SafePath;
@@ -75,14 +75,17 @@ impl DistDownloader {
         }
         let store = DistCache::open(&self.cache, &self.server_url)?;
         let mut sizes = find_cached(&store, &missing).await?;
+        self.report_reused(&missing, &sizes);
         missing.retain(|digest, _| !sizes.contains_key(digest));
         if !missing.is_empty() {
             if self.offline {
                 return Err(Error::Offline { paths: missing.into_values().collect() });
             }
-            let guard = store.lock(&*self.sink).await?;
+            let guard = store.lock(self.verb, &*self.sink).await?;
             // The previous holder of the lock may have downloaded the same files.
-            sizes.extend(find_cached(&store, &missing).await?);
+            let cached = find_cached(&store, &missing).await?;
+            self.report_reused(&missing, &cached);
+            sizes.extend(cached);
             missing.retain(|digest, _| !sizes.contains_key(digest));
             let (downloaded, refused_files) = self.download_missing(&store, plan, missing).await?;
             sizes.extend(downloaded);
@@ -122,6 +125,12 @@ impl DistDownloader {
     /// Whether a file with this digest is cached.
     pub fn is_cached(&self, sha256: &Sha256) -> bool {
         self.cache.join("dist").join(sha256.to_string()).is_file()
+    }
+
+    fn report_reused(&self, wanted: &MissingFiles, cached: &FileSizes) {
+        for path in wanted.iter().filter(|(digest, _)| cached.contains_key(*digest)).map(|(_, path)| path) {
+            self.sink.detail("Reused", format!("{path} from the download cache"));
+        }
     }
 
     async fn download_missing(
@@ -197,6 +206,7 @@ impl DistDownloader {
         let sink: Arc<dyn Sink> = Arc::clone(&self.sink);
         let progress = |bytes| sink.event(Event::Advance { phase, items: 0, bytes });
         let url = self.dist_client().url(path);
+        sink.detail("Downloading", path.to_string());
         let resumed =
             self.client.resume(&Request::new(&url), &store.part_path(digest), digest, MAX_DIST_FILE, &progress).await;
         let size = match resumed {
@@ -204,6 +214,7 @@ impl DistDownloader {
             Err(error) => return Ok(Err(error)),
         };
         store.promote_part(digest)?;
+        sink.detail("Downloaded", format!("{path} ({})", event::format_size(size)));
         self.sink.event(Event::Advance { phase, items: 1, bytes: 0 });
         Ok(Ok(size))
     }

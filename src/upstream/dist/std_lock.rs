@@ -87,7 +87,7 @@ impl DistDownloader {
                         .map_err(|source| Error::InvalidStdLock { path: path.clone(), source: Box::new(source) })?;
                     locks.insert(path, lockfile);
                 }
-                None => self.sink.detail(format!("`{path}` has no Cargo.lock of the standard library")),
+                None => self.sink.detail("Note", format!("`{path}` has no Cargo.lock of the standard library")),
             }
         }
         Ok(locks)

@@ -32,10 +32,7 @@ impl DisplayTime {
     }
 }
 
-/// A number with thousands separators.
-pub(super) fn format_count(number: u64) -> String {
-    indicatif::HumanCount(number).to_string()
-}
+pub(super) use crate::units::format_count;
 
 /// A counted noun: `1 bundle`, `1,234 bundles`.
 pub(super) fn format_quantity(number: u64, one: &str) -> String {

@@ -219,9 +219,9 @@ fn the_gc_plan_lists_toolchains_and_a_dry_run_removes_nothing() {
         .stdout_has("  rustup/archive/1.28.2 (1 file, 13 B)")
         .stdout_has("Unrecognized files (kept): 2 (")
         .stdout_has("To stay: 10 rustup artifacts (")
-        .stderr_has("artifact dist/channel-rust-1.94.0.toml (")
-        .stderr_has("stays dist/stranger.txt")
-        .stderr_has("stays rustup/other/thing");
+        .stderr_has("dist file dist/channel-rust-1.94.0.toml (")
+        .stderr_has("Keep unrecognized file dist/stranger.txt")
+        .stderr_has("Keep unrecognized file rustup/other/thing");
     let mut lines = run.stdout.lines().rev();
     let last = lines.next().unwrap();
     assert!(last.starts_with("Removed 0 crates, freed "), "{}", run.describe());
@@ -245,7 +245,7 @@ fn a_symlink_below_dist_is_unrecognized_and_never_followed() {
     fs::rename(mirror.join("dist/2026-03-05"), &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, mirror.join("dist/2026-03-05")).unwrap();
     let run = sandbox.run(["gc", "-v", "--mirror", "mirror", "--grace", "0"]).ok();
-    run.stderr_has("stays dist/2026-03-05");
+    run.stderr_has("Keep unrecognized file dist/2026-03-05");
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 3);
     let head = ledger::read_summary(&Layout::new(&mirror)).unwrap().unwrap();
     assert_eq!(head.counts.dist_files, 10);

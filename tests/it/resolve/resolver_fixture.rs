@@ -130,6 +130,7 @@ impl ResolverFixture {
             cargo_home: self.cargo_home.clone(),
             jobs: 8,
             offline: self.offline,
+            verb: "fetch",
             sink,
         };
         (index, downloads)

@@ -139,6 +139,7 @@ fn download(url: &str, home: &Path, order: &ToolchainRequest) -> Outcome<(Downlo
         jobs: 8,
         offline: false,
         now: jiff::Timestamp::now(),
+        verb: "fetch",
         sink: Arc::new(NullSink),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

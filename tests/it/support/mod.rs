@@ -15,6 +15,7 @@ pub mod rustup;
 pub mod sandbox;
 pub mod resettable_stream;
 pub mod synthetic_mirror;
+pub mod terminal;
 pub mod tls;
 pub mod upstream;
 pub mod http_client;

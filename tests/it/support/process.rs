@@ -92,6 +92,11 @@ impl Process {
         self
     }
 
+    /// The command itself, for another kind of start.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Runs it to its end.
     #[track_caller]
     pub fn run(self) -> Run {
@@ -134,6 +139,11 @@ impl RunningProcess {
     /// Sends a signal to the process alone.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.group(), signal).unwrap();
+    }
+
+    /// Sends a signal to the process and to all that it started, as Ctrl-C on a terminal does.
+    pub fn signal_group(&self, signal: Signal) {
+        kill_process_group(self.group(), signal).unwrap();
     }
 
     /// Sends SIGTERM and waits for the end.
