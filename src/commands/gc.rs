@@ -54,6 +54,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 
 fn collect_garbage(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failure> {
     let now = Timestamp::now();
+    context.reporter.detail("Reading", format!("the records in `{}`", layout.private().display()));
     let options = Options { grace: args.grace, retire: args.forget.clone(), accept: args.accept.clone(), now };
     if args.dry_run {
         report_plan(&gc::preview(layout, &options)?, true, now, context);

@@ -215,6 +215,7 @@ fn import_one(
     args: &Args,
     context: &Context,
 ) -> Result<ImportReport, Failure> {
+    context.reporter.detail("Reading", format!("`{}`", options.file_name));
     let OpenedBundle { bundle, file_length: length } = source.open(layout)?;
     if bundle.manifest().kind == BundleKind::Snapshot {
         // Checked before any change: with an unreadable configuration, the user must repair that file first.

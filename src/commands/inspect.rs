@@ -52,7 +52,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         DocumentFormat::Text => {
             context.reporter.print_data(&describe(&manifest));
             let note =
-                "this is what the bundle says of itself; `cargo frostmirror verify` checks that it is what is in it";
+                "these are the contents that the bundle declares; `cargo frostmirror verify` checks them";
             context.reporter.status("Note", note.to_owned());
         }
         DocumentFormat::Json => print_json(&manifest, context)?,
@@ -67,6 +67,7 @@ pub(super) fn read_manifest(file: &Path, context: &Context) -> Result<Manifest, 
     if path.is_dir() {
         return Err(Error::IsFolder { name }.into());
     }
+    context.reporter.detail("Reading", format!("the manifest of `{}`", file.display()));
     let reader = File::open(&path).map_err(|source| Error::Io { name: name.clone(), source })?;
     Ok(open_any(Box::new(reader), &name, &context.spool_folder()?)?.into_manifest())
 }

@@ -52,6 +52,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             if !layout.root().exists() {
                 context.reporter.status("Note", format!("no mirror is at `{}` yet", layout.root().display()));
             }
+            context.reporter.detail("Reading", format!("`{}`", layout.summary().display()));
+            context.reporter.detail("Reading", format!("the index in `{}`", layout.index().display()));
             list_mirror(&layout)?
         }
     };

@@ -29,6 +29,9 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let layout = Layout::new(context.resolve_folder(args.mirror.as_deref(), "/mirror", "mirror")?);
+    for path in [layout.summary(), layout.ledger(), layout.dist_files()] {
+        context.reporter.detail("Reading", format!("`{}`", path.display()));
+    }
     let status = Status::read(&layout).map_err(|error| {
         Failure::from(error).context(format!("could not read the state of `{}`", layout.root().display()))
     })?;

@@ -74,7 +74,9 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
     for file in &args.files {
         if several {
             // Errors from here on concern this bundle.
-            context.reporter.status("Checking", file.display().to_string());
+            context.reporter.status("Checking", format!("`{}`", file.display()));
+        } else {
+            context.reporter.detail("Checking", format!("`{}`", file.display()));
         }
         match verify(&context.absolute(file), &context.spool_folder()?, context.reporter.as_ref()) {
             Ok(verdict) => {

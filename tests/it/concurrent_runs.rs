@@ -102,7 +102,7 @@ fn a_download_by_another_process_is_awaited_and_its_pid_named() {
     let lock = lock_as_pid_4711(&tmp.join(format!("{cksum}.lock")));
     let running = sandbox.process(["fetch", "--lockfile", "Cargo.lock"]).start();
     wait_until("nothing is said of the wait", || {
-        running.stderr().contains("Waiting for the process 4711, which downloads a 1.0.0")
+        running.stderr().contains("Blocking waiting for the process with pid 4711, which downloads a 1.0.0")
     });
     assert_eq!(upstream.downloads(), [""; 0]);
     // That process brings nothing: this one downloads it then.
@@ -149,7 +149,7 @@ fn the_process_that_locks_the_history_is_named() {
         let lock = lock_as_pid_4711(&sandbox.frostmirror_home().join("history/lock"));
         let running = sandbox.process(args).start();
         wait_until("nothing is said of the wait", || {
-            running.stderr().contains("waiting for the process 4711, which uses the history")
+            running.stderr().contains("waiting for the process with pid 4711, which uses the history")
         });
         drop(lock);
         running.wait(TIMEOUT).ok();

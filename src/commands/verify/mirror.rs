@@ -22,6 +22,7 @@ pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(),
     let with_context = |failure: Failure| failure.context(format!("could not audit `{}`", layout.root().display()));
     require_mirror(layout).map_err(Failure::from)?;
     let sink = context.reporter.as_ref();
+    sink.detail("Checking", format!("the mirror `{}`", layout.root().display()));
     let audit = if args.rebuild_state {
         let mut guard = lock_mirror(args, layout, context)?;
         let rebuilt = guard.rebuild(Timestamp::now(), sink).map_err(Failure::from).map_err(with_context)?;

@@ -19,7 +19,7 @@ fn a_wait_for_the_package_cache_of_another_cargo_is_reported() {
     cache.lock().unwrap();
     let mut running = sandbox.process_in(&app, ["fetch"]).start();
     let begun = Instant::now();
-    while !running.stderr().contains("Blocking another cargo is running: waiting for file lock on package cache") {
+    while !running.stderr().contains("Blocking waiting for file lock on package cache (another cargo has it)") {
         assert!(begun.elapsed() < Duration::from_secs(60), "{}", running.stderr());
         std::thread::sleep(Duration::from_millis(10));
     }

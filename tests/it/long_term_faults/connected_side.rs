@@ -67,5 +67,5 @@ fn a_retry_wait_is_reported_as_progress() {
     near.write_depends("depends.toml", &[("a", "1.0.0")]);
     near.upstream.fault(&near.upstream.download_path("a", "1.0.0"), [Fault::TooManyRequests(2)]);
     let run = near.run_fetch(&[]).ok();
-    run.stderr_has("Retrying in ").stderr_has("HTTP 429").stderr_lacks("error");
+    run.stderr_has("    Retrying http://").stderr_has("HTTP 429").stderr_lacks("error");
 }
