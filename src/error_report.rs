@@ -97,7 +97,10 @@ impl Failure {
     /// Sets the operation that failed.
     #[must_use]
     pub fn context(mut self, context: impl Into<String>) -> Failure {
-        self.context = Some(context.into());
+        // An interrupt is no failure of what was being done.
+        if self.class != ErrorClass::Interrupted {
+            self.context = Some(context.into());
+        }
         self
     }
 

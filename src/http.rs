@@ -38,9 +38,9 @@ mod tls;
 pub use address_class::AddressClass;
 pub use chunk_sink::ChunkSink;
 pub use error::{Error, RootCause, TransportError};
+pub use observer::{HttpReport, Observer, RequestReport, RetryReport};
 pub use proxy::{InvalidProxy, ProxyAddress, ProxySettings};
 pub use redact::{redact_url, redact_urls};
-pub use observer::{HttpReport, Observer, RequestReport, RetryReport};
 pub use settings::{Settings, TlsVersion, TlsVersions};
 pub use tls::InvalidTls;
 

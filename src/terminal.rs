@@ -33,8 +33,8 @@ const WAITING_VERB: &str = "Blocking";
 const DRAW_INTERVAL: Duration = Duration::from_millis(100);
 /// The width if neither a setting nor the terminal states one.
 const DEFAULT_WIDTH: usize = 80;
-/// Maximum number of characters of a detail; others chose some of them.
-const MAX_DETAIL_CHARS: usize = 2000;
+/// Maximum number of characters of a line that is no warning; others chose some of them.
+const MAX_LINE_CHARS: usize = 4000;
 
 /// The verbosity of the reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -281,19 +281,19 @@ impl Reporter {
         match event {
             Event::Status { verb, message } => {
                 let style = if verb == WAITING_VERB { HINT } else { STATUS };
-                self.write_stderr(&format!("{style}{verb:>12}{style:#} {}\n", replace_control(&message)));
+                self.write_stderr(&format!("{style}{verb:>12}{style:#} {}\n", one_line(&message)));
             }
             Event::Warning(message) => {
                 self.write_stderr(&format!("{WARNING}warning{WARNING:#}: {}\n", replace_control(&message)))
             }
             Event::Detail { verb, message } => {
-                self.write_stderr(&format!("{STATUS}{verb:>12}{STATUS:#} {}\n", detail_line(&message)))
+                self.write_stderr(&format!("{STATUS}{verb:>12}{STATUS:#} {}\n", one_line(&message)))
             }
             Event::Trace { verb, message } => {
-                self.write_stderr(&format!("{verb:>12} {}\n", detail_line(&message)));
+                self.write_stderr(&format!("{verb:>12} {}\n", one_line(&message)));
             }
             Event::HttpRequest(request) => {
-                self.write_stderr(&format!("{:>12} {}\n", "HTTP", detail_line(&request.to_string())));
+                self.write_stderr(&format!("{:>12} {}\n", "HTTP", one_line(&request.to_string())));
             }
             Event::Request(request) => {
                 self.write_stderr(&format!("{STATUS}{:>12}{STATUS:#} {}\n", "Request", log::request_text(&request)));
@@ -424,9 +424,9 @@ impl Screen {
     }
 }
 
-/// A detail on one line, of a limited length: others chose some of the names in it.
-fn detail_line(text: &str) -> String {
-    sanitize_to_length(text, MAX_DETAIL_CHARS)
+/// A report on one line, of a limited length: others chose some of the names in it.
+fn one_line(text: &str) -> String {
+    sanitize_to_length(text, MAX_LINE_CHARS)
 }
 
 impl Sink for Reporter {

@@ -294,7 +294,9 @@ impl WatchLoop {
         self.files.is_polling = self.fs_events.is_none() || fs_events::is_silent(&self.importer.folder);
         if self.files.is_polling {
             let folder = self.importer.folder.display();
-            self.importer.sink.detail("Scanning", format!("`{folder}` every {} s", self.timing.rescan_interval.as_secs()));
+            self.importer
+                .sink
+                .detail("Scanning", format!("`{folder}` every {} s", self.timing.rescan_interval.as_secs()));
         }
     }
 

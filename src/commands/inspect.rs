@@ -51,8 +51,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         DocumentFormat::Text => {
             context.reporter.print_data(&describe(&manifest));
-            let note =
-                "these are the contents that the bundle declares; `cargo frostmirror verify` checks them";
+            let note = "these are the contents that the bundle declares; `cargo frostmirror verify` checks them";
             context.reporter.status("Note", note.to_owned());
         }
         DocumentFormat::Json => print_json(&manifest, context)?,

@@ -326,7 +326,10 @@ impl Resolver {
 
     /// Reports what cargo printed. The address of the loopback index is a secret.
     fn trace_cargo_output(&self, stderr: &str) {
-        cargo::trace_output(&stderr.replace(self.registry.address(), "the local copy of the index"), self.sink.as_ref());
+        cargo::trace_output(
+            &stderr.replace(self.registry.address(), "the local copy of the index"),
+            self.sink.as_ref(),
+        );
     }
 
     /// The first upstream failure during the requests of a child cargo, if any.

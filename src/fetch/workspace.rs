@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use crate::env::Env;
 use crate::event::Sink;
 use crate::fetch::cargo;
+use crate::http::redact_urls;
 use crate::inputs::lockfile::{self, Lockfile};
 
 mod manifest_copy;
@@ -199,7 +200,8 @@ fn stderr_message(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let from = stderr.find("error: ").unwrap_or(0);
     let message = cargo::hide_snapshot_source(stderr[from..].trim());
-    message.strip_prefix("error: ").unwrap_or(&message).to_owned()
+    // Cargo prints the URLs of git repositories and registries as they are.
+    redact_urls(message.strip_prefix("error: ").unwrap_or(&message))
 }
 
 /// Whether cargo's message states that a git repository or a registry is unreachable, rather than that it lacks a

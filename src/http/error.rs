@@ -11,8 +11,8 @@ use crate::digest::Sha256;
 
 use super::address_class::AddressClass;
 use super::host_policy::BlockedHost;
-use super::proxy::InvalidProxy;
 use super::observer::{Observer, RetryReport};
+use super::proxy::InvalidProxy;
 use super::tls::InvalidTls;
 
 /// The longest wait that a server can request.

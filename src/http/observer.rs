@@ -124,8 +124,15 @@ impl RequestSpan {
     /// Starts the clock. `url` has no credentials and no query.
     pub(super) fn start(observer: &Observer, method: &Method, url: String) -> RequestSpan {
         let method = if *method == Method::HEAD { "HEAD" } else { "GET" };
-        let report =
-            RequestReport { method, url, status: None, bytes: 0, duration: Duration::ZERO, protocol: None, error: None };
+        let report = RequestReport {
+            method,
+            url,
+            status: None,
+            bytes: 0,
+            duration: Duration::ZERO,
+            protocol: None,
+            error: None,
+        };
         RequestSpan { listener: observer.listener.clone(), report, started: Instant::now() }
     }
 

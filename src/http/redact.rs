@@ -19,13 +19,14 @@ pub fn redact_url(url: &str) -> String {
 
 /// `text` with every URL in it reduced as by [`redact_url`]: other programs print URLs with credentials.
 pub fn redact_urls(text: &str) -> String {
-    let ends_url = |c: char| c.is_whitespace() || matches!(c, '`' | '\'' | '"' | '<' | '>' | '(' | ')' | '|' | '{' | '}');
+    let ends_url =
+        |c: char| c.is_whitespace() || matches!(c, '`' | '\'' | '"' | '<' | '>' | '(' | ')' | '|' | '{' | '}');
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
-        let scheme = rest[..at].rfind(|c: char| !c.is_ascii_alphanumeric() && c != '+' && c != '-').map_or(0, |before| {
-            before + rest[before..].chars().next().map_or(1, char::len_utf8)
-        });
+        let scheme = rest[..at]
+            .rfind(|c: char| !c.is_ascii_alphanumeric() && c != '+' && c != '-')
+            .map_or(0, |before| before + rest[before..].chars().next().map_or(1, char::len_utf8));
         let end = rest[at..].find(ends_url).map_or(rest.len(), |end| at + end);
         out.push_str(&rest[..scheme]);
         let url = &rest[scheme..end];
@@ -62,8 +63,14 @@ mod tests {
     #[test]
     fn urls_in_a_text_lose_their_secrets() {
         for (text, shown) in [
-            ("    Updating git repository `https://me:pa%20ss@host/a?token=x#y`", "    Updating git repository `https://host/a`"),
-            ("fetch ssh://git@host/a and sparse+https://u:p@h/i/ failed", "fetch ssh://host/a and sparse+https://h/i/ failed"),
+            (
+                "    Updating git repository `https://me:pa%20ss@host/a?token=x#y`",
+                "    Updating git repository `https://host/a`",
+            ),
+            (
+                "fetch ssh://git@host/a and sparse+https://u:p@h/i/ failed",
+                "fetch ssh://host/a and sparse+https://h/i/ failed",
+            ),
             ("https://h/plain stays, as does a@b", "https://h/plain stays, as does a@b"),
             ("ä://x:secret@h", "ä://h"),
             ("no url", "no url"),

@@ -269,7 +269,10 @@ fn wait_for_lock(
         if !reported && waited >= REPORT_WAIT_AFTER {
             reported = true;
             let who = read_holder(layout).map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
-            sink.status("Blocking", format!("waiting for {who}, which has locked the mirror `{}`", layout.root().display()));
+            sink.status(
+                "Blocking",
+                format!("waiting for {who}, which has locked the mirror `{}`", layout.root().display()),
+            );
         }
         std::thread::sleep(RETRY_INTERVAL.min(timeout - waited));
     }

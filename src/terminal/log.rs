@@ -93,9 +93,9 @@ impl LogConfig {
     /// An event as a line of JSON; `None` if the event is not logged.
     pub(super) fn event_line(&self, event: &Event) -> Option<String> {
         let message = match event {
-            Event::Status { verb, message }
-            | Event::Detail { verb, message }
-            | Event::Trace { verb, message } => format!("{verb} {message}"),
+            Event::Status { verb, message } | Event::Detail { verb, message } | Event::Trace { verb, message } => {
+                format!("{verb} {message}")
+            }
             Event::Warning(message) => message.clone(),
             Event::HttpRequest(request) => format!("HTTP {request}"),
             Event::Request(request) => {

@@ -219,29 +219,39 @@ mod tests {
     fn a_bar_shrinks_with_the_terminal() {
         let (mut crates, now) = bars(178, 0, &[(0, 1_365_095), (10, 2048)]);
         let lines = WIDTHS.map(|width| text(&crates.line(now, width).expect("a line")));
-        assert_eq!(lines, [
-            "",
-            "Downloading",
-            " Downloading 10/178",
-            " Downloading [>          ] 10/178",
-            " Downloading [=>                           ] 10/178 (1.3 MiB), 16s left",
-            " Downloading [=>                            ] 10/178 (1.3 MiB), 16s left",
-        ].map(str::to_owned));
+        assert_eq!(
+            lines,
+            [
+                "",
+                "Downloading",
+                " Downloading 10/178",
+                " Downloading [>          ] 10/178",
+                " Downloading [=>                           ] 10/178 (1.3 MiB), 16s left",
+                " Downloading [=>                            ] 10/178 (1.3 MiB), 16s left",
+            ]
+            .map(str::to_owned)
+        );
         let (mut file, now) = bars(3, 300 << 20, &[(0, 100 << 20)]);
         let lines = WIDTHS.map(|width| text(&file.line(now, width).expect("a line")));
-        assert_eq!(lines, [
-            "",
-            "Downloading",
-            " Downloading 33%",
-            " Downloading 100.0 MiB/300.0 MiB",
-            " Downloading [====>        ] 100.0 MiB/300.0 MiB, 100.0 MiB/s, 2s left",
-            " Downloading [=========>                    ] 100.0 MiB/300.0 MiB, 100.0 MiB/s, 2s left",
-        ].map(str::to_owned));
+        assert_eq!(
+            lines,
+            [
+                "",
+                "Downloading",
+                " Downloading 33%",
+                " Downloading 100.0 MiB/300.0 MiB",
+                " Downloading [====>        ] 100.0 MiB/300.0 MiB, 100.0 MiB/s, 2s left",
+                " Downloading [=========>                    ] 100.0 MiB/300.0 MiB, 100.0 MiB/s, 2s left",
+            ]
+            .map(str::to_owned)
+        );
     }
 
     #[test]
     fn no_line_is_wider_than_the_terminal() {
-        for (items, bytes, step) in [(0, 0, (0, 0)), (u64::MAX, 0, (u64::MAX, u64::MAX)), (9, u64::MAX, (1, u64::MAX / 2))] {
+        for (items, bytes, step) in
+            [(0, 0, (0, 0)), (u64::MAX, 0, (u64::MAX, u64::MAX)), (9, u64::MAX, (1, u64::MAX / 2))]
+        {
             let (mut bars, now) = bars(items, bytes, &[step, step]);
             for width in 0..300 {
                 let line = bars.line(now, width).expect("a line");

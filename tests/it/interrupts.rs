@@ -48,9 +48,12 @@ fn while_cargo_resolves() {
         let app = Project::new("app").dep("leaf", "1").write(&sandbox.path("app"));
         for folder in [sandbox.path(""), app] {
             upstream.clear_log();
-            let args = if folder.ends_with("app") { &["fetch", "--manifest-path", "Cargo.toml"][..] } else { &["fetch"] };
+            let args =
+                if folder.ends_with("app") { &["fetch", "--manifest-path", "Cargo.toml"][..] } else { &["fetch"] };
             let running = sandbox.process_in(&folder, args).start();
-            wait_until("the index is not read", || upstream.request_count("/index/le/af/leaf") > 0 && has_cargo(&sandbox));
+            wait_until("the index is not read", || {
+                upstream.request_count("/index/le/af/leaf") > 0 && has_cargo(&sandbox)
+            });
             interrupt(running, signal);
         }
     }
@@ -69,7 +72,8 @@ fn when_the_signal_reaches_cargo_first() {
     let sandbox = Sandbox::new().upstream(&upstream);
     sandbox.write("depends.toml", "[dependencies]\nleaf = \"1\"\n");
     // A cargo that is ended by the signal, which our process gets a little later.
-    let script = "#!/bin/sh\ncase \"$*\" in *--version*) exec real-cargo --version;; esac\ntouch \"$0.ran\"\nkill -INT $$\n";
+    let script =
+        "#!/bin/sh\ncase \"$*\" in *--version*) exec real-cargo --version;; esac\ntouch \"$0.ran\"\nkill -INT $$\n";
     let cargo = sandbox.path("bin/cargo");
     let real = crate::support::process::sysroot().join("bin/cargo");
     let script = script.replace("real-cargo", real.to_str().unwrap());

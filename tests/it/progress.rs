@@ -54,7 +54,10 @@ fn progress_fits_terminals_of_every_width_and_leaves_nothing_behind() {
                 assert!(!screen.iter().any(drawn), "{screen:#?}");
                 if columns >= 80 {
                     assert!(screen.iter().any(|line| line == "    Resolved 4 crates"), "{screen:#?}");
-                    assert!(screen.iter().any(|line| line.starts_with("    Gathered 4 crates (4 downloaded")), "{screen:#?}");
+                    assert!(
+                        screen.iter().any(|line| line.starts_with("    Gathered 4 crates (4 downloaded")),
+                        "{screen:#?}"
+                    );
                 }
             });
         }
@@ -119,8 +122,14 @@ fn progress_is_shown_only_on_terminals_or_on_request() {
                     assert!(widest.is_some_and(|columns| columns < 30), "{output:?}");
                 }
                 let is_styled = output.replace("\u{1b}[K", "").contains('\u{1b}');
-                assert_eq!(is_styled, !flags.contains(&"-q") && !flags.contains(&"json") && vars != [("NO_COLOR", "1")]
-                    && vars != [("TERM", "dumb")], "{vars:?} {flags:?}: {output:?}");
+                assert_eq!(
+                    is_styled,
+                    !flags.contains(&"-q")
+                        && !flags.contains(&"json")
+                        && vars != [("NO_COLOR", "1")]
+                        && vars != [("TERM", "dumb")],
+                    "{vars:?} {flags:?}: {output:?}"
+                );
             });
         }
     });

@@ -67,7 +67,10 @@ fn every_verb_names_what_it_reads_and_writes() {
         &[("Reused", "root 1.2.0 from the download cache"), ("Reused", "dist/2026-04-16/rustc-")],
     );
     let verified = sandbox.run(["verify", "-v", bundle]).ok();
-    assert_lines(&verified.stderr, &[("Checking", "`"), ("Verified", "crates/leaf-1.0.0.crate"), ("Verified", "index/ro/ot/root")]);
+    assert_lines(
+        &verified.stderr,
+        &[("Checking", "`"), ("Verified", "crates/leaf-1.0.0.crate"), ("Verified", "index/ro/ot/root")],
+    );
     let imported = sandbox.run(["import", "-v", bundle, "--mirror", "mirror"]).ok();
     assert_lines(
         &imported.stderr,
@@ -103,8 +106,8 @@ fn every_verb_names_what_it_reads_and_writes() {
         assert!(!quiet.stderr.contains("Reading"), "{}", quiet.stderr);
     }
     let plain = sandbox.run(["fetch", "-o", "plain"]).ok();
-    for verb in ["Running", "Downloading", "Reused", "Packed"] {
-        assert!(!has_line(&plain.stderr, verb, ""), "{}", plain.stderr);
+    for (verb, start) in [("Running", ""), ("Downloading", ""), ("Reused", ""), ("Packed", "crates/")] {
+        assert!(!has_line(&plain.stderr, verb, start), "{}", plain.stderr);
     }
 }
 
@@ -147,10 +150,8 @@ fn json_messages_follow_the_verbosity() {
 #[test]
 fn the_most_verbose_output_contains_no_secret() {
     const SECRET: &str = "s3cr3t";
-    let upstream = Upstream::builder()
-        .token(SECRET)
-        .dl(&format!("{{base}}/dl/{{crate}}/{{version}}?signature={SECRET}"))
-        .start();
+    let upstream =
+        Upstream::builder().token(SECRET).dl(&format!("{{base}}/dl/{{crate}}/{{version}}?signature={SECRET}")).start();
     upstream.publish_all(&[("leaf", "1.0.0")]);
     let dist = DistServer::with_builder(Upstream::builder());
     dist.publish(&Release::stable("1.95.0", "2026-04-16").hosts(&[LINUX]).cross_targets(&[]));
@@ -181,7 +182,9 @@ fn the_most_verbose_output_contains_no_secret() {
         assert!(!output.contains(SECRET), "{}", run.describe());
     }
     // Cargo itself prints the address of a git repository.
-    let app = Project::new("app").table(&format!("[dependencies]\nfar = {{ git = \"{far}\" }}\n")).write(&sandbox.path("app"));
+    let app = Project::new("app")
+        .table(&format!("[dependencies]\nfar = {{ git = \"{far}\" }}\n"))
+        .write(&sandbox.path("app"));
     let run = sandbox.run_in(&app, ["fetch", "-vv"]);
     assert_ne!(run.code, 0);
     assert!(run.stderr.contains("127.0.0.1:9/far"), "{}", run.describe());
@@ -199,13 +202,10 @@ fn names_chosen_by_others_cannot_control_the_terminal() {
     sandbox.write(name, bytes);
     for args in [&["verify", name, "-vv"][..], &["inspect", name, "-vv"], &["import", name, "--mirror", "m", "-vv"]] {
         let run = sandbox.run(args).ok();
-        let details = run.stderr.lines().filter(|line| !line.trim_start().starts_with("Verified 5"));
         let hostile = |char: char| (char.is_control() && char != '\n') || char == '\u{202e}';
-        for line in details.filter(|line| line.contains("Checking") || line.contains("Reading")) {
-            assert!(!line.contains(hostile), "{line:?}");
-        }
-        assert!(!run.stderr.contains('\u{1b}'), "{:?}", run.stderr);
-        assert!(!run.stderr.lines().any(|line| line == "    Verified x\u{202e}.pkg"), "{:?}", run.stderr);
+        assert!(!run.stderr.contains(hostile), "{:?}", run.stderr);
+        let is_named = run.stderr.contains("a\u{fffd}[2J\u{fffd}    Verified x\u{fffd}.pkg");
+        assert!(is_named && !run.stderr.lines().any(|line| line.starts_with("    Verified x")), "{:?}", run.stderr);
     }
 }
 
@@ -296,7 +296,10 @@ fn waits_for_other_processes_are_reported_with_their_verb_and_pid() {
         std::thread::sleep(Duration::from_millis(10));
     }
     let second = sandbox.process(["fetch", "--no-toolchain", "-o", "two"]).start();
-    wait_for_line(&second, &format!("Blocking waiting for `fetch` with pid {}, which downloads leaf 1.0.0", first.pid()));
+    wait_for_line(
+        &second,
+        &format!("Blocking waiting for `fetch` with pid {}, which downloads leaf 1.0.0", first.pid()),
+    );
     second.terminate().exits(130);
     first.terminate().exits(130);
 }
@@ -321,7 +324,10 @@ fn a_wait_for_the_mirror_is_reported_by_every_verb_that_locks_it() {
         &["verify", "--mirror", "mirror", "--rebuild-state"],
     ] {
         let running = sandbox.process(args).start();
-        wait_for_line(&running, "Blocking waiting for `gc` with pid 4711 on h since 2026-01-01T00:00:00Z, which has locked the mirror `");
+        wait_for_line(
+            &running,
+            "Blocking waiting for `gc` with pid 4711 on h since 2026-01-01T00:00:00Z, which has locked the mirror `",
+        );
         // It can be interrupted while it waits.
         running.signal_group(rustix::process::Signal::INT);
         let run = running.wait(Duration::from_secs(60)).exits(130);

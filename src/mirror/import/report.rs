@@ -15,10 +15,13 @@ pub(super) fn begin_event(manifest: &Manifest) -> Event {
 
 /// Names each file that the import added or changed.
 pub(super) fn report_stored_files(layout: &Layout, steps: &[Step], sink: &dyn Sink) {
-    for step in steps.iter().filter(|step| !step.root.starts_with(layout.private())) {
+    for step in steps {
         let verb = if step.root == layout.index() { "Merged" } else { "Stored" };
         for rename in &step.renames {
             let path = step.root.join(&*rename.path);
+            if path.starts_with(layout.private()) || path == layout.summary() {
+                continue;
+            }
             sink.detail(verb, path.strip_prefix(layout.root()).unwrap_or(&path).display().to_string());
         }
     }
