@@ -38,7 +38,7 @@ pub struct Cli {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// Name each crate and file (-v); also print HTTP requests and cargo's output (-vv)
+    /// Name each crate and file (-v), and each HTTP request (-vv)
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
     /// Print errors only

@@ -325,7 +325,7 @@ impl Screen {
         bars.end(phase);
         let is_empty = bars.is_empty();
         drop(bars);
-        if self.shows_progress && is_empty {
+        if is_empty {
             self.ended.notify_all();
             self.redraw();
         }
@@ -345,8 +345,12 @@ impl Screen {
         }
     }
 
-    /// Replaces the progress line by its current state, or removes it if no phase is active.
+    /// Replaces the progress line by its current state, or removes it if no phase is active. Without progress it does not
+    /// wait for a log that no process reads.
     fn redraw(&self) {
+        if !self.shows_progress {
+            return;
+        }
         let mut drawn = self.lock_output();
         let mut text = self.erase_sequence(&drawn);
         *drawn = self.push_bar(&mut text);

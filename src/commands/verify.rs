@@ -74,7 +74,7 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
     for file in &args.files {
         if several {
             // Errors from here on concern this bundle.
-            context.reporter.status("Checking", format!("`{}`", file.display()));
+            context.reporter.status("Checking", file.display().to_string());
         } else {
             context.reporter.detail("Checking", format!("`{}`", file.display()));
         }

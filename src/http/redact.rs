@@ -72,7 +72,7 @@ mod tests {
                 "fetch ssh://host/a and sparse+https://h/i/ failed",
             ),
             ("https://h/plain stays, as does a@b", "https://h/plain stays, as does a@b"),
-            ("ä://x:secret@h", "ä://h"),
+            ("ä https://x:secret@h", "ä https://h/"),
             ("no url", "no url"),
         ] {
             assert_eq!(redact_urls(text), shown);

@@ -225,9 +225,9 @@ mod tests {
                 "",
                 "Downloading",
                 " Downloading 10/178",
-                " Downloading [>          ] 10/178",
-                " Downloading [=>                           ] 10/178 (1.3 MiB), 16s left",
-                " Downloading [=>                            ] 10/178 (1.3 MiB), 16s left",
+                " Downloading [                 ] 10/178",
+                " Downloading [>                             ] 10/178 (1.3 MiB), 16s left",
+                " Downloading [>                             ] 10/178 (1.3 MiB), 16s left",
             ]
             .map(str::to_owned)
         );

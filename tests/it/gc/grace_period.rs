@@ -168,7 +168,7 @@ fn unrecognized_files_are_reported_and_kept() {
         "index/js/on/json: 1 line that cannot be read",
     ] {
         assert!(
-            run.stderr.contains(&format!("stays {unrecognized_path}\n")),
+            run.stderr.contains(&format!("Keep unrecognized file {unrecognized_path}\n")),
             "{unrecognized_path}\n{}",
             run.describe()
         );
