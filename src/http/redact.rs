@@ -21,18 +21,17 @@ pub fn redact_url(url: &str) -> String {
 pub fn redact_urls(text: &str) -> String {
     let ends_url =
         |c: char| c.is_whitespace() || matches!(c, '`' | '\'' | '"' | '<' | '>' | '(' | ')' | '|' | '{' | '}');
+    let is_scheme = |c: char| c.is_ascii_alphanumeric() || c == '+' || c == '-';
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let scheme = rest[..at]
-            .rfind(|c: char| !c.is_ascii_alphanumeric() && c != '+' && c != '-')
-            .map_or(0, |before| before + rest[before..].chars().next().map_or(1, char::len_utf8));
-        let end = rest[at..].find(ends_url).map_or(rest.len(), |end| at + end);
-        out.push_str(&rest[..scheme]);
-        let url = &rest[scheme..end];
-        let has_secret_place = url.contains('@') || url.contains('?');
-        out.push_str(&if has_secret_place { redact_url(url) } else { url.to_owned() });
-        rest = &rest[end..];
+    while let Some((before, after)) = rest.split_once("://") {
+        let text_before = before.trim_end_matches(is_scheme);
+        let scheme = before.strip_prefix(text_before).unwrap_or_default();
+        let text_after = after.trim_start_matches(|c| !ends_url(c));
+        let url = format!("{scheme}://{}", after.strip_suffix(text_after).unwrap_or(after));
+        out.push_str(text_before);
+        out.push_str(&if url.contains(['@', '?']) { redact_url(&url) } else { url });
+        rest = text_after;
     }
     out.push_str(rest);
     out
