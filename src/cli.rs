@@ -174,7 +174,7 @@ pub fn parse(args: &[OsString], env: &Env) -> Result<Cli, ExitCode> {
     if reporter.is_json() && !help {
         let text = error.to_string();
         let text = text.trim().trim_start_matches("error: ");
-        reporter.report_failure(&Failure::new(ErrorClass::Usage, text));
+        reporter.report_failure(&Failure::new(ErrorClass::Usage, text), None);
     } else {
         // If stderr is closed, the error cannot be reported.
         let _gone = error.print().is_err();

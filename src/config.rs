@@ -9,7 +9,6 @@
 
 pub mod edit;
 pub mod settings_store;
-pub mod redact;
 pub mod settings;
 pub mod snapshot_config;
 

@@ -1,9 +1,16 @@
-//! Helpers for error messages: quoting of untrusted text, and suggestions of similar names.
+//! Helpers for error messages: quoting of untrusted text, suggestions of similar names, and source lines with carets.
 
-use std::fmt;
 use std::path::Path;
 
 use toml::de::DeValue;
+
+mod excerpt;
+mod problems;
+mod toml_syntax;
+
+pub use excerpt::{SourceExcerpt, SourceLocation, SourceText};
+pub use problems::{Problem, ProblemCollector, ProblemList, parse_document};
+pub use toml_syntax::suggest_quotes;
 
 /// `text` in backquotes, without control characters and no longer than a line.
 pub fn quote(text: &str) -> String {
@@ -17,6 +24,16 @@ pub fn quote(text: &str) -> String {
 /// `text` without control characters.
 pub fn escape_control(text: &str) -> String {
     text.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
+}
+
+/// A path for a POSIX shell, in quotes if it needs them.
+pub fn shell_quote(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text;
+    }
+    format!("'{}'", escape_control(&text).replace('\'', "'\\''"))
 }
 
 /// `a`, `b` or `c`.
@@ -48,15 +65,6 @@ pub fn closest_match<'w>(unknown: &str, candidates: &[&'w str]) -> Option<&'w st
 /// A suggestion such as ` (did you mean `version`?)`, or an empty text.
 pub fn did_you_mean(unknown: &str, candidates: &[&str]) -> String {
     closest_match(unknown, candidates).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default()
-}
-
-/// All problems of a file, one per line, each with the file's name and its position; then the number of further ones.
-pub fn list_problems(path: &Path, problems: &[impl fmt::Display], more: usize) -> String {
-    let mut lines: Vec<String> = problems.iter().map(|problem| format!("{}:{problem}", path.display())).collect();
-    if more > 0 {
-        lines.push(format!("and {more} more"));
-    }
-    lines.join("\n")
 }
 
 /// The kind of a value, with its article.
@@ -93,10 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn each_problem_is_listed_with_its_position() {
-        let path = Path::new("a.toml");
-        assert_eq!(list_problems(path, &["1:2: x", "3:4: y"], 0), "a.toml:1:2: x\na.toml:3:4: y");
-        assert_eq!(list_problems(path, &["1:2: x"], 7), "a.toml:1:2: x\nand 7 more");
+    fn a_suggestion_is_empty_without_a_close_match() {
         assert_eq!(
             (did_you_mean("verison", &["version"]), did_you_mean("x", &["version"])),
             (" (did you mean `version`?)".to_owned(), String::new())

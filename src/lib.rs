@@ -85,6 +85,7 @@ pub mod safe_path;
 pub mod http;
 pub mod diagnostics;
 pub mod line_column;
+pub mod credentials;
 pub mod units;
 pub mod digest;
 pub mod scratch;

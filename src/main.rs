@@ -20,9 +20,11 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let reporter = Arc::new(cli.global.reporter(&env));
+    let mut shown_from = None;
     let outcome = std::env::current_dir()
         .map_err(|source| Failure::io("could not find the current directory", source))
         .and_then(|cwd| {
+            shown_from = Some(cwd.clone());
             let interrupts = InterruptWatch::start(&reporter);
             cli::run(cli.verb, &Context { env, cwd, reporter: Arc::clone(&reporter), interrupts })
         })
@@ -30,7 +32,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            reporter.report_failure(&failure);
+            reporter.report_failure(&failure, shown_from.as_deref());
             failure.exit_code()
         }
     }

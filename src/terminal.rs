@@ -1,6 +1,7 @@
 //! Prints events: progress bars on a terminal, lines elsewhere, JSON on request. Only this file prints.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -206,11 +207,15 @@ impl Reporter {
         self.write_stdout(&format!("{object}\n"));
     }
 
-    /// Reports a failure, and closes a JSON report.
-    pub fn report_failure(&self, failure: &Failure) {
+    /// Reports a failure, and closes a JSON report. Positions in files are shown relative to `cwd`, as cargo shows them.
+    pub fn report_failure(&self, failure: &Failure, cwd: Option<&Path>) {
         self.clear_bars();
+        let mut message = failure.to_string();
+        if let Some(cwd) = cwd {
+            message = message.replace(&format!("--> {}/", cwd.display()), "--> ");
+        }
         if let Some(log) = self.log.get().filter(|log| log.json) {
-            self.write_stderr_raw(&log.message_line(Level::Error, &failure.to_string(), failure.hint.as_deref()));
+            self.write_stderr_raw(&log.message_line(Level::Error, &message, failure.hint.as_deref()));
             if self.format == OutputFormat::Human {
                 return;
             }
@@ -220,12 +225,14 @@ impl Reporter {
                 "reason": "finished",
                 "success": false,
                 "exit_code": failure.class.code(),
-                "error": failure.to_string(),
+                "error": message,
                 "hint": failure.hint,
             }));
             return;
         }
-        let mut text = format!("{ERROR}error{ERROR:#}: {failure}\n");
+        // One failure may list several errors, as cargo does.
+        let message = message.replace("\n\nerror: ", &format!("\n\n{ERROR}error{ERROR:#}: "));
+        let mut text = format!("{ERROR}error{ERROR:#}: {message}\n");
         if let Some(hint) = &failure.hint {
             text.push_str(&format!("\n{HINT}hint{HINT:#}: {}\n", replace_control(hint)));
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json};
 use toml_edit::{Array, DocumentMut, Item, Value};
 
-use super::settings::{self, InvalidValue, Key, ParsedFile, unknown_key};
+use super::settings::{self, InvalidValue, Key, ParsedFile, describe_unknown_key};
 use super::settings_store::Source;
 
 /// The reason why a change was not made; the file is unchanged.
@@ -15,7 +15,7 @@ use super::settings_store::Source;
 pub enum Error {
     /// The key or the value is invalid.
     #[error("{0}")]
-    InvalidValue(InvalidValue),
+    InvalidValue(String),
     /// A flag or the environment fixes the key.
     #[error("`{}` is fixed by {overridden_by}", key.name())]
     Overridden {
@@ -65,10 +65,12 @@ pub(super) fn apply_changes(
     changes: &Map<String, Json>,
 ) -> Result<EditedFile, Error> {
     // `before` comes from a parser with better messages for invalid TOML.
-    let mut document: DocumentMut =
-        text.parse().map_err(|_| Error::InvalidValue(InvalidValue::new("the file cannot be edited", "plain TOML")))?;
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|_| Error::InvalidValue("the file cannot be edited, because it is not TOML".to_owned()))?;
     for (name, json) in changes {
-        let key = Key::from_name(name).ok_or_else(|| Error::InvalidValue(unknown_key(name)))?;
+        let key =
+            Key::from_name(name).ok_or_else(|| Error::InvalidValue(describe_unknown_key(name, json.is_object())))?;
         if key.is_operator_only() {
             let unchanged = match json {
                 Json::Null => !before.keys.contains(&key),
@@ -88,7 +90,7 @@ pub(super) fn apply_changes(
         if is_masked_secret {
             continue;
         }
-        let value = toml_value(name, json).map_err(Error::InvalidValue)?;
+        let value = toml_value(name, json).map_err(|wrong| Error::InvalidValue(wrong.to_string()))?;
         let parsed = ParsedFile::parse(&format!("{name} = {value}\n"), path).map_err(without_position)?;
         if parsed.settings.unmasked_json(key) != before.settings.unmasked_json(key) {
             set_value(&mut document, name, value);
@@ -122,8 +124,8 @@ pub(super) fn set_keys(document: &mut DocumentMut, changes: &Map<String, Json>) 
 /// Validates a value that is not in a file yet.
 fn without_position(error: settings::Error) -> Error {
     match error {
-        settings::Error::Invalid { mut problems, .. } if problems.len() == 1 => {
-            Error::InvalidValue(problems.remove(0).error)
+        settings::Error::Invalid { mut list, .. } if list.problems.len() == 1 => {
+            Error::InvalidValue(list.problems.remove(0).message)
         }
         error => Error::Settings(error),
     }
@@ -278,7 +280,7 @@ mod tests {
     #[test]
     fn unknown_keys_and_invalid_values_are_rejected_with_the_expected_form() {
         for (changes, said) in [
-            (json!({ "bnd": "a:1" }), "unknown key `bnd`; expected a key of frostmirror.toml (did you mean `bind`?)"),
+            (json!({ "bnd": "a:1" }), "unknown key `bnd`; did you mean `bind`?"),
             (json!({ "bnd": null }), "unknown key `bnd`"),
             (json!({ "bind": 1 }), "`bind` is an integer; expected HOST:PORT"),
             (json!({ "bind": { "port": 1 } }), "`bind` is an object; expected a string"),

@@ -15,8 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::SERVER;
 use crate::client_setup::BaseUrl;
-use crate::diagnostics::{did_you_mean, list_problems, quote};
-use crate::line_column::LineColumn;
+use crate::diagnostics::{ProblemCollector, ProblemList, closest_match, quote, suggest_quotes};
 use crate::toolchain::{self, ToolchainName};
 use crate::units;
 
@@ -35,9 +34,6 @@ pub const DEFAULT_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Maximum file size in bytes; a real file has a few hundred.
 pub const MAX_SIZE: u64 = 1 << 20;
-
-/// Maximum number of reported problems per file.
-const MAX_PROBLEMS: usize = 20;
 
 /// The settings of the server; [`Key::about`] describes each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,14 +141,12 @@ pub enum Error {
         path: PathBuf,
     },
     /// The file has invalid contents.
-    #[error("{}", list_problems(path, problems, *more))]
+    #[error("{}", list.draw(path))]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// The problems in file order; at most 20.
-        problems: Vec<Problem>,
-        /// The number of further problems.
-        more: usize,
+        /// The problems.
+        list: ProblemList,
     },
     /// The value of a flag or variable is invalid.
     #[error("{overridden_by} is wrong: {error}")]
@@ -173,16 +167,6 @@ pub enum Error {
     /// Live mode is on, but `offline` forbids it.
     #[error("`offline` forbids live mode, and `proxy_mode` switches it on")]
     Offline,
-}
-
-/// A problem in a `frostmirror.toml`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{position}: {error}")]
-pub struct Problem {
-    /// Its start position.
-    pub position: LineColumn,
-    /// The problem and the expected value.
-    pub error: InvalidValue,
 }
 
 /// The contents of a file.
@@ -215,26 +199,32 @@ impl ParsedFile {
         if text.len() as u64 > MAX_SIZE {
             return Err(Error::TooLarge { path: path.to_owned() });
         }
-        let mut problems: Vec<(usize, InvalidValue)> = Vec::new();
         let (root, errors) = DeTable::parse_recoverable(text);
-        if let Some(error) = errors.first() {
-            // Errors after the first syntax error mostly come from the parser's recovery.
-            problems.push((error.span().map_or(0, |span| span.start), syntax_error(text, error)));
-            return Err(invalid_file(text, path, problems));
-        }
+        let mut problems = ProblemCollector::new(text, &errors, |_| "each key once");
         let mut parsed = ParsedFile::default();
         let folder = path.parent().unwrap_or(Path::new(""));
         for (name, value) in root.get_ref() {
             let Some(key) = Key::from_name(name.get_ref()) else {
-                problems.push((name.span().start, unknown_key(name.get_ref())));
+                problems.add(name.span(), describe_unknown_key(name.get_ref(), value.get_ref().is_table()));
                 continue;
             };
             parsed.keys.insert(key);
             if let Err(wrong) = parsed.settings.set(key, value.get_ref(), folder) {
-                problems.push((value.span().start, wrong));
+                let number = matches!(value.get_ref(), DeValue::Integer(_) | DeValue::Float(_));
+                let number = text.get(value.span()).filter(|_| number);
+                let would_fit =
+                    |text: &&str| parsed.settings.clone().set(key, &DeValue::String((*text).into()), folder).is_ok();
+                let message = match number.filter(would_fit) {
+                    Some(number) => suggest_quotes(Some(key.name()), number),
+                    None => wrong.to_string(),
+                };
+                problems.add(value.span(), message);
             }
         }
-        if problems.is_empty() { Ok(parsed) } else { Err(invalid_file(text, path, problems)) }
+        if problems.is_empty() {
+            return Ok(parsed);
+        }
+        Err(Error::Invalid { path: path.to_owned(), list: problems.finish() })
     }
 }
 
@@ -251,40 +241,22 @@ pub(super) fn read_text(path: &Path) -> Result<Option<String>, Error> {
     }
     String::from_utf8(bytes).map(Some).map_err(|error| {
         let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
-        let wrong = InvalidValue::new("a byte that is not UTF-8", "text in UTF-8");
-        invalid_file(&good, path, vec![(good.len(), wrong)])
+        let message = "the next byte is not UTF-8; save the file as UTF-8";
+        Error::Invalid { path: path.to_owned(), list: ProblemList::single(&good, good.len()..good.len(), message) }
     })
 }
 
-/// The error for an unknown key.
-pub(super) fn unknown_key(name: &str) -> InvalidValue {
+/// The message for a key that is not one of [`Key::ALL`].
+pub(super) fn describe_unknown_key(name: &str, is_table: bool) -> String {
     let names = Key::ALL.map(Key::name);
-    let expected = match did_you_mean(name, &names) {
-        near if near.is_empty() => format!("one of {}", names.join(", ")),
-        near => format!("a key of {SERVER}{near}"),
-    };
-    InvalidValue::new(format!("unknown key {}", quote(name)), expected)
-}
-
-fn syntax_error(text: &str, error: &toml::de::Error) -> InvalidValue {
-    match error.message() {
-        "duplicate key" => {
-            let key = error.span().and_then(|span| text.get(span)).unwrap_or_default();
-            InvalidValue::new(format!("{} is set twice", quote(key)), "each key once")
-        }
-        message => match message.split_once(", expected ") {
-            Some((what, expected)) => InvalidValue::new(format!("invalid TOML: {what}"), expected),
-            None => InvalidValue::new(format!("invalid TOML: {message}"), "valid TOML"),
-        },
+    match closest_match(name, &names) {
+        _ if is_table => format!(
+            "unknown table {}; {SERVER} has no tables: write its keys at the top of the file",
+            quote(&format!("[{name}]"))
+        ),
+        Some(near) => format!("unknown key {}; did you mean `{near}`?", quote(name)),
+        None => format!("unknown key {}; expected one of {}", quote(name), names.join(", ")),
     }
-}
-
-fn invalid_file(text: &str, path: &Path, mut problems: Vec<(usize, InvalidValue)>) -> Error {
-    problems.sort_by_key(|(offset, _)| *offset);
-    let more = problems.len().saturating_sub(MAX_PROBLEMS);
-    problems.truncate(MAX_PROBLEMS);
-    let problem = |(offset, wrong)| Problem { position: LineColumn::from_offset(text, offset), error: wrong };
-    Error::Invalid { path: path.to_owned(), problems: problems.into_iter().map(problem).collect(), more }
 }
 
 impl Settings {

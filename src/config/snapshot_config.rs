@@ -15,9 +15,10 @@ use toml_edit::{DocumentMut, Item};
 use super::edit;
 use super::settings::{Key, ParsedFile};
 use super::{CONFIG_FILES, NEW_FILE_MODE, SERVER};
+use crate::credentials::strip_logins;
+use crate::diagnostics::{Problem, ProblemList, parse_document};
 use crate::durable;
 use crate::event::Sink;
-use crate::line_column::LineColumn;
 
 /// Maximum number of keys in a message.
 const MAX_LISTED_KEYS: usize = 20;
@@ -36,21 +37,21 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
-    /// An existing file is not valid TOML.
-    #[error("`{}` is not TOML", path.display())]
+    /// An existing file is not valid TOML. Lines with credentials are not shown: all readers see the errors of jobs.
+    #[error("{}", list.draw(path))]
     Toml {
         /// The file.
         path: PathBuf,
-        /// The position and the reason.
-        source: TomlSyntaxError,
+        /// The errors.
+        list: ProblemList,
     },
     /// A file of a snapshot is not valid TOML.
-    #[error("the snapshot's `{name}` is not TOML")]
+    #[error("the snapshot's `{name}` is not TOML: line {}, column {}: {}", error.position().line, error.position().column, error.message)]
     SnapshotToml {
         /// The file.
         name: &'static str,
-        /// The position and the reason.
-        source: TomlSyntaxError,
+        /// The first error.
+        error: Problem,
     },
     /// A file of a snapshot is not UTF-8 text.
     #[error("the snapshot's `{name}` is not text")]
@@ -66,22 +67,6 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
-}
-
-/// The position and the reason of a TOML error. The parser's message also shows the line, which may contain a password, but
-/// every reader can see jobs and their errors.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {}, column {}: {reason}", position.line, position.column)]
-pub struct TomlSyntaxError {
-    position: LineColumn,
-    reason: String,
-}
-
-impl TomlSyntaxError {
-    fn new(text: &str, error: &toml_edit::TomlError) -> TomlSyntaxError {
-        let place = LineColumn::from_offset(text, error.span().map_or(0, |span| span.start));
-        TomlSyntaxError { position: place, reason: error.message().to_owned() }
-    }
 }
 
 /// A configuration file in a snapshot: its name, one of [`CONFIG_FILES`], and its text.
@@ -103,8 +88,7 @@ impl SnapshotFile {
     /// [`Error::SnapshotToml`].
     pub fn parse(name: &'static str, bytes: &[u8]) -> Result<SnapshotFile, Error> {
         let text = std::str::from_utf8(bytes).map_err(|_| Error::NotText { name })?.to_owned();
-        let wrong = |error| Error::SnapshotToml { name, source: TomlSyntaxError::new(&text, &error) };
-        text.parse::<DocumentMut>().map_err(wrong)?;
+        parse_document(&text).map_err(|list| snapshot_error(name, list))?;
         Ok(SnapshotFile { name, text })
     }
 }
@@ -147,11 +131,7 @@ pub fn restore_files(folder: &Path, files: &[SnapshotFile], sink: &dyn Sink) -> 
         let path = folder.join(file.name);
         let existing = read_toml(&path)?;
         let text = if file.name == SERVER {
-            let snapshot = file.text.parse::<DocumentMut>();
-            let snapshot = snapshot.map_err(|error| Error::SnapshotToml {
-                name: SERVER,
-                source: TomlSyntaxError::new(&file.text, &error),
-            })?;
+            let snapshot = parse_document(&file.text).map_err(|list| snapshot_error(SERVER, list))?;
             let (changes, others) = split_keys(&snapshot);
             let mut document = existing.as_ref().map(|(_, document)| document.clone()).unwrap_or_default();
             edit::set_keys(&mut document, &changes);
@@ -199,10 +179,13 @@ fn read_toml(path: &Path) -> Result<Option<(String, DocumentMut)>, Error> {
         Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => return Ok(None),
         Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
     };
-    let document = text.parse::<DocumentMut>();
-    let document =
-        document.map_err(|error| Error::Toml { path: path.to_owned(), source: TomlSyntaxError::new(&text, &error) })?;
+    let document = parse_document(&text).map_err(|list| Error::Toml { path: path.to_owned(), list })?;
     Ok(Some((text, document)))
+}
+
+fn snapshot_error(name: &'static str, mut list: ProblemList) -> Error {
+    // A list has at least one problem.
+    Error::SnapshotToml { name, error: list.problems.swap_remove(0) }
 }
 
 /// The snapshot keys of `document` with their values, and a sentence about other keys, if any.
@@ -246,24 +229,6 @@ fn snapshot_keys_rule() -> String {
     let names: Vec<String> =
         Key::ALL.into_iter().filter(|key| key.is_in_snapshots()).map(|key| format!("`{}`", key.name())).collect();
     format!("a snapshot carries only valid values of {}", names.join(" and "))
-}
-
-/// Removes user names and passwords from all URLs in a text. `ssh://git@host` keeps its name, because it has no password and
-/// needs the name.
-pub(super) fn strip_logins(text: &str) -> String {
-    let mut stripped = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        stripped.push_str(before);
-        let ends = |c: char| c.is_whitespace() || "/?#\\\"'`<>,;()[]{}".contains(c);
-        let authority = &after[..after.find(ends).unwrap_or(after.len())];
-        let login = authority.rfind('@').map_or("", |at| &authority[..=at]);
-        let keeps = before.ends_with("ssh://") && !login.contains(':');
-        rest = if keeps { after } else { &after[login.len()..] };
-    }
-    stripped.push_str(rest);
-    stripped
 }
 
 /// Creates a hard link to the file at `path` before a rename replaces it.
@@ -342,8 +307,8 @@ mod tests {
         for error in
             [check_files(folder.path()).expect_err("refused"), files_for_snapshot(folder.path()).expect_err("refused")]
         {
-            let source = std::error::Error::source(&error).expect("where and why").to_string();
-            assert!(source.starts_with("line 2, column ") && !source.contains("secret"), "{source}");
+            let text = error.to_string();
+            assert!(text.contains("frostmirror.toml:2:") && !text.contains("secret"), "{text}");
         }
     }
 

@@ -25,10 +25,10 @@ impl From<Error> for Failure {
                 .context("found nothing to mirror, and wrote no bundle")
                 .hint("if that is not what you expect, check that this is the project or the file you meant"),
             Error::Toolchains(error) => (*error).into(),
-            Error::Platforms { location: place, source } => {
+            Error::Platforms { location, source } => {
                 let failure = Failure::from(*source);
                 let context = failure.context.as_deref().unwrap_or("could not fetch the toolchains");
-                Failure { context: Some(format!("{place}: {context}")), ..failure }
+                Failure { context: Some(format!("{context}\n{location}")), ..failure }
             }
             Error::PinnedToolchain { toolchain_file: pin, toolchain, source } => {
                 let failure = Failure::from(*source);

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::{ErrorClass, Failure, io_class, io_hint};
+use crate::diagnostics::shell_quote;
 use crate::fetch::init;
 use crate::fetch::workspace;
 use crate::inputs::depends;
@@ -30,10 +31,20 @@ impl From<depends::Error> for Failure {
             depends::Error::TooLarge { .. } => {
                 (ErrorClass::Input, Some("check that this is the file you meant".to_owned()))
             }
-            depends::Error::Invalid { .. } => (
-                ErrorClass::Input,
-                Some("correct the file at the given line and column, and run the same command again".to_owned()),
-            ),
+            // The problems name the file, and say what to write instead.
+            depends::Error::Invalid { .. } => {
+                return Failure::new(ErrorClass::Input, error).hint("correct the file, and run the same command again");
+            }
+            depends::Error::OtherKind { path, kind } => {
+                let flag = match kind {
+                    depends::OtherKind::Manifest => "--manifest-path",
+                    depends::OtherKind::Lockfile => "--lockfile",
+                };
+                (
+                    ErrorClass::Input,
+                    Some(format!("`cargo frostmirror fetch {flag} {}` fetches what it needs", shell_quote(path))),
+                )
+            }
         };
         let failure = Failure::new(class, error).context("could not use the list of dependencies");
         Failure { hint, ..failure }

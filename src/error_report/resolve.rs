@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use super::{ErrorClass, Failure, io_class, io_hint, network};
-use crate::fetch::resolve::UnresolvedEntry;
+use crate::fetch::resolve::{MissingVersion, UnresolvedEntry};
 use crate::fetch::{cargo, crate_downloader, history, index_snapshot, packaged_lock, resolve};
 
 /// Hint for failures that may not occur in a second run.
 const RETRY_HINT: &str = "run the same command again; downloaded files are kept";
-
-/// Hint for entries of depends.toml that cargo cannot resolve.
-const CORRECT_ENTRY_HINT: &str = "correct the entry; `cargo add --dry-run NAME@REQ` tries one out";
 
 impl From<resolve::Error> for Failure {
     fn from(error: resolve::Error) -> Failure {
@@ -28,37 +25,43 @@ impl From<resolve::Error> for Failure {
             Error::Scratch(source) => {
                 return Failure::io("could not prepare a scratch project for cargo", source);
             }
-            Error::Unresolvable { ref unresolved } => {
-                let hint = unresolved_hint(unresolved);
-                return Failure::new(ErrorClass::Input, error).context(DOING).hint(hint);
+            Error::Unresolvable { ref unresolved, ref missing } => {
+                let hint = unresolved_hint(unresolved, missing);
+                (ErrorClass::Input, hint)
             }
             Error::MissingVersions { .. } => (
                 ErrorClass::Input,
-                "choose a version that the index has; for a version that upstream deleted, use `cargo frostmirror fetch --reuse MIRROR` with a mirror or bundle that has it",
+                "choose a version that the index has; for a version that upstream deleted, use `cargo frostmirror fetch --reuse MIRROR` with a mirror or bundle that has it".to_owned(),
             ),
             Error::ChecksumMismatch { .. } => (
                 ErrorClass::Integrity,
-                "the lock or upstream was altered; compare both with crates.io before you trust either",
+                "the lock or upstream was altered; compare both with crates.io before you trust either".to_owned(),
             ),
             Error::ForeignPackages { .. } => (
                 ErrorClass::Input,
-                "exclude them with --skip-git and --skip-registry NAME; the importing side then needs another source for them",
+                "exclude them with --skip-git and --skip-registry NAME; the importing side then needs another source for them"
+                    .to_owned(),
             ),
         };
-        Failure::new(class, error).context(DOING).hint(hint)
+        let names_lines = error.names_lines();
+        let failure = Failure::new(class, error).hint(hint);
+        if names_lines { failure } else { failure.context(DOING) }
     }
 }
 
-/// The hint for a `--crate` or for an entry of depends.toml.
-fn unresolved_hint(unresolved: &[UnresolvedEntry]) -> String {
-    let [UnresolvedEntry { entry, input, message }] = unresolved else { return CORRECT_ENTRY_HINT.to_owned() };
-    if !input.starts_with("--crate ") {
-        return CORRECT_ENTRY_HINT.to_owned();
+/// The hint for a `--crate` or for entries of depends.toml.
+fn unresolved_hint(unresolved: &[UnresolvedEntry], missing: &[MissingVersion]) -> String {
+    let ([one], []) = (unresolved, missing) else {
+        return "correct these lines; `cargo info NAME` shows the versions and features of a crate".to_owned();
+    };
+    let UnresolvedEntry { entry, package, message, location, .. } = one;
+    if one.is_unknown_crate() {
+        return format!("check the name, for example with `cargo search {package}`");
+    }
+    if location.is_some() {
+        return format!("correct the line; `cargo info {package}` shows the versions and features of the crate");
     }
     let (name, req) = entry.split_once('@').unwrap_or((entry, ""));
-    if message.contains(&format!("no matching package named `{name}` found")) {
-        return format!("check the name, for example with `cargo search {name}`");
-    }
     if !req.is_empty() && message.contains(&format!("for the requirement `{name} =")) {
         return format!("choose a version that the index has, or omit `@{req}` for the newest");
     }

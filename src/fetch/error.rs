@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::repair_list;
 use super::toolchains::Unavailable;
 use crate::bundle::{self, pack};
+use crate::diagnostics::SourceLocation;
 use crate::fetch::{cargo, crate_downloader, history, resolve, workspace};
 use crate::http;
 use crate::inputs::{depends, lockfile};
@@ -62,10 +63,10 @@ pub enum Error {
     #[error(transparent)]
     Toolchains(Box<dist::Error>),
     /// A value of `[platforms]` is not available upstream.
-    #[error("{location}: `[platforms]` requests a toolchain, target or component that upstream does not provide")]
+    #[error("upstream does not provide what this line requests\n{location}")]
     Platforms {
-        /// File, line and column.
-        location: String,
+        /// The line.
+        location: SourceLocation,
         /// The cause.
         source: Box<dist::Error>,
     },

@@ -22,7 +22,7 @@ use crate::fetch::index_snapshot::{self, IndexSnapshot};
 use crate::fetch::local_registry::LocalRegistry;
 use crate::fetch::packaged_lock;
 use crate::index_line::IndexLine;
-use crate::inputs::depends::DependsFile;
+use crate::inputs::depends::{DependsFile, Location};
 use crate::inputs::input_id::{InputId, InputKind, Label};
 use crate::inputs::lockfile::{self, ForeignPackage, ForeignSource, Lockfile, SkippedPackage};
 
@@ -31,8 +31,10 @@ mod passes;
 mod scratch_project;
 mod crate_resolution;
 mod cargo_errors;
+mod unresolved;
 
 pub use crate_spec::{CrateSpec, InvalidCrateSpec};
+pub use unresolved::{MissingVersion, UnresolvedEntry};
 
 /// Maximum number of concurrent index requests for a lock.
 const MAX_CONCURRENT_INDEX_FILES: usize = 128;
@@ -159,13 +161,15 @@ pub enum Error {
     #[error("could not prepare a scratch project for cargo")]
     Scratch(#[source] io::Error),
     /// Cargo finds no solution for a single entry.
-    #[error("{}", join_lines(unresolved.iter()))]
+    #[error("{}", unresolved::join(unresolved, missing))]
     Unresolvable {
         /// The entries.
         unresolved: Vec<UnresolvedEntry>,
+        /// Versions of `[locked]` in the same file that the index lacks.
+        missing: Vec<MissingVersion>,
     },
     /// The index lacks exact versions.
-    #[error("{}", join_lines(missing.iter()))]
+    #[error("{}", unresolved::join(&[], missing))]
     MissingVersions {
         /// The missing versions.
         missing: Vec<MissingVersion>,
@@ -195,34 +199,21 @@ pub enum Error {
     PackagedLock(#[from] packaged_lock::Error),
 }
 
+impl Error {
+    /// Whether the message is a list of lines of depends.toml, and needs no further context.
+    pub fn names_lines(&self) -> bool {
+        match self {
+            Error::Unresolvable { unresolved, missing } => unresolved::all_located(unresolved, missing),
+            Error::MissingVersions { missing } => unresolved::all_located(&[], missing),
+            _ => false,
+        }
+    }
+}
+
 impl From<crate_downloader::Error> for Error {
     fn from(error: crate_downloader::Error) -> Error {
         Error::Download(Box::new(error))
     }
-}
-
-/// An entry without a solution.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{entry}` ({input}) cannot be resolved\n{message}")]
-pub struct UnresolvedEntry {
-    /// As the user wrote it.
-    pub entry: String,
-    /// Its position: a path and a table, or a flag.
-    pub input: String,
-    /// Cargo's message, without details of the scratch project.
-    pub message: String,
-}
-
-/// A version that the index lacks.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the index has no {id}, which {input} requests{}", describe_nearest(nearest))]
-pub struct MissingVersion {
-    /// The version.
-    pub id: CrateId,
-    /// The input that requests it.
-    pub input: String,
-    /// The nearest versions in the index; empty if the index does not know the crate.
-    pub nearest: Vec<Version>,
 }
 
 /// A checksum that differs from the index.
@@ -344,13 +335,34 @@ impl Resolver {
     ) -> Result<InputResolution, Error> {
         let name = depends.path.display().to_string();
         let mut roots = passes::requested_entries(depends);
-        let mut set = self.resolve_groups(depends, conflicting).await?;
+        let locked: ExactVersions = depends.locked.iter().map(|id| (id.clone(), None)).collect();
+        let input = format!("`{name}`");
+        let locate = |mut missing: Vec<MissingVersion>| {
+            for one in missing.iter_mut().filter(|one| locked.contains_key(&one.id)) {
+                one.location = depends.locate(Location::Locked(&one.id));
+            }
+            missing
+        };
+        let mut set = match self.resolve_groups(depends, conflicting).await {
+            // All mistakes of the file are reported together.
+            Err(Error::Unresolvable { unresolved, .. }) => {
+                return Err(match self.index_lines(&locked, &input).await {
+                    Err(Error::MissingVersions { missing }) => {
+                        Error::Unresolvable { unresolved, missing: locate(missing) }
+                    }
+                    _ => Error::Unresolvable { unresolved, missing: Vec::new() },
+                });
+            }
+            set => set?,
+        };
         for id in &depends.locked {
             roots.push(format!("{} = \"={}\"", id.name, id.version));
             set.entry(id.clone()).or_default();
         }
-        let lines = self.index_lines(&set, &format!("`{name}`")).await?;
-        Ok(InputResolution { roots, lines })
+        match self.index_lines(&set, &input).await {
+            Err(Error::MissingVersions { missing }) => Err(Error::MissingVersions { missing: locate(missing) }),
+            lines => Ok(InputResolution { roots, lines: lines? }),
+        }
     }
 
     async fn resolve_lockfile(&self, lockfile: &Lockfile) -> Result<InputResolution, Error> {
@@ -385,7 +397,7 @@ impl Resolver {
             let line = match by_id.remove(id).unwrap_or_else(|| Err(Vec::new())) {
                 Ok(line) => line,
                 Err(nearest) => {
-                    missing.push(MissingVersion { id: id.clone(), input: input.to_owned(), nearest });
+                    missing.push(MissingVersion { id: id.clone(), input: input.to_owned(), nearest, location: None });
                     continue;
                 }
             };
@@ -474,16 +486,6 @@ fn normalize_index_url(address: &str) -> &str {
     let address = address.strip_prefix("registry+").unwrap_or(address);
     let address = address.strip_prefix("sparse+").unwrap_or(address);
     address.trim_end_matches('/')
-}
-
-fn describe_nearest(nearest: &[Version]) -> String {
-    match nearest {
-        [] => "; it does not have the crate at all".to_owned(),
-        some => {
-            let some: Vec<String> = some.iter().map(Version::to_string).collect();
-            format!("; it has {}", some.join(", "))
-        }
-    }
 }
 
 fn join_lines(items: impl Iterator<Item = impl ToString>) -> String {

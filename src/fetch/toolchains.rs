@@ -5,11 +5,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{Error, Mode, Options, Session, repair_list};
+use crate::diagnostics::SourceLocation;
 use crate::digest::Sha256;
 use crate::event;
 use crate::fetch::history::{DeltaBase, DistFileRef, History};
 use crate::fetch::resolve;
-use crate::inputs::depends::{self, Platforms};
+use crate::inputs::depends::{Location, Platforms};
 use crate::inputs::input_id::InputId;
 use crate::inputs::toolchain_file::ToolchainFile;
 use crate::safe_path::SafePath;
@@ -425,14 +426,12 @@ fn inputs_with_new_request(
     requests.keys().cloned().collect()
 }
 
-/// The position of the unavailable value in the depends.toml of the input `id`, as `FILE:LINE:COLUMN`.
-fn locate_in_depends(inputs: &[resolve::Input], id: &InputId, error: &dist::Error) -> Option<String> {
+/// The line of the unavailable value in the depends.toml of the input `id`.
+fn locate_in_depends(inputs: &[resolve::Input], id: &InputId, error: &dist::Error) -> Option<SourceLocation> {
     let (key, word) = error.unavailable_platform_value()?;
     let input = inputs.iter().find(|input| input.id() == *id)?;
     let resolve::Input::Depends(depends) = input else { return None };
-    let text = depends::read_text(&depends.path).ok()?;
-    let position = depends::locate_in_platforms(&text, key, &word)?;
-    Some(format!("{}:{position}", depends.path.display()))
+    depends.locate(Location::Platforms { key, value: &word })
 }
 
 /// Whether upstream may replace the file at `path`. Dated folders and the folders of a rustup version are immutable.

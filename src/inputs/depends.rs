@@ -25,14 +25,15 @@
 //! different requirements. Keys that differ only in case or in `-` and `_` are the same crate on crates.io, so the
 //! second one is an error.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::crate_id::{CrateId, CrateName, Version};
-use crate::diagnostics::list_problems;
+use crate::diagnostics::ProblemList;
 use crate::inputs::input_id::Label;
-use crate::line_column::LineColumn;
 use crate::toolchain::ToolchainName;
 
 pub mod json_edit;
@@ -41,8 +42,10 @@ mod locked;
 mod platforms;
 mod requirement;
 mod diagnostics;
+mod locate;
 
-pub use platforms::{Platforms, locate_in_platforms};
+pub use locate::{Location, RequirementPart};
+pub use platforms::Platforms;
 pub use requirement::check_feature_name;
 
 /// Maximum size of a file in bytes; a real one has a few thousand.
@@ -53,6 +56,8 @@ pub const MAX_SIZE: u64 = 1 << 20;
 pub struct DependsFile {
     /// The file.
     pub path: PathBuf,
+    /// Its text. Errors show the lines that requested a crate.
+    pub text: Arc<str>,
     /// Its label in a history.
     pub label: Label,
     /// The groups that have entries, in the file's order.
@@ -112,27 +117,39 @@ pub enum Error {
         path: PathBuf,
     },
     /// The content is invalid.
-    #[error("{}", list_problems(path, problems, *omitted))]
+    #[error("{}", list.draw(path))]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// The problems, in the file's order; at most 20.
-        problems: Vec<Problem>,
-        /// The number of further problems.
-        omitted: usize,
+        /// The problems.
+        list: ProblemList,
+    },
+    /// Another file of cargo was given.
+    #[error("`{}` is a {kind}, not a depends.toml", path.display())]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// The kind of the file.
+        kind: OtherKind,
     },
 }
 
-/// One problem in a depends.toml.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{position}: {what}; expected {expected}")]
-pub struct Problem {
-    /// Its position.
-    pub position: LineColumn,
-    /// The error, with the key.
-    pub what: String,
-    /// The expected value.
-    pub expected: String,
+/// A file of cargo that is not a depends.toml.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherKind {
+    /// A Cargo.toml.
+    Manifest,
+    /// A Cargo.lock.
+    Lockfile,
+}
+
+impl fmt::Display for OtherKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OtherKind::Manifest => "Cargo.toml",
+            OtherKind::Lockfile => "Cargo.lock",
+        })
+    }
 }
 
 impl DependsFile {
@@ -166,12 +183,9 @@ pub fn read_text(path: &Path) -> Result<String, Error> {
     }
     String::from_utf8(bytes).map_err(|error| {
         let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
-        let problem = Problem {
-            position: LineColumn::from_offset(&good, good.len()),
-            what: "a byte that is not UTF-8".to_owned(),
-            expected: "text in UTF-8".to_owned(),
-        };
-        Error::Invalid { path: path.to_owned(), problems: vec![problem], omitted: 0 }
+        let list =
+            ProblemList::single(&good, good.len()..good.len(), "the next byte is not UTF-8; save the file as UTF-8");
+        Error::Invalid { path: path.to_owned(), list }
     })
 }
 
@@ -190,7 +204,8 @@ mod tests {
             parsed("[dependencies]\nfoo = { git = \"https://example.org\", branch = \"main\" }\n").expect_err("git");
         assert_eq!(
             error.to_string(),
-            "depends.toml:2:9: `dependencies.foo` has the key `git`, which cannot be mirrored yet; expected a crate of crates.io"
+            "`dependencies.foo` is a git dependency, which is not supported here; write a version of crates.io, or remove the entry\n \
+             --> depends.toml:2:9\n  |\n2 | foo = { git = \"https://example.org\", branch = \"main\" }\n  |         ^^^"
         );
     }
 
@@ -215,9 +230,9 @@ mod tests {
     #[test]
     fn many_problems_are_counted_and_reported_quickly() {
         let text = format!("[dependencies]\n{}", (0..60_000).map(|i| format!("a{i} = {i}\n")).collect::<String>());
-        let Err(Error::Invalid { problems, omitted: more, .. }) = parsed(&text) else { panic!("valid") };
-        assert_eq!((problems.len(), more), (20, 59_980));
-        assert_eq!(problems[0].position, LineColumn { line: 2, column: 6 });
+        let Err(Error::Invalid { list, .. }) = parsed(&text) else { panic!("valid") };
+        assert_eq!((list.problems.len(), list.omitted), (20, 59_980));
+        assert_eq!(list.problems[0].to_string(), "2:6: versions must be quoted: `a0 = \"0\"`");
     }
 
     proptest! {
@@ -252,7 +267,7 @@ mod tests {
                         }
                     }
                 }
-                Err(Error::Invalid { problems, .. }) => prop_assert!(!problems.is_empty()),
+                Err(Error::Invalid { list, .. }) => prop_assert!(!list.problems.is_empty()),
                 Err(other) => prop_assert!(false, "{other}"),
             }
         }

@@ -327,7 +327,7 @@ fn dependencies_are_readable_without_javascript() {
     );
     let wrong = get_page(&site, "/deps").text();
     assert!(wrong.contains("fetch refuses this file") && wrong.contains("Line 2:25: unknown key"), "{wrong}");
-    assert!(wrong.contains("did you mean `dependencies`?") && wrong.contains("Not known"), "{wrong}");
+    assert!(wrong.contains("did you mean `[dependencies]`?") && wrong.contains("Not known"), "{wrong}");
     write_config(&site, "depends.toml", "[dependencies\n");
     let broken = get_page(&site, "/deps").text();
     assert!(broken.contains("cannot be edited here") && !broken.contains("data-depends"), "{broken}");

@@ -72,8 +72,8 @@ fn an_invalid_settings_file_stops_every_verb_and_is_not_changed() {
     let bundle = bundle.to_str().unwrap();
     for (text, place, what) in [
         ("bind = \n", ":1:", "invalid TOML"),
-        ("# ours\nbnid = '127.0.0.1:0'\n", ":2:1:", "did you mean `bind`?"),
-        ("watch_incoming = 'yes'\n", ":1:18:", "`watch_incoming` is a string; expected true or false"),
+        ("# ours\nbnid = '127.0.0.1:0'\n", ":2:1\n", "did you mean `bind`?"),
+        ("watch_incoming = 'yes'\n", ":1:18\n", "`watch_incoming` is a string; expected true or false"),
     ] {
         sandbox.write(CONFIG_FILE, text);
         for args in [

@@ -50,15 +50,18 @@ fn targets_without_a_host_are_warned_about() {
 #[test]
 fn a_typo_in_platforms_is_reported_with_its_position_before_any_download() {
     let desk = connected_machine("targets = [\n  \"x86_64-unknown-linux-gnu\",\n  \"wasm32-unkown-unknown\",\n]\n");
-    let refused =
-        desk.fetch(&[]).exits(3).stderr_has("depends.toml:7:3: ").stderr_has("did you mean `wasm32-unknown-unknown`?");
+    let refused = desk
+        .fetch(&[])
+        .exits(3)
+        .stderr_has("--> depends.toml:7:3\n")
+        .stderr_has("did you mean `wasm32-unknown-unknown`?");
     refused.stderr_lacks("Gathered");
     desk.write_depends("depends.toml", "components = [\"rust-scr\", \"unheard-of\"]\n");
-    desk.fetch(&[]).exits(3).stderr_has("depends.toml:5:15: ").stderr_has("did you mean `rust-src`?");
+    desk.fetch(&[]).exits(3).stderr_has("--> depends.toml:5:15\n").stderr_has("did you mean `rust-src`?");
     desk.write_depends("depends.toml", "components = [\"unheard-of\"]\n");
     desk.fetch(&[]).exits(3).stderr_has("choose one of `").stderr_has("`clippy`").stderr_lacks("-preview");
     desk.write_depends("depends.toml", "toolchain = \"1.2.3\"\n");
-    desk.fetch(&[]).exits(3).stderr_has("depends.toml:5:13: ");
+    desk.fetch(&[]).exits(3).stderr_has("--> depends.toml:5:13\n");
     // What a flag says is in no file.
     desk.write_depends("depends.toml", "");
     desk.fetch(&["--target", "wasm32-unkown-unknown"]).exits(3).stderr_lacks("depends.toml:");

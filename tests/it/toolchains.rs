@@ -444,6 +444,10 @@ fn frostmirror_toml_provides_defaults_for_platforms() {
     assert!(has(&shipped, "dist/channel-rust-stable.toml") && !has(&shipped, WASM), "{shipped:?}");
     // A file that cannot be used stops what would use it, and nothing else.
     sandbox.write("config/frostmirror.toml", "targets = 'wasm'\n");
-    sandbox.run(["fetch", "-o", "fourth"]).exits(3).stderr_has("frostmirror.toml:1:11: `targets` is a string");
+    sandbox
+        .run(["fetch", "-o", "fourth"])
+        .exits(3)
+        .stderr_has("frostmirror.toml:1:11\n")
+        .stderr_has("`targets` is a string");
     sandbox.run(["fetch", "-o", "fifth", "--no-toolchain"]).ok();
 }

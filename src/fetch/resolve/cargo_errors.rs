@@ -103,6 +103,7 @@ mod tests {
             package: package.parse().expect("valid"),
             requirement: Requirement { version: "1".to_owned(), features: Vec::new(), default_features: true },
             is_alternative: false,
+            origin: ((*key).to_owned(), 0),
             source_text: String::new(),
         };
         entries.iter().map(item).collect()

@@ -37,10 +37,10 @@ impl Resolver {
         let roots = vec![spec.to_string()];
         let set = match self.resolve_fresh(spec, &name).await {
             Ok(set) => set,
-            Err(Error::Unresolvable { unresolved }) => {
+            Err(Error::Unresolvable { unresolved, missing }) => {
                 return match self.resolve_with_packaged_lock(spec, &unresolved, downloads).await? {
                     Some(lines) => Ok(InputResolution { roots, lines }),
-                    None => Err(Error::Unresolvable { unresolved }),
+                    None => Err(Error::Unresolvable { unresolved, missing }),
                 };
             }
             Err(error) => return Err(error),
@@ -73,7 +73,13 @@ impl Resolver {
             // It resolves, but cargo prefers a version that this compiler builds.
             Ok(_) => Ok(BTreeMap::new()),
             Err(words) => {
-                let unresolved = [UnresolvedEntry { entry: newest.id.to_string(), input: name, message: words }];
+                let unresolved = [UnresolvedEntry {
+                    entry: newest.id.to_string(),
+                    package: newest.id.name.clone(),
+                    input: name,
+                    message: words,
+                    location: None,
+                }];
                 Ok(self.resolve_with_packaged_lock(spec, &unresolved, downloads).await?.unwrap_or_default())
             }
         }

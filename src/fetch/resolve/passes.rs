@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::scratch_project::ScratchDependency;
+use super::unresolved::refused_part;
 use super::{CrateSpec, Error, ExactVersions, Resolver, UnresolvedEntry, cargo_errors, locked_versions};
 use crate::crate_id::Version;
 use crate::event::{Event, Phase};
-use crate::inputs::depends::{DependsFile, Entry, Group, Requirement};
+use crate::inputs::depends::{DependsFile, Entry, Group, Location, Requirement};
 use crate::inputs::lockfile::Lockfile;
 
 /// The entries of `[dependencies]` and the groups, as the user wrote them.
@@ -88,13 +89,21 @@ impl Resolver {
             package: spec.name.clone(),
             requirement: Requirement { version: spec.req.to_string(), features: Vec::new(), default_features: true },
             is_alternative: false,
+            origin: (spec.name.to_string(), 0),
             source_text: spec.to_string(),
         };
         self.index.prefetch(item.dependency_query());
         match self.run_pass(&[item], None).await? {
             Ok(lockfile) => Ok(locked_versions(&lockfile)),
             Err(words) => Err(Error::Unresolvable {
-                unresolved: vec![UnresolvedEntry { entry: spec.to_string(), input: name.to_owned(), message: words }],
+                unresolved: vec![UnresolvedEntry {
+                    entry: spec.to_string(),
+                    package: spec.name.clone(),
+                    input: name.to_owned(),
+                    message: words,
+                    location: None,
+                }],
+                missing: Vec::new(),
             }),
         }
     }
@@ -120,15 +129,30 @@ impl Resolver {
                 Ok(lockfile) => add_locked(&mut set, &lockfile),
                 Err(words) if pass.kind != PassKind::SingleEntry => conflicts.push((order, pass, words)),
                 Err(words) => {
-                    let table = depends.groups.get(pass.group).map_or_else(String::new, table_name);
+                    let (Some(group), Some(item)) = (depends.groups.get(pass.group), pass.items.into_iter().next())
+                    else {
+                        continue;
+                    };
+                    let (key, alternative) = &item.origin;
+                    let location = Location::Requirement {
+                        group: group.number.as_deref(),
+                        key,
+                        alternative: *alternative,
+                        part: refused_part(&words, &item.package),
+                    };
                     let failed = UnresolvedEntry {
-                        entry: pass.items.into_iter().map(|item| item.source_text).collect(),
-                        input: format!("[{table}] in `{}`", depends.path.display()),
+                        location: depends.locate(location),
+                        entry: item.source_text,
+                        package: item.package,
+                        input: format!("[{}] in `{}`", table_name(group), depends.path.display()),
                         message: words,
                     };
                     // The same pass for a pinned compiler fails in the same way, because the compiler only sets a
                     // preference.
-                    if !unresolved.values().any(|known: &UnresolvedEntry| known.entry == failed.entry) {
+                    if !unresolved
+                        .values()
+                        .any(|known: &UnresolvedEntry| known.entry == failed.entry && known.location == failed.location)
+                    {
                         unresolved.insert(order, failed);
                     }
                 }
@@ -137,7 +161,7 @@ impl Resolver {
         drop(running);
         if !unresolved.is_empty() {
             let unresolved = unresolved.into_values().collect();
-            return Err(Error::Unresolvable { unresolved });
+            return Err(Error::Unresolvable { unresolved, missing: Vec::new() });
         }
         conflicts.sort_by_key(|(order, ..)| *order);
         for (_, pass, words) in conflicts {
@@ -211,10 +235,10 @@ fn group_items(group: &Group) -> Vec<ScratchDependency> {
             false => format!("{}_{}", entry.key, position + 1),
         };
         let numbered = entry.alternatives.iter().enumerate();
-        numbered.map(move |(position, one)| (key(position), entry, one))
+        numbered.map(move |(position, one)| (key(position), entry, position, one))
     });
     let mut items: Vec<ScratchDependency> = Vec::new();
-    for (mut key, entry, one) in alternatives {
+    for (mut key, entry, position, one) in alternatives {
         let taken = |key: &str| {
             items.iter().any(|item| item.key == key)
                 || group.entries.iter().any(|other| other.key == key && other.key != entry.key)
@@ -227,6 +251,7 @@ fn group_items(group: &Group) -> Vec<ScratchDependency> {
             package: entry.package.clone(),
             requirement: one.clone(),
             is_alternative: entry.alternatives.len() > 1,
+            origin: (entry.key.clone(), position),
             source_text: format_entry(entry, one),
         });
     }

@@ -24,6 +24,8 @@ pub(super) struct ScratchDependency {
     pub(super) requirement: Requirement,
     /// Whether it is an element of an array.
     pub(super) is_alternative: bool,
+    /// Its key in depends.toml, and its index in the array of the entry.
+    pub(super) origin: (String, usize),
     /// As the user wrote it.
     pub(super) source_text: String,
 }
@@ -38,6 +40,7 @@ impl ScratchDependency {
             source_text: format!("{} = \"{version}\"", id.name),
             requirement: Requirement { version, features: Vec::new(), default_features: true },
             is_alternative: false,
+            origin: (id.name.to_string(), 0),
         }
     }
 

@@ -1,49 +1,58 @@
 //! Shared by the parsers: the order of the file, and the list of its problems.
 
+use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Error, Problem};
+use super::Error;
 use crate::crate_id::CrateName;
-use crate::diagnostics::{did_you_mean, join_alternatives, quote};
-use crate::line_column::LineColumn;
-
-/// Maximum number of listed problems. Further ones are only counted, because each position costs a scan of the text.
-pub(super) const MAX_PROBLEMS: usize = 20;
+use crate::diagnostics::{ProblemCollector, closest_match, join_alternatives, quote, suggest_quotes};
 
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 pub(super) type Key<'i> = Spanned<std::borrow::Cow<'i, str>>;
 
-/// The problems so far, by their byte offset in the text.
-#[derive(Default)]
-pub(super) struct Problems(Vec<(usize, String, String)>);
+/// The problems so far.
+pub(super) struct Problems<'t>(ProblemCollector<'t>);
 
-impl Problems {
-    pub(super) fn add(&mut self, offset: usize, what: String, expected: impl Into<String>) {
-        self.0.push((offset, what, expected.into()));
+impl<'t> Problems<'t> {
+    pub(super) fn new(text: &'t str, errors: &[toml::de::Error], describe_duplicate: fn(&str) -> &'static str) -> Self {
+        Problems(ProblemCollector::new(text, errors, describe_duplicate))
     }
 
-    pub(super) fn unknown_key(&mut self, offset: usize, path: &str, name: &str, known: &[&str]) {
-        let near = did_you_mean(name, known);
-        self.add(offset, format!("unknown key {}", quote(path)), join_alternatives(known) + &near);
+    pub(super) fn add(&mut self, span: Range<usize>, what: String, expected: impl Into<String>) {
+        self.0.add(span, format!("{what}; expected {}", expected.into()));
+    }
+
+    /// Adds a problem whose message says what to write instead.
+    pub(super) fn add_message(&mut self, span: Range<usize>, message: impl Into<String>) {
+        self.0.add(span, message);
+    }
+
+    pub(super) fn unknown_key(&mut self, span: Range<usize>, path: &str, name: &str, known: &[&str]) {
+        let rest = match closest_match(name, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("expected {}", join_alternatives(known)),
+        };
+        self.0.add(span, format!("unknown key {}; {rest}", quote(path)));
+    }
+
+    /// Adds a number that should be a string; returns whether `value` is one.
+    pub(super) fn add_unquoted_number(&mut self, key: Option<&str>, value: &Value<'_>) -> bool {
+        let is_number = matches!(value.get_ref(), DeValue::Integer(_) | DeValue::Float(_));
+        if let Some(text) = self.0.text().get(value.span()).filter(|_| is_number) {
+            self.0.add(value.span(), suggest_quotes(key, text));
+        }
+        is_number
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn into_error(mut self, text: &str, path: &Path) -> Error {
-        self.0.sort();
-        let omitted = self.0.len().saturating_sub(MAX_PROBLEMS);
-        let reported = self.0.into_iter().take(MAX_PROBLEMS);
-        let problems = reported.map(|(offset, what, expected)| Problem {
-            position: LineColumn::from_offset(text, offset),
-            what,
-            expected,
-        });
-        Error::Invalid { path: path.to_owned(), problems: problems.collect(), omitted }
+    pub(super) fn into_error(self, path: &Path) -> Error {
+        Error::Invalid { path: path.to_owned(), list: self.0.finish() }
     }
 }
 

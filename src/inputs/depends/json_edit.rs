@@ -3,12 +3,13 @@
 //! Unchanged entries keep their bytes; a changed entry keeps its position and its comments. A comment on its own line
 //! is never removed, even if the entry below it is: it may be for several entries.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use super::{DependsFile, Error};
+use crate::diagnostics::{self, ProblemList};
 
 /// The tables of the file.
 const TABLES: [&str; 3] = ["dependencies", "locked", "platforms"];
@@ -17,12 +18,12 @@ const TABLES: [&str; 3] = ["dependencies", "locked", "platforms"];
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
     /// The existing file is not TOML, so its content cannot be kept.
-    #[error("`{path}` is not TOML")]
+    #[error("{}", list.draw(path))]
     Toml {
         /// The file.
-        path: String,
-        /// The position and the cause.
-        source: Box<toml_edit::TomlError>,
+        path: PathBuf,
+        /// The problems.
+        list: ProblemList,
     },
     /// TOML does not allow such a value here.
     #[error("`{key}` is {what}")]
@@ -91,8 +92,7 @@ pub fn apply_json(text: &str, path: &Path, wanted: &Map<String, Json>) -> Result
 }
 
 fn parse_document(text: &str, path: &Path) -> Result<DocumentMut, EditError> {
-    let toml = |source| EditError::Toml { path: path.display().to_string(), source: Box::new(source) };
-    text.parse::<DocumentMut>().map_err(toml)
+    diagnostics::parse_document(text).map_err(|list| EditError::Toml { path: path.to_owned(), list })
 }
 
 /// Appends comments at the end.

@@ -6,36 +6,36 @@ use std::path::Path;
 use semver::VersionReq;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostics::{Key, MAX_PROBLEMS, Problems, Value, canonical_name, in_file_order};
+use super::diagnostics::{Key, Problems, Value, canonical_name, in_file_order};
 use super::requirement::parse_requirement;
-use super::{DependsFile, Entry, Error, Group, Requirement, locked, platforms};
+use super::{DependsFile, Entry, Error, Group, OtherKind, Requirement, locked, platforms};
 use crate::crate_id::CrateName;
-use crate::diagnostics::{describe_value_kind, did_you_mean, quote};
+use crate::diagnostics::{closest_match, describe_value_kind, quote};
 use crate::inputs::input_id::Label;
 
 const TABLES: &[&str] = &["dependencies", "locked", "platforms"];
 
 pub(super) fn parse(text: &str, path: &Path) -> Result<DependsFile, Error> {
-    let mut problems = Problems::default();
     let (root, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        // Further errors on the same line are mostly caused by the parser's recovery.
-        let mut lines = HashMap::new();
-        for error in errors.iter().take(10 * MAX_PROBLEMS) {
-            let offset = error.span().map_or(0, |span| span.start);
-            let line = text.as_bytes()[..offset.min(text.len())].iter().filter(|&&b| b == b'\n').count();
-            lines.entry(line).or_insert((offset, error));
-        }
-        for (offset, error) in lines.into_values() {
-            let (what, expected) = describe_syntax_error(text, error);
-            problems.add(offset, what, expected);
-        }
-        return Err(problems.into_error(text, path));
+    if let Some(kind) = other_kind(root.get_ref()) {
+        return Err(Error::OtherKind { path: path.to_owned(), kind });
     }
-
+    let mut problems = Problems::new(text, &errors, |key| {
+        if TABLES.contains(&key) || is_group_number(key) {
+            "each table once"
+        } else {
+            "each key once; for several versions of one crate, an array"
+        }
+    });
     let label = Label::of_path(path, "depends.toml");
-    let mut depends =
-        DependsFile { path: path.to_owned(), label, groups: Vec::new(), locked: Vec::new(), platforms: None };
+    let mut depends = DependsFile {
+        path: path.to_owned(),
+        text: text.into(),
+        label,
+        groups: Vec::new(),
+        locked: Vec::new(),
+        platforms: None,
+    };
     for (key, value) in in_file_order(root.get_ref()) {
         let name = key.get_ref().as_ref();
         match (name, value.get_ref()) {
@@ -43,52 +43,61 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<DependsFile, Error> {
             ("locked", DeValue::Table(table)) => depends.locked = locked::read(table, &mut problems),
             ("platforms", DeValue::Table(table)) => depends.platforms = Some(platforms::read(table, &mut problems)),
             (known, other) if TABLES.contains(&known) => {
-                problems.add(
-                    value.span().start,
-                    format!("`{known}` is {}", describe_value_kind(other)),
-                    format!("a table: `[{known}]`"),
-                );
+                let message = format!("`{known}` is {}; expected a table: `[{known}]`", describe_value_kind(other));
+                problems.add_message(value.span(), message);
             }
-            _ => {
-                let near = did_you_mean(name, TABLES);
-                problems.add(
-                    key.span().start,
-                    format!("unknown key {}", quote(name)),
-                    format!("one of the tables `[dependencies]`, `[locked]` or `[platforms]`{near}; crates stand below `[dependencies]`"),
-                );
-            }
+            (_, other) => problems.add_message(key.span(), describe_unknown_table(name, other)),
         }
     }
     if problems.is_empty() && depends.groups.is_empty() && depends.locked.is_empty() && depends.platforms.is_none() {
-        problems.add(
-            0,
-            "the file requests nothing".to_owned(),
-            "at least one crate below `[dependencies]` or `[locked]`",
-        );
+        problems.add_message(0..0, "the file is empty; write at least one crate below `[dependencies]` or `[locked]`");
     }
-    if problems.is_empty() { Ok(depends) } else { Err(problems.into_error(text, path)) }
+    if problems.is_empty() { Ok(depends) } else { Err(problems.into_error(path)) }
 }
 
-/// The parser's message, with the key if one occurs twice.
-fn describe_syntax_error(text: &str, error: &toml::de::Error) -> (String, String) {
-    let at = error.span().and_then(|span| text.get(span)).unwrap_or_default();
-    match error.message() {
-        "duplicate key" => (
-            format!("{} is defined a second time", quote(at)),
-            if TABLES.contains(&at) || is_group_number(at) {
-                "each table once".to_owned()
-            } else {
-                "each key once; for several versions of one crate, an array".to_owned()
-            },
-        ),
-        message => match message.split_once(", expected ") {
-            Some((what, expected)) => (format!("invalid TOML: {what}"), expected.to_owned()),
-            None => (format!("invalid TOML: {message}"), "valid TOML".to_owned()),
-        },
+/// Recognizes another file of cargo that was given as a depends.toml.
+fn other_kind(root: &DeTable<'_>) -> Option<OtherKind> {
+    let get = |key: &str| root.get(key).map(Value::get_ref);
+    match (get("package"), get("version"), get("workspace")) {
+        (Some(DeValue::Array(_)), ..) | (None, Some(DeValue::Integer(_)), None) => Some(OtherKind::Lockfile),
+        (Some(DeValue::Table(package)), ..) if package.contains_key("name") => Some(OtherKind::Manifest),
+        (_, _, Some(DeValue::Table(_))) => Some(OtherKind::Manifest),
+        _ => None,
     }
 }
 
-fn parse_groups(table: &DeTable<'_>, problems: &mut Problems) -> Vec<Group> {
+/// The message for a key at the top level that is not one of [`TABLES`]: says what to write instead.
+fn describe_unknown_table(name: &str, value: &DeValue<'_>) -> String {
+    match name.to_lowercase().replace('_', "-").as_str() {
+        "dev-dependencies" | "build-dependencies" => {
+            return format!("`[{name}]` is not supported; list its crates below `[dependencies]`");
+        }
+        "target" => {
+            return "`[target.…]` is not supported; list its crates below `[dependencies]`: they are fetched for every \
+                    platform"
+                .to_owned();
+        }
+        "patch" | "replace" => {
+            return format!(
+                "`[{name}]` is not supported; remove it. To fetch what a patched project builds with, run `cargo \
+                 frostmirror fetch --manifest-path DIR/Cargo.toml` with its folder for DIR"
+            );
+        }
+        _ => {}
+    }
+    let is_table = value.is_table();
+    let shown = if is_table { quote(&format!("[{name}]")) } else { quote(name) };
+    if let Some(near) = closest_match(name, TABLES) {
+        return format!("unknown table {shown}; did you mean `[{near}]`?");
+    }
+    let kind = if is_table { "table" } else { "key" };
+    if !is_table && name.parse::<CrateName>().is_ok() {
+        return format!("unknown key {shown}; crates stand below `[dependencies]` or `[locked]`");
+    }
+    format!("unknown {kind} {shown}; expected `[dependencies]`, `[locked]` or `[platforms]`")
+}
+
+fn parse_groups(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Vec<Group> {
     let (numbered, own): (Vec<_>, Vec<_>) =
         in_file_order(table).into_iter().partition(|(key, _)| is_group_number(key.get_ref()));
     let mut groups = Vec::new();
@@ -101,18 +110,14 @@ fn parse_groups(table: &DeTable<'_>, problems: &mut Problems) -> Vec<Group> {
         let path = format!("dependencies.{number}");
         match value.get_ref() {
             DeValue::Table(table) if table.is_empty() => {
-                problems.add(
-                    key.span().start,
-                    format!("the group {} is empty", quote(&path)),
-                    "at least one crate in it",
-                );
+                problems.add(key.span(), format!("the group {} is empty", quote(&path)), "at least one crate in it");
             }
             DeValue::Table(table) => {
                 let entries = parse_group_entries(&path, in_file_order(table), problems);
                 groups.push(Group { number: Some(number.to_owned()), entries });
             }
             other => problems.add(
-                value.span().start,
+                value.span(),
                 format!("{} is {}", quote(&path), describe_value_kind(other)),
                 "a table of crates: a number names a group",
             ),
@@ -125,15 +130,15 @@ fn is_group_number(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn parse_group_entries(path: &str, pairs: Vec<(&Key<'_>, &Value<'_>)>, problems: &mut Problems) -> Vec<Entry> {
+fn parse_group_entries(path: &str, pairs: Vec<(&Key<'_>, &Value<'_>)>, problems: &mut Problems<'_>) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut seen = SeenCrates::default();
     for (key, value) in pairs {
         let name = key.get_ref().as_ref();
-        let offset = key.span().start;
+        let span = key.span();
         if is_group_number(name) {
             problems.add(
-                offset,
+                span,
                 format!("{} is a group inside a group", quote(&format!("{path}.{name}"))),
                 "the name of a crate",
             );
@@ -141,7 +146,7 @@ fn parse_group_entries(path: &str, pairs: Vec<(&Key<'_>, &Value<'_>)>, problems:
         }
         let Ok(own) = name.parse::<CrateName>() else {
             problems.add(
-                offset,
+                span,
                 format!("{} in `[{path}]` is not a crate name", quote(name)),
                 "1 to 64 letters, digits, `-` or `_`, a letter first",
             );
@@ -152,9 +157,9 @@ fn parse_group_entries(path: &str, pairs: Vec<(&Key<'_>, &Value<'_>)>, problems:
         };
         if let Some(twice) = seen.record(&own, &package, &alternatives) {
             problems.add(
-                offset,
+                span,
                 format!("{} in `[{path}]` {twice}", quote(name)),
-                "each crate once; for several versions, an array",
+                "each crate once; write several versions as an array",
             );
         }
         entries.push(Entry { key: name.to_owned(), package, alternatives });
@@ -197,15 +202,15 @@ fn parse_entry(
     path: &str,
     own: &CrateName,
     value: &Value<'_>,
-    problems: &mut Problems,
+    problems: &mut Problems<'_>,
 ) -> Option<(CrateName, Vec<Requirement>)> {
     let DeValue::Array(elements) = value.get_ref() else {
-        let (package, requirement) = parse_requirement(path, value, problems)?;
+        let (package, requirement) = parse_requirement(path, Some(own.as_str()), value, problems)?;
         return Some((package.unwrap_or_else(|| own.clone()), vec![requirement]));
     };
     if elements.is_empty() {
         problems.add(
-            value.span().start,
+            value.span(),
             format!("{} is an empty array", quote(path)),
             "at least one version requirement in it",
         );
@@ -216,26 +221,22 @@ fn parse_entry(
     let mut seen = HashSet::new();
     for (nth, element) in elements.iter().enumerate() {
         if matches!(element.get_ref(), DeValue::Array(_)) {
-            problems.add(
-                element.span().start,
-                format!("{} has an array in its array", quote(path)),
-                "strings and tables",
-            );
+            problems.add(element.span(), format!("{} has an array in its array", quote(path)), "strings and tables");
             continue;
         }
-        let Some((named, requirement)) = parse_requirement(path, element, problems) else {
+        let Some((named, requirement)) = parse_requirement(path, None, element, problems) else {
             continue;
         };
         let named = named.unwrap_or_else(|| own.clone());
         if nth > 0 && package.as_ref().is_some_and(|earlier| *earlier != named) {
             problems.add(
-                element.span().start,
+                element.span(),
                 format!("the array {} names two crates", quote(path)),
                 "the same `package` in each element",
             );
         }
         if !seen.insert(requirement.clone()) {
-            problems.add(element.span().start, format!("{} has the same requirement twice", quote(path)), "each once");
+            problems.add(element.span(), format!("{} has the same requirement twice", quote(path)), "it once");
         }
         package.get_or_insert(named);
         alternatives.push(requirement);

@@ -7,7 +7,6 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::Problems;
 use crate::diagnostics::{describe_value_kind, did_you_mean, join_alternatives, quote};
-use crate::line_column::LineColumn;
 use crate::toolchain::is_triple;
 use crate::toolchain::{Profile, ToolchainName, suggest_correction};
 
@@ -26,20 +25,7 @@ pub struct Platforms {
 
 const KEYS: &[&str] = &["targets", "toolchain", "profile", "components"];
 
-/// The position of the value `word` in the value of `key`; `None` if it is absent, for example because a flag set it.
-pub fn locate_in_platforms(text: &str, key: &str, word: &str) -> Option<LineColumn> {
-    let (root, _) = DeTable::parse_recoverable(text);
-    let DeValue::Table(table) = root.get_ref().get("platforms")?.get_ref() else { return None };
-    let value = table.get(key)?;
-    let elements: Vec<_> = match value.get_ref() {
-        DeValue::Array(elements) => elements.iter().collect(),
-        _ => vec![value],
-    };
-    let found = elements.into_iter().find(|element| element.get_ref().as_str() == Some(word))?;
-    Some(LineColumn::from_offset(text, found.span().start))
-}
-
-pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Platforms {
+pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems<'_>) -> Platforms {
     let mut platforms = Platforms::default();
     for (key, value) in table.iter() {
         let name = key.get_ref().as_ref();
@@ -79,20 +65,20 @@ pub(super) fn read(table: &DeTable<'_>, problems: &mut Problems) -> Platforms {
                 );
             }
             "profile" => platforms.profile = parse_profile(&path, value, problems),
-            _ => problems.unknown_key(key.span().start, &path, name, KEYS),
+            _ => problems.unknown_key(key.span(), &path, name, KEYS),
         }
     }
     platforms
 }
 
-fn parse_profile(path: &str, value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<Profile> {
+fn parse_profile(path: &str, value: &Spanned<DeValue<'_>>, problems: &mut Problems<'_>) -> Option<Profile> {
     let text = value.get_ref().as_str();
     let profile = text.and_then(|text| text.parse().ok());
     if profile.is_none() {
         let profiles = Profile::ALL.map(Profile::as_str);
         let found = text.map_or_else(|| describe_value_kind(value.get_ref()).to_owned(), quote);
         let near = text.map(|text| did_you_mean(text, &profiles)).unwrap_or_default();
-        problems.add(value.span().start, format!("{} is {found}", quote(path)), join_alternatives(&profiles) + &near);
+        problems.add(value.span(), format!("{} is {found}", quote(path)), join_alternatives(&profiles) + &near);
     }
     profile
 }
@@ -102,7 +88,7 @@ fn parse_strings<T>(
     path: &str,
     value: &Spanned<DeValue<'_>>,
     allows_single: bool,
-    problems: &mut Problems,
+    problems: &mut Problems<'_>,
     expected: &str,
     read: fn(&str) -> Option<T>,
     suggest: fn(&str) -> Option<String>,
@@ -110,7 +96,7 @@ fn parse_strings<T>(
     let elements = match value.get_ref() {
         DeValue::Array(elements) if elements.is_empty() => {
             problems.add(
-                value.span().start,
+                value.span(),
                 format!("{} is an empty array", quote(path)),
                 format!("{expected}, or remove the key"),
             );
@@ -118,10 +104,16 @@ fn parse_strings<T>(
         }
         DeValue::Array(elements) => elements.iter().collect(),
         DeValue::String(_) if allows_single => vec![value],
+        DeValue::String(text) if read(text).is_some() => {
+            let key = path.rsplit('.').next().unwrap_or(path);
+            problems.add_message(value.span(), format!("`{key}` must be an array; write `{key} = [\"{text}\"]`"));
+            return Vec::new();
+        }
+        _ if problems.add_unquoted_number(path.rsplit('.').next(), value) => return Vec::new(),
         other => {
             let shape = if allows_single { "a string or an array of strings" } else { "an array of strings" };
             problems.add(
-                value.span().start,
+                value.span(),
                 format!("{} is {}", quote(path), describe_value_kind(other)),
                 format!("{shape}, each {expected}"),
             );
@@ -135,19 +127,15 @@ fn parse_strings<T>(
             Some((word, None)) => {
                 let doubt = suggest(word).map(|doubt| format!(" ({doubt})")).unwrap_or_default();
                 let what = format!("{} has {}", quote(path), quote(word));
-                problems.add(element.span().start, what, expected.to_owned() + &doubt);
+                problems.add(element.span(), what, expected.to_owned() + &doubt);
             }
             Some((word, Some(_))) if !seen.insert(word) => {
-                problems.add(
-                    element.span().start,
-                    format!("{} has {} twice", quote(path), quote(word)),
-                    "each once".to_owned(),
-                );
+                problems.add(element.span(), format!("{} has {} twice", quote(path), quote(word)), "it once");
             }
             Some((_, Some(value))) => words.push(value),
             None => {
                 problems.add(
-                    element.span().start,
+                    element.span(),
                     format!("{} has {}", quote(path), describe_value_kind(element.get_ref())),
                     expected.to_owned(),
                 );

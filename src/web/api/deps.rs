@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::DEPENDS;
-use crate::config::redact::redact_credentials;
+use crate::credentials::redact_credentials;
 use crate::digest::Sha256;
 use crate::durable;
 use crate::error_report::{ErrorClass, Failure};

@@ -83,7 +83,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
 fn problems(text: &str, path: &Path) -> Vec<String> {
     match DependsFile::parse(text, path) {
         Ok(_) => Vec::new(),
-        Err(Error::Invalid { problems, .. }) => problems.iter().map(|problem| format!("Line {problem}")).collect(),
+        Err(Error::Invalid { list, .. }) => list.problems.iter().map(|problem| format!("Line {problem}")).collect(),
         Err(error) => vec![one_line_message(&Failure::from(error))],
     }
 }

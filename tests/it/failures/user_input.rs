@@ -22,6 +22,20 @@ fn depends_toml_failures() {
     depends("fetch-depends-unknown-key", "[dependencies]\nengine = { version = \"1\", feature = [\"fast\"] }\n");
     depends("fetch-depends-bad-requirement", "[dependencies]\nengine = \"one\"\n");
     depends("fetch-depends-git", "[dependencies]\nengine = { git = \"https://example.com/engine\" }\n");
+    depends(
+        "fetch-depends-many",
+        "[Dependencies]\nleaf = \"0.3\"\n\n[dependencies]\nanyhow = 1.0.1\nserde = 1.0\n\
+         engine = { version = \"1\", Default-Features = false, optional = true }\ntool = { workspace = true }\n\
+         own = { path = \"../own\" }\n\n[locked]\nleaf = \"=0.3.0\"\n\n[dev-dependencies]\nleaf = \"0.3\"\n\n\
+         [target.'cfg(unix)'.dependencies]\nleaf = \"0.3\"\n\n[patch.crates-io]\nleaf = { path = \"leaf\" }\n",
+    );
+    depends("fetch-depends-manifest", "[package]\nname = \"app\"\n\n[dependencies]\nleaf = \"0.3\"\n");
+    depends("fetch-depends-lock", "version = 4\n\n[[package]]\nname = \"leaf\"\nversion = \"0.3.0\"\n");
+    depends(
+        "fetch-requests-many",
+        "[dependencies]\nengines = \"1\"\nengine = { version = \"1\", features = [\"fats\"] }\nleaf = \"9\"\n\n\
+         [locked]\ntool = \"7.7.7\"\n",
+    );
     depends("fetch-no-version", "[dependencies]\nengine = \"9\"\nleaf = \"0.3\"\n");
     depends("fetch-no-crate", "[dependencies.2]\nengines = \"1\"\n");
     depends("fetch-no-feature", "[dependencies]\nengine = { version = \"1\", features = [\"fats\"] }\n");

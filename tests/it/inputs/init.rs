@@ -367,7 +367,7 @@ fn an_existing_depends_toml_is_kept_without_force_or_update() {
         assert_eq!(sandbox.read("app/depends.toml"), text);
     }
     let run = sandbox.run_in(&project, ["init", "--update"]).exits(3);
-    run.stderr_has("depends.toml:2:5: `locked.a` is an integer");
+    run.stderr_has("`locked.a` is an integer").stderr_has("--> depends.toml:2:5\n");
     assert_eq!(sandbox.read("app/depends.toml"), "[locked]\na = 1\n");
     sandbox.run_in(&project, ["init", "--update", "--force"]).exits(2);
     sandbox.run_in(&project, ["init", "--update", "--from", "direct"]).exits(2);

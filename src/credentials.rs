@@ -1,15 +1,31 @@
-//! Removes credentials from a text that a reader sees.
+//! Removes credentials from a text before it is shown or stored elsewhere.
 //!
 //! The rules are deliberately strict: a value that only looks like a secret is hidden too. Known harmless values stay, such
 //! as version requirements, since a crate may be called `token`.
-
-use super::snapshot_config::strip_logins;
 
 /// The replacement of a secret.
 const HIDDEN: &str = "***";
 /// Parts of key names whose values are secret, in lower case and without `-` and `_`.
 const SECRET_NAME_PARTS: &[&str] =
     &["token", "password", "passwd", "passphrase", "secret", "credential", "apikey", "privatekey", "signature", "auth"];
+
+/// Removes user names and passwords from all URLs in a text. `ssh://git@host` keeps its name, because it has no password and
+/// needs the name.
+pub fn strip_logins(text: &str) -> String {
+    let mut stripped = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        stripped.push_str(before);
+        let ends = |c: char| c.is_whitespace() || "/?#\\\"'`<>,;()[]{}".contains(c);
+        let authority = &after[..after.find(ends).unwrap_or(after.len())];
+        let login = authority.rfind('@').map_or("", |at| &authority[..=at]);
+        let keeps = before.ends_with("ssh://") && !login.contains(':');
+        rest = if keeps { after } else { &after[login.len()..] };
+    }
+    stripped.push_str(rest);
+    stripped
+}
 
 /// Removes the credentials from `text`, which is TOML or damaged TOML. These are user names and passwords in URLs, values of
 /// keys and query parameters with secret-sounding names, and `Bearer` and `Basic` credentials. Line breaks stay, and TOML
