@@ -71,7 +71,7 @@ impl InterruptWatch {
         let reporter = Arc::clone(reporter);
         let report = move || {
             let failure = Failure::new(ErrorClass::Interrupted, "interrupted");
-            reporter.report_failure(&failure.hint("run the same command again"));
+            reporter.report_failure(&failure.hint("run the same command again"), None);
             let _gone = done.send(()).is_err();
         };
         // A pager that accepts no data must not keep the process alive.
