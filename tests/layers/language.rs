@@ -49,6 +49,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("tests/it/snapshots/golden/api.txt", "strangers", "a key of the API"),
     ("src/upstream/cargo_config/files.rs", "floor", "a method of str"),
     ("src/inputs/lockfile.rs", "floor", "a method of str"),
+    ("src/diagnostics/excerpt.rs", "floor", "a method of str"),
+    ("src/diagnostics/toml_syntax.rs", "floor", "a method of str"),
     ("src/watcher/processed.rs", "floor", "a method of str"),
 ];
 
