@@ -11,6 +11,7 @@ use crate::event::Sink as _;
 use crate::fetch::Environment;
 use crate::fetch::cargo::MIN_CARGO_VERSION;
 use crate::fetch::substitute_toolchain::{self, SubstituteToolchain};
+use crate::process_lock::LockOwner;
 use crate::scratch::ScratchFolder;
 use crate::terminal::Reporter;
 pub use signals::InterruptWatch;
@@ -114,7 +115,10 @@ impl Context {
     pub fn create_scratch_folder(&self) -> Result<ScratchFolder, Failure> {
         let base = self.scratch_base()?;
         let failed = |source| Failure::io(format!("could not make a scratch folder in `{}`", base.display()), source);
-        ScratchFolder::create(&base).map_err(failed)
+        let report_wait = |owner: &LockOwner| {
+            self.reporter.status("Blocking", format!("waiting for {owner}, which uses `{}`", base.display()));
+        };
+        ScratchFolder::create(&base, &report_wait).map_err(failed)
     }
 
     /// The folder for the decompressed copy of a legacy bundle. It need not exist; only an unnamed file is created there.

@@ -352,8 +352,11 @@ impl<'s> Session<'s> {
         settings.configured_urls = upstream.addresses().chain([dist.to_owned()]).collect();
         let client = Client::new(&settings)?;
         let cache_folder = surroundings.home.join("cache");
-        let cache =
-            CrateCache::open(&cache_folder).map_err(|source| Error::Folder { path: cache_folder.clone(), source })?;
+        let (opened, cache_sink) = (cache_folder.clone(), Arc::clone(sink));
+        // It may wait for another process.
+        let opening = tokio::task::spawn_blocking(move || CrateCache::open(&opened, cache_sink.as_ref()));
+        let cache = opening.await.map_err(Error::Worker)?;
+        let cache = cache.map_err(|source| Error::Folder { path: cache_folder, source })?;
         let index = IndexSnapshot::new(client.clone(), upstream, &cache, offline, Arc::clone(sink));
         let cargo = Cargo::find(env, cwd, &surroundings.scratch).await?.with_config(&config);
         let passes = std::thread::available_parallelism().map_or(2, usize::from);

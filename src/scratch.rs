@@ -14,15 +14,19 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::durable;
+use crate::process_lock::{LockOwner, ProcessLock, REPORT_WAIT_AFTER};
 
 const RUN_PREFIX: &str = "run-";
 const OWNER_SUFFIX: &str = ".owner";
 const RETIRED_PREFIX: &str = "gone-";
+
+/// Interval between attempts to lock a base.
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Without lock support, a folder of this age counts as abandoned.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,16 +47,15 @@ struct OwnerLock {
 }
 
 impl ScratchFolder {
-    /// Creates a folder below `base`, which is created if needed, and removes the folders of dead processes there.
+    /// Creates a folder below `base`, which is created if needed, and removes the folders of dead processes there. If
+    /// another process does the same for long, `on_wait` is called once with that process.
     ///
     /// # Errors
     /// A file system error, if no folder can be created. A folder that cannot be removed is left to the next process.
-    pub fn create(base: &Path) -> io::Result<ScratchFolder> {
+    pub fn create(base: &Path, on_wait: &dyn Fn(&LockOwner)) -> io::Result<ScratchFolder> {
         durable::make_folder(base)?;
         let scratch = {
-            let base_lock = File::options().write(true).create(true).truncate(false).open(base.join("lock"))?;
-            // Held for a few renames only. Without lock support there is nothing to wait for.
-            let _without_locks = base_lock.lock().is_err();
+            let _base_lock = wait_for_base(&base.join("lock"), on_wait)?;
             retire_abandoned(base);
             let folder = tempfile::Builder::new().prefix(RUN_PREFIX).tempdir_in(base)?;
             let owner = OwnerLock::create(folder.path())?;
@@ -65,6 +68,25 @@ impl ScratchFolder {
     /// The folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+}
+
+/// Waits for the lock of a base, which is held for a few renames only; `None` if the file system has no locks.
+fn wait_for_base(path: &Path, on_wait: &dyn Fn(&LockOwner)) -> io::Result<Option<ProcessLock>> {
+    let (began, mut reported) = (Instant::now(), false);
+    loop {
+        match ProcessLock::try_lock(path, "") {
+            Ok(Ok(lock)) => return Ok(Some(lock)),
+            Ok(Err(owner)) => {
+                if !reported && began.elapsed() >= REPORT_WAIT_AFTER {
+                    reported = true;
+                    on_wait(&owner);
+                }
+                std::thread::sleep(LOCK_POLL_INTERVAL);
+            }
+            // Either the file system has no locks, or the file cannot be opened.
+            Err(_) => return File::options().write(true).create(true).truncate(false).open(path).map(|_| None),
+        }
     }
 }
 
@@ -157,7 +179,7 @@ mod tests {
     #[test]
     fn a_scratch_folder_is_removed_on_drop() {
         let base = tempfile::tempdir().expect("temporary folder");
-        let scratch = ScratchFolder::create(base.path()).expect("open");
+        let scratch = ScratchFolder::create(base.path(), &|_| ()).expect("open");
         fs::write(scratch.path().join("file"), b"x").expect("write");
         assert!(owner_file_path(scratch.path()).is_file());
         drop(scratch);
@@ -167,7 +189,7 @@ mod tests {
     #[test]
     fn only_folders_of_dead_processes_are_removed() {
         let base = tempfile::tempdir().expect("temporary folder");
-        let living = ScratchFolder::create(base.path()).expect("open");
+        let living = ScratchFolder::create(base.path(), &|_| ()).expect("open");
         fs::write(living.path().join("file"), b"x").expect("write");
         // The states that a killed process leaves: with an unlocked owner file, without one, and half removed.
         fs::create_dir_all(base.path().join("run-dead/deep/er")).expect("make");
@@ -176,7 +198,7 @@ mod tests {
         fs::write(base.path().join("run-late.owner"), b"1").expect("write");
         fs::create_dir_all(base.path().join("gone-half/deep")).expect("make");
         fs::create_dir(base.path().join("mine")).expect("make");
-        let second = ScratchFolder::create(base.path()).expect("open");
+        let second = ScratchFolder::create(base.path(), &|_| ()).expect("open");
         assert!(living.path().join("file").is_file() && second.path().is_dir());
         drop((living, second));
         assert_eq!(names(base.path()), ["lock", "mine"]);
@@ -189,7 +211,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..20 {
-                        let scratch = ScratchFolder::create(base.path()).expect("open");
+                        let scratch = ScratchFolder::create(base.path(), &|_| ()).expect("open");
                         fs::write(scratch.path().join("file"), b"x").expect("its own folder stays");
                     }
                 });

@@ -40,6 +40,7 @@ pub mod forwarded;
 mod health;
 mod file_cache;
 mod listener;
+mod port_owner;
 mod live_response;
 mod stall_timeout;
 mod small_profiles;
@@ -67,6 +68,7 @@ use metrics::ServerMetrics;
 
 pub use file::OutgoingBody;
 pub use listener::{Capacity, capacity};
+pub use port_owner::PortOwner;
 pub use request_body::IncomingBody;
 pub use tls::{Error as TlsError, Tls, Validity};
 
@@ -124,6 +126,8 @@ pub enum Error {
         address: SocketAddr,
         /// The cause.
         source: io::Error,
+        /// The process that listens there, if it is known.
+        owner: Option<PortOwner>,
     },
 }
 
@@ -135,7 +139,11 @@ pub async fn bind(address: &str) -> Result<TcpListener, Error> {
     let first = *found.first().ok_or_else(none)?;
     match TcpListener::bind(&found[..]).await {
         Ok(listener) => Ok(listener),
-        Err(source) => Err(Error::Bind { address: first, source }),
+        Err(source) => {
+            let is_in_use = source.kind() == io::ErrorKind::AddrInUse;
+            let owner = if is_in_use { port_owner::find_port_owner(first.port()) } else { None };
+            Err(Error::Bind { address: first, source, owner })
+        }
     }
 }
 

@@ -257,9 +257,7 @@ impl WatchLoop {
                 let _waited_for = fs::create_dir_all(&self.importer.folder).is_err();
             }
             (false, true) => {
-                self.importer
-                    .sink
-                    .status("Resting", format!("{} is no longer watched", self.importer.folder.display()));
+                self.importer.sink.status("Stopped", format!("watching {}", self.importer.folder.display()));
                 self.problem = Some("the settings disable the import from this folder".to_owned());
                 self.save_state();
                 // The watcher misses events meanwhile, so it examines every file again afterwards.

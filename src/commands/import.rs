@@ -125,7 +125,7 @@ fn end_alarms(layout: &Layout, name: &str, context: &Context) {
                 .status("Dismissed", format!("{bundles} named {} in the incoming folder", sanitize_line(name)));
         }
         Err(failure) => {
-            context.reporter.warning(format!("an alarm about {} was not ended: {failure}", sanitize_line(name)))
+            context.reporter.warning(format!("could not dismiss the alarm about {}: {failure}", sanitize_line(name)))
         }
     }
 }

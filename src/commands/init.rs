@@ -181,7 +181,7 @@ fn resolve_lockfile(workspace: &Workspace, context: &Context) -> Result<Lockfile
         // Without an index, cargo cannot check the lockfile; the user still builds with it.
         Some(own) if failure.class == ErrorClass::Network => {
             context.reporter.warning(format!(
-                "the Cargo.lock of `{}` is taken as it stands; whether it fits the manifests is not known: {failure}",
+                "the Cargo.lock of `{}` is used unchanged, because cargo could not check it against the manifests: {failure}",
                 workspace.root.display()
             ));
             Ok(own)

@@ -231,7 +231,7 @@ fn start_log(json: bool, context: &Context) {
     let first = context.reporter.start_log(level.as_ref().ok().copied().flatten(), json, Timestamp::now);
     if let (true, Err(part)) = (first, level) {
         context.reporter.warning(format!(
-            "RUST_LOG: `{}` is no level; off, error, warn, info, debug and trace are, alone or after `frostmirror=`",
+            "RUST_LOG: unknown level `{}`; use off, error, warn, info, debug or trace, alone or after `frostmirror=`",
             sanitize_line(&part)
         ));
     }
@@ -358,7 +358,7 @@ fn report_capacity(sink: &dyn Sink) {
     sink.status("Limit", format!("{connections} connections at a time (limit of open files: {limit})"));
     if connections < LOW_CONNECTION_LIMIT {
         sink.warning(format!(
-            "the limit of {limit} open files bears only {connections} connections at a time; raise it with \
+            "the limit of {limit} open files allows only {connections} connections at a time; raise it with \
              `ulimit -n 16384`, or with `LimitNOFILE=16384` in a systemd unit"
         ));
     }

@@ -202,7 +202,7 @@ fn write_config(client: &ClientSetup, context: &Context) -> Result<(), Failure> 
             .warning(format!("cargo reads `{path}` instead of the config.toml beside it, so setup changes that file"));
     }
     if written.changes.is_empty() {
-        report.status("Unchanged", format!("{} says all of it already", written.path.display()));
+        report.status("Unchanged", format!("`{}` already has these settings", written.path.display()));
         return Ok(());
     }
     for change in &written.changes {
@@ -212,9 +212,7 @@ fn write_config(client: &ClientSetup, context: &Context) -> Result<(), Failure> 
     if let Some(was) = replaced.and_then(|change| change.before.as_deref())
         && !is_frostmirror_source(was.trim_matches(['"', '\'']))
     {
-        report.warning(format!(
-            "crates.io was replaced by {was} before; `cargo frostmirror setup --undo` brings that back"
-        ));
+        report.warning(format!("crates.io was replaced by {was} before; `cargo frostmirror setup --undo` restores it"));
     }
     report.status("Wrote", written.path.display().to_string());
     Ok(())

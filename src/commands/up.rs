@@ -81,7 +81,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             return Err(failure);
         }
         context.reporter.warning(format!("{failure}"));
-        context.reporter.status("Keeping", format!("what `{}` holds; it was not updated", mirror.display()));
+        context.reporter.status("Keeping", format!("the mirror `{}`, which was not updated", mirror.display()));
     }
 
     let lines = format!(

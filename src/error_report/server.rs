@@ -13,12 +13,10 @@ impl From<Error> for Failure {
             Error::Address { .. } => {
                 "give HOST:PORT, for example 127.0.0.1:8080, or port 0 for any free port".to_owned()
             }
-            Error::Bind { address, source } => match source.kind() {
+            Error::Bind { address, source, owner } => match source.kind() {
                 ErrorKind::AddrInUse => {
-                    format!(
-                        "another program listens on port {}; stop it, or give another port with --bind",
-                        address.port()
-                    )
+                    let owner = owner.as_ref().map_or_else(|| "another program".to_owned(), ToString::to_string);
+                    format!("{owner} listens on port {}; stop it, or give another port with --bind", address.port())
                 }
                 ErrorKind::PermissionDenied => {
                     format!("port {} needs privileges; give a port above 1023 with --bind", address.port())

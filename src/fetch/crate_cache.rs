@@ -13,6 +13,8 @@ use tempfile::NamedTempFile;
 
 use crate::digest::{HashingReader, Sha256};
 use crate::durable;
+use crate::event::Sink;
+use crate::process_lock::LockOwner;
 use crate::scratch::ScratchFolder;
 
 /// The cache of crates.
@@ -24,11 +26,15 @@ pub struct CrateCache {
 }
 
 impl CrateCache {
-    /// Opens the cache below `root`, and creates it if it is missing. Removes partial files of killed runs.
-    pub fn open(root: &Path) -> io::Result<CrateCache> {
+    /// Opens the cache below `root`, and creates it if it is missing. Removes partial files of killed runs. A wait for
+    /// another process that does this is reported to `sink`.
+    pub fn open(root: &Path, sink: &dyn Sink) -> io::Result<CrateCache> {
         let crates = root.join("crates");
         durable::make_folder(&crates)?;
-        let staging = Arc::new(ScratchFolder::create(&root.join("tmp"))?);
+        let report_wait = |owner: &LockOwner| {
+            sink.status("Blocking", format!("waiting for {owner}, which uses the cache `{}`", root.display()));
+        };
+        let staging = Arc::new(ScratchFolder::create(&root.join("tmp"), &report_wait)?);
         Ok(CrateCache { root: root.to_owned(), crates, staging })
     }
 
@@ -136,7 +142,7 @@ mod tests {
 
     fn cache() -> (tempfile::TempDir, CrateCache) {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let cache = CrateCache::open(folder.path()).expect("open");
+        let cache = CrateCache::open(folder.path(), &crate::event::NullSink).expect("open");
         (folder, cache)
     }
 

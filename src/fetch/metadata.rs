@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use super::FetchPlan;
 use crate::bundle::package_metadata::{PackageMetadata, read_all_metadata};
 use crate::crate_id::CrateId;
+use crate::event::Sink;
 use crate::fetch::crate_cache::CrateCache;
 use crate::fetch::history::{BundlePlan, CrateMetadata};
 
 /// Adds the metadata that the history lacks: from the downloaded files, and from the cache below `home`. The cache may
 /// have crates that were sent before histories stored metadata.
-pub(super) fn fill(plan: &mut BundlePlan, gathered: &FetchPlan, home: &Path) {
+pub(super) fn fill(plan: &mut BundlePlan, gathered: &FetchPlan, home: &Path, sink: &dyn Sink) {
     // The cache was opened before in this run. If it fails now, some metadata is missing.
-    let cache = CrateCache::open(&home.join("cache")).ok();
+    let cache = CrateCache::open(&home.join("cache"), sink).ok();
     let mut files: Vec<(CrateId, PathBuf)> = Vec::new();
     let mut digests = Vec::new();
     for (id, held) in plan.crates.iter().filter(|(_, held)| !plan.crate_metadata.contains_key(&held.sha256)) {

@@ -52,7 +52,7 @@ pub(super) fn write_bundle(
         let lines = gathered.resolution.crates.iter().chain(&gathered.refreshed.lines);
         plan.lines = lines.map(|(id, line)| (id.clone(), line.raw.clone())).collect();
     }
-    metadata::fill(&mut plan, gathered, &options.environment.home);
+    metadata::fill(&mut plan, gathered, &options.environment.home, sink);
     let is_repair = matches!(options.mode, Mode::Repair { .. });
     let newest = history.base(None)?;
     let (introduced, introduced_dist_files) = if is_repair {

@@ -240,7 +240,7 @@ mod tests {
                 "Downloading",
                 " Downloading 33%",
                 " Downloading 100.0 MiB/300.0 MiB",
-                " Downloading [====>        ] 100.0 MiB/300.0 MiB, 100.0 MiB/s, 2s left",
+                " Downloading [======>               ] 100.0 MiB/300.0 MiB, 100.0 MiB/s, 2s left",
                 " Downloading [=========>                    ] 100.0 MiB/300.0 MiB, 100.0 MiB/s, 2s left",
             ]
             .map(str::to_owned)

@@ -454,7 +454,9 @@ fn problems_that_a_running_import_has_fixed_are_dropped_by_the_second_audit() {
     let guard = lock_for_adding(&layout, std::time::Duration::ZERO, &test_holder(), &NullSink).unwrap();
     verify(&sandbox, &["--lock-timeout", "0"]).ok();
     flip_byte(&mirror.join(JSON));
-    verify(&sandbox, &["--lock-timeout", "0"]).exits(6).stderr_has("1 thing looked wrong");
+    verify(&sandbox, &["--lock-timeout", "0"])
+        .exits(6)
+        .stderr_has("the audit found 1 problem, which the process that has locked the mirror may have caused");
     drop(guard);
     verify(&sandbox, &["--lock-timeout", "0"]).exits(4);
 }

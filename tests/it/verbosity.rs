@@ -278,6 +278,8 @@ fn waits_for_other_processes_are_reported_with_their_verb_and_pid() {
     for (path, text) in [
         ("history/lock", "Blocking waiting for `up` with pid 4711, which uses the history `"),
         ("cache/dist/lock", "Blocking waiting for `up` with pid 4711, which downloads toolchains"),
+        ("cache/tmp/lock", "Blocking waiting for `up` with pid 4711, which uses the cache `"),
+        ("scratch/lock", "Blocking waiting for `up` with pid 4711, which uses `"),
     ] {
         let lock = lock_as(&home.join(path), "4711 up");
         let running = sandbox.process(["fetch"]).start();
@@ -347,4 +349,58 @@ fn a_wait_for_the_package_cache_is_reported() {
     wait_for_line(&running, "Blocking waiting for file lock on package cache (another cargo has it)");
     drop(cache);
     running.wait(Duration::from_secs(60)).ok();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_on_a_port_that_is_in_use_is_named() {
+    let sandbox = Sandbox::new();
+    let serving = sandbox.serve(["--mirror", "mirror"]);
+    let address = serving.url().strip_prefix("http://").unwrap();
+    let run = sandbox.run(["serve", "--bind", address, "--mirror", "other"]).exits(3);
+    let pid = serving.running().pid();
+    // The system shows at most 15 characters of a program's name.
+    run.stderr_has(&format!("hint: `cargo-frostmirr` with pid {pid} listens on port "));
+}
+
+#[test]
+fn a_server_that_waits_for_the_mirror_says_so() {
+    let upstream = upstream_with_root();
+    let sandbox = Sandbox::new().upstream(&upstream);
+    sandbox.write("depends.toml", DEPENDS);
+    let bundle = sandbox.run(["fetch"]).ok().path();
+    sandbox.run(["import", bundle.to_str().unwrap(), "--mirror", "mirror"]).ok();
+    let lock = File::options().append(true).open(sandbox.path("mirror/.frostmirror/lock")).unwrap();
+    lock.lock().unwrap();
+    let holder = r#"{"pid":4711,"host":"h","verb":"gc","since":"2026-01-01T00:00:00Z"}"#;
+    sandbox.write("mirror/.frostmirror/holder", holder);
+    std::fs::create_dir(sandbox.path("incoming")).unwrap();
+    let serving = sandbox.serve(["--mirror", "mirror", "--incoming", "incoming", "--watch-incoming"]);
+    std::fs::copy(&bundle, sandbox.path("incoming/a.part")).unwrap();
+    std::fs::rename(sandbox.path("incoming/a.part"), sandbox.path("incoming/a.pkg")).unwrap();
+    wait_for_line(serving.running(), "`gc` with pid 4711 on h since 2026-01-01T00:00:00Z");
+    drop(lock);
+    serving.stop().ok();
+}
+
+#[test]
+fn a_very_verbose_server_logs_its_requests_to_upstream() {
+    let upstream = upstream_with_root();
+    for (flags, vars, shown) in [
+        (&["-vv"][..], &[][..], true),
+        (&[], &[("RUST_LOG", "trace")], true),
+        (&["-v"], &[], false),
+        (&[], &[], false),
+        (&["-vv", "--log-format", "json"], &[], true),
+    ] {
+        let sandbox = Sandbox::new().upstream(&upstream);
+        let args = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--live"];
+        let process = sandbox.process(args).args(flags).envs(vars.iter().copied());
+        let serving = crate::support::sandbox::RunningServer::start(process);
+        let mut client = crate::support::server_fixture::RawConnection::connect(serving.url());
+        assert_eq!(client.request("GET", "/index/le/af/leaf", &[]).read_reply().status, 200);
+        let run = serving.stop().ok();
+        let has_request = run.stderr.contains(&format!("HTTP GET {}/index/le/af/leaf: 200, ", upstream.base_url()));
+        assert_eq!(has_request, shown, "{flags:?} {vars:?}: {}", run.stderr);
+    }
 }

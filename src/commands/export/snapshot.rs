@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let sink = context.reporter.as_ref();
     let names: Vec<&str> = config.iter().map(|file| file.name).collect();
     for name in config::CONFIG_FILES.iter().filter(|name| !names.contains(name)) {
-        sink.status("Note", format!("the snapshot has no {name}: there is none in {}", config_dir.display()));
+        sink.status("Note", format!("the snapshot has no {name}, because `{}` has none", config_dir.display()));
     }
     for (name, note) in notes {
         sink.status("Note", format!("left out of {name}: {note}"));

@@ -100,20 +100,20 @@ fn report_network(base: &BaseUrl, config: Option<&CargoConfig>, context: &Contex
         && other.trim_end_matches('/') != index.trim_end_matches('/')
     {
         report
-            .warning(format!("the variable {INDEX_VARIABLE} names another index, and wins over config.toml; unset it"));
+            .warning(format!("the variable {INDEX_VARIABLE} names another index and overrides config.toml; unset it"));
     }
     let Some(config) = config else { return };
     if config.is_offline() {
         report.warning(
-            "`net.offline` is true, in cargo's configuration or as CARGO_NET_OFFLINE: cargo asks no server, the mirror \
-             neither; remove it"
+            "`net.offline` is true, in cargo's configuration or as CARGO_NET_OFFLINE: cargo contacts \
+             no server, not even the mirror; remove the setting"
                 .to_owned(),
         );
     }
     let Some((scheme, host, port)) = split_url(base) else { return };
     if let Some(proxy) = config.http_settings().proxy.proxy_for(scheme, host) {
         report.warning(format!(
-            "cargo asks the proxy of {} for `{base}`; if the mirror is not behind it, add `{host}` to the variable NO_PROXY",
+            "cargo requests `{base}` through the proxy {}; if the mirror is not behind it, add `{host}` to the variable NO_PROXY",
             proxy.origin
         ));
     } else if let Err(error) = connect(host, port) {

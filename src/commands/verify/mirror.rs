@@ -56,8 +56,8 @@ fn audit_locked(first: Audit, args: &Args, layout: &Layout, context: &Context) -
         }
         Err(error) => {
             sink.warning(format!(
-                "{} looked wrong, possibly because of the process that holds the lock",
-                pluralize(first.problems.len(), "thing")
+                "the audit found {}, which the process that has locked the mirror may have caused",
+                pluralize(first.problems.len(), "problem")
             ));
             Err(error.into())
         }
@@ -145,8 +145,8 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
     }
     for path in signatures_aside {
         sink.warning(format!(
-            "`{path}` was moved to .frostmirror/aside: no record names this signature, and its manifest is not proven or the \
-             file is no signature; the next bundle with this channel brings it again"
+            "`{path}` was moved to .frostmirror/aside: no record names this signature, and it does not prove its \
+             manifest; the next bundle with this channel restores it"
         ));
     }
     if let Some(kept) = kept {

@@ -139,7 +139,7 @@ pub(in crate::mirror) fn recover(layout: &Layout, sink: &dyn Sink) -> Result<Opt
         Err(error) => {
             // An audit reports crates that the batch named and that have no line yet.
             sink.warning(format!(
-                "`{}` is damaged ({error}); its batch is lost, and the files are counted anew",
+                "`{}` is damaged ({error}); its changes are lost, and the files are counted again",
                 path.display()
             ));
             Batch { crates: Vec::new(), index_updates: Vec::new(), dist_files: Vec::new(), now: Timestamp::UNIX_EPOCH }

@@ -121,7 +121,7 @@ impl ResolverFixture {
         let settings = Settings { retries: 1, first_backoff: Duration::from_millis(1), ..Settings::default() };
         let client = Client::new(&settings).unwrap();
         let sink: Arc<dyn Sink> = self.events.clone();
-        let cache = CrateCache::open(&self.path("cache")).unwrap();
+        let cache = CrateCache::open(&self.path("cache"), sink.as_ref()).unwrap();
         let index = IndexSnapshot::new(client.clone(), self.address.clone(), &cache, self.offline, sink.clone());
         let downloads = CrateDownloader {
             client,
