@@ -34,6 +34,9 @@ _cargo__frostmirror() {
             cargo__frostmirror,guide)
                 cmd="cargo__frostmirror__subcmd__guide"
                 ;;
+            cargo__frostmirror,help)
+                cmd="cargo__frostmirror__subcmd__help"
+                ;;
             cargo__frostmirror,history)
                 cmd="cargo__frostmirror__subcmd__history"
                 ;;
@@ -92,7 +95,7 @@ _cargo__frostmirror() {
 
     case "${cmd}" in
         cargo__frostmirror)
-            opts="-v -q -h -V --verbose --quiet --color --message-format --help --version init fetch verify inspect diff import serve up status list gc history export setup guide completions man"
+            opts="-v -q -h -V --verbose --quiet --color --message-format --help --version init fetch verify inspect diff import serve up status list gc history export setup guide completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -113,7 +116,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__completions)
+        cargo__frostmirror__subcmd__completions)
             opts="-v -q -h --verbose --quiet --color --message-format --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -135,7 +138,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__diff)
+        cargo__frostmirror__subcmd__diff)
             opts="-v -q -h --format --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -161,7 +164,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__export)
+        cargo__frostmirror__subcmd__export)
             opts="-v -q -h --verbose --quiet --color --message-format --help snapshot local-registry vendor"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -183,7 +186,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__export__subcmd__local__subcmd__registry)
+        cargo__frostmirror__subcmd__export__subcmd__local__subcmd__registry)
             opts="-v -q -h --mirror --lock-timeout --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -191,7 +194,10 @@ _cargo__frostmirror() {
             fi
             case "${prev}" in
                 --mirror)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --lock-timeout)
@@ -213,7 +219,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__export__subcmd__snapshot)
+        cargo__frostmirror__subcmd__export__subcmd__snapshot)
             opts="-o -v -q -h --output --config-dir --mirror --lock-timeout --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -221,19 +227,31 @@ _cargo__frostmirror() {
             fi
             case "${prev}" in
                 --output)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --config-dir)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --mirror)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --lock-timeout)
@@ -255,7 +273,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__export__subcmd__vendor)
+        cargo__frostmirror__subcmd__export__subcmd__vendor)
             opts="-v -q -h --mirror --lock-timeout --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -263,7 +281,10 @@ _cargo__frostmirror() {
             fi
             case "${prev}" in
                 --mirror)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --lock-timeout)
@@ -285,8 +306,8 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__fetch)
-            opts="-c -o -j -v -q -h --config --manifest-path --lockfile --crate --from-list --forget --label --incremental --base --reuse --skip-git --skip-registry --no-toolchain --drop-toolchains --toolchain --target --output --jobs --dry-run --offline --base-url --verbose --quiet --color --message-format --help"
+        cargo__frostmirror__subcmd__fetch)
+            opts="-c -o -j -v -q -h --config --manifest-path --lockfile --crate --from-list --label --forget --skip-git --skip-registry --target --no-toolchain --drop-toolchains --toolchain --incremental --base --output --base-url --dry-run --offline --reuse --jobs --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -316,19 +337,11 @@ _cargo__frostmirror() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --forget)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --label)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --base)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --reuse)
+                --forget)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -336,19 +349,37 @@ _cargo__frostmirror() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --toolchain)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --target)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --output)
+                --toolchain)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --base)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 -o)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --base-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reuse)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -357,10 +388,6 @@ _cargo__frostmirror() {
                     return 0
                     ;;
                 -j)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --base-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -379,7 +406,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__gc)
+        cargo__frostmirror__subcmd__gc)
             opts="-v -q -h --dry-run --mirror --grace --forget --accept --lock-timeout --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -387,7 +414,10 @@ _cargo__frostmirror() {
             fi
             case "${prev}" in
                 --mirror)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --grace)
@@ -421,7 +451,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__guide)
+        cargo__frostmirror__subcmd__guide)
             opts="-v -q -h --verbose --quiet --color --message-format --help fetching approving operating building live-mode rest-api reference troubleshooting glossary"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -443,7 +473,29 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__history)
+        cargo__frostmirror__subcmd__help)
+            opts="-v -q -h --verbose --quiet --color --message-format --help init fetch verify inspect diff import serve up status list gc history export setup guide completions man help exit-codes environment global-options"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --message-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cargo__frostmirror__subcmd__history)
             opts="-v -q -h --verbose --quiet --color --message-format --help list forget label"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -465,7 +517,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__history__subcmd__forget)
+        cargo__frostmirror__subcmd__history__subcmd__forget)
             opts="-v -q -h --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -487,7 +539,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__history__subcmd__label)
+        cargo__frostmirror__subcmd__history__subcmd__label)
             opts="-v -q -h --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -509,7 +561,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__history__subcmd__list)
+        cargo__frostmirror__subcmd__history__subcmd__list)
             opts="-v -q -h --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -531,7 +583,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__import)
+        cargo__frostmirror__subcmd__import)
             opts="-v -q -h --mirror --config-dir --base-url --lock-timeout --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -539,11 +591,17 @@ _cargo__frostmirror() {
             fi
             case "${prev}" in
                 --mirror)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --config-dir)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --base-url)
@@ -569,7 +627,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__init)
+        cargo__frostmirror__subcmd__init)
             opts="-o -v -q -h --manifest-path --from --output --update --force --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -607,7 +665,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__inspect)
+        cargo__frostmirror__subcmd__inspect)
             opts="-v -q -h --format --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -633,7 +691,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__list)
+        cargo__frostmirror__subcmd__list)
             opts="-v -q -h --mirror --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -641,7 +699,10 @@ _cargo__frostmirror() {
             fi
             case "${prev}" in
                 --mirror)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --color)
@@ -659,7 +720,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__man)
+        cargo__frostmirror__subcmd__man)
             opts="-v -q -h --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -681,8 +742,8 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__serve)
-            opts="-v -q -h --bind --base-url --mirror --incoming --config-dir --tls-cert --tls-key --watch-incoming --live --offline --admin-token --admin-token-file --log-format --verbose --quiet --color --message-format --help"
+        cargo__frostmirror__subcmd__serve)
+            opts="-v -q -h --bind --base-url --mirror --incoming --config-dir --watch-incoming --live --offline --log-format --admin-token --admin-token-file --tls-cert --tls-key --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -697,23 +758,28 @@ _cargo__frostmirror() {
                     return 0
                     ;;
                 --mirror)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --incoming)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --config-dir)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
-                --tls-cert)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --tls-key)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 --admin-token)
@@ -724,8 +790,12 @@ _cargo__frostmirror() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --log-format)
-                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                --tls-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -743,7 +813,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__setup)
+        cargo__frostmirror__subcmd__setup)
             opts="-v -q -h --url --local --mirror --ca --check-revoke --auth-required --env --write --undo --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -755,7 +825,10 @@ _cargo__frostmirror() {
                     return 0
                     ;;
                 --mirror)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --ca)
@@ -785,7 +858,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__status)
+        cargo__frostmirror__subcmd__status)
             opts="-v -q -h --mirror --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -793,7 +866,10 @@ _cargo__frostmirror() {
             fi
             case "${prev}" in
                 --mirror)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --color)
@@ -811,7 +887,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__up)
+        cargo__frostmirror__subcmd__up)
             opts="-c -v -q -h --config --manifest-path --lockfile --bind --label --offline --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -857,7 +933,7 @@ _cargo__frostmirror() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        cargo__subcmd__frostmirror__subcmd__verify)
+        cargo__frostmirror__subcmd__verify)
             opts="-v -q -h --mirror --closure --repair-list --rebuild-state --lock-timeout --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -865,7 +941,10 @@ _cargo__frostmirror() {
             fi
             case "${prev}" in
                 --mirror)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --closure)
@@ -903,3 +982,41 @@ if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERS
 else
     complete -F _cargo__frostmirror -o bashdefault -o default cargo-frostmirror
 fi
+
+# Completes `cargo frostmirror …`, and leaves all other arguments of cargo to the completion that is registered for it.
+_cargo_frostmirror_of_cargo() {
+    local -i at=1
+    [[ ${COMP_WORDS[1]} == +* ]] && at=2
+    if (( COMP_CWORD > at )) && [[ ${COMP_WORDS[at]} == frostmirror ]]; then
+        COMP_WORDS=(cargo-frostmirror "${COMP_WORDS[@]:at+1}")
+        (( COMP_CWORD -= at ))
+        compopt -o bashdefault -o default 2>/dev/null
+        _cargo__frostmirror cargo-frostmirror "$2" "$3"
+        return
+    fi
+    # bash-completion loads cargo's own completion at the first use.
+    if [[ -z $_cargo_frostmirror_next ]]; then
+        _cargo_frostmirror_next=none
+        { _comp_load cargo || __load_completion cargo; } >/dev/null 2>&1
+        _cargo_frostmirror_hook
+    fi
+    if [[ $_cargo_frostmirror_next != none ]]; then
+        "$_cargo_frostmirror_next" "$@"
+    elif (( COMP_CWORD == at )); then
+        COMPREPLY=($(compgen -W frostmirror -- "$2"))
+    fi
+}
+
+# Registers the function above for cargo. The function that was registered before is called for everything else.
+_cargo_frostmirror_hook() {
+    local spec
+    spec="$(complete -p cargo 2>/dev/null)"
+    if [[ -z $spec ]]; then
+        complete -F _cargo_frostmirror_of_cargo -o bashdefault -o default cargo
+    elif [[ $spec =~ ' -F '([^ ]+)' ' && ${BASH_REMATCH[1]} != _cargo_frostmirror_of_cargo ]]; then
+        _cargo_frostmirror_next=${BASH_REMATCH[1]}
+        eval "${spec/ -F $_cargo_frostmirror_next / -F _cargo_frostmirror_of_cargo }"
+    fi
+}
+
+_cargo_frostmirror_hook

@@ -18,10 +18,12 @@ pub use signals::InterruptWatch;
 
 pub mod completions;
 pub mod diff;
+pub mod examples;
 pub mod export;
 pub mod fetch;
 pub mod gc;
 pub mod guide;
+pub mod help;
 pub mod history;
 pub mod import;
 pub mod init;

@@ -23,19 +23,19 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "FROSTMIRROR_REGISTRY_URL",
         "fetch, up, serve",
-        "sparse index of crates; `sparse+` and the final slash are optional; for serve in live mode",
+        "sparse index of crates, with or without `sparse+` and a final slash; serve uses it in live mode",
         "cargo's replacement of crates.io, else crates.io",
     ),
     variable(
         "FROSTMIRROR_DL_URL",
         "fetch, up, serve",
-        "where crates are downloaded, with cargo's markers; for serve in live mode",
+        "URL of crate files, with cargo's markers; serve uses it in live mode",
         "the `dl` of the index's config.json",
     ),
     variable(
         "FROSTMIRROR_DIST_URL",
         "fetch, serve",
-        "where toolchains and rustup are downloaded; for serve in live mode",
+        "URL of toolchains and rustup; serve uses it in live mode",
         "`https://static.rust-lang.org`",
     ),
     variable(
@@ -74,7 +74,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "FROSTMIRROR_BASE_URL",
         "fetch, import, serve",
-        "address that clients are given",
+        "URL of the mirror for clients",
         "the Host that each client requests; for fetch `http://localhost:8080`",
     ),
     variable("FROSTMIRROR_BIND", "serve, up", "listening address", "`0.0.0.0:8080`; for up `127.0.0.1:8080`"),
@@ -87,8 +87,13 @@ pub const VARIABLES: &[Variable] = &[
         "live mode: `1`, `true`, `yes`, `on`, or `0`, `false`, `no`, `off`",
         "`proxy_mode` of frostmirror.toml",
     ),
-    variable("FROSTMIRROR_OFFLINE", "serve", "no live mode at all; the same words", "`offline` of frostmirror.toml"),
-    variable("RUST_LOG", "serve", "how much is logged: `off`, `error`, `warn`, `info`, `debug`, `trace`", "`info`"),
+    variable(
+        "FROSTMIRROR_OFFLINE",
+        "serve",
+        "no request to upstream, so no live mode; the same values",
+        "`offline` of frostmirror.toml",
+    ),
+    variable("RUST_LOG", "serve", "log level: `off`, `error`, `warn`, `info`, `debug`, `trace`", "`info`"),
     variable("SOURCE_DATE_EPOCH", "fetch", "date of the bundle, in seconds since 1970", "now"),
 ];
 

@@ -47,6 +47,18 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    /// Every class, in the order of the exit codes.
+    pub const ALL: [ErrorClass; 8] = [
+        ErrorClass::Bug,
+        ErrorClass::Usage,
+        ErrorClass::Input,
+        ErrorClass::Integrity,
+        ErrorClass::Network,
+        ErrorClass::Locked,
+        ErrorClass::Disk,
+        ErrorClass::Interrupted,
+    ];
+
     /// The process's exit code.
     pub fn code(self) -> u8 {
         match self {
@@ -60,20 +72,28 @@ impl ErrorClass {
             ErrorClass::Interrupted => 130,
         }
     }
+
+    /// The meaning of the exit code, for the help and the guide.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            ErrorClass::Bug => "unexpected: a bug, please report",
+            ErrorClass::Usage => "usage: an invalid command line",
+            ErrorClass::Input => {
+                "input: depends.toml, Cargo.lock, a missing file, an address in use, no cargo, no resolution"
+            }
+            ErrorClass::Integrity => "integrity: a checksum, a malformed bundle, a missing base, an incomplete closure",
+            ErrorClass::Network => "network: upstream is unreachable or refuses a request",
+            ErrorClass::Locked => "the mirror is locked by another process",
+            ErrorClass::Disk => "disk: full, read-only, no permission",
+            ErrorClass::Interrupted => "interrupted",
+        }
+    }
 }
 
-/// The exit code table at the end of the help of every verb.
-pub const EXIT_CODES: &str = "\
-Exit codes:
-    0  done
-    1  unexpected: a bug, please report
-    2  usage
-    3  input: depends.toml, Cargo.lock, a missing file, an address in use, no cargo, no resolution
-    4  integrity: a checksum, a malformed bundle, a missing base, an incomplete closure
-    5  network: upstream unreachable or refusing
-    6  the mirror is locked by another process
-    7  disk: full, read-only, no permission
-  130  interrupted";
+/// Every exit code with its meaning, in ascending order.
+pub fn exit_codes() -> impl Iterator<Item = (u8, &'static str)> {
+    std::iter::once((0, "success")).chain(ErrorClass::ALL.map(|class| (class.code(), class.meaning())))
+}
 
 /// A failure as it is shown to the user.
 #[derive(Debug)]

@@ -13,11 +13,13 @@ use crate::error_report::Failure;
 /// Arguments of `diff`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The older bundle, already imported
+    /// Older bundle
     pub old: PathBuf,
-    /// The newer bundle
+    /// Newer bundle
     pub new: PathBuf,
-    /// Output format; cyclonedx lists the added packages
+    /// Output format
+    ///
+    /// Output format. `cyclonedx` lists the added packages.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: DocumentFormat,
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::Context;
-use crate::error_report::{EXIT_CODES, ErrorClass, Failure};
+use crate::error_report::{ErrorClass, Failure};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, ReadGuard, lock_for_reading};
 
@@ -26,19 +26,19 @@ pub struct Args {
 /// The form of the export.
 #[derive(Debug, Subcommand)]
 pub enum ExportFormat {
-    /// The whole mirror with its configuration as one .pkg, to be imported elsewhere
+    /// Write the whole mirror and its settings as one .pkg
     ///
-    /// The whole mirror as one .pkg: its crates and index, its toolchains, its histories, and the frostmirror.toml and
+    /// Write the whole mirror as one .pkg: its crates and index, its toolchains, its histories, and the frostmirror.toml and
     /// depends.toml of its server. `import` creates the same mirror from it.
     ///
     /// Every file is hashed while it is packed. A damaged or missing file stops the export, and the error names it. Of
     /// frostmirror.toml, only `targets` and `toolchain` are exported; the other keys are listed. User names and passwords in
     /// the URLs of depends.toml are left out. So are crates that await deletion.
-    #[command(after_help = EXIT_CODES)]
     Snapshot(snapshot::Args),
-    /// The .crate files and the index, for cargo's `local-registry`
+    /// Write the .crate files and the index as cargo's `local-registry`
     ///
-    /// The .crate files and the index, in the layout of cargo's `local-registry`: DIR/NAME-VERSION.crate and DIR/index/.
+    /// Write the .crate files and the index in the layout of cargo's `local-registry`: DIR/NAME-VERSION.crate and DIR/index/.
+    /// The lines for .cargo/config.toml are printed on stdout.
     ///
     /// If the mirror is on the same file system, the .crate files are hard links to its files; otherwise they are copies.
     /// Writing into a linked file changes the mirror too. The mirror itself replaces files by rename and never writes into
@@ -46,19 +46,17 @@ pub enum ExportFormat {
     ///
     /// The index keeps lines whose crates were left out for a platform. Cargo resolves with them and builds. An unfiltered
     /// `cargo fetch` or `cargo metadata` fails on those crates.
-    #[command(after_help = EXIT_CODES)]
     LocalRegistry(FolderArgs),
-    /// Every crate unpacked, for cargo's `directory` source
+    /// Unpack every crate as cargo's `directory` source
     ///
-    /// Every crate unpacked below DIR/NAME-VERSION/, with the .cargo-checksum.json that cargo's `directory` source requires.
+    /// Unpack every crate below DIR/NAME-VERSION/, with the .cargo-checksum.json that cargo's `directory` source requires.
     ///
     /// Every .crate is hashed while it is unpacked. A damaged or missing one stops the export, and the error names it.
     /// Crates are unpacked as `cargo vendor` does, within cargo's size limits. A crate that contains a link, or a path
     /// outside its own folder, is left out and listed; the exit code is then 4. Crates that were left out for a platform are
     /// missing, so Cargo.lock must not name them.
     ///
-    /// DIR can be committed to git. The lines for .cargo/config.toml are printed to stdout.
-    #[command(after_help = EXIT_CODES)]
+    /// DIR can be committed to git. The lines for .cargo/config.toml are printed on stdout.
     Vendor(FolderArgs),
 }
 
@@ -66,7 +64,7 @@ pub enum ExportFormat {
 #[derive(Debug, clap::Args)]
 pub struct FolderArgs {
     /// Folder to create; it must be missing or empty
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub folder: PathBuf,
     /// The mirror and the lock timeout.
     #[command(flatten)]
@@ -76,10 +74,14 @@ pub struct FolderArgs {
 /// The mirror to export.
 #[derive(Debug, clap::Args)]
 pub struct SourceArgs {
-    /// Mirror [default: /mirror if it exists, else mirror/ below FROSTMIRROR_HOME]
-    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
+    /// Mirror to export [default: /mirror, else ~/.frostmirror/mirror]
+    ///
+    /// Mirror to export. The default is /mirror if it exists, as in a container, else `mirror` in FROSTMIRROR_HOME.
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR")]
     pub mirror: Option<PathBuf>,
-    /// Seconds to wait for another process that changes the mirror
+    /// Seconds to wait for the mirror's lock
+    ///
+    /// Seconds to wait for another process that changes the mirror. After that time the exit code is 6.
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     pub lock_timeout: u64,
 }

@@ -25,19 +25,32 @@ use crate::toolchain::{self, ToolchainName, is_triple};
 /// Arguments of `fetch`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Dependency list [default: the nearest depends.toml up to the workspace root, else the workspace's Cargo.lock]
+    /// Dependency list [default: depends.toml, else Cargo.lock]
+    ///
+    /// Dependency list. The default is the nearest depends.toml from the current directory up to the workspace root. If there
+    /// is none, the workspace's Cargo.lock is used.
     #[arg(short, long, value_name = "PATH", help_heading = "What to fetch")]
     pub config: Option<PathBuf>,
-    /// Workspace whose Cargo.lock to mirror
+    /// Workspace to fetch, by its Cargo.toml
+    ///
+    /// Workspace to fetch, by its Cargo.toml. Its Cargo.lock is used; depends.toml only with `-c`.
     #[arg(long, value_name = "PATH", help_heading = "What to fetch")]
     pub manifest_path: Option<PathBuf>,
-    /// Mirror exactly the packages of this Cargo.lock (repeatable)
+    /// Cargo.lock to fetch exactly (repeatable)
+    ///
+    /// Cargo.lock to fetch exactly, without its workspace (repeatable). depends.toml is then used only with `-c`.
     #[arg(long, value_name = "PATH", help_heading = "What to fetch")]
     pub lockfile: Vec<PathBuf>,
-    /// Mirror a crate or tool, ready for `cargo install` (repeatable)
+    /// Crate or tool to fetch (repeatable)
+    ///
+    /// Crate or tool to fetch, for `cargo install` with and without `--locked` (repeatable). REQ is a version requirement,
+    /// such as `14` or `=14.1.1`. depends.toml is then used only with `-c`.
     #[arg(long = "crate", value_name = "NAME[@REQ]", help_heading = "What to fetch")]
     pub crates: Vec<CrateSpec>,
-    /// Fetch exactly the crates and dist files of this repair list, to repair a mirror
+    /// Repair list to fetch, from `verify --repair-list`
+    ///
+    /// Repair list to fetch, from `verify --repair-list`. The bundle has exactly the crates and dist files of the list, for a
+    /// mirror whose files are damaged.
     #[arg(
         long,
         value_name = "FILE",
@@ -45,71 +58,99 @@ pub struct Args {
         conflicts_with_all = ["config", "manifest_path", "lockfile", "crates", "incremental", "base", "forget"]
     )]
     pub from_list: Option<PathBuf>,
-    /// Retire an input of the history, by its label (repeatable); `history` lists them
-    #[arg(long, value_name = "INPUT", help_heading = "What to fetch", allow_hyphen_values = true)]
-    pub forget: Vec<String>,
-    /// Label of the only input, in the history and in bundles [default: the name of the package or folder that contains its
-    /// file; for a crate, the value of `--crate`]
+    /// Label [default: its package, folder or crate]
+    ///
+    /// Label of the input in the history and in bundles; only with one input. The default is the name of the package or
+    /// folder that contains its file; for a crate it is the value of `--crate`.
     #[arg(long, value_name = "NAME", help_heading = "What to fetch", conflicts_with = "from_list")]
     pub label: Option<Label>,
-    /// Pack only files that the history does not list as sent [env: FROSTMIRROR_MODE=full|incremental]
-    #[arg(long, help_heading = "What to ship")]
-    pub incremental: bool,
-    /// Last bundle before the first lost one; the output is a delta on it
-    #[arg(long, value_name = "FILE|ID", help_heading = "What to ship")]
-    pub base: Option<String>,
-    /// Reuse files of an older mirror or bundle if their digest matches (repeatable)
-    #[arg(long, value_name = "DIR|FILE", help_heading = "What to ship")]
-    pub reuse: Vec<PathBuf>,
-    /// Leave git dependencies out; the bundle records them, and the offline side needs another source for them
+    /// Input of the history to retire (repeatable)
+    ///
+    /// Input of the history to retire, by its label as `history` lists it (repeatable). Without an option that names an
+    /// input, nothing else is fetched.
+    #[arg(long, value_name = "INPUT", help_heading = "What to fetch", allow_hyphen_values = true)]
+    pub forget: Vec<String>,
+    /// Leave git dependencies out
+    ///
+    /// Leave git dependencies out. The bundle records them, and the offline side needs another source for them. Without this
+    /// option, a git dependency is an error.
     #[arg(long, help_heading = "What to fetch")]
     pub skip_git: bool,
-    /// Leave packages of this alternate registry out, like `--skip-git` (repeatable)
+    /// Leave this alternate registry out (repeatable)
+    ///
+    /// Leave packages of this alternate registry out, as `--skip-git` does for git dependencies (repeatable).
     #[arg(long, value_name = "NAME", help_heading = "What to fetch")]
     pub skip_registry: Vec<String>,
-    /// Leave toolchains out, even if depends.toml or rust-toolchain.toml names them; earlier ones stay current
+    /// Target to fetch toolchains for (repeatable)
+    ///
+    /// Target to fetch toolchains for (repeatable). It replaces `targets` below `[platforms]` in depends.toml, and
+    /// FROSTMIRROR_PLATFORMS. The toolchains are those of `[platforms]`, else of FROSTMIRROR_TOOLCHAIN, else of
+    /// rust-toolchain.toml, else `stable`.
+    #[arg(long = "target", value_name = "TRIPLE", help_heading = "What to fetch", conflicts_with_all = ["no_toolchain", "from_list"])]
+    pub targets: Vec<String>,
+    /// Leave toolchains out of this bundle
+    ///
+    /// Leave toolchains out of this bundle, even if depends.toml or rust-toolchain.toml names them. Toolchains of earlier
+    /// bundles stay current.
     #[arg(long, help_heading = "What to fetch")]
     pub no_toolchain: bool,
-    /// Drop the toolchains that earlier bundles brought for these inputs, and fetch none; `gc` on the other side then
-    /// removes them
+    /// Retire earlier toolchains, and fetch none
+    ///
+    /// Retire the toolchains that earlier bundles brought for these inputs, and fetch none. After the import, `gc` removes
+    /// their files unless another input needs them.
     #[arg(long, help_heading = "What to fetch", conflicts_with_all = ["no_toolchain", "targets", "from_list"])]
     pub drop_toolchains: bool,
     /// Not supported; its error says where to name toolchains
     #[arg(long = "toolchain", value_name = "NAME", hide = true)]
     pub toolchain: Option<String>,
-    /// Target triple to fetch toolchains for, instead of `[platforms]` in depends.toml (repeatable) [env:
-    /// FROSTMIRROR_PLATFORMS, if no input names a platform]. `[platforms]` also names the toolchains; otherwise
-    /// FROSTMIRROR_TOOLCHAIN does. FROSTMIRROR_DIST_URL sets their source
-    #[arg(long = "target", value_name = "TRIPLE", help_heading = "What to fetch", conflicts_with_all = ["no_toolchain", "from_list"])]
-    pub targets: Vec<String>,
+    /// Write a delta: only files that earlier bundles lack
+    ///
+    /// Write a delta: only files that earlier bundles lack, according to the history. FROSTMIRROR_MODE=incremental makes this
+    /// the default.
+    #[arg(long, help_heading = "What to pack")]
+    pub incremental: bool,
+    /// Last bundle before the first lost one
+    ///
+    /// Last bundle before the first lost one: its file or its ID. The output is a delta that has everything sent after it.
+    #[arg(long, value_name = "FILE|ID", help_heading = "What to pack")]
+    pub base: Option<String>,
     /// Folder for the bundle
     #[arg(
         short,
         long,
         value_name = "DIR",
         env = "FROSTMIRROR_OUTPUT",
-        hide_env_values = true,
-        default_value = "output"
+        default_value = "output",
+        help_heading = "What to pack"
     )]
     pub output: PathBuf,
-    /// Number of parallel requests [default: limited by the upstream's protocol]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub jobs: Option<u16>,
-    /// Print the downloads and their sizes, and write nothing
+    /// Mirror's URL for clients
+    ///
+    /// Mirror's URL for clients. The bundle's config.toml tells cargo to use it.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "FROSTMIRROR_BASE_URL",
+        default_value = "http://localhost:8080",
+        help_heading = "What to pack"
+    )]
+    pub base_url: String,
+    /// Print the downloads and their sizes; write nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Use only the caches; send no request
     #[arg(long)]
     pub offline: bool,
-    /// URL that the bundle's config.toml gives to clients
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "FROSTMIRROR_BASE_URL",
-        hide_env_values = true,
-        default_value = "http://localhost:8080"
-    )]
-    pub base_url: String,
+    /// Older mirror or bundle to take files from (repeatable)
+    ///
+    /// Older mirror or bundle to take files from, if their digests match (repeatable). Every other file is downloaded.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub reuse: Vec<PathBuf>,
+    /// Parallel requests [default: 128 with HTTP/2, else 8]
+    ///
+    /// Parallel requests. The default is 128 to a server with HTTP/2. Other servers get at most 8.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub jobs: Option<u16>,
 }
 
 /// Runs the verb.

@@ -21,24 +21,36 @@ use crate::units::parse_duration;
 /// Arguments of `gc`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Print the plan without changing anything
+    /// Print the plan, and remove nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Mirror [default: /mirror if it exists, else mirror/ below FROSTMIRROR_HOME]
-    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
+    /// Mirror [default: /mirror, else ~/.frostmirror/mirror]
+    ///
+    /// Mirror. The default is /mirror if it exists, as in a container, else `mirror` in FROSTMIRROR_HOME.
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR")]
     pub mirror: Option<PathBuf>,
-    /// Grace period before unreferenced files are deleted: 0, 90s, 10m, 2h, 7d
+    /// Grace period, such as 0, 90s, 2h or 7d
+    ///
+    /// Grace period of unreferenced files, such as 0, 90s, 2h or 7d. Index lines are removed first. Their crates follow in a run
+    /// after this time, because a client may have read a line just before.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
     pub grace: Duration,
-    /// Forget a lineage (ID or unique prefix); files only it references become garbage. `live` stands for live mode
-    /// (repeatable)
+    /// Lineage to forget, by ID or prefix (repeatable)
+    ///
+    /// Lineage to forget, by ID or unique prefix (repeatable). Files that only its bundles need become garbage. `live` stands
+    /// for the files of live mode.
     #[arg(long, value_name = "LINEAGE|live")]
     pub forget: Vec<String>,
-    /// Accept the newest bundle of a doubtful lineage (ID or unique prefix); files that only its other bundles reference
-    /// become garbage. With @BUNDLE, only if that bundle is the newest. A new doubt needs the flag again (repeatable)
+    /// Doubtful lineage whose newest bundle to accept (repeatable)
+    ///
+    /// Doubtful lineage whose newest bundle to accept, by ID or unique prefix (repeatable). Files that only its other bundles
+    /// need become garbage. With @BUNDLE, the lineage is accepted only if that bundle is the newest. A new doubt needs the
+    /// option again.
     #[arg(long, value_name = "LINEAGE[@BUNDLE]")]
     pub accept: Vec<String>,
-    /// Seconds to wait for another process that changes the mirror
+    /// Seconds to wait for the mirror's lock
+    ///
+    /// Seconds to wait for another process that changes the mirror. After that time the exit code is 6.
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     pub lock_timeout: u64,
 }

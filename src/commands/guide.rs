@@ -1,5 +1,7 @@
 //! `guide`: the chapters of the user's guide, as wrapped text on stdout.
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
+
 use super::Context;
 use crate::error_report::Failure;
 use crate::guide::{CHAPTERS, Chapter};
@@ -10,9 +12,14 @@ const WIDTH: usize = 80;
 /// Arguments of `guide`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Chapter to print; without it, the list of chapters
-    #[arg(value_parser = clap::builder::PossibleValuesParser::new(CHAPTERS.iter().map(|chapter| chapter.name)))]
+    /// Chapter to print [default: the list of chapters]
+    #[arg(value_parser = chapter_parser())]
     pub chapter: Option<String>,
+}
+
+/// The names of the chapters; help and completions show the titles.
+fn chapter_parser() -> PossibleValuesParser {
+    CHAPTERS.iter().map(|chapter| PossibleValue::new(chapter.name).help(chapter.title())).collect::<Vec<_>>().into()
 }
 
 /// Prints one chapter, or the list of all.

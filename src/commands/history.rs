@@ -7,32 +7,10 @@ use serde_json::json;
 use super::Context;
 use super::fetch::input_ref;
 use crate::bundle::sanitize::sanitize_line;
-use crate::error_report::{EXIT_CODES, Failure};
+use crate::error_report::Failure;
 use crate::event::{Sink, format_contents, format_size};
 use crate::fetch::history::{BundleRecord, History, InputSet, LockedHistory};
 use crate::inputs::input_id::Label;
-
-/// Examples in the help of `history`.
-pub const EXAMPLES: &str = "EXAMPLES:
-  cargo frostmirror history
-  cargo frostmirror history label 'checkout-4711 (Cargo.lock)' web
-  cargo frostmirror history forget web
-  FROSTMIRROR_HISTORY=/srv/site-b cargo frostmirror history list";
-
-const LIST_EXAMPLES: &str = "EXAMPLES:
-  cargo frostmirror history list
-  FROSTMIRROR_HISTORY=/srv/site-b cargo frostmirror history list
-  cargo frostmirror history list --message-format json";
-
-const FORGET_EXAMPLES: &str = "EXAMPLES:
-  cargo frostmirror history forget web
-  cargo frostmirror history forget 'checkout-4711 (Cargo.lock)'
-  FROSTMIRROR_HISTORY=/srv/site-b cargo frostmirror history forget web";
-
-const LABEL_EXAMPLES: &str = "EXAMPLES:
-  cargo frostmirror history label checkout-4711 web
-  cargo frostmirror history label 'checkout-4711 (Cargo.lock)' web
-  FROSTMIRROR_HISTORY=/srv/site-b cargo frostmirror history label checkout-4711 web";
 
 /// Arguments of `history`.
 #[derive(Debug, clap::Args)]
@@ -45,20 +23,23 @@ pub struct Args {
 /// An action on the history.
 #[derive(Debug, clap::Subcommand)]
 pub enum HistoryCommand {
-    /// List the inputs and the sent bundles (default)
-    #[command(after_help = format!("{LIST_EXAMPLES}\n\n{EXIT_CODES}"))]
+    /// List the inputs and the sent bundles (the default)
     List,
-    /// Forget an input; the next bundle no longer names files that only it needs
-    #[command(after_help = format!("{FORGET_EXAMPLES}\n\n{EXIT_CODES}"))]
+    /// Forget an input; the next bundle no longer needs its files
+    ///
+    /// Forget an input. The next bundle no longer names files that only this input needs. After its import, `gc` removes them
+    /// from the mirror.
     Forget {
-        /// Label of the input, or its full name as listed
+        /// Label of the input, or its full name as `history` lists it
         #[arg(allow_hyphen_values = true)]
         input: String,
     },
     /// Give an input another label
-    #[command(after_help = format!("{LABEL_EXAMPLES}\n\n{EXIT_CODES}"))]
+    ///
+    /// Give an input another label. An input is identified by its label: fetch it with `--label NAME` from then on, unless
+    /// its package or folder has that name.
     Label {
-        /// Label of the input, or its full name as listed
+        /// Label of the input, or its full name as `history` lists it
         #[arg(allow_hyphen_values = true)]
         input: String,
         /// New label

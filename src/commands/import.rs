@@ -29,20 +29,31 @@ mod pipe_spool;
 /// Arguments of `import`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Bundles; a folder stands for its *.pkg files, `-` for standard input
+    /// Bundles; DIR: all of its *.pkg files; -: standard input
+    ///
+    /// Bundles to import, in the order in which they depend on each other. A folder stands for its *.pkg files, and `-` for
+    /// standard input.
     #[arg(value_name = "FILE|DIR|-", required = true)]
     pub bundles: Vec<PathBuf>,
-    /// Mirror, created if missing [default: /mirror if it exists, else mirror/ below FROSTMIRROR_HOME]
-    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
+    /// Mirror [default: /mirror, else ~/.frostmirror/mirror]
+    ///
+    /// Mirror, created if missing. The default is /mirror if it exists, as in a container, else `mirror` in FROSTMIRROR_HOME.
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR")]
     pub mirror: Option<PathBuf>,
-    /// Folder for a snapshot's frostmirror.toml and depends.toml; other bundles never change them [default: /config if it
-    /// exists, else config/ below FROSTMIRROR_HOME]
-    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
+    /// Snapshot's settings [default: /config, else ~/.frostmirror/config]
+    ///
+    /// Folder for the frostmirror.toml and depends.toml of a snapshot; other bundles never change them. The default is
+    /// /config if it exists, as in a container, else `config` in FROSTMIRROR_HOME.
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR")]
     pub config_dir: Option<PathBuf>,
-    /// Write index/config.json for static servers with this base URL
-    #[arg(long, value_name = "URL", env = "FROSTMIRROR_BASE_URL", hide_env_values = true)]
+    /// Base URL of a static web server; writes index/config.json
+    ///
+    /// Base URL of a static web server for the mirror. It is written to index/config.json; `serve` needs no such file.
+    #[arg(long, value_name = "URL", env = "FROSTMIRROR_BASE_URL")]
     pub base_url: Option<String>,
-    /// Seconds to wait for another process that changes the mirror
+    /// Seconds to wait for the mirror's lock
+    ///
+    /// Seconds to wait for another process that changes the mirror. After that time the exit code is 6.
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     pub lock_timeout: u64,
 }

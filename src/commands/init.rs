@@ -20,19 +20,31 @@ use crate::terminal::Reporter;
 /// Arguments of `init`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Use the workspace of this Cargo.toml instead of the one around the current directory (repeatable: merged)
+    /// Cargo.toml of a workspace to list (repeatable)
+    ///
+    /// Cargo.toml of a workspace to list, instead of the one around the current directory. Several workspaces are merged into
+    /// one list.
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Vec<PathBuf>,
-    /// Source: exact versions of Cargo.lock, the members' own requirements, or both
-    #[arg(long, value_name = "WHAT", default_value = "lock")]
+    /// Source
+    ///
+    /// Source of the list.
+    #[arg(long, value_name = "SOURCE", default_value = "lock")]
     pub from: InitSource,
-    /// Output file [default: depends.toml beside the workspace's manifest; in the current directory with `--manifest-path`]
+    /// Output file [default: depends.toml in the workspace root]
+    ///
+    /// Output file. The default is depends.toml in the workspace root; with `--manifest-path` it is depends.toml in the
+    /// current directory.
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
     /// Update `[locked]` in the existing file, and keep the rest
+    ///
+    /// Update `[locked]` in the existing file, and keep the rest, comments included. It needs `--from lock`.
     #[arg(long, conflicts_with = "force")]
     pub update: bool,
     /// Replace the existing file
+    ///
+    /// Replace the existing file. Without `--update` or `--force`, an existing file is an error and stays as it is.
     #[arg(long)]
     pub force: bool,
 }

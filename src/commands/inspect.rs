@@ -17,7 +17,7 @@ use crate::event::Sink;
 /// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Bundle
+    /// Bundle to show
     pub file: PathBuf,
     /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]

@@ -20,10 +20,15 @@ use crate::mirror::transaction;
 /// Arguments of `list`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Bundle to list instead of a mirror: the crates whose files it contains
+    /// Bundle to list instead of a mirror
+    ///
+    /// Bundle to list instead of a mirror: the crates whose files it contains.
     #[arg(conflicts_with = "mirror")]
     pub file: Option<PathBuf>,
-    /// Mirror [default: FROSTMIRROR_MIRROR, else /mirror if it exists, else mirror/ below FROSTMIRROR_HOME]
+    /// Mirror to list [default: /mirror, else ~/.frostmirror/mirror]
+    ///
+    /// Mirror to list. The default is FROSTMIRROR_MIRROR, else /mirror if it exists, as in a container, else `mirror` in
+    /// FROSTMIRROR_HOME.
     // Clap does not fill this from the environment: a set variable must not conflict with FILE.
     #[arg(long, value_name = "DIR")]
     pub mirror: Option<PathBuf>,

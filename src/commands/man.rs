@@ -4,19 +4,21 @@ use std::path::PathBuf;
 
 use super::Context;
 use crate::durable;
-use crate::error_report::{ErrorClass, Failure};
+use crate::error_report::Failure;
+
+mod page;
 
 /// Arguments of `man`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Write all pages into this folder instead of printing the first
+    /// Folder for all pages [default: print cargo-frostmirror(1)]
+    #[arg(value_hint = clap::ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
 }
 
 /// Runs the verb; `command` is the whole command line.
 pub fn run(args: &Args, command: clap::Command, context: &Context) -> Result<(), Failure> {
-    let pages = render_pages(command)
-        .map_err(|source| Failure::new(ErrorClass::Bug, source).context("could not draw the man pages"))?;
+    let pages = render_pages(command);
     let Some(dir) = &args.dir else {
         if let Some((_, page)) = pages.first() {
             context.reporter.print_data(page);
@@ -32,23 +34,18 @@ pub fn run(args: &Args, command: clap::Command, context: &Context) -> Result<(),
     Ok(())
 }
 
-/// Every page with its file name; the page of the tool comes first.
-pub fn render_pages(command: clap::Command) -> std::io::Result<Vec<(String, String)>> {
-    let mut command = command.bin_name("cargo-frostmirror");
+/// Every page with its file name; the page of the program comes first, and each verb before its subcommands.
+pub fn render_pages(mut command: clap::Command) -> Vec<(String, String)> {
     command.build();
-    let mut pages = vec![render_page("cargo-frostmirror".to_owned(), command.clone())?];
-    for verb in command.get_subcommands() {
-        let name = format!("cargo-frostmirror-{}", verb.get_name());
-        for form in verb.get_subcommands() {
-            pages.push(render_page(format!("{name}-{}", form.get_name()), form.clone())?);
-        }
-        pages.push(render_page(name, verb.clone())?);
-    }
-    Ok(pages)
+    let mut pages = Vec::new();
+    add_pages(&command, &[], &mut pages);
+    pages
 }
 
-fn render_page(name: String, command: clap::Command) -> std::io::Result<(String, String)> {
-    let mut bytes = Vec::new();
-    clap_mangen::Man::new(command.name(name.clone())).render(&mut bytes)?;
-    Ok((format!("{name}.1"), String::from_utf8_lossy(&bytes).into_owned()))
+fn add_pages(command: &clap::Command, path: &[&str], pages: &mut Vec<(String, String)>) {
+    pages.push((format!("{}.1", page::page_name(path)), page::render(command, path)));
+    for verb in command.get_subcommands() {
+        let path: Vec<&str> = path.iter().copied().chain([verb.get_name()]).collect();
+        add_pages(verb, &path, pages);
+    }
 }

@@ -43,56 +43,77 @@ const LOW_CONNECTION_LIMIT: usize = 1024;
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Address to listen on; port 0 picks a free one [default: 0.0.0.0:8080]
-    #[arg(long, value_name = "ADDR", env = "FROSTMIRROR_BIND", hide_env_values = true)]
+    /// Listening address; port 0 picks a free port [default: 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDR", env = "FROSTMIRROR_BIND")]
     pub bind: Option<String>,
-    /// Base URL that clients use, for a server behind a proxy [default: the Host of each request]
-    #[arg(long, value_name = "URL", env = "FROSTMIRROR_BASE_URL", hide_env_values = true)]
+    /// Base URL of clients behind a proxy [default: each request's Host]
+    ///
+    /// Base URL that clients use, for a server behind a reverse proxy. The default is the Host of each request.
+    #[arg(long, value_name = "URL", env = "FROSTMIRROR_BASE_URL")]
     pub base_url: Option<String>,
-    /// Mirror [default: /mirror if it exists, else mirror in FROSTMIRROR_HOME]
-    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
+    /// Mirror [default: /mirror, else ~/.frostmirror/mirror]
+    ///
+    /// Mirror. The default is /mirror if it exists, as in a container, else `mirror` in FROSTMIRROR_HOME.
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR")]
     pub mirror: Option<PathBuf>,
-    /// Incoming folder for bundles [default: /incoming if it exists, else incoming in FROSTMIRROR_HOME]
-    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_INCOMING", hide_env_values = true)]
+    /// Incoming folder [default: /incoming, else ~/.frostmirror/incoming]
+    ///
+    /// Incoming folder for bundles. The default is /incoming if it exists, as in a container, else `incoming` in
+    /// FROSTMIRROR_HOME.
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_INCOMING")]
     pub incoming: Option<PathBuf>,
-    /// Folder of frostmirror.toml, which applies if no flag or variable is set; a snapshot's configuration is restored to it
-    /// [default: /config if it exists, else config in FROSTMIRROR_HOME]
-    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
+    /// Folder of settings [default: /config, else ~/.frostmirror/config]
+    ///
+    /// Folder of frostmirror.toml; options and variables override its settings. The default is /config if it exists, as in a
+    /// container, else `config` in FROSTMIRROR_HOME. An imported snapshot restores its settings to this folder.
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR")]
     pub config_dir: Option<PathBuf>,
-    /// Serve over TLS with this certificate chain (PEM); needs --tls-key. Changed files are reloaded
-    #[arg(long, value_name = "FILE", env = "FROSTMIRROR_TLS_CERT", requires = "tls_key", hide_env_values = true)]
-    pub tls_cert: Option<PathBuf>,
-    /// Private key of --tls-cert
-    #[arg(long, value_name = "FILE", env = "FROSTMIRROR_TLS_KEY", requires = "tls_cert", hide_env_values = true)]
-    pub tls_key: Option<PathBuf>,
     /// Import bundles that appear in the incoming folder
+    ///
+    /// Import bundles that appear in the incoming folder. Imported bundles move to done/, invalid ones to failed/.
     #[arg(long)]
     pub watch_incoming: bool,
-    /// Live mode: fetch requested files that the mirror lacks from upstream, check and store them. Needs the network;
-    /// FROSTMIRROR_PROXY_MODE and `proxy_mode` do the same
+    /// Live mode: fetch requested files that the mirror lacks
+    ///
+    /// Live mode: fetch requested files that the mirror lacks from upstream, check and store them. It needs a network.
+    /// FROSTMIRROR_PROXY_MODE and the setting `proxy_mode` do the same.
     #[arg(long)]
     pub live: bool,
-    /// Send no request to upstream: live mode cannot be switched on until a restart without this flag. FROSTMIRROR_OFFLINE
-    /// and `offline` do the same
+    /// Send no request to upstream; live mode stays off
+    ///
+    /// Send no request to upstream. Live mode cannot be switched on before a restart without this option.
+    /// FROSTMIRROR_OFFLINE and the setting `offline` do the same.
     #[arg(long, conflicts_with = "live")]
     pub offline: bool,
-    /// Token required for write requests. Without it, only local requests may write. FROSTMIRROR_ADMIN_TOKEN is safer,
-    /// because other users can read command lines
+    /// Log format on stderr [default: text]
+    ///
+    /// Log format on stderr: text, or one JSON object per line. The default is text. RUST_LOG sets the level: off, error,
+    /// warn, info, debug or trace. Each request is logged at info, the default level.
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
+    pub log_format: Option<String>,
+    /// Token required for write requests
+    ///
+    /// Token required for write requests. Without a token, only requests from this machine may write.
+    /// FROSTMIRROR_ADMIN_TOKEN is safer than this option, because other users can read command lines.
     #[arg(
         long,
         value_name = "TOKEN",
         env = "FROSTMIRROR_ADMIN_TOKEN",
-        hide_env_values = true,
-        conflicts_with = "admin_token_file"
+        conflicts_with = "admin_token_file",
+        help_heading = "Access"
     )]
     pub admin_token: Option<String>,
     /// File with the admin token
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Access")]
     pub admin_token_file: Option<PathBuf>,
-    /// Log format: text, or one JSON object per line on stderr [default: text]. RUST_LOG (off, error, warn, info, debug,
-    /// trace) sets the level; each request is logged at info
-    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
-    pub log_format: Option<String>,
+    /// TLS certificate chain (PEM); needs --tls-key
+    ///
+    /// TLS certificate chain (PEM); needs --tls-key. If the file changes, the server loads it again.
+    #[arg(long, value_name = "FILE", env = "FROSTMIRROR_TLS_CERT", requires = "tls_key", help_heading = "Access")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key (PEM) of --tls-cert
+    #[arg(long, value_name = "FILE", env = "FROSTMIRROR_TLS_KEY", requires = "tls_cert", help_heading = "Access")]
+    pub tls_key: Option<PathBuf>,
 }
 
 /// Runs the verb.

@@ -25,25 +25,40 @@ pub struct Args {
     /// Use the mirror on this machine's disk, without a server
     #[arg(long)]
     pub local: bool,
-    /// Mirror for --local [env: FROSTMIRROR_MIRROR] [default: /mirror if it exists, else mirror in FROSTMIRROR_HOME]
+    /// Mirror for --local [default: /mirror, else ~/.frostmirror/mirror]
+    ///
+    /// Mirror for --local. The default is FROSTMIRROR_MIRROR, else /mirror if it exists, as in a container, else `mirror` in
+    /// FROSTMIRROR_HOME.
     #[arg(long, value_name = "DIR", requires = "local")]
     pub mirror: Option<PathBuf>,
-    /// CA certificates (PEM) that cargo needs to trust the server
+    /// CA certificates (PEM) with which clients trust the server
+    ///
+    /// CA certificates (PEM) with which cargo and rustup trust the server.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Whether cargo on Windows checks revocation lists; a closed network usually has none
+    /// Revocation check of cargo on Windows
+    ///
+    /// Whether cargo on Windows checks revocation lists. A closed network usually has none: set it to `false` there.
     #[arg(long, value_name = "BOOL")]
     pub check_revoke: Option<bool>,
-    /// The server requires a read token: configures cargo to use the token of `cargo login`
+    /// Configure cargo for a server that requires a read token
+    ///
+    /// Configure cargo for a server that requires a read token. Cargo then sends the token that `cargo login` stored.
     #[arg(long, conflicts_with = "local")]
     pub auth_required: bool,
-    /// Print only rustup's variables, in a shell's syntax: `eval "$(cargo frostmirror setup --env sh)"`
+    /// Print rustup's variables only
+    ///
+    /// Print rustup's variables only, as commands of this shell.
     #[arg(long, value_name = "SHELL", conflicts_with = "write")]
     pub env: Option<Shell>,
-    /// Merge cargo's part into $CARGO_HOME/config.toml; rustup can only be configured by environment variables
+    /// Write cargo's part to $CARGO_HOME/config.toml
+    ///
+    /// Write cargo's part to $CARGO_HOME/config.toml, and keep its other keys. Rustup can only be configured by variables.
     #[arg(long)]
     pub write: bool,
     /// Undo the changes of --write
+    ///
+    /// Undo the changes of --write. Keys that were changed since then stay as they are.
     #[arg(long, conflicts_with_all = ["write", "url", "local", "ca", "check_revoke", "auth_required", "env"])]
     pub undo: bool,
 }

@@ -21,8 +21,10 @@ use crate::toolchain::Profile;
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Mirror [default: /mirror if it exists, else mirror/ below FROSTMIRROR_HOME]
-    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR", hide_env_values = true)]
+    /// Mirror [default: /mirror, else ~/.frostmirror/mirror]
+    ///
+    /// Mirror. The default is /mirror if it exists, as in a container, else `mirror` in FROSTMIRROR_HOME.
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_MIRROR")]
     pub mirror: Option<PathBuf>,
 }
 

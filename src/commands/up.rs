@@ -32,25 +32,29 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Arguments of `up`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Dependency list [default: the nearest depends.toml up to the workspace root, else the workspace's Cargo.lock]
+    /// Dependency list [default: depends.toml, else Cargo.lock]
+    ///
+    /// Dependency list. The default is the nearest depends.toml from the current directory up to the workspace root. If there
+    /// is none, the workspace's Cargo.lock is used.
     #[arg(short, long, value_name = "PATH")]
     pub config: Option<PathBuf>,
-    /// Workspace whose Cargo.lock to mirror
+    /// Workspace to mirror, by its Cargo.toml
+    ///
+    /// Workspace to mirror, by its Cargo.toml. Its Cargo.lock is used; depends.toml only with `-c`.
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Option<PathBuf>,
-    /// Mirror exactly the packages of this Cargo.lock (repeatable)
+    /// Cargo.lock to mirror exactly (repeatable)
+    ///
+    /// Cargo.lock to mirror exactly, without its workspace (repeatable). depends.toml is then used only with `-c`.
     #[arg(long, value_name = "PATH")]
     pub lockfile: Vec<PathBuf>,
-    /// Address to listen on; port 0 picks a free one
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "FROSTMIRROR_BIND",
-        default_value = "127.0.0.1:8080",
-        hide_env_values = true
-    )]
+    /// Listening address; port 0 picks a free port
+    #[arg(long, value_name = "ADDR", env = "FROSTMIRROR_BIND", default_value = "127.0.0.1:8080")]
     pub bind: String,
-    /// Label of the only input in the history [default: the name of the package or folder that contains its file]
+    /// Label of the input [default: its package or folder]
+    ///
+    /// Label of the input in the history; only with one input. The default is the name of the package or folder that contains
+    /// its file.
     #[arg(long, value_name = "NAME")]
     pub label: Option<Label>,
     /// Use only the caches; send no request

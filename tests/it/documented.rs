@@ -330,8 +330,8 @@ fn variables_table() -> String {
 }
 
 fn exit_code_table() -> String {
-    let row = |line: &str| line.trim().split_once("  ").map(|(code, meaning)| format!("| {code} | {meaning} |\n"));
-    let rows: String = frostmirror::error_report::EXIT_CODES.lines().skip(1).filter_map(row).collect();
+    let row = |(code, meaning): (u8, &str)| format!("| {code} | {meaning} |\n");
+    let rows: String = frostmirror::error_report::exit_codes().map(row).collect();
     format!("| code | meaning |\n|---|---|\n{rows}")
 }
 

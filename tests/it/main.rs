@@ -6,6 +6,7 @@ mod support;
 mod toolchains;
 mod fake_upstream;
 mod help;
+mod completions;
 mod sandbox;
 mod golden;
 mod inputs;

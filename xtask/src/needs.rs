@@ -23,6 +23,8 @@ fn known(tool: &str) -> Option<bool> {
         "chromium" => Some(tools::is_installed("chromium") && tools::is_installed("chromedriver")),
         "nginx" | "shellcheck" | "rustup" | "curl" | "wget" | "openssl" | "shasum" | "pwsh" | "bash" | "zsh"
         | "fish" => Some(tools::is_installed(tool)),
+        "mandoc" => Some(tools::is_installed(tool)),
+        "bash-completion" => Some(Path::new("/usr/share/bash-completion/bash_completion").is_file()),
         // A mount of one's own, without being root.
         "mounts" => Some(succeeds("unshare", &["-rm", "sh", "-c", "mount -t tmpfs none /tmp"])),
         "two file systems" => Some(two_file_systems()),

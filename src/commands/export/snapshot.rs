@@ -17,12 +17,14 @@ use crate::mirror_file::FileKind;
 /// Arguments of `export snapshot`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folder for the output file, snapshot-YYYYMMDD-HHMM.pkg
+    /// Folder for the bundle, snapshot-YYYYMMDD-HHMM.pkg
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub output: PathBuf,
-    /// Folder with the server's frostmirror.toml and depends.toml [default: /config if it exists, else config/ below
-    /// FROSTMIRROR_HOME]
-    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR", hide_env_values = true)]
+    /// Folder of settings [default: /config, else ~/.frostmirror/config]
+    ///
+    /// Folder with the server's frostmirror.toml and depends.toml. The default is /config if it exists, as in a container,
+    /// else `config` in FROSTMIRROR_HOME.
+    #[arg(long, value_name = "DIR", env = "FROSTMIRROR_CONFIG_DIR")]
     pub config_dir: Option<PathBuf>,
     /// The mirror and the lock timeout.
     #[command(flatten)]
