@@ -1,6 +1,6 @@
 //! The verbs, one file each. A verb turns its arguments into library options, makes one call and reports the outcome.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -52,9 +52,23 @@ pub struct Context {
 }
 
 impl Context {
-    /// Resolves `path` against the current directory.
+    /// Resolves `path` against the current directory, and removes `.` and `..`. `..` after a symbolic link stays, because
+    /// it is the parent of the link's target.
     pub fn absolute(&self, path: &Path) -> PathBuf {
-        self.cwd.join(path)
+        let mut resolved = PathBuf::new();
+        for component in self.cwd.join(path).components() {
+            match component {
+                Component::CurDir => {}
+                Component::ParentDir
+                    if matches!(resolved.components().next_back(), Some(Component::Normal(_)))
+                        && !resolved.is_symlink() =>
+                {
+                    resolved.pop();
+                }
+                other => resolved.push(other),
+            }
+        }
+        resolved
     }
 
     /// FROSTMIRROR_HOME: state, download cache, history and the default mirror. Default: `~/.frostmirror`.

@@ -136,6 +136,14 @@ pub fn compare<'m>(old: &'m Manifest, new: &'m Manifest) -> Comparison<'m> {
     comparison
 }
 
+impl UpdatedCrate<'_> {
+    /// Whether the newest added version is older than the newest removed one.
+    pub fn is_downgrade(&self) -> bool {
+        let newest = |records: &[&CrateRecord]| records.iter().map(|record| record.version.clone()).max();
+        newest(&self.new) < newest(&self.old)
+    }
+}
+
 impl<'m> Comparison<'m> {
     fn add_crate(&mut self, name: &'m CrateName, before: &[&'m CrateRecord], after: &[&'m CrateRecord]) {
         // The reader checked that a manifest's table is sorted by name and version.
@@ -182,7 +190,10 @@ impl<'m> Comparison<'m> {
 
     /// The comparison as JSON; sizes are bytes of `.crate` files, or 0 if the manifest lacks them.
     pub fn to_json(&self) -> Value {
-        let updated = self.updated.iter().map(|one| json!({"name": one.name, "old": one.old, "new": one.new}));
+        let updated = self
+            .updated
+            .iter()
+            .map(|one| json!({"name": one.name, "old": one.old, "new": one.new, "downgrade": one.is_downgrade()}));
         let changed = self.changed.iter().map(|one| {
             json!({
                 "name": one.new.name,

@@ -8,10 +8,11 @@ use jiff::Timestamp;
 
 use super::format::BundleKind;
 
-/// Whether a file of this name counts as a bundle: `*.pkg`, and not hidden, because many copy programs hide unfinished
+/// Whether a file of this name counts as a bundle: `*.pkg` in any case, and not hidden, because many copy programs hide unfinished
 /// files.
 pub fn is_bundle_file_name(name: &OsStr) -> bool {
-    !name.as_encoded_bytes().starts_with(b".") && Path::new(name).extension().is_some_and(|end| end == "pkg")
+    !name.as_encoded_bytes().starts_with(b".")
+        && Path::new(name).extension().is_some_and(|end| end.eq_ignore_ascii_case("pkg"))
 }
 
 /// The file name for a bundle of this kind and time, the first one that is not `taken`.
@@ -43,8 +44,8 @@ mod tests {
     #[test]
     fn hidden_and_unfinished_files_are_not_bundles() {
         let is = |name: &str| is_bundle_file_name(OsStr::new(name));
-        assert!(is("a.pkg") && is("20260402-2130-crates.pkg"));
-        assert!(!is(".a.pkg") && !is("a.pkg.part") && !is(".pkg") && !is("pkg") && !is("a.pkg~") && !is("A.PKG"));
+        assert!(is("a.pkg") && is("20260402-2130-crates.pkg") && is("20260402-2130-CRATES.PKG") && is("a.Pkg"));
+        assert!(!is(".a.pkg") && !is("a.pkg.part") && !is(".pkg") && !is("pkg") && !is("a.pkg~") && !is(".A.PKG"));
     }
 
     #[test]

@@ -58,9 +58,12 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let layout = Layout::new(context.resolve_folder(args.mirror.as_deref(), "/mirror", "mirror")?);
-    collect_garbage(args, &layout, context).map_err(|failure| match failure.context {
-        None => failure.context(format!("could not collect garbage in `{}`", layout.root().display())),
-        Some(_) => failure,
+    collect_garbage(args, &layout, context).map_err(|failure| {
+        let failure = failure.with_mirror(&layout);
+        match failure.context {
+            None => failure.context(format!("could not collect garbage in `{}`", layout.root().display())),
+            Some(_) => failure,
+        }
     })
 }
 
@@ -69,14 +72,14 @@ fn collect_garbage(args: &Args, layout: &Layout, context: &Context) -> Result<()
     context.reporter.detail("Reading", format!("the records in `{}`", layout.private().display()));
     let options = Options { grace: args.grace, retire: args.forget.clone(), accept: args.accept.clone(), now };
     if args.dry_run {
-        report_plan(&gc::preview(layout, &options)?, true, now, context);
+        report_plan(&gc::preview(layout, &options)?, true, now, layout, context);
         return Ok(());
     }
     let sink = context.reporter.as_ref();
     let holder = Holder::this_process("gc", &context.env, now);
     let mut guard = lock_for_collecting(layout, Duration::from_secs(args.lock_timeout), &holder, sink)?;
     let planned = guard.plan(&options)?;
-    report_plan(planned.plan(), false, now, context);
+    report_plan(planned.plan(), false, now, layout, context);
     let collected = planned.execute(sink)?;
     let GcReport { crates: removed, dist_files: artifacts, bytes, .. } = collected;
     if context.reporter.is_json() {
@@ -94,7 +97,7 @@ fn collect_garbage(args: &Args, layout: &Layout, context: &Context) -> Result<()
 }
 
 /// Prints the plan; a dry run and a real run print the same text.
-fn report_plan(plan: &Plan, dry_run: bool, now: Timestamp, context: &Context) {
+fn report_plan(plan: &Plan, dry_run: bool, now: Timestamp, layout: &Layout, context: &Context) {
     let report = context.reporter.as_ref();
     if report.is_json() {
         let mut plan_report = json!(plan.report(dry_run));
@@ -102,7 +105,7 @@ fn report_plan(plan: &Plan, dry_run: bool, now: Timestamp, context: &Context) {
         report.print_json(&plan_report);
         return;
     }
-    report.print_data(&plan_text(plan, now));
+    report.print_data(&plan_text(plan, now, layout));
     for line in &plan.lines {
         report.detail("Remove", format!("index line {} {}", line.name, line.version));
     }
@@ -121,7 +124,7 @@ fn report_plan(plan: &Plan, dry_run: bool, now: Timestamp, context: &Context) {
     }
 }
 
-fn plan_text(plan: &Plan, now: Timestamp) -> String {
+fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
     let mut text = String::new();
     let mut line = |content: String| writeln!(text, "{content}").expect("writing to memory cannot fail");
     for lineage in &plan.lineages {
@@ -148,9 +151,10 @@ fn plan_text(plan: &Plan, now: Timestamp) -> String {
         lineage.warnings.iter().for_each(|doubt| line(format!("  Doubtful: {doubt}")));
         line(format!(
             "  Files that any of its bundles needs stay. Compare the id {0} of {1} with the id that `cargo frostmirror inspect` prints \
-             on the sender's machine. Then accept that bundle with `gc --accept {2}@{0}`",
+             on the sender's machine. Then accept that bundle with {2} --accept {3}@{0}`",
             newest.bundle,
             sanitize_line(&lineage.file),
+            layout.fill_in("`cargo frostmirror gc --mirror DIR"),
             newest.id
         ));
     }
@@ -174,8 +178,9 @@ fn plan_text(plan: &Plan, now: Timestamp) -> String {
     if !plan.unrecognized.is_empty() {
         // A crate with a damaged index line counts as unrecognized, but it is needed.
         line(format!(
-            "Unrecognized files (kept): {} (`verify --mirror` shows whether they are damaged)",
-            plan.unrecognized.len()
+            "Unrecognized files (kept): {} ({} shows whether they are damaged)",
+            plan.unrecognized.len(),
+            layout.fill_in("`cargo frostmirror verify --mirror DIR`")
         ));
     }
     let counts = plan.counts;

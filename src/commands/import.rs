@@ -1,5 +1,6 @@
 //! `import`: imports bundles into a mirror, each all or nothing.
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -66,7 +67,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let ended = tokio::task::spawn_blocking(move || import_all(&owned_args, &own)).await;
         ended.unwrap_or_else(|error| Err(Failure::new(ErrorClass::Bug, error).context("the thread that imports ended")))
     };
-    context.run_interruptible(importing).map_err(|failure| match failure.class {
+    let layout = Layout::new(context.resolve_folder(args.mirror.as_deref(), "/mirror", "mirror")?);
+    let imported = context.run_interruptible(importing).map_err(|failure| failure.with_mirror(&layout));
+    imported.map_err(|failure| match failure.class {
         ErrorClass::Interrupted => {
             failure.hint("run the same command again; each bundle is either completely imported or not at all")
         }
@@ -81,9 +84,10 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
     let base_url = args.base_url.as_deref().map(BaseUrl::parse).transpose()?;
     let BundleSources { sources, failures: mut refused } = collect_sources(&args.bundles, &layout, context)?;
     let all = sources.len() + refused.len();
-    let (mut any, mut wrote_config) = (false, false);
-    for source in sources {
-        let (name, in_folder) = (source.name(), matches!(source, BundleSource::InFolder(_)));
+    let (mut any, mut changed, mut wrote_config) = (false, false, false);
+    let mut sources = VecDeque::from(sources);
+    while let Some(source) = sources.pop_front() {
+        let name = source.name();
         let options = ImportOptions {
             base_url: base_url.clone(),
             verify_existing: settings.verify_checksums,
@@ -96,14 +100,21 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
         match imported {
             Ok(imported) => {
                 any = true;
+                changed |= !imported.already_imported;
                 wrote_config |= imported.config_json;
                 end_alarms(&layout, &name, context);
             }
-            // An invalid bundle does not affect the others of its folder; a full disk does.
-            Err(failure) if in_folder && all > 1 && is_bundle_fault(&failure, &layout) => {
-                report_refused(&mut refused, failure, context)
+            // An invalid bundle does not affect the others; a full disk does.
+            Err(failure) if all > 1 && is_bundle_fault(&failure, &layout) => {
+                report_refused(&mut refused, failure, &layout, context)
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                if !sources.is_empty() {
+                    let names: Vec<String> = sources.iter().map(|source| sanitize_line(&source.name())).collect();
+                    context.reporter.warning(format!("these bundles were not looked at: {}", names.join(", ")));
+                }
+                return Err(failure);
+            }
         }
     }
     if any && settings.prune_on_import {
@@ -115,7 +126,11 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
         let message = format!("{} of {all} bundles were not imported", refused.len());
         return Err(Failure::new(class, message).hint("see the errors above; the others were imported"));
     }
-    context.reporter.status("Updated", format!("the mirror `{}`", layout.root().display()));
+    let root = layout.root().display();
+    match changed || wrote_config {
+        true => context.reporter.status("Updated", format!("the mirror `{root}`")),
+        false => context.reporter.status("Unchanged", format!("the mirror `{root}`")),
+    }
     if let (Some(base_url), true) = (&base_url, wrote_config) {
         let path = layout.index_config();
         let message = format!("`{}`: a static server at {} can serve this mirror", path.display(), base_url.as_str());
@@ -154,24 +169,25 @@ fn is_bundle_fault(failure: &Failure, layout: &Layout) -> bool {
         && layout.check_format().is_ok()
 }
 
-fn report_refused(refused: &mut Vec<ErrorClass>, failure: Failure, context: &Context) {
+fn report_refused(refused: &mut Vec<ErrorClass>, failure: Failure, layout: &Layout, context: &Context) {
     refused.push(failure.class);
-    context.reporter.warning(failure.to_string());
+    context.reporter.warning(match &failure.hint {
+        Some(hint) => format!("{failure}\n\nhint: {}", layout.fill_in(hint)),
+        None => failure.to_string(),
+    });
 }
 
 /// The bundles of the arguments.
 #[derive(Default)]
 struct BundleSources {
     sources: Vec<BundleSource>,
-    /// The number of unreadable bundles of folders, already reported.
+    /// The classes of unreadable bundles, already reported.
     failures: Vec<ErrorClass>,
 }
 
 /// A bundle and its source.
 enum BundleSource {
     File(PathBuf),
-    /// Found in a folder that the user named.
-    InFolder(PathBuf),
     Stdin,
 }
 
@@ -185,9 +201,7 @@ struct OpenedBundle {
 impl BundleSource {
     fn name(&self) -> String {
         match self {
-            BundleSource::File(path) | BundleSource::InFolder(path) => {
-                path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-            }
+            BundleSource::File(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
             BundleSource::Stdin => "standard input".to_owned(),
         }
     }
@@ -200,7 +214,7 @@ impl BundleSource {
         let spool = layout.root().ancestors().find(|folder| folder.is_dir()).unwrap_or(layout.root());
         let path = match self {
             BundleSource::Stdin => return pipe_spool::spool_pipe(io::stdin(), &name, spool),
-            BundleSource::File(path) | BundleSource::InFolder(path) => path,
+            BundleSource::File(path) => path,
         };
         let failure_context = || format!("could not read `{}`", path.display());
         let file = File::open(path).map_err(|source| match Failure::io(failure_context(), source) {
@@ -255,16 +269,31 @@ fn collect_sources(args: &[PathBuf], layout: &Layout, context: &Context) -> Resu
         found.sources.push(if stdin { BundleSource::Stdin } else { BundleSource::File(context.absolute(arg)) });
         return Ok(found);
     }
+    // A path that does not exist is probably a typing error, so nothing is imported before it is corrected.
+    let missing: Vec<String> = args
+        .iter()
+        .filter(|arg| *arg != Path::new("-") && !context.absolute(arg).exists())
+        .map(|arg| format!("`{}`", arg.display()))
+        .collect();
+    if !missing.is_empty() {
+        let verb = if missing.len() == 1 { "does" } else { "do" };
+        let message = format!("{} {verb} not exist; nothing was imported", missing.join(", "));
+        return Err(Failure::new(ErrorClass::Input, message).hint("check the paths of the bundles"));
+    }
     let mut run = Vec::new();
     for word in args {
         let path = context.absolute(word);
         let piped = word == Path::new("-");
         if !piped && path.is_dir() {
-            run.append(&mut ordered_bundles_in(&path, layout, &mut found, context)?);
+            run.append(&mut ordered_bundles_in(&path, args.len() == 1, layout, &mut found, context)?);
         } else if !piped && (path.is_file() || !path.exists()) {
             let source = BundleSource::File(path);
-            let opened = source.open(layout).map_err(|failure| with_bundle_name(failure, &source.name()))?;
-            run.push((BundlePosition::from_manifest(opened.bundle.manifest()), source));
+            match source.open(layout) {
+                Ok(opened) => run.push((BundlePosition::from_manifest(opened.bundle.manifest()), source)),
+                Err(failure) => {
+                    report_refused(&mut found.failures, with_bundle_name(failure, &source.name()), layout, context);
+                }
+            }
         } else {
             found.sources.extend(sort_for_import(std::mem::take(&mut run)));
             found.sources.push(if piped { BundleSource::Stdin } else { BundleSource::File(path) });
@@ -291,9 +320,11 @@ fn no_bundle_failure(folder: &Path) -> Failure {
     }
 }
 
-/// The bundles in a folder with their positions. Reports the unreadable ones.
+/// The bundles in a folder with their positions. Reports the unreadable ones. If the folder is the only argument and has
+/// one file, which is unreadable, that is the error.
 fn ordered_bundles_in(
     folder: &Path,
+    is_only: bool,
     layout: &Layout,
     found: &mut BundleSources,
     context: &Context,
@@ -304,7 +335,7 @@ fn ordered_bundles_in(
     for entry in fs::read_dir(folder).map_err(|source| Failure::io(failure_context(), source))? {
         let path = entry.map_err(|source| Failure::io(failure_context(), source))?.path();
         if path.file_name().is_some_and(is_bundle_file_name) && path.is_file() {
-            let source = BundleSource::InFolder(path);
+            let source = BundleSource::File(path);
             match source.open(layout) {
                 Ok(opened) => places.push((BundlePosition::from_manifest(opened.bundle.manifest()), source)),
                 Err(failure) => unreadable.push(with_bundle_name(failure, &source.name())),
@@ -315,11 +346,11 @@ fn ordered_bundles_in(
         (0, 0) => {
             return Err(no_bundle_failure(folder));
         }
-        (0, 1) => return unreadable.pop().map_or(Ok(places), Err),
+        (0, 1) if is_only => return unreadable.pop().map_or(Ok(places), Err),
         _ => {}
     }
     for failure in unreadable {
-        report_refused(&mut found.failures, failure, context);
+        report_refused(&mut found.failures, failure, layout, context);
     }
     Ok(places)
 }

@@ -11,6 +11,7 @@ use crate::bundle::sanitize::{format_size, sanitize_line};
 use crate::crate_id::CrateId;
 use crate::error_report::Failure;
 use crate::event::{self, Sink};
+use crate::mirror::audit::require_mirror;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::stored_crates::list_stored_crates;
@@ -54,6 +55,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         None => {
             let mirror = args.mirror.clone().or_else(|| context.env.path("FROSTMIRROR_MIRROR"));
             let layout = Layout::new(context.resolve_folder(mirror.as_deref(), "/mirror", "mirror")?);
+            if args.mirror.is_some() {
+                // A default mirror may be missing before the first import.
+                require_mirror(&layout).map_err(|error| {
+                    let reason = format!("could not list the crates of `{}`", layout.root().display());
+                    Failure::from(error).with_mirror(&layout).context(reason)
+                })?;
+            }
             if !layout.root().exists() {
                 context.reporter.status("Note", format!("no mirror is at `{}` yet", layout.root().display()));
             }

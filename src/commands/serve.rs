@@ -18,6 +18,7 @@ use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
 use crate::live::{self, LiveMirror};
 use crate::mirror::layout::Layout;
+use crate::mirror::lock;
 use crate::server::auth::{AccessControl, Token};
 use crate::server::fallback::FallbackHandler;
 use crate::server::metrics::ServerMetrics;
@@ -123,6 +124,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     let mirror = context.resolve_folder(args.mirror.as_deref(), "/mirror", "mirror")?;
     let incoming = context.resolve_folder(args.incoming.as_deref(), "/incoming", "incoming")?;
+    check_folders(&mirror, &incoming)?;
     let live = Arc::new(load_settings(args, context)?);
     let settings = live.current();
     // A container sets the variable whether it watches or not.
@@ -170,6 +172,26 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     // The process does not wait for a thread that reads a file for a disconnected client.
     runtime.shutdown_background();
     served
+}
+
+/// Refuses a folder with other files as the mirror, and an incoming folder that overlaps the mirror.
+fn check_folders(mirror: &Path, incoming: &Path) -> Result<(), Failure> {
+    lock::require_free_or_mirror(&Layout::new(mirror))?;
+    let resolve = |path: &Path| {
+        let existing = path.ancestors().find_map(|above| above.canonicalize().ok().map(|real| (above, real)));
+        existing.map_or_else(
+            || path.to_owned(),
+            |(above, real)| path.strip_prefix(above).map_or(real.clone(), |rest| real.join(rest)),
+        )
+    };
+    let (real_mirror, real_incoming) = (resolve(mirror), resolve(incoming));
+    if real_mirror.starts_with(&real_incoming) || real_incoming.starts_with(&real_mirror) {
+        let message =
+            format!("the mirror `{}` and the incoming folder `{}` overlap", mirror.display(), incoming.display());
+        return Err(Failure::new(ErrorClass::Input, message)
+            .hint("give two folders with `--mirror` and `--incoming`, neither inside the other"));
+    }
+    Ok(())
 }
 
 /// The parts of the running server.

@@ -9,6 +9,7 @@ use super::Context;
 use crate::bundle::sanitize::{format_size, sanitize_line};
 use crate::error_report::Failure;
 use crate::event::{Sink, format_contents};
+use crate::mirror::audit::require_mirror;
 use crate::mirror::index_link::LinkState;
 use crate::mirror::layout::Layout;
 use crate::mirror::live::LiveTotals;
@@ -34,9 +35,14 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     for path in [layout.summary(), layout.ledger(), layout.dist_files()] {
         context.reporter.detail("Reading", format!("`{}`", path.display()));
     }
-    let status = Status::read(&layout).map_err(|error| {
-        Failure::from(error).context(format!("could not read the state of `{}`", layout.root().display()))
-    })?;
+    let with_context = |failure: Failure| {
+        failure.with_mirror(&layout).context(format!("could not read the state of `{}`", layout.root().display()))
+    };
+    let status = Status::read(&layout).map_err(|error| with_context(error.into()))?;
+    // A default mirror may be missing before the first import, also one from the environment of a container.
+    if args.mirror.is_some() && args.mirror != context.env.path("FROSTMIRROR_MIRROR") {
+        require_mirror(&layout).map_err(|error| with_context(error.into()))?;
+    }
     if !layout.root().exists() {
         context.reporter.status("Note", format!("no mirror is at `{}` yet", layout.root().display()));
     }
@@ -77,7 +83,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         live_line(&status.live),
         status.last_import_text(),
         toolchain_lines(&status, &offers),
-        lineage_lines(&status),
+        lineage_lines(&status, &layout),
         sanitize_line(&layout.root().to_string_lossy()),
     ));
     Ok(())
@@ -136,7 +142,7 @@ fn join_list(items: &[String]) -> String {
 }
 
 /// Formats each history of the mirror with its inputs, and the doubt about its newest bundle if there is one.
-fn lineage_lines(status: &Status) -> String {
+fn lineage_lines(status: &Status, layout: &Layout) -> String {
     let mut text = String::new();
     for lineage in &status.lineages {
         text.push_str(&format!(
@@ -148,7 +154,8 @@ fn lineage_lines(status: &Status) -> String {
         let doubts = status.doubts.get(&lineage.id).into_iter().flatten();
         doubts.for_each(|doubt| text.push_str(&format!("  Doubtful: {doubt}\n")));
         if status.doubts.contains_key(&lineage.id) {
-            text.push_str("  `cargo frostmirror gc --dry-run` says what to check and how to accept the bundle\n");
+            let command = layout.fill_in("`cargo frostmirror gc --mirror DIR --dry-run`");
+            text.push_str(&format!("  {command} says what to check and how to accept the bundle\n"));
         }
     }
     text

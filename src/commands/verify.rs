@@ -84,6 +84,7 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
     let mut good = Vec::new();
     let (mut bad, mut unreadable) = (0, 0);
     let mut first_failure: Option<Failure> = None;
+    let mut integrity = false;
     let several = args.files.len() > 1;
     for file in &args.files {
         if several {
@@ -111,6 +112,7 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
                     context.reporter.print_data(&prefix_with_file(file, &failure.to_string()));
                 }
                 unreadable += 1;
+                integrity |= failure.class == ErrorClass::Integrity;
                 first_failure.get_or_insert(failure);
             }
         }
@@ -118,8 +120,10 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
     match (first_failure, bad) {
         (Some(failure), _) if args.files.len() == 1 => Err(failure),
         (Some(failure), bad) => {
-            let message = format!("{} of {} bundles are not good", bad + unreadable, args.files.len());
-            Err(Failure::new(failure.class, message).hint("see the errors above"))
+            let message = format!("{} of {} bundles are invalid or cannot be read", bad + unreadable, args.files.len());
+            // An invalid bundle is graver than a path that does not exist.
+            let class = if integrity || bad > 0 { ErrorClass::Integrity } else { failure.class };
+            Err(Failure::new(class, message).hint("see the errors above"))
         }
         (None, 0) => Ok(good),
         (None, bad) => {

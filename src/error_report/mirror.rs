@@ -3,7 +3,17 @@
 use std::path::Path;
 
 use super::{ErrorClass, Failure, io_hint};
+use crate::mirror::layout::Layout;
 use crate::mirror::{audit, export, gc, import, layout, live, lock, snapshot, status, transaction};
+
+impl Failure {
+    /// Replaces the placeholder in the hint by the path of the mirror, so that its commands work as typed.
+    #[must_use]
+    pub fn with_mirror(mut self, layout: &Layout) -> Failure {
+        self.hint = self.hint.map(|hint| layout.fill_in(&hint));
+        self
+    }
+}
 
 impl From<transaction::Error> for Failure {
     fn from(error: transaction::Error) -> Failure {
@@ -49,10 +59,12 @@ impl From<lock::Error> for Failure {
             )),
             lock::Error::Stopped { .. } => Failure::new(ErrorClass::Interrupted, error),
             lock::Error::NoMirror { .. } => {
-                let hint = "give the mirror's folder with `--mirror DIR`, or import a bundle first; a copy without its folder \
+                let hint = "give the mirror's folder with `--mirror`, or import a bundle first; a copy without its folder \
                             .frostmirror is repaired by `cargo frostmirror verify --mirror DIR --rebuild-state`";
                 Failure::new(ErrorClass::Input, error).hint(hint)
             }
+            lock::Error::Occupied { .. } => Failure::new(ErrorClass::Input, error)
+                .hint("give the folder of a mirror, or a new or empty folder, with `--mirror`"),
             lock::Error::Layout(error) => error.into(),
             lock::Error::RecoveryFailed(error) => (*error).into(),
             lock::Error::Io { ref source, .. } => {
@@ -113,8 +125,8 @@ impl From<import::Error> for Failure {
                 .hint("copy the bundle again, and compare both copies with `cargo frostmirror verify`"),
             E::Conflicts { .. } => Failure::new(ErrorClass::Integrity, error)
                 .hint("upstream never changes a published version: find out which of the two was altered"),
-            E::MissingBase { ref bundles, ref root, .. } => {
-                let hint = bundles.hint(root);
+            E::MissingBase { ref bundles, .. } => {
+                let hint = bundles.hint();
                 Failure::new(ErrorClass::Integrity, error).hint(hint)
             }
             E::NothingRepaired { .. } => Failure::new(ErrorClass::Integrity, error).hint(
@@ -122,7 +134,7 @@ impl From<import::Error> for Failure {
             ),
             E::InvalidTime { .. } => Failure::new(ErrorClass::Integrity, error),
             E::TooManyHistories { .. } => Failure::new(ErrorClass::Integrity, error)
-                .hint("retire an unused history with `cargo frostmirror gc --forget LINEAGE`; `gc --dry-run` lists them"),
+                .hint("retire an unused history with `cargo frostmirror gc --mirror DIR --forget LINEAGE`; `cargo frostmirror gc --mirror DIR --dry-run` lists them"),
             E::NoSpace { ref root, .. } => {
                 let hint = disk_full_hint(root);
                 Failure::new(ErrorClass::Disk, error).hint(hint)
@@ -153,10 +165,10 @@ impl From<gc::Error> for Failure {
             E::NoLineage { ref word, .. } if word == "live" => Failure::new(ErrorClass::Input, error)
                 .hint("live mode added no files to forget: omit `live`"),
             E::NotNewest { .. } => Failure::new(ErrorClass::Input, error).hint(
-                "run `cargo frostmirror gc --dry-run` and compare the ID of the newest bundle before you confirm",
+                "run `cargo frostmirror gc --mirror DIR --dry-run` and compare the ID of the newest bundle before you confirm",
             ),
-            E::NoLineage { .. } | E::Ambiguous { .. } => Failure::new(ErrorClass::Input, error).hint(
-                "`cargo frostmirror gc --dry-run` shows every lineage; give its ID, or at least its first 4 digits",
+            E::NoLineage { .. } | E::Ambiguous { .. } | E::TooShort { .. } => Failure::new(ErrorClass::Input, error).hint(
+                "`cargo frostmirror gc --mirror DIR --dry-run` shows every lineage; give its ID, or at least its first 4 digits",
             ),
         }
     }

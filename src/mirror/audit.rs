@@ -19,8 +19,6 @@
 //! own.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 use super::dist_files::DistFiles;
@@ -109,16 +107,11 @@ fn require_complete(pass: Pass, sink: &dyn Sink) -> Result<Pass, Error> {
 /// # Errors
 /// [`Error::NoMirror`], a mirror with a newer layout, or an unreadable folder.
 pub fn require_mirror(layout: &Layout) -> Result<(), Error> {
-    let marks = [layout.private(), layout.summary(), layout.crates(), layout.index()];
-    for mark in marks {
-        match fs::metadata(&mark) {
-            Ok(_) => return Ok(layout.check_format()?),
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            // An unreadable folder may be a mirror.
-            Err(source) => return Err(transaction::failed("read", &mark)(source).into()),
-        }
+    match layout.is_mirror() {
+        Ok(true) => Ok(layout.check_format()?),
+        Ok(false) => Err(Error::NoMirror { root: layout.root().to_owned() }),
+        Err(source) => Err(transaction::failed("read", layout.root())(source).into()),
     }
-    Err(Error::NoMirror { root: layout.root().to_owned() })
 }
 
 impl AddGuard {

@@ -301,6 +301,17 @@ pub enum Error {
         /// The matching lineages.
         known: Vec<String>,
     },
+    /// The given prefix is too short to be safe.
+    #[error(
+        "`{word}` is too short for the id of a lineage, which needs at least {MIN_ID_PREFIX} digits{}",
+        matching_ones(matching)
+    )]
+    TooShort {
+        /// The given text.
+        word: String,
+        /// The matching lineages.
+        matching: Vec<String>,
+    },
     /// Another bundle is the newest of the lineage.
     #[error("the newest bundle of lineage `{lineage}` is `{newest}`, not `{bundle}`")]
     NotNewest {
@@ -314,6 +325,13 @@ pub enum Error {
     /// A file system operation failed.
     #[error(transparent)]
     Store(#[from] transaction::Error),
+}
+
+fn matching_ones(matching: &[String]) -> String {
+    match matching {
+        [] => "; it matches no lineage".to_owned(),
+        matching => format!("; it matches {}", matching.join(", ")),
+    }
 }
 
 fn known_ones(known: &[String]) -> String {
@@ -382,9 +400,10 @@ pub fn collect_with_defaults(
     let planned = guard.plan(&options)?;
     for lineage in planned.plan().lineages.iter().filter(|lineage| !lineage.warnings.is_empty()) {
         sink.warning(format!(
-            "gc keeps every file that any bundle of lineage {} needs: {}; `cargo frostmirror gc --dry-run` shows what to check",
+            "gc keeps every file that any bundle of lineage {} needs: {}; {} shows what to check",
             lineage.newest.id_and_inputs(),
-            lineage.warnings.join("; ")
+            lineage.warnings.join("; "),
+            layout.fill_in("`cargo frostmirror gc --mirror DIR --dry-run`")
         ));
     }
     let collected = planned.execute(sink)?;

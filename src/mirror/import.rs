@@ -167,8 +167,6 @@ pub enum Error {
     MissingBase {
         /// The bundle's file.
         file: String,
-        /// The mirror.
-        root: PathBuf,
         /// The bundles that contain the missing files.
         bundles: Box<MissingBundles>,
         /// Number of missing files.
@@ -300,7 +298,6 @@ impl AddGuard {
         received.warnings.extend(warnings.iter().cloned());
         let stated = MirrorSummary::read(&self.layout)?;
         received.warnings.extend(lost_records_warning(
-            &self.layout,
             stated.as_ref(),
             &ledger_state.record_names,
             &streamed.manifest.id,
@@ -393,7 +390,7 @@ impl AddGuard {
         drop(staging);
         imported.link = restore_link(&self.layout, sink);
         checkpoint("import:link");
-        report_import(&imported, &received.warnings, &options.file_name, sink);
+        report_import(&imported, &received.warnings, &options.file_name, &self.layout, sink);
         Ok(imported)
     }
 
@@ -421,8 +418,7 @@ impl AddGuard {
         if let Some(example) = missing.first() {
             let bundles = Box::new(MissingBundles::find(&self.layout, manifest, &options.file_name, example)?);
             let first = missing.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
-            let root = self.layout.root().to_owned();
-            return Err(Error::MissingBase { file: file(), root, bundles, missing: missing.len(), first });
+            return Err(Error::MissingBase { file: file(), bundles, missing: missing.len(), first });
         }
         self.check_space(manifest, options)?;
         Ok(line_info)

@@ -128,6 +128,10 @@ use crate::durable;
 /// The version of the layout that this tool writes, and the newest that it can read.
 pub const LAYOUT: u32 = 1;
 
+/// The entries of a mirror's folder, and those that systems put into a new folder.
+const TOP_LEVEL_NAMES: &[&str] =
+    &["crates", "index", "dist", "rustup", "manifest.json", ".frostmirror", "lost+found", ".DS_Store"];
+
 /// The paths of one mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -325,6 +329,58 @@ impl Layout {
     /// The process that has the lock. A separate file, because on Windows other processes cannot read a locked file.
     pub fn holder(&self) -> PathBuf {
         self.private().join("holder")
+    }
+
+    /// Whether the folder is a mirror: it has internal files of one, its summary, or its index. `.frostmirror` alone is not
+    /// enough, because the folder of caches and histories in a home directory has that name too.
+    ///
+    /// # Errors
+    /// A file system operation failed; a missing file is not an error.
+    pub fn is_mirror(&self) -> io::Result<bool> {
+        let exists = |path: &Path| match fs::symlink_metadata(path) {
+            Ok(_) => Ok(true),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+            // An unreadable folder may be a mirror.
+            Err(error) => Err(error),
+        };
+        let private = [self.format(), self.ledger(), self.index_meta(), self.live(), self.watcher_state()];
+        for mark in private.into_iter().chain([self.summary(), self.index_link()]) {
+            if exists(&mark)? {
+                return Ok(true);
+            }
+        }
+        // Cargo workspaces have a folder crates/ too, but no index.
+        Ok(exists(&self.crates())? && exists(&self.index())?)
+    }
+
+    /// Whether the folder has no files of others: it is missing, or a mirror, or all its entries have names that a mirror
+    /// uses or that the system creates.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn can_be_mirror(&self) -> io::Result<bool> {
+        let entries = match fs::read_dir(&self.root) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
+            entries => entries?,
+        };
+        for entry in entries {
+            let name = entry?.file_name();
+            if !name.to_str().is_some_and(|name| TOP_LEVEL_NAMES.contains(&name)) {
+                return self.is_mirror();
+            }
+        }
+        Ok(true)
+    }
+
+    /// The text of a hint with the path of this mirror for its placeholder DIR, quoted for a shell if necessary.
+    pub fn fill_in(&self, hint: &str) -> String {
+        let path = self.root.to_string_lossy();
+        let is_plain = |char: char| char.is_alphanumeric() || "/._-+:@%,=\\".contains(char);
+        let path = match path.chars().all(is_plain) {
+            true => path.into_owned(),
+            false => format!("'{}'", path.replace('\'', r"'\''")),
+        };
+        hint.replace("--mirror DIR", &format!("--mirror {path}"))
     }
 
     /// The file with the layout's version.

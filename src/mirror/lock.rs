@@ -121,6 +121,12 @@ pub enum Error {
         /// The path of the mirror.
         root: PathBuf,
     },
+    /// The folder has files of something else.
+    #[error("`{}` is not empty and is not a mirror", root.display())]
+    Occupied {
+        /// The folder.
+        root: PathBuf,
+    },
     /// The mirror has another layout version.
     #[error(transparent)]
     Layout(#[from] layout::Error),
@@ -137,13 +143,26 @@ pub enum Error {
     },
 }
 
+/// Returns an error for a folder that has files and is not a mirror. No mirror is created among them.
+///
+/// # Errors
+/// [`Error::Occupied`]; the folder cannot be read.
+pub fn require_free_or_mirror(layout: &Layout) -> Result<(), Error> {
+    match layout.can_be_mirror() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::Occupied { root: layout.root().to_owned() }),
+        Err(source) => Err(Error::Io { path: layout.root().to_owned(), source }),
+    }
+}
+
 /// Locks the mirror for additions, and creates it if it does not exist.
 ///
 /// If another process has the lock, reports that process once, and waits up to `timeout`.
 ///
 /// # Errors
-/// [`Error::Locked`] after `timeout`; a mirror of a newer layout; a failed file system operation.
+/// [`Error::Occupied`]; [`Error::Locked`] after `timeout`; a mirror of a newer layout; a failed file system operation.
 pub fn lock_for_adding(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<AddGuard, Error> {
+    require_free_or_mirror(layout)?;
     let file_lock = acquire(layout, timeout, me, sink)?;
     disk_reserve::maintain(layout, disk_reserve::SHARE_WHEN_ADDING);
     Ok(AddGuard { layout: layout.clone(), _lock: file_lock })
@@ -199,7 +218,8 @@ pub fn lock_for_reading(layout: &Layout, timeout: Duration, me: &Holder, sink: &
 /// # Errors
 /// [`Error::NoMirror`], [`Error::Layout`].
 pub(super) fn require_mirror(layout: &Layout) -> Result<(), Error> {
-    if !layout.private().is_dir() {
+    let is_mirror = layout.can_be_mirror().map_err(|source| Error::Io { path: layout.root().to_owned(), source })?;
+    if !layout.private().is_dir() || !is_mirror {
         return Err(Error::NoMirror { root: layout.root().to_owned() });
     }
     Ok(layout.check_format()?)

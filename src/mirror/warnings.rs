@@ -37,7 +37,6 @@ pub(super) fn collect_warnings(
 
 /// Warns if the ledger lacks records that the summary counts or names, other than that of the imported bundle.
 pub(super) fn lost_records_warning(
-    layout: &Layout,
     summary: Option<&MirrorSummary>,
     record_names: &[String],
     bundle: &str,
@@ -51,10 +50,9 @@ pub(super) fn lost_records_warning(
     let lost = missing.max(named);
     (lost > 0).then(|| {
         format!(
-            "the ledger lacks {} of earlier imports: run `cargo frostmirror verify --mirror {} --rebuild-state`, which \
+            "the ledger lacks {} of earlier imports: run `cargo frostmirror verify --mirror DIR --rebuild-state`, which \
              names the bundles to import again",
-            pluralize(usize::try_from(lost).unwrap_or(usize::MAX), "record"),
-            layout.root().display()
+            pluralize(usize::try_from(lost).unwrap_or(usize::MAX), "record")
         )
     })
 }
@@ -80,7 +78,7 @@ fn lineage_warning(head: &MirrorSummary, manifest: &Manifest, file: &str) -> Opt
         return Some(format!(
             "{file} has the number {own} in its history, but the newest imported bundle has {}: the bundles between them are \
              missing, or this one is not from that history. Compare its id {} with the output of the sender's \
-             `cargo frostmirror inspect`. `gc` removes nothing because of it before `gc --accept {}` or the import of \
+             `cargo frostmirror inspect`. `gc` removes nothing because of it before `cargo frostmirror gc --mirror DIR --accept {}` or the import of \
              the next bundle of that history",
             known.sequence, manifest.id, lineage.id
         ));
@@ -91,7 +89,7 @@ fn lineage_warning(head: &MirrorSummary, manifest: &Manifest, file: &str) -> Opt
             "{file} has the number {own} in its history, but another bundle with that number was imported: the history was \
              restored from an older copy, is used for two destinations, or one of the two is not from it. Compare the ids \
              {} (this one) and {} with the output of the sender's `cargo frostmirror inspect`. `gc` keeps every file that \
-             either needs until the import of the next bundle, or until `gc --accept {}`",
+             either needs until the import of the next bundle, or until `cargo frostmirror gc --mirror DIR --accept {}`",
             manifest.id, other.bundle, lineage.id
         ));
     }
@@ -107,7 +105,7 @@ fn lineage_warning(head: &MirrorSummary, manifest: &Manifest, file: &str) -> Opt
         format!(
             "{file} has the number {} in its history and was written after number {}: the history was restored from an older \
              copy, or is used for two destinations. `gc` keeps every file that either needs. To fix this, start a new \
-             history with FROSTMIRROR_HISTORY, fetch every input, and retire this one with `gc --forget {}`",
+             history with FROSTMIRROR_HISTORY, fetch every input, and retire this one with `cargo frostmirror gc --mirror DIR --forget {}`",
             lineage.sequence, known.sequence, lineage.id
         )
     })
@@ -155,9 +153,10 @@ fn missing_files_warning(layout: &Layout, manifest: &Manifest, file: &str) -> Op
         let first: Vec<&str> = missing.iter().take(MAX_NAMED).map(String::as_str).collect();
         let bundles = missing.first().and_then(|first| MissingBundles::find(layout, manifest, file, first).ok());
         let bundles = bundles.unwrap_or_default();
-        let todo = match bundles.hint(layout.root()).split_once(" first; ") {
+        let hint = bundles.hint();
+        let todo = match hint.split_once(" first; ") {
             Some((import, otherwise)) => format!("{import} too; {otherwise}"),
-            None => bundles.hint(layout.root()),
+            None => hint,
         };
         format!(
             "{} that other inputs of the history of {file} need are in bundles that were never imported, first {}: {todo}",

@@ -351,8 +351,8 @@ mod tests {
         let full = import::Error::NoSpace { file: name(), root: "/m".into(), needed: 7, free: 6 };
         assert!(matches!(import_error_outcome(full), Outcome::Blocked(reason) if reason.contains("needs 7 bytes")));
         let bundles = import::MissingBundles { base: Some("base.pkg".to_owned()), ..import::MissingBundles::default() };
-        let (root, first) = ("/m".into(), "b 1.0.0".to_owned());
-        let missing = import::Error::MissingBase { file: name(), root, bundles: Box::new(bundles), missing: 2, first };
+        let first = "b 1.0.0".to_owned();
+        let missing = import::Error::MissingBase { file: name(), bundles: Box::new(bundles), missing: 2, first };
         assert!(matches!(import_error_outcome(missing), Outcome::BaseMissing(reason) if reason.contains("base.pkg")));
         let header = open::Error::CorruptHeader { name: name(), fault: "the file is empty".to_owned() };
         assert!(matches!(open_error_outcome(header), Outcome::Invalid(_)));

@@ -73,10 +73,7 @@ fn the_first_import_creates_the_whole_tree() {
 #[test]
 fn status_shows_the_recorded_state() {
     let sandbox = Sandbox::new();
-    sandbox
-        .run(["status", "--mirror", "mirror"])
-        .ok()
-        .stdout_has("Crate count: 0\nTotal size: 0 bytes\nLast import: never\n");
+    sandbox.run(["status"]).ok().stdout_has("Crate count: 0\nTotal size: 0 bytes\nLast import: never\n");
     let bundle = BundleBuilder::new("a", 1).ship(json()).write(&sandbox.path(""), "one.pkg");
     let mirror = sandbox.path("mirror");
     import(&mirror, &bundle).unwrap();

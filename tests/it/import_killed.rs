@@ -38,6 +38,31 @@ fn final_state(mirror: &Path) -> (std::collections::BTreeMap<String, Vec<u8>>, C
 }
 
 #[test]
+fn a_rerun_after_a_kill_repeats_the_warnings() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path("");
+    let one = first_bundle().write(&folder, "one.pkg");
+    BundleBuilder::new("a", 4).ship(Crate::new("late", "1.0.0")).write(&folder, "four.pkg");
+    for checkpoint in ["import:crates", "import:index", "import:record", "import:head-half"] {
+        let mirror = sandbox.path("mirror");
+        import(&mirror, &one).unwrap();
+        let args = ["import", "four.pkg", "--mirror", "mirror"];
+        let died = sandbox.process(args).envs([("FROSTMIRROR_CRASH_AT", checkpoint)]).run();
+        assert_eq!(died.code, SIGABRT, "{checkpoint}: {}", died.stderr);
+        let rerun = sandbox.run(args).ok();
+        let layout = Layout::new(&mirror);
+        let name = ledger::record_names(&layout).unwrap().pop().unwrap();
+        let record = ledger::read_record(&layout, &name).unwrap().unwrap();
+        let warning = "has the number 4 in its history, but the newest imported bundle has 1";
+        assert!(record.warnings.iter().any(|text| text.contains(warning)), "{checkpoint}: {:?}", record.warnings);
+        // Once the record is written, it keeps the warning.
+        let was_recorded = checkpoint.starts_with("import:record") || checkpoint.starts_with("import:head");
+        assert!(was_recorded || rerun.stderr.contains(warning), "{checkpoint}: {}", rerun.describe());
+        fs::remove_dir_all(&mirror).unwrap();
+    }
+}
+
+#[test]
 fn an_import_killed_at_any_checkpoint_leaves_a_consistent_mirror_and_a_rerun_completes_it() {
     let sandbox = Sandbox::new();
     let (one, two) =

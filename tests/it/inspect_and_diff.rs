@@ -245,6 +245,20 @@ fn changed_content_of_the_same_version_is_reported() {
 }
 
 #[test]
+fn diff_separates_downgrades_from_updates() {
+    let sandbox = Sandbox::new();
+    write_forged(&sandbox, "one.pkg", &[("down", "1.10.0", 10), ("up", "1.9.0", 10)], |_| {});
+    write_forged(&sandbox, "two.pkg", &[("down", "1.9.0", 10), ("up", "1.10.0", 10)], |_| {});
+    let text = sandbox.run(["diff", "one.pkg", "two.pkg"]).ok().stdout;
+    assert!(text.contains("\nUpdated (1):\n  up  1.9.0 -> 1.10.0"), "{text}");
+    assert!(text.contains("\nDowngraded (1):\n  down  1.10.0 -> 1.9.0"), "{text}");
+    let json = sandbox.run(["diff", "one.pkg", "two.pkg", "--format", "json"]).ok().stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let downgrades: Vec<_> = json["updated"].as_array().unwrap().iter().map(|one| &one["downgrade"]).collect();
+    assert_eq!(downgrades, [&serde_json::json!(true), &serde_json::json!(false)]);
+}
+
+#[test]
 fn a_legacy_bundle_can_be_inspected_and_compared() {
     let sandbox = Sandbox::new();
     fs::write(sandbox.path("legacy.pkg"), LEGACY_BUNDLE).unwrap();

@@ -20,9 +20,12 @@ pub fn render_text(comparison: &Comparison<'_>, old: &str, new: &str) -> String 
     write_set_diff("Input", &comparison.inputs, &mut out);
     write_set_diff("Toolchain", &comparison.toolchains, &mut out);
     write_set_diff("Target", &comparison.targets, &mut out);
+    let (downgraded, updated): (Vec<&UpdatedCrate<'_>>, Vec<_>) =
+        comparison.updated.iter().partition(|one| one.is_downgrade());
     let tables = [
         ("Added", comparison.added.len(), added_table(comparison)),
-        ("Updated", comparison.updated.len(), updated_table(comparison)),
+        ("Updated", updated.len(), updated_table(comparison, &updated)),
+        ("Downgraded", downgraded.len(), updated_table(comparison, &downgraded)),
         ("Removed", comparison.removed.len(), removed_table(comparison)),
         ("Changed", comparison.changed.len(), changed_table(comparison)),
     ];
@@ -100,9 +103,9 @@ fn added_table(comparison: &Comparison<'_>) -> Table {
     table
 }
 
-fn updated_table(comparison: &Comparison<'_>) -> Table {
+fn updated_table<'m>(comparison: &Comparison<'m>, crates: &[&UpdatedCrate<'m>]) -> Table {
     let mut table = Table::default();
-    for updated in &comparison.updated {
+    for updated in crates.iter().copied() {
         let versions = |records: &[&CrateRecord]| {
             records.iter().map(|record| record.version.to_string()).collect::<Vec<_>>().join(", ")
         };

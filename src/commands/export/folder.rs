@@ -1,7 +1,7 @@
 //! `export local-registry` and `export vendor`: a folder that cargo builds from, and the configuration that uses it.
 
 use std::error::Error;
-use std::path::{Component, Path};
+use std::path::Path;
 
 use serde_json::json;
 
@@ -51,10 +51,10 @@ pub(super) fn run(args: &FolderArgs, kind: FolderFormat, context: &Context) -> R
         FolderFormat::LocalRegistry => guard.export_local_registry(&folder, sink),
         FolderFormat::Vendor => guard.export_vendor(&folder, sink),
     };
-    let exported =
-        super::run_cancellable(context, || work(&guard)).map_err(|failure| failure.context(failure_context()))?;
+    let exported = super::run_cancellable(context, || work(&guard))
+        .map_err(|failure| failure.with_mirror(&layout).context(failure_context()))?;
     drop(guard);
-    report_export(args, kind, &exported, context);
+    report_export(kind, &exported, context);
     match exported.skipped.as_slice() {
         [] => Ok(()),
         left_out => Err(incomplete_export(left_out, &exported.folder)),
@@ -76,7 +76,7 @@ fn incomplete_export(skipped: &[SkippedCrate], folder: &Path) -> Failure {
     )
 }
 
-fn report_export(args: &FolderArgs, kind: FolderFormat, exported: &ExportReport, context: &Context) {
+fn report_export(kind: FolderFormat, exported: &ExportReport, context: &Context) {
     let report = context.reporter.as_ref();
     let ExportReport {
         folder,
@@ -88,7 +88,7 @@ fn report_export(args: &FolderArgs, kind: FolderFormat, exported: &ExportReport,
         skipped: left_out,
         case_conflicts: twins,
     } = exported;
-    let config = cargo_config(kind, &args.folder, folder);
+    let config = cargo_config(kind, folder);
     let copied = crates - linked;
     let how = match kind {
         FolderFormat::Vendor => "unpacked".to_owned(),
@@ -137,7 +137,12 @@ fn report_export(args: &FolderArgs, kind: FolderFormat, exported: &ExportReport,
             "bytes": bytes, "index_only": index_only, "linked": linked, "left_out": left_out, "config": config,
         }));
     } else if let Some(config) = config {
-        report.status("Note", "to build from it, add these lines to .cargo/config.toml of the project:".to_owned());
+        report.status(
+            "Note",
+            "to build from it, add these lines to a .cargo/config.toml; if you commit the folder with a project, write its path \
+             relative to the project instead"
+                .to_owned(),
+        );
         report.print_data(&config);
     }
 }
@@ -153,19 +158,10 @@ fn skip_reason(skipped: &SkippedCrate) -> String {
     text
 }
 
-/// Cargo's configuration to build from the folder, or `None` if TOML cannot express its path. A path below the current
-/// folder stays relative, as with `cargo vendor`, so the lines work in every clone of the project.
-fn cargo_config(kind: FolderFormat, path_argument: &Path, absolute: &Path) -> Option<String> {
-    let below =
-        path_argument.components().all(|component| matches!(component, Component::Normal(_) | Component::CurDir));
-    let path = if below {
-        path_argument.to_str()?;
-        let plain = path_argument.components().filter(|component| *component != Component::CurDir);
-        let plain: Vec<&str> = plain.filter_map(|component| component.as_os_str().to_str()).collect();
-        if plain.is_empty() { ".".to_owned() } else { plain.join("/") }
-    } else {
-        absolute.to_str()?.to_owned()
-    };
+/// Cargo's configuration to build from the folder, or `None` if TOML cannot express its path. The path is absolute, so the
+/// lines work in the configuration of any project and of the user.
+fn cargo_config(kind: FolderFormat, folder: &Path) -> Option<String> {
+    let path = folder.to_str()?;
     let (name, key) = (client_setup::REGISTRY_NAME, kind.config_key());
     let path = toml_edit::Value::from(path);
     Some(format!("[source.crates-io]\nreplace-with = \"{name}\"\n\n[source.{name}]\n{key} = {path}\n"))

@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     let options = Options { folder, config, now };
     let exported = super::run_cancellable(context, || guard.snapshot(options, sink));
-    let exported = exported.map_err(|failure| failure.context(failure_context()))?;
+    let exported = exported.map_err(|failure| failure.with_mirror(&layout).context(failure_context()))?;
     drop(guard);
     report_snapshot(&exported, context);
     Ok(())

@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(),
         sink.status("Listed", format!("{what} in {}", path.display()));
     }
     report_audit(&audit, layout, context);
-    audit_result(&audit, args, layout)
+    audit_result(&audit, args, layout).map_err(|failure| failure.with_mirror(layout))
 }
 
 /// Checks suspicious files again under the lock: an import may have been running.
@@ -74,8 +74,7 @@ fn lock_holder(context: &Context) -> Holder {
 }
 
 /// What the rebuild could not restore, and how to restore it.
-fn lost_record_warnings(rebuilt: &RebuildReport, layout: &Layout) -> Vec<String> {
-    let mirror = layout.root().display();
+fn lost_record_warnings(rebuilt: &RebuildReport) -> Vec<String> {
     let named: Vec<&LineageTip> =
         rebuilt.lost_bundles.iter().filter(|bundle| bundle.id != REBUILT_LINEAGE).take(MAX_NAMED).collect();
     let mut warnings: Vec<String> = named
@@ -83,7 +82,7 @@ fn lost_record_warnings(rebuilt: &RebuildReport, layout: &Layout) -> Vec<String>
         .map(|bundle| {
             format!(
                 "the record of bundle number {} of lineage {} is lost and cannot be rebuilt: the bundle with the id {}, written {}. \
-                 Import that bundle again with `cargo frostmirror import FILE --mirror {mirror}`",
+                 Import that bundle again with `cargo frostmirror import FILE --mirror DIR`",
                 bundle.sequence,
                 bundle.id_and_inputs(),
                 sanitize_line(&bundle.bundle),
@@ -99,12 +98,12 @@ fn lost_record_warnings(rebuilt: &RebuildReport, layout: &Layout) -> Vec<String>
         );
         warnings.push(format!(
             "{records}{more} of imports cannot be rebuilt, and it is unknown of which bundles: import every bundle that you \
-             still have again with `cargo frostmirror import FILE --mirror {mirror}`"
+             still have again with `cargo frostmirror import FILE --mirror DIR`"
         ));
     }
     if rebuilt.kept_crates.is_some() {
         warnings.push(format!(
-            "after that, `cargo frostmirror gc --forget {REBUILT_LINEAGE} --mirror {mirror}` removes what no bundle needs"
+            "after that, `cargo frostmirror gc --forget {REBUILT_LINEAGE} --mirror DIR` removes what no bundle needs"
         ));
     }
     warnings
@@ -155,8 +154,8 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
             "import records were lost, so the lineages of {what} are unknown; they are kept as lineage `{REBUILT_LINEAGE}`"
         ));
     }
-    for warning in lost_record_warnings(rebuilt, layout) {
-        sink.warning(warning);
+    for warning in lost_record_warnings(rebuilt) {
+        sink.warning(layout.fill_in(&warning));
     }
     if !head
         && !live
@@ -216,7 +215,7 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failu
     // Findings before that may come from an unfinished transaction.
     if audit.problems.iter().any(|problem| problem.fault == Fault::Interrupted) {
         return Err(Failure::new(ErrorClass::Integrity, message).hint(
-            "run the interrupted command again (the import of the same bundle, or `cargo frostmirror gc`), then verify again",
+            "run the interrupted command again (the import of the same bundle, or `cargo frostmirror gc --mirror DIR`), then verify again",
         ));
     }
     let mut steps = Vec::new();

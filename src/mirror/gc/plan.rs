@@ -192,6 +192,10 @@ fn resolve_lineages(
         match fitting.as_slice() {
             [one] => drop(ids.insert(one.newest.id.clone())),
             [] if is_gone(word) => {}
+            [] if word.len() < MIN_ID_PREFIX => {
+                let matching = lineages.by_id.values().filter(|feed| feed.newest.id.starts_with(word.as_str()));
+                return Err(Error::TooShort { word: word.clone(), matching: matching.map(known).collect() });
+            }
             [] => {
                 let known = lineages.by_id.values().map(known).collect();
                 return Err(Error::NoLineage { word: word.clone(), known });

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
 use crate::bundle::format::{BundleKind, CrateState, DistFileState, Manifest};
 use crate::bundle::sanitize::sanitize_line;
@@ -107,8 +106,8 @@ impl MissingBundles {
         })
     }
 
-    /// What to do about the missing files of the mirror at `root`.
-    pub fn hint(&self, root: &Path) -> String {
+    /// What to do about the missing files.
+    pub fn hint(&self) -> String {
         let fetch = match &self.last_before {
             Some((number, id, file)) => format!(
                 "repeat the fetch on the connected side with `cargo frostmirror fetch --base {}`, the id of number {number} (`{}`), \
@@ -133,11 +132,9 @@ impl MissingBundles {
             (Some(names), _) => format!("{names} of the history"),
             (None, Some(base)) if !self.is_base_imported => format!("`{base}`"),
             (None, Some(_)) => {
-                return format!(
-                    "list the lost files with `cargo frostmirror verify --mirror {} --repair-list FILE`, and fetch them with \
-                     `fetch --from-list FILE` on the connected side",
-                    root.display()
-                );
+                return "list the lost files with `cargo frostmirror verify --mirror DIR --repair-list FILE`, and fetch them \
+                        with `cargo frostmirror fetch --from-list FILE` on the connected side"
+                    .to_owned();
             }
             (None, None) => "the earlier bundles of its history".to_owned(),
         };

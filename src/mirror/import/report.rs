@@ -58,13 +58,19 @@ pub(in crate::mirror) fn restore_link(layout: &Layout, sink: &dyn Sink) -> LinkS
 }
 
 /// Reports the result.
-pub(super) fn report_import(imported: &ImportReport, warnings: &[String], file: &str, sink: &dyn Sink) {
+pub(super) fn report_import(
+    imported: &ImportReport,
+    warnings: &[String],
+    file: &str,
+    layout: &Layout,
+    sink: &dyn Sink,
+) {
     for note in warnings {
-        sink.warning(note.clone());
+        sink.warning(layout.fill_in(note));
     }
     let ImportReport { crates_new, crates_repaired: crates_mended, .. } = imported;
     if imported.already_imported {
-        sink.status("Unchanged", format!("{file} is already imported"));
+        sink.status("Unchanged", format!("{file} is already imported, and nothing changed"));
         return;
     }
     let count = event::format_contents(crates_new + crates_mended, imported.dist_files_new);

@@ -16,9 +16,9 @@ use crate::support::sandbox::Sandbox;
 
 /// The configuration that an export printed, for a project anywhere.
 fn printed_config(sandbox: &Sandbox, run: &Run, folder: &str) -> String {
-    let relative = format!("= \"{folder}\"");
-    assert!(run.stdout.starts_with("[source.crates-io]\n") && run.stdout.contains(&relative), "{}", run.stdout);
-    run.stdout.replace(&relative, &format!("= {:?}", sandbox.path(folder)))
+    let absolute = format!("= {:?}", sandbox.path(folder));
+    assert!(run.stdout.starts_with("[source.crates-io]\n") && run.stdout.contains(&absolute), "{}", run.stdout);
+    run.stdout.clone()
 }
 
 const MAIN: &str = "fn main() { println!(\"{}\", serde::VERSION); }\n";
@@ -117,8 +117,11 @@ fn a_vendor_folder_survives_git_line_ending_conversion() {
     let run = sandbox.run_in(&app, ["export", "vendor", "third-party/vendor", "--mirror", "../mirror"]).ok();
     let run = run.stderr_has("twins 1.0.0 has files whose names differ only in case (README.md, readme.md)");
     fs::create_dir_all(app.join(".cargo")).unwrap();
-    // As it is printed: the path is below the project and holds in every clone.
-    fs::write(app.join(".cargo/config.toml"), &run.stdout).unwrap();
+    // The path relative to the project holds in every clone.
+    let absolute = format!("{:?}", app.join("third-party/vendor"));
+    assert!(run.stdout.contains(&absolute), "{}", run.stdout);
+    let config = run.stdout.replace(&absolute, "\"third-party/vendor\"");
+    fs::write(app.join(".cargo/config.toml"), config).unwrap();
     fs::write(app.join(".gitignore"), "target/\nCargo.lock\n*.orig\n!/Cargo.lock\n").unwrap();
     fs::write(app.join(".gitattributes"), "*.md filter=lfs\n*.txt text ident\n").unwrap();
 

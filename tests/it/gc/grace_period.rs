@@ -157,7 +157,8 @@ fn unrecognized_files_are_reported_and_kept() {
         fs::write(mirror.join(path), "mine").unwrap();
     }
     let run = sandbox.run(["gc", "--grace", "0", "-v", "--mirror", "mirror"]).ok();
-    let run = run.stdout_has("Unrecognized files (kept): 7 (`verify --mirror` shows").stdout_has("Removed 2 ");
+    let run =
+        run.stdout_has("Unrecognized files (kept): 7 (`cargo frostmirror verify --mirror ").stdout_has("Removed 2 ");
     for unrecognized_path in [
         "crates/notes.txt",
         "crates/own-1.0.0.crate",
@@ -204,14 +205,16 @@ fn a_forgotten_lineage_returns_with_its_next_import() {
     let other: Vec<String> = all.iter().filter(|one| **one != id).cloned().collect();
 
     let before = all_files(&mirror);
-    for (word, wrong) in [("live", "`live`"), (&id[..3], "`"), ("ffffffff", "`ffffffff`")] {
+    let run = sandbox.run(["gc", "--forget", &id[..3], "--mirror", "mirror"]).exits(3);
+    run.stderr_has("is too short").stderr_has(&format!("it matches {id} (Cargo.lock)\n")).stderr_lacks(&other[0]);
+    for (word, wrong) in [("live", "`live`"), ("ffffffff", "`ffffffff`")] {
         let run = sandbox.run(["gc", "--forget", word, "--mirror", "mirror"]).exits(3).stderr_has(wrong);
         let named: Vec<String> = all.iter().map(|id| format!("{id} (Cargo.lock)")).collect();
         run.stderr_has(&named.join(", "));
     }
     sandbox.run(["gc", "--dry-run", "--forget", &id[..8], "--mirror", "mirror"]).ok().stdout_has(", forgotten\n");
     assert_eq!(all_files(&mirror), before);
-    assert!(matches!(collect(&mirror, 2000, 0, &["x"]), Err(Error::NoLineage { .. })));
+    assert!(matches!(collect(&mirror, 2000, 0, &["x"]), Err(Error::TooShort { .. })));
 
     let collected = collect(&mirror, 2000, 0, &[&id[..8]]).unwrap();
     assert_eq!(collected.crates, 1);

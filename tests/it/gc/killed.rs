@@ -71,7 +71,10 @@ fn a_gc_killed_at_any_checkpoint_leaves_no_dangling_index_line_and_a_rerun_finis
         let audited = sandbox.run(["verify", "--mirror", "mirror", "--repair-list", "list"]);
         assert_eq!(fs::read_to_string(sandbox.path("list")).unwrap(), "", "{checkpoint}");
         if audited.code != 0 {
-            audited.exits(4).stderr_has("run the interrupted command again").stderr_has("`cargo frostmirror gc`");
+            audited
+                .exits(4)
+                .stderr_has("run the interrupted command again")
+                .stderr_has("`cargo frostmirror gc --mirror ");
         }
         sandbox.run(args("mirror")).ok();
         assert_eq!(final_state(&mirror), expected, "{checkpoint}");

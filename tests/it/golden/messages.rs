@@ -117,7 +117,7 @@ fn messages_of_the_mirrors_side_keep_their_form() {
         (0, &["diff", "one.pkg", "two.pkg"]),
         (0, &["diff", "one.pkg", "two.pkg", "--format", "cyclonedx"]),
         (0, &["list", "toolchain.pkg"]),
-        (0, &["status", "--mirror", "mirror"]),
+        (3, &["status", "--mirror", "mirror"]),
         (0, &["import", "--mirror", "mirror", "toolchain.pkg", "one.pkg", "two.pkg"]),
         (0, &["status", "--mirror", "mirror"]),
         (0, &["list", "--mirror", "mirror"]),

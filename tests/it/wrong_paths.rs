@@ -1,0 +1,164 @@
+//! Paths that name the wrong thing are refused, and each hint works as typed.
+
+use std::fs;
+
+use frostmirror::bundle::format::CrateState;
+use frostmirror::mirror::layout::Layout;
+use frostmirror::mirror::ledger;
+
+use crate::bundle_builder::{BundleBuilder, all_files, import};
+use crate::support::crates::Crate;
+use crate::support::sandbox::Sandbox;
+
+fn write_bundle(sandbox: &Sandbox, number: u64, name: &str) {
+    let crate_name = format!("crate{number}");
+    BundleBuilder::new("a", number).ship(Crate::new(&crate_name, "1.0.0")).write(&sandbox.path(""), name);
+}
+
+/// A project of cargo, which has a folder crates/ as a mirror has.
+fn write_project(sandbox: &Sandbox, folder: &str) {
+    sandbox.write(&format!("{folder}/Cargo.toml"), "[workspace]\nmembers = [\"crates/*\"]\n");
+    sandbox.write(&format!("{folder}/crates/one/Cargo.toml"), "");
+    // FROSTMIRROR_HOME has this name in a home directory.
+    sandbox.write(&format!("{folder}/.frostmirror/cache/x"), "");
+}
+
+#[test]
+fn list_and_status_refuse_a_given_path_without_a_mirror() {
+    let sandbox = Sandbox::new();
+    write_project(&sandbox, "project");
+    fs::create_dir(sandbox.path("empty")).unwrap();
+    for verb in ["list", "status"] {
+        for folder in ["absent", "project", "empty"] {
+            let run = sandbox.run([verb, "--mirror", folder]).exits(3);
+            assert_eq!(run.stdout, "", "{verb} {folder}");
+            run.stderr_has(&format!("no mirror is at `{}`", sandbox.path(folder).display()));
+        }
+        // The default mirror is created by the first import.
+        sandbox.run([verb]).ok().stdout_has("Crate count: 0\n");
+    }
+}
+
+#[test]
+fn no_mirror_is_created_among_other_files() {
+    let sandbox = Sandbox::new();
+    write_project(&sandbox, "project");
+    write_bundle(&sandbox, 1, "1.pkg");
+    let before = all_files(&sandbox.path("project"));
+    let run = sandbox.run(["import", "1.pkg", "--mirror", "project"]).exits(3);
+    run.stderr_has("project` is not empty and is not a mirror").stderr_has("hint: ");
+    sandbox.run(["serve", "--mirror", "project", "--bind", "127.0.0.1:0"]).exits(3).stderr_has("is not a mirror");
+    sandbox.run(["gc", "--mirror", "project"]).exits(3);
+    assert_eq!(all_files(&sandbox.path("project")), before);
+    sandbox.write("fresh/lost+found/x", "");
+    sandbox.run(["import", "1.pkg", "--mirror", "fresh"]).ok();
+    // A mirror without its internal files is still one.
+    fs::remove_dir_all(sandbox.path("fresh/.frostmirror")).unwrap();
+    fs::remove_file(sandbox.path("fresh/manifest.json")).unwrap();
+    sandbox.run(["import", "1.pkg", "--mirror", "fresh"]).ok();
+}
+
+#[test]
+fn the_server_refuses_overlapping_folders() {
+    let sandbox = Sandbox::new();
+    let serve = |mirror: &str, incoming: &str| {
+        sandbox.run(["serve", "--mirror", mirror, "--incoming", incoming, "--watch-incoming", "--bind", "127.0.0.1:0"])
+    };
+    for (mirror, incoming) in [("x", "x"), ("x", "x/in"), ("x/mirror", "x"), ("x", "y/../x/./in")] {
+        serve(mirror, incoming).exits(3).stderr_has("overlap").stderr_has("`--incoming`");
+    }
+    #[cfg(unix)]
+    {
+        fs::create_dir(sandbox.path("real")).unwrap();
+        std::os::unix::fs::symlink("real", sandbox.path("link")).unwrap();
+        serve("real/mirror", "link").exits(3).stderr_has("overlap");
+    }
+    assert!(!sandbox.path("x").exists());
+}
+
+#[test]
+fn an_invalid_argument_does_not_stop_the_others() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    write_bundle(&sandbox, 1, "1.pkg");
+    write_bundle(&sandbox, 2, "2.pkg");
+    sandbox.write("bad.pkg", "hello");
+    let make = BundleBuilder::new("b", 2).parent("gone.pkg").with_crate(Crate::new("x", "1.0.0"), CrateState::Sent);
+    make.write(&sandbox.path(""), "orphan.pkg");
+    let run = sandbox.run(["import", "1.pkg", "bad.pkg", "orphan.pkg", "2.pkg", "--mirror", "mirror"]).exits(4);
+    run.stderr_has("could not import bad.pkg")
+        .stderr_has("could not import orphan.pkg")
+        .stderr_has("hint: import `gone.pkg`")
+        .stderr_has("2 of 4 bundles were not imported");
+    assert_eq!(ledger::record_names(&Layout::new(&mirror)).unwrap().len(), 2);
+    // A typing error is corrected before anything is imported.
+    let run = sandbox.run(["import", "1.pkg", "bad.pkg", "absent.pkg", "--mirror", "other"]).exits(3);
+    run.stderr_has("`absent.pkg` does not exist; nothing was imported");
+    assert!(!sandbox.path("other").exists());
+}
+
+#[test]
+fn an_invalid_bundle_is_graver_than_a_missing_one() {
+    let sandbox = Sandbox::new();
+    write_bundle(&sandbox, 1, "1.pkg");
+    sandbox.write("bad.pkg", "hello");
+    for files in [["bad.pkg", "absent.pkg", "1.pkg"], ["absent.pkg", "1.pkg", "bad.pkg"]] {
+        let run = sandbox.run([["verify"].as_slice(), &files].concat()).exits(4);
+        run.stdout_has("bad.pkg: ").stdout_has("absent.pkg: ").stdout_has("1.pkg: OK").stderr_has("2 of 3 bundles");
+    }
+    sandbox.run(["verify", "1.pkg", "absent.pkg"]).exits(3);
+}
+
+#[test]
+fn a_second_import_says_that_nothing_changed() {
+    let sandbox = Sandbox::new();
+    write_bundle(&sandbox, 1, "1.PKG");
+    fs::create_dir(sandbox.path("in")).unwrap();
+    fs::rename(sandbox.path("1.PKG"), sandbox.path("in/1.PKG")).unwrap();
+    sandbox.run(["import", "in", "--mirror", "mirror"]).ok().stderr_has("Updated the mirror");
+    let run = sandbox.run(["import", "in", "--mirror", "mirror"]).ok().stderr_lacks("Updated");
+    run.stderr_has("1.PKG is already imported, and nothing changed").stderr_has("Unchanged the mirror");
+}
+
+#[test]
+fn hints_name_the_mirror_and_work_in_a_shell() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("my mirror");
+    for number in [1, 3] {
+        write_bundle(&sandbox, number, &format!("{number}.pkg"));
+    }
+    let lineage = BundleBuilder::new("a", 1).lineage().to_owned();
+    sandbox.run(["import", "1.pkg", "--mirror", "my mirror"]).ok();
+    let flag = format!("--mirror '{}'", mirror.display());
+    let accept = format!("`cargo frostmirror gc {flag} --accept {lineage}");
+    sandbox.run(["import", "3.pkg", "--mirror", "./x/../my mirror"]).ok().stderr_has(&accept);
+    sandbox.run(["gc", "--dry-run", "--mirror", "my mirror"]).ok().stdout_has(&accept);
+    sandbox
+        .run(["status", "--mirror", "my mirror"])
+        .ok()
+        .stdout_has(&format!("`cargo frostmirror gc {flag} --dry-run`"));
+    let unknown = sandbox.run(["gc", "--forget", "ffff", "--mirror", "my mirror"]).exits(3);
+    unknown.stderr_has(&format!("`cargo frostmirror gc {flag} --dry-run`"));
+    let short = sandbox.run(["gc", "--forget", &lineage[..3], "--mirror", "my mirror"]).exits(3);
+    short.stderr_has("is too short for the id of a lineage, which needs at least 4 digits").stderr_has(&lineage);
+    // A record outlives a move of the mirror, so it does not name the path.
+    let names = ledger::record_names(&Layout::new(&mirror)).unwrap();
+    let record = ledger::read_record(&Layout::new(&mirror), names.last().unwrap()).unwrap().unwrap();
+    assert!(record.warnings[0].contains("gc --mirror DIR --accept"), "{:?}", record.warnings);
+}
+
+#[test]
+fn a_failed_snapshot_leaves_no_folder() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    write_bundle(&sandbox, 1, "1.pkg");
+    import(&mirror, &sandbox.path("1.pkg")).unwrap();
+    fs::write(mirror.join("crates/crate1-1.0.0.crate"), "damaged").unwrap();
+    let export = || sandbox.run(["export", "snapshot", "-o", "new/below", "--mirror", "mirror"]).exits(4);
+    export().stderr_has(&format!("verify --mirror {}", mirror.display()));
+    assert!(!sandbox.path("new").exists());
+    // A folder that existed before stays.
+    fs::create_dir(sandbox.path("new")).unwrap();
+    export();
+    assert!(sandbox.path("new").is_dir() && !sandbox.path("new/below").exists());
+}
