@@ -253,9 +253,9 @@ fn diff_separates_downgrades_from_updates() {
     assert!(text.contains("\nUpdated (1):\n  up  1.9.0 -> 1.10.0"), "{text}");
     assert!(text.contains("\nDowngraded (1):\n  down  1.10.0 -> 1.9.0"), "{text}");
     let json = sandbox.run(["diff", "one.pkg", "two.pkg", "--format", "json"]).ok().stdout;
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
     let downgrades: Vec<_> = json["updated"].as_array().unwrap().iter().map(|one| &one["downgrade"]).collect();
-    assert_eq!(downgrades, [&serde_json::json!(true), &serde_json::json!(false)]);
+    assert_eq!(downgrades, [&Value::Bool(true), &Value::Bool(false)]);
 }
 
 #[test]

@@ -17,10 +17,10 @@ fn write_bundle(sandbox: &Sandbox, number: u64, name: &str) {
 
 /// A project of cargo, which has a folder crates/ as a mirror has.
 fn write_project(sandbox: &Sandbox, folder: &str) {
-    sandbox.write(&format!("{folder}/Cargo.toml"), "[workspace]\nmembers = [\"crates/*\"]\n");
-    sandbox.write(&format!("{folder}/crates/one/Cargo.toml"), "");
+    sandbox.write(format!("{folder}/Cargo.toml"), "[workspace]\nmembers = [\"crates/*\"]\n");
+    sandbox.write(format!("{folder}/crates/one/Cargo.toml"), "");
     // FROSTMIRROR_HOME has this name in a home directory.
-    sandbox.write(&format!("{folder}/.frostmirror/cache/x"), "");
+    sandbox.write(format!("{folder}/.frostmirror/cache/x"), "");
 }
 
 #[test]
