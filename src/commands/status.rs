@@ -57,6 +57,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "reason": "status-of-mirror",
             "mirror": layout.root(),
             "crates": status.counts.versions,
+            "awaiting_deletion": status.pending_deletions,
             "names": status.counts.crates,
             "bytes": status.counts.total_bytes(),
             "crate_bytes": status.counts.bytes,
@@ -77,9 +78,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     let incoming = status.watcher.as_ref().map(incoming_lines).unwrap_or_default();
     context.reporter.print_data(&format!(
-        "Crate count: {}\nTotal size: {} bytes\n{}Last import: {}\n{}{}Mirror: {}\nIndex link: {link}\n{incoming}",
+        "Crate count: {}\nTotal size: {} bytes\n{}{}Last import: {}\n{}{}Mirror: {}\nIndex link: {link}\n{incoming}",
         status.counts.versions,
         status.counts.total_bytes(),
+        pending_line(status.pending_deletions),
         live_line(&status.live),
         status.last_import_text(),
         toolchain_lines(&status, &offers),
@@ -159,6 +161,14 @@ fn lineage_lines(status: &Status, layout: &Layout) -> String {
         }
     }
     text
+}
+
+/// Formats the number of counted files that the index no longer names; empty if there are none.
+fn pending_line(files: u64) -> String {
+    match files {
+        0 => String::new(),
+        files => format!("Awaiting deletion: {files} (counted above, not in `list` and `verify`)\n"),
+    }
 }
 
 /// Formats the contents that live mode fetched; empty if it never fetched anything.

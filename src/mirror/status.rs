@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::gc;
 use super::index_link::{LinkState, link_state};
 use super::layout::{self, Layout};
 use super::ledger;
@@ -18,6 +19,9 @@ use super::watcher_state::WatcherState;
 pub struct Status {
     /// The content of the mirror.
     pub counts: Counts,
+    /// Files among them that await deletion: the index no longer names them. An audit and the list of crates do not
+    /// count these.
+    pub pending_deletions: u64,
     /// When the newest import was done; `None` if there was none.
     pub last_import: Option<Timestamp>,
     /// The available toolchains by their usual names: `stable (1.95.0)`.
@@ -76,6 +80,7 @@ impl Status {
         Ok(Status {
             doubts,
             counts: head.counts,
+            pending_deletions: gc::pending_file_names(layout).len() as u64,
             last_import: head.last_import.and_then(|time| time.parse().ok()),
             toolchains: head.toolchains,
             live: live::read_totals(layout)?,

@@ -162,3 +162,19 @@ fn a_failed_snapshot_leaves_no_folder() {
     export();
     assert!(sandbox.path("new").is_dir() && !sandbox.path("new/below").exists());
 }
+
+#[test]
+fn status_explains_why_it_counts_more_crates_than_verify() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    for number in [1, 2] {
+        let name = format!("{number}.pkg");
+        write_bundle(&sandbox, number, &name);
+        import(&mirror, &sandbox.path(&name)).unwrap();
+    }
+    sandbox.run(["status", "--mirror", "mirror"]).ok().stdout_lacks("Awaiting deletion");
+    sandbox.run(["gc", "--grace", "1h", "--mirror", "mirror"]).ok();
+    sandbox.run(["verify", "--mirror", "mirror"]).ok().stdout_has("OK -- 1 crates");
+    let run = sandbox.run(["status", "--mirror", "mirror"]).ok();
+    run.stdout_has("Crate count: 2\n").stdout_has("Awaiting deletion: 1 (counted above");
+}
