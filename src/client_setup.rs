@@ -266,6 +266,15 @@ fn file_url(path: &str, windows: bool) -> String {
     url
 }
 
+/// `text` as one argument of a shell command, quoted only if necessary.
+pub fn shell_argument(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,".contains(&byte);
+    match !text.is_empty() && text.bytes().all(is_plain) {
+        true => text.to_owned(),
+        false => sh_quoted(text),
+    }
+}
+
 fn sh_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -78,6 +78,8 @@ use state::WebState;
 pub struct WebOptions {
     /// The mirror.
     pub mirror: Layout,
+    /// Whether `import` uses this mirror without `--mirror`.
+    pub is_default_mirror: bool,
     /// The incoming folder.
     pub incoming: PathBuf,
     /// The settings, and the folder of frostmirror.toml and depends.toml.
@@ -115,7 +117,7 @@ impl WebApp {
         routes.push(openapi::route());
         routes.extend(pages::routes());
         routes.extend(metrics::routes());
-        WebApp { state: Arc::new(WebState::new(options)), routes: Arc::new(Router::new(routes)) }
+        WebApp { state: Arc::new(WebState::new(options)), routes: Arc::new(Router::new(routes, pages::show_not_found)) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `serve`: serves the mirror over HTTP until a signal.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,8 +12,8 @@ use tokio::sync::oneshot;
 use super::Context;
 use super::settings::{apply_switch_variables, config_folder, value_source};
 use crate::bundle::sanitize::sanitize_line;
-use crate::client_setup::BaseUrl;
-use crate::config::settings::LogFormat;
+use crate::client_setup::{BaseUrl, shell_argument};
+use crate::config::settings::{LogFormat, Settings};
 use crate::config::{Key, Overrides, SettingsStore, Source};
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
@@ -142,6 +143,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let admin = args.admin_token.as_deref().map(Token::parse).transpose();
     let admin = admin.map_err(|weak| Failure::from(weak).context("could not take the admin token"))?;
     let access = Arc::new(AccessControl::new(Arc::clone(&live), admin)?);
+    for warning in secret_file_warnings(&settings) {
+        context.reporter.warning(warning);
+    }
     let runtime = context.server_runtime()?;
     let counters = Arc::new(ServerMetrics::default());
     let queue = LogQueue::start(Arc::clone(&context.reporter), Arc::clone(&counters))
@@ -216,6 +220,7 @@ pub(super) async fn run_server(listener: TcpListener, served: ServerSetup, conte
     proxy.watch_settings();
     let extension: Option<Arc<dyn FallbackHandler>> = Some(Arc::new(WebApp::new(web::WebOptions {
         mirror: Layout::new(&mirror),
+        is_default_mirror: context.resolve_folder(None, "/mirror", "mirror").is_ok_and(|usual| usual == mirror),
         incoming: incoming.clone(),
         settings: Arc::clone(&settings),
         access: Arc::clone(&access),
@@ -405,6 +410,31 @@ fn report_capacity(sink: &dyn Sink) {
              `ulimit -n 16384`, or with `LimitNOFILE=16384` in a systemd unit"
         ));
     }
+}
+
+/// Warnings about secrets that other users of this machine can access.
+#[cfg(unix)]
+fn secret_file_warnings(settings: &Settings) -> Vec<String> {
+    use std::os::unix::fs::PermissionsExt;
+    const OTHERS: u32 = 0o007;
+    let files = [
+        ("the admin token", &settings.admin_token_file),
+        ("the read tokens", &settings.read_token_file),
+        ("the TLS key", &settings.tls_key),
+    ];
+    let files = files.into_iter().filter_map(|(secret, path)| Some((secret, path.as_deref()?)));
+    let is_open = |path: &Path| fs::metadata(path).is_ok_and(|file| file.permissions().mode() & OTHERS != 0);
+    let open = files.filter(|(_, path)| is_open(path));
+    open.map(|(secret, path)| {
+        let (shown, command) = (sanitize_line(&path.to_string_lossy()), shell_argument(&path.to_string_lossy()));
+        format!("other users of this machine can access {secret} in `{shown}`: run `chmod o-rwx {command}`")
+    })
+    .collect()
+}
+
+#[cfg(not(unix))]
+fn secret_file_warnings(_: &Settings) -> Vec<String> {
+    Vec::new()
 }
 
 /// Raises the limit of open files. Each connection needs a descriptor for itself and one for the file that it sends, and

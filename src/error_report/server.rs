@@ -57,6 +57,10 @@ impl From<TlsError> for Failure {
             TlsError::Pem { .. } => {
                 "PEM files have lines like `-----BEGIN CERTIFICATE-----`; convert others with `openssl x509` or `openssl pkey`"
             }
+            TlsError::Certificate { .. } => {
+                "create one with `openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 365 -subj \
+                 /CN=NAME -addext subjectAltName=DNS:NAME`, with the server's name for NAME"
+            }
             TlsError::Pair { .. } => {
                 "give the key of this certificate; if the file has several certificates, put the server's own first"
             }

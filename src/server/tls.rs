@@ -63,6 +63,14 @@ pub enum Error {
         /// The parse error.
         source: pem::Error,
     },
+    /// The certificate cannot be used.
+    #[error("the certificate in `{}` cannot be used: {reason}", path.display())]
+    Certificate {
+        /// The certificate file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The certificate and the key do not match, or are of an unsupported kind.
     #[error("the key in `{}` cannot be used with the certificate in `{}`", key.display(), certificate.display())]
     Pair {
@@ -167,7 +175,16 @@ impl PemFiles {
         // Clients check the other certificates of the chain too, but may know another path to a root.
         let validity = chain.first().and_then(|own| Validity::of(own));
         let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(invalid(key, "private key"))?;
-        let pair = |source| Error::Pair { certificate: certificate.clone(), key: key.clone(), source };
+        if chain.first().is_some_and(|own| validity::is_before_version_3(own)) {
+            let reason = "it is an X.509 certificate of version 1 or 2, and clients accept only version 3".to_owned();
+            return Err(Error::Certificate { path: certificate.clone(), reason });
+        }
+        let pair = |source| match source {
+            why @ rustls::Error::InvalidCertificate(_) => {
+                Error::Certificate { path: certificate.clone(), reason: why.to_string() }
+            }
+            source => Error::Pair { certificate: certificate.clone(), key: key.clone(), source },
+        };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

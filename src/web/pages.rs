@@ -12,6 +12,7 @@ mod dashboard;
 mod deps;
 mod guide;
 mod live_mode;
+mod not_found;
 mod packages;
 mod setup;
 mod format;
@@ -68,6 +69,8 @@ struct Frame {
     /// The page's path, which the navigation marks.
     here: &'static str,
     title: &'static str,
+    /// The relative URL of the first page.
+    root: String,
     scripts: &'static [&'static str],
     /// The version of this tool.
     version: &'static str,
@@ -86,6 +89,29 @@ struct Frame {
 }
 
 impl Frame {
+    /// A frame without a place in the navigation.
+    fn new(state: &WebState, request: &WebRequest, title: &'static str) -> Frame {
+        Frame {
+            here: "",
+            title,
+            root: "./".to_owned(),
+            scripts: &[],
+            version: env!("CARGO_PKG_VERSION"),
+            base: request.origin.base.clone(),
+            admin: is_admin(state, &request.headers, request.version, &request.origin),
+            // An unreadable token file counts as a token: the login reports the problem.
+            token: auth::admin_token(state).map_or(true, |token| token.is_some()),
+            reads: auth::may_read(state, &request.headers),
+            session: auth::has_session(state, &request.headers),
+            closed: state.options.access.requires_reader_token(),
+        }
+    }
+
+    /// The relative URL of a page.
+    fn link(&self, entry: &NavEntry) -> String {
+        format!("{}{}", self.root, entry.path.trim_start_matches('/'))
+    }
+
     fn entries(&self) -> &'static [NavEntry] {
         NAV_ENTRIES
     }
@@ -127,6 +153,8 @@ struct ErrorPage {
     hint: Option<String>,
 }
 
+pub(super) use not_found::show as show_not_found;
+
 /// The page at `here`, rendered by `fill`. Errors are shown within the frame.
 fn render_page<P: Template>(
     here: &'static str,
@@ -137,16 +165,8 @@ fn render_page<P: Template>(
     let entry = NAV_ENTRIES.iter().find(|entry| entry.path == here);
     let frame = || Frame {
         here,
-        title: entry.map_or("", |entry| entry.name),
         scripts: entry.map_or(&[], |entry| entry.scripts),
-        version: env!("CARGO_PKG_VERSION"),
-        base: request.origin.base.clone(),
-        admin: is_admin(state, &request.headers, request.version, &request.origin),
-        // An unreadable token file counts as a token: the login reports the problem.
-        token: auth::admin_token(state).map_or(true, |token| token.is_some()),
-        reads: auth::may_read(state, &request.headers),
-        session: auth::has_session(state, &request.headers),
-        closed: state.options.access.requires_reader_token(),
+        ..Frame::new(state, request, entry.map_or("", |entry| entry.name))
     };
     // Access is checked here and not by the route, so that the refused client sees the login form.
     let may_read = auth::check(state, RequiredAccess::Read, &request.headers, request.version, &request.origin);

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use hyper::header::{ACCEPT, HeaderMap, LOCATION};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -19,6 +20,8 @@ use crate::server::{IncomingBody, OutgoingBody};
 
 /// The future of a handler, which does not block a thread.
 pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
+/// A handler that gets the whole body.
+pub(super) type BufferedHandler = fn(&Arc<WebState>, &WebRequest) -> HandlerResult;
 /// A handler that streams the body.
 pub(super) type StreamingHandler = fn(Arc<WebState>, WebRequest, IncomingBody) -> HandlerFuture;
 
@@ -26,7 +29,7 @@ pub(super) type StreamingHandler = fn(Arc<WebState>, WebRequest, IncomingBody) -
 #[derive(Clone, Copy)]
 pub(super) enum Handler {
     /// Uses files or memory: runs on a thread where disk waits block no other request.
-    Buffered(fn(&Arc<WebState>, &WebRequest) -> HandlerResult),
+    Buffered(BufferedHandler),
     /// Streams the body, and limits its size itself.
     Streaming(StreamingHandler),
 }
@@ -187,11 +190,15 @@ impl Route {
 }
 
 /// All routes.
-pub(super) struct Router(Vec<Route>);
+pub(super) struct Router {
+    routes: Vec<Route>,
+    /// The page for a path without a route; its only parameter is the raw path.
+    not_found: BufferedHandler,
+}
 
 impl Router {
-    pub(super) fn new(routes: Vec<Route>) -> Router {
-        Router(routes)
+    pub(super) fn new(routes: Vec<Route>, not_found: BufferedHandler) -> Router {
+        Router { routes, not_found }
     }
 
     /// The response, or `None` if no route matches and the path is not below the API.
@@ -210,13 +217,19 @@ impl Router {
         let head = parts.method == Method::HEAD;
         let method = if head { &Method::GET } else { &parts.method };
         let matching: Vec<(&Route, Vec<String>)> =
-            self.0.iter().filter_map(|route| Some((route, route.match_path(&path)?))).collect();
+            self.routes.iter().filter_map(|route| Some((route, route.match_path(&path)?))).collect();
         let is_registry = registry_api::is_registry_path(&path);
         let Some((route, params)) = matching.iter().find(|(route, _)| route.method == *method).cloned() else {
             if is_registry && matching.is_empty() {
                 return Some(registry_api::error_response(registry_api::unsupported(method, &path)));
             }
-            return no_route_error(&matching, &path).map(ApiError::into_response);
+            if let Some(error) = no_route_error(&matching, &path) {
+                return Some(error.into_response());
+            }
+            return match *method == Method::GET && !path.is_empty() && wants_html(&parts.headers) {
+                true => Some(self.not_found_page(state, head, parts, at).await),
+                false => None,
+            };
         };
         // Log the route's own path, because the client chose the requested one.
         let operation = format!("{} {}", parts.method, route.path);
@@ -243,6 +256,29 @@ impl Router {
         let outcome = run_handler(state, route, asked, incoming).await;
         Some(outcome.map(with_security_headers).unwrap_or_else(error_response))
     }
+
+    /// The page for a browser whose path has no route.
+    async fn not_found_page(
+        &self,
+        state: &Arc<WebState>,
+        is_head: bool,
+        parts: Parts,
+        at: RequestOrigin,
+    ) -> Response<OutgoingBody> {
+        let request = WebRequest {
+            is_head,
+            version: parts.version,
+            headers: parts.headers,
+            path_params: vec![parts.uri.path().to_owned()],
+            query: Vec::new(),
+            body: bytes::Bytes::new(),
+            origin: at,
+        };
+        run_buffered(state, self.not_found, RequiredAccess::Public, request)
+            .await
+            .map(with_security_headers)
+            .unwrap_or_else(ApiError::into_response)
+    }
 }
 
 async fn run_handler(
@@ -251,32 +287,39 @@ async fn run_handler(
     mut request: WebRequest,
     incoming: IncomingBody,
 ) -> HandlerResult {
-    let state = Arc::clone(state);
     match route.handler {
-        Handler::Streaming(run) => run(state, request, incoming).await,
+        Handler::Streaming(run) => run(Arc::clone(state), request, incoming).await,
         Handler::Buffered(run) => {
             // Clients with write access get larger limits.
             let limit = if route.access == RequiredAccess::Write { MAX_WRITE_BODY } else { MAX_ANONYMOUS_BODY };
             request.body = request::read_body(incoming, limit).await?;
-            // Write requests do not queue behind read requests.
-            let permit = match route.access {
-                RequiredAccess::Public | RequiredAccess::Read => {
-                    Arc::clone(&state.read_permits).acquire_owned().await.ok()
-                }
-                RequiredAccess::Write | RequiredAccess::SameOrigin => None,
-            };
-            let work = move || {
-                // Held until the work ends, even if the client disconnects.
-                let _turn = permit;
-                run(&state, &request)
-            };
-            let done = tokio::task::spawn_blocking(work).await;
-            done.unwrap_or_else(|_| {
-                Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error: a bug of this server")
-                    .with_internal_message("the handler panicked, which is a bug: please report it"))
-            })
+            run_buffered(state, run, route.access, request).await
         }
     }
+}
+
+async fn run_buffered(
+    state: &Arc<WebState>,
+    run: BufferedHandler,
+    access: RequiredAccess,
+    request: WebRequest,
+) -> HandlerResult {
+    // Write requests do not queue behind read requests.
+    let permit = match access {
+        RequiredAccess::Public | RequiredAccess::Read => Arc::clone(&state.read_permits).acquire_owned().await.ok(),
+        RequiredAccess::Write | RequiredAccess::SameOrigin => None,
+    };
+    let state = Arc::clone(state);
+    let work = move || {
+        // Held until the work ends, even if the client disconnects.
+        let _turn = permit;
+        run(&state, &request)
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| {
+        Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error: a bug of this server")
+            .with_internal_message("the handler panicked, which is a bug: please report it"))
+    })
 }
 
 /// The redirect target for a page URL with a trailing slash, which would break its relative links. The target is relative,
@@ -304,8 +347,13 @@ fn no_route_error(known: &[(&Route, Vec<String>)], path: &[String]) -> Option<Ap
     }
     let is_api = path.first().is_some_and(|first| first == "api");
     is_api.then(|| {
-        ApiError::new(StatusCode::NOT_FOUND, "the API has no such path")
-            .with_hint("see /api/openapi.json for all paths")
+        let is_setup = path.get(1).is_some_and(|second| second == "setup");
+        ApiError::new(StatusCode::NOT_FOUND, "the API has no such path").with_hint(match is_setup {
+            true => {
+                "use /api/setup/cargo-config, /api/setup/rustup-env.sh or /api/setup/rustup-env.ps1; /setup explains them"
+            }
+            false => "see /api/openapi.json for all paths",
+        })
     })
 }
 

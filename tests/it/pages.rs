@@ -54,12 +54,13 @@ fn attribute_values<'t>(text: &'t str, attribute: &str) -> Vec<&'t str> {
 
 /// The path that a relative link on the page at `from` leads to, as a browser finds it.
 fn resolve_link(from: &str, link: &str) -> String {
-    let folder = &from[..=from.split('?').next().unwrap().rfind('/').unwrap()];
-    let link = link.strip_prefix("./").unwrap_or(link);
-    match link.strip_prefix("../") {
-        Some(rest) => format!("{}/{rest}", folder.trim_end_matches('/').rsplit_once('/').unwrap().0),
-        None => format!("{folder}{link}"),
+    let mut folder = &from[..=from.split('?').next().unwrap().rfind('/').unwrap()];
+    let mut link = link.strip_prefix("./").unwrap_or(link);
+    while let Some(rest) = link.strip_prefix("../") {
+        let above = folder.trim_end_matches('/').rfind('/').unwrap();
+        (folder, link) = (&folder[..=above], rest);
     }
+    format!("{folder}{link}")
 }
 
 /// Every link of a page but those within it.
@@ -234,6 +235,55 @@ fn pages_explain_why_writing_is_not_allowed() {
 }
 
 #[test]
+fn a_browser_sees_a_page_for_a_path_that_does_not_exist() {
+    let site = start_site(&[]);
+    for (path, root, search) in [
+        ("/nothing", "./", "./browse?q=nothing"),
+        ("/crates/leaf", "../", "../browse?q=leaf"),
+        ("/a/b%20c/", "../../", "../../browse"),
+        ("/%3Cscript%3Ealert(1)%3C/script%3E", "../", "../browse"),
+    ] {
+        let reply = get_page(&site, path);
+        let text = reply.text();
+        assert_eq!(reply.status, 404, "{path}");
+        assert!(reply.header("content-security-policy").is_some_and(|policy| policy.contains("default-src 'none'")));
+        assert!(text.contains("This server has no such page") && !text.contains("<script>alert"), "{path}: {text}");
+        let links = attribute_values(&text, "href");
+        for link in [root, search, &format!("{root}setup"), &format!("{root}guide"), &format!("{root}assets/style.css")]
+        {
+            assert!(links.contains(&link), "{path}: {link} is not in {links:?}");
+        }
+        for link in links.iter().filter(|link| !link.contains("browse") && !link.starts_with('#')) {
+            let target = resolve_link(path, link);
+            assert_eq!(get_page(&site, &target).status, 200, "{path}: {link} leads to {target}");
+        }
+    }
+    let reply = get(site.server.url(), "/nothing", &[]);
+    assert_eq!(
+        (reply.status, reply.text().as_str()),
+        (404, "not in this mirror\n"),
+        "other clients get a line of text"
+    );
+    let reply = get(site.server.url(), "/api/setup/nothing", &[]);
+    assert!(reply.status == 404 && reply.text().contains("/api/setup/rustup-env.sh"), "{}", reply.text());
+}
+
+#[test]
+fn the_first_steps_name_the_mirror_of_the_server() {
+    let sandbox = Sandbox::new();
+    let server = sandbox.serve(["--mirror", "a mirror"]);
+    let site = TestSite { server, mirror: MirrorTree::at(sandbox.path("other")), sandbox };
+    let text = get_page(&site, "/").text();
+    let folder = site.sandbox.path("a mirror");
+    let command = format!("cargo frostmirror import --mirror &#39;{}&#39; FILE", folder.display());
+    assert!(text.contains(&command), "{text}");
+    let sandbox = Sandbox::new();
+    let server = sandbox.serve([] as [&str; 0]);
+    let site = TestSite { server, mirror: MirrorTree::at(sandbox.path("other")), sandbox };
+    assert!(get_page(&site, "/").text().contains("<code>cargo frostmirror import FILE</code>"));
+}
+
+#[test]
 fn an_empty_mirror_shows_the_first_steps() {
     let sandbox = Sandbox::new();
     let serving = sandbox.serve(["--mirror", "none"]);
@@ -309,9 +359,10 @@ fn dependencies_are_readable_without_javascript() {
     );
     let text = get_page(&site, "/deps").text();
     for row in [
-        "<th scope=\"row\">serde</th><td>=1.0.100</td><td></td><td>yes</td><td></td>",
-        "<th scope=\"row\">serde</th><td>1</td><td>derive, rc</td><td>no</td><td></td>",
-        "<th scope=\"row\">js</th><td>2</td><td></td><td>yes</td><td>serde_json</td>",
+        "<td data-label=\"Version\">=1.0.100</td><td data-label=\"Features\"></td>",
+        "<th scope=\"row\">serde</th><td data-label=\"Version\">1</td><td data-label=\"Features\">derive, rc</td>\
+         <td data-label=\"Default features\">no</td><td data-label=\"Package\"></td>",
+        "<td data-label=\"Default features\">yes</td><td data-label=\"Package\">serde_json</td>",
         "<h2 id=\"group-2-title\">Crates of group 2</h2>",
         "<th scope=\"row\">syn</th><td>1.0.109, 2.0.90</td>",
         "<th scope=\"row\">targets</th><td class=\"name\">wasm32-unknown-unknown</td>",

@@ -113,6 +113,24 @@ fn incomplete_auth_settings_are_refused_at_start() {
     sandbox.run(args).exits(3).stderr_has("none`");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_secret_that_every_user_can_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = Sandbox::new();
+    let path = sandbox.write("the token", "admin-0123456789abcdef\n");
+    for (mode, is_open) in [(0o644, true), (0o604, true), (0o640, false), (0o600, false)] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let serving = sandbox.serve(["--mirror", "mirror", "--admin-token-file", "the token"]);
+        let run = serving.stop();
+        let warning = format!("access the admin token in `{0}`: run `chmod o-rwx '{0}'`", path.display());
+        match is_open {
+            true => run.stderr_has(&warning),
+            false => run.stderr_lacks("chmod"),
+        };
+    }
+}
+
 /// Logs in on the pages; the answer, and the line that a browser sends afterwards.
 fn log_in(serving: &RunningServer, token: &str) -> (RawReply, String) {
     let body = json!({ "token": token }).to_string();

@@ -12,6 +12,17 @@ use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::server_fixture::MirrorTree;
 use crate::support::tls::CertificateAuthority;
 
+/// `openssl x509 -req -signkey KEY` without an extension file.
+const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBIzCBywIUbXTYPBpyAnDc5+SsbJoCjRB3D/YwCgYIKoZIzj0EAwIwFDESMBAG\n\
+A1UEAwwJbG9jYWxob3N0MCAXDTI2MTEzMDA1MzAyMVoYDzIxMjYxMTA2MDUzMDIx\n\
+WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC\n\
+AATFt8cFksqDLr9/75lBrWyi7mE0zzO5OSUb5plgRCxNz6ypNUzfYPaGT1fmmL0N\n\
+p5GL7Nko0kcKkT9Hz9P5UDZ2MAoGCCqGSM49BAMCA0cAMEQCIC6Ruw9kcBBJ8RTz\n\
+ltPzZWaxv+3CWSwRdSS7yUTYUgduAiAKaOSdvpyersgkNrX9tHS/0a3VPH5/9IM8\n\
+DEwk70eJpA==\n\
+-----END CERTIFICATE-----\n";
 const NAMES: [&str; 2] = ["127.0.0.1", "localhost"];
 
 /// A certificate and its key, put in their places by rename.
@@ -196,6 +207,9 @@ fn an_invalid_certificate_and_key_pair_is_refused() {
     serve("cert.pem", "text.pem").stderr_has("holds no private key");
     serve("text.pem", "key.pem").stderr_has("holds no certificate");
     serve("key.pem", "cert.pem").stderr_has("holds no certificate");
+    let old = sandbox.write("old.pem", VERSION_1);
+    serve("old.pem", "key.pem").stderr_has(&format!("the certificate in `{}` cannot be used", old.display()));
+    serve("old.pem", "key.pem").stderr_has("version 1").stderr_has("openssl req -x509");
     serve("none.pem", "key.pem").stderr_has("none.pem`");
     sandbox.run(["serve", "--bind", "127.0.0.1:0", "--tls-cert", "cert.pem"]).exits(2).stderr_has("--tls-key");
 }

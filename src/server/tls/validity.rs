@@ -47,6 +47,16 @@ impl Validity {
     }
 }
 
+/// Whether the certificate is older than version 3. Only the versions after 1 are written (RFC 5280, 4.1.2.1).
+pub(super) fn is_before_version_3(der: &[u8]) -> bool {
+    let signed = element(der, SEQUENCE).and_then(|(certificate, _)| element(certificate, SEQUENCE));
+    let Some((signed, _)) = signed else { return false };
+    match element(signed, VERSION).and_then(|(version, _)| element(version, INTEGER)) {
+        Some((number, _)) => matches!(number, [0 | 1]),
+        None => element(signed, INTEGER).is_some(),
+    }
+}
+
 /// The content of the element with this tag at the start of `bytes`, and the rest.
 fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (first, rest) = bytes.split_first()?;
@@ -89,6 +99,28 @@ fn time(bytes: &[u8]) -> Option<(Timestamp, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+
+    /// `openssl x509 -req -signkey KEY` without an extension file.
+    const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBIzCBywIUbXTYPBpyAnDc5+SsbJoCjRB3D/YwCgYIKoZIzj0EAwIwFDESMBAG\n\
+A1UEAwwJbG9jYWxob3N0MCAXDTI2MTEzMDA1MzAyMVoYDzIxMjYxMTA2MDUzMDIx\n\
+WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC\n\
+AATFt8cFksqDLr9/75lBrWyi7mE0zzO5OSUb5plgRCxNz6ypNUzfYPaGT1fmmL0N\n\
+p5GL7Nko0kcKkT9Hz9P5UDZ2MAoGCCqGSM49BAMCA0cAMEQCIC6Ruw9kcBBJ8RTz\n\
+ltPzZWaxv+3CWSwRdSS7yUTYUgduAiAKaOSdvpyersgkNrX9tHS/0a3VPH5/9IM8\n\
+DEwk70eJpA==\n\
+-----END CERTIFICATE-----\n";
+
+    #[test]
+    fn old_certificate_versions_are_recognized() {
+        let old = CertificateDer::from_pem_slice(VERSION_1.as_bytes()).expect("a certificate");
+        assert!(is_before_version_3(&old) && Validity::of(&old).is_some());
+        let new = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate").cert;
+        assert!(!is_before_version_3(new.der()));
+        assert!(!is_before_version_3(b"") && !is_before_version_3(b"no certificate"));
+    }
 
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 

@@ -8,6 +8,7 @@ use super::chart::{StepChart, bar_length, draw_steps, round_up};
 use super::format::{DisplayTime, encode_component, format_count, format_quantity};
 use super::live_mode::{Alarm, LiveCard, alarms};
 use super::{Frame, render_page, sentence};
+use crate::client_setup::shell_argument;
 use crate::error_report::Failure;
 use crate::event;
 use crate::mirror::status::Status;
@@ -27,6 +28,8 @@ const BAR_WIDTH: f64 = 600.0;
 #[template(path = "dashboard.html")]
 struct DashboardPage {
     frame: Frame,
+    /// The command that imports a bundle on the server.
+    import_command: String,
     empty: bool,
     versions: String,
     names: String,
@@ -105,6 +108,19 @@ struct LargeCrate {
     width: f64,
 }
 
+/// The command that imports a bundle on the server. Readers do not see the mirror's path.
+fn import_command(state: &WebState, is_admin: bool) -> String {
+    let options = &state.options;
+    match (options.is_default_mirror, is_admin) {
+        (true, _) => "cargo frostmirror import FILE".to_owned(),
+        (false, true) => {
+            let folder = shell_argument(&options.mirror.root().to_string_lossy());
+            format!("cargo frostmirror import --mirror {folder} FILE")
+        }
+        (false, false) => "cargo frostmirror import --mirror DIR FILE".to_owned(),
+    }
+}
+
 pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     render_page("/", state, request, |frame| {
         let layout = &state.options.mirror;
@@ -118,6 +134,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
         let (counts, failed) = (status.counts, arrivals.failed_total);
         let live_metrics = state.options.live.metrics_snapshot();
         Ok(DashboardPage {
+            import_command: import_command(state, frame.admin),
             frame,
             empty: status.imports == 0 && counts == Counts::default(),
             versions: format_count(counts.versions),

@@ -12,7 +12,7 @@ export async function ask(path, { method = 'GET', body, headers = {}, signal } =
   }
   let response;
   try {
-    response = await fetch(`./api/${path}`, init);
+    response = await fetch(new URL(`../api/${path}`, import.meta.url), init);
   } catch {
     throw new Error('The server cannot be reached.');
   }
