@@ -61,7 +61,7 @@ fn shown_path(decoded: &str) -> String {
 /// The last part of `/crates/NAME` or of another path that is a valid name.
 fn search_term(decoded: &str) -> Option<SearchTerm> {
     let parts: Vec<&str> = decoded.split('/').filter(|part| !part.is_empty()).collect();
-    let name = match parts[..] {
+    let name = match parts.as_slice() {
         ["crates" | "crate" | "browse", name, ..] => name,
         _ => parts.last()?,
     };
