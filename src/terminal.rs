@@ -401,8 +401,7 @@ impl Screen {
     }
 
     fn width(&self) -> usize {
-        let of_terminal = || Some(usize::from(terminal_size::terminal_size_of(io::stderr())?.0.0));
-        self.fixed_width.or_else(of_terminal).unwrap_or(DEFAULT_WIDTH)
+        self.fixed_width.or_else(terminal_width).unwrap_or(DEFAULT_WIDTH)
     }
 
     /// The text with its styles, or without them.
@@ -433,6 +432,19 @@ impl Screen {
     fn lock_output(&self) -> MutexGuard<'_, usize> {
         self.drawn_columns.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The columns of the terminal on stderr. Some terminals, such as that of script(1), state columns but no rows.
+#[cfg(unix)]
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// The columns of the terminal on stderr.
+#[cfg(not(unix))]
+fn terminal_width() -> Option<usize> {
+    Some(usize::from(terminal_size::terminal_size_of(io::stderr())?.0.0))
 }
 
 /// A report on one line, of a limited length: others chose some of the names in it.

@@ -104,7 +104,8 @@ impl Drop for TerminalProcess {
 }
 
 fn set_columns(terminal: &OwnedFd, columns: u16) {
-    tcsetwinsize(terminal, Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    // Like script(1), it states no rows.
+    tcsetwinsize(terminal, Winsize { ws_row: 0, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
 }
 
 /// The drawings of the progress line: what follows the last line break before it is erased.
