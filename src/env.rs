@@ -97,6 +97,16 @@ pub const VARIABLES: &[Variable] = &[
     variable("SOURCE_DATE_EPOCH", "fetch", "date of the bundle, in seconds since 1970", "now"),
 ];
 
+/// Cargo's variables for the terminal, which all verbs follow as cargo does.
+pub const TERMINAL_VARIABLES: [&str; 6] = [
+    "CARGO_TERM_COLOR",
+    "CARGO_TERM_QUIET",
+    "CARGO_TERM_VERBOSE",
+    "CARGO_TERM_PROGRESS_WHEN",
+    "CARGO_TERM_PROGRESS_WIDTH",
+    "NO_COLOR",
+];
+
 const fn variable(name: &'static str, verbs: &'static str, about: &'static str, default: &'static str) -> Variable {
     Variable { name, verbs, about, default }
 }

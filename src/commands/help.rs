@@ -1,7 +1,7 @@
 //! `help`: the help of a verb, or a topic that concerns all verbs.
 
 use super::Context;
-use crate::env::VARIABLES;
+use crate::env::{TERMINAL_VARIABLES, VARIABLES};
 use crate::error_report::{Failure, exit_codes};
 
 /// Line width of a topic, for any terminal.
@@ -104,13 +104,12 @@ fn environment_text() -> String {
         format!("  {} ({})\n      {about}\n      {default}\n", variable.name, variable.verbs)
     });
     let about = wrap("An option overrides its variable. An empty variable counts as unset.", WIDTH, 0);
-    let cargo = wrap(
-        "Like cargo, all verbs follow CARGO_TERM_COLOR, CARGO_TERM_QUIET, CARGO_TERM_VERBOSE, CARGO_TERM_PROGRESS_WHEN \
-         and NO_COLOR. Verbs with a network follow cargo's variables for proxies, certificates and registries. `cargo \
-         frostmirror guide fetching` describes them.",
-        WIDTH,
-        0,
+    let cargo = format!(
+        "Like cargo, all verbs follow {}. Verbs with a network follow cargo's variables for proxies, \
+         certificates and registries. `cargo frostmirror guide fetching` describes them.",
+        TERMINAL_VARIABLES.join(", ")
     );
+    let cargo = wrap(&cargo, WIDTH, 0);
     format!(
         "Environment variables, with the verbs that use them:\n{}\n{about}\n\n{cargo}\n",
         variables.collect::<String>()

@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction, Command};
 
 use crate::commands::examples::{Example, examples_of};
-use crate::env::VARIABLES;
+use crate::env::{TERMINAL_VARIABLES, VARIABLES};
 use crate::error_report::exit_codes;
 
 /// The name of the program's own page.
@@ -283,9 +283,10 @@ impl Page {
             let text = format!("{} [default: {}]", variable.about, variable.default);
             self.item(&format!("\\fB{}\\fR", escape(variable.name)), &text);
         }
-        let names =
-            ["CARGO_TERM_COLOR", "CARGO_TERM_QUIET", "CARGO_TERM_VERBOSE", "CARGO_TERM_PROGRESS_WHEN", "NO_COLOR"];
-        self.item(&names.map(|name| format!("\\fB{}\\fR", escape(name))).join(", "), "The same as for cargo(1).");
+        self.item(
+            &TERMINAL_VARIABLES.map(|name| format!("\\fB{}\\fR", escape(name))).join(", "),
+            "The same as for cargo(1).",
+        );
     }
 
     fn files(&mut self, path: &[&str]) {
