@@ -165,7 +165,7 @@ pub fn io_hint(error: &std::io::Error) -> Option<String> {
     let hint = match error.kind() {
         ErrorKind::StorageFull => "free some space on that disk and run the same command again",
         ErrorKind::ReadOnlyFilesystem => "the file system is read-only; choose a folder on another one",
-        ErrorKind::PermissionDenied => "check who owns the folder, or choose another",
+        ErrorKind::PermissionDenied => "check the permissions and the owner of the file and of its folder",
         ErrorKind::QuotaExceeded => "your disk quota is used up; free some space, or choose another disk",
         ErrorKind::FileTooLarge => {
             "the file is too large for that file system or for the limit of `ulimit -f`; choose another disk, or raise the limit"

@@ -93,6 +93,7 @@ struct Inner {
     retries: u32,
     first_backoff: Duration,
     observer: Observer,
+    proxies: Arc<ProxySettings>,
     connect_timeout: Duration,
     low_speed_timeout: Duration,
     low_speed_limit: u32,
@@ -201,6 +202,7 @@ impl Client {
                 retries: settings.retries,
                 first_backoff: settings.first_backoff,
                 observer: settings.observer.clone(),
+                proxies: Arc::new(settings.proxy.clone()),
                 connect_timeout: settings.connect_timeout,
                 low_speed_timeout: settings.low_speed_timeout,
                 low_speed_limit: settings.low_speed_limit,
@@ -231,7 +233,8 @@ impl Client {
         limit: u64,
         large_bodies: Option<&LargeBodyLimit>,
     ) -> Result<Response, Error> {
-        let mut tries = RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.observer);
+        let mut tries =
+            RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.observer, &self.inner.proxies);
         loop {
             match self.try_get(request, limit, large_bodies).await {
                 Ok(answer) => return Ok(answer),
@@ -259,7 +262,8 @@ impl Client {
         limit: u64,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<u64, Error> {
-        let mut tries = RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.observer);
+        let mut tries =
+            RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.observer, &self.inner.proxies);
         let mut reported = 0;
         loop {
             match self.try_download(request, into, expected, limit, progress, &mut reported).await {
@@ -275,7 +279,8 @@ impl Client {
     ///
     /// As for [`Client::download`].
     pub async fn length(&self, request: &Request<'_>) -> Result<Option<u64>, Error> {
-        let mut tries = RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.observer);
+        let mut tries =
+            RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.observer, &self.inner.proxies);
         loop {
             match self.try_length(request).await {
                 Ok(length) => return Ok(length),

@@ -29,7 +29,7 @@ pub enum ExportFormat {
     /// Write the whole mirror and its settings as one .pkg
     ///
     /// Write the whole mirror as one .pkg: its crates and index, its toolchains, its histories, and the frostmirror.toml and
-    /// depends.toml of its server. `import` creates the same mirror from it.
+    /// depends.toml of its server. `import` creates a mirror with the same files.
     ///
     /// Every file is hashed while it is packed. A damaged or missing file stops the export, and the error names it. Of
     /// frostmirror.toml, only `targets` and `toolchain` are exported; the other keys are listed. User names and passwords in

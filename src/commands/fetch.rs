@@ -304,7 +304,7 @@ pub(super) fn default_input(context: &Context) -> Result<InputSpec, Failure> {
     let Some(package) = manifest else {
         return Err(Failure::new(ErrorClass::Input, "there is no depends.toml here, and no Cargo.toml here or above")
             .context("found nothing to fetch")
-            .hint("run this in a cargo project, write a depends.toml (`cargo frostmirror init` makes one), or name what to fetch with `-c`, `--lockfile` or `--crate`"));
+            .hint("run this in a cargo project or beside a depends.toml, or name one: `--manifest-path PATH`, `--lockfile PATH` or `-c PATH`"));
     };
     let up_to = |top: &Path| {
         let folders = context.cwd.ancestors().take_while(|folder| folder.starts_with(top));

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Context;
+use crate::diagnostics::shell_quote;
 use crate::durable;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
 use crate::fetch;
 use crate::fetch::init::{self, WorkspaceDependencies};
 use crate::fetch::workspace::{self, Workspace};
-use crate::inputs::depends;
+use crate::inputs::depends::{self, DependsFile};
 use crate::inputs::lockfile::Lockfile;
 use crate::inputs::toolchain_file;
 use crate::terminal::Reporter;
@@ -69,7 +70,12 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         return Err(Failure::new(ErrorClass::Usage, "`--update` only updates `[locked]`, so it needs `--from lock`")
             .hint("omit `--from`, or write a new file with `--force`"));
     }
-    if let Some(output) = &args.output {
+    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
+    if to_stdout && args.update {
+        return Err(Failure::new(ErrorClass::Usage, "`--update` needs a file, and `-o -` is stdout")
+            .hint("give the file to update with `-o PATH`"));
+    }
+    if let Some(output) = args.output.as_ref().filter(|_| !to_stdout) {
         check_existing(output, args, context)?;
     }
     let manifests = args.manifest_path.iter().map(|path| context.absolute(path));
@@ -81,13 +87,17 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         (None, [found]) if args.manifest_path.is_empty() => output_beside_manifest(&found.root, context),
         (None, _) => PathBuf::from(DEFAULT_OUTPUT),
     };
-    let exists = check_existing(&named, args, context)?;
+    let exists = !to_stdout && check_existing(&named, args, context)?;
     let output = context.absolute(&named);
 
     let old = if exists && args.update { Some(depends::read_text(&output)?) } else { None };
     let seed = collect_dependencies(args, workspaces, context)?;
     for foreign in &seed.skipped {
         context.reporter.warning(format!("left out: {foreign}, which does not come from crates.io"));
+    }
+    if to_stdout {
+        context.reporter.print_data(&seed.to_toml());
+        return Ok(());
     }
     let (verb, text) = match &old {
         Some(old) => ("Renewed", init::update_locked(old, &output, &seed)?),
@@ -96,11 +106,31 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     durable::write(&output, text.as_bytes())
         .map_err(|source| Failure::io(format!("could not write `{}`", named.display()), source))?;
     context.reporter.status(verb, format!("{} ({})", named.display(), describe_contents(&seed)));
+    if let Some(old) = &old {
+        report_removed(old, &text, &output, context);
+    }
     Ok(())
 }
 
-/// Returns whether the output file exists; an error unless it may.
+/// Reports the versions that an update removes from `[locked]`.
+fn report_removed(old: &str, new: &str, output: &Path, context: &Context) {
+    let (Ok(old), Ok(new)) = (DependsFile::parse(old, output), DependsFile::parse(new, output)) else { return };
+    let removed: Vec<String> =
+        old.locked.iter().filter(|id| !new.locked.contains(id)).map(ToString::to_string).collect();
+    if !removed.is_empty() {
+        context.reporter.status("Removed", format!("{} from `[locked]`", removed.join(", ")));
+    }
+}
+
+/// Returns whether the output file exists; an error unless it may. Its folder must exist.
 fn check_existing(output: &Path, args: &Args, context: &Context) -> Result<bool, Failure> {
+    let path = context.absolute(output);
+    if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
+        let cause = format!("the folder `{}` does not exist", folder.display());
+        return Err(Failure::new(ErrorClass::Input, cause)
+            .context(format!("could not write `{}`", output.display()))
+            .hint(format!("create it with `mkdir -p {}`, or choose another path", shell_quote(folder))));
+    }
     let exists = fs::symlink_metadata(context.absolute(output)).is_ok();
     if exists && !args.update && !args.force {
         return Err(Failure::new(ErrorClass::Input, format!("`{}` exists", output.display()))

@@ -1,6 +1,7 @@
 //! Classes and hints for the errors of the user's files: `depends.toml`, `Cargo.lock` and workspaces.
 
 use std::io;
+use std::path::Path;
 
 use super::{ErrorClass, Failure, io_class, io_hint};
 use crate::diagnostics::shell_quote;
@@ -17,6 +18,20 @@ fn class_and_hint_of_unreadable(source: &io::Error) -> (ErrorClass, Option<Strin
     }
 }
 
+/// Names the file that the user probably meant.
+fn hint_for_unreadable_depends(path: &Path, source: &io::Error) -> String {
+    let file = |name: &str| {
+        Some(path.join(name)).filter(|file| source.kind() == io::ErrorKind::IsADirectory && file.is_file())
+    };
+    if let Some(file) = file("depends.toml") {
+        return format!("give the file in that folder: `-c {}`", shell_quote(&file));
+    }
+    if let Some(file) = file("Cargo.toml") {
+        return format!("for the project in that folder, use `--manifest-path {}` instead of `-c`", shell_quote(&file));
+    }
+    "check the path; `cargo frostmirror init`, run in a cargo project, writes a depends.toml".to_owned()
+}
+
 fn disk_hint(source: &io::Error) -> String {
     io_hint(source).unwrap_or_else(|| "check the disk that holds FROSTMIRROR_HOME".to_owned())
 }
@@ -24,9 +39,9 @@ fn disk_hint(source: &io::Error) -> String {
 impl From<depends::Error> for Failure {
     fn from(error: depends::Error) -> Failure {
         let (class, hint) = match &error {
-            depends::Error::Read { source, .. } => {
+            depends::Error::Read { path, source } => {
                 let (class, hint) = class_and_hint_of_unreadable(source);
-                (class, hint.or_else(|| Some("`cargo frostmirror init` writes one from a workspace".to_owned())))
+                (class, hint.or_else(|| Some(hint_for_unreadable_depends(path, source))))
             }
             depends::Error::TooLarge { .. } => {
                 (ErrorClass::Input, Some("check that this is the file you meant".to_owned()))
@@ -70,6 +85,10 @@ impl From<lockfile::Error> for Failure {
             lockfile::Error::TooLarge { .. } => {
                 (ErrorClass::Input, Some("check that this is the file you meant".to_owned()))
             }
+            lockfile::Error::IsDepends { path } => (
+                ErrorClass::Input,
+                Some(format!("`cargo frostmirror fetch -c {}` fetches what it lists", shell_quote(path))),
+            ),
             lockfile::Error::IsManifest { .. } => (
                 ErrorClass::Input,
                 Some(
@@ -79,7 +98,7 @@ impl From<lockfile::Error> for Failure {
             ),
             lockfile::Error::Syntax { .. } => (
                 ErrorClass::Input,
-                Some("if a merge damaged it, `cargo update --workspace` in the workspace repairs it".to_owned()),
+                Some("restore the file from version control, or delete it and run `cargo generate-lockfile` in the workspace".to_owned()),
             ),
             lockfile::Error::MissingChecksum { .. } => (
                 ErrorClass::Input,

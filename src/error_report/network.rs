@@ -14,6 +14,7 @@ pub(super) fn class_and_hint(error: &http::Error) -> (ErrorClass, Option<String>
             Error::Status { status: 407, .. } => (ErrorClass::Network, Some("the proxy requires a name and a password: http://USER:PASSWORD@HOST:PORT".to_owned())),
             Error::Status { status: 429, .. } => (ErrorClass::Network, Some("upstream limits the request rate; run the same command again later; downloaded files are kept".to_owned())),
             Error::Status { .. } => (ErrorClass::Network, Some("run the same command again; downloaded files are kept".to_owned())),
+            Error::Transport { proxy: Some(proxy), .. } => (ErrorClass::Network, Some(format!("check that the proxy runs, or correct {}; NO_PROXY=HOST excludes a host from it. Then run the same command again; downloaded files are kept", proxy.origin))),
             Error::Transport { .. } => (ErrorClass::Network, Some("check the network and the proxy settings (http.proxy, HTTPS_PROXY, NO_PROXY), then run the same command again; downloaded files are kept".to_owned())),
             Error::Certificate { source, .. } => (ErrorClass::Network, Some(certificate_hint(source).to_owned())),
             Error::TooLarge { .. } | Error::Encoding { .. } | Error::Redirect { .. } => (ErrorClass::Network, None),

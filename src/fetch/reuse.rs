@@ -42,6 +42,11 @@ pub fn import_into_cache(
         let before = missing.len();
         let mut bytes = 0;
         if source.is_dir() {
+            if !has_crates(source) {
+                let error = "the folder has neither `crates/` nor a file `….crate`";
+                let error = io::Error::new(io::ErrorKind::NotFound, error);
+                return Err(Error::Reuse { path: source.clone(), source: error });
+            }
             let mut found = BTreeSet::new();
             for (digest, id) in &missing {
                 // A mirror, or a folder of crates.
@@ -71,6 +76,12 @@ pub fn import_into_cache(
         sink.status("Reused", format!("{} of `{source}` ({bytes})", event::format_crates(count as u64)));
     }
     Ok(())
+}
+
+/// Whether a folder is a mirror or has crates.
+fn has_crates(folder: &Path) -> bool {
+    let is_crate = |entry: std::fs::DirEntry| entry.path().extension().is_some_and(|ending| ending == "crate");
+    folder.join("crates").is_dir() || std::fs::read_dir(folder).into_iter().flatten().flatten().any(is_crate)
 }
 
 /// Stores the crates of a bundle whose digest is requested.

@@ -311,6 +311,22 @@ impl Session<'_> {
         if inputs.is_empty() || matches!(options.mode, Mode::Repair { .. }) {
             return;
         }
+        for (id, request) in requests {
+            let Some((recorded, _)) = memory.and_then(|memory| memory.recorded_toolchains(id)) else { continue };
+            let toolchains = recorded.toolchains.iter().filter(|name| !request.toolchains.contains(name));
+            let targets = recorded.selection.targets.iter().filter(|one| !request.selection.targets.contains(one));
+            let dropped: Vec<String> = toolchains
+                .map(|name| format!("toolchain `{name}`"))
+                .chain(targets.map(|target| format!("target `{target}`")))
+                .collect();
+            if !dropped.is_empty() {
+                self.sink.warning(format!(
+                    "`{id}` no longer requests what its last bundle had: {}; after the import, `gc` removes their files \
+                     unless another input needs them",
+                    dropped.join(", ")
+                ));
+            }
+        }
         let unrequested = inputs.iter().map(resolve::Input::id).filter(|id| !requests.contains_key(id));
         let recorded: Vec<String> = unrequested
             .filter_map(|id| {

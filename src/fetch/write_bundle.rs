@@ -78,7 +78,8 @@ pub(super) fn write_bundle(
     if !sink.enter_commit() {
         return Err(pack::Error::Cancelled.into());
     }
-    let path = written.publish(&|_| false)?;
+    // Another bundle of this history may be on its way under such a name, from another output folder.
+    let path = written.publish(&|name| history.bundles().iter().any(|sent| sent.file == name))?;
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let refreshed = gathered.refreshed.changed.clone();
     let sequence = plan.sequence;

@@ -42,7 +42,7 @@ impl Client {
         sink: &mut impl ChunkSink,
     ) -> Result<u64, Error> {
         let inner = &self.inner;
-        let mut tries = RetryState::new(inner.retries, inner.first_backoff, &inner.observer);
+        let mut tries = RetryState::new(inner.retries, inner.first_backoff, &inner.observer, &inner.proxies);
         let mut state =
             SinkDownload { hasher: Hasher::new(), received: 0, hold_until_verified: false, must_decode: false };
         loop {

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap};
@@ -13,6 +14,7 @@ use super::address_class::AddressClass;
 use super::host_policy::BlockedHost;
 use super::observer::{Observer, RetryReport};
 use super::proxy::InvalidProxy;
+use super::proxy::{ProxySettings, UsedProxy};
 use super::tls::InvalidTls;
 
 /// The longest wait that a server can request.
@@ -62,10 +64,12 @@ pub enum Error {
         limit: u64,
     },
     /// No complete response.
-    #[error("could not get {url}{}", attempts_note(*attempts))]
+    #[error("could not get {url}{}{}", through(proxy.as_ref()), attempts_note(*attempts))]
     Transport {
         /// The address.
         url: String,
+        /// The proxy of the request, and where it was set; without credentials.
+        proxy: Option<UsedProxy>,
         /// Number of attempts.
         attempts: u32,
         /// The last error.
@@ -216,6 +220,10 @@ impl TransportError {
     }
 }
 
+fn through(proxy: Option<&UsedProxy>) -> String {
+    proxy.map_or_else(String::new, |proxy| format!(" through the proxy {} of {}", proxy.url, proxy.origin))
+}
+
 /// The steps of [`TransportError::Request`] whose cause is shown in another form.
 const TIMED_OUT: &str = "the connection timed out";
 const NOT_CONNECTED: &str = "could not connect";
@@ -315,7 +323,7 @@ impl AttemptError {
 
     /// A transport error. `url` has no credentials.
     pub(super) fn transport(url: &str, source: TransportError) -> AttemptError {
-        AttemptError::retryable(Error::Transport { url: url.to_owned(), attempts: 1, source })
+        AttemptError::retryable(Error::Transport { url: url.to_owned(), proxy: None, attempts: 1, source })
     }
 
     /// A host that must not be reached. `url` has no credentials.
@@ -368,11 +376,13 @@ pub(super) struct RetryState {
     retries: u32,
     first_backoff: Duration,
     observer: Observer,
+    proxies: Arc<ProxySettings>,
 }
 
 impl RetryState {
-    pub(super) fn new(retries: u32, first: Duration, observer: &Observer) -> RetryState {
-        RetryState { attempts: 0, retries, first_backoff: first, observer: observer.clone() }
+    pub(super) fn new(retries: u32, first: Duration, observer: &Observer, proxies: &Arc<ProxySettings>) -> RetryState {
+        let (observer, proxies) = (observer.clone(), Arc::clone(proxies));
+        RetryState { attempts: 0, retries, first_backoff: first, observer, proxies }
     }
 
     /// Waits before the next attempt, or returns the error if there is none.
@@ -382,6 +392,9 @@ impl RetryState {
             let mut error = failure.error;
             if let Error::Status { attempts, .. } | Error::Transport { attempts, .. } = &mut error {
                 *attempts = self.attempts;
+            }
+            if let Error::Transport { url, proxy, .. } = &mut error {
+                *proxy = self.proxies.used_for(url);
             }
             return Err(error);
         }

@@ -29,6 +29,15 @@ pub struct ProxyAddress {
     pub origin: String,
 }
 
+/// The proxy of a failed request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedProxy {
+    /// Its URL without credentials.
+    pub url: String,
+    /// The setting, as the user knows it.
+    pub origin: String,
+}
+
 /// An unusable proxy.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidProxy {
@@ -90,6 +99,13 @@ impl ProxySettings {
         };
         let proxy = if scheme == "https" { &self.https } else { &self.http };
         proxy.as_ref().filter(|_| !self.no_proxy_hosts().any(is_exempt))
+    }
+
+    /// The proxy for a request of `url`, without credentials.
+    pub(super) fn used_for(&self, url: &str) -> Option<UsedProxy> {
+        let url = reqwest::Url::parse(url).ok()?;
+        let proxy = self.proxy_for(url.scheme(), url.host_str()?.trim_matches(['[', ']']))?;
+        Some(UsedProxy { url: redact_url(&proxy.normalized_url().ok()?), origin: proxy.origin.clone() })
     }
 
     /// Hosts of the proxies that are reached over TLS.

@@ -39,7 +39,7 @@ impl Client {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<u64, Error> {
         let inner = &self.inner;
-        let mut tries = RetryState::new(inner.retries, inner.first_backoff, &inner.observer);
+        let mut tries = RetryState::new(inner.retries, inner.first_backoff, &inner.observer, &inner.proxies);
         let mut part = PartialDownload::open(part, limit).await?;
         let mut reported = part.received;
         if part.received > 0 {

@@ -161,6 +161,12 @@ pub enum Error {
         /// The parser's message.
         message: String,
     },
+    /// The file is a depends.toml.
+    #[error("`{}` is a depends.toml, not a Cargo.lock", path.display())]
+    IsDepends {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is a Cargo.toml.
     #[error("`{}` is a manifest, not a Cargo.lock", path.display())]
     IsManifest {
@@ -237,6 +243,10 @@ impl Lockfile {
         let root = DeTable::parse(text).map_err(syntax)?;
         // A virtual manifest would parse as an empty lock.
         let is_table = |key: &str| root.get_ref().get(key).is_some_and(|value| value.get_ref().is_table());
+        let has_package = ["package", "workspace", "lib"].into_iter().any(is_table);
+        if !has_package && ["dependencies", "locked", "platforms"].into_iter().any(is_table) {
+            return Err(Error::IsDepends { path: path.to_owned() });
+        }
         if ["package", "workspace", "dependencies", "lib"].into_iter().any(is_table) {
             return Err(Error::IsManifest { path: path.to_owned() });
         }

@@ -292,9 +292,15 @@ fn nearest<'w>(wrong: &str, candidates: impl Iterator<Item = &'w String>) -> Opt
         return None;
     }
     let folded = wrong.to_lowercase();
+    // Debian and compilers of C leave the vendor out: `x86_64-linux-gnu`.
+    let with_vendor = folded.split_once('-').map(|(arch, rest)| format!("{arch}-unknown-{rest}"));
+    let distance = |word: &str| {
+        let forms = [Some(&folded), with_vendor.as_ref()].into_iter().flatten();
+        forms.map(|form| strsim::osa_distance(form, word)).min().unwrap_or(usize::MAX)
+    };
     candidates
         .filter(short)
-        .map(|word| (strsim::osa_distance(&folded, word), word))
+        .map(|word| (distance(word), word))
         .filter(|(distance, word)| *distance <= (word.len() / 3).max(1))
         .min()
         .map(|(_, word)| word.clone())
@@ -303,6 +309,15 @@ fn nearest<'w>(wrong: &str, candidates: impl Iterator<Item = &'w String>) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_triple_without_its_vendor_is_recognized() {
+        let known =
+            ["x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl", "x86_64-pc-windows-gnu"].map(str::to_owned);
+        let near = |wrong: &str| nearest(wrong, known.iter());
+        assert_eq!(near("x86_64-linux-gnu").as_deref(), Some("x86_64-unknown-linux-gnu"));
+        assert_eq!(near("x86_64-linux-musl").as_deref(), Some("x86_64-unknown-linux-musl"));
+    }
 
     /// A release for two hosts, `a-x` and `b-y`, and the target `c-z`.
     fn release(change: impl Fn(String) -> String) -> ChannelManifest {

@@ -82,6 +82,26 @@ fn a_typo_in_platforms_is_reported_with_its_position_before_any_download() {
 }
 
 #[test]
+fn a_narrower_request_names_what_it_no_longer_includes() {
+    let desk = connected_machine(&format!("targets = [\"{LINUX}\", \"{WASM}\"]\n"));
+    desk.fetch(&[]).ok().stderr_lacks("no longer requests");
+    desk.write_depends("depends.toml", &format!("targets = [\"{LINUX}\"]\n"));
+    desk.fetch(&[]).ok().stderr_has(&format!("no longer requests what its last bundle had: target `{WASM}`"));
+    desk.fetch(&[]).ok().stderr_lacks("no longer requests");
+}
+
+#[test]
+fn bundles_of_one_history_have_different_names_in_all_folders() {
+    let desk = connected_machine("");
+    desk.sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
+    let name = |folder: &str| {
+        let run = desk.sandbox.process(["fetch", "-o", folder]).envs([("SOURCE_DATE_EPOCH", "1775000000")]).run().ok();
+        PathBuf::from(run.stdout.trim()).file_name().unwrap().to_owned()
+    };
+    assert_ne!(name("one"), name("two"));
+}
+
+#[test]
 fn an_unwritable_output_folder_is_reported_at_once() {
     let desk = connected_machine("");
     desk.sandbox.write("file", "");

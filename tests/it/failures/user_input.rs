@@ -36,6 +36,14 @@ fn depends_toml_failures() {
         "[dependencies]\nengines = \"1\"\nengine = { version = \"1\", features = [\"fats\"] }\nleaf = \"9\"\n\n\
          [locked]\ntool = \"7.7.7\"\n",
     );
+    assert_failure(&sandbox, "fetch-lock-is-depends", 3, &["fetch", "--lockfile", "depends.toml"]);
+    sandbox.write("team/depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
+    sandbox.write("project/Cargo.toml", "[package]\nname = \"project\"\n");
+    sandbox.write("empty/notes.txt", "");
+    assert_failure(&sandbox, "fetch-depends-folder", 3, &["fetch", "-c", "team"]);
+    assert_failure(&sandbox, "fetch-depends-project", 3, &["fetch", "-c", "project"]);
+    assert_failure(&sandbox, "fetch-reuse-folder", 3, &["fetch", "-c", "team/depends.toml", "--reuse", "empty"]);
+    assert_failure(&sandbox, "init-no-folder", 3, &["init", "-o", "nodir/depends.toml"]);
     depends("fetch-no-version", "[dependencies]\nengine = \"9\"\nleaf = \"0.3\"\n");
     depends("fetch-no-crate", "[dependencies.2]\nengines = \"1\"\n");
     depends("fetch-no-feature", "[dependencies]\nengine = { version = \"1\", features = [\"fats\"] }\n");

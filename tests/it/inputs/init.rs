@@ -71,6 +71,21 @@ winapi = \"0.3.9\"
 ";
 
 #[test]
+fn init_prints_to_stdout_and_an_update_names_what_it_removes() {
+    let upstream = Upstream::start();
+    upstream.publish(Crate::new("itoa", "1.0.11"));
+    let sandbox = Sandbox::new().upstream(&upstream);
+    let project = Project::new("app").dep("itoa", "1").write(&sandbox.path("app"));
+    Client::with_index(&upstream.index_url()).lock(&project);
+    let printed = sandbox.run_in(&project, ["init", "-o", "-"]).ok();
+    assert!(printed.stdout.contains("[locked]\nitoa = \"1.0.11\"\n"), "{}", printed.stdout);
+    assert!(!sandbox.path("app/-").exists() && !sandbox.path("app/depends.toml").exists());
+    sandbox.run_in(&project, ["init", "--update", "-o", "-"]).exits(2);
+    sandbox.write("app/depends.toml", "[locked]\ngone = \"1.0.0\"\nitoa = [\"1.0.11\", \"1.0.9\"]\n");
+    sandbox.run_in(&project, ["init", "--update"]).ok().stderr_has("gone 1.0.0, itoa 1.0.9 from `[locked]`");
+}
+
+#[test]
 fn a_workspace_without_a_lock_is_resolved_in_a_copy() {
     let upstream = upstream();
     let sandbox = Sandbox::new().upstream(&upstream);
