@@ -251,7 +251,10 @@ fn an_unwritable_mirror_exits_with_7() {
     let out = command.output().unwrap();
     let output = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(7), "{output}");
-    assert!(output.contains(".frostmirror/lock") && output.contains("hint: check the permissions and the owner"), "{output}");
+    assert!(
+        output.contains(".frostmirror/lock") && output.contains("hint: check the permissions and the owner"),
+        "{output}"
+    );
     assert_eq!(all_files(&mirror), before);
 }
 
