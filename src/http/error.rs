@@ -64,12 +64,12 @@ pub enum Error {
         limit: u64,
     },
     /// No complete response.
-    #[error("could not get {url}{}{}", through(proxy.as_ref()), attempts_note(*attempts))]
+    #[error("could not get {url}{}{}", through(proxy.as_deref()), attempts_note(*attempts))]
     Transport {
         /// The address.
         url: String,
         /// The proxy of the request, and where it was set; without credentials.
-        proxy: Option<UsedProxy>,
+        proxy: Option<Box<UsedProxy>>,
         /// Number of attempts.
         attempts: u32,
         /// The last error.
@@ -394,7 +394,7 @@ impl RetryState {
                 *attempts = self.attempts;
             }
             if let Error::Transport { url, proxy, .. } = &mut error {
-                *proxy = self.proxies.used_for(url);
+                *proxy = self.proxies.used_for(url).map(Box::new);
             }
             return Err(error);
         }
