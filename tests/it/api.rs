@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use frostmirror::bundle::format::CrateState;
 use serde_json::{Value, json};
@@ -11,6 +10,7 @@ use crate::bundle_builder::{BundleBuilder, import};
 use crate::support::crates::Crate;
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::server_fixture::{MirrorTree, RawConnection, RawReply, get};
+use crate::support::wait;
 
 mod gc_job;
 mod faults;
@@ -24,7 +24,6 @@ mod conditional_writes;
 mod uploads;
 
 /// Longer than anything here takes on a machine that is busy with other things.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Two bundles of one history, the second a delta.
 pub fn two_bundles(sandbox: &Sandbox) -> [PathBuf; 2] {
@@ -55,16 +54,6 @@ fn get_json(serving: &RunningServer, path: &str) -> Value {
     let reply = get(serving.url(), path, &[]);
     assert_eq!(reply.status, 200, "{path}: {}", reply.text());
     json_body(&reply)
-}
-
-/// Waits until something is so.
-#[track_caller]
-fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is() {
-        assert!(began.elapsed() < TIMEOUT, "{what} does not come about");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn start_server(flags: &[&str]) -> (Sandbox, MirrorTree, RunningServer) {
@@ -289,12 +278,8 @@ fn an_invalid_setting_is_refused() {
 
 /// The job when it is over.
 fn wait_for_job(serving: &RunningServer, id: &Value) -> Value {
-    for _ in 0..600 {
+    wait::until_some(format!("the job {id} ends"), || {
         let job = json_body(&get(serving.url(), &format!("/api/jobs/{id}"), &[]));
-        if job["state"] != json!("running") {
-            return job;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("the job {id} does not end");
+        (job["state"] != json!("running")).then_some(job)
+    })
 }

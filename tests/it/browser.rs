@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::api::two_bundles;
 use crate::bundle_builder::{BundleBuilder, import};
@@ -11,6 +9,7 @@ use crate::support::browser::Browser;
 use crate::support::crates::Crate;
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::server_fixture::{RawConnection, get};
+use crate::support::wait;
 
 mod accessibility;
 mod verify_page;
@@ -99,11 +98,7 @@ impl TestSite {
     fn run_verify_job(&self) {
         let head = "POST /api/verify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(RawConnection::connect(self.url()).send(head).read_reply().status, 202);
-        let until = Instant::now() + Duration::from_secs(60);
-        while get(self.url(), "/api/jobs", &[]).text().contains("\"running\"") {
-            assert!(Instant::now() < until, "the job does not end");
-            thread::sleep(Duration::from_millis(20));
-        }
+        wait::until("the job ends", || !get(self.url(), "/api/jobs", &[]).text().contains("\"running\""));
     }
 
     /// A bundle of another history, with one crate, beside the mirror.

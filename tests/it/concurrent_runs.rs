@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -11,18 +11,9 @@ use crate::support::crates::Crate;
 use crate::support::process::RunningProcess;
 use crate::support::sandbox::{Sandbox, read_tree};
 use crate::support::upstream::{Fault, Upstream};
+use crate::support::wait;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Waits until `is_so` holds.
-#[track_caller]
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < TIMEOUT, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 fn run_folders_in(base: &Path) -> Vec<PathBuf> {
     let is_run = |path: &PathBuf| path.is_dir() && path.file_name().unwrap().to_str().unwrap().starts_with("run-");
@@ -67,7 +58,7 @@ fn leftovers_of_a_killed_fetch_are_removed_and_those_of_a_running_one_kept() {
         };
         // Cargo's home is in one of them.
         let is_busy = || own().iter().any(|path| read_tree(path).keys().any(|path| path.ends_with("snapshot.toml")));
-        wait_until("the fetch did not come so far", || own().len() == bases.len() && is_busy());
+        wait::until("the fetch has its run folders and is busy", || own().len() == bases.len() && is_busy());
         (running, own())
     };
     let (living, stays) = started(&[]);
@@ -76,7 +67,7 @@ fn leftovers_of_a_killed_fetch_are_removed_and_those_of_a_running_one_kept() {
     drop(killed);
     assert!(goes.iter().all(|path| path.is_dir()), "nothing cleans up after a kill");
     // The cargo that it ran ends a little later.
-    wait_until("the leftovers stay", || {
+    wait::until("the leftovers are removed", || {
         sandbox.run(["fetch"]).ok();
         goes.iter().all(|path| !path.exists())
     });
@@ -101,7 +92,7 @@ fn a_download_by_another_process_is_awaited_and_its_pid_named() {
     let tmp = sandbox.frostmirror_home().join("cache/tmp");
     let lock = lock_as_pid_4711(&tmp.join(format!("{cksum}.lock")));
     let running = sandbox.process(["fetch", "--lockfile", "Cargo.lock"]).start();
-    wait_until("nothing is said of the wait", || {
+    wait::until("the wait is reported", || {
         running.stderr().contains("Blocking waiting for the process with pid 4711, which downloads a 1.0.0")
     });
     assert_eq!(upstream.downloads(), [""; 0]);
@@ -148,7 +139,7 @@ fn the_process_that_locks_the_history_is_named() {
     for args in [&["fetch"][..], &["fetch", "--incremental"]] {
         let lock = lock_as_pid_4711(&sandbox.frostmirror_home().join("history/lock"));
         let running = sandbox.process(args).start();
-        wait_until("nothing is said of the wait", || {
+        wait::until("the wait is reported", || {
             running.stderr().contains("waiting for the process with pid 4711, which uses the history")
         });
         drop(lock);
@@ -156,6 +147,6 @@ fn the_process_that_locks_the_history_is_named() {
     }
     let _held = lock_as_pid_4711(&sandbox.frostmirror_home().join("history/lock"));
     let running = sandbox.process(["fetch", "--incremental"]).start();
-    wait_until("nothing is said of the wait", || running.stderr().contains("4711"));
+    wait::until("the wait is reported", || running.stderr().contains("4711"));
     running.terminate().exits(130);
 }

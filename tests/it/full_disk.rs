@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use frostmirror::mirror::gc::{CHECKPOINTS, SHORT_CHECKPOINTS};
 
@@ -13,6 +12,7 @@ use crate::support::http_client::{get, send_request_with_body};
 use crate::support::process::Run;
 use crate::support::sandbox::{BINARY, RunningServer, Sandbox};
 use crate::support::upstream::Upstream;
+use crate::support::wait;
 
 /// Mounts a disk of 68 MB at `mirror`.
 const MOUNT_SMALL_DISK: &str = "mkdir -p mirror && mount -t tmpfs -o size=68m none mirror";
@@ -189,17 +189,13 @@ fn live_mode_keeps_its_size_limit_on_a_full_disk() {
         names.filter(|one| one.path().extension().is_some_and(|end| end == "crate")).count()
     };
     let until = |what: &str, is: &dyn Fn() -> bool| {
-        let end = Instant::now() + Duration::from_secs(60);
-        while !is() {
-            assert!(Instant::now() < end, "{what}: {} placed; {}", placed(), serving.running().stderr());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait::until_with(what, || format!("{} crates are stored; {}", placed(), serving.running().stderr()), is);
     };
     let crate_at = |number: usize| format!("{}/crates/big-{number}-1.0.0.crate", serving.url());
     for number in 0..6 {
         assert_eq!(get(&crate_at(number)).status, 200);
     }
-    until("placed", &|| placed() == 6 && !mirror.join(".frostmirror/live/placing").exists());
+    until("six crates are stored", &|| placed() == 6 && !mirror.join(".frostmirror/live/placing").exists());
     for size in [1 << 20, 4096, 1] {
         let mut file = fs::File::create(mirror.join(format!("filler-{size}"))).unwrap();
         while std::io::Write::write_all(&mut file, &vec![0; size]).is_ok() {}
@@ -215,10 +211,10 @@ fn live_mode_keeps_its_size_limit_on_a_full_disk() {
         r#"{"proxy_cache_max": 1700000}"#,
     );
     assert_eq!(set.status, 200);
-    until("evicted", &|| {
+    until("the log reports an eviction", &|| {
         get(&crate_at(6));
         serving.running().stderr().contains("Evicted")
     });
-    until("there is space", &|| get(&crate_at(6)).status == 200);
+    until("the crate is served", &|| get(&crate_at(6)).status == 200);
     serving.stop().ok();
 }

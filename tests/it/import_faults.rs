@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use frostmirror::bundle::format::{CrateState, StoredBytes};
@@ -24,6 +23,7 @@ use crate::support::forged_bundle::{
 };
 use crate::support::process::Process;
 use crate::support::sandbox::{BINARY, Sandbox};
+use crate::support::wait;
 
 /// A mirror with one bundle in it, and another bundle to come.
 fn mirror_and_second_bundle() -> (Sandbox, std::path::PathBuf, std::path::PathBuf) {
@@ -99,11 +99,7 @@ fn the_holder_of_the_mirror_lock_is_named_and_waited_for() {
     assert!(began.elapsed() >= Duration::from_secs(1));
     run.stderr_has("Blocking").stderr_has("is locked by `gc` with pid 4711 on elsewhere since 2026-01-01T00:00:00Z");
     let waiting = sandbox.process(["import", "second.pkg", "--mirror", "mirror"]).start();
-    let until = Instant::now() + Duration::from_secs(60);
-    while !waiting.stderr().contains("Blocking") {
-        assert!(Instant::now() < until, "it does not say that it waits");
-        sleep(Duration::from_millis(20));
-    }
+    wait::until_with("the import reports that it waits", || waiting.stderr(), || waiting.stderr().contains("Blocking"));
     drop(guard);
     waiting.wait(Duration::from_secs(60)).ok();
     assert_consistent(&mirror);
@@ -120,11 +116,11 @@ fn a_killed_import_releases_the_mirror_lock() {
         let importing = sandbox.process(["import", "large.pkg", "--mirror", "mirror"]).start();
         let named = format!("`import` with pid {}", importing.pid());
         let holder = mirror.join(".frostmirror/holder");
-        let until = Instant::now() + Duration::from_secs(60);
-        while !fs::read_to_string(&holder).is_ok_and(|text| text.contains(&format!(":{}", importing.pid()))) {
-            assert!(Instant::now() < until, "it does not lock");
-            sleep(Duration::from_millis(1));
-        }
+        wait::until_with(
+            "the import has locked the mirror",
+            || importing.stderr(),
+            || fs::read_to_string(&holder).is_ok_and(|text| text.contains(&format!(":{}", importing.pid()))),
+        );
         importing.signal(Signal::STOP);
         let second = sandbox.run(["import", "second.pkg", "--mirror", "mirror", "--lock-timeout", "0"]);
         importing.signal(Signal::KILL);

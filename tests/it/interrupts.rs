@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -11,17 +11,9 @@ use crate::support::crates::Crate;
 use crate::support::process::{Run, RunningProcess};
 use crate::support::sandbox::Sandbox;
 use crate::support::upstream::{Fault, Upstream};
+use crate::support::wait;
 
 const SIGNALS: [Signal; 2] = [Signal::INT, Signal::TERM];
-
-#[track_caller]
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !condition() {
-        assert!(Instant::now() < until, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
 
 /// Sends the signal as a terminal does: to our process and to the cargo that it runs.
 #[track_caller]
@@ -51,9 +43,7 @@ fn while_cargo_resolves() {
             let args =
                 if folder.ends_with("app") { &["fetch", "--manifest-path", "Cargo.toml"][..] } else { &["fetch"] };
             let running = sandbox.process_in(&folder, args).start();
-            wait_until("the index is not read", || {
-                upstream.request_count("/index/le/af/leaf") > 0 && has_cargo(&sandbox)
-            });
+            wait::until("the index is read", || upstream.request_count("/index/le/af/leaf") > 0 && has_cargo(&sandbox));
             interrupt(running, signal);
         }
     }
@@ -79,7 +69,7 @@ fn when_the_signal_reaches_cargo_first() {
     let script = script.replace("real-cargo", real.to_str().unwrap());
     crate::support::process::write_program(&cargo, script.as_bytes());
     let running = sandbox.process(["fetch"]).envs([("CARGO", &cargo)]).start();
-    wait_until("cargo does not run", || Path::new(&format!("{}.ran", cargo.display())).exists());
+    wait::until("cargo runs", || Path::new(&format!("{}.ran", cargo.display())).exists());
     interrupt(running, Signal::INT);
     // Without a signal to our process it is a failure of cargo, and named so.
     let run = sandbox.process(["fetch"]).envs([("CARGO", &cargo)]).run();
@@ -99,7 +89,7 @@ fn while_crates_are_downloaded() {
             let sandbox = Sandbox::new().upstream(&upstream);
             sandbox.write("depends.toml", "[locked]\nleaf = \"1.0.0\"\n");
             let running = sandbox.process(["fetch"]).args(flags).start();
-            wait_until("nothing is downloaded", || upstream.request_count(&path) > 0);
+            wait::until("the download has begun", || upstream.request_count(&path) > 0);
             interrupt(running, signal).stderr_has("what was downloaded is kept");
         }
     }
@@ -117,7 +107,7 @@ fn while_a_bundle_is_packed_and_verified() {
         let sandbox = Sandbox::new().upstream(&upstream);
         sandbox.write("depends.toml", format!("[locked]\n{wanted}"));
         let running = sandbox.process(["fetch", "-v"]).start();
-        wait_until("it does not come so far", || running.stderr().contains(line));
+        wait::until("the output contains the line", || running.stderr().contains(line));
         interrupt(running, Signal::INT);
         assert!(!sandbox.path("output/lineage.json").exists());
         assert_eq!(sandbox.read_tree("output").len(), 0);
@@ -141,7 +131,7 @@ fn while_a_mirror_is_verified_or_exported() {
     mirror_with_a_huge_crate(&sandbox, &upstream);
     for signal in SIGNALS {
         let running = sandbox.process(["verify", "--mirror", "mirror", "-v"]).start();
-        wait_until("it does not begin", || running.stderr().contains("Verified index/le/af/leaf"));
+        wait::until("the work has begun", || running.stderr().contains("Verified index/le/af/leaf"));
         interrupt(running, signal);
         for form in ["local-registry", "vendor"] {
             let running = sandbox.process(["export", form, "out", "--mirror", "mirror"]).start();
@@ -149,9 +139,9 @@ fn while_a_mirror_is_verified_or_exported() {
                 let entries = std::fs::read_dir(sandbox.path("")).unwrap().flatten();
                 entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with(".frostmirror-export-"))
             };
-            wait_until("it does not begin", has_begun);
+            wait::until("the work has begun", has_begun);
             interrupt(running, signal).stderr_has("nothing is left of it");
-            wait_until("something is left", || !has_begun());
+            wait::until("no temporary file is left", || !has_begun());
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::support::http_client::{WebResponse, get, send_request, send_request_w
 use crate::support::process::Run;
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::upstream::Upstream;
+use crate::support::wait;
 
 /// An upstream, and a server in front of it that fetches what it lacks.
 pub struct LiveServer {
@@ -92,25 +93,24 @@ impl LiveServer {
         status["live"].clone()
     }
 
-    /// Waits until the operator was told so.
+    /// Waits until the log of the server contains `text`.
     #[track_caller]
     pub fn wait_for_log(&self, text: &str) {
-        let until = Instant::now() + Duration::from_secs(60);
-        while !self.serving.running().stderr().contains(text) {
-            assert!(Instant::now() < until, "{text}: {}", self.serving.running().stderr());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        wait::until_with(
+            format!("the log contains `{text}`"),
+            || self.serving.running().stderr(),
+            || self.serving.running().stderr().contains(text),
+        );
     }
 
     /// Waits until so many crates are in the mirror's tree.
     #[track_caller]
     pub fn wait_for_stored_crates(&self, crates: usize) {
-        let until = Instant::now() + Duration::from_secs(60);
         let placing = self.sandbox.path("mirror/.frostmirror/live/placing");
-        while self.stored_files().len() < crates || placing.exists() || !self.leftover_files().is_empty() {
-            assert!(Instant::now() < until, "{:?}; {}", self.stored_files(), self.serving.running().stderr());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let state = || format!("{:?}; {}", self.stored_files(), self.serving.running().stderr());
+        wait::until_with(format!("{crates} crates are stored"), state, || {
+            self.stored_files().len() >= crates && !placing.exists() && self.leftover_files().is_empty()
+        });
     }
 
     /// The crates' files that are in the mirror's tree, with their index lines.

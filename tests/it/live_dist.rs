@@ -17,6 +17,7 @@ use crate::support::dist::{DistServer, LINUX, NIGHTLY, RUSTUP, STABLE, WASM};
 use crate::support::http_client::{WebResponse, get, send_request};
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::upstream::{Fault, Upstream};
+use crate::support::wait;
 
 const MANIFEST: &str = "/dist/channel-rust-stable.toml";
 const DIGEST: &str = "/dist/channel-rust-stable.toml.sha256";
@@ -78,14 +79,10 @@ impl LiveDistServer {
         fs::read_dir(self.sandbox.path("mirror/.frostmirror/live/partial")).into_iter().flatten().count()
     }
 
-    /// Waits until it is so.
+    /// Waits until `is_so` holds; a failure shows the log.
     #[track_caller]
     fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
-        let until = Instant::now() + Duration::from_secs(60);
-        while !is_so() {
-            assert!(Instant::now() < until, "never: {what}; {}", self.serving.running().stderr());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until_with(what, || self.serving.running().stderr(), is_so);
     }
 
     /// Waits until the file is in its place, and all that came is.

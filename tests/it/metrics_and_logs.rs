@@ -12,6 +12,7 @@ use crate::support::crates::Crate;
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::server_fixture::{MirrorTree, RawConnection, get};
 use crate::support::upstream::Upstream;
+use crate::support::wait;
 
 const ADMIN: &str = "admin-0123456789abcdef";
 const READER: &str = "reader-0123456789abcdef";
@@ -102,15 +103,6 @@ fn metrics(serving: &RunningServer, extra: &[&str]) -> Samples {
     parse_metrics(&reply.text())
 }
 
-#[track_caller]
-fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is() {
-        assert!(began.elapsed() < Duration::from_secs(60), "{what} does not come about");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn requests_are_counted() {
     let sandbox = Sandbox::new();
@@ -192,16 +184,16 @@ fn requests_are_counted() {
     assert_eq!(upload("late.pkg", &fs::read(late).unwrap()), 201);
     assert_eq!(upload("empty.pkg", b""), 400);
     let is = |name: &str, wanted: f64| metrics(&serving, &[]).get(&format!("frostmirror_{name}")) == Some(&wanted);
-    wait_until("an import", || is("imports_total{result=\"done\"}", 1.0));
-    wait_until("a refusal", || {
+    wait::until("one import is counted", || is("imports_total{result=\"done\"}", 1.0));
+    wait::until("one refused bundle is counted", || {
         is("imports_total{result=\"failed\"}", 1.0) && is("incoming_bundles{state=\"failed\"}", 1.0)
     });
-    wait_until("a bundle that waits", || is("incoming_bundles{state=\"waiting\"}", 1.0));
+    wait::until("one waiting bundle is counted", || is("incoming_bundles{state=\"waiting\"}", 1.0));
     assert!(is("uploads_total{result=\"done\"}", 3.0) && is("uploads_total{result=\"failed\"}", 1.0));
     assert!(is("mirror_crates", 2.0));
     let job = "POST /api/verify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(RawConnection::connect(serving.url()).send(job).read_reply().status, 202);
-    wait_until("the end of a job", || is("jobs_total{kind=\"verify\",result=\"done\"}", 1.0));
+    wait::until("one completed job is counted", || is("jobs_total{kind=\"verify\",result=\"done\"}", 1.0));
 }
 
 #[test]

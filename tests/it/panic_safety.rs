@@ -1,7 +1,6 @@
 //! What a hostile bundle must not be able to do: end the import of all others by a panic.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use frostmirror::bundle::format::DistFileState;
 
@@ -10,17 +9,7 @@ use crate::bundle_hostile::{assert_refused, small_bundle};
 use crate::support::crates::Crate;
 use crate::support::sandbox::Sandbox;
 use crate::support::server_fixture::get;
-
-const TIMEOUT: Duration = Duration::from_secs(60);
-
-#[track_caller]
-fn wait_until(what: &str, is: impl Fn() -> bool) {
-    let end = Instant::now() + TIMEOUT;
-    while !is() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+use crate::support::wait;
 
 #[test]
 fn an_overlong_version_anywhere_in_a_manifest_is_refused() {
@@ -96,11 +85,11 @@ fn the_watcher_survives_a_bundle_that_causes_a_panic() {
     let serving = crate::support::sandbox::RunningServer::start(sandbox.process(args).envs(crash));
     fs::rename(bad, sandbox.path("incoming/bad.pkg")).unwrap();
     let reason = sandbox.path("incoming/failed/bad.pkg.reason.txt");
-    wait_until("the bundle is refused", || fs::metadata(&reason).is_ok_and(|about| about.len() > 0));
+    wait::until("the bundle is refused", || fs::metadata(&reason).is_ok_and(|about| about.len() > 0));
     let reason = sandbox.read("incoming/failed/bad.pkg.reason.txt");
     assert!(reason.contains("a bug in cargo-frostmirror stopped the work at `crates/bad-1.0.0.crate`"), "{reason}");
     fs::rename(good, sandbox.path("incoming/good.pkg")).unwrap();
-    wait_until("the next bundle is imported", || sandbox.path("incoming/done/good.pkg").exists());
+    wait::until("the next bundle is imported", || sandbox.path("incoming/done/good.pkg").exists());
     assert_eq!(get(serving.url(), "/healthz", &[]).status, 200);
     assert_eq!(get(serving.url(), "/index/go/od/good", &[]).status, 200);
     sandbox.run(["verify", "--mirror", "mirror"]).exits(0);
@@ -114,7 +103,7 @@ fn a_stopped_watcher_makes_the_server_unhealthy() {
     let args = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--watch-incoming", "--incoming", "incoming"];
     let crash = [("FROSTMIRROR_CRASH_AT", "panic:watch:look")];
     let serving = crate::support::sandbox::RunningServer::start(sandbox.process(args).envs(crash));
-    wait_until("it is unhealthy", || get(serving.url(), "/healthz", &[]).status == 503);
+    wait::until("it is unhealthy", || get(serving.url(), "/healthz", &[]).status == 503);
     let health = get(serving.url(), "/healthz", &[]);
     assert!(health.text().contains("restart the server"), "{}", health.text());
     let metrics = get(serving.url(), "/metrics", &[]).text().to_owned();
@@ -123,7 +112,7 @@ fn a_stopped_watcher_makes_the_server_unhealthy() {
         "{metrics}"
     );
     let status = || get(serving.url(), "/api/status", &[]).text();
-    wait_until("the status says so", || status().contains("a bug ended the watcher"));
+    wait::until("the status says so", || status().contains("a bug ended the watcher"));
 }
 
 #[test]

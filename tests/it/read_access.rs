@@ -1,13 +1,12 @@
 //! A mirror that only those read who have a token: the real cargo with one and without, and what stays open.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, Project};
 use crate::support::crates::Crate;
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::server_fixture::{MirrorTree, RawConnection, RawReply, get};
+use crate::support::wait;
 
 const READER: &str = "reader-0123456789abcdef";
 const ADMIN: &str = "admin-0123456789abcdef";
@@ -92,11 +91,9 @@ fn only_toolchains_health_and_setup_are_readable_without_a_token() {
 
     // A token that is taken back counts no more a moment later.
     sandbox.write("config/readers", "# comment\nother-0123456789abcdef\n");
-    let until = Instant::now() + Duration::from_secs(60);
-    while with("/index/config.json", &[&format!("Authorization: {READER}")]) != 401 {
-        assert!(Instant::now() < until, "a token that was taken back still counts");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait::until("the removed token is refused", || {
+        with("/index/config.json", &[&format!("Authorization: {READER}")]) == 401
+    });
 }
 
 #[test]
@@ -172,11 +169,7 @@ fn a_logged_in_reader_can_read_and_not_write() {
     assert_eq!((login.status, login.header("set-cookie")), (403, None));
     assert!(login.text().contains("neither the admin token nor a reader's"), "{}", login.text());
     sandbox.write("config/readers", "reader-another-0123456789\n");
-    let until = Instant::now() + Duration::from_secs(60);
-    while with("/api/status") != 401 {
-        assert!(Instant::now() < until, "the old token still reads");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait::until("the session of the removed token is refused", || with("/api/status") == 401);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::process::Process;
 use crate::support::sandbox::Sandbox;
+use crate::support::wait;
 
 fn shell(sandbox: &Sandbox, script: &str) -> Process {
     Process::new("sh", &sandbox.path("")).args(["-c", script])
@@ -21,11 +22,7 @@ fn a_hanging_process_is_killed_with_its_children() {
     assert!(start.elapsed() < Duration::from_secs(30));
     // A killed orphan may stay a zombie until it is reaped.
     let state = format!("grep -q 'State:.[^ZX]' /proc/{}/status", sandbox.read("child").trim());
-    let until = Instant::now() + Duration::from_secs(60);
-    while shell(&sandbox, &state).run().code == 0 {
-        assert!(Instant::now() < until, "the child survived");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until("the child process has ended", || shell(&sandbox, &state).run().code != 0);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use crate::support::sandbox::{BINARY, RunningServer, Sandbox};
 use crate::support::server_fixture::MirrorTree;
 use crate::support::tls::CertificateAuthority;
+use crate::support::wait;
 
 /// Requests at one time on one connection.
 const STREAMS: u32 = 128;
@@ -143,21 +144,13 @@ fn ping(stream: &mut impl Write) -> bool {
     stream.write_all(&frame(6, 0, 0, b"12345678")).is_ok()
 }
 
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[test]
 fn nine_connections_that_never_read_do_not_block_others() {
     let scene = HostileClients::new(1024);
     let before = scene.open_files();
     let mut hostile: Vec<_> = (0..9).map(|_| scene.connect_without_reading(0, large_path)).collect();
     // A connection opens files up to its limit; further requests open none.
-    wait_until("files are opened", || scene.open_files() > before + 9);
+    wait::until("files are opened", || scene.open_files() > before + 9);
     for _ in 0..10 {
         hostile.iter_mut().for_each(|stream| assert!(ping(stream)));
         let files = scene.open_files() - before;
@@ -166,7 +159,7 @@ fn nine_connections_that_never_read_do_not_block_others() {
         assert!(scene.time_honest_download() < Duration::from_secs(30));
     }
     drop(hostile);
-    wait_until("the files are closed again", || scene.open_files() <= before + 2);
+    wait::until("the files are closed again", || scene.open_files() <= before + 2);
 }
 
 #[test]
@@ -190,7 +183,7 @@ fn memory_for_clients_that_never_read_is_bounded() {
         100 - hostile.len()
     };
     let mut count = 0;
-    wait_until("those that hold the most are ended", || {
+    wait::until("those that hold the most are ended", || {
         count = ended(&mut hostile);
         assert!(scene.time_honest_download() < Duration::from_secs(30));
         count >= 20
@@ -199,7 +192,7 @@ fn memory_for_clients_that_never_read_is_bounded() {
     assert!(taken < 320, "{taken} MiB");
     assert!(scene.open_files() - files < 1200, "{}", scene.open_files());
     drop(hostile);
-    wait_until("the files are closed again", || scene.open_files() <= files + 2);
+    wait::until("the files are closed again", || scene.open_files() <= files + 2);
     scene.time_honest_download();
 }
 
@@ -252,8 +245,8 @@ fn an_answer_whose_client_takes_nothing_ends_after_the_stall_timeout() {
     silent.conn = ClientConnection::new(Arc::new(tls), ServerName::try_from("localhost").unwrap()).unwrap();
     let begun = Instant::now();
     silent.write_all(b"GET /dist/2026-04-16/huge.tar.xz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    wait_until("the file is open", || scene.has_open("huge.tar.xz"));
-    wait_until("the file is closed", || !scene.has_open("huge.tar.xz"));
+    wait::until("the file is open", || scene.has_open("huge.tar.xz"));
+    wait::until("the file is closed", || !scene.has_open("huge.tar.xz"));
     assert!(begun.elapsed() >= STALL - Duration::from_millis(100), "{:?}", begun.elapsed());
     // A client that reads is served completely meanwhile.
     scene.time_honest_download();

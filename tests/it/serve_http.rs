@@ -3,11 +3,11 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::symlink;
-use std::time::{Duration, Instant};
 
 use crate::support::crates::Crate;
 use crate::support::sandbox::{BINARY, RunningServer, Sandbox};
 use crate::support::server_fixture::{MirrorTree, RawConnection, RawReply, get, head};
+use crate::support::wait;
 
 const SECRET: &str = "unreadable content";
 
@@ -414,9 +414,9 @@ fn an_unreadable_file_is_a_500_and_is_logged() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let reply = get(serving.url(), "/dist/private", &[]);
     assert!(reply.status == 500 && !reply.text().contains(mirror.root().to_str().unwrap()));
-    let until = Instant::now() + Duration::from_secs(60);
-    while !serving.running().stderr().contains("dist/private") {
-        assert!(Instant::now() < until, "the operator is not told");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until_with(
+        "the log names the file",
+        || serving.running().stderr(),
+        || serving.running().stderr().contains("dist/private"),
+    );
 }

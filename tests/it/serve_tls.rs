@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crate::bundle_builder::BundleBuilder;
 use crate::support::client::{Client, Project};
@@ -11,6 +10,7 @@ use crate::support::crates::Crate;
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::server_fixture::MirrorTree;
 use crate::support::tls::CertificateAuthority;
+use crate::support::wait;
 
 /// `openssl x509 -req -signkey KEY` without an extension file.
 const VERSION_1: &str = "\
@@ -110,11 +110,7 @@ fn a_bundle_is_uploaded_over_http_2() {
     assert!(upload("admin-0123456789abcdeg", "two.pkg").is_ok_and(|(_, status)| status == 401));
     assert_eq!(upload(ADMIN, "one.pkg").unwrap(), (reqwest::Version::HTTP_2, 201));
     let stored = sandbox.path("mirror/crates/large-1.0.0.crate");
-    let begun = Instant::now();
-    while !stored.exists() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it is not imported: {}", serving.running().stderr());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait::until_with("the uploaded bundle is imported", || serving.running().stderr(), || stored.exists());
     assert!(!sandbox.path("incoming/two.pkg").exists());
 }
 
@@ -175,19 +171,12 @@ fn a_new_certificate_is_loaded_and_an_invalid_one_ignored() {
     let (sandbox, _mirror, serving) = start_server(&authority);
     let health = format!("{}/healthz", serving.url());
     assert!(get(&health, &authority, true).is_ok());
-    let until = |what: &str, mut done: Box<dyn FnMut() -> bool + '_>| {
-        let begun = Instant::now();
-        while !done() {
-            assert!(begun.elapsed() < Duration::from_secs(30), "{what}");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    };
     sandbox.write("cert.pem", "half a certi");
-    until("the operator is told", Box::new(|| serving.running().stderr().contains("the old one stays")));
+    wait::until("the log reports the invalid certificate", || serving.running().stderr().contains("the old one stays"));
     assert!(get(&health, &authority, true).is_ok());
     let next = CertificateAuthority::new();
     write_certificate(&sandbox, &next);
-    until("the new one is served", Box::new(|| get(&health, &next, true).is_ok()));
+    wait::until("the new certificate is served", || get(&health, &next, true).is_ok());
     assert!(get(&health, &authority, true).is_err());
 }
 

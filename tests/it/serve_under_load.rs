@@ -11,6 +11,7 @@ use crate::support::crates::Crate;
 use crate::support::process::Run;
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::server_fixture::{MirrorTree, RawConnection, get};
+use crate::support::wait;
 
 /// More than the buffers of a connection on loopback take in.
 const LARGE: usize = 24 << 20;
@@ -121,12 +122,8 @@ fn server_shutting_down(signal: Signal) -> (Sandbox, RunningServer, RawConnectio
     assert_eq!(wire.request("GET", "/dist/large", &[]).read_head().status, 200);
     assert!(wire.read_bytes(1000) == noise(1000, 4));
     serving.running().signal(signal);
-    let until = Instant::now() + Duration::from_secs(60);
     let address = serving.url().trim_start_matches("http://").to_owned();
-    while TcpStream::connect(&address).is_ok() {
-        assert!(Instant::now() < until, "nothing more is accepted");
-        thread::sleep(Duration::from_millis(10));
-    }
+    wait::until("the server accepts no new connection", || TcpStream::connect(&address).is_err());
     (sandbox, serving, wire)
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use frostmirror::config::{Overrides, SettingsStore};
 use frostmirror::env::Env;
@@ -20,17 +20,9 @@ use crate::support::crates::Crate;
 use crate::support::http_client::{get, send_request_with_body};
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::server_fixture::MirrorTree;
+use crate::support::wait;
 
 const CONFIG_FILE: &str = "config/frostmirror.toml";
-
-#[track_caller]
-fn wait_until(what: &str, is: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !is() {
-        assert!(Instant::now() < until, "{what}");
-        sleep(Duration::from_millis(10));
-    }
-}
 
 /// A server with a mirror of one crate and the configuration in `config`.
 fn start_server(sandbox: &Sandbox, args: &[&str]) -> RunningServer {
@@ -229,15 +221,15 @@ fn the_watcher_applies_settings_changed_at_run_time() {
     sleep(Duration::from_millis(300));
     assert!(!sandbox.path("incoming").exists(), "nothing is watched");
     change_settings(&live, json!({ "watch_incoming": true }));
-    wait_until("awake", || sandbox.path("incoming").exists());
+    wait::until("the watcher creates the folder", || sandbox.path("incoming").exists());
     let leaf = || Crate::new("leaf", "1.0.0");
     write_incoming(&sandbox, BundleBuilder::new("a", 1).ship(leaf()).ship(Crate::new("old", "1.0.0")), "1.pkg");
-    wait_until("imported", || sandbox.path("incoming/done/1.pkg").exists());
+    wait::until("the bundle is imported", || sandbox.path("incoming/done/1.pkg").exists());
 
     // Off: dropped files stay, and the server reports them.
     change_settings(&live, json!({ "watch_incoming": false }));
     let recorded = || WatcherState::read(&Layout::new(sandbox.path("mirror"))).unwrap().unwrap_or_default();
-    wait_until("resting", || {
+    wait::until("the watcher reports that it is off", || {
         recorded().problem.is_some_and(|problem| problem.contains("the settings disable the import"))
     });
     write_incoming(&sandbox, BundleBuilder::new("b", 1).ship(Crate::new("other", "1.0.0")), "2.pkg");
@@ -247,14 +239,14 @@ fn the_watcher_applies_settings_changed_at_run_time() {
     sleep(Duration::from_millis(200));
     assert!(sandbox.path("incoming/2.pkg").exists(), "the default is off");
     change_settings(&live, json!({ "watch_incoming": true }));
-    wait_until("imported", || sandbox.path("incoming/done/2.pkg").exists());
-    wait_until("well again", || recorded().problem.is_none());
+    wait::until("the bundle is imported", || sandbox.path("incoming/done/2.pkg").exists());
+    wait::until("the problem is cleared", || recorded().problem.is_none());
 
     // Garbage goes after an import: the line at once, the crate later.
     assert!(sandbox.path("mirror/index/3/o/old").exists());
     let sent = frostmirror::bundle::format::CrateState::Sent;
     write_incoming(&sandbox, BundleBuilder::new("a", 2).parent("1.pkg").with_crate(leaf(), sent), "3.pkg");
-    wait_until("pruned", || !sandbox.path("mirror/index/3/o/old").exists());
+    wait::until("the index line is pruned", || !sandbox.path("mirror/index/3/o/old").exists());
     assert!(sandbox.path("mirror/index/le/af/leaf").exists());
 
     // A refused bundle is kept, or its reason alone.
@@ -263,18 +255,22 @@ fn the_watcher_applies_settings_changed_at_run_time() {
         fs::rename(sandbox.path("made/bad"), sandbox.path("incoming").join(name)).unwrap();
     };
     bad("kept.pkg");
-    wait_until("kept", || recorded().failed_count == 1 && sandbox.path("incoming/failed/kept.pkg").exists());
+    wait::until("the failed bundle is kept", || {
+        recorded().failed_count == 1 && sandbox.path("incoming/failed/kept.pkg").exists()
+    });
     change_settings(&live, json!({ "keep_failed_packages": false }));
     bad("gone.pkg");
-    wait_until("recorded", || recorded().failed_count == 2 && !sandbox.path("incoming/gone.pkg").exists());
-    wait_until("deleted", || !sandbox.path("incoming/failed/gone.pkg").exists());
+    wait::until("the second failure is recorded", || {
+        recorded().failed_count == 2 && !sandbox.path("incoming/gone.pkg").exists()
+    });
+    wait::until("the failed bundle is deleted", || !sandbox.path("incoming/failed/gone.pkg").exists());
     let reason = sandbox.read("incoming/failed/gone.pkg.reason.txt");
     assert!(
         reason.starts_with("`gone.pkg` is not a bundle\n")
             && reason.contains("copy the bundle to the incoming folder again"),
         "{reason}"
     );
-    wait_until("still told", || {
+    wait::until("the status reports the problem", || {
         recorded().failed.iter().any(|one| one.file == "gone.pkg" && one.reason.contains("not a bundle"))
     });
     assert!(sandbox.path("incoming/failed/kept.pkg").exists());
@@ -294,9 +290,9 @@ fn the_watcher_rehashes_stored_files_unless_disabled() {
         bytes[20] ^= 1;
         fs::write(&path, bytes).unwrap();
         let (_watcher, _live) = start_watcher(&sandbox);
-        wait_until("folder", || sandbox.path("incoming").exists());
+        wait::until("the watcher creates the folder", || sandbox.path("incoming").exists());
         write_incoming(&sandbox, make(), "1.pkg");
-        wait_until("done", || sandbox.path("incoming/done/1.pkg").exists());
+        wait::until("the bundle is imported", || sandbox.path("incoming/done/1.pkg").exists());
         assert_eq!(fs::read(&path).unwrap() == good, sound, "verify_checksums = {verify}");
     }
 }
@@ -306,9 +302,9 @@ fn the_settings_file_enables_the_watcher_and_snapshot_settings_apply() {
     let sandbox = Sandbox::new();
     sandbox.write(CONFIG_FILE, "bind = '127.0.0.1:0'\nwatch_incoming = true\n");
     let serving = start_server(&sandbox, &["--incoming", "incoming"]);
-    wait_until("made", || sandbox.path("incoming").exists());
+    wait::until("the watcher creates the folder", || sandbox.path("incoming").exists());
     write_incoming(&sandbox, BundleBuilder::new("a", 1).ship(Crate::new("leaf", "1.1.0")), "1.pkg");
-    wait_until("imported", || sandbox.path("incoming/done/1.pkg").exists());
+    wait::until("the bundle is imported", || sandbox.path("incoming/done/1.pkg").exists());
     sandbox.write("source/frostmirror.toml", "watch_incoming = false\ntargets = ['no triple']\ntoolchain = '1.86.0'\n");
     sandbox.run(["import", "incoming/done/1.pkg", "--mirror", "other", "--config-dir", "none"]).ok();
     let config = sandbox.path("source");
@@ -319,14 +315,14 @@ fn the_settings_file_enables_the_watcher_and_snapshot_settings_apply() {
     let snapshot = run.path();
     let name = Path::new(snapshot.file_name().unwrap()).to_owned();
     fs::rename(&snapshot, sandbox.path("incoming").join(&name)).unwrap();
-    wait_until("restored", || sandbox.path("incoming/done").join(&name).exists());
+    wait::until("the bundle is imported again", || sandbox.path("incoming/done").join(&name).exists());
     assert_eq!(sandbox.read(CONFIG_FILE), "bind = '127.0.0.1:0'\nwatch_incoming = true\ntoolchain = [\"1.86.0\"]\n");
     let settings = String::from_utf8(get(&format!("{}/api/config", serving.url())).body).unwrap();
     let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
     assert_eq!(settings["toolchain"]["value"], json!(["1.86.0"]));
     // It still watches.
     write_incoming(&sandbox, BundleBuilder::new("a", 2).ship(Crate::new("leaf", "1.2.0")), "2.pkg");
-    wait_until("imported", || sandbox.path("incoming/done/2.pkg").exists());
+    wait::until("the bundle is imported", || sandbox.path("incoming/done/2.pkg").exists());
     let run = serving.stop().ok();
     run.stderr_has("other settings of this server stay as they are").stderr_lacks("not imported from the snapshot");
 }

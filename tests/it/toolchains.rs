@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,6 +11,7 @@ use crate::support::dist::release::Release;
 use crate::support::dist::{DistServer, LINUX, NIGHTLY, OLD_STABLE, RUSTUP, STABLE, WASM, WINDOWS};
 use crate::support::rustup::{self, Rustup};
 use crate::support::sandbox::{BINARY, Sandbox};
+use crate::support::wait;
 
 mod build_std;
 mod kept;
@@ -175,11 +176,11 @@ fn an_input_recorded_during_a_fetch_gets_its_components_of_a_moved_channel() {
     let running = sandbox.process(["fetch", "-c", "b.toml"]).start();
     // It has read the history by now, and cannot go on before this one is recorded.
     let path = release.archive_path("rustc", LINUX, "xz");
-    let begun = Instant::now();
-    while !dist.requests_to(&path).iter().any(|seen| seen.method == "GET") {
-        assert!(begun.elapsed() < Duration::from_secs(60), "nothing was downloaded");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until_with(
+        "rustc is downloaded",
+        || running.stderr(),
+        || dist.requests_to(&path).iter().any(|seen| seen.method == "GET"),
+    );
     fs::write(history.join("lineage.json"), recorded).unwrap();
     drop(lock);
     let bundle = PathBuf::from(running.wait(Duration::from_secs(60)).ok().stdout.trim());

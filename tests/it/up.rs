@@ -1,7 +1,6 @@
 //! `up`: a laptop that fetches, imports and serves for itself, today, later, and without a network.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use crate::end_to_end::fixture_registry::{FixtureRegistry, files_below};
 use crate::support::client::{Client, Project};
@@ -9,6 +8,7 @@ use crate::support::crates::Crate;
 use crate::support::http_client::get;
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::upstream::Fault;
+use crate::support::wait;
 
 fn start_up(sandbox: &Sandbox, folder: &std::path::Path, args: &[&str]) -> RunningServer {
     RunningServer::start(sandbox.process_in(folder, ["up", "--bind", "127.0.0.1:0"].iter().chain(args)))
@@ -141,11 +141,11 @@ fn an_interrupted_up_writes_nothing_and_keeps_downloads() {
     let hanging = world.upstream.download_path("gears", "1.0.1");
     world.upstream.fault_always(&hanging, Fault::Hang);
     let running = sandbox.process(["up", "--bind", "127.0.0.1:0"]).start();
-    let until = Instant::now() + Duration::from_secs(60);
-    while sandbox.cached_crates() < 4 || world.upstream.request_count(&hanging) == 0 {
-        assert!(Instant::now() < until, "{}", running.stderr());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until_with(
+        "four crates are downloaded and the hanging one is requested",
+        || running.stderr(),
+        || sandbox.cached_crates() >= 4 && world.upstream.request_count(&hanging) > 0,
+    );
     running.terminate().exits(130);
     assert!(files_below(&sandbox.frostmirror_home().join("up")).is_empty());
     assert!(files_below(&sandbox.root().join("tmp")).is_empty());

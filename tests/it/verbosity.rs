@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -12,6 +12,7 @@ use crate::support::dist::{DistServer, LINUX, RUSTUP};
 use crate::support::process::RunningProcess;
 use crate::support::sandbox::Sandbox;
 use crate::support::upstream::{Fault, Upstream};
+use crate::support::wait;
 
 const DEPENDS: &str = "[dependencies]\nroot = \"1\"\n";
 
@@ -251,11 +252,7 @@ fn retries_state_their_cause() {
 
 #[track_caller]
 fn wait_for_line(running: &RunningProcess, text: &str) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !running.stderr().contains(text) {
-        assert!(Instant::now() < until, "no `{text}` in:\n{}", running.stderr());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait::until_with(format!("the output contains `{text}`"), || running.stderr(), || running.stderr().contains(text));
 }
 
 fn lock_as(path: &std::path::Path, owner: &str) -> File {
@@ -293,11 +290,7 @@ fn waits_for_other_processes_are_reported_with_their_verb_and_pid() {
     upstream.fault_always(&slow, Fault::Hang);
     upstream.clear_log();
     let first = sandbox.process(["fetch", "--no-toolchain", "-o", "one"]).start();
-    let until = Instant::now() + Duration::from_secs(60);
-    while upstream.request_count(&slow) == 0 {
-        assert!(Instant::now() < until, "{}", first.stderr());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait::until_with("the slow crate is requested", || first.stderr(), || upstream.request_count(&slow) > 0);
     let second = sandbox.process(["fetch", "--no-toolchain", "-o", "two"]).start();
     wait_for_line(
         &second,

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use frostmirror::bundle::format::CrateState;
 use frostmirror::config::{Key, Overrides, SettingsStore, Source};
@@ -22,6 +22,7 @@ use frostmirror::watcher::{self, Watcher, WatcherOptions};
 use crate::bundle_builder::{BundleBuilder, assert_consistent, test_holder, test_time};
 use crate::support::crates::Crate;
 use crate::support::sandbox::{RunningServer, Sandbox};
+use crate::support::wait;
 
 /// Longer than anything here takes on a machine that is busy with other things.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -118,11 +119,7 @@ impl WatchFixture {
 
     #[track_caller]
     fn wait_until(&self, what: &str, is: impl Fn() -> bool) {
-        let until = Instant::now() + TIMEOUT;
-        while !is() {
-            assert!(Instant::now() < until, "{what}: {:?}\n{:?}", self.incoming_names(), self.watcher_state());
-            sleep(Duration::from_millis(10));
-        }
+        wait::until_with(what, || format!("{:?}\n{:?}", self.incoming_names(), self.watcher_state()), || is());
     }
 
     /// From then on the system's notices come.

@@ -4,10 +4,11 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{json_body, send, server_with_bundles, wait_for_job, wait_until};
+use super::{json_body, send, server_with_bundles, wait_for_job};
 use crate::support::crates::Crate;
 use crate::support::sandbox::Sandbox;
 use crate::support::server_fixture::{MirrorTree, get};
+use crate::support::wait;
 
 const ADMIN: &str = "admin-0123456789abcdef";
 const READER: &str = "reader-0123456789abcdef";
@@ -26,7 +27,9 @@ fn internal_errors_are_logged_for_the_operator() {
     let refused = send(&serving, "POST", "/api/config?secret=very", &[&bearer], "{}");
     assert_eq!(refused.status, 500);
     assert!(!refused.text().contains("config/admin"), "{}", refused.text());
-    wait_until("the report", || serving.running().stderr().contains("POST /api/config was answered with 500"));
+    wait::until("the log reports the error", || {
+        serving.running().stderr().contains("POST /api/config was answered with 500")
+    });
     // A page with a fault of the server's is one too.
     let ledger = sandbox.path("mirror/.frostmirror/ledger");
     fs::create_dir_all(ledger.parent().unwrap()).unwrap();
@@ -52,7 +55,7 @@ fn a_failed_job_is_logged() {
     let root = sandbox.path("").display().to_string();
     assert!(!job["error"].as_str().expect("why").contains(root.trim_end_matches('/')), "{job}");
     let output = |line: &str| line.contains("job 1 failed: ") && line.contains(root.trim_end_matches('/'));
-    wait_until("the report", || serving.running().stderr().lines().any(output));
+    wait::until("the log reports the error", || serving.running().stderr().lines().any(output));
 }
 
 #[test]
@@ -69,17 +72,17 @@ fn an_invalid_reader_token_file_is_logged_once() {
     assert_eq!(json_body(&status(&admin))["problems"], json!([]));
     assert!(!dashboard().contains("read tokens cannot be used"));
     fs::write(sandbox.path("config/readers"), "a word too many on this line\n").unwrap();
-    wait_until("a refused request", || status(&reader).status == 401);
+    wait::until("the reader is refused", || status(&reader).status == 401);
     let problems = json_body(&status(&admin))["problems"].clone();
     let problem = problems[0].as_str().expect("a problem");
     assert!(problem.contains("line 1 of") && problem.contains("readers`"), "{problem}");
     assert!(dashboard().contains("read tokens cannot be used") && dashboard().contains("line 1 of"));
     for _ in 0..3 {
         std::thread::sleep(std::time::Duration::from_millis(1100));
-        assert_eq!(status(&reader).status, 401, "it stays closed");
+        assert_eq!(status(&reader).status, 401, "an unreadable token file refuses every reader");
     }
     fs::write(sandbox.path("config/readers"), READER).unwrap();
-    wait_until("an accepted request", || status(&reader).status == 200);
+    wait::until("the reader is accepted", || status(&reader).status == 200);
     assert_eq!(json_body(&status(&admin))["problems"], json!([]));
     let output = serving.stop().stderr;
     assert_eq!(output.matches("no reader's token is accepted").count(), 1, "{output}");

@@ -7,9 +7,10 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 
 use super::uploads::upload_file;
-use super::{get_json, json_body, send, two_bundles, wait_for_job, wait_until};
+use super::{get_json, json_body, send, two_bundles, wait_for_job};
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::server_fixture::RawReply;
+use crate::support::wait;
 
 const DAMAGED: &[u8] = b"this is no bundle";
 
@@ -128,12 +129,12 @@ fn a_retried_bundle_is_imported_and_a_replaced_rejection_is_cleared() {
     let reply = post(&serving, "/api/incoming/failed/one.pkg/retry");
     let output = json_body(&reply);
     assert_eq!((reply.status, &output["watching"], output["job"].is_null()), (202, &json!(true), true));
-    wait_until("the import", || get_json(&serving, "/api/packages")["total"] == json!(1));
-    wait_until("the end of the alarm", || get_json(&serving, "/api/incoming")["failed_total"] == json!(0));
+    wait::until("the bundle is imported", || get_json(&serving, "/api/packages")["total"] == json!(1));
+    wait::until("no failed bundle is counted", || get_json(&serving, "/api/incoming")["failed_total"] == json!(0));
     assert_eq!(names(&get_json(&serving, "/api/incoming")["dismissed"]), ["one-2.pkg"]);
     let refused = post(&serving, "/api/incoming/one.pkg/import");
     assert_eq!((refused.status, json_body(&refused)["hint"].is_string()), (409, true));
-    wait_until("the record", || {
+    wait::until("the status counts the failed bundles", || {
         let status = sandbox.run(["status", "--mirror", "mirror"]).ok();
         !status.stdout.contains("Failed: ")
     });
@@ -150,11 +151,13 @@ fn a_good_bundle_that_the_verb_imports_from_elsewhere_ends_the_alarm() {
         } else {
             for (count, name) in [(1, "one.pkg"), (2, "one.pkg"), (3, "other.pkg")] {
                 upload(&serving, name, DAMAGED);
-                wait_until("the alarm", || get_json(&serving, "/api/incoming")["failed_total"] == json!(count));
+                wait::until("the failed bundle is counted", || {
+                    get_json(&serving, "/api/incoming")["failed_total"] == json!(count)
+                });
             }
         }
         let status = || sandbox.run(["status", "--mirror", "mirror"]).ok().stdout;
-        wait_until("the record", || status().contains("Failed bundles: 3\n"));
+        wait::until("the status counts the failed bundles", || status().contains("Failed bundles: 3\n"));
 
         // Another name ends no alarm; a bundle that is invalid itself does not either.
         sandbox
@@ -164,7 +167,9 @@ fn a_good_bundle_that_the_verb_imports_from_elsewhere_ends_the_alarm() {
         let incoming = get_json(&serving, "/api/incoming");
         assert_eq!((names(&incoming["failed"]), &incoming["failed_total"]), (vec!["other.pkg"], &json!(1)));
         assert_eq!(names(&incoming["dismissed"]), ["one-2.pkg", "one.pkg"]);
-        wait_until("the record", || status().contains("Failed bundles: 1\n") && !status().contains("Failed: one"));
+        wait::until("the status counts the failed bundles", || {
+            status().contains("Failed bundles: 1\n") && !status().contains("Failed: one")
+        });
         let run = sandbox.run(["import", "--mirror", "mirror", two.to_str().unwrap()]).ok();
         run.stderr_lacks("Dismissed");
         sandbox.write("else/other.pkg", DAMAGED);
@@ -176,7 +181,7 @@ fn a_good_bundle_that_the_verb_imports_from_elsewhere_ends_the_alarm() {
         run.stderr_has("is already imported").stderr_has("Dismissed 1 invalid bundle named other.pkg");
         assert_eq!(get_json(&serving, "/api/status")["problems"], json!([]));
         assert_eq!(get_json(&serving, "/api/status")["failed"], json!(0));
-        wait_until("the record", || status().contains("Failed bundles: 0\n"));
+        wait::until("the status counts the failed bundles", || status().contains("Failed bundles: 0\n"));
     }
 }
 

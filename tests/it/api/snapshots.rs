@@ -5,9 +5,10 @@ use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
-use super::{get_json, json_body, send, server_with_bundles, two_bundles, wait_for_job, wait_until};
+use super::{get_json, json_body, send, server_with_bundles, two_bundles, wait_for_job};
 use crate::support::sandbox::Sandbox;
 use crate::support::server_fixture::{get, head};
+use crate::support::wait;
 
 #[test]
 fn a_snapshot_is_created_listed_and_downloaded() {
@@ -74,15 +75,15 @@ fn the_watcher_ignores_snapshots() {
     };
     let imported = || get_json(&serving, "/api/packages")["total"].as_u64().unwrap();
     upload("one.pkg", &first);
-    wait_until("the first import", || imported() == 1);
+    wait::until("the first bundle is imported", || imported() == 1);
     let job = json_body(&send(&serving, "POST", "/api/export", &[], ""));
     let job = wait_for_job(&serving, &job["id"]);
     assert_eq!(job["state"], json!("done"), "{job}");
     upload("two.pkg", &second);
-    wait_until("the second import", || imported() == 2);
+    wait::until("the second bundle is imported", || imported() == 2);
     let bad = sandbox.write("bad.pkg", "no bundle");
     upload("bad.pkg", &bad);
-    wait_until("the refusal", || get_json(&serving, "/api/incoming")["failed_total"] == json!(1));
+    wait::until("the third bundle is refused", || get_json(&serving, "/api/incoming")["failed_total"] == json!(1));
     let incoming = get_json(&serving, "/api/incoming");
     assert_eq!((&incoming["failed"][0]["file"], &incoming["done_total"]), (&json!("bad.pkg"), &json!(2)));
     assert!(incoming["failed"][0]["reason"].as_str().is_some_and(|reason| !reason.is_empty()));

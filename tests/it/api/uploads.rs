@@ -6,9 +6,10 @@ use frostmirror::digest::Sha256;
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::{get_json, json_body, start_server, wait_until};
+use super::{get_json, json_body, start_server};
 use crate::support::sandbox::{BINARY, RunningServer, Sandbox};
 use crate::support::server_fixture::{RawConnection, RawReply};
+use crate::support::wait;
 
 /// Uploads these bytes.
 pub(super) fn upload_file(serving: &RunningServer, name: &str, bytes: &[u8]) -> RawReply {
@@ -119,17 +120,17 @@ fn an_interrupted_upload_leaves_nothing() {
     for wire in &mut wires {
         wire.send("beginning");
     }
-    wait_until("four uploads", || unfinished(&sandbox) == 4);
+    wait::until("four uploads have begun", || unfinished(&sandbox) == 4);
     assert_eq!(get_json(&serving, "/api/incoming")["files"], json!([]));
     let fifth = upload_file(&serving, "fifth.pkg", b"bytes");
     assert_eq!((fifth.status, json_body(&fifth)["hint"].is_string()), (429, true));
     drop(wires);
-    wait_until("the end of what broke off", || incoming_names(&sandbox).is_empty());
+    wait::until("broken uploads are removed", || incoming_names(&sandbox).is_empty());
     assert_eq!(upload_file(&serving, "fifth.pkg", b"bytes").status, 201);
 
     let mut wire = begin_upload(&serving, "killed.pkg", 1000);
     wire.send("beginning");
-    wait_until("an upload", || unfinished(&sandbox) == 1);
+    wait::until("an upload has begun", || unfinished(&sandbox) == 1);
     // Another server on the same folder does not take it for abandoned.
     let other = sandbox.serve(["--mirror", "mirror", "--incoming", "incoming"]);
     assert_eq!(unfinished(&sandbox), 1);
@@ -159,8 +160,8 @@ fn an_upload_to_a_full_disk_leaves_nothing() {
     }
     let reply = wire.send("0\r\n\r\n").read_reply();
     assert_eq!((reply.status, json_body(&reply)["hint"].is_string()), (507, true), "{}", reply.text());
-    wait_until("an empty folder", || incoming_names(&sandbox).is_empty());
-    wait_until("a word of it in the log", || serving.running().stderr().contains("was answered with 507"));
+    wait::until("the incoming folder is empty", || incoming_names(&sandbox).is_empty());
+    wait::until("the log reports the full disk", || serving.running().stderr().contains("was answered with 507"));
     assert_eq!(upload_file(&serving, "small.pkg", &piece[..500_000]).status, 201, "it goes on");
     assert_eq!(incoming_names(&sandbox), ["small.pkg"]);
 }

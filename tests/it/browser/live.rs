@@ -1,7 +1,5 @@
 //! Live mode on the pages: switched on, watched, and switched off.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 
 use super::TestSite;
@@ -10,6 +8,7 @@ use crate::support::crates::Crate;
 use crate::support::http_client;
 use crate::support::sandbox::Sandbox;
 use crate::support::upstream::{Fault, Upstream};
+use crate::support::wait;
 
 /// A server in front of an upstream with a few crates.
 pub fn in_front_of(upstream: &Upstream, flags: &[&str]) -> TestSite {
@@ -38,13 +37,13 @@ fn fetch_status(site: &TestSite, name: &str) -> u16 {
 
 /// Waits until so many crates are in their place.
 fn wait_for_crates(site: &TestSite, number: usize) {
-    let until = Instant::now() + Duration::from_secs(60);
     let placed =
         |line: &str| line.starts_with("frostmirror_live_placed_total ") && line.ends_with(&format!(" {number}"));
-    while !String::from_utf8_lossy(&http_client::get(&site.page_url("/metrics")).body).lines().any(placed) {
-        assert!(Instant::now() < until, "{}", site.server.running().stderr());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until_with(
+        format!("{number} crates are stored"),
+        || site.server.running().stderr(),
+        || String::from_utf8_lossy(&http_client::get(&site.page_url("/metrics")).body).lines().any(placed),
+    );
 }
 
 /// Has a crate come with other bytes than the index promises.

@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::{TestSite, file_name};
 use crate::support::browser::Browser;
 use crate::support::server_fixture::get;
+use crate::support::wait;
 
 #[test]
 #[ignore = "needs chromium"]
@@ -121,11 +120,7 @@ fn without_a_watcher_uploads_are_imported_and_rejected_ones_can_be_handled() {
     browser.wait_for("#job-title", "Importing a bundle");
     // The one before said the same.
     let jobs = || get(site.url(), "/api/jobs", &[]).text();
-    let began = Instant::now();
-    while jobs().matches("\"failed\"").count() < 2 {
-        assert!(began.elapsed() < Duration::from_secs(60), "{}", jobs());
-        thread::sleep(Duration::from_millis(50));
-    }
+    wait::until_with("the second import job has failed", || jobs(), || jobs().matches("\"failed\"").count() >= 2);
     browser.wait_for("#job-said", "Could not import `damaged.pkg`");
     browser.wait_for("#arrivals tbody tr", "refused");
     // The alarm ends, the bundle stays.

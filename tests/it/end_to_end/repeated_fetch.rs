@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::fixture_registry::{EVERY_FORM, FixtureRegistry, every_form_set, files_below};
 use crate::support::client::Project;
 use crate::support::upstream::Fault;
+use crate::support::wait;
 
 fn no_files() -> Vec<PathBuf> {
     Vec::new()
@@ -67,12 +68,8 @@ fn an_interrupted_fetch_says_so_and_the_next_downloads_only_missing_crates() {
     let hanging = world.upstream.download_path("win-gears", "1.0.0");
     world.upstream.fault_always(&hanging, Fault::Hang);
     let running = sandbox.process(["fetch", "-j", "8"]).start();
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
     let all = every_form_set().len();
-    while sandbox.cached_crates() < all - 1 {
-        assert!(std::time::Instant::now() < until, "{}", running.stderr());
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    wait::until_with("all crates but one are downloaded", || running.stderr(), || sandbox.cached_crates() >= all - 1);
     running.terminate().exits(130);
     assert_eq!(files_below(&sandbox.path("output")), no_files());
     assert_eq!(files_below(&sandbox.frostmirror_home().join("history")), no_files());

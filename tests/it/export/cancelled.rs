@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use frostmirror::event::{Event, NullSink, Sink};
 use frostmirror::mirror::export::{CHECKPOINTS, Error};
@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use super::{EXPORT_KINDS, entries_beside_mirror, export_args, mirror};
 use crate::bundle_builder::{all_files, test_holder};
 use crate::support::sandbox::Sandbox;
+use crate::support::wait;
 
 const SIGABRT: i32 = 128 + 6;
 const PREFIX: &str = ".frostmirror-export-";
@@ -91,11 +92,11 @@ fn an_interrupted_export_leaves_nothing() {
     let long = File::options().write(true).open(mirror.join("crates/Json-1.0.0.crate")).unwrap();
     long.set_len(1 << 38).unwrap();
     let running = sandbox.process(export_args("local-registry", "out")).start();
-    let until = Instant::now() + Duration::from_secs(60);
-    while !entries_beside_mirror(&sandbox).iter().any(|name| name.starts_with(PREFIX)) {
-        assert!(Instant::now() < until, "it never began");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait::until_with(
+        "the export has begun",
+        || running.stderr(),
+        || entries_beside_mirror(&sandbox).iter().any(|name| name.starts_with(PREFIX)),
+    );
     running.signal(Signal::INT);
     running.wait(Duration::from_secs(60)).exits(130).stderr_has("nothing is left of it");
     assert_eq!(entries_beside_mirror(&sandbox), clean);

@@ -1,11 +1,12 @@
 //! A wait for another cargo is reported.
 
 use std::fs::{self, File};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::client::{Client, Project};
 use crate::support::sandbox::Sandbox;
 use crate::support::upstream::Upstream;
+use crate::support::wait;
 
 #[test]
 fn a_wait_for_the_package_cache_of_another_cargo_is_reported() {
@@ -18,19 +19,20 @@ fn a_wait_for_the_package_cache_of_another_cargo_is_reported() {
     let cache = File::create(sandbox.cargo_home().join(".package-cache")).unwrap();
     cache.lock().unwrap();
     let mut running = sandbox.process_in(&app, ["fetch"]).start();
-    let begun = Instant::now();
-    while !running.stderr().contains("Blocking waiting for file lock on package cache (another cargo has it)") {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{}", running.stderr());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait::until_with(
+        "the fetch reports that it waits",
+        || running.stderr(),
+        || running.stderr().contains("Blocking waiting for file lock on package cache (another cargo has it)"),
+    );
     // It can be stopped meanwhile, and goes on once the lock is free.
     running.signal(rustix::process::Signal::TERM);
     running.wait(Duration::from_secs(20)).exits(130);
     running = sandbox.process_in(&app, ["fetch"]).start();
-    while !running.stderr().contains("Blocking") {
-        assert!(begun.elapsed() < Duration::from_secs(120), "{}", running.stderr());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait::until_with(
+        "the second fetch reports that it waits",
+        || running.stderr(),
+        || running.stderr().contains("Blocking"),
+    );
     drop(cache);
     running.wait(Duration::from_secs(60)).ok();
 }

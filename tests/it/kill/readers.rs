@@ -13,6 +13,7 @@ use super::victims::kept_crate_name;
 use crate::support::client::{Client, Project};
 use crate::support::sandbox::Sandbox;
 use crate::support::server_fixture::RawConnection;
+use crate::support::wait;
 
 /// What is served before, while and after.
 pub struct ServedFiles {
@@ -190,10 +191,10 @@ impl Readers<'_> {
     pub fn wait_for_pass(&self) {
         let begun: Vec<u64> = self.threads.iter().map(|(_, passes)| passes.started.load(Ordering::SeqCst)).collect();
         for ((one, passes), begun) in self.threads.iter().zip(begun) {
-            while passes.completed.load(Ordering::SeqCst) <= begun {
+            wait::until("the reader completes a pass", || {
                 assert!(!one.is_finished(), "a reader failed");
-                std::thread::sleep(Duration::from_millis(2));
-            }
+                passes.completed.load(Ordering::SeqCst) > begun
+            });
         }
     }
 }

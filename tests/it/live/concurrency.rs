@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use super::*;
 use crate::support::upstream::Fault;
+use crate::support::wait;
 
 #[test]
 fn killing_one_cargo_does_not_affect_the_others() {
@@ -21,11 +22,7 @@ fn killing_one_cargo_does_not_affect_the_others() {
     let clients: Vec<Client> = (0..5).map(|_| live.client()).collect();
     let mut running: Vec<_> =
         clients.iter().map(|client| client.process(&app, ["fetch", "--locked"]).start()).collect();
-    let until = Instant::now() + Duration::from_secs(60);
-    while live.upstream.downloads().len() < 3 {
-        assert!(Instant::now() < until, "nothing is under way");
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait::until("three downloads have begun", || live.upstream.downloads().len() >= 3);
     let victim = running.remove(0);
     victim.signal(Signal::KILL);
     assert_eq!(victim.wait(Duration::from_secs(60)).code, 137, "it was in the middle");

@@ -2,10 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::*;
 use crate::support::upstream::Fault;
+use crate::support::wait;
 
 const LEAF: &str = "/crates/leaf-1.1.0.crate";
 
@@ -63,10 +64,7 @@ fn wrong_bytes_abort_the_response_and_are_not_stored() {
         live.upstream.fault_always(&leaf_download_path(&live), fault.clone());
         let (body, announced) = body_and_content_length(&live, LEAF);
         assert!(announced.is_none_or(|announced| body.len() < announced), "{fault:?}: a whole body was given");
-        let until = Instant::now() + Duration::from_secs(60);
-        while live.status()["mismatches"] != 1 {
-            assert!(Instant::now() < until, "{}", live.status());
-        }
+        wait::until_with("the mismatch is counted", || live.status(), || live.status()["mismatches"] == 1);
         assert!(
             live.stored_files().is_empty()
                 && live.leftover_files().is_empty()
@@ -129,11 +127,7 @@ fn repeated_failures_open_the_circuit_breaker() {
     assert_eq!(live.status_of("/index/ot/he/other"), 200);
 
     live.upstream.clear_faults();
-    let until = Instant::now() + Duration::from_secs(60);
-    while live.status_of(LEAF) != 200 {
-        assert!(Instant::now() < until, "{}", live.status());
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    wait::until_with("the crate is served again", || live.status(), || live.status_of(LEAF) == 200);
     assert_eq!(live.status()["upstreams"][1]["state"], "good");
     live.wait_for_log("the upstream of crates answers again");
 }
@@ -198,11 +192,7 @@ fn a_killed_cargo_and_a_killed_server_leave_no_partial_files() {
     live.upstream.fault_always(&leaf_download_path(&live), Fault::Slow(10_000, Duration::from_millis(100)));
     let url = live.url(LEAF);
     let asking = std::thread::spawn(move || std::panic::catch_unwind(|| get(&url)).is_ok());
-    let until = Instant::now() + Duration::from_secs(60);
-    while live.leftover_files().is_empty() {
-        assert!(Instant::now() < until, "it is not under way");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait::until("the download has begun", || !live.leftover_files().is_empty());
     live.serving.running().signal(rustix::process::Signal::KILL);
     let LiveServer { sandbox, upstream, serving } = live;
     serving.wait(Duration::from_secs(60));

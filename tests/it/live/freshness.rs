@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::upstream::Fault;
+use crate::support::wait;
 
 const LEAF: &str = "/index/le/af/leaf";
 
@@ -65,11 +66,11 @@ fn a_yank_is_mirrored_and_remains_after_live_mode_is_off() {
     live.upstream.yank("leaf", "1.1.0", true);
     let offered = live.text(LEAF);
     assert_eq!(offered.lines().filter(|line| line.contains("\"yanked\":true")).count(), 1, "{offered}");
-    let until = Instant::now() + Duration::from_secs(60);
-    while !live.stored_index_file("le/af/leaf").contains("\"yanked\":true") {
-        assert!(Instant::now() < until, "{}", live.stored_index_file("le/af/leaf"));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until_with(
+        "the yank is stored",
+        || live.stored_index_file("le/af/leaf"),
+        || live.stored_index_file("le/af/leaf").contains("\"yanked\":true"),
+    );
     live.verify().ok();
 }
 

@@ -1,5 +1,6 @@
 //! What live mode does not offer: young versions, crates that are not allowed, denied crates.
 
+use crate::support::wait;
 use jiff::{Timestamp, ToSpan};
 
 use super::*;
@@ -82,11 +83,11 @@ fn least_recently_used_crates_are_evicted_at_the_size_limit() {
     fetch("imported");
     fetch("one");
     fetch("four");
-    let until = Instant::now() + Duration::from_secs(60);
-    while live.stored_files() != ["four-1.0.0.crate", "imported-1.0.0.crate", "one-1.0.0.crate", "three-1.0.0.crate"] {
-        assert!(Instant::now() < until, "{:?} {}", live.stored_files(), live.serving.running().stderr());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until_with(
+        "the least recently used crate is removed",
+        || format!("{:?} {}", live.stored_files(), live.serving.running().stderr()),
+        || live.stored_files() == ["four-1.0.0.crate", "imported-1.0.0.crate", "one-1.0.0.crate", "three-1.0.0.crate"],
+    );
     live.verify().ok();
     // What went is fetched again.
     fetch("two");

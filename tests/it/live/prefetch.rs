@@ -1,5 +1,6 @@
 //! Prefetching: index files of dependencies, and crates after right guesses; unrequested crates are not stored.
 
+use crate::support::wait;
 use std::collections::BTreeSet;
 
 use super::*;
@@ -18,11 +19,9 @@ fn index_files_are_prefetched_before_cargo_requests_them() {
     publish_chain(&upstream, 12);
     let live = LiveServer::in_front_of(upstream, "");
     assert_eq!(live.status_of("/index/li/nk/link11"), 200);
-    let until = Instant::now() + Duration::from_secs(60);
-    while live.upstream.request_count("/index/li/nk/link0") == 0 {
-        assert!(Instant::now() < until);
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait::until("the last index file of the chain is prefetched", || {
+        live.upstream.request_count("/index/li/nk/link0") > 0
+    });
     assert!(live.stored_files().is_empty() && live.upstream.downloads().is_empty(), "no crate was asked for");
 }
 
@@ -157,11 +156,11 @@ fn a_prefetch_that_is_too_large_is_given_up_at_its_length_and_comes_when_it_is_r
     for number in [5, 4, 3, 2, 1] {
         assert_eq!(live.status_of(&format!("/crates/link{number}-1.0.0.crate")), 200);
     }
-    let until = Instant::now() + Duration::from_secs(20);
-    while live.status()["ahead_wasted"] != 1 {
-        assert!(Instant::now() < until, "{}", live.status());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait::until_with(
+        "one prefetched crate is counted as wasted",
+        || live.status(),
+        || live.status()["ahead_wasted"] == 1,
+    );
     let figures = live.status();
     within_the_bound(&figures);
     assert!(figures["fetched_bytes"].as_u64() < Some(100_000), "{figures}");
@@ -182,20 +181,23 @@ fn unrequested_prefetched_crates_are_not_stored() {
     for number in [7, 6, 5] {
         assert_eq!(live.status_of(&format!("/crates/link{number}-1.0.0.crate")), 200);
     }
-    let until = Instant::now() + Duration::from_secs(60);
-    while live.upstream.downloads().len() < 8 {
-        assert!(Instant::now() < until, "{:?}", live.upstream.downloads());
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    while live.stored_files().len() < 3 {
-        assert!(Instant::now() < until);
-    }
+    wait::until_with(
+        "all crates are downloaded",
+        || format!("{:?}", live.upstream.downloads()),
+        || live.upstream.downloads().len() >= 8,
+    );
+    wait::until_with(
+        "the requested crates are stored",
+        || format!("{:?}", live.stored_files()),
+        || live.stored_files().len() >= 3,
+    );
     assert_eq!(live.stored_files().len(), 3, "{:?}", live.stored_files());
     let live = live.restart();
-    let until = Instant::now() + Duration::from_secs(60);
-    while !live.leftover_files().is_empty() {
-        assert!(Instant::now() < until, "{:?}", live.leftover_files());
-    }
+    wait::until_with(
+        "no partial file is left",
+        || format!("{:?}", live.leftover_files()),
+        || live.leftover_files().is_empty(),
+    );
     assert_eq!(live.stored_files().len(), 3);
     live.verify().ok();
 }

@@ -5,21 +5,13 @@ use std::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::support::upstream::Fault;
+use crate::support::wait;
 
 /// A project with so many crates, each of which depends on the one before.
 fn publish_chain(upstream: &Upstream, length: usize) {
     upstream.publish(Crate::new("link0", "1.0.0"));
     for number in 1..length {
         upstream.publish(Crate::new(&format!("link{number}"), "1.0.0").dep(&format!("link{}", number - 1), "^1"));
-    }
-}
-
-#[track_caller]
-fn wait_until(seconds: u64, what: &str, is_so: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(seconds);
-    while !is_so() {
-        assert!(Instant::now() < until, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -45,13 +37,13 @@ fn the_answer_to_our_own_via_header_is_not_cached_for_others() {
     live.wait_for_stored_crates(1);
     let head = live.get("/index/config.json").head;
     let via = head.lines().find_map(|line| line.to_lowercase().strip_prefix("via: ").map(str::to_owned));
-    let via = via.expect("the mirror says what it is called");
+    let via = via.expect("the mirror sends a Via header");
     // Files that have just changed are not kept in memory.
     std::thread::sleep(Duration::from_millis(2500));
     for _ in 0..2 {
         let own = send_request("GET", &live.url("/index/le/af/leaf"), &[("Via", &via)]);
         let own = String::from_utf8(own.body).unwrap();
-        assert!(own.contains("\"1.1.0\"") && !own.contains("\"1.0.0\""), "what is held alone: {own}");
+        assert!(own.contains("\"1.1.0\"") && !own.contains("\"1.0.0\""), "only the stored version is listed: {own}");
     }
     let text = live.text("/index/le/af/leaf");
     assert!(text.contains("\"1.0.0\""), "another client is offered what upstream has: {text}");
@@ -80,7 +72,7 @@ fn a_download_with_a_wrong_checksum_never_completes() {
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     assert!(head.starts_with("HTTP/1.1 206 ") && head.to_lowercase().contains("content-length: 2000"), "{head}");
     assert!(bytes.len() - end < 2000, "a whole part of a crate with another digest was given");
-    wait_until(60, "it is counted", || live.status()["mismatches"] == 1);
+    wait::until("the mismatch is counted", || live.status()["mismatches"] == 1);
 }
 
 #[test]
@@ -110,7 +102,7 @@ fn an_http_1_0_client_detects_wrong_bytes_without_a_length() {
     stream.read_to_end(&mut bytes).unwrap();
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(500)]).into_owned();
     assert!(text.starts_with("HTTP/1.0 502 "), "{} bytes: {text}", bytes.len());
-    wait_until(60, "it is counted", || live.status()["mismatches"] == 1);
+    wait::until("the mismatch is counted", || live.status()["mismatches"] == 1);
 }
 
 #[test]
@@ -119,7 +111,7 @@ fn switching_off_stops_index_prefetch() {
     publish_chain(&upstream, 60);
     let live = LiveServer::in_front_of(upstream, "");
     assert_eq!(live.status_of("/index/li/nk/link59"), 200);
-    wait_until(60, "it looks ahead", || live.upstream.requests().len() > 4);
+    wait::until("index files are prefetched", || live.upstream.requests().len() > 4);
     live.change_settings(r#"{"proxy_mode": false}"#);
     // What is under way ends, and nothing follows it.
     let request_count = settled(|| live.upstream.requests().len());
@@ -162,7 +154,7 @@ fn prefetched_crates_are_hidden_by_the_deny_list() {
     for number in [7, 6, 5] {
         assert_eq!(live.status_of(&format!("/crates/link{number}-1.0.0.crate")), 200);
     }
-    wait_until(60, "crates come ahead", || live.upstream.downloads().len() == 8);
+    wait::until("crates are prefetched", || live.upstream.downloads().len() == 8);
     live.change_settings(r#"{"deny": ["link0"]}"#);
     let answer = live.get("/crates/link0-1.0.0.crate");
     assert_eq!(answer.status, 404, "{}", answer.head);
@@ -179,7 +171,7 @@ fn a_recovering_upstream_closes_the_breaker_for_all_requests() {
     let live = LiveServer::in_front_of(upstream, "");
     let download = live.upstream.download_path("leaf", "1.1.0");
     live.upstream.fault_always(&download, Fault::Status(500));
-    wait_until(60, "it counts as down", || {
+    wait::until("the upstream of crates counts as down", || {
         live.status_of("/crates/leaf-1.1.0.crate");
         live.status()["upstreams"][1]["state"] == "down"
     });
@@ -204,5 +196,5 @@ fn a_full_disk_is_not_visible_to_clients() {
     assert_eq!(answer.status, 507);
     let body = String::from_utf8_lossy(&answer.body).into_owned();
     assert!(body.contains("could not keep leaf 1.1.0") && !body.contains("frostmirror"), "{body}");
-    wait_until(60, "the operator is told", || live.serving.running().stderr().contains("partial"));
+    wait::until("the log names the partial files", || live.serving.running().stderr().contains("partial"));
 }

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use super::*;
 use crate::support::upstream::Fault;
+use crate::support::wait;
 
 /// A client that asks for `path`, and is still there.
 fn connect_and_request(live: &LiveServer, path: &str) -> TcpStream {
@@ -25,22 +26,13 @@ fn with_endless_downloads(crates: usize) -> Upstream {
     upstream
 }
 
-#[track_caller]
-fn wait_until(what: &str, timeout: Duration, is: impl Fn() -> bool) {
-    let end = Instant::now() + timeout;
-    while !is() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[test]
 fn slow_downloads_block_no_index_request_and_end_when_clients_disconnect() {
     let live = LiveServer::in_front_of(with_endless_downloads(12), "");
     let clients: Vec<TcpStream> =
         (0..12).map(|number| connect_and_request(&live, &format!("/crates/slow-{number}-1.0.0.crate"))).collect();
-    wait_until("the downloads have begun", Duration::from_secs(60), || live.upstream.max_connections() >= 6);
-    wait_until("six are under way", Duration::from_secs(60), || live.upstream.downloads().len() == 6);
+    wait::until("the downloads have begun", || live.upstream.max_connections() >= 6);
+    wait::until("six downloads have begun", || live.upstream.downloads().len() == 6);
     let began = Instant::now();
     for number in 0..12 {
         assert_eq!(live.status_of(&format!("/index/qu/ic/quick-{number}")), 200);
@@ -51,7 +43,7 @@ fn slow_downloads_block_no_index_request_and_end_when_clients_disconnect() {
     let mut clients = clients.into_iter();
     let mut stays = clients.next().unwrap();
     drop(clients);
-    wait_until("abandoned", Duration::from_secs(60), || live.status()["abandoned"] == 11);
+    wait::until("eleven downloads are abandoned", || live.status()["eleven downloads are abandoned"] == 11);
     let figures = live.status();
     assert_eq!(figures["failures"], 0, "{figures}");
     assert_ne!(figures["upstreams"][1]["state"], "down", "{figures}");
@@ -61,7 +53,7 @@ fn slow_downloads_block_no_index_request_and_end_when_clients_disconnect() {
     // The connections are free again, and what was abandoned comes anew.
     live.upstream.clear_faults();
     assert_eq!(live.status_of("/crates/slow-5-1.0.0.crate"), 200);
-    wait_until("nothing is left of the others", Duration::from_secs(60), || live.leftover_files().len() <= 1);
+    wait::until("the abandoned downloads leave no partial file", || live.leftover_files().len() <= 1);
 }
 
 #[test]
@@ -72,10 +64,13 @@ fn a_nearly_finished_download_completes_without_its_client() {
     upstream.fault_always("/api/*", Fault::Slow(packed.bytes.len() / 15, Duration::from_secs(1)));
     let live = LiveServer::in_front_of(upstream, "");
     let gone = connect_and_request(&live, "/crates/near-1.0.0.crate");
-    wait_until("it has begun", Duration::from_secs(60), || live.upstream.downloads().len() == 1);
+    wait::until("the download has begun", || live.upstream.downloads().len() == 1);
     drop(gone);
     live.wait_for_stored_crates(1);
-    assert_eq!((live.status()["abandoned"].as_u64(), live.upstream.downloads().len()), (Some(0), 1));
+    assert_eq!(
+        (live.status()["eleven downloads are abandoned"].as_u64(), live.upstream.downloads().len()),
+        (Some(0), 1)
+    );
 }
 
 #[test]
@@ -90,7 +85,7 @@ fn one_index_request_causes_a_bounded_number_of_upstream_requests() {
     let live = LiveServer::in_front_of(upstream, "");
     let looked_up = || live.upstream.requests().iter().filter(|seen| seen.path.starts_with("/index/de/p-/")).count();
     assert_eq!(live.status_of("/index/ro/ot/root"), 200);
-    wait_until("names are looked up ahead", Duration::from_secs(30), || looked_up() >= 48);
+    wait::until("48 index files are prefetched", || looked_up() >= 48);
     // Whatever was to come of it has been asked for by the time that other requests are answered.
     for _ in 0..20 {
         assert_eq!(live.status_of("/index/ro/ot/root"), 200);
@@ -98,6 +93,6 @@ fn one_index_request_causes_a_bounded_number_of_upstream_requests() {
     assert_eq!(looked_up(), 48);
     // Who asks for one of them goes on, and so do the lookups.
     assert_eq!(live.status_of("/index/de/p-/dep-999"), 200);
-    wait_until("more are looked up", Duration::from_secs(30), || looked_up() >= 96);
+    wait::until("96 index files are prefetched", || looked_up() >= 96);
     assert!(looked_up() <= 97, "{}", looked_up());
 }

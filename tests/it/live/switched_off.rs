@@ -1,6 +1,7 @@
 //! Live mode switched off, collected, exported, redeployed: what was built through it is built from what is left.
 
 use super::*;
+use crate::support::wait;
 
 #[test]
 fn a_live_mirror_can_be_switched_off_collected_exported_and_built_from() {
@@ -73,15 +74,14 @@ fn switching_off_stops_requests_and_aborts_running_downloads() {
     live.upstream.fault_always(&download, Fault::Slow(3_000, Duration::from_millis(100)));
     let url = live.url("/crates/leaf-1.1.0.crate");
     let asking = std::thread::spawn(move || std::panic::catch_unwind(|| get(&url).body.len()).unwrap_or(0));
-    let until = Instant::now() + Duration::from_secs(60);
-    while live.leftover_files().is_empty() {
-        assert!(Instant::now() < until);
-    }
+    wait::until("the download has begun", || !live.leftover_files().is_empty());
     live.change_settings(r#"{"proxy_mode": false}"#);
     assert!(asking.join().unwrap() < 300_000, "the client got no whole file");
-    while !live.leftover_files().is_empty() {
-        assert!(Instant::now() < until, "{:?}", live.leftover_files());
-    }
+    wait::until_with(
+        "no partial file is left",
+        || format!("{:?}", live.leftover_files()),
+        || live.leftover_files().is_empty(),
+    );
     live.wait_for_log("switched off: only stored files are served");
     let request_count = live.upstream.requests().len();
     assert_eq!(live.status_of("/crates/leaf-1.1.0.crate"), 404);

@@ -8,6 +8,7 @@ use frostmirror::mirror::lock::{Holder, lock_for_adding};
 
 use super::*;
 use crate::support::sandbox::BINARY;
+use crate::support::wait;
 
 const LARGE: &str = "/crates/large-1.0.0.crate";
 const SMALL: &str = "/crates/small-1.0.0.crate";
@@ -44,11 +45,11 @@ fn assert_refused(live: &LiveServer, path: &str) {
 /// Waits until the operator is told this.
 #[track_caller]
 fn assert_logged(live: &LiveServer, text: &str) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !live.serving.running().stderr().contains(text) {
-        assert!(Instant::now() < until, "{}", live.serving.running().stderr());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait::until_with(
+        format!("the log contains `{text}`"),
+        || live.serving.running().stderr(),
+        || live.serving.running().stderr().contains(text),
+    );
 }
 
 #[test]
@@ -63,10 +64,7 @@ fn files_above_the_file_size_limit_are_not_stored() {
     for _ in 0..4 {
         assert_refused(&live, LARGE);
     }
-    let until = Instant::now() + Duration::from_secs(60);
-    while live.status()["failures"] != 4 {
-        assert!(Instant::now() < until, "{}", live.status());
-    }
+    wait::until_with("four failures are counted", || live.status(), || live.status()["failures"] == 4);
     assert_eq!(live.status()["upstreams"][1]["state"], "good", "that is not upstream's fault");
     assert!(live.stored_files().is_empty() && live.leftover_files().is_empty());
     assert_eq!(live.status_of(SMALL), 200);
@@ -95,17 +93,14 @@ fn a_full_disk_stores_nothing_invalid_and_resumes_when_space_is_free() {
         assert_refused(&live, LARGE);
     }
     let partial = || fs::read_dir(mirror.join(".frostmirror/live/partial")).into_iter().flatten().count();
-    let until = Instant::now() + Duration::from_secs(60);
-    while partial() > 0 {
-        assert!(Instant::now() < until, "debris");
-    }
+    wait::until("no partial file is left", || partial() == 0);
     assert!(!mirror.join("crates/large-1.0.0.crate").exists());
     assert_eq!(live.status_of(SMALL), 200);
-    let until = Instant::now() + Duration::from_secs(60);
-    while !mirror.join("crates/small-1.0.0.crate").exists() {
-        assert!(Instant::now() < until, "{}", live.serving.running().stderr());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until_with(
+        "the small crate is stored",
+        || live.serving.running().stderr(),
+        || mirror.join("crates/small-1.0.0.crate").exists(),
+    );
     // Storing ends with removed files; that must not free space once the disk is full.
     drop(lock_for_adding(&Layout::new(&mirror), Duration::from_secs(60), &test_holder(), &NullSink).unwrap());
 
@@ -124,11 +119,11 @@ fn a_full_disk_stores_nothing_invalid_and_resumes_when_space_is_free() {
     for path in [LARGE, SMALL, "/crates/late-1.0.0.crate"] {
         assert_eq!(live.status_of(path), 200, "{path}");
     }
-    let until = Instant::now() + Duration::from_secs(60);
-    while ["large", "small", "late"].iter().any(|name| !mirror.join(format!("crates/{name}-1.0.0.crate")).exists()) {
-        assert!(Instant::now() < until, "{}", live.serving.running().stderr());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until_with(
+        "all crates are stored",
+        || live.serving.running().stderr(),
+        || ["large", "small", "late"].iter().all(|name| mirror.join(format!("crates/{name}-1.0.0.crate")).exists()),
+    );
     live.sandbox.run(["verify", "--mirror", mirror.to_str().unwrap()]).ok();
 }
 

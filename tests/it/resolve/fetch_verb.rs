@@ -1,7 +1,7 @@
 //! `fetch` itself: the resolver and the downloads in the user's folders.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -9,6 +9,7 @@ use crate::support::client::Project;
 use crate::support::crates::Crate;
 use crate::support::sandbox::Sandbox;
 use crate::support::upstream::{Fault, Upstream};
+use crate::support::wait;
 
 #[test]
 fn a_workspace_without_a_lock_is_resolved_in_a_copy_with_the_local_index() {
@@ -57,11 +58,11 @@ fn after_a_killed_fetch_only_missing_crates_are_downloaded() {
     let slow = upstream.download_path("slow", "1.0.0");
     upstream.fault_always(&slow, Fault::HangAfter(50_000));
     let running = sandbox.process(["fetch"]).start();
-    let begun = Instant::now();
-    while sandbox.cached_crates() < 3 || upstream.request_count(&slow) == 0 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "the downloads did not come so far");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait::until_with(
+        "three crates are downloaded and the slow one is requested",
+        || running.stderr(),
+        || sandbox.cached_crates() >= 3 && upstream.request_count(&slow) > 0,
+    );
     running.signal(Signal::KILL);
     drop(running);
     upstream.clear_faults();
@@ -80,11 +81,11 @@ fn resolving_a_workspace_can_be_interrupted() {
         let project = Project::new("app").dep("a", "1").write(&sandbox.path("app"));
         upstream.clear_log();
         let running = sandbox.process_in(&project, args).start();
-        let begun = Instant::now();
-        while upstream.request_count("/index/1/a") == 0 {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{}", running.stderr());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until_with(
+            "the index file is requested",
+            || running.stderr(),
+            || upstream.request_count("/index/1/a") > 0,
+        );
         running.signal(Signal::TERM);
         running.wait(Duration::from_secs(60)).exits(130).stderr_has("interrupted");
         assert_eq!(fs::read_dir(sandbox.root().join("tmp")).unwrap().count(), 0, "{args:?} left something behind");
@@ -161,11 +162,7 @@ fn a_fetch_interrupted_while_packing_leaves_nothing() {
         entries.map(|entry| entry.file_name()).collect::<Vec<_>>()
     };
     let running = sandbox.process(["fetch"]).start();
-    let begun = Instant::now();
-    while left().is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{}", running.stderr());
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait::until_with("the bundle is being written", || running.stderr(), || !left().is_empty());
     running.terminate().exits(130);
     assert!(left().is_empty(), "{:?}", left());
     assert!(!sandbox.frostmirror_home().join("history/lineage.json").exists());

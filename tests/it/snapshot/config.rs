@@ -1,6 +1,7 @@
 //! The configuration that crosses in a snapshot, through the command line.
 
 use super::*;
+use crate::support::wait;
 
 const OURS: &str = "# weekly\nbase_url = \"http://source.example\"\nbind = \"10.0.0.1:80\"\ntargets = [\"wasm32-unknown-unknown\"]\n\
                     admin_token_file = \"/secret/place\"\nproxy_index_url = \"sparse+https://me:hunter2@up.example/index/\"\n";
@@ -114,11 +115,11 @@ fn a_snapshot_in_the_incoming_folder_restores_the_configuration() {
         "watched-config",
     ]);
     fs::rename(&snapshot, sandbox.path("incoming/snapshot.pkg")).unwrap();
-    let until = std::time::Instant::now() + Duration::from_secs(60);
-    while !sandbox.path("incoming/done/snapshot.pkg").exists() {
-        assert!(std::time::Instant::now() < until, "{:?}", fs::read_dir(sandbox.path("incoming")).unwrap().count());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait::until_with(
+        "the snapshot is imported",
+        || server.running().stderr(),
+        || sandbox.path("incoming/done/snapshot.pkg").exists(),
+    );
     drop(server);
     assert_eq!(fs::read_to_string(sandbox.path("watched-config/depends.toml")).unwrap(), DEPENDS);
     assert_eq!(public_files(&sandbox.path("watched")), public_files(&sandbox.path("source")));

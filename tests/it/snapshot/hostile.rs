@@ -8,6 +8,7 @@ use frostmirror::mirror_file::FileKind;
 use super::*;
 use crate::bundle_hostile::{assert_refused, small_bundle, streaming_problems};
 use crate::support::forged_bundle::{ForgedBundle, entry};
+use crate::support::wait;
 
 type ModifyCarried = fn(&mut CarriedHistory);
 
@@ -196,18 +197,19 @@ fn an_imported_configuration_cannot_enable_outbound_access() {
         let flags = ["--mirror", "m", "--incoming", "incoming", "--config-dir", "config", "--watch-incoming"];
         let serving = sandbox.serve(flags.iter().chain(&args));
         fs::rename(sandbox.path("snapshot.pkg"), sandbox.path("incoming/snapshot.pkg")).unwrap();
-        let until = std::time::Instant::now() + Duration::from_secs(60);
-        while !sandbox.path("incoming/done/snapshot.pkg").exists() {
-            assert!(std::time::Instant::now() < until, "{}", serving.running().stderr());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until_with(
+            "the snapshot is imported",
+            || serving.running().stderr(),
+            || sandbox.path("incoming/done/snapshot.pkg").exists(),
+        );
         let named = "frostmirror.toml: `proxy_mode`, `offline`, `proxy_index_url`, `proxy_dist_url`, `verify_checksums`, \
                      `min_age`, `prune_on_import`, `admin_token_file`, `bind` (";
         // The log is written by a thread of its own.
-        while !serving.running().stderr().contains(named) {
-            assert!(std::time::Instant::now() < until, "{}", serving.running().stderr());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until_with(
+            "the log names the settings that are not applied",
+            || serving.running().stderr(),
+            || serving.running().stderr().contains(named),
+        );
         for path in ["/index/to/ki/tokio", "/crates/tokio-1.0.0.crate", "/dist/channel-rust-stable.toml"] {
             assert_eq!(crate::support::http_client::get(&format!("{}{path}", serving.url())).status, 404, "{path}");
         }

@@ -18,4 +18,5 @@ pub mod synthetic_mirror;
 pub mod terminal;
 pub mod tls;
 pub mod upstream;
+pub mod wait;
 pub mod http_client;

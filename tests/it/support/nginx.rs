@@ -1,14 +1,14 @@
 //! A real nginx before the server, as operators set it up.
 
+use std::env;
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-use std::{env, thread};
 
 use tempfile::TempDir;
 
 use super::process::{Process, RunningProcess};
+use super::wait;
 
 /// A running nginx.
 pub struct Nginx {
@@ -43,7 +43,7 @@ impl Nginx {
         let args = ["-p", root.path().to_str().unwrap(), "-c", "nginx.conf", "-e", "error.log"];
         let process = Process::new(&program, root.path()).args(args).start();
         let output = || fs::read_to_string(root.path().join("error.log")).unwrap_or_default();
-        assert!(accepts_connections(port), "nginx does not start: {}", output());
+        wait::until_with("nginx accepts connections", output, || TcpStream::connect(("127.0.0.1", port)).is_ok());
         Nginx { url, _process: process, _root: root }
     }
 
@@ -51,17 +51,6 @@ impl Nginx {
     pub fn url(&self) -> &str {
         &self.url
     }
-}
-
-fn accepts_connections(port: u16) -> bool {
-    let until = Instant::now() + Duration::from_secs(60);
-    while Instant::now() < until {
-        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return true;
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    false
 }
 
 fn find_nginx() -> PathBuf {

@@ -13,6 +13,7 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::process::Process;
+use super::wait;
 
 /// A process whose stdout and stderr are a terminal.
 pub struct TerminalProcess {
@@ -74,11 +75,11 @@ impl TerminalProcess {
     /// Waits until `condition` holds for the output.
     #[track_caller]
     pub fn wait_until(&self, condition: impl Fn(&str) -> bool) {
-        let until = Instant::now() + Duration::from_secs(60);
-        while !condition(&self.output()) {
-            assert!(Instant::now() < until, "{:?}", self.output());
-            thread::sleep(Duration::from_millis(5));
-        }
+        wait::until_with(
+            "the terminal shows the expected output",
+            || format!("{:?}", self.output()),
+            || condition(&self.output()),
+        );
     }
 
     /// Waits for the end; the exit code and everything that was written.

@@ -13,6 +13,7 @@ use crate::support::crates::index_path;
 use crate::support::http_client;
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::upstream::Upstream;
+use crate::support::wait;
 
 /// How long crates stay after their lines in the weekly collections, and how long a week is at least.
 pub const GRACE: &str = "1s";
@@ -150,12 +151,11 @@ impl AirGap {
         self.copy_across(bundle, &format!("on-its-way/{bundle}"));
         let (done, failed) = ("incoming/done", "incoming/failed");
         fs::rename(self.offline.path("on-its-way").join(bundle), self.offline.path("incoming").join(bundle)).unwrap();
-        let until = Instant::now() + Duration::from_secs(60);
-        while !self.offline.path(done).join(bundle).exists() {
-            assert!(Instant::now() < until, "{}", self.serving.running().stderr());
-            assert!(!self.offline.path(failed).join(bundle).exists(), "{}", self.serving.running().stderr());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let log = || self.serving.running().stderr();
+        wait::until_with(format!("`{bundle}` is imported"), log, || {
+            assert!(!self.offline.path(failed).join(bundle).exists(), "{}", log());
+            self.offline.path(done).join(bundle).exists()
+        });
         self.verify();
     }
 
