@@ -23,8 +23,6 @@ mod snapshots;
 mod conditional_writes;
 mod uploads;
 
-/// Longer than anything here takes on a machine that is busy with other things.
-
 /// Two bundles of one history, the second a delta.
 pub fn two_bundles(sandbox: &Sandbox) -> [PathBuf; 2] {
     let folder = sandbox.path("made");
