@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Waits until `condition` holds; `what` names the awaited event.
 #[track_caller]
 pub fn until(what: impl Display, mut condition: impl FnMut() -> bool) {
-    let _done = until_some(what, || condition().then_some(()));
+    until_some(what, || condition().then_some(()));
 }
 
 /// Waits like [`until`]; a failure also shows the last state, for example the output of the server.
