@@ -119,7 +119,7 @@ impl WatchFixture {
 
     #[track_caller]
     fn wait_until(&self, what: &str, is: impl Fn() -> bool) {
-        wait::until_with(what, || format!("{:?}\n{:?}", self.incoming_names(), self.watcher_state()), || is());
+        wait::until_with(what, || format!("{:?}\n{:?}", self.incoming_names(), self.watcher_state()), is);
     }
 
     /// From then on the system's notices come.
