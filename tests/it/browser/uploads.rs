@@ -120,7 +120,7 @@ fn without_a_watcher_uploads_are_imported_and_rejected_ones_can_be_handled() {
     browser.wait_for("#job-title", "Importing a bundle");
     // The one before said the same.
     let jobs = || get(site.url(), "/api/jobs", &[]).text();
-    wait::until_with("the second import job has failed", &jobs, || jobs().matches("\"failed\"").count() >= 2);
+    wait::until_with("the second import job has failed", jobs, || jobs().matches("\"failed\"").count() >= 2);
     browser.wait_for("#job-said", "Could not import `damaged.pkg`");
     browser.wait_for("#arrivals tbody tr", "refused");
     // The alarm ends, the bundle stays.
