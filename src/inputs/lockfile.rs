@@ -420,9 +420,17 @@ mod tests {
 
     #[test]
     fn a_manifest_is_refused() {
-        for text in ["[package]\nname = \"a\"\n", "[workspace]\nmembers = [\"a\"]\n", "[dependencies]\n"] {
+        for text in ["[package]\nname = \"a\"\n", "[workspace]\nmembers = [\"a\"]\n", "[lib]\n"] {
             let error = parsed(text).expect_err(text);
             assert_eq!(error.to_string(), "`Cargo.lock` is a manifest, not a Cargo.lock");
+        }
+    }
+
+    #[test]
+    fn a_depends_toml_is_refused() {
+        for text in ["[dependencies]\na = \"1\"\n", "[locked]\na = \"1.0.0\"\n", "[platforms]\n"] {
+            let error = parsed(text).expect_err(text);
+            assert_eq!(error.to_string(), "`Cargo.lock` is a depends.toml, not a Cargo.lock");
         }
     }
 
