@@ -23,6 +23,7 @@ mod redact;
 mod address_class;
 mod encoding;
 mod error;
+mod retry;
 mod response_body;
 mod host_limits;
 mod low_speed;
@@ -44,7 +45,8 @@ pub use redact::{redact_url, redact_urls};
 pub use settings::{Settings, TlsVersion, TlsVersions};
 pub use tls::InvalidTls;
 
-use error::{AttemptError, RetryState};
+use error::AttemptError;
+use retry::RetryState;
 use host_limits::{HostLimits, Purpose};
 use host_policy::HostPolicy;
 use low_speed::LowSpeedMonitor;
@@ -403,7 +405,7 @@ impl Client {
     /// Waits as after failure number `failures` of one request, and reports why. For retries after complete but
     /// inconsistent responses about `object`, of which there are at most `max_attempts`.
     pub async fn backoff_sleep(&self, object: &str, cause: String, failures: u32, max_attempts: u32) {
-        let pause = error::backoff(self.inner.first_backoff, failures);
+        let pause = retry::backoff(self.inner.first_backoff, failures);
         let object = object.to_owned();
         let attempt = failures + 1;
         let report = RetryReport { object, cause, attempt, max_attempts, pause, is_first: true };

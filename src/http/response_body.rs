@@ -10,7 +10,8 @@ use tokio::io::AsyncWriteExt as _;
 use crate::digest::{BUFFER_SIZE, Hasher, Sha256};
 
 use super::encoding::{self, ContentCoding, Decoder};
-use super::error::{AttemptError, Error, TransportError, retry_after};
+use super::error::{AttemptError, Error, TransportError};
+use super::retry::retry_after;
 use super::host_limits::Permit;
 use super::host_policy::HostTrust;
 use super::low_speed::LowSpeedMonitor;

@@ -11,7 +11,8 @@ use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 
 use crate::digest::{BUFFER_SIZE, Hasher, Sha256};
 
-use super::error::{AttemptError, Error, RetryState};
+use super::error::{AttemptError, Error};
+use super::retry::RetryState;
 use super::response_body::header_text;
 use super::{Client, Request};
 

@@ -99,11 +99,11 @@ async fn retry_after_is_honored_in_seconds_and_as_a_date() {
 fn retry_after_dates_use_the_servers_clock_and_are_capped() {
     let mut headers = HeaderMap::new();
     headers.insert(header::RETRY_AFTER, HeaderValue::from_static("Sat, 01 Aug 2026 00:00:09 GMT"));
-    assert_eq!(error::retry_after(&headers), None);
+    assert_eq!(retry::retry_after(&headers), None);
     headers.insert(header::DATE, HeaderValue::from_static("Sat, 01 Aug 2026 00:00:02 GMT"));
-    assert_eq!(error::retry_after(&headers), Some(Duration::from_secs(7)));
+    assert_eq!(retry::retry_after(&headers), Some(Duration::from_secs(7)));
     headers.insert(header::DATE, HeaderValue::from_static("Sat, 01 Aug 2026 00:01:02 GMT"));
-    assert_eq!(error::retry_after(&headers), Some(Duration::ZERO));
+    assert_eq!(retry::retry_after(&headers), Some(Duration::ZERO));
     headers.insert(header::RETRY_AFTER, HeaderValue::from_static("soon"));
-    assert_eq!(error::retry_after(&headers), None);
+    assert_eq!(retry::retry_after(&headers), None);
 }
