@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn close_matches_are_suggested_and_distant_ones_are_not() {
-        let words = ["version", "features", "default-features", "package"];
+        let terms = ["version", "features", "default-features", "package"];
         for (wrong, right) in [
             ("default_features", Some("default-features")),
             ("Version", Some("version")),
@@ -95,9 +95,9 @@ mod tests {
             ("colour", None),
             ("", None),
         ] {
-            assert_eq!(closest_match(wrong, &words), right, "{wrong}");
+            assert_eq!(closest_match(wrong, &terms), right, "{wrong}");
         }
-        assert_eq!(closest_match(&"v".repeat(1 << 20), &words), None);
+        assert_eq!(closest_match(&"v".repeat(1 << 20), &terms), None);
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub fn write_via(staging: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// systems with modes).
 pub fn rewrite(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let permissions = match fs::metadata(path) {
-        Ok(held) => Some(held.permissions()),
+        Ok(stored) => Some(stored.permissions()),
         Err(_) => permissions_of_mode(mode),
     };
     rewrite_with_permissions(path, bytes, permissions)

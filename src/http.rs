@@ -46,13 +46,13 @@ pub use settings::{Settings, TlsVersion, TlsVersions};
 pub use tls::InvalidTls;
 
 use error::AttemptError;
-use retry::RetryState;
 use host_limits::{HostLimits, Purpose};
 use host_policy::HostPolicy;
 use low_speed::LowSpeedMonitor;
 use observer::RequestSpan;
 use redirects::RedirectChain;
 use response_body::{ResponseBody, header_text, is_not_found};
+use retry::RetryState;
 
 /// The encoding requested for texts; files are requested unencoded.
 const TEXT_ENCODING: &str = "gzip";

@@ -276,14 +276,14 @@ impl LiveMirror {
     /// block.
     ///
     /// # Errors Upstream gave no answer, and nothing is stored.
-    pub fn index_view(&self, upstream: &UpstreamIndex, held: Option<&str>) -> Result<IndexView, LiveError> {
-        let (running, known) = match (&upstream.0, held) {
-            (Ok(asked), _) => asked,
+    pub fn index_view(&self, upstream: &UpstreamIndex, stored: Option<&str>) -> Result<IndexView, LiveError> {
+        let (running, known) = match (&upstream.0, stored) {
+            (Ok(requested), _) => requested,
             // Stored crates are offered whatever upstream's state is.
-            (Err(_), Some(held)) => {
+            (Err(_), Some(stored)) => {
                 self.metrics.stale_responses.fetch_add(1, Relaxed);
                 return Ok(IndexView {
-                    text: Some(held.to_owned()),
+                    text: Some(stored.to_owned()),
                     is_excluded: false,
                     fresh_until: Instant::now() + Duration::from_secs(2),
                 });
@@ -292,7 +292,7 @@ impl LiveMirror {
         };
         let nothing = IndexFile::default();
         let file = known.file.as_deref().unwrap_or(&nothing);
-        let offer = index_view::merge(file, held.unwrap_or_default(), &running.filter, (self.options.clock)());
+        let offer = index_view::merge(file, stored.unwrap_or_default(), &running.filter, (self.options.clock)());
         for id in &offer.conflicts {
             self.options.sink.detail("Keeping", format!("the stored {id}, which differs from upstream's"));
         }

@@ -59,11 +59,11 @@ impl Drop for ProcessLock {
 
 fn read_owner(path: &Path) -> LockOwner {
     let text = fs::read_to_string(path).unwrap_or_default();
-    let mut words = text.split_whitespace();
-    let pid = words.next().and_then(|word| word.parse().ok());
+    let mut terms = text.split_whitespace();
+    let pid = terms.next().and_then(|word| word.parse().ok());
     // Any process can write the file.
     let is_verb = |word: &&str| word.len() <= MAX_VERB_LENGTH && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    LockOwner { pid, verb: words.next().filter(is_verb).map(str::to_owned) }
+    LockOwner { pid, verb: terms.next().filter(is_verb).map(str::to_owned) }
 }
 
 impl fmt::Display for LockOwner {

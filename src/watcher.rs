@@ -384,7 +384,7 @@ impl WatchLoop {
 
     /// Warns about a file, unless the last warning about it was the same.
     fn warn_once(&mut self, name: &OsStr, what: &str) {
-        if self.last_warnings.get(name).is_some_and(|told| told == what) {
+        if self.last_warnings.get(name).is_some_and(|reported| reported == what) {
             return;
         }
         if self.last_warnings.len() > 1000 {

@@ -175,7 +175,7 @@ impl<'m> Comparison<'m> {
             && self.removed.is_empty()
             && self.changed.is_empty()
             && self.dist_files.is_empty()
-            && [&self.toolchains, &self.targets, &self.inputs].iter().all(|words| words.is_empty())
+            && [&self.toolchains, &self.targets, &self.inputs].iter().all(|terms| terms.is_empty())
     }
 
     /// Every added version, of new and of known crates.

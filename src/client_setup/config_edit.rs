@@ -120,8 +120,8 @@ fn value_text<K: AsRef<str>>(document: &DocumentMut, key: &[K]) -> Option<String
 fn has_value(document: &DocumentMut, setting: &CargoSetting) -> bool {
     let Some(existing) = find_item(document.as_item(), setting.key).and_then(Item::as_value) else { return false };
     match (existing, &setting.value) {
-        (Value::String(held), Value::String(wanted)) => held.value() == wanted.value(),
-        (held, wanted) => undecorated(held) == undecorated(wanted),
+        (Value::String(stored), Value::String(wanted)) => stored.value() == wanted.value(),
+        (stored, wanted) => undecorated(stored) == undecorated(wanted),
     }
 }
 
@@ -138,7 +138,7 @@ fn conflicting_keys(document: &DocumentMut, settings: &[CargoSetting]) -> Vec<Ve
     let registry = settings.iter().any(|setting| setting.key[0] == "registries");
     let keys_of = |table: [&str; 2]| -> Vec<Vec<String>> {
         let table_items = find_item(document.as_item(), &table).and_then(Item::as_table_like);
-        let names = table_items.into_iter().flat_map(|held| held.iter());
+        let names = table_items.into_iter().flat_map(|stored| stored.iter());
         names.map(|(name, _)| [table[0], table[1], name].map(str::to_owned).to_vec()).collect()
     };
     if registry {

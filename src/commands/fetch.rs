@@ -512,8 +512,8 @@ mod tests {
             assert_eq!(parse_dist_url(given).expect("good"), taken);
         }
         for bad in ["ftp://me:secret@dist.example", "https://me:secret@", "dist.example", "http://me:secret@a b/"] {
-            let told = format!("{:?}", parse_dist_url(bad).expect_err("bad"));
-            assert!(!told.contains("secret"), "{told}");
+            let reported = format!("{:?}", parse_dist_url(bad).expect_err("bad"));
+            assert!(!reported.contains("secret"), "{reported}");
         }
     }
 }

@@ -139,7 +139,7 @@ fn toolchain_details(toolchain: &AvailableToolchain) -> String {
 fn join_list(items: &[String]) -> String {
     match items {
         [] => "no machine".to_owned(),
-        words => words.iter().map(|word| sanitize_line(word)).collect::<Vec<_>>().join(", "),
+        terms => terms.iter().map(|word| sanitize_line(word)).collect::<Vec<_>>().join(", "),
     }
 }
 

@@ -338,10 +338,10 @@ mod tests {
             assert_eq!(notes.len(), usize::from(!travels), "{line}");
             assert!(travels || notes[0].1.contains(&format!("`{}`", key.name())), "{notes:?}");
             // Import of a snapshot whose sender omitted nothing.
-            let brought = [SnapshotFile::parse(SERVER, line.as_bytes()).expect("TOML")];
+            let added = [SnapshotFile::parse(SERVER, line.as_bytes()).expect("TOML")];
             let new = tempfile::tempdir().expect("temporary folder");
             let recorder = Recorder::default();
-            restore_files(new.path(), &brought, &recorder).expect("restored");
+            restore_files(new.path(), &added, &recorder).expect("restored");
             assert_eq!(new.path().join(SERVER).exists(), travels, "{line}");
             let warned =
                 recorder.0.lock().expect("lock").iter().any(|warning| warning.contains(&format!("`{}`", key.name())));
@@ -349,7 +349,7 @@ mod tests {
             // Import by a server with its own settings: each stays, whether the snapshot names it or not.
             let ours = "bind = \"a:1\"\nmin_age = \"14d\"\ndeny = [\"bad\"]\n";
             let theirs = folder(ours);
-            restore_files(theirs.path(), &brought, &NullSink).expect("restored");
+            restore_files(theirs.path(), &added, &NullSink).expect("restored");
             let text = fs::read_to_string(theirs.path().join(SERVER)).expect("read");
             assert_eq!(text == ours, !travels, "{text}");
             assert!(text.starts_with(ours), "{text}");
@@ -400,16 +400,16 @@ mod tests {
         let ours = "# here\nbind = \"0.0.0.0:9\"\nproxy_mode = true\n# who may write\nadmin_token_file = \"/ours\"\n\
                     targets = ['x-y'] # built here\nproxy_index_url = \"sparse+https://us:own@host/index/a@b\"\n";
         let folder = folder(ours);
-        let brought = SnapshotFile::parse(SERVER, SOURCE.as_bytes()).expect("TOML");
+        let added = SnapshotFile::parse(SERVER, SOURCE.as_bytes()).expect("TOML");
         let depends = SnapshotFile::parse(DEPENDS, b"[dependencies]\n").expect("TOML");
-        restore_files(folder.path(), &[brought.clone(), depends.clone()], &NullSink).expect("restored");
+        restore_files(folder.path(), &[added.clone(), depends.clone()], &NullSink).expect("restored");
         assert!(folder.path().join(DEPENDS).exists() && !folder.path().join("depends.toml.1.bak").exists());
         assert_eq!(fs::read_to_string(folder.path().join("frostmirror.toml.1.bak")).expect("copy"), ours);
         let text = fs::read_to_string(folder.path().join(SERVER)).expect("read");
         assert_eq!(text, ours.replace("['x-y']", "[\"a-b\"]"));
         // A second identical restore changes nothing, and another snapshot gets the next number.
         let second = folder.path().join("frostmirror.toml.2.bak");
-        restore_files(folder.path(), &[brought, depends], &NullSink).expect("restored");
+        restore_files(folder.path(), &[added, depends], &NullSink).expect("restored");
         assert!(!second.exists());
         let other = SnapshotFile::parse(SERVER, b"targets = ['c-d']\n").expect("TOML");
         restore_files(folder.path(), &[other], &NullSink).expect("restored");
@@ -421,8 +421,8 @@ mod tests {
         let folder = folder("bind = \n");
         assert!(matches!(files_for_snapshot(folder.path()), Err(Error::Toml { .. })));
         assert!(matches!(check_files(folder.path()), Err(Error::Toml { .. })));
-        let brought = SnapshotFile::parse(SERVER, b"").expect("TOML");
-        assert!(matches!(restore_files(folder.path(), &[brought], &NullSink), Err(Error::Toml { .. })));
+        let added = SnapshotFile::parse(SERVER, b"").expect("TOML");
+        assert!(matches!(restore_files(folder.path(), &[added], &NullSink), Err(Error::Toml { .. })));
         assert_eq!(fs::read_to_string(folder.path().join(SERVER)).expect("read"), "bind = \n");
         assert!(matches!(SnapshotFile::parse(DEPENDS, b"# \xff"), Err(Error::NotText { .. })));
         assert!(matches!(SnapshotFile::parse(DEPENDS, b"x = 1\nx = 2\n"), Err(Error::SnapshotToml { .. })));

@@ -148,8 +148,8 @@ impl CrateDownloader {
     /// The size of a crate in bytes, if it is known, and whether it is cached. Downloads nothing.
     pub async fn estimate_size(&self, id: &CrateId, digest: Sha256) -> Result<(Option<u64>, bool), Error> {
         let wanted = BTreeMap::from([(id.clone(), digest)]);
-        if let Some(held) = self.find_local(&wanted).await?.remove(id) {
-            return Ok((Some(held.size), true));
+        if let Some(stored) = self.find_local(&wanted).await?.remove(id) {
+            return Ok((Some(stored.size), true));
         }
         if self.offline {
             return Err(Error::Offline { ids: vec![id.clone()] });

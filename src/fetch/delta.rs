@@ -58,9 +58,11 @@ pub fn peek_incremental(options: &Options, sink: &dyn Sink) -> Result<Option<(Hi
 
 /// Crates of other inputs that the base lacks. They were sent after it, and are sent again.
 pub fn missing_from_base(plan: &BundlePlan, base: &DeltaBase, resolved: &Resolution) -> BTreeMap<CrateId, Sha256> {
-    let missing =
-        plan.crates.iter().filter(|(id, held)| !resolved.crates.contains_key(*id) && !base.has_crate(id, held.sha256));
-    missing.map(|(id, held)| (id.clone(), held.sha256)).collect()
+    let missing = plan
+        .crates
+        .iter()
+        .filter(|(id, stored)| !resolved.crates.contains_key(*id) && !base.has_crate(id, stored.sha256));
+    missing.map(|(id, stored)| (id.clone(), stored.sha256)).collect()
 }
 
 /// A dist file that the base lacks and that is not sent again.
@@ -70,8 +72,8 @@ pub fn dist_file_missing_from_base(
     toolchains: &toolchains::ToolchainPlan,
 ) -> Option<SafePath> {
     let is_sent = |path: &SafePath| toolchains.downloads.files.get(path).is_some_and(|needed| needed.bytes.is_some());
-    let mut missing = plan.dist_files.values().filter(|held| !base.has_dist_file(&held.path, held.sha256));
-    missing.find(|held| !is_sent(&held.path)).map(|held| held.path.clone())
+    let mut missing = plan.dist_files.values().filter(|stored| !base.has_dist_file(&stored.path, stored.sha256));
+    missing.find(|stored| !is_sent(&stored.path)).map(|stored| stored.path.clone())
 }
 
 /// Exactly these crates, in the form of a lock.

@@ -61,7 +61,7 @@ impl DryRun {
 
     /// The number of files to download, their bytes, and the number of files with an unknown size.
     pub fn download_totals(&self) -> (usize, u64, usize) {
-        let missing = self.files().filter(|(held, _)| !held);
+        let missing = self.files().filter(|(stored, _)| !stored);
         missing.fold((0, 0, 0), |(count, bytes, unknown), (_, size)| match size {
             Some(size) => (count + 1, bytes + size, unknown),
             None => (count + 1, bytes, unknown + 1),
@@ -72,8 +72,8 @@ impl DryRun {
 /// Looks up every crate in the caches, and requests the sizes of the others from upstream.
 pub async fn estimate_crates(wanted: &BTreeMap<CrateId, Sha256>, downloads: &CrateDownloader) -> Result<DryRun, Error> {
     let weighing = wanted.iter().map(|(id, sha256)| async move {
-        let (size, held) = downloads.estimate_size(id, *sha256).await?;
-        Ok::<_, Error>(PlannedCrate { id: id.clone(), size, is_cached: held })
+        let (size, stored) = downloads.estimate_size(id, *sha256).await?;
+        Ok::<_, Error>(PlannedCrate { id: id.clone(), size, is_cached: stored })
     });
     let weighed: Vec<Result<PlannedCrate, Error>> = stream::iter(weighing).buffered(downloads.jobs).collect().await;
     Ok(DryRun { crates: weighed.into_iter().collect::<Result<_, _>>()?, dist_files: Vec::new() })

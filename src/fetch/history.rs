@@ -246,7 +246,7 @@ impl LockedHistory {
             .crate_metadata
             .iter()
             .filter(|(of, _)| needed.contains(of))
-            .map(|(of, told)| (*of, told.clone()))
+            .map(|(of, message)| (*of, message.clone()))
             .collect();
         self.write(state)?;
         self.history.record_lines(&plan.lines)
@@ -403,7 +403,11 @@ impl History {
     pub fn paths_of_digest(&self, sha256: Sha256) -> BTreeSet<SafePath> {
         let from_inputs = self.state.inputs.iter().flat_map(|input| &input.dist_files);
         let from_bundles = self.state.bundles.iter().flat_map(|bundle| &bundle.introduced_dist_files);
-        from_inputs.chain(from_bundles).filter(|held| held.sha256 == sha256).map(|held| held.path.clone()).collect()
+        from_inputs
+            .chain(from_bundles)
+            .filter(|stored| stored.sha256 == sha256)
+            .map(|stored| stored.path.clone())
+            .collect()
     }
 
     /// The last toolchain needs of an input.

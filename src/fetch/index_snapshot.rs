@@ -135,10 +135,10 @@ impl IndexSnapshot {
     }
 
     /// Prefetches the index files that cargo will request if `wish` is resolved.
-    pub fn prefetch(&self, wish: DependencyQuery) {
+    pub fn prefetch(&self, query: DependencyQuery) {
         {
             let mut guessed = lock(&self.inner.prefetched);
-            if guessed.len() >= MAX_PREFETCHES || !guessed.insert(wish.clone()) {
+            if guessed.len() >= MAX_PREFETCHES || !guessed.insert(query.clone()) {
                 return;
             }
         }
@@ -150,12 +150,12 @@ impl IndexSnapshot {
                 let Ok(_permit) = index.inner.prefetch_permits.acquire().await else {
                     return;
                 };
-                index.file(&wish.name).await
+                index.file(&query.name).await
             };
             // The caller that needs the file reports the failure.
             if let Ok(Some(file)) = found {
-                for next in prefetch::dependencies_of(&file, &wish) {
-                    index.prefetch(next.wish);
+                for next in prefetch::dependencies_of(&file, &query) {
+                    index.prefetch(next.query);
                 }
             }
         });

@@ -179,9 +179,9 @@ impl WorkspaceDependencies {
         }
         if let Some(platforms) = &self.platforms {
             let mut table = Table::new();
-            let mut put = |key: &str, words: &[String]| {
-                if !words.is_empty() {
-                    table.insert(key, Item::Value(words.iter().map(String::as_str).collect::<Array>().into()));
+            let mut put = |key: &str, terms: &[String]| {
+                if !terms.is_empty() {
+                    table.insert(key, Item::Value(terms.iter().map(String::as_str).collect::<Array>().into()));
                 }
             };
             let toolchains: Vec<String> = platforms.toolchain.iter().map(ToString::to_string).collect();
@@ -219,15 +219,15 @@ fn enabled_features<'m>(member: &'m Package, dependency: &'m Dependency) -> impl
 
 /// Adds a requirement to those of the same crate: an existing one with the same versions gets its features.
 fn merge_requirement(alternatives: &mut Vec<Requirement>, wanted: Requirement) {
-    let index = match alternatives.iter().position(|held| held.version == wanted.version) {
+    let index = match alternatives.iter().position(|stored| stored.version == wanted.version) {
         Some(index) => {
-            let held = &mut alternatives[index];
-            held.default_features |= wanted.default_features;
-            held.features.extend(wanted.features);
+            let stored = &mut alternatives[index];
+            stored.default_features |= wanted.default_features;
+            stored.features.extend(wanted.features);
             index
         }
         None => {
-            let index = alternatives.partition_point(|held| held.version < wanted.version);
+            let index = alternatives.partition_point(|stored| stored.version < wanted.version);
             alternatives.insert(index, wanted);
             index
         }

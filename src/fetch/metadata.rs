@@ -17,12 +17,12 @@ pub(super) fn fill(plan: &mut BundlePlan, gathered: &FetchPlan, home: &Path, sin
     let cache = CrateCache::open(&home.join("cache"), sink).ok();
     let mut files: Vec<(CrateId, PathBuf)> = Vec::new();
     let mut digests = Vec::new();
-    for (id, held) in plan.crates.iter().filter(|(_, held)| !plan.crate_metadata.contains_key(&held.sha256)) {
+    for (id, stored) in plan.crates.iter().filter(|(_, stored)| !plan.crate_metadata.contains_key(&stored.sha256)) {
         let gathered = gathered.files.get(id).map(|file| file.path.clone());
-        let cached = || cache.as_ref().filter(|cache| matches!(cache.verified_size(held.sha256), Ok(Some(_))));
-        if let Some(path) = gathered.or_else(|| Some(cached()?.path(held.sha256))) {
+        let cached = || cache.as_ref().filter(|cache| matches!(cache.verified_size(stored.sha256), Ok(Some(_))));
+        if let Some(path) = gathered.or_else(|| Some(cached()?.path(stored.sha256))) {
             files.push((id.clone(), path));
-            digests.push(held.sha256);
+            digests.push(stored.sha256);
         }
     }
     for (digest, about) in digests.into_iter().zip(read_all_metadata(&files)) {

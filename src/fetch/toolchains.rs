@@ -170,11 +170,11 @@ impl ToolchainPlan {
     /// The toolchain needs of an input, in the form of the history.
     pub(super) fn files_of_input(&self, id: &InputId) -> Vec<DistFileRef> {
         let needs = self.needed_paths.get(id).into_iter().flatten();
-        let held = needs.filter_map(|path| {
+        let stored = needs.filter_map(|path| {
             let needed = self.downloads.files.get(path)?;
             Some(DistFileRef { path: path.clone(), sha256: needed.sha256, size: needed.size.unwrap_or(0) })
         });
-        held.collect()
+        stored.collect()
     }
 
     /// The needs of inputs that this run does not fetch.

@@ -276,14 +276,14 @@ fn pack_plan(
     let parent = parent.map(|parent| Parent { id: parent.id.clone(), file: parent.file.clone() });
     let mut records = Vec::new();
     let mut positions: BTreeMap<CrateId, u32> = BTreeMap::new();
-    for (position, (id, held)) in (0u32..).zip(&plan.crates) {
+    for (position, (id, stored)) in (0u32..).zip(&plan.crates) {
         positions.insert(id.clone(), position);
-        let metadata = plan.crate_metadata.get(&held.sha256).cloned().unwrap_or_default();
+        let metadata = plan.crate_metadata.get(&stored.sha256).cloned().unwrap_or_default();
         records.push(CrateRecord {
-            name: held.name.clone(),
-            version: held.version.clone(),
-            sha256: held.sha256,
-            size: held.size,
+            name: stored.name.clone(),
+            version: stored.version.clone(),
+            sha256: stored.sha256,
+            size: stored.size,
             state: if files.contains_key(id) {
                 CrateState::Shipped
             } else if resolved.crates.contains_key(id) {
@@ -293,7 +293,7 @@ fn pack_plan(
                 // that they stay current.
                 CrateState::Kept
             },
-            yanked: held.yanked,
+            yanked: stored.yanked,
             read_at: None,
             description: metadata.description,
             license: metadata.license,
@@ -301,13 +301,17 @@ fn pack_plan(
         });
     }
     let artifacts: Vec<DistFileRecord> =
-        plan.dist_files.values().map(|held| dist_file_record(held, toolchains)).collect();
+        plan.dist_files.values().map(|stored| dist_file_record(stored, toolchains)).collect();
     let dist_file_positions: BTreeMap<&SafePath, u32> = plan.dist_files.keys().zip(0u32..).collect();
     let inputs = plan.inputs.iter().map(|input| Input {
         name: input.id.to_string(),
         roots: input.roots.clone(),
-        crates: input.crates.iter().filter_map(|held| positions.get(&held.id()).copied()).collect(),
-        dist_files: input.dist_files.iter().filter_map(|held| dist_file_positions.get(&held.path).copied()).collect(),
+        crates: input.crates.iter().filter_map(|stored| positions.get(&stored.id()).copied()).collect(),
+        dist_files: input
+            .dist_files
+            .iter()
+            .filter_map(|stored| dist_file_positions.get(&stored.path).copied())
+            .collect(),
         skipped_packages: input.skipped_packages.iter().map(to_bundle_record).collect(),
     });
     // The files for other inputs of the history are included too.
@@ -338,12 +342,12 @@ fn refreshed_record(line: &IndexLine) -> RefreshedCrate {
 }
 
 /// The path of a dist file's bytes.
-fn dist_file_record(held: &DistFileRef, toolchains: &toolchains::ToolchainPlan) -> DistFileRecord {
-    let needed = toolchains.downloads.files.get(&held.path).filter(|needed| needed.sha256 == held.sha256);
+fn dist_file_record(stored: &DistFileRef, toolchains: &toolchains::ToolchainPlan) -> DistFileRecord {
+    let needed = toolchains.downloads.files.get(&stored.path).filter(|needed| needed.sha256 == stored.sha256);
     DistFileRecord {
-        path: held.path.clone(),
-        sha256: held.sha256,
-        size: held.size,
+        path: stored.path.clone(),
+        sha256: stored.sha256,
+        size: stored.size,
         state: match needed {
             Some(needed) if needed.bytes.is_some() => DistFileState::Shipped,
             Some(_) => DistFileState::Sent,

@@ -9,10 +9,10 @@ use reqwest::{Method, StatusCode};
 use crate::digest::{Hasher, Sha256};
 
 use super::error::{AttemptError, Error};
-use super::retry::RetryState;
 use super::host_policy::HostTrust;
 use super::redact::redact_url;
 use super::resume::is_remaining_range;
+use super::retry::RetryState;
 use super::{Client, Request};
 
 /// Receives the chunks.

@@ -2,15 +2,13 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::digest::Sha256;
 
 use super::address_class::AddressClass;
 use super::host_policy::BlockedHost;
-use super::proxy::InvalidProxy;
-use super::proxy::{ProxySettings, UsedProxy};
+use super::proxy::{InvalidProxy, UsedProxy};
 use super::tls::InvalidTls;
 
 /// Why a request failed. URLs are shown without credentials.

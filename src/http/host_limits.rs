@@ -171,9 +171,9 @@ mod tests {
             let first = lanes.acquire(&url, Purpose::Text).await;
             first.record_protocol(multiplexed);
             drop(first);
-            let mut held = Vec::new();
+            let mut stored = Vec::new();
             for _ in 0..downloads {
-                held.push(lanes.acquire(&url, Purpose::File).await);
+                stored.push(lanes.acquire(&url, Purpose::File).await);
             }
             let next = lanes.acquire(&url, Purpose::File);
             let next = tokio::time::timeout(std::time::Duration::from_millis(20), next).await;

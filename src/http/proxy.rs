@@ -211,7 +211,7 @@ mod tests {
             settings.configure("http://p:3128", "test");
             settings
         };
-        for (no_proxy, host, asked) in [
+        for (no_proxy, host, requested) in [
             ("", "mirror.corp", true),
             ("", "127.0.0.1", true),
             ("mirror.corp", "Mirror.corp", false),
@@ -223,7 +223,7 @@ mod tests {
             ("127.0.0.0/8", "127.0.0.1", false),
             ("[::1]", "::1", false),
         ] {
-            assert_eq!(settings(no_proxy).proxy_for("http", host).is_some(), asked, "{no_proxy:?} {host}");
+            assert_eq!(settings(no_proxy).proxy_for("http", host).is_some(), requested, "{no_proxy:?} {host}");
         }
         assert!(ProxySettings::default().proxy_for("https", "h").is_none());
     }

@@ -11,12 +11,12 @@ use crate::digest::{BUFFER_SIZE, Hasher, Sha256};
 
 use super::encoding::{self, ContentCoding, Decoder};
 use super::error::{AttemptError, Error, TransportError};
-use super::retry::retry_after;
 use super::host_limits::Permit;
 use super::host_policy::HostTrust;
 use super::low_speed::LowSpeedMonitor;
 use super::observer::RequestSpan;
 use super::redact::{MAX_EXCERPT_CHARS, sanitize_excerpt};
+use super::retry::retry_after;
 
 /// Reading this many bytes of an unneeded body costs less than a new connection.
 const MAX_DRAINED_BYTES: u64 = 64 * 1024;

@@ -12,8 +12,8 @@ use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use crate::digest::{BUFFER_SIZE, Hasher, Sha256};
 
 use super::error::{AttemptError, Error};
-use super::retry::RetryState;
 use super::response_body::header_text;
+use super::retry::RetryState;
 use super::{Client, Request};
 
 /// An attempt that brought this many new bytes made progress: the count of attempts restarts.
@@ -159,11 +159,11 @@ impl PartialDownload {
             tokio::task::spawn_blocking(move || open_and_hash(&path, limit)).await
         };
         match opened.unwrap_or_else(|ended| Err(io::Error::other(ended))) {
-            Ok((file, hasher, held)) => Ok(PartialDownload {
+            Ok((file, hasher, stored)) => Ok(PartialDownload {
                 path,
                 file: File::from_std(file),
                 hasher,
-                received: held,
+                received: stored,
                 must_decode: false,
                 buffer: BytesMut::new(),
             }),

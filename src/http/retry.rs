@@ -1,12 +1,14 @@
 //! When a failed request is tried again: the number of attempts, and the wait before the next one.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap};
 
 use super::error::{AttemptError, Error};
 use super::observer::{Observer, RetryReport};
+use super::proxy::ProxySettings;
 
 /// The longest wait that a server can request.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);

@@ -243,7 +243,7 @@ mod tests {
 
         #[test]
         fn any_mix_of_words_is_read_or_refused(
-            words in proptest::collection::vec(
+            terms in proptest::collection::vec(
                 prop_oneof![
                     Just("[dependencies]\n"), Just("[dependencies.2]\n"), Just("[locked]\n"), Just("[platforms]\n"),
                     Just("a = "), Just("a-b = "), Just("a_b = "), Just("2 = "), Just("\"é\" = "), Just("targets = "), Just("toolchain = "),
@@ -254,7 +254,7 @@ mod tests {
                 0..12,
             )
         ) {
-            let text: String = words.concat();
+            let text: String = terms.concat();
             match parsed(&text) {
                 // An accepted file has a request, and is safe to write into a manifest.
                 Ok(depends) => {

@@ -412,7 +412,7 @@ mod tests {
         }
         for (text, found) in [("version = 5\npackage = 1\n", 5), ("version = 99999999999999999999\n", i64::MAX)] {
             match parsed(text) {
-                Err(Error::NewerFormat { found: told, .. }) => assert_eq!(told, found),
+                Err(Error::NewerFormat { found: reported, .. }) => assert_eq!(reported, found),
                 other => panic!("{other:?}"),
             }
         }
@@ -487,7 +487,7 @@ mod tests {
 
     #[test]
     fn invalid_packages_are_refused_by_name() {
-        for (text, told) in [
+        for (text, reported) in [
             (crates_io("../a", "1.0.0"), "`Cargo.lock` has an invalid package name or version: ../a 1.0.0"),
             (crates_io("a", "1/../../x"), "`Cargo.lock` has an invalid package name or version: a 1/../../x"),
             (
@@ -512,7 +512,7 @@ mod tests {
             ("package = 1".to_owned(), "Cargo.lock:1:11: "),
         ] {
             let error = parsed(&text).expect_err(&text).to_string();
-            assert!(error.starts_with(told), "{error}");
+            assert!(error.starts_with(reported), "{error}");
         }
     }
 

@@ -106,10 +106,10 @@ impl LiveMirror {
         self.prefetcher.request(id);
         // A prefetched crate may be excluded by now.
         if self.is_requested(id)
-            && let Some(flight) = self.join_crate_download(id)
+            && let Some(shared_download) = self.join_crate_download(id)
         {
             self.prefetch_crates(&running);
-            return Some(FetchOutcome::Downloading(flight));
+            return Some(FetchOutcome::Downloading(shared_download));
         }
         Some(match self.index_line(&running, id).await {
             Ok((line, read)) => {
@@ -130,12 +130,12 @@ impl LiveMirror {
     fn join_crate_download(self: &Arc<Self>, id: &CrateId) -> Option<SharedDownload> {
         let mut flights = self.crate_downloads.downloads();
         let entry = flights.get_mut(&id.file_name()).filter(|entry| !entry.download.is_aborted())?;
-        let (flight, arrived) = entry.board();
+        let (shared_download, arrived) = entry.board();
         drop(flights);
         if let Some(cargo) = arrived {
             self.enqueue_store(*cargo);
         }
-        Some(flight)
+        Some(shared_download)
     }
 
     /// Prefetches what clients will probably request next, within the budget.
@@ -151,12 +151,13 @@ impl LiveMirror {
             return;
         }
         let Ok((line, read)) = self.index_line(&running, &id).await else { return };
-        let FetchOutcome::Downloading(flight) = self.start_crate_download(&running, &id, line, read, Some(reservation))
+        let FetchOutcome::Downloading(shared_download) =
+            self.start_crate_download(&running, &id, line, read, Some(reservation))
         else {
             return;
         };
-        let _however_it_ends = flight.wait_finished().await.is_ok();
-        drop(flight);
+        let _however_it_ends = shared_download.wait_finished().await.is_ok();
+        drop(shared_download);
         if self.is_active(&running) {
             self.prefetch_crates(&running);
         }
@@ -213,11 +214,11 @@ impl LiveMirror {
             line = listed_line(&known);
         }
         // The stored line determines the crate's bytes, even if its file was omitted or is lost.
-        let held = fs::read_to_string(self.options.mirror.index_file(&id.name)).ok();
-        let held = held.and_then(|text| IndexLine::find_version(&text, &id.name, &id.version));
+        let stored = fs::read_to_string(self.options.mirror.index_file(&id.name)).ok();
+        let stored = stored.and_then(|text| IndexLine::find_version(&text, &id.name, &id.version));
         let read = known.checked_at.unwrap_or(now);
-        if let Some(held) = held {
-            return Ok((held, read));
+        if let Some(stored) = stored {
+            return Ok((stored, read));
         }
         let line = line.ok_or_else(|| LiveError::not_found(format!("upstream's index does not list {id}")))?;
         match running.filter.exclusion_of(&id.name, &id.version, &line.raw, now) {
@@ -245,29 +246,36 @@ impl LiveMirror {
             if prefetch.is_some() {
                 return FetchOutcome::Downloading(entry.download.clone());
             }
-            let (flight, arrived) = entry.board();
+            let (shared_download, arrived) = entry.board();
             drop(flights);
             if let Some(cargo) = arrived {
                 self.enqueue_store(*cargo);
             }
-            return FetchOutcome::Downloading(flight);
+            return FetchOutcome::Downloading(shared_download);
         }
         // A download is removed from the table after its file is stored.
         if self.options.mirror.crate_file(id).is_file() {
             return FetchOutcome::Stored;
         }
-        let (flight, pilot) = SharedDownload::create(self.options.mirror.clone());
+        let (shared_download, download_writer) = SharedDownload::create(self.options.mirror.clone());
         let (handle, gate, demand) = match prefetch {
-            None => (flight.for_client(), None, Demand::Requested { ahead: false }),
+            None => (shared_download.for_client(), None, Demand::Requested { ahead: false }),
             Some(mut reservation) => {
                 reservation.start();
-                (flight.clone(), Some(self.gate(running, id)), Demand::Prefetching(reservation))
+                (shared_download.clone(), Some(self.gate(running, id)), Demand::Prefetching(reservation))
             }
         };
-        flights.insert(name, Entry { download: flight, demand });
+        flights.insert(name, Entry { download: shared_download, demand });
         drop(flights);
         // A separate task: the client may disconnect.
-        tokio::spawn(Arc::clone(self).run_crate_download(Arc::clone(running), pilot, id.clone(), line, read, gate));
+        tokio::spawn(Arc::clone(self).run_crate_download(
+            Arc::clone(running),
+            download_writer,
+            id.clone(),
+            line,
+            read,
+            gate,
+        ));
         FetchOutcome::Downloading(handle)
     }
 
@@ -283,7 +291,7 @@ impl LiveMirror {
         let upstreams = &running.upstreams;
         let landed = match upstreams.config().await {
             Ok(config) => {
-                let errand = DownloadSpec {
+                let spec = DownloadSpec {
                     name: id.to_string(),
                     url: config.config.download_url(&id, &line.cksum),
                     token: upstreams.registry_client().download_token(&config),
@@ -292,7 +300,7 @@ impl LiveMirror {
                     gate,
                 };
                 self.metrics.fetches.fetch_add(1, Relaxed);
-                writer.run(&upstreams.client, &upstreams.crates_breaker, &errand).await
+                writer.run(&upstreams.client, &upstreams.crates_breaker, &spec).await
             }
             Err(refusal) => {
                 writer.fail(refusal.clone());

@@ -93,8 +93,8 @@ impl LiveMirror {
         }
         let date = component_date(path)?;
         self.metrics.misses.fetch_add(1, Relaxed);
-        if let Some(flight) = running.dist.downloads().get(path).filter(|flight| !flight.is_aborted()) {
-            return Some(FetchOutcome::Downloading(flight.clone()));
+        if let Some(download) = running.dist.downloads().get(path).filter(|download| !download.is_aborted()) {
+            return Some(FetchOutcome::Downloading(download.clone()));
         }
         // Several manifests may be fetched, one after the other.
         Some(match tokio::time::timeout(TIMEOUT, self.component_digest(&running, path, date)).await {
@@ -122,7 +122,7 @@ impl LiveMirror {
         // matches.
         let force = file_set.is_signature(path);
         match tokio::time::timeout(TIMEOUT, self.join_sync(running, file_set, force)).await {
-            Ok(brought) => brought?,
+            Ok(added) => added?,
             Err(_) => {
                 let text = format!("upstream is slow with {path}; it is still being fetched");
                 return Err(LiveError::unavailable(text, Duration::from_secs(2)));
@@ -168,11 +168,11 @@ impl LiveMirror {
         force: bool,
     ) -> Result<(), LiveError> {
         let (toolchains, ttl) = (&running.dist, running.settings.proxy_ttl);
-        let brought = self.sync(&running, &file_set, toolchains.last_digest(&file_set), force).await;
-        let outcome = match brought {
-            Ok(brought) => {
+        let added = self.sync(&running, &file_set, toolchains.last_digest(&file_set), force).await;
+        let outcome = match added {
+            Ok(added) => {
                 if file_set.is_mutable() {
-                    toolchains.record_fresh(&file_set, ttl, brought.sha256);
+                    toolchains.record_fresh(&file_set, ttl, added.sha256);
                 }
                 Ok(())
             }

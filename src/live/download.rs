@@ -119,8 +119,8 @@ impl SharedDownload {
     pub(super) fn create(mirror: Layout) -> (SharedDownload, DownloadWriter) {
         let (sender, receiver) = watch::channel(Progress::default());
         let clients = Arc::new(watch::Sender::new(false));
-        let flight = SharedDownload { progress: receiver, clients: Arc::clone(&clients), client: None };
-        (flight, DownloadWriter { progress: sender, clients, mirror })
+        let shared_download = SharedDownload { progress: receiver, clients: Arc::clone(&clients), client: None };
+        (shared_download, DownloadWriter { progress: sender, clients, mirror })
     }
 
     /// A client's handle. When no client of a download holds one any more, the download is abandoned.
@@ -357,9 +357,9 @@ struct OpenPart {
 }
 
 impl<'p> PartialFileSink<'p> {
-    fn new(pilot: &'p DownloadWriter, breaker: &'p CircuitBreaker) -> PartialFileSink<'p> {
+    fn new(download_writer: &'p DownloadWriter, breaker: &'p CircuitBreaker) -> PartialFileSink<'p> {
         PartialFileSink {
-            download: pilot,
+            download: download_writer,
             breaker,
             part: None,
             attempt: 0,

@@ -137,11 +137,11 @@ impl IndexCache {
         };
         // If there is a copy, clients do not wait long for a newer one.
         let mut asking = asking;
-        let asked = tokio::time::timeout(TIMEOUT_WITH_COPY, &mut asking).await;
+        let requested = tokio::time::timeout(TIMEOUT_WITH_COPY, &mut asking).await;
         let slow = || {
             LiveError::unavailable(format!("upstream is slow with the index file of {name}"), Duration::from_secs(2))
         };
-        let refusal = match &asked {
+        let refusal = match &requested {
             Ok(Ok(entry)) => return Ok(entry.clone().into_cached_index(None)),
             Ok(Err(refusal)) => refusal.clone(),
             Err(_) => slow(),
@@ -149,7 +149,7 @@ impl IndexCache {
         if let Some(copy) = self.cached_copy(&path).await {
             return Ok(Entry { fresh_until: Instant::now() + STALE_TTL, ..copy }.into_cached_index(Some(refusal)));
         }
-        if asked.is_ok() {
+        if requested.is_ok() {
             return Err(refusal);
         }
         match tokio::time::timeout(TIMEOUT.saturating_sub(TIMEOUT_WITH_COPY), asking).await {
@@ -167,8 +167,8 @@ impl IndexCache {
     ) -> Result<Entry, LiveError> {
         let path = name.index_path();
         let previous = self.cached_copy(&path).await.map(|entry| entry.cached);
-        let asked = self.fetch(&upstreams, &name, previous.as_deref()).await;
-        let kept = match asked {
+        let requested = self.fetch(&upstreams, &name, previous.as_deref()).await;
+        let kept = match requested {
             Ok(Some(new)) => self.persist(&path, new, previous.is_some()).await,
             // An unmodified file is in the cache.
             Ok(None) => {

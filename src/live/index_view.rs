@@ -96,15 +96,15 @@ pub(super) fn merge(upstream: &IndexFile, stored: &str, limits: &OfferFilter, no
     for head in upstream.versions() {
         let line = upstream.line_text(head);
         match stored_lines.remove(&head.version) {
-            Some(held) if held.raw == line => put(line),
-            Some(held) => match IndexLine::parse(line) {
-                Ok(newer) if newer.id == held.id && held.is_consistent_with(&newer) => {
+            Some(existing) if existing.raw == line => put(line),
+            Some(existing) => match IndexLine::parse(line) {
+                Ok(newer) if newer.id == existing.id && existing.is_consistent_with(&newer) => {
                     put(line);
                     offer.updates.push(newer);
                 }
                 _ => {
-                    put(&held.raw);
-                    offer.conflicts.push(held.id);
+                    put(&existing.raw);
+                    offer.conflicts.push(existing.id);
                 }
             },
             None => {
@@ -143,16 +143,16 @@ mod tests {
         "2026-06-10T00:00:00Z".parse().expect("time")
     }
 
-    fn merged(upstream: &[String], held: &[String], limits: &OfferFilter) -> MergedIndex {
+    fn merged(upstream: &[String], existing: &[String], limits: &OfferFilter) -> MergedIndex {
         let text = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
-        merge(&IndexFile::new(text(upstream).as_bytes()), &text(held), limits, now())
+        merge(&IndexFile::new(text(upstream).as_bytes()), &text(existing), limits, now())
     }
 
     #[test]
     fn stored_and_upstream_lines_are_merged_and_upstream_yanks_win() {
         let yanked = line("1.0.0", r#","yanked":true"#);
-        let held = [line("1.0.0", ""), line("0.9.0", "")];
-        let offer = merged(&[yanked.clone(), line("2.0.0", "")], &held, &OfferFilter::default());
+        let existing = [line("1.0.0", ""), line("0.9.0", "")];
+        let offer = merged(&[yanked.clone(), line("2.0.0", "")], &existing, &OfferFilter::default());
         let lines: Vec<&str> = offer.text.lines().collect();
         assert_eq!(lines, [yanked.as_str(), &line("2.0.0", ""), &line("0.9.0", "")]);
         assert_eq!(offer.updates.len(), 1);

@@ -74,60 +74,60 @@ impl Prefetcher {
 
     /// The current session, or a new one.
     fn spell_now(&self) -> MutexGuard<'_, PrefetchSession> {
-        let mut spell = self.session();
+        let mut prefetch_session = self.session();
         let now = Instant::now();
-        let is_old = spell.started.is_none_or(|began| now - began > MAX_SESSION_AGE);
-        if is_old || spell.last_request.is_none_or(|last| now - last > SESSION_IDLE_TIMEOUT) {
-            *spell = PrefetchSession { started: Some(now), ..PrefetchSession::default() };
+        let is_old = prefetch_session.started.is_none_or(|began| now - began > MAX_SESSION_AGE);
+        if is_old || prefetch_session.last_request.is_none_or(|last| now - last > SESSION_IDLE_TIMEOUT) {
+            *prefetch_session = PrefetchSession { started: Some(now), ..PrefetchSession::default() };
             self.budget.begin_session();
         }
-        spell.last_request = Some(now);
-        spell
+        prefetch_session.last_request = Some(now);
+        prefetch_session
     }
 
     /// Records that a client requested the index file of `name`; returns the queries to follow now.
     fn record_index_request(&self, name: &CrateName) -> Vec<DependencyQuery> {
-        let mut spell = self.spell_now();
+        let mut prefetch_session = self.spell_now();
         // Clients can invent names; none is remembered beyond the limit of a session.
-        if spell.queries.len() >= MAX_QUERIES
-            || spell.requested.len() >= MAX_QUERIES
-            || !spell.requested.insert(name.clone())
+        if prefetch_session.queries.len() >= MAX_QUERIES
+            || prefetch_session.requested.len() >= MAX_QUERIES
+            || !prefetch_session.requested.insert(name.clone())
         {
             return Vec::new();
         }
-        spell.name_budget = NAMES_PER_REQUEST.saturating_add(spell.name_budget).min(MAX_QUERIES);
+        prefetch_session.name_budget = NAMES_PER_REQUEST.saturating_add(prefetch_session.name_budget).min(MAX_QUERIES);
         let mut now = Vec::new();
-        if spell.known_names.insert(name.clone()) {
-            let wish = DependencyQuery {
+        if prefetch_session.known_names.insert(name.clone()) {
+            let query = DependencyQuery {
                 name: name.clone(),
                 req: VersionReq::STAR,
                 features: Default::default(),
                 default_features: true,
             };
-            if spell.insert(&wish) {
-                spell.roots.insert(name.clone());
-                now.push(wish);
+            if prefetch_session.insert(&query) {
+                prefetch_session.roots.insert(name.clone());
+                now.push(query);
             }
         }
-        let waiting = std::mem::take(&mut spell.pending);
-        spell.admit(waiting, &mut now);
+        let waiting = std::mem::take(&mut prefetch_session.pending);
+        prefetch_session.admit(waiting, &mut now);
         now
     }
 
     /// Adds queries that another one led to; returns those to follow now.
     fn enqueue(&self, queries: Vec<DependencyQuery>) -> Vec<DependencyQuery> {
-        let mut spell = self.session();
-        let new: Vec<DependencyQuery> = queries.into_iter().filter(|wish| spell.insert(wish)).collect();
+        let mut prefetch_session = self.session();
+        let new: Vec<DependencyQuery> = queries.into_iter().filter(|query| prefetch_session.insert(query)).collect();
         let mut due = Vec::new();
-        spell.admit(new, &mut due);
+        prefetch_session.admit(new, &mut due);
         due
     }
 
     /// Records that `wish` probably selects `id`, with these dependencies; `is_stored`: the mirror has it.
-    fn add(&self, wish: DependencyQuery, id: CrateId, dependencies: Vec<Dependency>, is_stored: bool) {
-        let mut spell = self.session();
-        let is_root = wish.req == VersionReq::STAR && spell.roots.contains(&wish.name);
-        spell.graph.add(wish, id, dependencies, is_root, is_stored);
+    fn add(&self, query: DependencyQuery, id: CrateId, dependencies: Vec<Dependency>, is_stored: bool) {
+        let mut prefetch_session = self.session();
+        let is_root = query.req == VersionReq::STAR && prefetch_session.roots.contains(&query.name);
+        prefetch_session.graph.add(query, id, dependencies, is_root, is_stored);
     }
 
     /// A client requested this crate, which is not stored.
@@ -137,14 +137,14 @@ impl Prefetcher {
 
     /// The crates to prefetch now, each with its space in the budget.
     pub(super) fn take_expected(&self) -> Vec<(CrateId, Reservation)> {
-        let mut spell = self.session();
-        if !spell.graph.is_trusted() {
+        let mut prefetch_session = self.session();
+        if !prefetch_session.graph.is_trusted() {
             return Vec::new();
         }
-        let expected = spell.graph.expected(&spell.requested);
+        let expected = prefetch_session.graph.expected(&prefetch_session.requested);
         let taken: Vec<_> = expected.into_iter().map_while(|id| Some((id, self.budget.reserve()?))).collect();
         for (id, _) in &taken {
-            spell.graph.settle(id);
+            prefetch_session.graph.settle(id);
         }
         taken
     }
@@ -157,15 +157,15 @@ impl PrefetchSession {
 
     /// Adds those of `queries` to the due ones whose names are known or may be looked up; the others wait.
     fn admit(&mut self, queries: impl IntoIterator<Item = DependencyQuery>, due: &mut Vec<DependencyQuery>) {
-        for wish in queries {
-            if self.known_names.contains(&wish.name) {
-                due.push(wish);
+        for query in queries {
+            if self.known_names.contains(&query.name) {
+                due.push(query);
             } else if self.name_budget > 0 {
                 self.name_budget -= 1;
-                self.known_names.insert(wish.name.clone());
-                due.push(wish);
+                self.known_names.insert(query.name.clone());
+                due.push(query);
             } else {
-                self.pending.push_back(wish);
+                self.pending.push_back(query);
             }
         }
     }
@@ -175,8 +175,8 @@ impl LiveMirror {
     /// Records a client's request for the index file of `name`, and prefetches the index files that it will probably
     /// request next.
     pub(super) fn prefetch_index(self: &Arc<Self>, running: &Arc<ActiveState>, name: &CrateName) {
-        for wish in self.prefetcher.record_index_request(name) {
-            self.follow_query(Arc::clone(running), wish);
+        for query in self.prefetcher.record_index_request(name) {
+            self.follow_query(Arc::clone(running), query);
         }
     }
 
@@ -199,7 +199,7 @@ impl LiveMirror {
                 let is_stored = proxy.options.mirror.crate_file(&id).is_file();
                 proxy.prefetcher.add(query, id, dependencies.clone(), is_stored);
             }
-            for next in proxy.prefetcher.enqueue(dependencies.into_iter().map(|one| one.wish).collect()) {
+            for next in proxy.prefetcher.enqueue(dependencies.into_iter().map(|one| one.query).collect()) {
                 proxy.follow_query(Arc::clone(&running), next);
             }
         });
@@ -223,8 +223,8 @@ mod tests {
         let ahead = ahead();
         let names = ["a", "b", "c", "d", "e", "f"];
         for name in names {
-            for wish in ahead.record_index_request(&name.parse().expect("name")) {
-                ahead.add(wish, id(name), Vec::new(), false);
+            for query in ahead.record_index_request(&name.parse().expect("name")) {
+                ahead.add(query, id(name), Vec::new(), false);
             }
         }
         ahead.session().requested.remove(&id("e").name);
@@ -242,8 +242,8 @@ mod tests {
     fn the_number_of_remembered_names_is_bounded() {
         let ahead = ahead();
         for number in 0..MAX_QUERIES + 1_000 {
-            let wishes = ahead.record_index_request(&format!("made-up-{number}").parse().expect("name"));
-            assert_eq!(!wishes.is_empty(), number < MAX_QUERIES);
+            let requests = ahead.record_index_request(&format!("made-up-{number}").parse().expect("name"));
+            assert_eq!(!requests.is_empty(), number < MAX_QUERIES);
         }
         assert_eq!(ahead.session().known_names.len(), MAX_QUERIES);
     }
@@ -252,9 +252,9 @@ mod tests {
     fn repeated_queries_are_ignored_until_the_session_expires() {
         let ahead = ahead();
         let name: CrateName = "a".parse().expect("name");
-        let wish = ahead.record_index_request(&name).pop().expect("the first time");
-        assert!(ahead.record_index_request(&name).is_empty() && ahead.enqueue(vec![wish.clone()]).is_empty());
-        let narrow = DependencyQuery { req: "^1".parse().expect("requirement"), ..wish };
+        let query = ahead.record_index_request(&name).pop().expect("the first time");
+        assert!(ahead.record_index_request(&name).is_empty() && ahead.enqueue(vec![query.clone()]).is_empty());
+        let narrow = DependencyQuery { req: "^1".parse().expect("requirement"), ..query };
         assert_eq!(ahead.enqueue(vec![narrow.clone()]), [narrow]);
         ahead.session().last_request = Instant::now().checked_sub(SESSION_IDLE_TIMEOUT * 2);
         assert_eq!(ahead.record_index_request(&name).len(), 1);
@@ -263,18 +263,18 @@ mod tests {
     #[test]
     fn each_index_request_allows_a_limited_number_of_lookups() {
         let ahead = ahead();
-        let wish = |number: usize, req: &str| DependencyQuery {
+        let query = |number: usize, req: &str| DependencyQuery {
             name: format!("dep-{number}").parse().expect("name"),
             req: req.parse().expect("requirement"),
             features: Default::default(),
             default_features: true,
         };
         assert_eq!(ahead.record_index_request(&"root".parse().expect("name")).len(), 1);
-        let led = ahead.enqueue((0..3_600).map(|number| wish(number, "^1")).collect());
+        let led = ahead.enqueue((0..3_600).map(|number| query(number, "^1")).collect());
         assert_eq!(led.len(), NAMES_PER_REQUEST);
         // Another requirement for a known name costs no request.
-        assert_eq!(ahead.enqueue(vec![wish(0, "^2")]).len(), 1);
-        assert_eq!(ahead.enqueue(vec![wish(3_000, "^2")]).len(), 0);
+        assert_eq!(ahead.enqueue(vec![query(0, "^2")]).len(), 1);
+        assert_eq!(ahead.enqueue(vec![query(3_000, "^2")]).len(), 0);
         // The same name again allows no further lookups; another name does.
         assert_eq!(ahead.record_index_request(&"root".parse().expect("name")).len(), 0);
         assert_eq!(ahead.record_index_request(&"dep-0".parse().expect("name")).len(), NAMES_PER_REQUEST);

@@ -57,7 +57,7 @@ impl PrefetchGraph {
     /// there. `is_stored`: the mirror has the crate, so no request for it will be seen.
     pub(super) fn add(
         &mut self,
-        wish: DependencyQuery,
+        query: DependencyQuery,
         id: CrateId,
         dependencies: Vec<Dependency>,
         is_root: bool,
@@ -67,17 +67,17 @@ impl PrefetchGraph {
         if place == self.nodes.len() {
             self.nodes.push(Node { id, dependencies: Vec::new(), requested: false, settled: false });
         }
-        let query = self.query(wish);
+        let query = self.query(query);
         self.selected[query] = Some(place);
         if is_root {
             self.roots.insert(place);
         }
         self.nodes[place].requested |= is_stored;
-        for Dependency { wish, condition } in dependencies {
+        for Dependency { query, condition } in dependencies {
             if self.edges >= EDGES {
                 break;
             }
-            let edge = (condition, self.query(wish));
+            let edge = (condition, self.query(query));
             if !self.nodes[place].dependencies.contains(&edge) {
                 self.nodes[place].dependencies.push(edge);
                 self.edges += 1;
@@ -85,8 +85,8 @@ impl PrefetchGraph {
         }
     }
 
-    fn query(&mut self, wish: DependencyQuery) -> usize {
-        let query = *self.queries.entry(wish).or_insert(self.selected.len());
+    fn query(&mut self, query: DependencyQuery) -> usize {
+        let query = *self.queries.entry(query).or_insert(self.selected.len());
         if query == self.selected.len() {
             self.selected.push(None);
         }
@@ -263,7 +263,7 @@ mod tests {
         CrateId::parse(name, version).expect("id")
     }
 
-    fn wish(name: &str, req: &str) -> DependencyQuery {
+    fn query(name: &str, req: &str) -> DependencyQuery {
         DependencyQuery {
             name: name.parse().expect("name"),
             req: req.parse().expect("requirement"),
@@ -282,9 +282,9 @@ mod tests {
             let dependencies = dependencies.iter().map(|dependency| {
                 let (name, platform) = dependency.split_once('@').unwrap_or((dependency, ""));
                 let condition = (!platform.is_empty()).then(|| Condition::platform(platform));
-                Dependency { wish: wish(name, "^1"), condition }
+                Dependency { query: query(name, "^1"), condition }
             });
-            graph.add(wish(name, "^1"), id(name), dependencies.collect(), is_root(name), false);
+            graph.add(query(name, "^1"), id(name), dependencies.collect(), is_root(name), false);
         }
         let names = graph.by_id.keys().map(|id| id.name.clone()).collect();
         (graph, names)
@@ -387,13 +387,19 @@ mod tests {
     fn of_compatible_versions_the_lowest_is_expected_and_of_a_doubtful_root_none() {
         let mut graph = PrefetchGraph::default();
         let names: HashSet<CrateName> = ["a", "b"].map(|name| name.parse().expect("name")).into();
-        let dependency = |req| Dependency { wish: wish("b", req), condition: None };
-        graph.add(wish("a", "*"), id("a"), vec![dependency("^1"), dependency("=1.2.0"), dependency("^2")], true, false);
-        graph.add(wish("b", "*"), id("b 3.0.0"), Vec::new(), true, false);
+        let dependency = |req| Dependency { query: query("b", req), condition: None };
+        graph.add(
+            query("a", "*"),
+            id("a"),
+            vec![dependency("^1"), dependency("=1.2.0"), dependency("^2")],
+            true,
+            false,
+        );
+        graph.add(query("b", "*"), id("b 3.0.0"), Vec::new(), true, false);
         assert_eq!(graph.expected(&names).len(), 2, "the newest of each");
-        graph.add(wish("b", "^1"), id("b 1.9.0"), Vec::new(), false, false);
-        graph.add(wish("b", "=1.2.0"), id("b 1.2.0"), Vec::new(), false, false);
-        graph.add(wish("b", "^2"), id("b 2.0.0"), Vec::new(), false, false);
+        graph.add(query("b", "^1"), id("b 1.9.0"), Vec::new(), false, false);
+        graph.add(query("b", "=1.2.0"), id("b 1.2.0"), Vec::new(), false, false);
+        graph.add(query("b", "^2"), id("b 2.0.0"), Vec::new(), false, false);
         graph.request(&id("a"));
         assert_eq!(graph.expected(&names), [id("b 2.0.0"), id("b 1.2.0")]);
         // The client has another version of the same range.
@@ -405,10 +411,10 @@ mod tests {
     #[test]
     fn stored_crates_are_not_expected_and_lead_on() {
         let mut graph = PrefetchGraph::default();
-        let to = |name| vec![Dependency { wish: wish(name, "^1"), condition: None }];
-        graph.add(wish("a", "*"), id("a"), to("b"), true, false);
-        graph.add(wish("b", "^1"), id("b"), to("c"), false, true);
-        graph.add(wish("c", "^1"), id("c"), to("a"), false, false);
+        let to = |name| vec![Dependency { query: query(name, "^1"), condition: None }];
+        graph.add(query("a", "*"), id("a"), to("b"), true, false);
+        graph.add(query("b", "^1"), id("b"), to("c"), false, true);
+        graph.add(query("c", "^1"), id("c"), to("a"), false, false);
         let names = graph.by_id.keys().map(|id| id.name.clone()).collect();
         assert_eq!(graph.expected(&names), [id("a"), id("c")]);
     }

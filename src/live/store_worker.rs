@@ -186,7 +186,10 @@ impl WorkerThread {
     fn evict_over_limit(&mut self) {
         let settings = self.settings.current();
         let max_bytes = settings.proxy_cache_max;
-        if !settings.proxy_mode || max_bytes == 0 || self.unreferenced_bytes.is_some_and(|spare| spare <= max_bytes) {
+        if !settings.proxy_mode
+            || max_bytes == 0
+            || self.unreferenced_bytes.is_some_and(|unreferenced| unreferenced <= max_bytes)
+        {
             return;
         }
         if Instant::now() < self.next_eviction {
@@ -239,8 +242,8 @@ impl WorkerThread {
         let mut guard = loop {
             match lock_for_adding(&self.layout, LOCK_TIMEOUT, &me, self.sink.as_ref()) {
                 Ok(guard) => break guard,
-                Err(held @ lock::Error::Locked { .. }) => {
-                    self.sink.warning(format!("fetched files wait to be stored: {}", error_chain(&held)));
+                Err(stored @ lock::Error::Locked { .. }) => {
+                    self.sink.warning(format!("fetched files wait to be stored: {}", error_chain(&stored)));
                 }
                 Err(error) => return self.fail_batch(batch, &error),
             }
@@ -284,7 +287,8 @@ impl WorkerThread {
         let good = match placed {
             Ok(placed) => {
                 self.metrics.record_stored(placed.crates, placed.dist_files);
-                self.unreferenced_bytes = self.unreferenced_bytes.map(|spare| spare.saturating_add(placed.bytes));
+                self.unreferenced_bytes =
+                    self.unreferenced_bytes.map(|unreferenced| unreferenced.saturating_add(placed.bytes));
                 for Rejection { item: what, reason: why } in placed.rejected {
                     self.sink.warning(format!("live mode fetched {what}, but the mirror rejects it: {why}"));
                 }

@@ -159,15 +159,16 @@ impl Upstreams {
         {
             return Ok(Arc::clone(known));
         }
-        let asked = with_breaker(&self.index_breaker, "config.json", self.registry_client.fetch_config(), http_error);
-        let asked = match &*config {
-            None => asked.await,
-            Some(_) => match tokio::time::timeout(CONFIG_TIMEOUT, asked).await {
-                Ok(asked) => asked,
+        let requested =
+            with_breaker(&self.index_breaker, "config.json", self.registry_client.fetch_config(), http_error);
+        let requested = match &*config {
+            None => requested.await,
+            Some(_) => match tokio::time::timeout(CONFIG_TIMEOUT, requested).await {
+                Ok(requested) => requested,
                 Err(_) => Err(LiveError::unavailable("upstream is slow with config.json", CONFIG_TIMEOUT)),
             },
         };
-        let read = asked.and_then(|(answer, locked)| {
+        let read = requested.and_then(|(answer, locked)| {
             // A restarted mirror has a new ID.
             *self.lock_upstream_mirrors() = mirrors_in_via(answer.via.as_deref().unwrap_or_default());
             let text = (answer.status == 200).then(|| String::from_utf8_lossy(&answer.body).into_owned());
@@ -216,15 +217,15 @@ impl Upstreams {
     ) -> Result<Response, LiveError> {
         let config = self.config().await?;
         let what = format!("the index file of {name}");
-        let asked = self.registry_client.fetch_index(&config, name, etag, last_modified);
-        with_breaker(&self.index_breaker, &what, asked, http_error).await
+        let requested = self.registry_client.fetch_index(&config, name, etag, last_modified);
+        with_breaker(&self.index_breaker, &what, requested, http_error).await
     }
 }
 
 /// The IDs of mirrors of this kind in a `Via` header.
 pub(super) fn mirrors_in_via(via: &str) -> Vec<String> {
-    let words = via.split([',', ' ']).filter(|word| word.starts_with(VIA_PREFIX) && word.len() <= 64);
-    words.take(MAX_VIA_MIRRORS).map(str::to_owned).collect()
+    let terms = via.split([',', ' ']).filter(|word| word.starts_with(VIA_PREFIX) && word.len() <= 64);
+    terms.take(MAX_VIA_MIRRORS).map(str::to_owned).collect()
 }
 
 /// Sends a request if the upstream is not down, and records its result.

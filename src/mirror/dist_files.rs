@@ -81,14 +81,14 @@ impl DistFiles {
 
     /// The text of the file.
     pub(super) fn render(&self) -> Vec<u8> {
-        let artifacts = self.0.iter().map(|(path, held)| RowOut { path, file: held }).collect();
+        let artifacts = self.0.iter().map(|(path, stored)| RowOut { path, file: stored }).collect();
         serde_json::to_vec(&DocumentOut { format: FORMAT_VERSION, dist_files: artifacts })
             .expect("plain fields are JSON")
     }
 
     /// Number of files, and their total bytes.
     pub(super) fn count_and_bytes(&self) -> (u64, u64) {
-        let bytes = self.0.values().fold(0u64, |sum, held| sum.saturating_add(held.size));
+        let bytes = self.0.values().fold(0u64, |sum, stored| sum.saturating_add(stored.size));
         (self.0.len() as u64, bytes)
     }
 
@@ -210,9 +210,9 @@ mod tests {
     use super::*;
 
     fn artifacts(rows: &[(&str, &str)]) -> DistFiles {
-        let held =
+        let stored =
             |content: &str| DistFile { sha256: Sha256::of(content.as_bytes()), size: 1, read_at: Timestamp::MIN };
-        DistFiles(rows.iter().map(|(path, content)| (path.parse().expect("safe"), held(content))).collect())
+        DistFiles(rows.iter().map(|(path, content)| (path.parse().expect("safe"), stored(content))).collect())
     }
 
     #[test]

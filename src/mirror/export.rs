@@ -217,14 +217,14 @@ fn for_each_crate(
         let mut sum = 0;
         while !failed.load(Ordering::Relaxed) {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(held) = crates.get(at) else { break };
+            let Some(stored) = crates.get(at) else { break };
             if at == crates.len() / 2 {
                 checkpoint("export:half");
             }
-            match check_stopped(sink).and_then(|()| work(held, &mut buffer)) {
+            match check_stopped(sink).and_then(|()| work(stored, &mut buffer)) {
                 Ok(bytes) => {
                     sum += bytes;
-                    sink.detail("Exported", held.id.to_string());
+                    sink.detail("Exported", stored.id.to_string());
                     sink.event(Event::Advance { phase: Phase::Exporting, items: 1, bytes });
                 }
                 Err(error) => {

@@ -355,11 +355,11 @@ mod tests {
     fn stopping_ends_the_wait() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let layout = Layout::new(folder.path());
-        let held = lock_for_adding(&layout, Duration::ZERO, &me(), &Stopped).expect("the lock is free");
+        let stored = lock_for_adding(&layout, Duration::ZERO, &me(), &Stopped).expect("the lock is free");
         let began = Instant::now();
         let refused = lock_for_collecting(&layout, Duration::from_secs(60), &me(), &Stopped).expect_err("held");
         assert!(matches!(refused, Error::Stopped { .. }) && began.elapsed() < Duration::from_secs(30), "{refused}");
-        drop(held);
+        drop(stored);
     }
 
     fn me() -> Holder {

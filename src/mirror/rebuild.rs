@@ -304,14 +304,14 @@ fn rebuild_dist_files(metadata: &Metadata, current: &CurrentItems, layout: &Layo
         let file = path.below(layout.root());
         let is_ours = !file.ancestors().take_while(|above| *above != layout.root()).any(Path::is_symlink);
         let found = Some(&file).filter(|file| is_ours && file.is_file()).and_then(|file| Sha256::of_file(file).ok());
-        let there = digests.iter().find(|held| found == Some((held.sha256, held.size)));
+        let there = digests.iter().find(|stored| found == Some((stored.sha256, stored.size)));
         // A signature is removed when its channel moves on without one, so a missing signature is not a loss.
         let is_missed = current.dist_files.contains(path) && !is_signature(path);
-        let latest = digests.iter().max_by_key(|held| held.read_at).filter(|_| is_missed);
+        let latest = digests.iter().max_by_key(|stored| stored.read_at).filter(|_| is_missed);
         match there {
-            Some(held) => drop(artifacts.0.insert(path.clone(), *held)),
+            Some(stored) => drop(artifacts.0.insert(path.clone(), *stored)),
             None if artifacts.0.contains_key(path) => {}
-            None => artifacts.0.extend(latest.map(|held| (path.clone(), *held))),
+            None => artifacts.0.extend(latest.map(|stored| (path.clone(), *stored))),
         }
     }
     artifacts
@@ -321,12 +321,12 @@ fn rebuild_dist_files(metadata: &Metadata, current: &CurrentItems, layout: &Layo
 fn unreferenced_dist_files(artifacts: &DistFiles, current: &CurrentItems) -> Vec<DistFileRecord> {
     let unreferenced = artifacts.0.iter().filter(|(path, _)| !current.dist_files.contains(*path));
     unreferenced
-        .map(|(path, held)| DistFileRecord {
+        .map(|(path, stored)| DistFileRecord {
             path: path.clone(),
-            sha256: held.sha256,
-            size: held.size,
+            sha256: stored.sha256,
+            size: stored.size,
             state: DistFileState::Shipped,
-            read_at: Some(format_time(held.read_at.max(Timestamp::UNIX_EPOCH))),
+            read_at: Some(format_time(stored.read_at.max(Timestamp::UNIX_EPOCH))),
         })
         .collect()
 }

@@ -311,7 +311,7 @@ fn unclaimed_lineage(
         .flat_map(|feed| feed.dist_files.iter().cloned());
     let artifacts: BTreeSet<SafePath> = unrecognized.chain(rebuilt).collect();
     for path in &artifacts {
-        let digest = dist_files.recorded.0.get(path).map(|held| held.sha256.to_string()).unwrap_or_default();
+        let digest = dist_files.recorded.0.get(path).map(|existing| existing.sha256.to_string()).unwrap_or_default();
         text.push_str(&format!("{path} {digest}\n"));
     }
     // A mirror that imported a snapshot of itself, or an equal one, already has this set as a history.

@@ -355,7 +355,7 @@ impl<'a> ImportVisitor<'a> {
             return;
         };
         match SnapshotFile::parse(name, text) {
-            Ok(brought) => self.staged.config.push(brought),
+            Ok(added) => self.staged.config.push(added),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
                 self.staged.unusable.push(format!("{error}{}", cause.trim_end()));

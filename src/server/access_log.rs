@@ -89,9 +89,9 @@ mod tests {
         let peer = "127.0.0.1:1".parse().expect("address");
         let event = AccessLogEntry::start(&request).finish(SystemTime::UNIX_EPOCH, peer, RequestKind::Crate, &response);
         assert!(!format!("{event:?}").contains("hunter22"), "{event:?}");
-        let Event::Request(told) = event else { panic!("{event:?}") };
-        assert_eq!((told.path.as_str(), told.bytes, told.is_missing), ("/crates/x", 5, false));
-        assert_eq!(told.user_agent.map(|agent| agent.len()), Some(MAX_AGENT_BYTES));
+        let Event::Request(reported) = event else { panic!("{event:?}") };
+        assert_eq!((reported.path.as_str(), reported.bytes, reported.is_missing), ("/crates/x", 5, false));
+        assert_eq!(reported.user_agent.map(|agent| agent.len()), Some(MAX_AGENT_BYTES));
         assert_eq!(truncate("aää", 2), "a…");
     }
 }

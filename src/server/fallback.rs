@@ -54,7 +54,7 @@ pub fn file_response(
     is_head: bool,
     kind: &str,
 ) -> io::Result<Option<Response<OutgoingBody>>> {
-    let held: Option<OpenFile> = open_trusted(path)?;
-    let asked = RequestMeta { is_head, is_http_10: false, headers: headers.clone(), budget: None };
-    held.map(|held| asked.file_response(held, kind, "no-cache")).transpose()
+    let stored: Option<OpenFile> = open_trusted(path)?;
+    let requested = RequestMeta { is_head, is_http_10: false, headers: headers.clone(), budget: None };
+    stored.map(|stored| requested.file_response(stored, kind, "no-cache")).transpose()
 }

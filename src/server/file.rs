@@ -291,15 +291,15 @@ impl OutgoingBody {
     }
 
     /// Adds a memfd copy of the bytes.
-    pub(super) fn with_memfd(self, twin: Option<Arc<MemfdBody>>) -> OutgoingBody {
-        OutgoingBody { memfd: twin, ..self }
+    pub(super) fn with_memfd(self, memfd_copy: Option<Arc<MemfdBody>>) -> OutgoingBody {
+        OutgoingBody { memfd: memfd_copy, ..self }
     }
 
     /// Takes the memfd copy, for a connection that sends from it. Such a body is sent as one chunk.
     pub(super) fn take_memfd(&mut self) -> Option<Arc<MemfdBody>> {
-        let twin = self.memfd.take()?;
+        let memfd_copy = self.memfd.take()?;
         self.chunk_size = usize::MAX;
-        Some(twin)
+        Some(memfd_copy)
     }
 
     /// A part of a file. Call it where blocking is allowed.
@@ -487,12 +487,12 @@ mod tests {
         ] {
             symlink(target, mirror.join(link)).expect("link");
         }
-        let held = |name: &str| open(&mirror, &path(name)).expect("no error").is_some();
-        assert!(held("dist/file") && held("dist/inside"));
+        let stored = |name: &str| open(&mirror, &path(name)).expect("no error").is_some();
+        assert!(stored("dist/file") && stored("dist/inside"));
         for name in
             ["dist/outside", "dist/absolute", "dist/hidden", "dist/circle", "dist/up/secret", "dist", "dist/file/x"]
         {
-            assert!(!held(name), "{name}");
+            assert!(!stored(name), "{name}");
         }
         symlink(&mirror, folder.path().join("elsewhere")).expect("link");
         assert!(open(&folder.path().join("elsewhere"), &path("dist/file")).expect("no error").is_some());
@@ -505,14 +505,14 @@ mod tests {
         let bytes: Vec<u8> = (0..=250).cycle().take(3 * CHUNK_SIZE + 17).collect();
         fs::write(folder.path().join("x"), &bytes).expect("write");
         for (start, length) in [(0, bytes.len()), (5, CHUNK_SIZE), (5, CHUNK_SIZE + 1), (bytes.len() - 1, 1), (7, 0)] {
-            let held = open(folder.path(), &path("x")).expect("open").expect("there");
-            let content = OutgoingBody::from_file(held.file, start as u64, length as u64).expect("read");
+            let stored = open(folder.path(), &path("x")).expect("open").expect("there");
+            let content = OutgoingBody::from_file(stored.file, start as u64, length as u64).expect("read");
             assert_eq!(content.size_hint().exact(), Some(length as u64));
             let read = content.collect().await.expect("body").to_bytes();
             assert!(read == bytes[start..start + length], "{start} {length}");
         }
-        let held = open(folder.path(), &path("x")).expect("open").expect("there");
-        let content = OutgoingBody::from_file(held.file, 0, bytes.len() as u64 + 1).expect("read");
+        let stored = open(folder.path(), &path("x")).expect("open").expect("there");
+        let content = OutgoingBody::from_file(stored.file, 0, bytes.len() as u64 + 1).expect("read");
         assert!(content.collect().await.is_err(), "a truncated file is not a complete body");
     }
 

@@ -144,14 +144,14 @@ impl FileCache {
     }
 
     /// The cached file for a request path, if it is still valid.
-    pub fn get(&self, asked: &str) -> Option<Arc<CachedFile>> {
-        let (kept, is_old) = self.entries.read().unwrap_or_else(PoisonError::into_inner).find(asked)?;
+    pub fn get(&self, requested: &str) -> Option<Arc<CachedFile>> {
+        let (kept, is_old) = self.entries.read().unwrap_or_else(PoisonError::into_inner).find(requested)?;
         let is_fresh = kept.validity.settings_generation == (self.settings_generation)() && kept.is_fresh(&self.epoch);
         if !is_fresh || is_old {
             let mut halves = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-            halves.remove(asked);
+            halves.remove(requested);
             if is_fresh {
-                halves.insert(asked.to_owned(), Arc::clone(&kept));
+                halves.insert(requested.to_owned(), Arc::clone(&kept));
             }
         }
         is_fresh.then_some(kept)
@@ -184,16 +184,17 @@ impl FileCache {
         from: Derived<'_>,
         headers: ContentHeaders,
     ) -> io::Result<Arc<CachedFile>> {
-        let Derived { source: held, fresh_until: until, settings_generation: generation, wants_gzip: gzip, now } = from;
+        let Derived { source: stored, fresh_until: until, settings_generation: generation, wants_gzip: gzip, now } =
+            from;
         let stamp = FileStamp::in_memory(text.len() as u64);
         let (plain, gzip) = index_representations(text.into(), &stamp, gzip, headers, &self.memfd_budget)?;
         let watch = Validity {
             path: path.below(&self.mirror),
-            stamp: held.map(|held| held.stamp.clone()),
+            stamp: stored.map(|stored| stored.stamp.clone()),
             expires_at: Some(self.epoch.millisecond_of(until)),
             settings_generation: generation,
         };
-        let is_settled = held.is_none_or(|held| held.stamp.is_settled(now));
+        let is_settled = stored.is_none_or(|stored| stored.stamp.is_settled(now));
         Ok(self.insert(
             path,
             is_settled,
@@ -320,28 +321,28 @@ impl Representation {
 }
 
 impl GenerationalLru {
-    fn find(&self, asked: &str) -> Option<(Arc<CachedFile>, bool)> {
-        let young = self.young.files.get(asked).map(|kept| (Arc::clone(kept), false));
-        young.or_else(|| self.old.files.get(asked).map(|kept| (Arc::clone(kept), true)))
+    fn find(&self, requested: &str) -> Option<(Arc<CachedFile>, bool)> {
+        let young = self.young.files.get(requested).map(|kept| (Arc::clone(kept), false));
+        young.or_else(|| self.old.files.get(requested).map(|kept| (Arc::clone(kept), true)))
     }
 
-    fn insert(&mut self, asked: String, kept: Arc<CachedFile>) {
-        let weight = cache_weight(&asked, &kept);
+    fn insert(&mut self, requested: String, kept: Arc<CachedFile>) {
+        let weight = cache_weight(&requested, &kept);
         if weight > SEGMENT_BYTES {
             return;
         }
-        self.remove(&asked);
+        self.remove(&requested);
         if self.young.bytes + weight > SEGMENT_BYTES {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.bytes += weight;
-        self.young.files.insert(asked, kept);
+        self.young.files.insert(requested, kept);
     }
 
-    fn remove(&mut self, asked: &str) {
+    fn remove(&mut self, requested: &str) {
         for half in [&mut self.young, &mut self.old] {
-            if let Some(kept) = half.files.remove(asked) {
-                half.bytes -= cache_weight(asked, &kept);
+            if let Some(kept) = half.files.remove(requested) {
+                half.bytes -= cache_weight(requested, &kept);
             }
         }
     }
@@ -417,9 +418,9 @@ fn cache_key(path: &SafePath) -> String {
     format!("/{path}")
 }
 
-fn cache_weight(asked: &str, kept: &CachedFile) -> usize {
+fn cache_weight(requested: &str, kept: &CachedFile) -> usize {
     let gzip = if let GzipState::Compressed(form) = &kept.gzip { form.body.len() + ENTRY_OVERHEAD } else { 0 };
-    kept.plain.body.len() + ENTRY_OVERHEAD + gzip + asked.len() + kept.validity.path.as_os_str().len()
+    kept.plain.body.len() + ENTRY_OVERHEAD + gzip + requested.len() + kept.validity.path.as_os_str().len()
 }
 
 fn representation(
@@ -500,8 +501,8 @@ mod tests {
 
         fn text(&self, path: &str, gzip: bool, now: SystemTime) -> Arc<CachedFile> {
             let path: SafePath = path.parse().expect("path");
-            let held = file::open(self.folder.path(), &path).expect("open").expect("there");
-            self.cache.load_index_file(&path, &held, gzip, AS_TEXT, keeping(now)).expect("text")
+            let stored = file::open(self.folder.path(), &path).expect("open").expect("there");
+            self.cache.load_index_file(&path, &stored, gzip, AS_TEXT, keeping(now)).expect("text")
         }
     }
 
@@ -540,8 +541,8 @@ mod tests {
         }
         for n in 0..100 {
             let path: SafePath = format!("index/{n}").parse().expect("path");
-            let held = file::open(tree.folder.path(), &path).expect("open").expect("there");
-            tree.cache.load_file(&path, &held, AS_TEXT, keeping(later())).expect("file");
+            let stored = file::open(tree.folder.path(), &path).expect("open").expect("there");
+            tree.cache.load_file(&path, &stored, AS_TEXT, keeping(later())).expect("file");
             assert!(tree.cache.get("/index/0").is_some(), "requested regularly");
             let halves = tree.cache.entries.read().expect("lock");
             for half in [&halves.young, &halves.old] {

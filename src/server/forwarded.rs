@@ -114,14 +114,14 @@ pub(super) struct UntrustedProxies(Mutex<HashSet<IpAddr>>);
 
 impl UntrustedProxies {
     /// Reports, once per peer, that its headers are ignored and how to trust it.
-    pub(super) fn report(&self, peer: IpAddr, told: &str, sink: &dyn Sink) {
+    pub(super) fn report(&self, peer: IpAddr, message: &str, sink: &dyn Sink) {
         let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.len() >= MAX_REPORTED || !reported.insert(peer) {
             return;
         }
         drop(reported);
         sink.warning(format!(
-            "the proxy at {peer} is not trusted, so its forwarding headers are ignored and clients get the address `{told}`; \
+            "the proxy at {peer} is not trusted, so its forwarding headers are ignored and clients get the address `{message}`; \
              set `base_url` to the address that clients use, or add `{peer}` to `trusted_proxies`"
         ));
     }

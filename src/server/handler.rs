@@ -136,15 +136,15 @@ impl Server {
                 _ => account.activity().linger_on_close(),
             }
         }
-        let asked = kind.unwrap_or_else(|| kind_of_response(&response));
+        let requested = kind.unwrap_or_else(|| kind_of_response(&response));
         let bytes = response.size_hint().exact().unwrap_or(0);
-        server.metrics().record_response(asked, response.status(), bytes);
+        server.metrics().record_response(requested, response.status(), bytes);
         if server.options.tls.is_some() {
             tls::set_hsts(response.headers_mut());
         }
         if let Some(line) = line {
             let options = &server.options;
-            options.sink.event(line.finish((options.clock)(), peer, asked, &response));
+            options.sink.event(line.finish((options.clock)(), peer, requested, &response));
         }
         response
     }
@@ -270,11 +270,11 @@ impl Server {
         let length = body.size_hint().exact();
         drop(body);
         let (status, etag) = (head.status, head.headers.get(ETAG).cloned());
-        let (server, target, account, asked) =
+        let (server, target, account, requested) =
             (Arc::clone(self), target(), Arc::clone(account), Arc::new(meta.without_budget()));
         let later = async move {
             let hold = account.reserve(bytes, file).await;
-            let again = server.regenerate(target, asked).await;
+            let again = server.regenerate(target, requested).await;
             let is_same = again.status() == status
                 && again.headers().get(ETAG) == etag.as_ref()
                 && again.body().size_hint().exact() == length;
@@ -376,8 +376,8 @@ impl Server {
         // The semaphore is never closed. A file that was read gets its share or is dropped before others are read.
         let _reading = self.read_permits.acquire().await.ok();
         let response = {
-            let (server, target, asked) = (Arc::clone(self), Arc::clone(target), Arc::clone(meta));
-            let answer = move || server.read_local(&target, &asked, live);
+            let (server, target, requested) = (Arc::clone(self), Arc::clone(target), Arc::clone(meta));
+            let answer = move || server.read_local(&target, &requested, live);
             tokio::task::spawn_blocking(answer).await.unwrap_or_else(|_| internal_error())
         };
         self.reserve_or_defer(response, || Arc::clone(target), meta)

@@ -138,8 +138,8 @@ mod tests {
                 hung.lock().expect("sound").recv().map_err(|_| "gone")
             }
         };
-        let asked: Vec<_> = (0..20).map(|_| tokio::spawn(Arc::clone(&health).check_with(look()))).collect();
-        for one in asked {
+        let requested: Vec<_> = (0..20).map(|_| tokio::spawn(Arc::clone(&health).check_with(look()))).collect();
+        for one in requested {
             assert_eq!(one.await.expect("answered"), TIMED_OUT);
         }
         assert_eq!(looks.load(Ordering::SeqCst), 1);

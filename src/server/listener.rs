@@ -156,16 +156,16 @@ impl ConnectionSet {
         let is_quiet = |member: &ConnectionEntry| member.progress_mark.0.elapsed() >= PRESSURE_WINDOW;
         let quiet = self.connections.iter().filter(|(_, member)| is_quiet(member));
         let mut quiet: Vec<(usize, Id)> = quiet.map(|(id, member)| (member.budget.load(), *id)).collect();
-        quiet.sort_unstable_by_key(|(held, _)| std::cmp::Reverse(*held));
+        quiet.sort_unstable_by_key(|(stored, _)| std::cmp::Reverse(*stored));
         let mut left = excess;
-        for (held, id) in quiet {
+        for (stored, id) in quiet {
             if left == 0 {
                 break;
             }
             if let Some(member) = self.connections.remove(&id) {
                 member.abort_handle.abort();
             }
-            left = left.saturating_sub(held);
+            left = left.saturating_sub(stored);
         }
     }
 

@@ -43,7 +43,7 @@ impl Server {
     ) -> Option<Response<OutgoingBody>> {
         let generation = proxy.settings_generation();
         let upstream = proxy.lookup_index(name).await?;
-        let (server, proxy, asked) = (Arc::clone(self), Arc::clone(proxy), Arc::clone(meta));
+        let (server, proxy, requested) = (Arc::clone(self), Arc::clone(proxy), Arc::clone(meta));
         let answer = move || {
             let source = server.open_file(&path)?;
             let text = source.as_ref().map(read_text).transpose()?;
@@ -58,7 +58,7 @@ impl Server {
                 };
                 return Ok(text_response(StatusCode::NOT_FOUND, why));
             };
-            let gzip = conditional::accepts_gzip(&asked.headers);
+            let gzip = conditional::accepts_gzip(&requested.headers);
             let now = (server.options.clock)();
             let from = Derived {
                 source: source.as_ref(),
@@ -73,7 +73,7 @@ impl Server {
                 from,
                 ContentHeaders { content_type: TEXT, cache_control: NO_CACHE },
             )?;
-            Ok(asked.cached_response(&cached).unwrap_or_else(internal_error))
+            Ok(requested.cached_response(&cached).unwrap_or_else(internal_error))
         };
         let answered = tokio::task::spawn_blocking(answer).await;
         Some(answered.unwrap_or_else(|_| Ok(internal_error())).unwrap_or_else(|error: io::Error| {
@@ -96,7 +96,9 @@ impl Server {
         };
         let response = match outcome {
             FetchOutcome::Stored => self.local_response(target, meta, true).await,
-            FetchOutcome::Downloading(flight) => download_response(&flight, meta, kind, caching).await,
+            FetchOutcome::Downloading(shared_download) => {
+                download_response(&shared_download, meta, kind, caching).await
+            }
             FetchOutcome::Failed(refusal) => error_response(&refusal),
         };
         if response.status().is_success() {

@@ -136,26 +136,26 @@ impl Default for ServerMetrics {
 
 impl ServerMetrics {
     /// Counts a response with a body of `bytes` bytes.
-    pub(super) fn record_response(&self, asked: RequestKind, status: StatusCode, bytes: u64) {
+    pub(super) fn record_response(&self, requested: RequestKind, status: StatusCode, bytes: u64) {
         let place = STATUS_INDEXES.get(usize::from(status.as_u16()) - 100).copied().map_or(OTHER_STATUS, usize::from);
-        self.responses[asked as usize][place].fetch_add(1, Relaxed);
-        self.bytes[asked as usize].fetch_add(bytes, Relaxed);
+        self.responses[requested as usize][place].fetch_add(1, Relaxed);
+        self.bytes[requested as usize].fetch_add(bytes, Relaxed);
     }
 
     /// Numbers of responses by kind and status (`None`: a rare status), without zeros.
     pub fn responses(&self) -> impl Iterator<Item = (RequestKind, Option<u16>, u64)> {
-        RequestKind::ALL.into_iter().flat_map(move |asked| {
-            let counts = self.responses[asked as usize].iter().enumerate();
+        RequestKind::ALL.into_iter().flat_map(move |requested| {
+            let counts = self.responses[requested as usize].iter().enumerate();
             counts.filter_map(move |(place, count)| {
                 let count = count.load(Relaxed);
-                (count > 0).then(|| (asked, STATUSES.get(place).copied(), count))
+                (count > 0).then(|| (requested, STATUSES.get(place).copied(), count))
             })
         })
     }
 
     /// Bytes of the response bodies, by kind.
     pub fn bytes(&self) -> impl Iterator<Item = (RequestKind, u64)> {
-        RequestKind::ALL.into_iter().map(|asked| (asked, self.bytes[asked as usize].load(Relaxed)))
+        RequestKind::ALL.into_iter().map(|requested| (requested, self.bytes[requested as usize].load(Relaxed)))
     }
 
     /// Counts a connection as open until the guard is dropped.
@@ -207,15 +207,18 @@ mod tests {
         for code in [200, 200, 404, 418, 599, 999, 100] {
             counters.record_response(RequestKind::Crate, StatusCode::from_u16(code).expect("a status"), 10);
         }
-        for (asked, place) in RequestKind::ALL.into_iter().zip(0..) {
-            assert_eq!(asked as usize, place);
+        for (requested, place) in RequestKind::ALL.into_iter().zip(0..) {
+            assert_eq!(requested as usize, place);
         }
         let counted: Vec<_> = counters.responses().collect();
         assert_eq!(
             counted,
             [(RequestKind::Crate, Some(200), 2), (RequestKind::Crate, Some(404), 1), (RequestKind::Crate, None, 4)]
         );
-        assert_eq!(counters.bytes().find(|(asked, _)| *asked == RequestKind::Crate), Some((RequestKind::Crate, 70)));
+        assert_eq!(
+            counters.bytes().find(|(requested, _)| *requested == RequestKind::Crate),
+            Some((RequestKind::Crate, 70))
+        );
         let connected = counters.track_connection();
         assert_eq!(counters.open_connections.load(Relaxed), 1);
         drop(connected);

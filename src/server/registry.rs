@@ -16,12 +16,12 @@ pub(super) fn config_json(base: &str, auth_required: bool) -> String {
 /// The message that cargo shows for a missing crate. Cargo truncates such texts at 512 characters.
 pub(super) fn missing_crate_message(id: &CrateId) -> String {
     let CrateId { name, version } = id;
-    let told = format!(
+    let reported = format!(
         "{name} {version} is not in this mirror; on the connected side add `{name} = \"{version}\"` under [locked] in \
          depends.toml (or run `cargo frostmirror fetch --crate {name}@={version}`) and import the next bundle here\n"
     );
-    if told.len() < 512 {
-        return told;
+    if reported.len() < 512 {
+        return reported;
     }
     format!("{name} {version} is not in this mirror; on the connected side add it to the next bundle\n")
 }

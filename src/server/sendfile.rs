@@ -91,14 +91,14 @@ impl SendfileCandidate {
         if body.len() < MIN_BODY_BYTES {
             return None;
         }
-        if let Some(twin) = self.memfd.get() {
-            return Some(Arc::clone(twin));
+        if let Some(memfd_copy) = self.memfd.get() {
+            return Some(Arc::clone(memfd_copy));
         }
         if self.requests.fetch_add(1, Ordering::Relaxed) % REQUESTS_BEFORE_COPY != REQUESTS_BEFORE_COPY - 1 {
             return None;
         }
-        let twin = MemfdBody::create(body.clone(), &self.budget)?;
-        Some(Arc::clone(self.memfd.get_or_init(|| twin)))
+        let memfd_copy = MemfdBody::create(body.clone(), &self.budget)?;
+        Some(Arc::clone(self.memfd.get_or_init(|| memfd_copy)))
     }
 }
 
@@ -178,8 +178,8 @@ fn create_memfd(_: &[u8]) -> io::Result<File> {
 
 impl PendingSendfile {
     /// Sets the copy.
-    pub fn set(&self, twin: Option<&Arc<MemfdBody>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = twin.map(Arc::downgrade);
+    pub fn set(&self, memfd_copy: Option<&Arc<MemfdBody>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = memfd_copy.map(Arc::downgrade);
     }
 
     /// The copy, if it still exists.
@@ -198,7 +198,7 @@ mod tests {
         (0..=250u8).cycle().take(length).collect::<Vec<_>>().into()
     }
 
-    fn asked(prospect: &SendfileCandidate, body: &Bytes, times: usize) -> Vec<bool> {
+    fn requested(prospect: &SendfileCandidate, body: &Bytes, times: usize) -> Vec<bool> {
         (0..times).map(|_| prospect.memfd_body(body).is_some()).collect()
     }
 
@@ -208,18 +208,18 @@ mod tests {
         let (first, second, third) =
             (SendfileCandidate::new(&space), SendfileCandidate::new(&space), SendfileCandidate::new(&space));
         let whole = body(MIN_BODY_BYTES);
-        let answers = asked(&first, &whole, REQUESTS_BEFORE_COPY + 1);
+        let answers = requested(&first, &whole, REQUESTS_BEFORE_COPY + 1);
         assert_eq!(answers.iter().position(|has| *has), Some(REQUESTS_BEFORE_COPY - 1));
         assert!(answers[REQUESTS_BEFORE_COPY], "it stays");
-        assert!(!asked(&second, &body(MIN_BODY_BYTES - 1), 3 * REQUESTS_BEFORE_COPY).contains(&true), "too small");
+        assert!(!requested(&second, &body(MIN_BODY_BYTES - 1), 3 * REQUESTS_BEFORE_COPY).contains(&true), "too small");
         assert!(
-            !asked(&second, &body(MAX_BYTES), 3 * REQUESTS_BEFORE_COPY).contains(&true),
+            !requested(&second, &body(MAX_BYTES), 3 * REQUESTS_BEFORE_COPY).contains(&true),
             "too large beside the first"
         );
-        assert!(asked(&second, &whole, REQUESTS_BEFORE_COPY).contains(&true));
-        assert!(!asked(&third, &whole, 3 * REQUESTS_BEFORE_COPY).contains(&true), "two are all");
+        assert!(requested(&second, &whole, REQUESTS_BEFORE_COPY).contains(&true));
+        assert!(!requested(&third, &whole, 3 * REQUESTS_BEFORE_COPY).contains(&true), "two are all");
         drop(first);
-        assert!(asked(&third, &whole, REQUESTS_BEFORE_COPY).contains(&true), "the space of one that went");
+        assert!(requested(&third, &whole, REQUESTS_BEFORE_COPY).contains(&true), "the space of one that went");
         drop((second, third));
         assert_eq!((space.bodies.load(Ordering::Relaxed), space.bytes.load(Ordering::Relaxed)), (0, 0));
         assert_eq!((max_bodies(1024), max_bodies(u64::MAX)), (128, MAX_BODIES));
@@ -228,15 +228,15 @@ mod tests {
     #[test]
     fn only_slices_of_the_body_itself_have_a_range() {
         let whole = body(MIN_BODY_BYTES);
-        let twin = MemfdBody::create(whole.clone(), &MemfdBudget::new(1)).expect("space");
-        assert_eq!(twin.range_of(&whole), Some(0..MIN_BODY_BYTES));
-        assert_eq!(twin.range_of(&whole[5..9]), Some(5..9));
-        assert_eq!(twin.range_of(&whole[9..9]), None);
-        assert_eq!(twin.range_of(&body(MIN_BODY_BYTES)), None, "the same bytes elsewhere");
+        let memfd_copy = MemfdBody::create(whole.clone(), &MemfdBudget::new(1)).expect("space");
+        assert_eq!(memfd_copy.range_of(&whole), Some(0..MIN_BODY_BYTES));
+        assert_eq!(memfd_copy.range_of(&whole[5..9]), Some(5..9));
+        assert_eq!(memfd_copy.range_of(&whole[9..9]), None);
+        assert_eq!(memfd_copy.range_of(&body(MIN_BODY_BYTES)), None, "the same bytes elsewhere");
         let sending = PendingSendfile::default();
-        sending.set(Some(&twin));
-        assert!(sending.get().is_some_and(|same| Arc::ptr_eq(&same, &twin)));
-        drop(twin);
+        sending.set(Some(&memfd_copy));
+        assert!(sending.get().is_some_and(|same| Arc::ptr_eq(&same, &memfd_copy)));
+        drop(memfd_copy);
         assert!(sending.get().is_none(), "no connection refers to it");
     }
 
@@ -247,14 +247,14 @@ mod tests {
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (client, server) = (client.expect("connect"), accepted.expect("accept").0);
         let whole = body(40_000);
-        let twin = MemfdBody::create(whole.clone(), &MemfdBudget::new(1)).expect("space");
+        let memfd_copy = MemfdBody::create(whole.clone(), &MemfdBudget::new(1)).expect("space");
         server.writable().await.expect("writable");
-        assert_eq!(twin.send(&server, b"head", 1000..9000).expect("sent"), 8004);
-        assert_eq!(twin.send(&server, b"", 9000..9001).expect("sent"), 1);
+        assert_eq!(memfd_copy.send(&server, b"head", 1000..9000).expect("sent"), 8004);
+        assert_eq!(memfd_copy.send(&server, b"", 9000..9001).expect("sent"), 1);
         // Until the buffer is full.
         let mut more = 0;
         let full = loop {
-            match twin.send(&server, b"", 0..whole.len()) {
+            match memfd_copy.send(&server, b"", 0..whole.len()) {
                 Ok(sent) => more += sent,
                 Err(full) => break full,
             }

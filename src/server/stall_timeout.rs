@@ -61,8 +61,8 @@ impl ConnectionActivity {
     }
 
     /// Sets the memfd copy of the next body.
-    pub fn set_sendfile_body(&self, twin: Option<&Arc<MemfdBody>>) {
-        self.0.pending_sendfile.set(twin);
+    pub fn set_sendfile_body(&self, memfd_copy: Option<&Arc<MemfdBody>>) {
+        self.0.pending_sendfile.set(memfd_copy);
     }
 
     /// Makes the connection wait for the end of an unread request body before it closes.

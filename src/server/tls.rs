@@ -275,10 +275,10 @@ mod tests {
         let (cert, key) = put(dated(2020, 2021));
         let tls = Tls::load(&cert, &key).expect("a pair");
         let heard = WarningRecorder::default();
-        let told = || std::mem::take(&mut *heard.0.lock().expect("lock"));
+        let reported = || std::mem::take(&mut *heard.0.lock().expect("lock"));
         tls.check_dates(&heard, now());
         tls.reload_if_changed(&heard, now());
-        let expired = told();
+        let expired = reported();
         assert_eq!(expired.len(), 1, "{expired:?}");
         assert!(
             expired[0].contains("expired at 2021-01-01T00:00:00Z") && expired[0].contains("renew it"),
@@ -286,18 +286,18 @@ mod tests {
         );
         put(dated(2020, 2030));
         tls.reload_if_changed(&heard, now());
-        assert_eq!(told(), [""; 0]);
+        assert_eq!(reported(), [""; 0]);
         put(dated(2028, 2030));
         tls.reload_if_changed(&heard, now());
         tls.reload_if_changed(&heard, now());
-        let early = told();
+        let early = reported();
         assert_eq!(early.len(), 1, "{early:?}");
         assert!(early[0].contains("not valid before 2028-01-01T00:00:00Z") && early[0].contains("clock"), "{early:?}");
         // A valid certificate expires while the server runs.
         tls.reload_if_changed(&heard, "2029-01-01T00:00:00Z".parse().expect("a time"));
-        assert_eq!(told(), [""; 0]);
+        assert_eq!(reported(), [""; 0]);
         tls.reload_if_changed(&heard, "2031-01-01T00:00:00Z".parse().expect("a time"));
-        assert_eq!(told().len(), 1);
+        assert_eq!(reported().len(), 1);
     }
 
     #[test]
@@ -316,8 +316,8 @@ mod tests {
         tls.reload_if_changed(&heard, now());
         tls.reload_if_changed(&heard, now());
         assert!(Arc::ptr_eq(&first, &config()));
-        let told = heard.0.lock().expect("lock").clone();
-        assert!(told.len() == 1 && told[0].contains("the old one stays"), "{told:?}");
+        let reported = heard.0.lock().expect("lock").clone();
+        assert!(reported.len() == 1 && reported[0].contains("the old one stays"), "{reported:?}");
         pair.put("key", &next_key);
         tls.reload_if_changed(&heard, now());
         assert!(!Arc::ptr_eq(&first, &config()));

@@ -356,7 +356,7 @@ mod tests {
     }
 
     fn selected(manifest: &ChannelManifest, targets: &[&str], profile: Profile, components: &[&str]) -> String {
-        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let owned = |terms: &[&str]| terms.iter().map(|word| (*word).to_owned()).collect();
         let wanted = SelectionRequest { targets: owned(targets), profile, components: owned(components) };
         match select(manifest, &wanted) {
             Ok(selection) => {

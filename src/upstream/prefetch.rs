@@ -29,7 +29,7 @@ pub struct DependencyQuery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
     /// The dependency.
-    pub wish: DependencyQuery,
+    pub query: DependencyQuery,
     /// Why a build may not need it although a lock lists it; `None`: every build needs it.
     pub condition: Option<Condition>,
 }
@@ -53,23 +53,23 @@ impl Condition {
 }
 
 /// The version that `wish` will probably resolve to.
-pub fn select_version(file: &IndexFile, wish: &DependencyQuery) -> Option<Version> {
-    newest_matching(file, wish).map(|head| head.version.clone())
+pub fn select_version(file: &IndexFile, query: &DependencyQuery) -> Option<Version> {
+    newest_matching(file, query).map(|head| head.version.clone())
 }
 
-fn newest_matching<'f>(file: &'f IndexFile, wish: &DependencyQuery) -> Option<&'f VersionEntry> {
-    let fitting = file.versions().iter().filter(|head| !head.yanked && wish.req.matches(&head.version));
+fn newest_matching<'f>(file: &'f IndexFile, query: &DependencyQuery) -> Option<&'f VersionEntry> {
+    let fitting = file.versions().iter().filter(|head| !head.yanked && query.req.matches(&head.version));
     fitting.max_by(|a, b| a.version.cmp(&b.version))
 }
 
 /// The dependencies of the probable version of `wish`. Empty if no version matches.
-pub fn dependencies_of(file: &IndexFile, wish: &DependencyQuery) -> Vec<Dependency> {
-    let package = newest_matching(file, wish).and_then(|head| serde_json::from_str(file.line_text(head)).ok());
-    package.map_or_else(Vec::new, |package| enabled_dependencies(&package, wish))
+pub fn dependencies_of(file: &IndexFile, query: &DependencyQuery) -> Vec<Dependency> {
+    let package = newest_matching(file, query).and_then(|head| serde_json::from_str(file.line_text(head)).ok());
+    package.map_or_else(Vec::new, |package| enabled_dependencies(&package, query))
 }
 
-fn enabled_dependencies(package: &IndexPackage<'_>, wish: &DependencyQuery) -> Vec<Dependency> {
-    let enabled = dependencies_by_feature(package, wish);
+fn enabled_dependencies(package: &IndexPackage<'_>, query: &DependencyQuery) -> Vec<Dependency> {
+    let enabled = dependencies_by_feature(package, query);
     let normal = package.deps.iter().filter(|dep| dep.kind.as_deref() != Some("dev") && dep.registry.is_none());
     normal
         .filter_map(|dep| {
@@ -78,7 +78,7 @@ fn enabled_dependencies(package: &IndexPackage<'_>, wish: &DependencyQuery) -> V
                 return None;
             }
             let own = dep.features.iter().map(ToString::to_string);
-            let wish = DependencyQuery {
+            let query = DependencyQuery {
                 name: dep.package.as_ref().unwrap_or(&dep.name).parse().ok()?,
                 req: VersionReq::parse(&dep.req).ok()?,
                 features: own
@@ -91,7 +91,7 @@ fn enabled_dependencies(package: &IndexPackage<'_>, wish: &DependencyQuery) -> V
                 Some(target) => Some(Condition::platform(target)),
                 None => is_weak.then_some(Condition::WeakFeature),
             };
-            Some(Dependency { wish, condition })
+            Some(Dependency { query, condition })
         })
         .collect()
 }
@@ -105,7 +105,7 @@ struct Active {
 }
 
 /// Dependencies that features enable, by their name in the package.
-fn dependencies_by_feature(package: &IndexPackage<'_>, wish: &DependencyQuery) -> HashMap<String, Active> {
+fn dependencies_by_feature(package: &IndexPackage<'_>, query: &DependencyQuery) -> HashMap<String, Active> {
     let meaning = |feature: &str| {
         let newer = package.features2.as_ref().and_then(|map| map.get(feature));
         package.features.get(feature).or(newer)
@@ -113,8 +113,8 @@ fn dependencies_by_feature(package: &IndexPackage<'_>, wish: &DependencyQuery) -
     let mut enabled: HashMap<String, Active> = HashMap::new();
     let mut seen = BTreeSet::new();
     // Each feature, and whether a feature that is not weak enables it.
-    let mut todo: Vec<(&str, bool)> = wish.features.iter().map(|feature| (feature.as_str(), true)).collect();
-    if wish.default_features {
+    let mut todo: Vec<(&str, bool)> = query.features.iter().map(|feature| (feature.as_str(), true)).collect();
+    if query.default_features {
         todo.push(("default", true));
     }
     while let Some((feature, is_strong)) = todo.pop() {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn names(dependencies: &[Dependency]) -> Vec<String> {
-        dependencies.iter().map(|dependency| dependency.wish.name.to_string()).collect()
+        dependencies.iter().map(|dependency| dependency.query.name.to_string()).collect()
     }
 
     const FILE: &str = concat!(
@@ -181,7 +181,7 @@ mod tests {
         let file = IndexFile::new(FILE.as_bytes());
         let by_default = dependencies_of(&file, &query("1", &[], true));
         assert_eq!(names(&by_default), ["always", "weak"]);
-        let features: Vec<_> = by_default[0].wish.features.iter().map(String::as_str).collect();
+        let features: Vec<_> = by_default[0].query.features.iter().map(String::as_str).collect();
         assert_eq!(features, ["f", "std"]);
         let full = dependencies_of(&file, &query("1", &["full"], false));
         assert_eq!(names(&full), ["always", "real", "weak"]);
@@ -194,7 +194,7 @@ mod tests {
         let file = IndexFile::new(FILE.as_bytes());
         let conditions = |features: &[&str]| {
             let found = dependencies_of(&file, &query("1", features, true)).into_iter();
-            found.map(|one| (one.wish.name.to_string(), one.condition)).collect::<Vec<_>>()
+            found.map(|one| (one.query.name.to_string(), one.condition)).collect::<Vec<_>>()
         };
         let always = ("always".to_owned(), None);
         assert_eq!(conditions(&[]), [always.clone(), ("weak".to_owned(), Some(Condition::WeakFeature))]);

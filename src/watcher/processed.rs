@@ -332,8 +332,8 @@ mod tests {
                 let moved = shelves.move_to_failed(&name, reason).expect("moved").expect("there");
                 let moved = moved.to_str().expect("text");
                 assert!(moved.len() <= 244 && moved.ends_with(".pkg"), "{moved}");
-                let told = folder.path().join("failed").join(format!("{moved}.reason.txt"));
-                assert_eq!(fs::read_to_string(told).expect("read"), reason);
+                let reported = folder.path().join("failed").join(format!("{moved}.reason.txt"));
+                assert_eq!(fs::read_to_string(reported).expect("read"), reason);
                 fs::write(folder.path().join(&name), "good").expect("write");
                 shelves.move_to_done(&name).expect("moved").expect("there");
             }

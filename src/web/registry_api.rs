@@ -74,7 +74,7 @@ mod tests {
             let ApiError { status, error, hint, .. } = unsupported(&method, &path);
             (status.as_u16(), format!("{error}; {}", hint.unwrap_or_default()))
         };
-        for (method, path, status, words) in [
+        for (method, path, status, terms) in [
             (Method::PUT, "api/v1/crates/new", 403, "this mirror is read-only: crates cannot be published"),
             (Method::DELETE, "api/v1/crates/a/1.0.0/yank", 403, "read-only: versions cannot be yanked"),
             (Method::PUT, "api/v1/crates/a/1.0.0/unyank", 403, "read-only: versions cannot be un-yanked"),
@@ -84,7 +84,7 @@ mod tests {
             (Method::GET, "api/v1/crates/a/1.0.0", 404, "only supports search"),
         ] {
             let (code, text) = said(method, path);
-            assert!(code == status && text.contains(words), "{path}: {code} {text}");
+            assert!(code == status && text.contains(terms), "{path}: {code} {text}");
         }
         assert!(!is_registry_path(&["api".to_owned(), "v1".to_owned()]));
         assert!(!is_registry_path(&["api".to_owned(), "status".to_owned(), "x".to_owned()]));

@@ -244,7 +244,7 @@ impl Router {
             return Some(redirect);
         }
         let query = request::parse_query(parts.uri.query());
-        let asked = WebRequest {
+        let requested = WebRequest {
             is_head: head,
             version: parts.version,
             headers: parts.headers,
@@ -253,7 +253,7 @@ impl Router {
             body: bytes::Bytes::new(),
             origin: at,
         };
-        let outcome = run_handler(state, route, asked, incoming).await;
+        let outcome = run_handler(state, route, requested, incoming).await;
         Some(outcome.map(with_security_headers).unwrap_or_else(error_response))
     }
 

@@ -104,12 +104,12 @@ mod tests {
 
     #[test]
     fn name_matches_rank_before_description_matches() {
-        let words = SearchTerms::parse("  Serde_JSON ").expect("words");
-        assert_eq!(words.relevance("serde-json", None), Some(Relevance::ExactName));
-        assert_eq!(words.relevance("Serde_Json_path", None), Some(Relevance::NamePrefix));
-        assert_eq!(words.relevance("my-serde_json", None), Some(Relevance::NameContains));
-        assert_eq!(words.relevance("other", Some("wraps SERDE_json")), Some(Relevance::Description));
-        assert_eq!(words.relevance("other", None), None);
+        let args = SearchTerms::parse("  Serde_JSON ").expect("words");
+        assert_eq!(args.relevance("serde-json", None), Some(Relevance::ExactName));
+        assert_eq!(args.relevance("Serde_Json_path", None), Some(Relevance::NamePrefix));
+        assert_eq!(args.relevance("my-serde_json", None), Some(Relevance::NameContains));
+        assert_eq!(args.relevance("other", Some("wraps SERDE_json")), Some(Relevance::Description));
+        assert_eq!(args.relevance("other", None), None);
         let two = SearchTerms::parse("json+parser").expect("words");
         assert_eq!(two.relevance("json-parser", None), Some(Relevance::ExactName));
         assert_eq!(two.relevance("parser-of-json", None), Some(Relevance::NameContains));

@@ -102,8 +102,8 @@ fn report_export(kind: FolderFormat, exported: &ExportReport, context: &Context)
     if let Some(why) = no_links {
         report.status("Note", format!("some files were copied because hard links failed: {why}"));
     }
-    for twin in twins {
-        report.detail("Found", format!("{} of {}", twin.paths.join(", "), twin.id));
+    for memfd in twins {
+        report.detail("Found", format!("{} of {}", memfd.paths.join(", "), memfd.id));
     }
     if let Some(first) = twins.first() {
         let has = match twins.len() {

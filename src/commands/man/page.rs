@@ -190,10 +190,10 @@ impl Page {
             if at > 0 {
                 self.line(".br");
             }
-            let words: Vec<&str> = form.split_whitespace().collect();
+            let terms: Vec<&str> = form.split_whitespace().collect();
             let is_name = |word: &&&str| word.starts_with(|first: char| first.is_ascii_lowercase());
-            let count = words.iter().take_while(is_name).count();
-            let (name, rest) = words.split_at(count);
+            let count = terms.iter().take_while(is_name).count();
+            let (name, rest) = terms.split_at(count);
             self.line(format!("\\fB{}\\fR {}", escape(&name.join(" ")), escape(&rest.join(" "))).trim_end());
         }
     }

@@ -157,12 +157,12 @@ fn a_new_file_with_a_password_is_private_and_a_link_stays_one() {
 fn a_restored_file_takes_effect() {
     let folder = folder("bind = 'a:1'\n");
     let store = SettingsStore::load(folder.path(), Overrides::default()).expect("loaded");
-    let brought = |text: &str| [SnapshotFile::parse(SERVER, text.as_bytes()).expect("TOML")];
+    let added = |text: &str| [SnapshotFile::parse(SERVER, text.as_bytes()).expect("TOML")];
     // The operator edits the file by hand; an import must not put that into effect.
     let edited = "bind = 'a:1'\nproxy_mode = true\n";
     fs::write(folder.path().join(SERVER), edited).expect("write");
     let snapshot = "toolchain = 'beta'\nprune_on_import = true\nbind = 'b:2'\ntargets = ['no triple']\n";
-    store.restore(&brought(snapshot), &NullSink).expect("restored");
+    store.restore(&added(snapshot), &NullSink).expect("restored");
     let now = store.current();
     assert_eq!(now.toolchain, ["beta".parse().unwrap()]);
     assert_eq!((now.bind.as_str(), now.proxy_mode), ("a:1", false));
@@ -246,13 +246,13 @@ fn offline_in_the_file_is_changed_by_hand_only() {
 fn writers_wait_for_the_write_lock() {
     let folder = tempfile::tempdir().expect("folder");
     let store = SettingsStore::load(folder.path(), Overrides::default()).expect("loaded");
-    let brought = [SnapshotFile::parse(SERVER, b"proxy_ttl = \"1h\"\n").expect("good")];
+    let added = [SnapshotFile::parse(SERVER, b"proxy_ttl = \"1h\"\n").expect("good")];
     let done = std::sync::atomic::AtomicUsize::new(0);
     let ended = || done.fetch_add(1, Ordering::SeqCst);
     std::thread::scope(|scope| {
         let turn = store.lock_for_write();
         scope.spawn(|| {
-            store.restore(&brought, &NullSink).expect("restored");
+            store.restore(&added, &NullSink).expect("restored");
             ended()
         });
         scope.spawn(|| {

@@ -69,12 +69,12 @@ impl History {
         let after = || self.state.bundles.iter().filter(|other| other.sequence > bundle.sequence);
         let current_files = self.state.inputs.iter().flat_map(|input| &input.dist_files);
         let mut artifacts: BTreeMap<SafePath, Sha256> =
-            current_files.map(|held| (held.path.clone(), held.sha256)).collect();
+            current_files.map(|stored| (stored.path.clone(), stored.sha256)).collect();
         for sent in after().flat_map(|later| &later.introduced_dist_files) {
             artifacts.remove(&sent.path);
         }
         let current_crates = self.state.inputs.iter().flat_map(|input| &input.crates);
-        let mut crates: BTreeMap<CrateId, Sha256> = current_crates.map(|held| (held.id(), held.sha256)).collect();
+        let mut crates: BTreeMap<CrateId, Sha256> = current_crates.map(|stored| (stored.id(), stored.sha256)).collect();
         for sent in after().flat_map(|later| &later.introduced) {
             crates.remove(&CrateId { name: sent.name.clone(), version: sent.version.clone() });
         }
@@ -103,15 +103,19 @@ impl History {
 impl BundlePlan {
     /// The crates that a bundle of this plan introduces, if `base` is the content after the newest bundle.
     pub fn introduced_crates(&self, base: &DeltaBase) -> Vec<SentCrate> {
-        let introduced = self.crates.iter().filter(|(id, held)| !base.has_crate(id, held.sha256));
+        let introduced = self.crates.iter().filter(|(id, stored)| !base.has_crate(id, stored.sha256));
         introduced
-            .map(|(_, held)| SentCrate { name: held.name.clone(), version: held.version.clone(), sha256: held.sha256 })
+            .map(|(_, stored)| SentCrate {
+                name: stored.name.clone(),
+                version: stored.version.clone(),
+                sha256: stored.sha256,
+            })
             .collect()
     }
 
     /// Likewise for dist files.
     pub fn introduced_dist_files(&self, base: &DeltaBase) -> Vec<DistFileRef> {
-        let introduced = self.dist_files.values().filter(|held| !base.has_dist_file(&held.path, held.sha256));
+        let introduced = self.dist_files.values().filter(|stored| !base.has_dist_file(&stored.path, stored.sha256));
         introduced.cloned().collect()
     }
 }

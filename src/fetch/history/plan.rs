@@ -55,13 +55,13 @@ impl History {
             forgotten.push(&self.find_input(name)?.id);
         }
         let mut inputs = today;
-        for held in inputs.iter_mut().flat_map(|input| &mut input.crates).filter(|held| held.size == 0) {
+        for stored in inputs.iter_mut().flat_map(|input| &mut input.crates).filter(|stored| stored.size == 0) {
             // A file that is not cached keeps the size from when it was sent.
-            held.size = self.recorded_crate_size(held).unwrap_or(0);
+            stored.size = self.recorded_crate_size(stored).unwrap_or(0);
         }
         let mut crates = BTreeMap::new();
-        for held in inputs.iter().flat_map(|input| &input.crates) {
-            crates.insert(held.id(), held.clone());
+        for stored in inputs.iter().flat_map(|input| &input.crates) {
+            crates.insert(stored.id(), stored.clone());
         }
         for old in &self.state.inputs {
             if forgotten.contains(&&old.id) || inputs.iter().any(|input| input.id == old.id) {
@@ -71,34 +71,34 @@ impl History {
             if let Some(artifacts) = moved.remove(&old.id) {
                 kept.dist_files = artifacts;
             }
-            for held in &mut kept.crates {
-                let newest = crates.entry(held.id()).or_insert_with(|| held.clone());
-                if newest.sha256 != held.sha256 {
+            for stored in &mut kept.crates {
+                let newest = crates.entry(stored.id()).or_insert_with(|| stored.clone());
+                if newest.sha256 != stored.sha256 {
                     return Err(Error::Conflict(Box::new(DigestConflict {
-                        id: held.id(),
+                        id: stored.id(),
                         input: old.id.to_string(),
-                        old: held.sha256,
+                        old: stored.sha256,
                         new: newest.sha256,
                     })));
                 }
                 // This run's reading of the index is newer.
-                held.clone_from(newest);
+                stored.clone_from(newest);
             }
             inputs.push(kept);
         }
         let mut artifacts: BTreeMap<SafePath, DistFileRef> = BTreeMap::new();
         for input in &mut inputs {
             input.crates.sort_by_key(CrateRef::id);
-            input.crates.dedup_by_key(|held| held.id());
+            input.crates.dedup_by_key(|stored| stored.id());
             input.dist_files.sort_by(|a, b| a.path.cmp(&b.path));
             input.dist_files.dedup_by(|a, b| a.path == b.path);
-            for held in &mut input.dist_files {
-                if held.size == 0 {
-                    held.size = self.recorded_file_size(held).unwrap_or(0);
+            for stored in &mut input.dist_files {
+                if stored.size == 0 {
+                    stored.size = self.recorded_file_size(stored).unwrap_or(0);
                 }
                 // This run's inputs come first: the current file of upstream at a path is the one that the path must
                 // have.
-                held.clone_from(artifacts.entry(held.path.clone()).or_insert_with(|| held.clone()));
+                stored.clone_from(artifacts.entry(stored.path.clone()).or_insert_with(|| stored.clone()));
             }
         }
         inputs.sort_by(|a, b| a.id.cmp(&b.id));
@@ -120,13 +120,13 @@ impl History {
 
     fn recorded_file_size(&self, of: &DistFileRef) -> Option<u64> {
         let sent = self.state.inputs.iter().flat_map(|input| &input.dist_files);
-        sent.filter(|held| held.size > 0 && held.sha256 == of.sha256).map(|held| held.size).next()
+        sent.filter(|stored| stored.size > 0 && stored.sha256 == of.sha256).map(|stored| stored.size).next()
     }
 
     fn recorded_crate_size(&self, of: &CrateRef) -> Option<u64> {
         all_crates(&self.state.inputs)
-            .filter(|held| held.size > 0 && held.sha256 == of.sha256)
-            .map(|held| held.size)
+            .filter(|stored| stored.size > 0 && stored.sha256 == of.sha256)
+            .map(|stored| stored.size)
             .next()
     }
 }

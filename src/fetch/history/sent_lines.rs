@@ -17,7 +17,7 @@ impl History {
     pub fn sent_crates(&self) -> BTreeMap<CrateId, Sha256> {
         let came = self.state.bundles.iter().flat_map(|bundle| &bundle.introduced);
         let came = came.map(|sent| (CrateId { name: sent.name.clone(), version: sent.version.clone() }, sent.sha256));
-        let named = self.state.inputs.iter().flat_map(|input| &input.crates).map(|held| (held.id(), held.sha256));
+        let named = self.state.inputs.iter().flat_map(|input| &input.crates).map(|stored| (stored.id(), stored.sha256));
         came.chain(named).collect()
     }
 
@@ -72,10 +72,10 @@ impl History {
 impl BundlePlan {
     /// Adds upstream's current lines for crates that the inputs of this run do not need and others do.
     pub fn update_yanked(&mut self, lines: &BTreeMap<CrateId, IndexLine>) {
-        let held = self.crates.values_mut().chain(self.inputs.iter_mut().flat_map(|input| &mut input.crates));
-        for held in held {
-            if let Some(line) = lines.get(&held.id()) {
-                held.yanked = line.yanked;
+        let stored = self.crates.values_mut().chain(self.inputs.iter_mut().flat_map(|input| &mut input.crates));
+        for stored in stored {
+            if let Some(line) = lines.get(&stored.id()) {
+                stored.yanked = line.yanked;
             }
         }
     }

@@ -209,9 +209,9 @@ fn unknown_sizes_are_taken_from_earlier_bundles() {
     let folder = tempfile::tempdir().expect("temporary folder");
     fetch(folder.path(), vec![input("a", &["x"])]);
     let mut today = input("a", &["x", "y"]);
-    today.crates.iter_mut().for_each(|held| held.size = 0);
+    today.crates.iter_mut().for_each(|existing| existing.size = 0);
     let plan = History::read(folder.path()).expect("read").plan(vec![today], &[]).expect("plan");
-    assert_eq!(plan.crates.values().map(|held| held.size).collect::<Vec<_>>(), [7, 0]);
+    assert_eq!(plan.crates.values().map(|existing| existing.size).collect::<Vec<_>>(), [7, 0]);
 }
 
 #[test]

@@ -149,16 +149,16 @@ package `native v0.26.0`
 
     #[test]
     fn the_culprit_is_the_entry_that_leads_to_the_conflict() {
-        let words = humanize(DEEP, ADDRESS);
-        assert_eq!(culprit(&words, &items(&[("a", "first"), ("b", "second"), ("c", "third")])), 1);
-        assert_eq!(culprit(&words, &items(&[("b", "second"), ("a", "first")])), 0);
+        let terms = humanize(DEEP, ADDRESS);
+        assert_eq!(culprit(&terms, &items(&[("a", "first"), ("b", "second"), ("c", "third")])), 1);
+        assert_eq!(culprit(&terms, &items(&[("b", "second"), ("a", "first")])), 0);
     }
 
     #[test]
     fn of_two_entries_of_one_crate_the_unselected_one_is_the_culprit() {
-        let words = humanize(DIRECT, ADDRESS);
-        assert_eq!(culprit(&words, &items(&[("native_1", "native"), ("native_2", "native"), ("c", "third")])), 0);
-        assert_eq!(culprit(&words, &items(&[("native_2", "native"), ("native_1", "native")])), 1);
+        let terms = humanize(DIRECT, ADDRESS);
+        assert_eq!(culprit(&terms, &items(&[("native_1", "native"), ("native_2", "native"), ("c", "third")])), 0);
+        assert_eq!(culprit(&terms, &items(&[("native_2", "native"), ("native_1", "native")])), 1);
     }
 
     #[test]

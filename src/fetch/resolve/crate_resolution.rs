@@ -72,12 +72,12 @@ impl Resolver {
         match self.run_pass(&[ScratchDependency::exact_version(&newest.id)], None).await? {
             // It resolves, but cargo prefers a version that this compiler builds.
             Ok(_) => Ok(BTreeMap::new()),
-            Err(words) => {
+            Err(terms) => {
                 let unresolved = [UnresolvedEntry {
                     entry: newest.id.to_string(),
                     package: newest.id.name.clone(),
                     input: name,
-                    message: words,
+                    message: terms,
                     location: None,
                 }];
                 Ok(self.resolve_with_packaged_lock(spec, &unresolved, downloads).await?.unwrap_or_default())

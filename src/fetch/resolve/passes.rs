@@ -95,12 +95,12 @@ impl Resolver {
         self.index.prefetch(item.dependency_query());
         match self.run_pass(&[item], None).await? {
             Ok(lockfile) => Ok(locked_versions(&lockfile)),
-            Err(words) => Err(Error::Unresolvable {
+            Err(terms) => Err(Error::Unresolvable {
                 unresolved: vec![UnresolvedEntry {
                     entry: spec.to_string(),
                     package: spec.name.clone(),
                     input: name.to_owned(),
-                    message: words,
+                    message: terms,
                     location: None,
                 }],
                 missing: Vec::new(),
@@ -127,8 +127,8 @@ impl Resolver {
             self.report_pass_done();
             match outcome? {
                 Ok(lockfile) => add_locked(&mut set, &lockfile),
-                Err(words) if pass.kind != PassKind::SingleEntry => conflicts.push((order, pass, words)),
-                Err(words) => {
+                Err(terms) if pass.kind != PassKind::SingleEntry => conflicts.push((order, pass, terms)),
+                Err(terms) => {
                     let (Some(group), Some(item)) = (depends.groups.get(pass.group), pass.items.into_iter().next())
                     else {
                         continue;
@@ -138,14 +138,14 @@ impl Resolver {
                         group: group.number.as_deref(),
                         key,
                         alternative: *alternative,
-                        part: refused_part(&words, &item.package),
+                        part: refused_part(&terms, &item.package),
                     };
                     let failed = UnresolvedEntry {
                         location: depends.locate(location),
                         entry: item.source_text,
                         package: item.package,
                         input: format!("[{}] in `{}`", table_name(group), depends.path.display()),
-                        message: words,
+                        message: terms,
                     };
                     // The same pass for a pinned compiler fails in the same way, because the compiler only sets a
                     // preference.
@@ -164,7 +164,7 @@ impl Resolver {
             return Err(Error::Unresolvable { unresolved, missing: Vec::new() });
         }
         conflicts.sort_by_key(|(order, ..)| *order);
-        for (_, pass, words) in conflicts {
+        for (_, pass, terms) in conflicts {
             let Some(group) = depends.groups.get(pass.group) else {
                 continue;
             };
@@ -177,7 +177,7 @@ impl Resolver {
                 }
                 continue;
             }
-            self.drop_conflicting(&table, pass, words, &mut set, conflicting).await?;
+            self.drop_conflicting(&table, pass, terms, &mut set, conflicting).await?;
         }
         Ok(set)
     }
@@ -187,12 +187,12 @@ impl Resolver {
         &self,
         table: &str,
         Pass { mut items, rust, .. }: Pass,
-        mut words: String,
+        mut terms: String,
         set: &mut ExactVersions,
         left_out: &mut Vec<String>,
     ) -> Result<(), Error> {
         while items.len() > 1 {
-            let out = items.remove(cargo_errors::culprit(&words, &items));
+            let out = items.remove(cargo_errors::culprit(&terms, &items));
             let beside: Vec<String> =
                 items.iter().filter(|item| item.is_alternative).map(|item| format!("`{}`", item.source_text)).collect();
             let rest = match beside.as_slice() {
@@ -205,7 +205,7 @@ impl Resolver {
                     format!("[{table}]: `{}` was resolved separately from {rest}", out.source_text),
                 );
             }
-            words.lines().for_each(|line| self.sink.detail("Conflict", line.to_owned()));
+            terms.lines().for_each(|line| self.sink.detail("Conflict", line.to_owned()));
             if !left_out.contains(&out.source_text) {
                 left_out.push(out.source_text);
             }
@@ -214,7 +214,7 @@ impl Resolver {
                     add_locked(set, &lockfile);
                     break;
                 }
-                Err(next) => words = next,
+                Err(next) => terms = next,
             }
         }
         Ok(())

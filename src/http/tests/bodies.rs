@@ -16,14 +16,14 @@ async fn broken_bodies_are_retried_and_their_bytes_counted_once() {
     })
     .await;
     let target = DownloadTarget::new();
-    let told = AtomicU64::new(0);
+    let reported = AtomicU64::new(0);
     let length = download(&server.url("/a.crate"), &target.path(), &body, &|n| {
-        told.fetch_add(n, Ordering::Relaxed);
+        reported.fetch_add(n, Ordering::Relaxed);
     })
     .await
     .expect("the fourth time");
     assert_eq!(length, 200_000);
-    assert_eq!(told.load(Ordering::Relaxed), 200_000);
+    assert_eq!(reported.load(Ordering::Relaxed), 200_000);
     assert!(target.content() == body);
     let heads = server.heads();
     assert_eq!(heads.len(), 4);

@@ -67,7 +67,7 @@ async fn connect_requests_carry_the_proxy_credentials() {
 
 #[test]
 fn errors_about_a_proxy_hide_its_password() {
-    for (url, words) in [
+    for (url, terms) in [
         ("socks4://user:secret@h", "only send to a SOCKS5 proxy"),
         ("ftp://user:secret@h", "not a valid"),
         ("http://user:secret@", "not a valid"),
@@ -76,7 +76,7 @@ fn errors_about_a_proxy_hide_its_password() {
         settings.proxy.configure(url, "`http.proxy` in `config.toml`");
         let error = Client::new(&settings).err().expect(url);
         let text = format!("{error}{error:?}");
-        assert!(text.contains(words) && text.contains("config.toml"), "{text}");
+        assert!(text.contains(terms) && text.contains("config.toml"), "{text}");
         assert!(!text.contains("secret"), "{text}");
     }
 }

@@ -2,10 +2,10 @@
 
 use super::*;
 
-async fn resume(server: &Server, target: &DownloadTarget, expected: &[u8], told: &AtomicU64) -> Result<u64, Error> {
+async fn resume(server: &Server, target: &DownloadTarget, expected: &[u8], reported: &AtomicU64) -> Result<u64, Error> {
     let url = server.url("/a.tar.xz");
     let progress = |bytes| {
-        told.fetch_add(bytes, Ordering::Relaxed);
+        reported.fetch_add(bytes, Ordering::Relaxed);
     };
     client().resume(&Request::new(&url), &target.path(), Sha256::of(expected), 10_000_000, &progress).await
 }
@@ -23,10 +23,10 @@ async fn every_attempt_requests_only_the_remaining_range() {
         _ => Action::Send(range_response(&whole, range_start(head).expect("a range")).into()),
     })
     .await;
-    let (target, told) = (DownloadTarget::new(), AtomicU64::new(0));
-    assert_eq!(resume(&server, &target, &body, &told).await.expect("the fourth time"), 200_000);
+    let (target, reported) = (DownloadTarget::new(), AtomicU64::new(0));
+    assert_eq!(resume(&server, &target, &body, &reported).await.expect("the fourth time"), 200_000);
     assert!(target.content() == body);
-    assert_eq!(told.load(Ordering::Relaxed), 200_000);
+    assert_eq!(reported.load(Ordering::Relaxed), 200_000);
     let begins: Vec<_> = server.heads().iter().map(|head| range_start(head)).collect();
     assert_eq!(begins[0], None);
     assert!(begins[1] > Some(60_000) && begins[1] == begins[2], "{begins:?}");
@@ -40,13 +40,13 @@ async fn a_partial_file_of_a_killed_process_is_completed() {
     let server =
         Server::start(move |head, _| Action::Send(range_response(&whole, range_start(head).expect("a range")).into()))
             .await;
-    let (target, told) = (DownloadTarget::new(), AtomicU64::new(0));
+    let (target, reported) = (DownloadTarget::new(), AtomicU64::new(0));
     std::fs::write(target.path(), &body[..123_456]).expect("part");
-    assert_eq!(resume(&server, &target, &body, &told).await.expect("the rest"), 200_000);
+    assert_eq!(resume(&server, &target, &body, &reported).await.expect("the rest"), 200_000);
     assert!(target.content() == body);
-    assert_eq!(told.load(Ordering::Relaxed), 200_000);
+    assert_eq!(reported.load(Ordering::Relaxed), 200_000);
     // The file is complete already, so no request is sent.
-    assert_eq!(resume(&server, &target, &body, &told).await.expect("at once"), 200_000);
+    assert_eq!(resume(&server, &target, &body, &reported).await.expect("at once"), 200_000);
     let begins: Vec<_> = server.heads().iter().map(|head| range_start(head)).collect();
     assert_eq!(begins, [Some(123_456)]);
 }
@@ -67,11 +67,11 @@ async fn without_range_support_the_whole_file_is_downloaded() {
             Action::Send(if range_start(head).is_some() { refusal.clone() } else { whole.clone() }.into())
         })
         .await;
-        let (target, told) = (DownloadTarget::new(), AtomicU64::new(0));
+        let (target, reported) = (DownloadTarget::new(), AtomicU64::new(0));
         std::fs::write(target.path(), &body[..5000]).expect("part");
-        assert_eq!(resume(&server, &target, &body, &told).await.expect("the whole"), 200_000);
+        assert_eq!(resume(&server, &target, &body, &reported).await.expect("the whole"), 200_000);
         assert!(target.content() == body);
-        assert_eq!(told.load(Ordering::Relaxed), 200_000);
+        assert_eq!(reported.load(Ordering::Relaxed), 200_000);
         assert!(server.heads().len() <= 2);
     }
 }
@@ -89,16 +89,16 @@ async fn a_damaged_partial_file_is_downloaded_again_and_mismatches_are_final() {
         Action::Send(answer.into())
     })
     .await;
-    let (target, told) = (DownloadTarget::new(), AtomicU64::new(0));
+    let (target, reported) = (DownloadTarget::new(), AtomicU64::new(0));
     for part in [vec![b'x'; 5000], [body.clone(), body.clone()].concat()] {
         std::fs::write(target.path(), &part).expect("part");
-        assert_eq!(resume(&server, &target, &body, &told).await.expect("the whole"), 200_000);
+        assert_eq!(resume(&server, &target, &body, &reported).await.expect("the whole"), 200_000);
         assert!(target.content() == body);
     }
     assert_eq!(server.heads().len(), 4);
     let server = Server::start(|_, _| Action::Send(reply(200, "", b"evil").into())).await;
     std::fs::write(target.path(), b"go").expect("part");
-    let error = resume(&server, &target, b"good", &told).await.expect_err("wrong");
+    let error = resume(&server, &target, b"good", &reported).await.expect_err("wrong");
     assert!(matches!(error, Error::Checksum { .. }), "{error}");
     assert_eq!(server.heads().len(), 1);
     assert_eq!(target.content(), b"");
@@ -114,8 +114,8 @@ async fn only_attempts_without_progress_count_as_retries() {
         Action::Send(answer[..answer.len().min(3 << 19)].to_vec().into())
     })
     .await;
-    let (target, told) = (DownloadTarget::new(), AtomicU64::new(0));
-    assert_eq!(resume(&server, &target, &body, &told).await.expect("piece by piece"), 9 << 20);
+    let (target, reported) = (DownloadTarget::new(), AtomicU64::new(0));
+    assert_eq!(resume(&server, &target, &body, &reported).await.expect("piece by piece"), 9 << 20);
     assert!(server.heads().len() > 5);
     assert!(target.content() == body);
 
@@ -127,7 +127,7 @@ async fn only_attempts_without_progress_count_as_retries() {
     })
     .await;
     let target = DownloadTarget::new();
-    let error = resume(&server, &target, &body, &told).await.expect_err("crumbs");
+    let error = resume(&server, &target, &body, &reported).await.expect_err("crumbs");
     assert!(matches!(error, Error::Transport { attempts: 4, .. }), "{error}");
     assert_eq!(server.heads().len(), 4);
 }
@@ -144,8 +144,8 @@ async fn the_size_limit_includes_the_partial_file() {
     .await;
     let target = DownloadTarget::new();
     let url = server.url("/a");
-    for held in [0, 150_000] {
-        std::fs::write(target.path(), &body[..held]).expect("part");
+    for stored in [0, 150_000] {
+        std::fs::write(target.path(), &body[..stored]).expect("part");
         let error = client().resume(&Request::new(&url), &target.path(), Sha256::of(&body), 199_999, &|_| {}).await;
         assert!(matches!(error, Err(Error::TooLarge { limit: 199_999, .. })), "{error:?}");
     }
@@ -159,9 +159,9 @@ async fn the_size_limit_includes_the_partial_file() {
 #[tokio::test]
 async fn a_partial_path_that_is_not_a_file_is_rejected() {
     let server = Server::start(|_, _| Action::Send(reply(200, "", &body()).into())).await;
-    let (target, told) = (DownloadTarget::new(), AtomicU64::new(0));
+    let (target, reported) = (DownloadTarget::new(), AtomicU64::new(0));
     std::os::unix::fs::symlink("/dev/zero", target.path()).expect("link");
-    let error = resume(&server, &target, &body(), &told).await.expect_err("endless");
+    let error = resume(&server, &target, &body(), &reported).await.expect_err("endless");
     assert!(matches!(&error, Error::Io { path, .. } if *path == target.path()), "{error}");
     assert!(server.heads().is_empty());
 }

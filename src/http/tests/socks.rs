@@ -18,8 +18,8 @@ impl SocksServer {
     async fn start(server: &Server, login: Option<&'static str>) -> SocksServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
         let port = listener.local_addr().expect("address").port();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (seen, to) = (Arc::clone(&asked), server.url("").replace("http://", ""));
+        let requested = Arc::new(Mutex::new(Vec::new()));
+        let (seen, to) = (Arc::clone(&requested), server.url("").replace("http://", ""));
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("accept");
@@ -30,7 +30,7 @@ impl SocksServer {
                 });
             }
         });
-        SocksServer { port, requests: asked }
+        SocksServer { port, requests: requested }
     }
 
     fn url(&self, scheme: &str) -> String {

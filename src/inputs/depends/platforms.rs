@@ -120,7 +120,7 @@ fn parse_strings<T>(
             return Vec::new();
         }
     };
-    let mut words: Vec<T> = Vec::new();
+    let mut terms: Vec<T> = Vec::new();
     let mut seen = HashSet::new();
     for element in elements {
         match element.get_ref().as_str().map(|word| (word, read(word))) {
@@ -132,7 +132,7 @@ fn parse_strings<T>(
             Some((word, Some(_))) if !seen.insert(word) => {
                 problems.add(element.span(), format!("{} has {} twice", quote(path), quote(word)), "it once");
             }
-            Some((_, Some(value))) => words.push(value),
+            Some((_, Some(value))) => terms.push(value),
             None => {
                 problems.add(
                     element.span(),
@@ -142,7 +142,7 @@ fn parse_strings<T>(
             }
         }
     }
-    words
+    terms
 }
 
 fn is_component_name(text: &str) -> bool {

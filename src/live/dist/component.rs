@@ -86,18 +86,23 @@ impl LiveMirror {
         sha256: Sha256,
     ) -> FetchOutcome {
         let mut flights = running.dist.downloads();
-        if let Some(flight) = flights.get(path).filter(|flight| !flight.is_aborted()) {
-            return FetchOutcome::Downloading(flight.for_client());
+        if let Some(shared_download) = flights.get(path).filter(|shared_download| !shared_download.is_aborted()) {
+            return FetchOutcome::Downloading(shared_download.for_client());
         }
         // A download is removed from the table after its file is stored.
         if path.below(self.options.mirror.root()).is_file() {
             return FetchOutcome::Stored;
         }
-        let (flight, pilot) = SharedDownload::create(self.options.mirror.clone());
-        let handle = flight.for_client();
-        flights.insert(path.clone(), flight);
+        let (shared_download, download_writer) = SharedDownload::create(self.options.mirror.clone());
+        let handle = shared_download.for_client();
+        flights.insert(path.clone(), shared_download);
         drop(flights);
-        tokio::spawn(Arc::clone(self).run_component_download(Arc::clone(running), pilot, path.clone(), sha256));
+        tokio::spawn(Arc::clone(self).run_component_download(
+            Arc::clone(running),
+            download_writer,
+            path.clone(),
+            sha256,
+        ));
         FetchOutcome::Downloading(handle)
     }
 
@@ -110,11 +115,11 @@ impl LiveMirror {
     ) {
         let upstreams = &running.upstreams;
         let url = format!("{}/{path}", upstreams.dist_url);
-        let errand =
+        let spec =
             DownloadSpec { name: path.to_string(), url, token: None, sha256, max_bytes: MAX_DIST_FILE, gate: None };
         self.metrics.fetches.fetch_add(1, Relaxed);
         let read = (self.options.clock)();
-        match writer.run(&upstreams.client, &upstreams.dist_breaker, &errand).await {
+        match writer.run(&upstreams.client, &upstreams.dist_breaker, &spec).await {
             Ok(landed) => {
                 self.metrics.fetched_bytes.fetch_add(landed.size, Relaxed);
                 let (running, own) = (Arc::clone(&running), path.clone());

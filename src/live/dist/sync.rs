@@ -76,20 +76,20 @@ impl LiveMirror {
     ) -> Result<SyncOutcome, LiveError> {
         let here = self.local_state(file_set).await;
         let known: Vec<Sha256> = match (here.stated_digest, force) {
-            (Some(held), false) => [Some(held), last_digest].into_iter().flatten().collect(),
+            (Some(stored), false) => [Some(stored), last_digest].into_iter().flatten().collect(),
             _ => Vec::new(),
         };
         let upstreams = &running.upstreams;
         let read = (self.options.clock)();
         let source = DistClient { client: upstreams.client.clone(), server_url: upstreams.dist_url.clone(), now: read };
-        let asked = async {
+        let requested = async {
             match upstream_state(&source, file_set, &known, &here).await {
                 Err(Error::UnknownToolchain { .. } | Error::NoRustup { .. }) => Ok(UpstreamState::Absent),
                 other => other,
             }
         };
         let (texts, program, sha256) =
-            match with_breaker(&upstreams.dist_breaker, &file_set.to_string(), asked, http_error).await? {
+            match with_breaker(&upstreams.dist_breaker, &file_set.to_string(), requested, http_error).await? {
                 UpstreamState::Absent => {
                     return Err(LiveError::not_found(format!("upstream does not have {file_set}")));
                 }
@@ -100,11 +100,11 @@ impl LiveMirror {
         let mut files = Vec::new();
         if let Some((path, sha256)) = program {
             let url = source.url(&path);
-            let errand =
+            let spec =
                 DownloadSpec { name: path.to_string(), url, token: None, sha256, max_bytes: MAX_DIST_FILE, gate: None };
             self.metrics.fetches.fetch_add(1, Relaxed);
             let (_, writer) = SharedDownload::create(self.options.mirror.clone());
-            let landed = writer.run(&upstreams.client, &upstreams.dist_breaker, &errand).await?;
+            let landed = writer.run(&upstreams.client, &upstreams.dist_breaker, &spec).await?;
             files.push((path, sha256, read, landed));
         }
         for (path, text) in texts {
@@ -140,8 +140,8 @@ impl LiveMirror {
         let (root, unit) = (self.options.mirror.root().to_owned(), unit.clone());
         let read = move || {
             let text = |path: &SafePath| read_small_file(&path.below(&root));
-            let held = unit.primary().below(&root).is_file();
-            let stated = unit.digest_file().filter(|_| held).and_then(|path| parse_sha256(&text(&path)?));
+            let stored = unit.primary().below(&root).is_file();
+            let stated = unit.digest_file().filter(|_| stored).and_then(|path| parse_sha256(&text(&path)?));
             let release = text(&FileSet::RustupRelease.primary());
             LocalState { stated_digest: stated, release }
         };
@@ -228,9 +228,9 @@ pub(super) fn candidate_manifests(release: Option<&str>, date: Date) -> Vec<File
     let of_release = release.and_then(|release| release.parse::<ToolchainName>().ok());
     let of_release = of_release.filter(|toolchain| toolchain.date().is_none());
     let channel = of_release.as_ref().map(|toolchain| toolchain.channel().to_string());
-    let words = channel.iter().map(String::as_str).chain(["stable", "beta", "nightly"]);
+    let terms = channel.iter().map(String::as_str).chain(["stable", "beta", "nightly"]);
     let mut units: Vec<FileSet> = Vec::new();
-    for toolchain in words.filter_map(|word| word.parse().ok()).chain(of_release) {
+    for toolchain in terms.filter_map(|word| word.parse().ok()).chain(of_release) {
         let unit = FileSet::dated(toolchain, date);
         if !units.contains(&unit) {
             units.push(unit);

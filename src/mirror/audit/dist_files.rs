@@ -31,7 +31,7 @@ pub(super) fn check_all(layout: &Layout, metadata: &Metadata, listing: &Listing,
         return verdict;
     };
     let rows: Vec<_> = artifacts.0.iter().collect();
-    let found = in_parallel(&rows, |(path, held), buffer| {
+    let found = in_parallel(&rows, |(path, stored), buffer| {
         let file = path.below(layout.root());
         if sink.is_cancelled() {
             return Err("the check was stopped".to_owned());
@@ -41,14 +41,14 @@ pub(super) fn check_all(layout: &Layout, metadata: &Metadata, listing: &Listing,
         } else {
             hash_file(&file, buffer).map_err(|error| error.to_string())
         };
-        if found.as_ref().is_ok_and(|(sha256, _)| *sha256 == held.sha256) {
+        if found.as_ref().is_ok_and(|(sha256, _)| *sha256 == stored.sha256) {
             sink.detail("Verified", path.to_string());
         }
-        sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: held.size });
+        sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: stored.size });
         found
     });
-    for ((path, held), found) in rows.into_iter().zip(found) {
-        let expected = held.sha256;
+    for ((path, stored), found) in rows.into_iter().zip(found) {
+        let expected = stored.sha256;
         let fault = match found {
             Ok((sha256, _)) if sha256 == expected => {
                 verdict.valid += 1;

@@ -167,13 +167,13 @@ mod tests {
     #[test]
     fn a_crate_file_name_parses_in_one_way() {
         let id = |name: &str| parse_crate_file_name(name).map(|id| id.to_string());
-        for (name, told) in [
+        for (name, reported) in [
             ("a-1.0.0.crate", "a 1.0.0"),
             ("foo-1-2.0.0.crate", "foo-1 2.0.0"),
             ("foo-1.0.0-rc.1-2.0.crate", "foo 1.0.0-rc.1-2.0"),
             ("zstd-sys-2.0.9+zstd.1.5.5.crate", "zstd-sys 2.0.9+zstd.1.5.5"),
         ] {
-            assert_eq!(id(name).as_deref(), Some(told));
+            assert_eq!(id(name).as_deref(), Some(reported));
         }
         for name in ["a.crate", "a-1.0.crate", "-1.0.0.crate", "a-01.0.0.crate", "a-1.0.0", "ä-1.0.0.crate", ".crate"]
         {

@@ -206,7 +206,7 @@ impl Metadata {
         let Some(artifacts) = &self.dist_files else { return (problems, repairs) };
         // A mutable file may have been replaced or removed since.
         for (path, sha256) in self.live_dist_files.iter().filter(|(path, _)| MutableName::from_path(path).is_none()) {
-            if artifacts.0.get(path).is_none_or(|held| held.sha256 != *sha256) {
+            if artifacts.0.get(path).is_none_or(|stored| stored.sha256 != *sha256) {
                 problems.push(Problem::new(path.as_str(), Fault::LiveDistFile));
                 repairs.push((path.clone(), *sha256));
             }

@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn control_characters_in_file_names_are_escaped() {
-        let told = Problem::new("crates/\u{1b}[2J", Fault::Unrecognized).to_string();
-        assert_eq!(told, "crates/\\u{1b}[2J: nothing names it");
+        let reported = Problem::new("crates/\u{1b}[2J", Fault::Unrecognized).to_string();
+        assert_eq!(reported, "crates/\\u{1b}[2J: nothing names it");
     }
 }

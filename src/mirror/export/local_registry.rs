@@ -34,18 +34,18 @@ pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<
     checkpoint("export:read");
     let linked = AtomicU64::new(0);
     let link_failure: Mutex<Option<String>> = Mutex::default();
-    let bytes = for_each_crate(&inventory.stored().collect::<Vec<_>>(), sink, |held, buffer| {
-        let (from, to) = (layout.crate_file(&held.id), target.path().join(held.id.file_name()));
+    let bytes = for_each_crate(&inventory.stored().collect::<Vec<_>>(), sink, |existing, buffer| {
+        let (from, to) = (layout.crate_file(&existing.id), target.path().join(existing.id.file_name()));
         match fs::hard_link(&from, &to) {
             Ok(()) => {
                 linked.fetch_add(1, Ordering::Relaxed);
-                hash_and_copy(held, &from, None, buffer, sink)
+                hash_and_copy(existing, &from, None, buffer, sink)
             }
             Err(refused) => {
                 let mut first = link_failure.lock().unwrap_or_else(PoisonError::into_inner);
                 first.get_or_insert_with(|| refused.to_string());
                 drop(first);
-                hash_and_copy(held, &from, Some(&to), buffer, sink)
+                hash_and_copy(existing, &from, Some(&to), buffer, sink)
             }
         }
     })?;

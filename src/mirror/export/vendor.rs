@@ -43,13 +43,13 @@ pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<
     let inventory = read_inventory(layout, sink, &mut |_, _| Ok(()))?;
     checkpoint("export:read");
     let (skipped, case_conflicts) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-    let bytes = for_each_crate(&inventory.stored().collect::<Vec<_>>(), sink, |held, buffer| {
-        let root = target.path().join(format!("{}-{}", held.id.name, held.id.version));
+    let bytes = for_each_crate(&inventory.stored().collect::<Vec<_>>(), sink, |existing, buffer| {
+        let root = target.path().join(format!("{}-{}", existing.id.name, existing.id.version));
         fs::create_dir(&root).map_err(write_failed(&root))?;
-        match unpack_crate(layout, held, &root, buffer, sink)? {
+        match unpack_crate(layout, existing, &root, buffer, sink)? {
             Ok(unpacked) => {
                 for CaseReplacement { lost, kept } in &unpacked.replaced {
-                    let id = &held.id;
+                    let id = &existing.id;
                     sink.warning(format!(
                         "`{lost}` of {id} was replaced by `{kept}`: this file system ignores case (the later file wins, as in cargo)"
                     ));
@@ -59,7 +59,7 @@ pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<
                     case_conflicts
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
-                        .push(CaseConflict { id: held.id.clone(), paths });
+                        .push(CaseConflict { id: existing.id.clone(), paths });
                 }
                 Ok(unpacked.total_bytes())
             }
@@ -68,7 +68,7 @@ pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<
                 skipped
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .push(SkippedCrate { id: held.id.clone(), reason: why });
+                    .push(SkippedCrate { id: existing.id.clone(), reason: why });
                 Ok(0)
             }
         }

@@ -62,7 +62,7 @@ impl<'a> DistScan<'a> {
         let recorded = DistFiles::read(layout)?;
         let mut scan =
             DistScan { layout, recorded, trees: Vec::new(), unreferenced: BTreeSet::new(), unrecognized: Vec::new() };
-        let Some(held) = &scan.recorded else {
+        let Some(stored) = &scan.recorded else {
             return Ok(scan);
         };
         for folder in ["dist", "rustup"] {
@@ -73,13 +73,13 @@ impl<'a> DistScan<'a> {
                 continue;
             }
             let tree = DirScan::list(root, usize::MAX)?;
-            let known = |path: &String| path.parse::<SafePath>().is_ok_and(|path| held.0.contains_key(&path));
+            let known = |path: &String| path.parse::<SafePath>().is_ok_and(|path| stored.0.contains_key(&path));
             let paths = tree.files.iter().map(|place| format!("{folder}/{place}"));
             scan.unrecognized.extend(paths.filter(|path| !known(path)));
             scan.unrecognized.extend(tree.unexpected.iter().map(|place| format!("{folder}/{place}")));
             scan.trees.push((folder, tree));
         }
-        scan.unreferenced = held.0.keys().filter(|path| !current.has_file(path.as_str())).cloned().collect();
+        scan.unreferenced = stored.0.keys().filter(|path| !current.has_file(path.as_str())).cloned().collect();
         Ok(scan)
     }
 

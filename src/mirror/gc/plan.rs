@@ -151,15 +151,15 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
 
 /// The ids of the lineages to retire.
 fn lineages_to_retire(lineages: &Lineages, given: &[String], has_live: bool) -> Result<BTreeSet<String>, Error> {
-    let words: Vec<String> = given.iter().filter(|word| !(has_live && *word == LIVE_LINEAGE)).cloned().collect();
+    let terms: Vec<String> = given.iter().filter(|word| !(has_live && *word == LIVE_LINEAGE)).cloned().collect();
     // A killed run may have retired the lineage already.
-    resolve_lineages(lineages, &words, |word| lineages.retirements.iter().any(|note| matches_id(word, &note.lineage)))
+    resolve_lineages(lineages, &terms, |word| lineages.retirements.iter().any(|note| matches_id(word, &note.lineage)))
 }
 
 /// The ids of the lineages whose newest bundle is accepted.
-fn accepted(feeds: &Lineages, words: &[String]) -> Result<BTreeSet<String>, Error> {
+fn accepted(feeds: &Lineages, terms: &[String]) -> Result<BTreeSet<String>, Error> {
     let mut ids = BTreeSet::new();
-    for word in words {
+    for word in terms {
         let (lineage, bundle) = word.split_once('@').map_or((word.as_str(), None), |(id, bundle)| (id, Some(bundle)));
         for id in resolve_lineages(feeds, &[lineage.to_owned()], |_| false)? {
             let newest = feeds.by_id.get(&id).map_or("", |feed| feed.newest.bundle.as_str());

@@ -104,13 +104,13 @@ impl<'b> StagedDistFiles<'b> {
         let path = one.path.below(layout.root());
         let has = |size, sha256| is_stored(&path, Some(size), sha256, true).map_err(failed("read", &path));
         let on_record = self.before.0.get(&one.path);
-        if let (None, Some(held)) = (MutableName::from_path(&one.path), on_record)
-            && held.sha256 != one.sha256
-            && has(held.size, &held.sha256)?
+        if let (None, Some(stored)) = (MutableName::from_path(&one.path), on_record)
+            && stored.sha256 != one.sha256
+            && has(stored.size, &stored.sha256)?
         {
             return Ok(Some(format!(
                 "it is stored with the digest {}, but the fetched file has {}",
-                held.sha256, one.sha256
+                stored.sha256, one.sha256
             )));
         }
         if is_complete_file(&one.file, one.size) || has(one.size, &one.sha256)? {
@@ -151,7 +151,7 @@ impl<'b> StagedDistFiles<'b> {
         let (left, accepted): (Vec<_>, Vec<_>) = group.into_iter().partition(is_left);
         self.skipped.extend(left.into_iter().map(|one| one.path.clone()));
         let on_record =
-            |one: &&FetchedDistFile| plan.after.0.get(&one.path).is_some_and(|held| held.sha256 == one.sha256);
+            |one: &&FetchedDistFile| plan.after.0.get(&one.path).is_some_and(|stored| stored.sha256 == one.sha256);
         self.accepted.extend(accepted.into_iter().filter(on_record));
         self.components.extend(plan.components);
         self.channels.extend(plan.channels);

@@ -82,7 +82,7 @@ pub(super) fn find_verified(layout: &Layout) -> BTreeMap<SafePath, DistFile> {
     for path in verified.keys().cloned().collect::<Vec<_>>() {
         let beside = sidecar_path(&path).filter(|beside| files.paths.contains(beside));
         if let Some(beside) = beside
-            && files.sidecar_digest(&path) == verified.get(&path).map(|held| held.sha256)
+            && files.sidecar_digest(&path) == verified.get(&path).map(|stored| stored.sha256)
             && let Some(found) = files.hash(&beside)
         {
             verified.insert(beside, to_dist_file(found));
@@ -189,7 +189,7 @@ impl FilesOnDisk<'_> {
     fn verify_rustup_binaries(&mut self, proven: &mut BTreeMap<SafePath, DistFile>) {
         let is_rustup = |path: &&SafePath| path.as_str().starts_with("rustup/");
         let programs: BTreeSet<Sha256> =
-            proven.iter().filter(|(path, _)| is_rustup(path)).map(|(_, held)| held.sha256).collect();
+            proven.iter().filter(|(path, _)| is_rustup(path)).map(|(_, stored)| stored.sha256).collect();
         for path in self.paths.clone().iter().filter(is_rustup) {
             // An identical copy does not prove a file that its `.sha256` contradicts.
             if self.sidecar_digest(path).is_none() && !path.as_str().ends_with(".sha256") {

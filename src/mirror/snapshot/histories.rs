@@ -121,7 +121,7 @@ impl LedgerContents {
         let mut text = format!("{id}\n");
         crates.iter().for_each(|id| text.push_str(&format!("{id} {}\n", digest(id))));
         for path in &artifacts {
-            let digest = recorded.0.get(path).map(|held| held.sha256.to_string()).unwrap_or_default();
+            let digest = recorded.0.get(path).map(|stored| stored.sha256.to_string()).unwrap_or_default();
             text.push_str(&format!("{path} {digest}\n"));
         }
         let input = Input {

@@ -172,7 +172,7 @@ impl StoredDistFiles<'_> {
 
     /// Whether the mirror's record has the same digest at this path.
     fn is_recorded(&self, record: &DistFileRecord) -> bool {
-        self.recorded.0.get(&record.path).is_some_and(|held| held.sha256 == record.sha256)
+        self.recorded.0.get(&record.path).is_some_and(|existing| existing.sha256 == record.sha256)
     }
 
     /// Whether the file at the path has the record's bytes. Unrecorded files are always hashed.
@@ -194,8 +194,8 @@ impl StoredDistFiles<'_> {
             Some(MutableName::RustupRelease) | None => return false,
         };
         let Ok(at) = manifest.dist_files.binary_search_by(|other| other.path.cmp(&leading)) else { return false };
-        let (ours, held) = (&manifest.dist_files[at], self.recorded.0.get(&leading));
-        held.is_some_and(|held| held.sha256 != ours.sha256 && held.read_at > read_time(manifest, ours))
+        let (ours, existing) = (&manifest.dist_files[at], self.recorded.0.get(&leading));
+        existing.is_some_and(|existing| existing.sha256 != ours.sha256 && existing.read_at > read_time(manifest, ours))
             && self.is_file(&leading)
     }
 
@@ -266,7 +266,7 @@ impl Planner<'_> {
             // Another history's bundle has replaced a file that this one relies on; an immutable path may still have
             // the bytes.
             None => match self.stored.duplicate_copy(record, self.manifest)? {
-                Some(twin) => twin,
+                Some(memfd) => memfd,
                 None => return Ok(None),
             },
         };
@@ -393,12 +393,12 @@ impl Planner<'_> {
         if self.stored.contains(record)? {
             return Ok(Decision::Accept);
         }
-        let Some((there, held)) = self.read_stored(&record.path)? else {
+        let Some((there, existing)) = self.read_stored(&record.path)? else {
             return Ok(Decision::Accept);
         };
         let held_date = if there.len() > toolchain::MAX_MANIFEST_SIZE { None } else { manifest_date(Some(&there)) };
         let actual = Sha256::of(&there);
-        if record.sha256 == held.sha256 && actual != held.sha256 {
+        if record.sha256 == existing.sha256 && actual != existing.sha256 {
             // The file is corrupt, even if it may still parse.
             return Ok(Decision::Accept);
         }
@@ -407,8 +407,10 @@ impl Planner<'_> {
         let digest = toolchain::digest_path(&record.path);
         let usable = self.stored.recorded.0.contains_key(&digest);
         let ours = (beside.is_some(), Some(date), read_time(self.manifest, record), record.sha256);
-        let newer = ours > (usable, held_date, held.read_at, held.sha256);
-        if let Some(held_date) = held_date.filter(|held| !newer && date < *held && held.is_in_the_future_of(self.now)) {
+        let newer = ours > (usable, held_date, existing.read_at, existing.sha256);
+        if let Some(held_date) =
+            held_date.filter(|existing| !newer && date < *existing && existing.is_in_the_future_of(self.now))
+        {
             plan.warnings.push(format!(
                 "`{path}` of the mirror is dated {held_date} and stays, because the bundle's is dated {date}: if \
                  {held_date} is wrong, remove the file from the mirror and import the bundle again"
@@ -427,8 +429,8 @@ impl Planner<'_> {
                 let what = format!("the bundle has rustup but no `{RUSTUP_RELEASE_PATH}`, so rustup's updates fail");
                 plan.warnings.push(what);
             }
-            let held = self.stored.recorded.0.get(&record.path);
-            let newer = held.is_none_or(|held| held.read_at < read_time(self.manifest, record));
+            let existing = self.stored.recorded.0.get(&record.path);
+            let newer = existing.is_none_or(|existing| existing.read_at < read_time(self.manifest, record));
             return Ok(if newer && !self.stored.is_file(&release) { Decision::Accept } else { Decision::KeepStored });
         };
         let text = self.read_small(stated)?;
@@ -440,10 +442,11 @@ impl Planner<'_> {
                 self.reject_unusable(format!("`{RUSTUP_RELEASE_PATH}` does not state a version of rustup"), plan)
             );
         };
-        let Some((there, held)) = self.read_stored(&release)? else {
+        let Some((there, existing)) = self.read_stored(&release)? else {
             return Ok(Decision::Accept);
         };
-        let newer = (Some(version), read_time(self.manifest, stated)) >= (parse_rustup_version(&there), held.read_at);
+        let newer =
+            (Some(version), read_time(self.manifest, stated)) >= (parse_rustup_version(&there), existing.read_at);
         Ok(if newer { Decision::Accept } else { Decision::KeepStored })
     }
 
@@ -468,8 +471,8 @@ impl Planner<'_> {
         let file = File::open(&path_on_disk).map(|file| file.take(toolchain::MAX_MANIFEST_SIZE as u64 + 1));
         file.and_then(|mut file| file.read_to_end(&mut text)).map_err(failed("read", &path_on_disk))?;
         let unknown = || DistFile { sha256: Sha256::of(&text), size: text.len() as u64, read_at: Timestamp::MIN };
-        let held = self.stored.recorded.0.get(path).copied().unwrap_or_else(unknown);
-        Ok(Some((text, held)))
+        let existing = self.stored.recorded.0.get(path).copied().unwrap_or_else(unknown);
+        Ok(Some((text, existing)))
     }
 }
 

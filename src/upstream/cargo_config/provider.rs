@@ -49,16 +49,16 @@ pub struct TokenProgram {
 
 /// A provider as configured: its arguments, and the key with the file.
 pub(super) struct Configured {
-    pub(super) words: Vec<String>,
+    pub(super) args: Vec<String>,
     pub(super) key: String,
 }
 
 impl Configured {
     /// The provider of a key: one string that is split at spaces, or an array.
     pub(super) fn read(found: &FoundValue<'_>, keys: &[&str], files: &ConfigFiles) -> Result<Configured, Error> {
-        let words = words_of(found.value).ok_or_else(|| wrong(found, keys, "a string or an array of strings"))?;
+        let args = words_of(found.value).ok_or_else(|| wrong(found, keys, "a string or an array of strings"))?;
         let key = format!("`{}` in {}", keys.join("."), found.location());
-        Ok(Configured { words: aliased(words, files)?, key })
+        Ok(Configured { args: aliased(args, files)?, key })
     }
 
     /// The providers for every registry, in order of use. Files add to each other, and later entries take precedence.
@@ -69,8 +69,8 @@ impl Configured {
             let entries = found.value.as_array().ok_or_else(|| wrong(&found, &keys, "an array of strings"))?;
             for entry in entries.iter().rev() {
                 let text = entry.as_str().ok_or_else(|| wrong(&found, &keys, "an array of strings"))?;
-                let words = aliased(split(text), files)?;
-                providers.push(Configured { words, key: format!("`{}` in {}", keys.join("."), found.location()) });
+                let args = aliased(split(text), files)?;
+                providers.push(Configured { args, key: format!("`{}` in {}", keys.join("."), found.location()) });
             }
         }
         Ok(providers)
@@ -78,17 +78,17 @@ impl Configured {
 
     /// Its name, for example `cargo:token`.
     pub(super) fn name(&self) -> &str {
-        self.words.first().map_or("", String::as_str)
+        self.args.first().map_or("", String::as_str)
     }
 
     /// Whether it is a program that prints the token.
     pub(super) fn is_program(&self) -> bool {
-        self.name() == FROM_STDOUT && self.words.len() > 1
+        self.name() == FROM_STDOUT && self.args.len() > 1
     }
 
     /// The supported kind of provider; `None` for `cargo:token`.
     pub(super) fn provider(self, index: &str, registry: Option<&str>, env: &Env) -> Option<Provider> {
-        match self.words.as_slice() {
+        match self.args.as_slice() {
             [name, ..] if name == TOKEN => None,
             [name, command @ ..] if name == FROM_STDOUT && !command.is_empty() => {
                 Some(Provider::Program(TokenProgram {
@@ -99,7 +99,7 @@ impl Configured {
                     env: env.clone(),
                 }))
             }
-            words => Some(Provider::CargoOnly { provider: words.join(" "), key: self.key }),
+            args => Some(Provider::CargoOnly { provider: args.join(" "), key: self.key }),
         }
     }
 }
@@ -140,20 +140,20 @@ impl TokenProgram {
 }
 
 /// The provider that `[credential-alias]` defines for a name without arguments.
-fn aliased(words: Vec<String>, files: &ConfigFiles) -> Result<Vec<String>, Error> {
-    let [name] = words.as_slice() else { return Ok(words) };
+fn aliased(args: Vec<String>, files: &ConfigFiles) -> Result<Vec<String>, Error> {
+    let [name] = args.as_slice() else { return Ok(args) };
     let keys = ["credential-alias", name.as_str()];
     // An alias cannot replace a built-in provider of cargo.
     match files.effective(&keys).filter(|_| !name.starts_with("cargo:")) {
         Some(found) => words_of(found.value).ok_or_else(|| wrong(&found, &keys, "a string or an array of strings")),
-        None => Ok(words),
+        None => Ok(args),
     }
 }
 
 fn words_of(value: &toml::Value) -> Option<Vec<String>> {
     match value {
         toml::Value::String(text) => Some(split(text)),
-        toml::Value::Array(words) => words.iter().map(|word| word.as_str().map(str::to_owned)).collect(),
+        toml::Value::Array(args) => args.iter().map(|word| word.as_str().map(str::to_owned)).collect(),
         _ => None,
     }
 }

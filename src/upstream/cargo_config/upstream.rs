@@ -315,7 +315,7 @@ impl RegistryLookup<'_> {
         let in_env = env_var_name(&keys);
         let configured = match (self.env.var(&in_env), self.files.effective(&keys)) {
             (Some(text), _) => Configured {
-                words: text.split_whitespace().map(str::to_owned).collect(),
+                args: text.split_whitespace().map(str::to_owned).collect(),
                 key: format!("the variable {in_env}"),
             },
             (None, Some(found)) => Configured::read(&found, &keys, self.files)?,
@@ -323,7 +323,7 @@ impl RegistryLookup<'_> {
         };
         if configured.name() != TOKEN && !configured.is_program() {
             let variable = env_var_name(&["registries", name, "token"]);
-            let provider = configured.words.join(" ");
+            let provider = configured.args.join(" ");
             return Err(Error::CredentialProvider { registry: name.to_owned(), provider, variable });
         }
         Ok(Some(configured))

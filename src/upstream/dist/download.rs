@@ -242,16 +242,16 @@ async fn find_cached(store: &DistCache, wanted: &MissingFiles) -> Result<FileSiz
     let looked = stream::iter(digests).map(|digest| {
         let store = store.clone();
         async move {
-            let held = tokio::task::spawn_blocking(move || store.verified_size(digest)).await;
+            let stored = tokio::task::spawn_blocking(move || store.verified_size(digest)).await;
             let ended =
                 |ended| Error::Cache { path: "dist".into(), source: io::Error::other::<tokio::task::JoinError>(ended) };
-            held.map_err(ended)?.map(|size| size.map(|size| (digest, size)))
+            stored.map_err(ended)?.map(|size| size.map(|size| (digest, size)))
         }
     });
     let mut looked = looked.buffer_unordered(threads);
-    let mut held = FileSizes::new();
+    let mut stored = FileSizes::new();
     while let Some(found) = looked.next().await {
-        held.extend(found?);
+        stored.extend(found?);
     }
-    Ok(held)
+    Ok(stored)
 }

@@ -96,12 +96,12 @@ impl DistClient {
         let text = self.fetch_text(path, MAX_TEXT).await?;
         let text = text.ok_or_else(|| Error::NoRustup { url: http::redact_url(&self.url(path)) })?;
         let version = parse_version(path, &text)?;
-        let asked = hosts.iter().flat_map(|host| installer_paths(&version, host).map(|path| digest_path(&path)));
-        let asked = stream::iter(asked.collect::<Vec<_>>()).map(|path| async move {
+        let requested = hosts.iter().flat_map(|host| installer_paths(&version, host).map(|path| digest_path(&path)));
+        let requested = stream::iter(requested.collect::<Vec<_>>()).map(|path| async move {
             let text = self.fetch_optional_text(&path, MAX_DIGEST_FILE).await?;
             Ok::<_, Error>((path, text))
         });
-        let answers: Vec<_> = asked.buffer_unordered(MAX_CONCURRENT_REQUESTS).try_collect().await?;
+        let answers: Vec<_> = requested.buffer_unordered(MAX_CONCURRENT_REQUESTS).try_collect().await?;
         let (mut texts, mut absent) = (Texts::from([(path.clone(), text)]), Vec::new());
         for (path, text) in answers {
             match text {

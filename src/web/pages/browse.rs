@@ -135,7 +135,7 @@ fn crate_detail(frame: Frame, state: &WebState, name: &str, number: usize) -> Re
 /// The version that cargo would select from versions sorted newest first: a stable one that is not yanked.
 fn newest_release(versions: &[CrateVersion]) -> Option<&CrateVersion> {
     let is_release =
-        |held: &&CrateVersion| !held.yanked && !held.version.split('+').next().unwrap_or_default().contains('-');
+        |stored: &&CrateVersion| !stored.yanked && !stored.version.split('+').next().unwrap_or_default().contains('-');
     versions.iter().find(is_release).or(versions.first())
 }
 

@@ -77,8 +77,8 @@ impl Savings {
         bytes: u64,
         metrics: &MetricsSnapshot,
     ) -> Savings {
-        let files = answers.filter(|(asked, status, _)| {
-            is_mirror_file(*asked) && status.is_some_and(|one| SERVED_STATUSES.contains(&one))
+        let files = answers.filter(|(requested, status, _)| {
+            is_mirror_file(*requested) && status.is_some_and(|one| SERVED_STATUSES.contains(&one))
         });
         let served: u64 = files.map(|(.., count)| count).sum();
         // A miss is counted before its response.
@@ -88,7 +88,7 @@ impl Savings {
     }
 
     fn current(counters: &ServerMetrics, metrics: &MetricsSnapshot) -> Savings {
-        let bytes = counters.bytes().filter(|(asked, _)| is_mirror_file(*asked)).map(|(_, bytes)| bytes).sum();
+        let bytes = counters.bytes().filter(|(requested, _)| is_mirror_file(*requested)).map(|(_, bytes)| bytes).sum();
         Savings::compute(counters.responses(), bytes, metrics)
     }
 }

@@ -75,9 +75,9 @@ impl Planner<'_> {
         let (Some(record), Some((before, _))) = (record, self.read_stored(&release)?) else { return Ok(None) };
         let now = self.read_small(record)?.and_then(|text| parse_rustup_version(&text));
         let (Some(before), Some(now)) = (parse_rustup_version(&before), now) else { return Ok(None) };
-        let hosts = |held: &DistFiles, version: &_| -> BTreeSet<String> {
+        let hosts = |existing: &DistFiles, version: &_| -> BTreeSet<String> {
             let folder = format!("rustup/archive/{version}/");
-            let below = held.0.keys().filter_map(|path| path.as_str().strip_prefix(&folder));
+            let below = existing.0.keys().filter_map(|path| path.as_str().strip_prefix(&folder));
             below.filter_map(|path| Some(path.split_once('/')?.0.to_owned())).collect()
         };
         let (had, has) = (hosts(self.stored.recorded, &before), hosts(after, &now));
@@ -97,8 +97,9 @@ impl Planner<'_> {
         taken.filter_map(|(moving, _)| {
             let MutableName::Channel(path) = moving else { return None };
             let record = self.find_record(path)?;
-            let held = self.stored.recorded.0.get(&record.path)?;
-            (channel_of_manifest(&record.path).is_some() && held.sha256 != record.sha256).then(|| record.path.clone())
+            let existing = self.stored.recorded.0.get(&record.path)?;
+            (channel_of_manifest(&record.path).is_some() && existing.sha256 != record.sha256)
+                .then(|| record.path.clone())
         })
     }
 }
