@@ -133,7 +133,7 @@ fn missing_and_truncated_crates_are_repaired_and_counted() {
     assert!(problem_text[0].starts_with("crates/Serde-1.0.100+b.crate: its SHA-256 is "), "{problem_text:?}");
     assert_eq!(problem_text[1], format!("{JSON}: is missing, but index/js/on/json names it"));
     assert!(
-        problem_text.iter().any(|told| told.starts_with("manifest.json: states 3 crates, but 2 are on disk")),
+        problem_text.iter().any(|reported| reported.starts_with("manifest.json: states 3 crates, but 2 are on disk")),
         "{problem_text:?}"
     );
     assert_eq!(listed, ["Serde 1.0.100+b", "json 1.0.0"]);
@@ -154,16 +154,19 @@ fn altered_and_missing_index_lines_are_repaired() {
         problem_text.contains(&"index/js/on/json: line 1, of json 1.0.0, differs from the recorded line".to_owned()),
         "{problem_text:?}"
     );
-    assert!(problem_text.iter().any(|told| told.starts_with(&format!("{JSON}: its SHA-256 is "))), "{problem_text:?}");
+    assert!(
+        problem_text.iter().any(|reported| reported.starts_with(&format!("{JSON}: its SHA-256 is "))),
+        "{problem_text:?}"
+    );
     assert_eq!(listed, ["json 1.0.0"]);
     import_repair_bundle(&sandbox, [json()]);
     assert_clean(&sandbox);
 
     let lines: Vec<&str> = text.lines().collect();
     fs::write(&index, format!("{}\nnonsense\n", lines[1])).unwrap();
-    let (told, listed) = problems_and_repair_list(&sandbox);
+    let (reported, listed) = problems_and_repair_list(&sandbox);
     assert_eq!(
-        told,
+        reported,
         [
             "index/js/on/json: line 2 is not a valid index line",
             "index/js/on/json: the recorded line of json 1.0.0 is missing"
@@ -191,8 +194,10 @@ fn a_missing_index_file_is_repaired() {
     for gone in ["index/se/rd/serde", ".frostmirror/lines/se/rd/serde", "crates/Serde-1.0.100+b.crate"] {
         fs::remove_file(mirror.join(gone)).unwrap();
     }
-    let (told, listed) = problems_and_repair_list(&sandbox);
-    assert!(told[0].starts_with("index/se/rd/serde: the line of Serde 1.0.100+b is missing, but the ledger's 0000"));
+    let (reported, listed) = problems_and_repair_list(&sandbox);
+    assert!(
+        reported[0].starts_with("index/se/rd/serde: the line of Serde 1.0.100+b is missing, but the ledger's 0000")
+    );
     assert_eq!(listed, ["Serde 1.0.100+b"]);
     import_repair_bundle(&sandbox, [serde()]);
     verify(&sandbox, &["--rebuild-state"]).ok();
@@ -218,10 +223,10 @@ fn only_unrecognized_files_are_reported() {
     std::os::unix::fs::symlink("/etc/passwd", mirror.join("crates/evil-1.0.0.crate")).unwrap();
     fs::write(mirror.join(".htaccess"), "x").unwrap();
     let (problem_text, listed) = problems_and_repair_list(&sandbox);
-    let told: Vec<&str> =
-        problem_text.iter().map(String::as_str).filter(|told| !told.starts_with("manifest.json")).collect();
+    let reported: Vec<&str> =
+        problem_text.iter().map(String::as_str).filter(|reported| !reported.starts_with("manifest.json")).collect();
     assert_eq!(
-        told,
+        reported,
         [
             "crates/evil-1.0.0.crate: is not a regular file",
             "crates/notes.txt: nothing names it",

@@ -79,9 +79,9 @@ fn refreshed_crates_must_be_sorted_and_not_in_the_crate_table() {
         assert!(output.contains(why), "{output}");
     }
     let kept = |forged: &mut ForgedBundle| forged.manifest.crates[0].state = CrateState::Kept;
-    let told = with(&[refreshed("a", "1.0.0")], &kept);
-    assert!(told.contains("a 1.0.0 is refreshed with another digest"), "{told}");
+    let reported = with(&[refreshed("a", "1.0.0")], &kept);
+    assert!(reported.contains("a 1.0.0 is refreshed with another digest"), "{reported}");
     let snapshot = |forged: &mut ForgedBundle| forged.manifest.kind = BundleKind::Snapshot;
-    let told = with(&[refreshed("c", "1.0.0")], &snapshot);
-    assert!(told.contains("refreshes index lines, though it is a snapshot"), "{told}");
+    let reported = with(&[refreshed("c", "1.0.0")], &snapshot);
+    assert!(reported.contains("refreshes index lines, though it is a snapshot"), "{reported}");
 }

@@ -148,7 +148,7 @@ fn fish_completes_the_program_and_the_subcommand_of_cargo_beside_cargos_own() {
     for (line, completed) in COMPLETED.iter().chain(COMPLETED_BY_CARGO).chain(&[("cargo frostm", "frostmirror")]) {
         let fish = sandbox.other_program("fish", ["-c", "complete -C \"$argv\"", line]);
         let run = fish.run().ok();
-        let words: Vec<&str> = run.stdout.lines().map(|line| line.split('\t').next().unwrap()).collect();
-        assert_eq!(words, [*completed], "{line}\n{}", run.stderr);
+        let terms: Vec<&str> = run.stdout.lines().map(|line| line.split('\t').next().unwrap()).collect();
+        assert_eq!(terms, [*completed], "{line}\n{}", run.stderr);
     }
 }

@@ -119,13 +119,16 @@ fn the_json_report_of_an_export_is_complete() {
             sandbox.run(export_args(form, "a \"quoted\" place").into_iter().chain(["--message-format", "json"])).ok();
         let output: Vec<serde_json::Value> =
             run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let told = output.iter().find(|line| line["reason"] == "exported").unwrap();
-        assert_eq!((&told["form"], &told["crates"], &told["index_only"]), (&form.into(), &3.into(), &1.into()));
-        let config: toml::Table = told["config"].as_str().unwrap().parse().unwrap();
+        let reported = output.iter().find(|line| line["reason"] == "exported").unwrap();
+        assert_eq!(
+            (&reported["form"], &reported["crates"], &reported["index_only"]),
+            (&form.into(), &3.into(), &1.into())
+        );
+        let config: toml::Table = reported["config"].as_str().unwrap().parse().unwrap();
         let key = if form == "vendor" { "directory" } else { form };
-        assert_eq!(config["source"]["frostmirror"][key].as_str(), told["path"].as_str());
+        assert_eq!(config["source"]["frostmirror"][key].as_str(), reported["path"].as_str());
         let path = sandbox.path("a \"quoted\" place").canonicalize().unwrap();
-        assert_eq!(told["path"].as_str(), path.to_str());
+        assert_eq!(reported["path"].as_str(), path.to_str());
         fs::remove_dir_all(path).unwrap();
     }
 }

@@ -171,9 +171,9 @@ fn the_proxy_tunnels_to_made_up_hosts() {
     let client = Client::with_index(&upstream.index_url()).env("CARGO_HTTP_CAINFO", ca.to_str().unwrap());
     let client = client.env("https_proxy", &proxy.url_with("user", "word"));
     client.cargo(&project, ["fetch"]).ok();
-    let asked = proxy.requests().into_iter().find(|asked| asked.status == 200).unwrap();
-    assert_eq!((asked.method.as_str(), asked.target), ("CONNECT", format!("index.test:{port}")));
-    assert_eq!(asked.authorization.as_deref(), Some("Basic dXNlcjp3b3Jk"));
+    let requested = proxy.requests().into_iter().find(|requested| requested.status == 200).unwrap();
+    assert_eq!((requested.method.as_str(), requested.target), ("CONNECT", format!("index.test:{port}")));
+    assert_eq!(requested.authorization.as_deref(), Some("Basic dXNlcjp3b3Jk"));
     client.clear_caches();
     client.env("https_proxy", &proxy.url()).cargo(&project, ["fetch"]).exits(101).stderr_has("407");
 }

@@ -364,7 +364,7 @@ fn static_servers_are_mentioned_only_where_a_base_url_is_given() {
     let sandbox = Sandbox::new();
     BundleBuilder::new("a", 1).ship(json()).write(&sandbox.path(""), "one.pkg");
     BundleBuilder::new("a", 2).ship(json()).ship(serde()).write(&sandbox.path(""), "two.pkg");
-    let run = |words: &[&str]| sandbox.run(["import", "--mirror", "mirror"].iter().chain(words)).ok();
+    let run = |terms: &[&str]| sandbox.run(["import", "--mirror", "mirror"].iter().chain(terms)).ok();
     let lacks = |run: &crate::support::process::Run| {
         for word in ["config.json", "static"] {
             assert!(!run.stderr.contains(word) && !run.stdout.contains(word), "{}", run.describe());

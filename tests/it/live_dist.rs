@@ -284,12 +284,16 @@ fn unknown_dist_paths_are_not_requested_upstream() {
     let invented = format!("/dist/{}/evil-1.95.0-{LINUX}.tar.xz", STABLE.1);
     live.dist.put_file(&invented, "evil");
     assert_eq!(live.get(&invented).status, 404);
-    let asked = live.dist.requests();
-    assert!(asked.iter().all(|request| request.path.contains("/channel-rust-")) && asked.len() < 12, "{}", asked.len());
+    let requested = live.dist.requests();
+    assert!(
+        requested.iter().all(|request| request.path.contains("/channel-rust-")) && requested.len() < 12,
+        "{}",
+        requested.len()
+    );
     for other in ["evil-1.95.0", "evil-beta", "evil-nightly", "evil"] {
         assert_eq!(live.get(&format!("/dist/{}/{other}-{WASM}.tar.gz", STABLE.1)).status, 404);
     }
-    assert_eq!(live.dist.requests().len(), asked.len());
+    assert_eq!(live.dist.requests().len(), requested.len());
     assert!(!live.stored_path(&invented).exists());
     // Marked as unavailable: named without a file.
     let miri = Release::stable(STABLE.0, STABLE.1).archive_path("miri-preview", LINUX, "xz");

@@ -116,8 +116,8 @@ fn the_best_match_is_first_and_shows_its_newest_version() {
 
     let stored = get(serving.url(), "/api/crates/json", &[]).text();
     assert!(stored.contains("\"description\": \"the new text\""), "{stored}");
-    let held = get(serving.url(), "/api/crates?q=other", &[]).text();
-    assert!(held.contains("\"description\": \"Reads JSON and writes it\""), "{held}");
+    let existing = get(serving.url(), "/api/crates?q=other", &[]).text();
+    assert!(existing.contains("\"description\": \"Reads JSON and writes it\""), "{existing}");
     let page = |query: &str| get(serving.url(), &format!("/browse?{query}"), &["Accept: text/html"]).text();
     assert!(page("crate=json").contains(">the new text<") && page("q=other").contains(">Reads JSON and writes it<"));
 

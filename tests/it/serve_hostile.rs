@@ -42,8 +42,8 @@ impl HostileClients {
         let (certificate, key) = authority.issue(&["127.0.0.1", "localhost"]);
         sandbox.write("cert.pem", certificate);
         sandbox.write("key.pem", key);
-        let words = "serve --bind 127.0.0.1:0 --mirror mirror --tls-cert cert.pem --tls-key key.pem";
-        let script = format!("ulimit -n {open_files}; exec {BINARY} {words}");
+        let terms = "serve --bind 127.0.0.1:0 --mirror mirror --tls-cert cert.pem --tls-key key.pem";
+        let script = format!("ulimit -n {open_files}; exec {BINARY} {terms}");
         let serving = RunningServer::start(sandbox.other_program("sh", ["-c", script.as_str()]));
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();

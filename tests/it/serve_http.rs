@@ -98,11 +98,11 @@ fn hostile_paths_are_rejected() {
     for line in
         ["GET .. HTTP/1.1", "GET secret.txt HTTP/1.1", "GET  / HTTP/1.1", "GET /\u{1} HTTP/1.1", "GET * HTTP/1.1"]
     {
-        let told = RawConnection::connect(serving.url())
+        let reported = RawConnection::connect(serving.url())
             .send(format!("{line}\r\nHost: a\r\nConnection: close\r\n\r\n"))
             .read_to_end();
-        let told = String::from_utf8_lossy(&told).into_owned();
-        assert!(told.starts_with("HTTP/1.1 4") && !told.contains(SECRET), "{line}: {told}");
+        let reported = String::from_utf8_lossy(&reported).into_owned();
+        assert!(reported.starts_with("HTTP/1.1 4") && !reported.contains(SECRET), "{line}: {reported}");
     }
 }
 
@@ -111,7 +111,7 @@ fn equivalent_spellings_of_a_path_are_accepted() {
     let (_sandbox, mirror, serving) = start_server();
     let on_disk = |path: &str| fs::read(mirror.root().join(path)).unwrap();
     let odd = "crates/zz-sys-1.0.0+zstd.1.5.5.crate";
-    for (asked, held) in [
+    for (requested, stored) in [
         ("/index/al/ph/alpha", "index/al/ph/alpha"),
         ("//index//al/ph//alpha", "index/al/ph/alpha"),
         ("/index/in/fl/inflector", "index/in/fl/inflector"),
@@ -128,9 +128,9 @@ fn equivalent_spellings_of_a_path_are_accepted() {
         ("/rustup/release-stable.toml", "rustup/release-stable.toml"),
         ("/manifest.json", "manifest.json"),
     ] {
-        let reply = get(serving.url(), asked, &[]);
-        assert_eq!(reply.status, 200, "{asked}");
-        assert!(reply.body == on_disk(held), "{asked}");
+        let reply = get(serving.url(), requested, &[]);
+        assert_eq!(reply.status, 200, "{requested}");
+        assert!(reply.body == on_disk(stored), "{requested}");
         assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
     }
     for absent in

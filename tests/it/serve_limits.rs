@@ -24,15 +24,15 @@ fn header_size_and_count_are_limited() {
     let (_sandbox, _mirror, serving) = start_server();
     let path = "/index/al/ph/alpha";
     let many = |count: usize| (0..count).map(|n| format!("X-{n}: y\r\n")).collect::<String>();
-    let asked = |more: &str| {
+    let requested = |more: &str| {
         let mut wire = RawConnection::connect(serving.url());
         wire.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n{more}Connection: close\r\n\r\n"));
         wire.read_head().status
     };
-    assert_eq!(asked(&many(90)), 200);
-    assert_eq!(asked(&many(200)), 431);
-    assert_eq!(asked(&format!("X-Long: {}\r\n", "a".repeat(8_000))), 200);
-    assert_eq!(asked(&format!("X-Long: {}\r\n", "a".repeat(200_000))), 431);
+    assert_eq!(requested(&many(90)), 200);
+    assert_eq!(requested(&many(200)), 431);
+    assert_eq!(requested(&format!("X-Long: {}\r\n", "a".repeat(8_000))), 200);
+    assert_eq!(requested(&format!("X-Long: {}\r\n", "a".repeat(200_000))), 431);
     // A line that never ends is not read for ever.
     let mut wire = RawConnection::connect(serving.url());
     wire.send(format!("GET /{}", "a".repeat(66_000)));

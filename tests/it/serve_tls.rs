@@ -244,8 +244,8 @@ fn an_invalid_certificate_is_warned_of_and_measured() {
         match warned {
             Some(warned) => {
                 assert!(status.contains(warned) && page.contains("Clients refuse the TLS certificate"), "{status}");
-                let told = run.stderr.matches(warned).count();
-                assert_eq!(told, 1, "{}", run.stderr);
+                let reported = run.stderr.matches(warned).count();
+                assert_eq!(reported, 1, "{}", run.stderr);
                 assert!(run.stderr.contains("cert.pem"), "{}", run.stderr);
             }
             None => assert!(!status.contains("certificate") && !run.stderr.contains("certificate"), "{}", run.stderr),

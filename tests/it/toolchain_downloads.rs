@@ -215,8 +215,8 @@ fn all_files_that_rustup_needs_are_downloaded_byte_for_byte() {
         gets.map(|seen| seen.path).filter(|path| !path.contains(".toml") && !path.ends_with(".sha256")).collect();
     // Both hosts have the same program in this fake.
     assert_eq!(large.len(), 16 + 1, "{large:?}");
-    let [announced, told] = bench.events.announced_and_done();
-    assert_eq!((announced, announced.0), (told, 17));
+    let [announced, reported] = bench.events.announced_and_done();
+    assert_eq!((announced, announced.0), (reported, 17));
     assert_eq!(count_files(&bench.partial_folder()), 0);
 }
 
@@ -243,8 +243,11 @@ fn cached_files_are_not_downloaded_again() {
     bench.dist.clear_log();
     let second = bench.fetch(&[minimal_stable()]).unwrap();
     assert_eq!(first, second);
-    let asked = bench.dist.requests();
-    assert!(asked.iter().all(|seen| !seen.path.contains(".tar.") && !seen.path.ends_with("rustup-init")), "{asked:?}");
+    let requested = bench.dist.requests();
+    assert!(
+        requested.iter().all(|seen| !seen.path.contains(".tar.") && !seen.path.ends_with("rustup-init")),
+        "{requested:?}"
+    );
     // What rots in the cache is fetched again.
     let (path, rotten) = first.files.iter().find(|(path, _)| path.as_str().contains("rustc")).unwrap();
     let Some(FileSource::File(file)) = &rotten.bytes else { panic!("an archive is a file") };

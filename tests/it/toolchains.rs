@@ -239,18 +239,18 @@ fn environment_variables_apply_without_platforms_and_no_toolchain_skips_them() {
     sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
     sandbox.run(["fetch"]).ok().stderr_has("only crates, no toolchains");
     assert!(dist.requests().is_empty());
-    let asked =
+    let requested =
         connected_sandbox(&world, &dist).env("FROSTMIRROR_TOOLCHAIN", "1.86.0").env("FROSTMIRROR_PLATFORMS", WASM);
-    asked.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
-    let bundle = fetch(&asked, &[]);
-    let shipped = paths_in_state(&asked, &bundle, "shipped");
+    requested.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
+    let bundle = fetch(&requested, &[]);
+    let shipped = paths_in_state(&requested, &bundle, "shipped");
     assert!(shipped.iter().any(|path| path.contains(&format!("rust-std-1.86.0-{WASM}"))), "{shipped:?}");
     assert!(!shipped.iter().any(|path| path.contains("rustc-") || path.contains("rustup")), "{shipped:?}");
-    let targeted = fetch(&asked, &["--target", LINUX, "-o", "other"]);
-    let shipped = paths_in_state(&asked, &targeted, "shipped");
+    let targeted = fetch(&requested, &["--target", LINUX, "-o", "other"]);
+    let shipped = paths_in_state(&requested, &targeted, "shipped");
     assert!(shipped.iter().any(|path| path.contains(&format!("rustc-1.86.0-{LINUX}"))), "{shipped:?}");
     assert!(shipped.contains(&format!("rustup/archive/{RUSTUP}/{LINUX}/rustup-init")), "{shipped:?}");
-    asked.run(["fetch", "--no-toolchain", "-o", "bare"]).ok();
+    requested.run(["fetch", "--no-toolchain", "-o", "bare"]).ok();
 }
 
 #[test]

@@ -293,11 +293,11 @@ fn proxy_and_no_proxy_variables_are_respected() {
     proxy.map(&format!("crates.test:{}", world.upstream.addr().port()), world.upstream.addr());
     let sandbox = Sandbox::new().upstream(&world.upstream).env("https_proxy", &proxy.url_with("me", "pass"));
     assert_fetches_engine(&sandbox);
-    let asked = proxy.requests();
-    assert!(asked.iter().any(|one| one.method == "CONNECT" && one.status == 200), "{asked:?}");
+    let requested = proxy.requests();
+    assert!(requested.iter().any(|one| one.method == "CONNECT" && one.status == 200), "{requested:?}");
     assert!(
-        asked.iter().all(|one| one.target.starts_with("crates.test:")),
-        "cargo's own requests pass it by: {asked:?}"
+        requested.iter().all(|one| one.target.starts_with("crates.test:")),
+        "cargo's own requests pass it by: {requested:?}"
     );
     let unknown = Sandbox::new().upstream(&world.upstream).env("https_proxy", &proxy.url()).env("CARGO_NET_RETRY", "0");
     unknown.write("depends.toml", ENGINE_DEPENDS);

@@ -95,12 +95,12 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 /// Each banned phrase with the number of the line where it begins.
 fn banned_phrases(text: &str) -> Vec<(usize, &'static (&'static str, &'static str))> {
-    let words: Vec<(usize, String)> = text
+    let terms: Vec<(usize, String)> = text
         .lines()
         .enumerate()
         .flat_map(|(line, text)| {
-            let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-            words.map(move |word| (line + 1, word.to_lowercase())).collect::<Vec<_>>()
+            let terms = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+            terms.map(move |word| (line + 1, word.to_lowercase())).collect::<Vec<_>>()
         })
         .collect();
     // Most words begin no phrase, and no phrase begins with `*`.
@@ -109,9 +109,9 @@ fn banned_phrases(text: &str) -> Vec<(usize, &'static (&'static str, &'static st
         by_first.entry(phrase.0.split(' ').next().unwrap()).or_default().push(phrase);
     }
     let mut found = Vec::new();
-    for (at, (line, word)) in words.iter().enumerate() {
+    for (at, (line, word)) in terms.iter().enumerate() {
         for phrase in by_first.get(word.as_str()).into_iter().flatten() {
-            if matches(&words[at..], &phrase.0.split(' ').collect::<Vec<_>>(), *line) {
+            if matches(&terms[at..], &phrase.0.split(' ').collect::<Vec<_>>(), *line) {
                 found.push((*line, *phrase));
             }
         }
@@ -120,13 +120,13 @@ fn banned_phrases(text: &str) -> Vec<(usize, &'static (&'static str, &'static st
 }
 
 /// Whether `words` begins with `phrase`, all of it at most one line below `first`.
-fn matches(words: &[(usize, String)], phrase: &[&str], first: usize) -> bool {
+fn matches(terms: &[(usize, String)], phrase: &[&str], first: usize) -> bool {
     match phrase {
         [] => true,
-        ["*", rest @ ..] => (1..=4).any(|skipped| words.len() >= skipped && matches(&words[skipped..], rest, first)),
-        [word, rest @ ..] => words
+        ["*", rest @ ..] => (1..=4).any(|skipped| terms.len() >= skipped && matches(&terms[skipped..], rest, first)),
+        [word, rest @ ..] => terms
             .first()
-            .is_some_and(|(line, have)| have == word && *line <= first + 1 && matches(&words[1..], rest, first)),
+            .is_some_and(|(line, have)| have == word && *line <= first + 1 && matches(&terms[1..], rest, first)),
     }
 }
 

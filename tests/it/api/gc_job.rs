@@ -66,12 +66,15 @@ fn a_doubtful_bundle_is_shown_and_accepted() {
     sandbox.run(["import", "--mirror", "mirror", jump.write(&sandbox.path("made"), "nine.pkg").to_str().unwrap()]).ok();
 
     // In every place that reports it.
-    let told = "bundle number 9 came when the highest number before it was 2";
+    let reported = "bundle number 9 came when the highest number before it was 2";
     let status = get_json(&serving, "/api/status");
     let about = &status["lineages"][0];
-    assert_eq!((&about["id"], &about["doubts"]), (&json!(lineage), &json!([told])), "{status}");
+    assert_eq!((&about["id"], &about["doubts"]), (&json!(lineage), &json!([reported])), "{status}");
     assert_eq!((&about["inputs"], &about["more_inputs"]), (&json!(["Cargo.lock"]), &json!(0)), "{status}");
-    assert_eq!(status["problems"], json!([format!("the newest bundle of the history {lineage} is doubtful: {told}")]));
+    assert_eq!(
+        status["problems"],
+        json!([format!("the newest bundle of the history {lineage} is doubtful: {reported}")])
+    );
     let newest = get_json(&serving, "/api/packages")["packages"][0].clone();
     assert!(
         newest["warnings"][0].as_str().unwrap().starts_with("nine.pkg has the number 9 in its history"),
@@ -81,7 +84,7 @@ fn a_doubtful_bundle_is_shown_and_accepted() {
     assert!(metrics.contains("frostmirror_mirror_doubtful_histories 1\n"), "{metrics}");
     let verb = sandbox.run(["status", "--mirror", "mirror"]).ok();
     verb.stdout_has(&format!("Lineage {lineage} (Cargo.lock): bundle number 9 of "))
-        .stdout_has(&format!("  Doubtful: {told}\n"));
+        .stdout_has(&format!("  Doubtful: {reported}\n"));
 
     // Without acceptance only that goes which number 2 made garbage, and an unknown history is refused.
     let post = |path: &str, json: &str| send(&serving, "POST", path, &[], json);

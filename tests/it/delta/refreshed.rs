@@ -51,8 +51,8 @@ fn a_superseded_version_yanked_upstream_is_yanked_in_the_mirror() {
     import(&mirror, &near.fetch(&["--incremental"])).unwrap();
     near.upstream.clear_log();
     near.fetch_without_changes(&["--incremental"]);
-    let asked = near.upstream.requests_to("/index/3/a/abc");
-    assert_eq!(asked.iter().map(|seen| seen.status).collect::<Vec<_>>(), [304]);
+    let requested = near.upstream.requests_to("/index/3/a/abc");
+    assert_eq!(requested.iter().map(|seen| seen.status).collect::<Vec<_>>(), [304]);
     near.upstream.yank("abc", "1.1.0", false);
     let run = near.run_fetch(&["--incremental"]).ok().stderr_has("abc 1.1.0 (no longer yanked)");
     assert_eq!(refreshed_crates(&read_manifest(&run.path())), [version_and_flag("abc 1.1.0", false)]);

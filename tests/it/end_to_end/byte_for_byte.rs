@@ -35,12 +35,12 @@ fn every_depends_toml_form_is_mirrored_byte_for_byte() {
         }
     }
     for one in &world.published {
-        let held = every_form_set().contains(&(&one.name, &one.version));
+        let existing = every_form_set().contains(&(&one.name, &one.version));
         let version = one.version.replace('+', "%2B");
         for path in [format!("{}-{version}.crate", one.name), format!("{}/{version}/download", one.name)] {
             let answer = get(&format!("{}/crates/{path}", serving.url()));
-            assert_eq!(answer.status, if held { 200 } else { 404 }, "{path}");
-            assert!(!held || answer.body == one.bytes, "{path}");
+            assert_eq!(answer.status, if existing { 200 } else { 404 }, "{path}");
+            assert!(!existing || answer.body == one.bytes, "{path}");
         }
     }
     serving.stop().ok();

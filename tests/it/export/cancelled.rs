@@ -72,13 +72,13 @@ fn a_cancelled_export_leaves_nothing() {
         _ => guard.export_local_registry(&folder, sink),
     };
     for form in EXPORT_KINDS {
-        let mut asked = 0;
-        while let Err(error) = export(form, &CancelAfter(AtomicUsize::new(asked))) {
+        let mut requested = 0;
+        while let Err(error) = export(form, &CancelAfter(AtomicUsize::new(requested))) {
             assert!(matches!(error, Error::Stopped), "{error}");
-            assert_eq!(entries_beside_mirror(&sandbox), clean, "stopped when asked for the {asked}th time");
-            asked += 1;
+            assert_eq!(entries_beside_mirror(&sandbox), clean, "stopped when asked for the {requested}th time");
+            requested += 1;
         }
-        assert!(asked > 5, "it asks now and then");
+        assert!(requested > 5, "it asks now and then");
         fs::remove_dir_all(sandbox.path("new")).unwrap();
     }
 }

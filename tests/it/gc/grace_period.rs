@@ -266,10 +266,10 @@ fn gc_refuses_a_folder_that_is_not_a_mirror_or_is_locked() {
         &crate::bundle_builder::test_holder(),
         &frostmirror::event::NullSink,
     );
-    let held = stored.unwrap();
+    let existing = stored.unwrap();
     sandbox.run(["gc", "--mirror", "mirror", "--lock-timeout", "0"]).exits(6).stderr_has("`test` with pid 1");
     sandbox.run(["gc", "--mirror", "mirror", "--dry-run"]).ok();
-    drop(held);
+    drop(existing);
     sandbox.run(["gc", "--mirror", "mirror", "--grace", "5"]).exits(2).stderr_has("90s, 10m, 2h, 7d");
     sandbox.run(["gc", "--mirror", "mirror", "--grace", "0"]).ok();
     assert_records_agree(&mirror);

@@ -115,9 +115,9 @@ impl Near {
     }
 
     /// Runs a verb a minute later than the one before.
-    fn run(&mut self, words: &[&str]) -> crate::support::process::Run {
+    fn run(&mut self, terms: &[&str]) -> crate::support::process::Run {
         self.clock += 60;
-        let process = self.sandbox.process(words).envs([("SOURCE_DATE_EPOCH", self.clock.to_string())]);
+        let process = self.sandbox.process(terms).envs([("SOURCE_DATE_EPOCH", self.clock.to_string())]);
         process.run().ok()
     }
 

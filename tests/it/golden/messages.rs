@@ -25,16 +25,16 @@ struct Printed(String);
 impl Printed {
     /// Runs a command, whose stdout is JSON lines.
     #[track_caller]
-    fn lines_of(&mut self, sandbox: &Sandbox, code: i32, words: &[&str]) {
-        let run = sandbox.run(words.iter().copied().chain(["--message-format", "json"])).exits(code);
+    fn lines_of(&mut self, sandbox: &Sandbox, code: i32, terms: &[&str]) {
+        let run = sandbox.run(terms.iter().copied().chain(["--message-format", "json"])).exits(code);
         assert_eq!(run.stderr, "", "{}", run.describe());
-        self.add(sandbox, words, &run.stdout);
+        self.add(sandbox, terms, &run.stdout);
     }
 
     /// The shapes of lines, each once: how often and in which order steps are reported is not part of the form.
-    fn add(&mut self, sandbox: &Sandbox, words: &[&str], lines: &str) {
+    fn add(&mut self, sandbox: &Sandbox, terms: &[&str], lines: &str) {
         let shapes: BTreeSet<String> = lines.lines().map(|line| shape(&json(line))).collect();
-        writeln!(self.0, "$ {}", normal(&sandbox.redact(&words.join(" ")))).unwrap();
+        writeln!(self.0, "$ {}", normal(&sandbox.redact(&terms.join(" ")))).unwrap();
         shapes.iter().for_each(|shape| writeln!(self.0, "{shape}").unwrap());
     }
 }
@@ -68,7 +68,7 @@ fn connected() -> (Upstream, DistServer, Sandbox) {
 fn messages_of_the_fetching_side_keep_their_form() {
     let (_upstream, _dist, sandbox) = connected();
     let mut printed = Printed::default();
-    for (code, words) in [
+    for (code, terms) in [
         (0, &["fetch", "--dry-run"][..]),
         (0, &["fetch", "-v", "-o", "out"]),
         (0, &["fetch", "--incremental"]),
@@ -78,7 +78,7 @@ fn messages_of_the_fetching_side_keep_their_form() {
         (0, &["history", "label", "app (Cargo.lock)", "other"]),
         (0, &["history", "forget", "other"]),
     ] {
-        printed.lines_of(&sandbox, code, words);
+        printed.lines_of(&sandbox, code, terms);
     }
     assert_form("messages-fetching", &printed.0);
 }
@@ -107,7 +107,7 @@ fn messages_of_the_mirrors_side_keep_their_form() {
     sandbox.write("covered.lock", lock("winonly"));
     sandbox.write("uncovered.lock", lock("absent"));
     let mut printed = Printed::default();
-    for (code, words) in [
+    for (code, terms) in [
         (0, &["verify", "one.pkg"][..]),
         (4, &["verify", "one.pkg", "no.pkg"]),
         (0, &["verify", "one.pkg", "two.pkg", "--closure", "covered.lock"]),
@@ -127,7 +127,7 @@ fn messages_of_the_mirrors_side_keep_their_form() {
         (0, &["export", "local-registry", "registry", "--mirror", "mirror"]),
         (0, &["export", "snapshot", "-o", "snapshots", "--mirror", "mirror"]),
     ] {
-        printed.lines_of(&sandbox, code, words);
+        printed.lines_of(&sandbox, code, terms);
     }
     // Something to repair, something that nothing names, and something to collect.
     fs::write(sandbox.path("mirror/crates/leaf-1.1.0.crate"), "rotten").unwrap();
@@ -136,15 +136,15 @@ fn messages_of_the_mirrors_side_keep_their_form() {
     printed.lines_of(&sandbox, 4, &["verify", "--mirror", "mirror", "--repair-list", "list"]);
     let repair_list: String = sandbox.read("list").lines().map(|line| normal(&indented(line))).collect();
     let history = BundleBuilder::new("a", 1).lineage().to_owned();
-    for words in [&["gc", "--mirror", "mirror", "--dry-run"][..], &["gc", "--mirror", "mirror", "--forget", &history]] {
-        printed.lines_of(&sandbox, 0, words);
+    for terms in [&["gc", "--mirror", "mirror", "--dry-run"][..], &["gc", "--mirror", "mirror", "--forget", &history]] {
+        printed.lines_of(&sandbox, 0, terms);
     }
     // Documents, with their keys in full.
-    for words in [&["inspect", "two.pkg", "--format", "json"][..], &["diff", "one.pkg", "two.pkg", "--format", "json"]]
+    for terms in [&["inspect", "two.pkg", "--format", "json"][..], &["diff", "one.pkg", "two.pkg", "--format", "json"]]
     {
-        let document = sandbox.run(words).ok().stdout;
-        let words = normal(&words.join(" "));
-        writeln!(printed.0, "$ {words}\n{}", normal(&indented(&document))).unwrap();
+        let document = sandbox.run(terms).ok().stdout;
+        let terms = normal(&terms.join(" "));
+        writeln!(printed.0, "$ {terms}\n{}", normal(&indented(&document))).unwrap();
     }
     printed.0.push_str(&format!("# The repair list\n{repair_list}"));
     assert_form("messages-mirror", &printed.0);

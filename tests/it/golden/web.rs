@@ -50,7 +50,7 @@ impl<'d> Schemas<'d> {
         };
         let kind = match (&schema["type"], schema.get("const"), schema.get("enum")) {
             (_, Some(word), _) => word.to_string(),
-            (_, _, Some(words)) => words.to_string(),
+            (_, _, Some(terms)) => terms.to_string(),
             (Value::String(kind), ..) => kind.clone(),
             (Value::Array(kinds), ..) => kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
             _ => "any of".to_owned(),

@@ -31,16 +31,16 @@ pub fn all_victims(sandbox: &Sandbox, names: usize) -> Vec<Victim> {
     fs::create_dir(&folder).unwrap();
     write_bundles(&folder, names);
     let lineage = BundleBuilder::new("b", 1).lineage().to_owned();
-    let victim = |(name, held, words, takes_away): (&'static str, &[&str], &[&str], bool)| {
-        let place = format!("prepared-{}", held.join("-"));
+    let victim = |(name, stored, terms, takes_away): (&'static str, &[&str], &[&str], bool)| {
+        let place = format!("prepared-{}", stored.join("-"));
         if !sandbox.path(&place).exists() {
-            for bundle in held {
+            for bundle in stored {
                 sandbox.run(["import", &format!("bundles/{bundle}.pkg"), "--mirror", &place]).ok();
             }
         }
-        let words = [words, &["--mirror", "mirror", "--lock-timeout", "0"]].concat();
-        let words = words.into_iter().map(str::to_owned).collect();
-        Victim { name, prepared_mirror: sandbox.path(place), args: words, removes_crates: takes_away }
+        let terms = [terms, &["--mirror", "mirror", "--lock-timeout", "0"]].concat();
+        let terms = terms.into_iter().map(str::to_owned).collect();
+        Victim { name, prepared_mirror: sandbox.path(place), args: terms, removes_crates: takes_away }
     };
     let full = ["import", "bundles/other.pkg", "--base-url", "http://mirror.example"];
     let delta = ["import", "bundles/delta.pkg"];

@@ -131,9 +131,9 @@ fn upstream_is_reached_through_the_proxy_that_cargo_would_use() {
         let (client, app) = (live.client(), write_app(&live));
         client.lock(&app);
         client.cargo(&app, ["fetch", "--locked"]).ok();
-        let asked = proxy.requests();
-        assert!(asked.iter().any(|one| one.method == "CONNECT" && one.status == 200), "{asked:?}");
-        assert!(asked.iter().all(|one| one.target.starts_with("crates.test:")), "{asked:?}");
+        let requested = proxy.requests();
+        assert!(requested.iter().any(|one| one.method == "CONNECT" && one.status == 200), "{requested:?}");
+        assert!(requested.iter().all(|one| one.target.starts_with("crates.test:")), "{requested:?}");
         live.wait_for_stored_crates(2);
         for path in ["/api/status", "/api/config", "/metrics", "/config", "/"] {
             assert!(!live.text(path).contains("hunter2"), "{path}");

@@ -179,8 +179,8 @@ fn verify_compares_live_records_with_the_files() {
 
     // A log that was left behind says what mends it; the lock does.
     fs::write(layout.live_journal(), "damaged").unwrap();
-    let told = problems(&mirror).join("\n");
-    assert!(told.contains(".frostmirror/live/placing: live mode was killed"), "{told}");
+    let reported = problems(&mirror).join("\n");
+    assert!(reported.contains(".frostmirror/live/placing: live mode was killed"), "{reported}");
     drop(adding(&mirror));
     assert_records_agree(&mirror);
 
@@ -188,10 +188,10 @@ fn verify_compares_live_records_with_the_files() {
     fs::write(layout.live_counts(), r#"{"crates":9,"artifacts":0,"bytes":1}"#).unwrap();
     let text = fs::read_to_string(layout.live_records()).unwrap();
     fs::write(layout.live_records(), text.replacen("\"name\":\"a\"", "\"name\":7", 1)).unwrap();
-    let told = problems(&mirror).join("\n");
+    let reported = problems(&mirror).join("\n");
     assert!(
-        told.contains("live/records: line 1 is not a valid record") && told.contains("live/counts: states"),
-        "{told}"
+        reported.contains("live/records: line 1 is not a valid record") && reported.contains("live/counts: states"),
+        "{reported}"
     );
     let rebuilt = adding(&mirror).rebuild(test_time(50), &NullSink).unwrap();
     assert_eq!((rebuilt.kept_crates, rebuilt.audit.problems.len()), (Some(1), 0), "{:?}", rebuilt.audit.problems);

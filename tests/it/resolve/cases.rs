@@ -304,8 +304,8 @@ fn packages_from_other_sources_are_named_and_not_requested() {
         "{message}"
     );
     fixture.skip.git = true;
-    let told = fixture.failure_text(&[fixture.lock_input(&text)]);
-    assert!(!told.contains("of-git 1.0.0") && told.contains("of-corp 1.0.0"), "{told}");
+    let reported = fixture.failure_text(&[fixture.lock_input(&text)]);
+    assert!(!reported.contains("of-git 1.0.0") && reported.contains("of-corp 1.0.0"), "{reported}");
     fixture.skip = SkipPolicy { git: true, registries: vec!["sparse+https://corp.invalid/index".to_owned()] };
     assert_eq!(crate_names(&fixture.resolve(&[fixture.lock_input(&text)]).unwrap()), ["a 1.0.0"]);
     let warnings = fixture.events.text();
@@ -391,8 +391,11 @@ fn a_missing_or_old_cargo_is_reported_with_a_hint() {
         let old = fixture.path("cargo-of-old");
         write_program(&old, b"#!/bin/sh\necho 'cargo 1.60.0 (d1fd9fe 2022-03-01)'\n");
         let fixture = fixture.env("CARGO", old.to_str().unwrap());
-        let told = fixture.failure_text(&[]);
-        assert!(told.starts_with("3: ") && told.contains("1.60.0") && told.contains("1.70.0"), "{told}");
+        let reported = fixture.failure_text(&[]);
+        assert!(
+            reported.starts_with("3: ") && reported.contains("1.60.0") && reported.contains("1.70.0"),
+            "{reported}"
+        );
     }
 }
 

@@ -141,7 +141,7 @@ fn an_unknown_crate_is_named_with_a_hint() {
     let message = fixture.failure_text(&crate_input("nope"));
     assert!(message.starts_with("3: ") && message.contains("no matching package named `nope` found"), "{message}");
     assert!(message.ends_with("hint: check the name, for example with `cargo search nope`"), "{message}");
-    let told = fixture.failure_text(&crate_input("known@7"));
-    assert!(told.contains("1.2.0"), "{told}");
-    assert!(told.ends_with("hint: choose a version that the index has, or omit `@7` for the newest"), "{told}");
+    let reported = fixture.failure_text(&crate_input("known@7"));
+    assert!(reported.contains("1.2.0"), "{reported}");
+    assert!(reported.ends_with("hint: choose a version that the index has, or omit `@7` for the newest"), "{reported}");
 }

@@ -62,15 +62,15 @@ impl Bench {
         let peak = server.peak_memory()?.max(peak_of_answers);
         server.stop()?;
         timed(self.frostmirror(&home).args(["verify", "--mirror"]).arg(&tree))?;
-        let mut asked: HashMap<String, usize> = HashMap::new();
+        let mut requested: HashMap<String, usize> = HashMap::new();
         for seen in upstream.requests() {
-            *asked.entry(seen.path).or_default() += 1;
+            *requested.entry(seen.path).or_default() += 1;
         }
-        if let Some((path, times)) = asked.iter().find(|(_, times)| **times > 1) {
+        if let Some((path, times)) = requested.iter().find(|(_, times)| **times > 1) {
             return Err(format!("upstream was asked {times} times for {path}").into());
         }
         let name = format!("live, {CLIENTS} clients, {CRATES} crates, empty mirror");
-        println!("{name:<44} {seconds:>8.3} s; {} requests upstream, each once", asked.len());
+        println!("{name:<44} {seconds:>8.3} s; {} requests upstream, each once", requested.len());
         let verdict = if peak <= MAX_MEMORY_MIB { "met" } else { "missed" };
         println!("{:<44} {peak:>8.1} MiB {MAX_MEMORY_MIB:>48} {verdict}", "live, under that load: peak");
         Ok(())

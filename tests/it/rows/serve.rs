@@ -39,9 +39,9 @@ pub(super) struct Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // Asked first: nginx takes its workers along, which it cannot when it is killed.
-        let asked = kill_process(Pid::from_child(&self.child), Signal::TERM).is_ok();
+        let requested = kill_process(Pid::from_child(&self.child), Signal::TERM).is_ok();
         let until = Instant::now() + Duration::from_secs(5);
-        while asked && Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
+        while requested && Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(10));
         }
         let _gone = self.child.kill().is_err() || self.child.wait().is_err();

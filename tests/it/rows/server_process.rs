@@ -31,9 +31,9 @@ impl ServerProcess {
         let mut line = String::new();
         BufReader::new(child.stdout.take().ok_or("no standard output")?).read_line(&mut line)?;
         let ready = started.elapsed().as_secs_f64();
-        let told = line.trim().strip_prefix("listening on ").and_then(|url| url.split_once("://"));
-        let address = told.map(|(_, address)| address.to_owned());
-        let is_secured = told.is_some_and(|(scheme, _)| scheme == "https");
+        let reported = line.trim().strip_prefix("listening on ").and_then(|url| url.split_once("://"));
+        let address = reported.map(|(_, address)| address.to_owned());
+        let is_secured = reported.is_some_and(|(scheme, _)| scheme == "https");
         let served = ServerProcess {
             child,
             address: address.clone().unwrap_or_default(),
@@ -99,17 +99,17 @@ impl ServerProcess {
         headers: &str,
         is_right: impl Fn(&str, &[u8]) -> bool,
     ) -> Result<(), String> {
-        let told = |error: std::io::Error| format!("asking {}: {error}", self.address);
-        let mut stream = BufReader::new(TcpStream::connect(&self.address).map_err(told)?);
+        let reported = |error: std::io::Error| format!("asking {}: {error}", self.address);
+        let mut stream = BufReader::new(TcpStream::connect(&self.address).map_err(reported)?);
         let mut body = Vec::new();
         for path in paths {
             let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", self.address);
-            stream.get_mut().write_all(request.as_bytes()).map_err(told)?;
+            stream.get_mut().write_all(request.as_bytes()).map_err(reported)?;
             let (mut status, mut length) = (String::new(), None);
-            stream.read_line(&mut status).map_err(told)?;
+            stream.read_line(&mut status).map_err(reported)?;
             loop {
                 let mut line = String::new();
-                stream.read_line(&mut line).map_err(told)?;
+                stream.read_line(&mut line).map_err(reported)?;
                 let Some((name, value)) = line.trim().split_once(": ") else { break };
                 if name.eq_ignore_ascii_case("content-length") {
                     length = value.parse::<usize>().ok();
@@ -119,7 +119,7 @@ impl ServerProcess {
                 return Err(format!("{path}: {status}"));
             }
             body.resize(length.ok_or_else(|| format!("{path}: no length"))?, 0);
-            stream.read_exact(&mut body).map_err(told)?;
+            stream.read_exact(&mut body).map_err(reported)?;
             if !is_right(path, &body) {
                 return Err(format!("{path}: {} bytes that are not the right ones", body.len()));
             }

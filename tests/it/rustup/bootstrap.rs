@@ -114,10 +114,10 @@ fn the_bootstrap_never_runs_a_corrupt_installer() {
     dist.write_to(&mirror);
     let serving = sandbox.serve(["--mirror", "mirror"]);
     let script = sandbox.write("init.sh", get_text(&format!("{}/rustup-init.sh", serving.url())));
-    let run = |vars: &[(&str, &str)], words: &[&str]| {
+    let run = |vars: &[(&str, &str)], terms: &[&str]| {
         let shell = find_program("dash").unwrap_or_else(|| "/bin/sh".into());
         let path = [("PATH", "/usr/bin:/bin"), ("FROSTMIRROR_TRIPLE", LINUX)];
-        let process = Process::with_empty_env(shell, &sandbox.path("")).args([&script]).args(words);
+        let process = Process::with_empty_env(shell, &sandbox.path("")).args([&script]).args(terms);
         process.envs(path).envs(vars.iter().copied()).run()
     };
     let init = mirror.join("rustup/dist").join(LINUX).join("rustup-init");
@@ -263,8 +263,8 @@ fn scripts_contain_the_requested_host_and_no_injected_code() {
     let paths = ["rustup-init.sh", "rustup-init.ps1", "api/setup/rustup-env.sh", "api/setup/rustup-env.ps1"];
     for path in paths {
         let url = format!("{}/{path}", serving.url());
-        let asked = send_request("GET", &url, &[("Host", "rust.example:81")]);
-        assert!(String::from_utf8(asked.body).unwrap().contains("'http://rust.example:81'\n"), "{path}");
+        let requested = send_request("GET", &url, &[("Host", "rust.example:81")]);
+        assert!(String::from_utf8(requested.body).unwrap().contains("'http://rust.example:81'\n"), "{path}");
         for host in ["a'b", "a;id", "$(id)", "`id`", "a b", "a\"", "a/b", "a\\b", "[::1", "a:b", "a'\u{fc}", ""] {
             let answer = send_request("GET", &url, &[("Host", host)]);
             assert_eq!(answer.status, 400, "{path} for {host:?}");

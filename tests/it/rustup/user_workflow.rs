@@ -40,8 +40,8 @@ pub fn exercise_rustup(base: &str) {
     std::fs::create_dir(&project).unwrap();
     let file = format!("[toolchain]\nchannel = \"nightly-{}\"\ncomponents = [\"rust-analyzer\"]\n", NIGHTLY.1);
     std::fs::write(project.join("rust-toolchain.toml"), file).unwrap();
-    let asked = rustup.process(rustup.path("cargo/bin/rustup")).args(["-v", "toolchain", "install"]);
-    asked.cwd(&project).run().ok();
+    let requested = rustup.process(rustup.path("cargo/bin/rustup")).args(["-v", "toolchain", "install"]);
+    requested.cwd(&project).run().ok();
     assert!(rustup.toolchain(&dated[0]).join("bin/rust-analyzer").is_file());
     // Nothing is new.
     rustup.run(["check"]).ok().stdout_has("stable-x86_64-unknown-linux-gnu - up to date");

@@ -67,8 +67,8 @@ fn inspect_shows_the_configuration_in_a_snapshot() {
     let sandbox = Sandbox::new();
     let snapshot = export_with_config(&sandbox);
     let inspect = |format: &str| {
-        let words = ["inspect".as_ref(), snapshot.as_os_str(), "--format".as_ref(), format.as_ref()];
-        sandbox.run(words).ok()
+        let terms = ["inspect".as_ref(), snapshot.as_os_str(), "--format".as_ref(), format.as_ref()];
+        sandbox.run(terms).ok()
     };
     inspect("text").stdout_has(&format!("Config      depends.toml, {} bytes, for the server", DEPENDS.len()));
     inspect("text").stdout_has("Config      frostmirror.toml, ");

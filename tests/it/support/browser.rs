@@ -236,8 +236,8 @@ impl Browser {
             // While it arrives, it has another name, beside an empty file of this one.
             let names = fs::read_dir(&self.downloads).map_err(|error| error.to_string())?;
             let names: Vec<_> = names.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-            let whole =
-                names.iter().any(|stored| stored == name) && !names.iter().any(|held| held.ends_with(".crdownload"));
+            let whole = names.iter().any(|stored| stored == name)
+                && !names.iter().any(|existing| existing.ends_with(".crdownload"));
             if !whole {
                 return Err(format!("there are {names:?}"));
             }

@@ -102,13 +102,13 @@ async fn handle(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
         |name: &str| headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim());
     let authorization = header("proxy-authorization").map(str::to_owned);
     let log = |status: u16| {
-        let asked = ProxyRequest {
+        let requested = ProxyRequest {
             method: method.clone(),
             target: target.clone(),
             authorization: authorization.clone(),
             status,
         };
-        shared.log.lock().unwrap().push(asked);
+        shared.log.lock().unwrap().push(requested);
     };
     if shared.credentials.is_some() && shared.credentials != authorization {
         log(407);

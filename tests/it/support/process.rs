@@ -322,8 +322,8 @@ impl Run {
 
     /// Everything about the run, for a failed test's message.
     pub fn describe(&self) -> String {
-        let Run { code, stdout, stderr, args: words } = self;
-        format!("$ {}\n--- exit code {code}\n--- stdout\n{stdout}\n--- stderr\n{stderr}\n---", words.join(" "))
+        let Run { code, stdout, stderr, args: terms } = self;
+        format!("$ {}\n--- exit code {code}\n--- stdout\n{stdout}\n--- stderr\n{stderr}\n---", terms.join(" "))
     }
 }
 

@@ -14,8 +14,8 @@ pub fn range_response(content: &Bytes, headers: &HeaderMap) -> Response<Bytes> {
     let start = &content[..whole.min(1 << 16)];
     let etag = format!("\"{whole:x}-{}\"", &hex(&Sha256::digest(start))[..24]);
     let outdated = headers.get(header::IF_RANGE).is_some_and(|known| known != etag.as_str());
-    let asked = headers.get(header::RANGE).filter(|_| !outdated).and_then(|range| parse_range(range, whole));
-    let mut answer = match asked {
+    let requested = headers.get(header::RANGE).filter(|_| !outdated).and_then(|range| parse_range(range, whole));
+    let mut answer = match requested {
         None => Response::new(content.clone()),
         Some((first, last)) if first < whole && first <= last => {
             let mut answer = Response::new(content.slice(first..=last.min(whole - 1)));

@@ -137,7 +137,7 @@ impl RawConnection {
 impl RawReply {
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(held, _)| held == name).map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(stored, _)| stored == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as text.

@@ -456,11 +456,11 @@ async fn respond(
         let mut state = shared.state();
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let fault = state.next_fault(&path);
-        let mut asked = request.headers().clone();
+        let mut requested = request.headers().clone();
         if let Fault::IgnoreRange = fault {
-            asked.remove(header::RANGE);
+            requested.remove(header::RANGE);
         }
-        let right = state.correct_response(&path, &asked);
+        let right = state.correct_response(&path, &requested);
         if let Fault::PublishAfter(files) = &fault {
             state.files.extend(files.iter().map(|(path, content)| (path.clone(), Bytes::from(content.clone()))));
         }

@@ -35,8 +35,8 @@ fn an_interrupted_download_resumes() {
     assert_eq!(ranges.len(), 4);
     assert_eq!(ranges[..3], [None, Some(1 << 20), Some(1 << 20)]);
     assert!(ranges[3] >= Some(1 << 20), "{ranges:?}");
-    let [announced, told] = bench.events.announced_and_done();
-    assert_eq!(announced, told);
+    let [announced, reported] = bench.events.announced_and_done();
+    assert_eq!(announced, reported);
     assert_eq!(count_files(&bench.partial_folder()), 0);
 }
 

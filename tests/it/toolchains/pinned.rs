@@ -107,8 +107,8 @@ fn a_pinned_toolchain_need_not_be_installed() {
     let (world, dist) = (FixtureRegistry::new(), DistServer::start());
     let sandbox = with_rustup_proxies(connected_sandbox(&world, &dist));
     // Rustup would ask here, if it were to install what is missing.
-    let asked = DistServer::with_builder(crate::support::upstream::Upstream::builder());
-    let sandbox = sandbox.env("RUSTUP_DIST_SERVER", asked.url());
+    let requested = DistServer::with_builder(crate::support::upstream::Upstream::builder());
+    let sandbox = sandbox.env("RUSTUP_DIST_SERVER", requested.url());
     let app = pinned_project(&sandbox, &world, "[toolchain]\nchannel = \"1.4.0\"\n");
     let named = format!("to run cargo: `{}` pins", app.join("rust-toolchain.toml").display());
     sandbox.run_in(&app, ["fetch", "--no-toolchain", "-o", "../a"]).ok().stderr_has(&named);
@@ -121,5 +121,5 @@ fn a_pinned_toolchain_need_not_be_installed() {
     sandbox.run_in(&app, ["init"]).ok().stderr_has(&named);
     let depends = fs::read_to_string(app.join("depends.toml")).unwrap();
     assert!(depends.contains("toolchain = [\"1.4.0\"]"), "{depends}");
-    assert_eq!(asked.requests().len(), 0);
+    assert_eq!(requested.requests().len(), 0);
 }
