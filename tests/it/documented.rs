@@ -336,7 +336,8 @@ fn exit_code_table() -> String {
 }
 
 /// Variables that only debug builds read, for tests.
-const TEST_ONLY_VARIABLES: [&str; 2] = ["FROSTMIRROR_CRASH_AT", "FROSTMIRROR_STALLED_AFTER_MS"];
+const TEST_ONLY_VARIABLES: [&str; 3] =
+    ["FROSTMIRROR_CLOCK_AHEAD", "FROSTMIRROR_CRASH_AT", "FROSTMIRROR_STALLED_AFTER_MS"];
 
 #[test]
 fn every_environment_variable_is_documented() {

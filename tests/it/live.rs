@@ -42,6 +42,15 @@ impl LiveServer {
         LiveServer::in_front_of(upstream, "")
     }
 
+    /// A server whose clock is ahead: files count as old enough for the cache at once.
+    pub fn with_clock_ahead() -> LiveServer {
+        let upstream = Upstream::start();
+        publish_crates(&upstream);
+        let sandbox = Sandbox::new().upstream(&upstream).env("FROSTMIRROR_CLOCK_AHEAD", "1");
+        let serving = start_live(&sandbox);
+        LiveServer { sandbox, upstream, serving }
+    }
+
     /// In front of this one, with these settings.
     pub fn in_front_of(upstream: Upstream, settings: &str) -> LiveServer {
         let sandbox = Sandbox::new().upstream(&upstream);

@@ -25,6 +25,14 @@ fn start_server() -> (Sandbox, MirrorTree, RunningServer) {
     (sandbox, mirror, serving)
 }
 
+/// Like [`start_server`], but the clock is ahead: files count as old enough for the cache at once.
+fn start_caching_server() -> (Sandbox, MirrorTree, RunningServer) {
+    let (sandbox, mirror, _serving) = start_server();
+    let sandbox = sandbox.env("FROSTMIRROR_CLOCK_AHEAD", "1");
+    let serving = sandbox.serve(["--mirror", "mirror"]);
+    (sandbox, mirror, serving)
+}
+
 /// Status, headers but for the time of day, and body.
 fn comparable_reply(mut reply: RawReply) -> (u16, Vec<(String, String)>, Vec<u8>) {
     reply.headers.retain(|(name, _)| name != "date");
@@ -92,8 +100,7 @@ fn cached_and_uncached_responses_are_identical() {
 
 #[test]
 fn replaced_and_removed_files_are_no_longer_served_from_the_cache() {
-    let (_sandbox, mirror, serving) = start_server();
-    sleep(CACHEABLE_AGE);
+    let (_sandbox, mirror, serving) = start_caching_server();
     let mut wire = RawConnection::connect(serving.url());
     let mut ask = |path: &str| wire.request("GET", path, &["Accept-Encoding: identity"]).read_reply();
     for path in ["/index/al/ph/alpha", "/index/bi/g/big", "/crates/alpha-1.0.0.crate", "/dist/channel-rust-stable.toml"]
@@ -123,6 +130,7 @@ fn replaced_and_removed_files_are_no_longer_served_from_the_cache() {
 fn after_a_new_version_was_served_no_older_file_is_served() {
     let (_sandbox, mirror, serving) = start_server();
     mirror.add_crate(Crate::new("beta", "1.0.0"));
+    // With the real clock: files replaced within one step of the file system's clock must not be cached.
     sleep(CACHEABLE_AGE);
     let mut wire = RawConnection::connect(serving.url());
     // An import places what is depended on first. Who saw the dependent's new line sees the other one too, at once.

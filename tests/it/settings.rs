@@ -218,6 +218,7 @@ fn write_incoming(sandbox: &Sandbox, make: BundleBuilder, name: &str) {
 fn the_watcher_applies_settings_changed_at_run_time() {
     let sandbox = Sandbox::new();
     let (_watcher, live) = start_watcher(&sandbox);
+    // No later event proves that a disabled watcher does nothing; the same holds for the two pauses below.
     sleep(Duration::from_millis(300));
     assert!(!sandbox.path("incoming").exists(), "nothing is watched");
     change_settings(&live, json!({ "watch_incoming": true }));

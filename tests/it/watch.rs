@@ -304,6 +304,7 @@ fn bundles_that_cannot_be_moved_are_imported_once() {
     world.wait_until("recorded", || world.watcher_state().done == 1 && world.watcher_state().failed_count == 1);
     assert_eq!(world.watcher_state().failed[0].reason, "`bad.pkg` is not a bundle");
     let before = times(&world);
+    // Three polls of the watcher in which nothing may happen: no event marks their end. The same holds below.
     sleep(Duration::from_millis(300));
     assert!(watcher.finish(TIMEOUT));
     let staging = fs::metadata(world.layout().staging()).unwrap().modified().unwrap();

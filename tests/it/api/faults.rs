@@ -78,6 +78,7 @@ fn an_invalid_reader_token_file_is_logged_once() {
     assert!(problem.contains("line 1 of") && problem.contains("readers`"), "{problem}");
     assert!(dashboard().contains("read tokens cannot be used") && dashboard().contains("line 1 of"));
     for _ in 0..3 {
+        // The token file is read again once a second; nothing shows that a repeated read failed.
         std::thread::sleep(std::time::Duration::from_millis(1100));
         assert_eq!(status(&reader).status, 401, "an unreadable token file refuses every reader");
     }

@@ -32,14 +32,12 @@ fn settled(count: impl Fn() -> usize) -> usize {
 
 #[test]
 fn the_answer_to_our_own_via_header_is_not_cached_for_others() {
-    let live = LiveServer::new();
+    let live = LiveServer::with_clock_ahead();
     assert_eq!(live.status_of("/crates/leaf-1.1.0.crate"), 200);
     live.wait_for_stored_crates(1);
     let head = live.get("/index/config.json").head;
     let via = head.lines().find_map(|line| line.to_lowercase().strip_prefix("via: ").map(str::to_owned));
     let via = via.expect("the mirror sends a Via header");
-    // Files that have just changed are not kept in memory.
-    std::thread::sleep(Duration::from_millis(2500));
     for _ in 0..2 {
         let own = send_request("GET", &live.url("/index/le/af/leaf"), &[("Via", &via)]);
         let own = String::from_utf8(own.body).unwrap();
@@ -177,10 +175,12 @@ fn a_recovering_upstream_closes_the_breaker_for_all_requests() {
     });
     live.upstream.clear_faults();
     live.upstream.fault_always(&download, Fault::Slow(20_000, Duration::from_millis(300)));
+    // Any request after the cooldown of five seconds would be the probe, so that nothing else shows its end.
     std::thread::sleep(Duration::from_millis(5500));
+    let request_count = live.upstream.request_count(&download);
     let url = live.url("/crates/leaf-1.1.0.crate");
     let large = std::thread::spawn(move || get(&url).status);
-    std::thread::sleep(Duration::from_millis(1000));
+    wait::until("the large download has begun", || live.upstream.request_count(&download) > request_count);
     let answer = live.get("/crates/other-0.1.0.crate");
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     assert_eq!(large.join().unwrap(), 200);

@@ -85,6 +85,7 @@ fn switching_off_stops_requests_and_aborts_running_downloads() {
     live.wait_for_log("switched off: only stored files are served");
     let request_count = live.upstream.requests().len();
     assert_eq!(live.status_of("/crates/leaf-1.1.0.crate"), 404);
+    // No later event proves that no request follows.
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(live.upstream.requests().len(), request_count);
     assert!(live.stored_files().is_empty());

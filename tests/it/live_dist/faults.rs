@@ -119,7 +119,10 @@ fn a_rustup_release_published_between_digest_and_binary_is_consistent() {
     live.wait_until("nothing is left", || live.leftover_files() == 0);
     live.dist.clear_faults();
     // An older copy serves for some seconds before upstream is asked again.
-    std::thread::sleep(Duration::from_secs(6));
+    let digest = format!("{path}.sha256");
+    wait::until("the newest digest is served", || {
+        Some(live.get(&digest).body.as_slice()) == live.dist.file(&digest).as_deref()
+    });
     live.assert_same_as_upstream(&format!("{path}.sha256"));
     live.assert_same_as_upstream(&path);
 }
