@@ -37,6 +37,7 @@ mod lineages;
 mod plan;
 mod live_records;
 mod pending_deletions;
+mod grace_period;
 mod scan;
 mod plan_report;
 mod dir_scan;

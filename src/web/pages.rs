@@ -5,7 +5,7 @@
 //! start disabled. A module enables them if the page's `data-admin` allows it.
 
 mod assets;
-mod browse;
+mod crates;
 mod chart;
 mod config;
 mod dashboard;
@@ -35,7 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
     let mut routes = vec![
         Route::page("/", "The dashboard.", dashboard::show),
         Route::page("/packages", "Imported bundles, invalid bundles, and maintenance.", packages::show),
-        Route::page("/browse", "The stored crates.", browse::show),
+        Route::page("/browse", "The stored crates.", crates::show),
         Route::page("/deps", "The contents of depends.toml, and its editor.", deps::show),
         Route::page("/config", "Every setting of frostmirror.toml, and its editor.", config::show),
         Route::page("/setup", "How clients use this server.", setup::show),

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::dist_scan::{self, DistScan};
+use super::grace_period::partition_by_grace;
 use super::lineages::{KeepSet, LineageState, Lineages};
 use super::live_records::{self, LIVE_LINEAGE};
 use super::pending_deletions::PendingDeletions;
-use super::scan::{MirrorScan, partition_by_grace};
+use super::scan::MirrorScan;
 use super::{Error, FileChanges, LineagePlan, MIN_ID_PREFIX, Options, Plan};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, Reader};

@@ -4,8 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::dir_scan::{self, CrateFile, DirScan, IndexEntry};
 use super::lineages::KeepSet;
-use super::pending_deletions::PendingDeletions;
-use super::{Error, Item, Line, Options, PendingDeletion, VersionRemoval};
+use super::{Error, Line, VersionRemoval};
 use crate::mirror::layout::Layout;
 
 /// The files on disk, compared with the current ones.
@@ -36,9 +35,9 @@ pub(super) struct IndexDeletions {
     /// Index files to remove completely.
     pub(super) index_files_removed: u64,
     /// Crates of the lines to remove, by their file names in lower case, like index paths.
-    losing_line: HashSet<String>,
+    pub(super) losing_line: HashSet<String>,
     /// Crates of unrecognized lines, which stay; in the same form.
-    with_unrecognized_line: HashSet<String>,
+    pub(super) with_unrecognized_line: HashSet<String>,
 }
 
 impl MirrorScan {
@@ -116,34 +115,6 @@ impl MirrorScan {
         }
         sorted
     }
-}
-
-/// Crates to remove now, those to remove later, and the lists of pending removals during and after the run.
-pub(super) fn partition_by_grace(
-    unreferenced: &[CrateFile],
-    unrecognized: &KeepSet,
-    sorted: &IndexDeletions,
-    before: &PendingDeletions,
-    options: &Options,
-) -> (Vec<Item>, Vec<PendingDeletion>, PendingDeletions, PendingDeletions) {
-    let (mut crates, mut waiting) = (Vec::new(), Vec::new());
-    let (mut during, mut after) = (PendingDeletions::default(), PendingDeletions::default());
-    for CrateFile { name, size } in unreferenced {
-        let lower = name.to_lowercase();
-        if unrecognized.has_file(name) || sorted.with_unrecognized_line.contains(&lower) {
-            continue;
-        }
-        let (since, until) = before.waiting_period(name, sorted.losing_line.contains(&lower), options);
-        let item = Item { file: name.clone(), size: *size };
-        during.0.insert(name.clone(), since);
-        if until <= options.now {
-            crates.push(item);
-        } else {
-            after.0.insert(name.clone(), since);
-            waiting.push(PendingDeletion { item, until });
-        }
-    }
-    (crates, waiting, during, after)
 }
 
 fn count(count: usize, what: &str) -> String {

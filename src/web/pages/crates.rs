@@ -24,7 +24,7 @@ const UNKNOWN_BUNDLE: &str = "not known";
 const MAX_QUERY_CHARS: usize = 100;
 
 #[derive(Template)]
-#[template(path = "browse.html")]
+#[template(path = "crates.html")]
 struct BrowsePage {
     frame: Frame,
     query: String,
