@@ -145,7 +145,7 @@ fn killed_at_any_checkpoint_on_a_full_disk_a_collection_is_completed_by_the_next
 fn gc_works_on_a_mirror_created_on_a_full_disk() {
     let sandbox = Sandbox::new();
     let script = format!(
-        "mkdir -p mirror/.frostmirror/staging; {FILL_DISK}; fm gc --mirror mirror; rm mirror/filler-*; fm verify --mirror mirror"
+        "mkdir -p mirror/.frostmirror/staging mirror/crates mirror/index; {FILL_DISK}; fm gc --mirror mirror; rm mirror/filler-*; fm verify --mirror mirror"
     );
     run_on_small_disk(&sandbox, &script).ok().stdout_has("Removed 0 crates");
 }

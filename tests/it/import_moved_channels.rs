@@ -131,7 +131,7 @@ fn importing_an_old_delta_again_changes_nothing() {
     // Where nothing came yet, or what is there is older, it is missing.
     let delta = write_delta_without_base(&folder);
     sandbox.run(["import", delta, "--mirror", "mirror"]).exits(4).stderr_has("release-stable.toml");
-    sandbox.run(["import", "two.pkg", "--mirror", "empty"]).exits(4).stderr_has("but the mirror lacks");
+    sandbox.run(["import", "two.pkg", "--mirror", "empty"]).exits(4).stderr_has("files that the mirror lacks");
 }
 
 /// A delta on a bundle that never came.

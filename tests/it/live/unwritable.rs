@@ -83,7 +83,7 @@ fn a_full_disk_stores_nothing_invalid_and_resumes_when_space_is_free() {
     let sandbox = Sandbox::new().upstream(&upstream);
     sandbox.write("config/frostmirror.toml", "");
     fs::create_dir(sandbox.path("mirror")).unwrap();
-    let before = "mount -t tmpfs -o size=4m none mirror && head -c 3500000 /dev/zero >mirror/filler";
+    let before = "mount -t tmpfs -o size=4m none mirror && mkdir mirror/crates mirror/index && head -c 3500000 /dev/zero >mirror/filler";
     let serving = start_confined(&sandbox, before);
     let live = LiveServer { sandbox, upstream, serving };
     // The server's view of the disk.
