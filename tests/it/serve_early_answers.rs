@@ -216,9 +216,9 @@ fn curl_shows_the_answer_to_a_refused_upload() {
         for size in [1_000, 30_000, 100_000, LARGE, 4 * LARGE] {
             for (method, path, token, status) in REFUSED {
                 let is_read = *path == "/api/login" && size < 5_000;
-                // curl does not stop sending when it sees a success.
-                let exceeds_limit = *status == 200 && size > LARGE;
-                if is_read || exceeds_limit {
+                // curl does not stop sending when it sees a success, and over HTTP/2 it stalls with bodies of many megabytes.
+                let is_large_success = *status == 200 && size >= LARGE;
+                if is_read || is_large_success {
                     continue;
                 }
                 let output = scene.curl(protocol, method, path, token, size);
