@@ -158,7 +158,7 @@ impl From<gc::Error> for Failure {
                 let hint = io_hint(&error.source);
                 Failure { hint, ..Failure::from(error) }
             }
-            E::Record { .. } | E::LostRecord { .. } => Failure::new(ErrorClass::Integrity, error).hint(
+            E::Record { .. } | E::LostRecord { .. } | E::Untrusted { .. } => Failure::new(ErrorClass::Integrity, error).hint(
                 "import the bundle of that file again, or restore the file from a copy of the mirror; if neither exists, \
                  `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record",
             ),

@@ -6,7 +6,7 @@
 
 use super::import::ImportOptions;
 use super::layout::Layout;
-use super::ledger::{self, Record};
+use super::ledger::{self, Record, RecordRef, chain};
 use super::retired::{self, Retirement};
 use super::summary::{Counts, HistorySize, LineageTip, MirrorSummary};
 use super::transaction::{Error, StagedFile, Staging};
@@ -46,7 +46,7 @@ pub(super) struct LedgerState {
 pub(super) enum RecordState {
     /// The record exists.
     Recorded,
-    /// The record exists under this name and is unreadable. The bundle is the one that it recorded.
+    /// The record exists under this name and is damaged or was altered. The bundle is the one that it recorded.
     Corrupt(String),
     /// There is no record.
     Missing,
@@ -71,7 +71,11 @@ impl LedgerState {
         let Some(name) = self.find_record(&manifest.id, &manifest.lineage.id) else {
             return Ok(RecordState::Missing);
         };
-        Ok(match ledger::read_record(layout, name)?.filter(|record| record.manifest.id == manifest.id) {
+        let stated = MirrorSummary::read(layout)?.and_then(|summary| summary.newest_record);
+        let faults = chain::read_faults(layout, stated.as_ref())?;
+        let is_trusted = faults.iter().all(|fault| fault.record != name);
+        let record = ledger::read_record(layout, name)?.filter(|record| record.manifest.id == manifest.id);
+        Ok(match record.filter(|_| is_trusted) {
             Some(record) if describes_bundle(&record.manifest, manifest) => RecordState::Recorded,
             // A snapshot's statement about a bundle does not replace the bundle's own record.
             Some(_) => RecordState::Missing,
@@ -260,6 +264,7 @@ fn remap_positions(all: &[u32], wanted: &[u32]) -> Vec<u32> {
 /// Writes the records of a bundle to staging, then the summary. It writes one record at a time, because a snapshot may
 /// have many.
 pub(super) fn prepare_commit(
+    layout: &Layout,
     head: MirrorSummary,
     counts: Counts,
     manifest: Manifest,
@@ -281,7 +286,9 @@ pub(super) fn prepare_commit(
         let size = HistorySize { weight: history_weight(&carried.lineage, &file, rows), rows };
         head = head.with_import(&imported, LineageTip { record: name.clone(), ..lineage }, size);
         names.push(name.clone());
+        let previous = chain::predecessor(layout, &ledger_state.record_names, head.newest_record.as_ref(), &name)?;
         let record = Record {
+            previous,
             imported_at: imported.clone(),
             file,
             totals: head.totals(),
@@ -290,13 +297,12 @@ pub(super) fn prepare_commit(
             warnings: Vec::new(),
             manifest: history_manifest(carried, &manifest),
         };
-        records.push((name, staging.write(&record.render())?));
+        let (text, sha256) = record.render();
+        head.newest_record = Some(RecordRef { record: name.clone(), sha256 });
+        records.push((name, staging.write(&text)?));
     }
     if *record_state != RecordState::Recorded || !records.is_empty() {
-        let name = match record_state {
-            RecordState::Corrupt(name) => name.clone(),
-            RecordState::Recorded | RecordState::Missing => ledger::next_record_name(&names, &manifest.id),
-        };
+        let name = ledger::next_record_name(&names, &manifest.id);
         head = match manifest.kind {
             BundleKind::Snapshot => head.with_record(&imported),
             BundleKind::Full | BundleKind::Delta => {
@@ -305,11 +311,13 @@ pub(super) fn prepare_commit(
             }
         };
         if matches!(record_state, RecordState::Corrupt(_)) {
-            // This record is already counted.
+            // The damaged record, which this one replaces, is already counted.
             head.imports = names.len() as u64;
         }
         let manifest = Manifest { blocks: Vec::new(), ..manifest };
+        let previous = chain::predecessor(layout, &ledger_state.record_names, head.newest_record.as_ref(), &name)?;
         let record = Record {
+            previous,
             imported_at: imported,
             file: options.file_name.clone(),
             totals: head.totals(),
@@ -318,7 +326,9 @@ pub(super) fn prepare_commit(
             warnings,
             manifest,
         };
-        records.push((name, staging.write(&record.render())?));
+        let (text, sha256) = record.render();
+        head.newest_record = Some(RecordRef { record: name.clone(), sha256 });
+        records.push((name, staging.write(&text)?));
     }
     Ok(PreparedCommit { summary: head, records })
 }

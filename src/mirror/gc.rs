@@ -52,7 +52,7 @@ use serde::Serialize;
 
 use super::dist_files::DistFiles;
 use super::layout::{self, Layout};
-use super::ledger::Reader;
+use super::ledger::{ChainFaultKind, Reader};
 use super::lock::{self, CollectGuard, Holder, lock_for_collecting};
 use super::summary::{Counts, LineageTip, MirrorSummary, is_zero};
 use super::transaction;
@@ -279,6 +279,14 @@ pub enum Error {
         path: PathBuf,
         /// The parse error.
         source: serde_json::Error,
+    },
+    /// A record is missing, was altered, or is damaged, so it is unknown which files it needs.
+    #[error("the record `{}` {fault}, so nothing is removed", path.display())]
+    Untrusted {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: ChainFaultKind,
     },
     /// A record is missing, so it is unknown which files it needs.
     #[error("manifest.json names the record `{record}`, but the ledger does not contain it, so nothing is removed")]

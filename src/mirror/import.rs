@@ -49,7 +49,7 @@ mod report;
 
 pub use missing_base::MissingBundles;
 pub use problems::Problems;
-use problems::reject_invalid;
+use problems::{reject_damaged, reject_invalid};
 pub(super) use report::restore_link;
 use report::{begin_event, report_import, report_stored_files};
 
@@ -243,7 +243,11 @@ impl AddGuard {
         let mut staging = Staging::begin(&self.layout)?;
         // An unreadable record is rebuilt from the files that the bundle contains or relies on.
         let recorded = DistFiles::read(&self.layout)?.unwrap_or_default();
-        let line_info = self.check_manifest(bundle.manifest(), &recorded, verify_existing, options)?;
+        let line_info = match self.check_manifest(bundle.manifest(), &recorded, verify_existing, options) {
+            Ok(line_info) => line_info,
+            Err(missing @ Error::MissingBase { .. }) => return Err(reject_damaged(bundle, missing, options, sink)?),
+            Err(error) => return Err(error),
+        };
         let pending_before = line_info.pending.clone();
         sink.event(begin_event(bundle.manifest()));
         let refreshed = bundle.manifest().refreshed_crates.iter().map(|one| one.name.as_str());
@@ -360,11 +364,14 @@ impl AddGuard {
         imported.already_imported = on_record && steps.iter().all(|step| step.renames.is_empty());
         if !imported.already_imported || known.is_none() {
             if let RecordState::Corrupt(name) = &record_state {
-                received.warnings.push(format!("the record `{name}` was damaged and is rewritten"));
+                received.warnings.push(format!(
+                    "the record `{name}` was damaged or altered: it was moved to .frostmirror/aside, and a new record of \
+                     this bundle replaces it"
+                ));
             }
             let (manifest, counts) = (streamed.manifest, imported.counts);
             let before = commit::Before { own: &record_state, known: &ledger_state, warnings };
-            let commit = commit::prepare_commit(head, counts, manifest, before, options, &mut staging)?;
+            let commit = commit::prepare_commit(&self.layout, head, counts, manifest, before, options, &mut staging)?;
             if let Some(what) = commit.summary.too_many_histories() {
                 let (file, root) = (options.file_name.clone(), self.layout.root().to_owned());
                 return Err(Error::TooManyHistories { file, root, what });
@@ -378,8 +385,17 @@ impl AddGuard {
                 })
                 .collect();
             let head = commit.summary;
-            if !moves.is_empty() {
-                steps.push(Step::new("import:record", self.layout.ledger(), moves));
+            let mut record_step = Step::new("import:record", self.layout.ledger(), moves);
+            if let RecordState::Corrupt(name) = &record_state {
+                let aside = self.layout.moved_aside().join(name);
+                let staged = staging.hard_link(&self.layout.ledger().join(name))?;
+                let kept = Rename { staged, path: name.as_str().into(), replaces: aside.symlink_metadata().is_ok() };
+                steps.push(Step::new("import:aside", self.layout.moved_aside(), vec![kept]));
+                let (staged, _) = staging.create()?;
+                record_step.removals.push(Removal { staged, path: name.as_str().into() });
+            }
+            if !record_step.renames.is_empty() {
+                steps.push(record_step);
             }
             let replaces = self.layout.summary().symlink_metadata().is_ok();
             let moved = Rename { staged: staging.write(&head.render())?, path: "manifest.json".into(), replaces };

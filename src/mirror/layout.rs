@@ -15,6 +15,7 @@
 //!     pending-lines                  refreshed index lines whose crates are not stored yet, each `READ LINE`
 //!     ledger/NNNNNNNN-ID.json        one immutable record per bundle, in the order of import, with the import's warnings;
 //!                                    `jumped_from` if numbers of the history were missing before the bundle's
+//!     ledger/NNNNNNNN-ID.lost        a rebuild reported that the record of that name is lost
 //!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was retired after the record of that number
 //!     ledger/NNNNNNNN-ID-KKKKKKKK.accepted  of the lineage ID, of the records up to N only that of number K counts
 //!     artifacts.json                 digest, length and time of every file below dist/ and rustup/
@@ -55,6 +56,19 @@
 //!   first are removed first, a manifest's digest before the manifest. The files that they name are removed like
 //!   crates, and removals lists each as `TIME dist/…`. A collection never removes all files that a served channel
 //!   names.
+//!
+//! # The chain of records
+//!
+//! Each record begins with `{"sha256":"…",`, the SHA-256 of all bytes of the file after this text. The next field,
+//! `previous`, names the record before it with that record's `sha256`; the first record has none. manifest.json names
+//! the newest record in `newest_record`. So a record whose content was altered does not have its digest. A record that
+//! was replaced, removed or inserted contradicts its successor or manifest.json. Such records are not evaluated: the
+//! audit names them, a collection removes nothing, and an import of the same bundle moves the altered record to aside/
+//! and writes a new record with the next number. A missing record is no problem if another record of its bundle exists.
+//!
+//! A rebuild moves these records to aside/. For a record that is missing afterwards, although a later one names it, it
+//! writes a note `NNNNNNNN-ID.lost`. If the newest record is damaged or missing, the next record names it as
+//! manifest.json does, so that the chain still shows the loss.
 //!
 //! # Lines and their records
 //!

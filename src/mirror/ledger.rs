@@ -17,10 +17,18 @@ use super::retired::{self, Retirement};
 use super::summary::{HistorySize, ImportTotals, LineageTip, MirrorSummary};
 use super::transaction::{Error, failed, was_interrupted};
 use crate::bundle::format::{BundleKind, Manifest};
+use crate::digest::Sha256;
+
+pub(super) mod chain;
+
+pub use chain::{ChainFaultKind, RecordRef};
 
 /// One import.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
+    /// The record before this one; `None` for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<RecordRef>,
     /// When it was done (RFC 3339, UTC).
     #[serde(rename = "imported")]
     pub imported_at: String,
@@ -70,9 +78,16 @@ impl<'l> Reader<'l> {
     /// # Errors
     /// A file system operation failed.
     pub fn read(&mut self, name: &str) -> Result<Option<Record>, Error> {
-        let Some(mut record) = read_stored_record(self.layout, name)? else { return Ok(None) };
+        Ok(self.read_with_digest(name)?.map(|(record, _)| record))
+    }
+
+    /// The same with the digest of the record's content.
+    pub(super) fn read_with_digest(&mut self, name: &str) -> Result<Option<(Record, Sha256)>, Error> {
+        let Some((text, sha256)) = read_text(self.layout, name)? else { return Ok(None) };
+        let Ok(mut record) = serde_json::from_slice::<Record>(&text) else { return Ok(None) };
+        drop(text);
         let (Some(of), [carried]) = (&record.snapshot_id, record.manifest.carried_histories.as_slice()) else {
-            return Ok(Some(record).filter(|record| record.snapshot_id.is_none()));
+            return Ok(Some((record, sha256)).filter(|(record, _)| record.snapshot_id.is_none()));
         };
         if self.snapshot.as_ref().is_none_or(|(known, _)| known != of) {
             let Some(manifest) = self.read_snapshot(of)? else { return Ok(None) };
@@ -81,7 +96,7 @@ impl<'l> Reader<'l> {
         let tables = self.snapshot.as_ref().and_then(|(_, snapshot)| commit::carried_manifest(carried, snapshot));
         let Some(manifest) = tables else { return Ok(None) };
         record.manifest = manifest;
-        Ok(Some(record))
+        Ok(Some((record, sha256)))
     }
 }
 
@@ -113,10 +128,15 @@ impl Reader<'_> {
     }
 }
 
-fn read_stored_record(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
+/// The text of the record `name`, with the digest of its content; `None` if it does not have the digest that it states.
+pub(super) fn read_text(layout: &Layout, name: &str) -> Result<Option<(Vec<u8>, Sha256)>, Error> {
     let path = layout.ledger().join(name);
     let text = fs::read(&path).map_err(failed("read", &path))?;
-    Ok(serde_json::from_slice(&text).ok())
+    Ok(chain::sealed_digest(&text).map(|sha256| (text, sha256)))
+}
+
+fn read_stored_record(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
+    Ok(read_text(layout, name)?.and_then(|(text, _)| serde_json::from_slice(&text).ok()))
 }
 
 /// The records' names, in the order of import.
@@ -200,8 +220,7 @@ pub(super) fn read_imported_bundles(layout: &Layout, lineage: &str) -> Result<Ve
     let notes = retired::read_retirements(layout)?;
     let mut bundles = Vec::new();
     for name in record_names(layout)? {
-        let path = layout.ledger().join(&name);
-        let text = fs::read(&path).map_err(failed("read", &path))?;
+        let Some((text, _)) = read_text(layout, &name)? else { continue };
         let Ok(Header { file, manifest }) = serde_json::from_slice::<Header>(&text) else { continue };
         let ManifestHeader { id, kind, lineage: LineageHeader { id: history, sequence } } = manifest;
         let number = record_number(&name).unwrap_or(0);
@@ -244,9 +263,11 @@ pub(super) fn derive_summary(layout: &Layout) -> Result<Option<MirrorSummary>, E
     let (mut head, mut tip) = (MirrorSummary::default(), None);
     for name in record_names(layout)? {
         // A record is written completely or not at all, so an unreadable one is corrupt.
-        let Some(record) = read_stored_record(layout, &name)? else { continue };
+        let Some((text, sha256)) = read_text(layout, &name)? else { continue };
+        let Ok(record) = serde_json::from_slice::<Record>(&text) else { continue };
         tip = Some(record.totals);
         head = add_history(head, &name, &record, &notes);
+        head.newest_record = Some(RecordRef { record: name, sha256 });
     }
     let Some(ImportTotals { counts, imports }) = tip else { return Ok(None) };
     let toolchains = DistFiles::read(layout)?.map(|artifacts| artifacts.toolchain_names()).unwrap_or_default();
@@ -269,9 +290,9 @@ pub(super) fn add_history(mut head: MirrorSummary, name: &str, record: &Record, 
 }
 
 impl Record {
-    /// The text of the record's file.
-    pub(super) fn render(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a record is plain data with text for keys")
+    /// The text of the record's file, and the digest of its content.
+    pub fn render(&self) -> (Vec<u8>, Sha256) {
+        chain::seal(&serde_json::to_vec(self).expect("a record is plain data with text for keys"))
     }
 }
 

@@ -19,6 +19,7 @@
 //! lineage is retired. The record includes crates whose file is damaged or missing, because they are current and need a
 //! repair.
 //!
+//! A record that is damaged, was altered, or that the chain of records contradicts counts as lost.
 //! A lost record cannot be restored, only brought again by its bundle. The report names the bundles that manifest.json
 //! still names.
 //!
@@ -36,7 +37,8 @@ use super::import::{self, Step, apply_steps};
 use super::index_link;
 use super::index_meta::{self, IndexLineMeta};
 use super::layout::Layout;
-use super::ledger::{self, Reader, Record};
+use super::ledger::chain::{self, ChainFault};
+use super::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use super::live;
 use super::lock::AddGuard;
 use super::summary::{Counts, HistorySize, LineageTip, MirrorSummary};
@@ -136,6 +138,7 @@ impl AddGuard {
             || unnamed_artifacts.iter().any(|one| !pass.metadata.dist_file_digests.contains_key(&one.path));
         let (mut kept, mut kept_artifacts) = (None, 0);
         head.imports = pass.metadata.records.len() as u64;
+        head.newest_record.clone_from(&pass.metadata.newest_record);
         head.toolchains = artifacts.toolchain_names();
         let (count, bytes) = artifacts.count_and_bytes();
         head = head.with_counts(Counts { dist_files: count, dist_file_bytes: bytes, ..pass.counts });
@@ -145,7 +148,9 @@ impl AddGuard {
             let names = ledger::record_names(&layout)?;
             let record = make_rebuilt_record(&mut head, unnamed, unnamed_artifacts, &names, &pass.metadata, now);
             let name = ledger::next_record_name(&names, &record.manifest.id);
-            let moved = Rename { staged: staging.write(&record.render())?, path: name.into(), replaces: false };
+            let (text, sha256) = record.render();
+            head.newest_record = Some(RecordRef { record: name.clone(), sha256 });
+            let moved = Rename { staged: staging.write(&text)?, path: name.into(), replaces: false };
             steps.push(Step::new("rebuild:record", layout.ledger(), vec![moved]));
         }
         let head_written = pass.metadata.summary.as_ref() != Some(&head);
@@ -157,10 +162,15 @@ impl AddGuard {
         // Also without any file to commit: the files of a killed import have been counted now.
         apply_steps(&mut staging, &steps)?;
         let live = layout.live().is_dir() && live::repair(&layout)?;
-        drop(staging);
         for name in &pass.metadata.unreadable {
             self.move_record_aside(&layout.ledger().join(name), name)?;
         }
+        // The records that name them are kept, and the notes explain why they are missing.
+        let faults = chain::read_faults(&layout, head.newest_record.as_ref())?;
+        for fault in faults.iter().filter(|fault| matches!(fault.kind, ChainFaultKind::Missing { .. })) {
+            chain::write_lost(&layout, &fault.record, &format_time(now))?;
+        }
+        drop(staging);
         // Everything that is served must be recorded, and signatures cannot be verified here.
         let mut signatures_aside = if is_restored { verified_files::signatures(&layout) } else { Vec::new() };
         signatures_aside.retain(|path| !artifacts.0.contains_key(path));
@@ -246,7 +256,9 @@ fn verified_summary(metadata: &Metadata, copy: Option<MirrorSummary>) -> (Mirror
     let named: Vec<LineageTip> =
         base.all_contenders().filter(|tip| !metadata.has_record(&tip.record)).cloned().collect();
     let records = metadata.records.len() as u64;
-    let total = base.imports.saturating_sub(records).max(metadata.unreadable.len() as u64).max(named.len() as u64);
+    let is_missing = |fault: &&ChainFault| matches!(fault.kind, ChainFaultKind::Missing { .. });
+    let missing = metadata.chain_faults.iter().filter(is_missing).count() + metadata.unreadable.len();
+    let total = base.imports.saturating_sub(records).max(missing as u64).max(named.len() as u64);
     let MirrorSummary { lineages, contested, history_sizes, .. } = metadata.histories.clone();
     let differs = base.imports != records;
     (MirrorSummary { lineages, contested, history_sizes, ..base }, LostRecords { total, named, differs })
@@ -406,6 +418,7 @@ fn make_rebuilt_record(
     let size = HistorySize::from_manifest(&manifest, "(rebuilt)");
     *head = MirrorSummary { last_import, ..std::mem::take(head).with_import(&now, lineage, size) };
     Record {
+        previous: metadata.newest_record.clone(),
         imported_at: now,
         file: "(rebuilt)".to_owned(),
         totals: head.totals(),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dist_files::DistFiles;
 use super::layout::Layout;
+use super::ledger::RecordRef;
 use super::transaction::{Error, failed};
 use crate::bundle::format::{
     BundleKind, HISTORY_WEIGHT_PER_ROW, MAX_CARRIED_HISTORIES, MAX_HISTORIES_WEIGHT, Manifest, history_weight,
@@ -39,6 +40,9 @@ pub struct MirrorSummary {
     pub toolchains: Vec<String>,
     /// The number of recorded imports.
     pub imports: u64,
+    /// The newest record of the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_record: Option<RecordRef>,
     /// The histories that feed the mirror, by id.
     pub lineages: Vec<LineageTip>,
     /// Other bundles of these histories that are not certainly older according to numbers and times, by id and number.

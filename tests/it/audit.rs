@@ -332,7 +332,7 @@ fn a_lost_ledger_record_leaves_no_crate_unreferenced() {
             "{problem_text:?}"
         );
         assert_eq!(
-            problem_text.contains(&format!(".frostmirror/ledger/{name}: is not a valid record of an import")),
+            problem_text.contains(&format!(".frostmirror/ledger/{name}: is damaged or was altered: its content does not have the digest that it states")),
             cut
         );
         assert!(listed.is_empty());

@@ -1,13 +1,13 @@
 //! Lost records of imports are reported by the next import, and a rebuild names the bundles to import again.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use frostmirror::bundle::format::CrateState;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger;
 
-use crate::bundle_builder::{BundleBuilder, import};
+use crate::bundle_builder::{BundleBuilder, all_files, import};
 use crate::support::crates::Crate;
 use crate::support::sandbox::Sandbox;
 
@@ -84,4 +84,136 @@ fn a_refused_delta_names_the_missing_bundles_and_the_base_of_a_new_fetch() {
     delta("lost", 4)
         .stderr_has("its base `gone.pkg` is not imported (bundle number 3 of its history)")
         .stderr_has(&base);
+}
+
+#[test]
+fn a_damaged_delta_without_its_base_is_reported_as_damaged() {
+    let sandbox = Sandbox::new();
+    let make = BundleBuilder::new("a", 2).parent("gone.pkg").ship(Crate::new("new", "1.0.0"));
+    let path = make.with_crate(Crate::new("lost", "1.0.0"), CrateState::Sent).write(&sandbox.path(""), "delta.pkg");
+    let mut bytes = fs::read(&path).unwrap();
+    for (what, length) in [("altered", bytes.len()), ("cut", bytes.len() - 10)] {
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, &bytes[..length]).unwrap();
+        let run = sandbox.run(["import", "delta.pkg", "--mirror", "mirror"]).exits(4);
+        assert!(!run.stderr.contains("hint: import `gone.pkg`"), "{what}: {}", run.describe());
+        run.stderr_has("`delta.pkg`").stderr_has("hint: copy the bundle again");
+    }
+}
+
+/// Changes the text of the record of this position, from 0, and returns its name.
+fn alter_record(mirror: &Path, at: usize, alter: impl FnOnce(&mut serde_json::Value)) -> String {
+    let layout = Layout::new(mirror);
+    let name = ledger::record_names(&layout).unwrap().swap_remove(at);
+    let path = layout.ledger().join(&name);
+    let mut record = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    alter(&mut record);
+    fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
+    name
+}
+
+/// Writes the record again with a digest of its own that fits.
+fn forge_record(mirror: &Path, at: usize) -> String {
+    let layout = Layout::new(mirror);
+    let name = ledger::record_names(&layout).unwrap().swap_remove(at);
+    let mut record = ledger::read_record(&layout, &name).unwrap().unwrap();
+    record.manifest.crates.clear();
+    fs::write(layout.ledger().join(&name), record.render().0).unwrap();
+    name
+}
+
+/// Bundles number 1 to 3: each has the crates of the ones before.
+fn mirror_of_three(sandbox: &Sandbox) -> PathBuf {
+    let mirror = sandbox.path("mirror");
+    for number in 1..=3 {
+        let crates = (1..=number).map(|number| Crate::new(&format!("crate{number}"), "1.0.0"));
+        let make = crates.fold(BundleBuilder::new("a", number), BundleBuilder::ship);
+        import(&mirror, &make.write(&sandbox.path(""), &format!("{number}.pkg"))).unwrap();
+    }
+    mirror
+}
+
+#[test]
+fn altered_records_are_named_and_nothing_is_removed() {
+    type Damage = fn(&Path, usize) -> String;
+    let without_a_crate: Damage = |mirror, at| {
+        alter_record(mirror, at, |record| drop(record["manifest"]["crates"].as_array_mut().unwrap().pop().unwrap()))
+    };
+    let other_time: Damage = |mirror, at| alter_record(mirror, at, |record| record["imported"] = "2001-01-01".into());
+    let no_digest: Damage =
+        |mirror, at| alter_record(mirror, at, |record| drop(record.as_object_mut().unwrap().remove("sha256").unwrap()));
+    for (damage, is_sealed) in [(without_a_crate, false), (other_time, false), (no_digest, false), (forge_record, true)]
+    {
+        for at in 0..3 {
+            let sandbox = Sandbox::new();
+            let mirror = mirror_of_three(&sandbox);
+            let name = damage(&mirror, at);
+            let fault = if is_sealed { "was replaced: " } else { "is damaged or was altered" };
+            let run = sandbox.run(["verify", "--mirror", "mirror"]).exits(4);
+            run.stdout_has(&format!(".frostmirror/ledger/{name}: {fault}")).stderr_has("--rebuild-state");
+            let before = all_files(&mirror);
+            for more in [&["--dry-run"][..], &["--grace", "0"]] {
+                let run = sandbox.run(["gc", "--mirror", "mirror"].iter().chain(more)).exits(4);
+                run.stderr_has(&format!("{name}` {fault}"))
+                    .stderr_has("so nothing is removed")
+                    .stderr_has("hint: import the bundle of that file again");
+            }
+            assert_eq!(all_files(&mirror), before);
+            // The bundle again, as the hint says.
+            let bundle = format!("{}.pkg", at + 1);
+            let run = sandbox.run(["import", &bundle, "--mirror", "mirror"]).ok();
+            run.stderr_has(&format!("the record `{name}` was damaged or altered"));
+            assert!(mirror.join(".frostmirror/aside").join(&name).exists());
+            sandbox.run(["verify", "--mirror", "mirror"]).ok();
+            sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_has("Removed 0 crates");
+            sandbox.run(["import", &bundle, "--mirror", "mirror"]).ok().stderr_has("already imported");
+        }
+    }
+}
+
+#[test]
+fn a_rebuild_moves_altered_records_aside() {
+    for at in 0..3 {
+        let sandbox = Sandbox::new();
+        let mirror = mirror_of_three(&sandbox);
+        let name = forge_record(&mirror, at);
+        sandbox.run(["verify", "--rebuild-state", "--mirror", "mirror"]).ok().stdout_has("OK -- 3 crates");
+        assert!(mirror.join(".frostmirror/aside").join(&name).exists());
+        sandbox.run(["verify", "--mirror", "mirror"]).ok();
+        sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_has("Removed 0 crates");
+        sandbox.run(["import", &format!("{}.pkg", at + 1), "--mirror", "mirror"]).ok();
+        sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    }
+}
+
+#[test]
+fn removed_and_inserted_records_are_reported() {
+    for at in 0..3 {
+        let sandbox = Sandbox::new();
+        let mirror = mirror_of_three(&sandbox);
+        let layout = Layout::new(&mirror);
+        let name = ledger::record_names(&layout).unwrap().swap_remove(at);
+        fs::remove_file(layout.ledger().join(&name)).unwrap();
+        // With a count that hides it.
+        let text = fs::read_to_string(layout.summary()).unwrap();
+        fs::write(layout.summary(), text.replace("\"imports\": 3", "\"imports\": 2")).unwrap();
+        let run = sandbox.run(["verify", "--mirror", "mirror"]).exits(4);
+        run.stdout_has(&format!(".frostmirror/ledger/{name}: is missing, but "));
+        sandbox.run(["gc", "--mirror", "mirror"]).exits(4).stderr_has(&name);
+        sandbox.run(["verify", "--rebuild-state", "--mirror", "mirror"]).ok();
+        sandbox.run(["verify", "--mirror", "mirror"]).ok();
+        sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_has("Removed 0 crates");
+    }
+    let sandbox = Sandbox::new();
+    let mirror = mirror_of_three(&sandbox);
+    let layout = Layout::new(&mirror);
+    let mut record = ledger::read_record(&layout, &ledger::record_names(&layout).unwrap()[1]).unwrap().unwrap();
+    record.manifest.id = "0123456789abcdef0123456789abcdef".to_owned();
+    record.manifest.lineage.sequence = 4;
+    record.manifest.crates.clear();
+    let name = "00000002-0123456789abcdef0123456789abcdef.json";
+    fs::write(layout.ledger().join(name), record.render().0).unwrap();
+    let run = sandbox.run(["verify", "--mirror", "mirror"]).exits(4);
+    run.stdout_has("was added later: ");
+    sandbox.run(["gc", "--mirror", "mirror"]).exits(4).stderr_has("was added later: ");
 }

@@ -147,6 +147,12 @@ fn append_bytes(path: &Path, bytes: &[u8]) {
     OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
 }
 
+fn flip_last_byte(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
 #[test]
 fn renamed_and_closed_files_are_detected_at_once() {
     let world = WatchFixture::new();
@@ -250,6 +256,22 @@ fn a_delta_waits_for_its_base_and_status_shows_it() {
     world.wait_for_file("done/b.pkg");
     assert_eq!(world.import_count(), 3);
     assert_consistent(world.layout().root());
+}
+
+#[test]
+fn a_damaged_delta_without_its_base_is_rejected() {
+    let world = WatchFixture::new();
+    let _watcher = world.start_watcher(true, Duration::from_millis(300));
+    world.drop_bundle(3, "waits.pkg");
+    let path = world.write_bundle(2, "damaged.pkg");
+    flip_last_byte(&path);
+    fs::rename(&path, world.incoming().join("damaged.pkg")).unwrap();
+    world.wait_for_file("failed/damaged.pkg");
+    world.wait_for_file("failed/damaged.pkg.reason.txt");
+    let reason = fs::read_to_string(world.incoming().join("failed/damaged.pkg.reason.txt")).unwrap();
+    assert!(reason.contains("the bundle `damaged.pkg` is invalid"), "{reason}");
+    world.wait_until("waiting", || world.watcher_state().waiting.len() == 1);
+    assert_eq!(world.import_count(), 0);
 }
 
 #[test]

@@ -13,7 +13,8 @@ use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::mirror::dist_files::{DistFile, DistFiles, MutableName};
 use crate::mirror::layout::Layout;
-use crate::mirror::ledger::{self, Reader, Record};
+use crate::mirror::ledger::chain::{self, ChainFault};
+use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use crate::mirror::live::{self, ItemId, LiveTotals, RecordFile};
 use crate::mirror::retired::{self, Retirement};
 use crate::mirror::summary::{Counts, ImportTotals, LineageTip, MirrorSummary};
@@ -34,8 +35,12 @@ pub(in crate::mirror) struct Metadata {
     summary_exists: bool,
     /// The readable records, in the order of import.
     pub(in crate::mirror) records: Vec<RecordHeader>,
-    /// The names of unreadable records.
+    /// The names of records that are damaged or that the chain contradicts.
     pub(in crate::mirror) unreadable: Vec<String>,
+    /// The faults of the chain of records.
+    pub(in crate::mirror) chain_faults: Vec<ChainFault>,
+    /// The newest valid record.
+    pub(in crate::mirror) newest_record: Option<RecordRef>,
     /// Every crate that a record names, as the last such record states it.
     pub(in crate::mirror) crates: HashMap<CrateId, CrateRef>,
     /// The record of dist files. `None` if it is unreadable, or if it is missing although the ledger names dist files.
@@ -87,11 +92,17 @@ impl Metadata {
     /// Reads the summary and the ledger.
     pub(super) fn read(layout: &Layout) -> Result<Metadata, Error> {
         let head = MirrorSummary::read(layout)?;
+        let chain_faults = chain::read_faults(layout, head.as_ref().and_then(|head| head.newest_record.as_ref()))?;
+        let is_missing = |fault: &&ChainFault| matches!(fault.kind, ChainFaultKind::Missing { .. });
+        let untrusted: HashSet<String> =
+            chain_faults.iter().filter(|fault| !is_missing(fault)).map(|fault| fault.record.clone()).collect();
         let mut metadata = Metadata {
             summary: head,
             summary_exists: fs::symlink_metadata(layout.summary()).is_ok(),
             records: Vec::new(),
             unreadable: Vec::new(),
+            chain_faults,
+            newest_record: None,
             crates: HashMap::new(),
             dist_files: DistFiles::read(layout)?,
             dist_file_digests: BTreeMap::new(),
@@ -115,10 +126,21 @@ impl Metadata {
         let newest: HashSet<String> = lineages.map(|lineage| lineage.record.clone()).collect();
         let mut reader = Reader::new(layout);
         for name in ledger::record_names(layout)? {
+            if untrusted.contains(&name) {
+                metadata.unreadable.push(name);
+                continue;
+            }
             // An unreadable file is as useless as an invalid record.
-            match reader.read(&name).ok().flatten().filter(|record| matches_file_name(&name, &record.manifest)) {
-                Some(record) => metadata.add_record(&name, record, newest.contains(&name)),
-                None => metadata.unreadable.push(name),
+            let read = reader.read_with_digest(&name).ok().flatten();
+            match read.filter(|(record, _)| matches_file_name(&name, &record.manifest)) {
+                Some((record, sha256)) => {
+                    metadata.add_record(&name, record, newest.contains(&name));
+                    metadata.newest_record = Some(RecordRef { record: name, sha256 });
+                }
+                None => {
+                    metadata.chain_faults.push(ChainFault { record: name.clone(), kind: ChainFaultKind::Altered });
+                    metadata.unreadable.push(name);
+                }
             }
         }
         metadata.add_live_records(RecordFile::read(&layout.live_records())?);
@@ -245,8 +267,10 @@ impl Metadata {
 
     /// Problems of the summary and the ledger, given the counts on disk.
     pub(super) fn check(&self, counts: &Counts) -> Vec<Problem> {
-        let unreadable = |name: &String| Problem::new(format!(".frostmirror/ledger/{name}"), Fault::LedgerRecord);
-        let mut problems: Vec<Problem> = self.unreadable.iter().map(unreadable).collect();
+        let of_record = |ChainFault { record, kind }: &ChainFault| {
+            Problem::new(format!(".frostmirror/ledger/{record}"), Fault::LedgerRecord(kind.clone()))
+        };
+        let mut problems: Vec<Problem> = self.chain_faults.iter().map(of_record).collect();
         let mut head_fault = |fault| problems.push(Problem::new("manifest.json", Fault::Summary(fault)));
         let found = self.records.len() as u64;
         let Some(head) = &self.summary else {
@@ -267,6 +291,9 @@ impl Metadata {
             if says != found {
                 head_fault(SummaryFault::Count { what, says, found });
             }
+        }
+        if head.newest_record.is_none() && self.newest_record.is_some() {
+            head_fault(SummaryFault::NoNewestRecord);
         }
         if head.imports != found {
             head_fault(SummaryFault::Imports { says: head.imports, found });

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::metadata::LIVE_RECORDS;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
+use crate::mirror::ledger::ChainFaultKind;
 use crate::safe_path::SafePath;
 
 /// One problem.
@@ -144,9 +145,9 @@ pub enum Fault {
     /// The record of dist files is missing or unreadable.
     #[error("is missing or is not a valid record of rustup artifacts")]
     DistFileRecords,
-    /// A record of the ledger is invalid.
-    #[error("is not a valid record of an import")]
-    LedgerRecord,
+    /// A record of the ledger is damaged, or the chain of records contradicts it.
+    #[error("{0}")]
+    LedgerRecord(ChainFaultKind),
     /// `crates/index` is not the required link.
     #[error("{state}")]
     Link {
@@ -196,7 +197,7 @@ impl Fault {
                 | F::Unrecorded { .. }
                 | F::RecordChecksum { .. }
                 | F::Summary(_)
-                | F::LedgerRecord
+                | F::LedgerRecord(_)
                 | F::DistFileRecords
                 | F::LiveRecord { .. }
                 | F::LiveCounts { .. }
@@ -230,6 +231,9 @@ pub enum SummaryFault {
         /// The count on disk.
         found: u64,
     },
+    /// The file does not state the newest record of the ledger.
+    #[error("does not state which record of the ledger is the newest")]
+    NoNewestRecord,
     /// The ledger has fewer or more records than stated.
     #[error("states {says} imports, but the ledger has {found} records")]
     Imports {

@@ -6,20 +6,20 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 
 use serde::Deserialize;
 
 use super::Error;
 use crate::bundle::format::{BundleKind, CrateRecord};
 use crate::crate_id::{CrateId, CrateName};
+use crate::digest::Sha256;
 use crate::mirror::layout::Layout;
-use crate::mirror::ledger::{self, Reader, Record};
+use crate::mirror::ledger::chain::{self, ChainFault};
+use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use crate::mirror::live;
 use crate::mirror::rebuild::REBUILT_LINEAGE;
 use crate::mirror::retired::{self, Retirement};
-use crate::mirror::summary::{self, LineageTip};
-use crate::mirror::transaction::failed;
+use crate::mirror::summary::{self, LineageTip, MirrorSummary};
 
 /// The lineages in the ledger.
 pub(in crate::mirror) struct Lineages {
@@ -33,6 +33,8 @@ pub(in crate::mirror) struct Lineages {
     pub(super) newest_record: u64,
     /// When the newest import was done.
     pub(super) last_import: Option<String>,
+    /// The newest record, with its digest.
+    pub(super) newest: Option<RecordRef>,
 }
 
 /// A lineage's newest bundle.
@@ -245,10 +247,16 @@ impl Lineages {
             record_names: names,
             newest_record: newest,
             last_import: None,
+            newest: None,
         };
+        let stated = MirrorSummary::read(layout)?.and_then(|summary| summary.newest_record);
+        if let Some(ChainFault { record, kind }) = chain::read_faults(layout, stated.as_ref())?.into_iter().next() {
+            return Err(Error::Untrusted { path: layout.ledger().join(record), fault: kind });
+        }
         let mut newest_of: BTreeMap<String, Contenders> = BTreeMap::new();
         for name in &lineages.record_names {
-            let text = read_record_text(layout, name)?;
+            let (text, sha256) = read_record_text(layout, name)?;
+            lineages.newest = Some(RecordRef { record: name.clone(), sha256 });
             let summary: RecordInfo = parse_record(layout, name, &text)?;
             let InfoManifest { id: bundle, created, kind, lineage, carried } = summary.manifest;
             let InfoLineage { id, sequence, inputs } = lineage;
@@ -310,7 +318,7 @@ impl Lineages {
     }
 
     fn add_record(reader: &mut Reader, name: &str, keys: &mut KeepSet) -> Result<[u64; 2], Error> {
-        let text = read_record_text(reader.layout(), name)?;
+        let (text, _) = read_record_text(reader.layout(), name)?;
         let record: RecordContents = parse_record(reader.layout(), name, &text)?;
         if record.snapshot.is_none() {
             keys.add(&record);
@@ -334,16 +342,17 @@ impl Lineages {
             if keys.files.is_empty() && keys.lines.is_empty() {
                 break;
             }
-            let text = read_record_text(layout, name)?;
+            let (text, _) = read_record_text(layout, name)?;
             keys.remove(&parse_record(layout, name, &text)?);
         }
         Ok(keys)
     }
 }
 
-fn read_record_text(layout: &Layout, name: &str) -> Result<Vec<u8>, Error> {
-    let path = layout.ledger().join(name);
-    Ok(fs::read(&path).map_err(failed("read", &path))?)
+/// The text of a record, with the digest of its content.
+fn read_record_text(layout: &Layout, name: &str) -> Result<(Vec<u8>, Sha256), Error> {
+    let altered = || Error::Untrusted { path: layout.ledger().join(name), fault: ChainFaultKind::Altered };
+    ledger::read_text(layout, name)?.ok_or_else(altered)
 }
 
 fn parse_record<'a, T: Deserialize<'a>>(layout: &Layout, name: &str, text: &'a [u8]) -> Result<T, Error> {

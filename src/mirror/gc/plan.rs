@@ -108,6 +108,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         last_import: ledger_lineages.last_import.clone(),
         toolchains: artifacts.after.toolchain_names(),
         imports: ledger_lineages.record_names.len() as u64,
+        newest_record: ledger_lineages.newest.clone(),
         lineages: kept.map(|feed| feed.newest.clone()).collect(),
         ..MirrorSummary::default()
     }

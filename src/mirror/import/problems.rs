@@ -1,7 +1,11 @@
 //! The problems of a bundle, as the cause of an error.
 
-use super::{Error, ImportOptions};
-use crate::bundle::open::Problem;
+use std::io::{self, Read};
+
+use super::{Error, ImportOptions, begin_event};
+use crate::bundle::format::Entry;
+use crate::bundle::open::{Bundle, EntryVisitor, Problem};
+use crate::event::{Event, Phase, Sink};
 use crate::mirror::stager::StagedImport;
 
 /// Several problems as one cause: the first ones, one per line.
@@ -39,4 +43,44 @@ pub(super) fn reject_invalid(
         return Err(Error::Conflicts { file, conflicts: Problems::summarize(&staged.conflicts) });
     }
     Ok(())
+}
+
+/// Reads a bundle that relies on missing files. Returns the error about these files, or a graver one if the bundle is
+/// damaged too: its base would not help, and it must be copied again.
+pub(super) fn reject_damaged<R: Read>(
+    bundle: Bundle<R>,
+    missing: Error,
+    options: &ImportOptions,
+    sink: &dyn Sink,
+) -> Result<Error, Error> {
+    sink.event(begin_event(bundle.manifest()));
+    let streamed = bundle.stream(&mut CheckingVisitor { sink });
+    sink.event(Event::End { phase: Phase::Importing });
+    let problems = streamed?.problems;
+    if problems.is_empty() {
+        return Ok(missing);
+    }
+    let Problems(mut lines) = Problems::summarize(&problems);
+    lines.push(format!("besides, {missing}"));
+    Ok(Error::Invalid { file: options.file_name.clone(), problems: Problems(lines) })
+}
+
+/// Discards the entries; the bundle's reader checks them.
+struct CheckingVisitor<'s> {
+    sink: &'s dyn Sink,
+}
+
+impl EntryVisitor for CheckingVisitor<'_> {
+    fn begin(&mut self, _: &Entry) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn data(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn end(&mut self, entry: &Entry, _: bool) -> io::Result<()> {
+        self.sink.event(Event::Advance { phase: Phase::Importing, items: 1, bytes: entry.size });
+        Ok(())
+    }
 }

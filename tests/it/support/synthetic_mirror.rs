@@ -10,7 +10,7 @@ use frostmirror::bundle::format::{
 use frostmirror::crate_id::CrateId;
 use frostmirror::digest::Sha256;
 use frostmirror::mirror::layout::Layout;
-use frostmirror::mirror::ledger::Record;
+use frostmirror::mirror::ledger::{Record, RecordRef};
 use frostmirror::mirror::summary::{Counts, ImportTotals, LineageTip, MirrorSummary};
 
 const TIME: &str = "2026-04-02T21:30:00Z";
@@ -128,19 +128,24 @@ impl SyntheticMirror {
             refreshed_crates: Vec::new(),
             blocks: Vec::new(),
         };
-        fs::write(layout.summary(), serde_json::to_vec_pretty(&head).unwrap()).unwrap();
-        let head = ImportTotals { counts, imports: sequence };
+        let previous: Option<MirrorSummary> =
+            fs::read(layout.summary()).ok().map(|text| serde_json::from_slice(&text).unwrap());
+        let totals = ImportTotals { counts, imports: sequence };
         let file = format!("{sequence}.pkg");
         let record = Record {
+            previous: previous.and_then(|summary| summary.newest_record),
             imported_at: TIME.to_owned(),
             file,
-            totals: head,
+            totals,
             snapshot_id: None,
             gap_after: None,
             warnings: Vec::new(),
             manifest,
         };
-        fs::write(layout.ledger().join(name), serde_json::to_vec(&record).unwrap()).unwrap();
+        let (text, sha256) = record.render();
+        let head = MirrorSummary { newest_record: Some(RecordRef { record: name.clone(), sha256 }), ..head };
+        fs::write(layout.summary(), serde_json::to_vec_pretty(&head).unwrap()).unwrap();
+        fs::write(layout.ledger().join(name), text).unwrap();
     }
 }
 

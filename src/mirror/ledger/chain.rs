@@ -1,0 +1,320 @@
+//! The chain of import records: every record states the digest of its own content and names its predecessor, and
+//! manifest.json names the newest record. So a record that was altered, replaced, removed or inserted is detected.
+//! [`crate::mirror::layout`] describes the format.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io::{self, Read as _};
+
+use serde::{Deserialize, Serialize};
+
+use super::{contains_bundle, record_names};
+use crate::digest::Sha256;
+use crate::durable;
+use crate::mirror::layout::Layout;
+use crate::mirror::transaction::{Error, failed};
+
+/// The text before the digest of a record's content.
+const BEFORE_DIGEST: &[u8] = br#"{"sha256":""#;
+
+/// The text after the digest; the content follows.
+const AFTER_DIGEST: &[u8] = br#"","#;
+
+/// The text before the predecessor, which begins the content.
+const BEFORE_PREVIOUS: &[u8] = br#""previous":"#;
+
+/// Maximum length in bytes of a record's digest and predecessor.
+const MAX_HEADER: u64 = 1024;
+
+/// The end of the name of a note about a lost record.
+const LOST_END: &str = ".lost";
+
+/// A record, with the digest of its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordRef {
+    /// The name of the record's file.
+    pub record: String,
+    /// The digest that the record states of its content.
+    pub sha256: Sha256,
+}
+
+/// The text of a record's file with these fields, a JSON object; and the digest of its content.
+pub(super) fn seal(fields: &[u8]) -> (Vec<u8>, Sha256) {
+    let content = fields.strip_prefix(b"{").unwrap_or(fields);
+    let sha256 = Sha256::of(content);
+    let text = [BEFORE_DIGEST, sha256.to_string().as_bytes(), AFTER_DIGEST, content].concat();
+    (text, sha256)
+}
+
+/// The digest that the text of a record's file states, if it is the digest of the text's content.
+pub(in crate::mirror) fn sealed_digest(text: &[u8]) -> Option<Sha256> {
+    let (digest, rest) = text.strip_prefix(BEFORE_DIGEST)?.split_at_checked(64)?;
+    let content = rest.strip_prefix(AFTER_DIGEST)?;
+    let stated: Sha256 = str::from_utf8(digest).ok()?.parse().ok()?;
+    (Sha256::of(content) == stated).then_some(stated)
+}
+
+/// A record of the ledger as a part of the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::mirror) struct ChainLink {
+    /// The name of the record's file.
+    pub(in crate::mirror) name: String,
+    /// The digest of its content and its predecessor; `None` if the record is damaged.
+    pub(in crate::mirror) seal: Option<(Sha256, Option<RecordRef>)>,
+}
+
+/// A contradiction between the chain and the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::mirror) struct ChainFault {
+    /// The name of the record.
+    pub(in crate::mirror) record: String,
+    /// What is wrong with it.
+    pub(in crate::mirror) kind: ChainFaultKind,
+}
+
+/// What is wrong with a record of the chain.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum ChainFaultKind {
+    /// The content does not have the digest that the record states.
+    #[error("is damaged or was altered: its content does not have the digest that it states")]
+    Altered,
+    /// Another file names the record with another digest.
+    #[error("was replaced: {by} states another digest of it")]
+    Replaced {
+        /// The file that names it.
+        by: String,
+    },
+    /// The record is missing.
+    #[error("is missing, but {by} names it")]
+    Missing {
+        /// The file that names it.
+        by: String,
+    },
+    /// The record after it names another predecessor.
+    #[error("was added later: {by}, the next record, does not name it")]
+    Inserted {
+        /// The next record.
+        by: String,
+    },
+}
+
+/// Checks the records of a ledger, in the order of import, against each other and against the newest record that
+/// manifest.json names. `lost` are the records that a rebuild reported as lost.
+pub(in crate::mirror) fn check(
+    links: &[ChainLink],
+    newest: Option<&RecordRef>,
+    lost: &BTreeSet<String>,
+) -> Vec<ChainFault> {
+    let names: Vec<String> = links.iter().map(|link| link.name.clone()).collect();
+    let by_name: HashMap<&str, &ChainLink> = links.iter().map(|link| (link.name.as_str(), link)).collect();
+    let mut faults = BTreeSet::new();
+    let mut compare = |named: &RecordRef, by: &str| {
+        let by = by.to_owned();
+        let kind = match by_name.get(named.record.as_str()) {
+            // The same bundle may have been imported again.
+            None if lost.contains(&named.record) || is_bundle_recorded(&names, &named.record) => return,
+            None => ChainFaultKind::Missing { by },
+            Some(ChainLink { seal: Some((sha256, _)), .. }) if *sha256 != named.sha256 => {
+                ChainFaultKind::Replaced { by }
+            }
+            Some(_) => return,
+        };
+        faults.insert(ChainFault { record: named.record.clone(), kind });
+    };
+    let mut before: Option<&ChainLink> = None;
+    let mut inserted = Vec::new();
+    for link in links {
+        let Some((_, previous)) = &link.seal else { continue };
+        if let Some(named) = previous {
+            compare(named, &link.name);
+        }
+        // A predecessor that is lost or damaged now hides which record came before it.
+        let names_other = previous.as_ref().is_none_or(|named| {
+            before.is_some_and(|before| before.name != named.record)
+                && by_name.get(named.record.as_str()).is_some_and(|known| known.seal.is_some())
+        });
+        if let Some(before) = before.filter(|_| names_other) {
+            inserted.push(ChainFault {
+                record: before.name.clone(),
+                kind: ChainFaultKind::Inserted { by: link.name.clone() },
+            });
+        }
+        before = Some(link);
+    }
+    if let Some(newest) = newest {
+        compare(newest, "manifest.json");
+    }
+    faults.extend(inserted);
+    let damaged = links.iter().filter(|link| link.seal.is_none());
+    faults.extend(damaged.map(|link| ChainFault { record: link.name.clone(), kind: ChainFaultKind::Altered }));
+    // One fault is enough to distrust a record.
+    let mut faults: Vec<ChainFault> = faults.into_iter().collect();
+    faults.dedup_by(|a, b| a.record == b.record);
+    faults
+}
+
+/// Whether another record of the same bundle exists.
+fn is_bundle_recorded(names: &[String], record: &str) -> bool {
+    let bundle = record.strip_suffix(".json").and_then(|stem| stem.split_once('-')).map(|(_, bundle)| bundle);
+    bundle.is_some_and(|bundle| contains_bundle(names, bundle))
+}
+
+/// The predecessor of a new record `name`: the newest valid record. If manifest.json names a later record, which is
+/// damaged or lost, then that one, so that the loss stays visible.
+pub(in crate::mirror) fn predecessor(
+    layout: &Layout,
+    names: &[String],
+    stated: Option<&RecordRef>,
+    name: &str,
+) -> Result<Option<RecordRef>, Error> {
+    let last = names.last().map_or("", String::as_str);
+    if let Some(stated) = stated.filter(|stated| stated.record.as_str() >= last && stated.record != name) {
+        return Ok(Some(stated.clone()));
+    }
+    for record in names.iter().rev().filter(|record| *record != name) {
+        let path = layout.ledger().join(record);
+        let text = fs::read(&path).map_err(failed("read", &path))?;
+        if let Some(sha256) = sealed_digest(&text) {
+            return Ok(Some(RecordRef { record: record.clone(), sha256 }));
+        }
+    }
+    Ok(None)
+}
+
+/// The names of the records that a rebuild reported as lost.
+pub(in crate::mirror) fn read_lost(layout: &Layout) -> Result<BTreeSet<String>, Error> {
+    let folder = layout.ledger();
+    let entries = match fs::read_dir(&folder) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(BTreeSet::new());
+        }
+        entries => entries.map_err(failed("list", &folder))?,
+    };
+    let mut lost = BTreeSet::new();
+    for entry in entries {
+        let name = entry.map_err(failed("list", &folder))?.file_name();
+        let stem = name.to_str().and_then(|name| name.strip_suffix(LOST_END));
+        lost.extend(stem.map(|stem| format!("{stem}.json")));
+    }
+    Ok(lost)
+}
+
+/// Notes that the record `name` is lost, so that its absence is no longer a problem. Staging must have begun.
+pub(in crate::mirror) fn write_lost(layout: &Layout, name: &str, now: &str) -> Result<(), Error> {
+    let Some(stem) = name.strip_suffix(".json").filter(|stem| !stem.contains(['/', '\\'])) else { return Ok(()) };
+    let path = layout.ledger().join(format!("{stem}{LOST_END}"));
+    let text = format!("{{\"noted\":\"{now}\"}}\n");
+    durable::make_folder(&layout.ledger()).map_err(failed("make the folder", &layout.ledger()))?;
+    durable::write_via(&layout.staging(), &path, text.as_bytes()).map_err(failed("write", &path))
+}
+
+/// The faults of the mirror's chain, as far as the beginnings of the records and manifest.json show them. Whether a
+/// record's content has the digest that it states is only known after [`super::read_text`].
+pub(in crate::mirror) fn read_faults(layout: &Layout, newest: Option<&RecordRef>) -> Result<Vec<ChainFault>, Error> {
+    let mut links = Vec::new();
+    for name in record_names(layout)? {
+        let path = layout.ledger().join(&name);
+        let mut text = Vec::new();
+        let read = fs::File::open(&path).and_then(|file| file.take(MAX_HEADER).read_to_end(&mut text));
+        // An unreadable file is as useless as a damaged record.
+        links.push(ChainLink { seal: read.ok().and_then(|_| parse_header(&text)), name });
+    }
+    Ok(check(&links, newest, &read_lost(layout)?))
+}
+
+/// The digest and the predecessor that a record states at its beginning.
+fn parse_header(text: &[u8]) -> Option<(Sha256, Option<RecordRef>)> {
+    let (digest, rest) = text.strip_prefix(BEFORE_DIGEST)?.split_at_checked(64)?;
+    let content = rest.strip_prefix(AFTER_DIGEST)?;
+    let previous = match content.strip_prefix(BEFORE_PREVIOUS) {
+        Some(rest) => Some(serde_json::Deserializer::from_slice(rest).into_iter().next()?.ok()?),
+        None => None,
+    };
+    Some((str::from_utf8(digest).ok()?.parse().ok()?, previous))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(number: u8) -> String {
+        format!("{number:08}-b{number}.json")
+    }
+
+    fn reference(number: u8) -> RecordRef {
+        RecordRef { record: name(number), sha256: Sha256::of(&[number]) }
+    }
+
+    /// Records of these numbers, each with the number of its predecessor.
+    fn chain(records: &[(u8, Option<u8>)]) -> Vec<ChainLink> {
+        let link = |(number, previous): &(u8, Option<u8>)| ChainLink {
+            name: name(*number),
+            seal: Some((Sha256::of(&[*number]), previous.map(reference))),
+        };
+        records.iter().map(link).collect()
+    }
+
+    fn faults(links: &[ChainLink], newest: u8) -> Vec<(String, ChainFaultKind)> {
+        let found = check(links, Some(&reference(newest)), &BTreeSet::new());
+        found.into_iter().map(|fault| (fault.record, fault.kind)).collect()
+    }
+
+    #[test]
+    fn an_intact_chain_has_no_fault() {
+        let links = chain(&[(1, None), (2, Some(1)), (3, Some(2))]);
+        assert_eq!(faults(&links, 3), []);
+        // A killed import wrote the record and not manifest.json.
+        assert_eq!(faults(&links, 2), []);
+        assert_eq!(check(&[], None, &BTreeSet::new()), []);
+    }
+
+    #[test]
+    fn every_change_of_a_chain_is_found() {
+        let good = chain(&[(1, None), (2, Some(1)), (3, Some(2))]);
+        for number in 1..=3 {
+            let mut links = good.clone();
+            links[usize::from(number) - 1].seal = None;
+            assert_eq!(faults(&links, 3), [(name(number), ChainFaultKind::Altered)]);
+            let mut links = good.clone();
+            links[usize::from(number) - 1].seal.as_mut().expect("valid").0 = Sha256::of(b"forged");
+            let by = if number == 3 { "manifest.json".to_owned() } else { name(number + 1) };
+            assert_eq!(faults(&links, 3), [(name(number), ChainFaultKind::Replaced { by: by.clone() })]);
+            let mut links = good.clone();
+            links.remove(usize::from(number) - 1);
+            assert_eq!(faults(&links, 3), [(name(number), ChainFaultKind::Missing { by })]);
+            let lost = BTreeSet::from([name(number)]);
+            assert_eq!(check(&links, Some(&reference(3)), &lost), []);
+        }
+        let links = chain(&[(1, None), (2, Some(1)), (3, Some(1))]);
+        assert_eq!(faults(&links, 3), [(name(2), ChainFaultKind::Inserted { by: name(3) })]);
+        let links = chain(&[(1, None), (2, None)]);
+        assert_eq!(faults(&links, 2), [(name(1), ChainFaultKind::Inserted { by: name(2) })]);
+    }
+
+    #[test]
+    fn a_lost_record_whose_bundle_was_imported_again_is_no_fault() {
+        let mut links = chain(&[(1, None), (3, Some(2)), (4, Some(3))]);
+        links[2].name = "00000004-b2.json".to_owned();
+        let newest = RecordRef { record: links[2].name.clone(), sha256: Sha256::of(&[4]) };
+        assert_eq!(check(&links, Some(&newest), &BTreeSet::new()), []);
+    }
+
+    #[test]
+    fn a_sealed_text_is_json_and_states_its_digest() {
+        let (text, sha256) = seal(br#"{"a":1}"#);
+        assert_eq!(text, format!(r#"{{"sha256":"{sha256}","a":1}}"#).as_bytes());
+        assert_eq!(sealed_digest(&text), Some(sha256));
+        for at in 0..text.len() {
+            let mut other = text.clone();
+            other[at] ^= 1;
+            assert_eq!(sealed_digest(&other), None, "byte {at}");
+        }
+        assert_eq!(sealed_digest(&text[..text.len() - 1]), None);
+        assert_eq!(sealed_digest(br#"{"a":1}"#), None);
+        assert_eq!(parse_header(&text), Some((sha256, None)));
+        let fields = format!(r#"{{"previous":{},"a":1}}"#, serde_json::to_string(&reference(7)).expect("JSON"));
+        let (text, sha256) = seal(fields.as_bytes());
+        assert_eq!(parse_header(&text), Some((sha256, Some(reference(7)))));
+        assert_eq!(parse_header(&text[..100]), None);
+    }
+}
