@@ -21,7 +21,7 @@
 //! | mirror | [`mirror`] | the tree on disk: imported into under a lock, all or nothing |
 //! | closure | [`lock_coverage`] | whether these bundles, or this mirror, can build a Cargo.lock |
 //! | live mode | [`live`] | fetches from upstream what the mirror lacks, checks it, passes it on, stores it |
-//! | server | [`server`] | serves the tree over HTTP for cargo and rustup |
+//! | server | [`server`] | serves the tree over HTTP for cargo and rustup; its parts share a [`server_context`] |
 //! | web | [`web`] | the REST API and the web pages, on the same port |
 //! | watcher | [`watcher`] | imports each complete file of the incoming folder |
 //! | guide | [`guide`] | the user's guide, chapter by chapter, in the binary |
@@ -69,6 +69,7 @@ pub mod fetch;
 pub mod lock_coverage;
 pub mod server;
 pub mod live;
+pub mod server_context;
 pub mod mirror;
 pub mod bundle;
 pub mod upstream;

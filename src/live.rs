@@ -48,13 +48,11 @@ use crate::client_setup::BaseUrl;
 use crate::config::settings::UpstreamUrl;
 use crate::config::{Key, Settings, SettingsStore};
 use crate::crate_id::CrateName;
-use crate::env::Env;
-use crate::event::Sink;
 use crate::http;
-use crate::mirror::layout::Layout;
 use crate::mirror::live::IndexUpdate;
 use crate::random;
 use crate::safe_path::SafePath;
+use crate::server_context::ServerContext;
 use crate::upstream::index_file::IndexFile;
 use access_times::AccessTimes;
 use breaker::BreakerHealth;
@@ -80,25 +78,11 @@ const SETTINGS_POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// How long after a failed attempt to apply the settings the next one starts.
 const RECONFIGURE_DELAY: Duration = Duration::from_secs(30);
 
-/// Configuration of live mode.
-pub struct Options {
-    /// The mirror.
-    pub mirror: Layout,
-    /// The settings, which may change at any time.
-    pub settings: Arc<SettingsStore>,
-    /// Reads the user's cargo configuration: proxies, certificate authorities, tokens, source replacement of crates.io.
-    pub cargo_config: ReadCargoConfig,
-    /// The environment.
-    pub env: Env,
-    /// The clock.
-    pub clock: fn() -> Timestamp,
-    /// Receives reports of errors.
-    pub sink: Arc<dyn Sink>,
-}
-
 /// Live mode, on or off.
 pub struct LiveMirror {
-    options: Options,
+    context: ServerContext,
+    /// Reads the user's cargo configuration: proxies, certificate authorities, tokens, source replacement of crates.io.
+    cargo_config: ReadCargoConfig,
     via: String,
     state: Mutex<State>,
     crate_downloads: CrateDownloads,
@@ -170,21 +154,18 @@ impl LiveMirror {
     /// Starts live mode by the settings. Removes leftovers of a killed process, on or off.
     ///
     /// # Errors The thread or the random number is not available.
-    pub fn start(options: Options) -> io::Result<LiveMirror> {
+    pub fn start(context: ServerContext, cargo_config: ReadCargoConfig) -> io::Result<LiveMirror> {
         let figures = Arc::new(LiveMetrics::default());
-        let used = Arc::new(AccessTimes::read(&options.mirror.live_access_times()));
+        let used = Arc::new(AccessTimes::read(&context.mirror.live_access_times()));
         let placer = StoreWorker::start(WorkerContext {
-            layout: options.mirror.clone(),
-            settings: Arc::clone(&options.settings),
-            env: options.env.clone(),
-            clock: options.clock,
+            server: context.clone(),
             metrics: Arc::clone(&figures),
             access_times: Arc::clone(&used),
-            sink: Arc::clone(&options.sink),
         })?;
         let via = format!("{VIA_PREFIX}{}", random::hex(8)?);
         Ok(LiveMirror {
-            options,
+            context,
+            cargo_config,
             via,
             state: Mutex::default(),
             crate_downloads: CrateDownloads::default(),
@@ -200,7 +181,7 @@ impl LiveMirror {
     ///
     /// # Errors Everything in [`Error`].
     pub fn check_settings(&self) -> Result<(), Error> {
-        let settings = self.options.settings.current();
+        let settings = self.context.settings.current();
         if settings.proxy_mode { self.build_upstreams(&settings).map(drop) } else { Ok(()) }
     }
 
@@ -237,12 +218,12 @@ impl LiveMirror {
 
     /// Whether live mode is on now.
     pub fn is_enabled(&self) -> bool {
-        self.options.settings.current().proxy_mode
+        self.context.settings.current().proxy_mode
     }
 
     /// Settings generation; it changes whenever the offered content may change.
     pub fn settings_generation(&self) -> u64 {
-        self.options.settings.generation() + self.early_changes.load(Relaxed)
+        self.context.settings.generation() + self.early_changes.load(Relaxed)
     }
 
     /// Looks up a crate upstream unless its cached state is fresh; `None` if live mode is off.
@@ -292,9 +273,9 @@ impl LiveMirror {
         };
         let nothing = IndexFile::default();
         let file = known.file.as_deref().unwrap_or(&nothing);
-        let offer = index_view::merge(file, stored.unwrap_or_default(), &running.filter, (self.options.clock)());
+        let offer = index_view::merge(file, stored.unwrap_or_default(), &running.filter, self.context.now());
         for id in &offer.conflicts {
-            self.options.sink.detail("Keeping", format!("the stored {id}, which differs from upstream's"));
+            self.context.sink.detail("Keeping", format!("the stored {id}, which differs from upstream's"));
         }
         if let Some(read) = known.checked_at.filter(|_| !offer.updates.is_empty()) {
             let renewals = offer.updates.into_iter().map(|line| IndexUpdate { line, read_at: read }).collect();
@@ -318,14 +299,14 @@ impl LiveMirror {
 
     /// Records that a client requested a file of the mirror.
     pub fn record_access(&self, path: &SafePath) {
-        if self.options.settings.current().proxy_cache_max > 0 {
-            self.access_times.record(path, (self.options.clock)());
+        if self.context.settings.current().proxy_cache_max > 0 {
+            self.access_times.record(path, self.context.now());
         }
     }
 
     /// The counters, and the health of the upstreams.
     pub fn metrics_snapshot(&self) -> MetricsSnapshot {
-        let offline = self.options.settings.current().offline;
+        let offline = self.context.settings.current().offline;
         let mut figured = MetricsSnapshot { is_enabled: self.is_enabled(), offline, ..self.metrics.snapshot() };
         if !figured.is_enabled {
             return figured;
@@ -365,7 +346,7 @@ impl LiveMirror {
 
     /// The state for the current settings; `None`: off.
     fn active(&self) -> Option<Result<Arc<ActiveState>, LiveError>> {
-        let generation = self.options.settings.generation();
+        let generation = self.context.settings.generation();
         let mut state = self.state();
         if state.settings_generation != Some(generation) {
             let before = state.active.take();
@@ -374,10 +355,10 @@ impl LiveMirror {
             match (was_on, &state.active) {
                 (Some(false), Some(running)) => {
                     let from = running.upstreams.registry_client().address();
-                    self.options.sink.status("Live", format!("switched on: missing files are fetched from {from}"));
+                    self.context.sink.status("Live", format!("switched on: missing files are fetched from {from}"));
                 }
                 (Some(true), None) if state.config_error.is_none() => {
-                    self.options.sink.status("Live", "switched off: only stored files are served".to_owned());
+                    self.context.sink.status("Live", "switched off: only stored files are served".to_owned());
                 }
                 _ => {}
             }
@@ -407,7 +388,7 @@ impl LiveMirror {
     /// Applies the current settings. Cached upstream data and running downloads survive if the changed settings do not
     /// concern them.
     fn reconfigure(&self, before: Option<Arc<ActiveState>>) -> State {
-        let Options { settings: live, mirror, clock, sink, .. } = &self.options;
+        let ServerContext { settings: live, mirror, clock, sink, .. } = &self.context;
         let settings = live.current();
         if !settings.proxy_mode {
             return State::default();
@@ -456,7 +437,7 @@ impl LiveMirror {
     }
 
     fn build_upstreams(&self, settings: &Settings) -> Result<Upstreams, Error> {
-        let Options { settings: live, cargo_config, env, sink, .. } = &self.options;
-        Upstreams::from_settings(live, settings, cargo_config, env, &self.via, sink)
+        let ServerContext { settings: live, env, sink, .. } = &self.context;
+        Upstreams::from_settings(live, settings, &self.cargo_config, env, &self.via, sink)
     }
 }

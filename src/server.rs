@@ -52,16 +52,14 @@ mod tls;
 mod sendfile;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 
-use crate::client_setup::BaseUrl;
-use crate::event::Sink;
 use crate::live::LiveMirror;
+use crate::server_context::ServerContext;
 use auth::AccessControl;
 use fallback::FallbackHandler;
 use metrics::ServerMetrics;
@@ -74,38 +72,27 @@ pub use tls::{Error as TlsError, Tls, Validity};
 
 pub use budget::STALL_TIMEOUT;
 
-/// Returns the current base URL of the server; `None`: use the Host header of each request.
-pub type BaseUrlProvider = Arc<dyn Fn() -> Option<BaseUrl> + Send + Sync>;
-
-/// Returns whether the forwarding headers of this peer are trusted now.
-pub type TrustedProxyCheck = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
-
 /// What the server serves, and how.
 pub struct ServeOptions {
     /// How long a response may wait for its client without progress: [`STALL_TIMEOUT`], or less in tests.
     pub stalled_after: Duration,
-    /// The mirror's root. It may be empty or missing.
-    pub mirror: PathBuf,
-    /// The server's base URL, which may change while the server runs.
-    pub base_url: BaseUrlProvider,
-    /// Decides whose forwarding headers are trusted.
-    pub trusts_proxy: TrustedProxyCheck,
+    /// Whether clients get the `base_url` of the settings; otherwise the address of each request's Host header.
+    pub applies_base_url: bool,
     /// TLS; `None`: plain HTTP.
     pub tls: Option<Arc<Tls>>,
-    /// Receives reports of disk errors. Clients only see that there was an error.
-    pub sink: Arc<dyn Sink>,
-    /// The clock. A file that changed a moment ago may change again within the same tick of its timestamp.
-    pub clock: fn() -> SystemTime,
+    /// The clock for the age of files. A file that changed a moment ago may change again within the same tick of its
+    /// timestamp.
+    pub file_clock: fn() -> SystemTime,
     /// Controls read access.
     pub access: Arc<AccessControl>,
     /// Counts responses and connections.
     pub metrics: Arc<ServerMetrics>,
     /// Whether each request is reported to the sink, which then must not block.
     pub logs_requests: bool,
-    /// Live mode, on or off; `None`: not available, so only stored files are served.
-    pub live: Option<Arc<LiveMirror>>,
-    /// Handles requests for everything but the mirror's files; `None`: the server has only files.
-    pub fallback: Option<Arc<dyn FallbackHandler>>,
+    /// Live mode, on or off.
+    pub live: Arc<LiveMirror>,
+    /// Handles requests for everything but the mirror's files.
+    pub fallback: Arc<dyn FallbackHandler>,
 }
 
 /// Why the server could not start to listen.
@@ -150,9 +137,12 @@ pub async fn bind(address: &str) -> Result<TcpListener, Error> {
 /// Serves until `shutdown` completes. Then it accepts no more connections, and open requests have 30 seconds to finish.
 ///
 /// Dropping the future closes all connections at once.
-pub async fn serve(listener: TcpListener, options: ServeOptions, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-    options.access.set_sink(Arc::clone(&options.sink));
-    let server = Arc::new(handler::Server::new(options));
-    listener::run(listener, server, shutdown).await;
-    Ok(())
+pub async fn serve(
+    listener: TcpListener,
+    context: ServerContext,
+    options: ServeOptions,
+    shutdown: impl Future<Output = ()>,
+) {
+    options.access.set_sink(Arc::clone(&context.sink));
+    listener::run(listener, Arc::new(handler::Server::new(context, options)), shutdown).await;
 }

@@ -27,22 +27,16 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use jiff::Timestamp;
-
-use crate::config::SettingsStore;
 use crate::durable::checkpoint;
-use crate::env::Env;
-use crate::event::Sink;
 use crate::mirror::import_order::sort_for_import;
-use crate::mirror::layout::Layout;
 use crate::mirror::watcher_state::{PendingBundle, WatcherState};
 use crate::panics::catch_panic;
+use crate::server_context::ServerContext;
 use event_queue::EventQueue;
 use file_state::{Attempt, FileStates, FileStatus, Outcome, Timing};
 use fs_events::FsEvents;
@@ -63,22 +57,13 @@ mod import_file;
 
 /// Options of a watcher.
 pub struct WatcherOptions {
-    /// The incoming folder. The watcher creates it at the start, and later waits for it if it disappears.
-    pub folder: PathBuf,
-    /// The mirror that bundles are imported into.
-    pub mirror: Layout,
-    /// The settings, which may change at run time, and the folder for the configuration of a snapshot.
-    pub settings: Arc<SettingsStore>,
+    /// What all parts of the server share. The watcher creates the incoming folder at the start, and later waits for it
+    /// if it disappears.
+    pub context: ServerContext,
     /// Delays and intervals.
     pub timing: Timing,
     /// Whether to use file system events; otherwise the watcher polls the folder.
     pub uses_fs_events: bool,
-    /// The environment, for the host name.
-    pub env: Env,
-    /// The clock.
-    pub clock: fn() -> Timestamp,
-    /// Receives reports.
-    pub sink: Arc<dyn Sink>,
     /// Counts imports.
     pub import_counters: Arc<ImportCounters>,
 }
@@ -110,14 +95,13 @@ pub fn start(options: WatcherOptions) -> io::Result<Watcher> {
     let stopped = Arc::new(AtomicBool::new(false));
     let (events, stop) = (Arc::clone(&mailbox), Arc::clone(&stopped));
     let thread = thread::Builder::new().name("incoming".to_owned()).spawn(move || {
-        let (sink, folder, tally) =
-            (Arc::clone(&options.sink), options.folder.clone(), Arc::clone(&options.import_counters));
+        let (context, tally) = (options.context.clone(), Arc::clone(&options.import_counters));
         let mut watch = WatchLoop::new(options, events, stop);
         if let Err(bug) = catch_panic(|| watch.run()) {
             tally.watcher_failed.store(true, Ordering::Relaxed);
-            sink.warning(format!(
+            context.sink.warning(format!(
                 "{} is no longer watched; restart the server, and report this: {bug}",
-                folder.display()
+                context.incoming.display()
             ));
             watch.problem = Some("a bug ended the watcher; restart the server".to_owned());
             watch.save_state();
@@ -180,21 +164,11 @@ struct WatchLoop {
 
 impl WatchLoop {
     fn new(options: WatcherOptions, mailbox: Arc<EventQueue>, stopped: Arc<AtomicBool>) -> WatchLoop {
-        let WatcherOptions {
-            folder,
-            mirror,
-            settings: live,
-            timing: pace,
-            uses_fs_events: notices,
-            env,
-            clock,
-            sink,
-            import_counters: tally,
-        } = options;
+        let WatcherOptions { context, timing: pace, uses_fs_events: notices, import_counters: tally } = options;
         WatchLoop {
             files: FileStates::new(pace, true),
-            processed: ProcessedFolders::new(&folder),
-            importer: FileImporter { folder, mirror, settings: live, env, clock, sink, is_stopping: stopped },
+            processed: ProcessedFolders::new(&context.incoming),
+            importer: FileImporter { context, is_stopping: stopped },
             timing: pace,
             events: mailbox,
             started: Instant::now(),
@@ -249,15 +223,18 @@ impl WatchLoop {
 
     /// Applies the settings. Returns whether to import bundles.
     fn update_enabled(&mut self) -> bool {
-        let is_enabled = self.importer.settings.current().watch_incoming;
+        let is_enabled = self.importer.context.settings.current().watch_incoming;
         match (is_enabled, self.is_enabled) {
             (true, false) => {
-                self.importer.sink.status("Watching", self.importer.folder.display().to_string());
+                self.importer.context.sink.status("Watching", self.importer.context.incoming.display().to_string());
                 // The folder may go missing later because a disk was unmounted; its mount point must stay free.
-                let _waited_for = fs::create_dir_all(&self.importer.folder).is_err();
+                let _waited_for = fs::create_dir_all(&self.importer.context.incoming).is_err();
             }
             (false, true) => {
-                self.importer.sink.status("Stopped", format!("watching {}", self.importer.folder.display()));
+                self.importer
+                    .context
+                    .sink
+                    .status("Stopped", format!("watching {}", self.importer.context.incoming.display()));
                 self.problem = Some("the settings disable the import from this folder".to_owned());
                 self.save_state();
                 // The watcher misses events meanwhile, so it examines every file again afterwards.
@@ -272,7 +249,7 @@ impl WatchLoop {
 
     /// Makes sure that events come from the folder that exists now, which may have been replaced.
     fn watch_current_folder(&mut self) {
-        let folder_id = identity(&self.importer.folder);
+        let folder_id = identity(&self.importer.context.incoming);
         if folder_id == self.watched_folder && folder_id.is_some() {
             return;
         }
@@ -281,18 +258,19 @@ impl WatchLoop {
             return;
         }
         if self.wants_fs_events {
-            match FsEvents::watch(&self.importer.folder, &self.events) {
+            match FsEvents::watch(&self.importer.context.incoming, &self.events) {
                 Ok(notices) => self.fs_events = Some(notices),
-                Err(error) => self.importer.sink.warning(format!(
+                Err(error) => self.importer.context.sink.warning(format!(
                     "the system sends no file events for {}: {error}",
-                    self.importer.folder.display()
+                    self.importer.context.incoming.display()
                 )),
             }
         }
-        self.files.is_polling = self.fs_events.is_none() || fs_events::is_silent(&self.importer.folder);
+        self.files.is_polling = self.fs_events.is_none() || fs_events::is_silent(&self.importer.context.incoming);
         if self.files.is_polling {
-            let folder = self.importer.folder.display();
+            let folder = self.importer.context.incoming.display();
             self.importer
+                .context
                 .sink
                 .detail("Scanning", format!("`{folder}` every {} s", self.timing.rescan_interval.as_secs()));
         }
@@ -300,7 +278,7 @@ impl WatchLoop {
 
     /// Every change of a mirror replaces its summary.
     fn check_mirror_change(&mut self) {
-        let about = fs::metadata(self.importer.mirror.summary()).ok();
+        let about = fs::metadata(self.importer.context.mirror.summary()).ok();
         let head = about.and_then(|about| Some((about.len(), about.modified().ok()?)));
         if head != self.summary_stamp {
             self.summary_stamp = head;
@@ -326,7 +304,7 @@ impl WatchLoop {
             }
         }
         for name in sort_for_import(positions) {
-            if self.is_stopped() || !self.importer.settings.current().watch_incoming {
+            if self.is_stopped() || !self.importer.context.settings.current().watch_incoming {
                 return;
             }
             let Some(before) = self.importer.stamp(&name) else {
@@ -334,9 +312,10 @@ impl WatchLoop {
                 continue;
             };
             let began = self.elapsed();
-            let (outcome, imported) = self.importer.import(&name, before, Duration::ZERO, self.importer.sink.as_ref());
+            let (outcome, imported) =
+                self.importer.import(&name, before, Duration::ZERO, self.importer.context.sink.as_ref());
             self.import_counters.imported.fetch_add(imported.into(), Ordering::Relaxed);
-            self.prune_pending |= imported && self.importer.settings.current().prune_on_import;
+            self.prune_pending |= imported && self.importer.context.settings.current().prune_on_import;
             self.record_attempt(name, began, before, outcome);
             self.check_mirror_change();
         }
@@ -350,15 +329,15 @@ impl WatchLoop {
         let attempt = Attempt { began, before, after: self.importer.stamp(&name), outcome };
         let now = self.elapsed();
         let Some(reason) = self.files.record_attempt(&name, attempt, now) else { return };
-        let keep = self.importer.settings.current().keep_failed_packages;
+        let keep = self.importer.context.settings.current().keep_failed_packages;
         let rejection = Rejection {
             name: &name,
             checked_stamp: before,
             reason: &reason,
             keeps_file: keep,
-            now: (self.importer.clock)(),
+            now: self.importer.context.now(),
         };
-        match reject_bundle(&self.processed, &rejection, &self.import_counters, self.importer.sink.as_ref()) {
+        match reject_bundle(&self.processed, &rejection, &self.import_counters, self.importer.context.sink.as_ref()) {
             Ok(_) => self.files.remove(&name),
             Err(error) => {
                 self.warn_once(&name, &format!("it was rejected, but could not be moved to failed/: {error}"))
@@ -391,12 +370,12 @@ impl WatchLoop {
             self.last_warnings.clear();
         }
         self.last_warnings.insert(name.to_owned(), what.to_owned());
-        self.importer.sink.warning(format!("{}: {what}", display_name(name)));
+        self.importer.context.sink.warning(format!("{}: {what}", display_name(name)));
     }
 
     fn set_problem(&mut self, problem: String) {
         if self.problem.as_ref() != Some(&problem) {
-            self.importer.sink.warning(format!("{}: {problem}", self.importer.folder.display()));
+            self.importer.context.sink.warning(format!("{}: {problem}", self.importer.context.incoming.display()));
         }
         self.problem = Some(problem);
     }
@@ -404,11 +383,11 @@ impl WatchLoop {
     /// Saves the state if it has changed.
     fn save_state(&mut self) {
         // A mirror of a newer version stays unchanged; a warning already says that nothing is imported into it.
-        if self.importer.mirror.check_format().is_err() {
+        if self.importer.context.mirror.check_format().is_err() {
             return;
         }
         let mut state = WatcherState {
-            folder: self.importer.folder.clone(),
+            folder: self.importer.context.incoming.clone(),
             problem: self.problem.clone(),
             is_polling: self.files.is_polling,
             done: self.processed.count_done(),
@@ -428,9 +407,10 @@ impl WatchLoop {
                 FileStatus::Done => state.done += 1,
             }
         }
-        let recorded = state.save(&self.importer.mirror);
+        let recorded = state.save(&self.importer.context.mirror);
         if let (Err(error), false) = (&recorded, self.save_failed) {
             self.importer
+                .context
                 .sink
                 .warning(format!("`status` cannot report on the incoming folder: {error}: {}", error.source));
         }

@@ -53,45 +53,28 @@ mod statistics;
 mod upload;
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hyper::{HeaderMap, Request, Response};
-use jiff::Timestamp;
 
-use crate::config::SettingsStore;
-use crate::env::Env;
-use crate::event::Sink;
 use crate::live::LiveMirror;
-use crate::mirror::layout::Layout;
 use crate::server::auth::AccessControl;
 use crate::server::fallback::{FallbackHandler, RequestOrigin};
 use crate::server::metrics::ServerMetrics;
 use crate::server::{IncomingBody, OutgoingBody, Tls};
+use crate::server_context::ServerContext;
 use crate::watcher::ImportCounters;
 use router::Router;
 use state::WebState;
 
 /// The parts of the server that the web interface uses.
 pub struct WebOptions {
-    /// The mirror.
-    pub mirror: Layout,
     /// Whether `import` uses this mirror without `--mirror`.
     pub is_default_mirror: bool,
-    /// The incoming folder.
-    pub incoming: PathBuf,
-    /// The settings, and the folder of frostmirror.toml and depends.toml.
-    pub settings: Arc<SettingsStore>,
     /// Access control for reads and writes.
     pub access: Arc<AccessControl>,
-    /// The environment, for the machine's name.
-    pub env: Env,
-    /// The clock.
-    pub clock: fn() -> Timestamp,
-    /// Receives internal errors; a client only learns that one occurred.
-    pub sink: Arc<dyn Sink>,
     /// The server's metrics.
     pub server_metrics: Arc<ServerMetrics>,
     /// The watcher's metrics.
@@ -111,13 +94,16 @@ pub struct WebApp {
 impl WebApp {
     /// Creates the web interface without cached data. Removes unfinished uploads of a killed server from the incoming
     /// folder.
-    pub fn new(options: WebOptions) -> WebApp {
-        upload::remove_leftovers(&options.incoming);
+    pub fn new(context: ServerContext, options: WebOptions) -> WebApp {
+        upload::remove_leftovers(&context.incoming);
         let mut routes = api::routes();
         routes.push(openapi::route());
         routes.extend(pages::routes());
         routes.extend(metrics::routes());
-        WebApp { state: Arc::new(WebState::new(options)), routes: Arc::new(Router::new(routes, pages::show_not_found)) }
+        WebApp {
+            state: Arc::new(WebState::new(context, options)),
+            routes: Arc::new(Router::new(routes, pages::show_not_found)),
+        }
     }
 }
 

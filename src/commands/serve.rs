@@ -17,18 +17,18 @@ use crate::config::settings::{LogFormat, Settings};
 use crate::config::{Key, Overrides, SettingsStore, Source};
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
-use crate::live::{self, LiveMirror};
+use crate::live::LiveMirror;
 use crate::mirror::layout::Layout;
 use crate::mirror::lock;
 use crate::server::auth::{AccessControl, Token};
-use crate::server::fallback::FallbackHandler;
 use crate::server::metrics::ServerMetrics;
 use crate::server::{self, ServeOptions, Tls};
+use crate::server_context::ServerContext;
 use crate::terminal::{Level, LogQueue};
 use crate::upstream::cargo_config::CargoConfig;
 use crate::watcher::file_state::Timing;
-use crate::watcher::{self, ImportCounters, Watcher, WatcherOptions};
-use crate::web::{self, WebApp};
+use crate::watcher::{self, ImportCounters, WatcherOptions};
+use crate::web::{WebApp, WebOptions};
 
 /// Time that an import's commit may take after the shutdown signal.
 const WATCHER_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -140,9 +140,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if let Some(tls) = &tls {
         tls.check_dates(context.reporter.as_ref(), Timestamp::now());
     }
-    let admin = args.admin_token.as_deref().map(Token::parse).transpose();
-    let admin = admin.map_err(|weak| Failure::from(weak).context("could not take the admin token"))?;
-    let access = Arc::new(AccessControl::new(Arc::clone(&live), admin)?);
+    let access = access_control(&live, args.admin_token.as_deref())?;
     for warning in secret_file_warnings(&settings) {
         context.reporter.warning(warning);
     }
@@ -156,21 +154,15 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         let has_content = ["index", "dist", "rustup"].iter().any(|folder| mirror.join(folder).is_dir());
         let empty = if has_content { "" } else { ", where nothing has been imported yet" };
         sink.status("Serving", format!("{}{empty}", mirror.display()));
-        let own = Arc::clone(&live);
-        let base_url: server::BaseUrlProvider = Arc::new(move || own.current().base_url.clone());
-        let requests = context.reporter.shows_requests();
-        let served = ServerSetup {
-            mirror,
-            incoming,
-            settings: live,
+        let setup = ServerSetup {
+            context: server_context(mirror, incoming, live, sink, context),
             access,
             tls,
-            base_url,
-            counters,
-            log_requests: requests,
-            sink,
+            applies_base_url: true,
+            metrics: counters,
+            logs_requests: context.reporter.shows_requests(),
         };
-        run_server(listener, served, context).await
+        run_server(listener, setup, context).await
     });
     queue.flush(LOG_FLUSH_TIMEOUT);
     // The process does not wait for a thread that reads a file for a disconnected client.
@@ -198,76 +190,82 @@ fn check_folders(mirror: &Path, incoming: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The tokens that the server accepts: this admin token or that of the settings, and those of readers.
+pub(super) fn access_control(
+    settings: &Arc<SettingsStore>,
+    admin_token: Option<&str>,
+) -> Result<Arc<AccessControl>, Failure> {
+    let admin = admin_token.map(Token::parse).transpose();
+    let admin = admin.map_err(|weak| Failure::from(weak).context("could not take the admin token"))?;
+    Ok(Arc::new(AccessControl::new(Arc::clone(settings), admin)?))
+}
+
+/// What all parts of the server share.
+pub(super) fn server_context(
+    mirror: PathBuf,
+    incoming: PathBuf,
+    settings: Arc<SettingsStore>,
+    sink: Arc<dyn Sink>,
+    context: &Context,
+) -> ServerContext {
+    let (mirror, env) = (Layout::new(mirror), context.env.clone());
+    ServerContext { mirror, incoming, settings, env, clock: Timestamp::now, sink }
+}
+
 /// The parts of the running server.
 pub(super) struct ServerSetup {
-    pub(super) mirror: PathBuf,
-    pub(super) incoming: PathBuf,
-    pub(super) settings: Arc<SettingsStore>,
+    pub(super) context: ServerContext,
     pub(super) access: Arc<AccessControl>,
     pub(super) tls: Option<Arc<Tls>>,
-    pub(super) base_url: server::BaseUrlProvider,
-    pub(super) counters: Arc<ServerMetrics>,
-    pub(super) log_requests: bool,
-    pub(super) sink: Arc<dyn Sink>,
+    pub(super) applies_base_url: bool,
+    pub(super) metrics: Arc<ServerMetrics>,
+    pub(super) logs_requests: bool,
 }
 
 /// Serves the mirror with its pages and its API until SIGINT or SIGTERM. The settings control live mode and the watcher.
-pub(super) async fn run_server(listener: TcpListener, served: ServerSetup, context: &Context) -> Result<(), Failure> {
-    let ServerSetup { mirror, incoming, settings, access, tls, base_url, counters, log_requests: requests, sink } =
-        served;
-    let tally = Arc::new(ImportCounters::default());
-    let proxy = Arc::new(start_live(&mirror, &settings, &sink, context)?);
-    proxy.watch_settings();
-    let extension: Option<Arc<dyn FallbackHandler>> = Some(Arc::new(WebApp::new(web::WebOptions {
-        mirror: Layout::new(&mirror),
-        is_default_mirror: context.resolve_folder(None, "/mirror", "mirror").is_ok_and(|usual| usual == mirror),
-        incoming: incoming.clone(),
-        settings: Arc::clone(&settings),
+pub(super) async fn run_server(listener: TcpListener, setup: ServerSetup, context: &Context) -> Result<(), Failure> {
+    let ServerSetup { context: server, access, tls, applies_base_url, metrics, logs_requests } = setup;
+    let import_counters = Arc::new(ImportCounters::default());
+    let live = Arc::new(start_live(&server, context)?);
+    live.watch_settings();
+    let is_default_mirror =
+        context.resolve_folder(None, "/mirror", "mirror").is_ok_and(|usual| usual == server.mirror.root());
+    let web = WebOptions {
+        is_default_mirror,
         access: Arc::clone(&access),
-        env: context.env.clone(),
-        clock: Timestamp::now,
-        sink: Arc::clone(&sink),
-        server_metrics: Arc::clone(&counters),
-        import_counters: Arc::clone(&tally),
-        live: Arc::clone(&proxy),
+        server_metrics: Arc::clone(&metrics),
+        import_counters: Arc::clone(&import_counters),
+        live: Arc::clone(&live),
         tls: tls.clone(),
-    })));
-    let watcher = start_watcher(WatcherOptions {
-        folder: incoming,
-        mirror: Layout::new(&mirror),
-        settings: Arc::clone(&settings),
+    };
+    let fallback = Arc::new(WebApp::new(server.clone(), web));
+    let watcher = watcher::start(WatcherOptions {
+        context: server.clone(),
         timing: Timing::default(),
         uses_fs_events: true,
-        env: context.env.clone(),
-        clock: Timestamp::now,
-        sink: Arc::clone(&sink),
-        import_counters: tally,
-    })?;
-    let trusts_proxy: server::TrustedProxyCheck = Arc::new(move |peer| settings.current().trusts_proxy(peer));
-    let warnings = Arc::clone(&sink);
-    let own = Some(Arc::clone(&proxy));
+        import_counters,
+    })
+    .map_err(|source| Failure::io("could not watch the incoming folder", source))?;
     let options = ServeOptions {
         stalled_after: stalled_after(context),
-        mirror,
         tls,
-        base_url,
-        trusts_proxy,
-        sink,
-        clock: server_clock(context),
+        applies_base_url,
+        file_clock: file_clock(context),
         access,
-        metrics: counters,
-        logs_requests: requests,
-        live: own,
-        fallback: extension,
+        metrics,
+        logs_requests,
+        live: Arc::clone(&live),
+        fallback,
     };
-    let served = serve_until_stopped(listener, options, context).await;
-    if served.is_ok() && !proxy.shutdown(LIVE_SHUTDOWN_TIMEOUT) {
-        warnings.warning("some fetched files were not stored in time; live mode fetches them again on request".into());
+    let sink = Arc::clone(&server.sink);
+    let served = serve_until_stopped(listener, server, options, context).await;
+    if served.is_ok() && !live.shutdown(LIVE_SHUTDOWN_TIMEOUT) {
+        sink.warning("some fetched files were not stored in time; live mode fetches them again on request".into());
     }
     // After a second signal the server exits at once.
     let ended = served.is_err() || watcher.finish(WATCHER_SHUTDOWN_TIMEOUT);
     if !ended {
-        warnings.warning("an import was still committing; the next start completes it".into());
+        sink.warning("an import was still committing; the next start completes it".into());
     }
     served
 }
@@ -327,7 +325,7 @@ fn load_settings(args: &Args, context: &Context) -> Result<SettingsStore, Failur
 
 /// The clock by which the server judges the age of files. Debug builds put it one hour ahead for tests, so that files count
 /// as old enough for the cache at once.
-fn server_clock(context: &Context) -> fn() -> SystemTime {
+fn file_clock(context: &Context) -> fn() -> SystemTime {
     match cfg!(debug_assertions) && context.env.var("FROSTMIRROR_CLOCK_AHEAD").is_some() {
         true => || SystemTime::now() + Duration::from_secs(60 * 60),
         false => SystemTime::now,
@@ -341,29 +339,18 @@ fn stalled_after(context: &Context) -> Duration {
 }
 
 /// Starts live mode if it is on. If it is on and cannot start, the server does not start.
-fn start_live(
-    mirror: &Path,
-    live: &Arc<SettingsStore>,
-    sink: &Arc<dyn Sink>,
-    context: &Context,
-) -> Result<LiveMirror, Failure> {
+fn start_live(server: &ServerContext, context: &Context) -> Result<LiveMirror, Failure> {
     let (cwd, home, env) = (context.cwd.clone(), context.cargo_home(), context.env.clone());
-    let options = live::Options {
-        mirror: Layout::new(mirror),
-        settings: Arc::clone(live),
-        cargo_config: Arc::new(move || CargoConfig::read(&cwd, home.as_deref(), &env)),
-        env: context.env.clone(),
-        clock: Timestamp::now,
-        sink: Arc::clone(sink),
-    };
-    let proxy = LiveMirror::start(options).map_err(|source| Failure::io("could not start live mode", source))?;
-    proxy.check_settings()?;
-    let settings = live.current();
+    let cargo_config = Arc::new(move || CargoConfig::read(&cwd, home.as_deref(), &env));
+    let live = LiveMirror::start(server.clone(), cargo_config)
+        .map_err(|source| Failure::io("could not start live mode", source))?;
+    live.check_settings()?;
+    let (settings, sink) = (server.settings.current(), &server.sink);
     if settings.offline {
         sink.status("Offline", "live mode is disabled".to_owned());
     }
     if settings.proxy_mode {
-        sink.status("Live", format!("missing files are fetched from {}", proxy.upstream_url().unwrap_or_default()));
+        sink.status("Live", format!("missing files are fetched from {}", live.upstream_url().unwrap_or_default()));
         if !settings.min_age.is_zero() {
             sink.warning(
                 "`min_age` uses the publication time of upstream's index; a version without one is available at once"
@@ -371,39 +358,38 @@ fn start_live(
             );
         }
     }
-    Ok(proxy)
-}
-
-/// Starts the watcher, which imports new bundles of the incoming folder while the settings enable it.
-fn start_watcher(options: WatcherOptions) -> Result<Watcher, Failure> {
-    watcher::start(options).map_err(|source| Failure::io("could not watch the incoming folder", source))
+    Ok(live)
 }
 
 /// Prints the listening address, and serves until SIGINT or SIGTERM; a second signal exits at once.
-async fn serve_until_stopped(listener: TcpListener, options: ServeOptions, context: &Context) -> Result<(), Failure> {
-    let failed = |source| Failure::io("could not start the server", source);
+async fn serve_until_stopped(
+    listener: TcpListener,
+    server: ServerContext,
+    options: ServeOptions,
+    context: &Context,
+) -> Result<(), Failure> {
     let mut signals = context.interrupts.handle_signals();
-    let address = listener.local_addr().map_err(failed)?;
+    let address = listener.local_addr().map_err(|source| Failure::io("could not start the server", source))?;
+    let sink = Arc::clone(&server.sink);
     raise_open_file_limit();
-    report_capacity(&*options.sink);
+    report_capacity(sink.as_ref());
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     context.reporter.print_data(&format!("listening on {scheme}://{address}"));
 
-    let sink = Arc::clone(&options.sink);
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = server::serve(listener, options, async move {
+    let serving = server::serve(listener, server, options, async move {
         // The sender lives until then, so the loop ends only by a signal.
         let _ended = stopped.await.is_ok();
     });
-    let mut server = std::pin::pin!(server);
+    let mut serving = std::pin::pin!(serving);
     tokio::select! {
-        served = &mut server => return served.map_err(failed),
+        () = &mut serving => return Ok(()),
         () = signals.next() => {}
     }
     sink.status("Stopping", "after the requests in progress; a second signal exits at once".to_owned());
     let _gone = stop.send(()).is_err();
     tokio::select! {
-        served = &mut server => served.map_err(failed),
+        () = &mut serving => Ok(()),
         () = signals.next() => Err(Failure::new(ErrorClass::Interrupted, "stopped during responses")),
     }
 }

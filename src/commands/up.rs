@@ -23,7 +23,6 @@ use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::lock::{Holder, lock_for_adding};
 use crate::server;
-use crate::server::auth::{AccessControl, Token};
 use crate::terminal::Reporter;
 
 /// Timeout for the mirror's lock.
@@ -71,9 +70,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let settings = settings::read_default(context)?.settings;
     settings::refuse_unsupported(&settings)?;
     let live = Arc::new(load_settings(args, context)?);
-    let admin = context.env.var("FROSTMIRROR_ADMIN_TOKEN").map(Token::parse).transpose();
-    let admin = admin.map_err(|weak| Failure::from(weak).context("could not take the admin token"))?;
-    let access = Arc::new(AccessControl::new(Arc::clone(&live), admin)?);
+    let access = serving::access_control(&live, context.env.var("FROSTMIRROR_ADMIN_TOKEN"))?;
     // An address in use is reported before the work, not after it.
     let listener = context.run_interruptible(server::bind(&args.bind))?;
     let listener = listener.into_std().map_err(|source| Failure::io("could not listen", source))?;
@@ -104,23 +101,18 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             tokio::net::TcpListener::from_std(listener).map_err(|source| Failure::io("could not listen", source))?;
         let sink: Arc<dyn Sink> = Arc::<Reporter>::clone(&context.reporter);
         sink.status("Pages", format!("open http://{address}/ in a browser"));
-        let served = ServerSetup {
-            mirror,
-            incoming: context.resolve_folder(
-                context.env.path("FROSTMIRROR_INCOMING").as_deref(),
-                "/incoming",
-                "incoming",
-            )?,
-            settings: live,
+        let incoming = context.env.path("FROSTMIRROR_INCOMING");
+        let incoming = context.resolve_folder(incoming.as_deref(), "/incoming", "incoming")?;
+        let setup = ServerSetup {
+            context: serving::server_context(mirror, incoming, live, sink, context),
             access,
             tls: None,
             // The configuration may contain another server's URL.
-            base_url: Arc::new(|| None),
-            counters: Arc::default(),
-            log_requests: false,
-            sink,
+            applies_base_url: false,
+            metrics: Arc::default(),
+            logs_requests: false,
         };
-        serving::run_server(listener, served, context).await
+        serving::run_server(listener, setup, context).await
     });
     runtime.shutdown_background();
     served

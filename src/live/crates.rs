@@ -147,7 +147,7 @@ impl LiveMirror {
 
     async fn prefetch(self: Arc<Self>, running: Arc<ActiveState>, id: CrateId, reservation: Reservation) {
         // Nothing more is fetched if live mode was disabled meanwhile.
-        if !self.is_active(&running) || self.options.mirror.crate_file(&id).is_file() {
+        if !self.is_active(&running) || self.context.mirror.crate_file(&id).is_file() {
             return;
         }
         let Ok((line, read)) = self.index_line(&running, &id).await else { return };
@@ -200,7 +200,7 @@ impl LiveMirror {
 
     /// The index line of a crate as offered, and when upstream's index was read.
     async fn index_line(&self, running: &Arc<ActiveState>, id: &CrateId) -> Result<(IndexLine, Timestamp), LiveError> {
-        let now = (self.options.clock)();
+        let now = self.context.now();
         let ttl = running.settings.proxy_ttl;
         let mut known = self.cached_index(running, &id.name, ttl, None).await?;
         let listed_line = |known: &super::index_cache::CachedIndex| {
@@ -214,7 +214,7 @@ impl LiveMirror {
             line = listed_line(&known);
         }
         // The stored line determines the crate's bytes, even if its file was omitted or is lost.
-        let stored = fs::read_to_string(self.options.mirror.index_file(&id.name)).ok();
+        let stored = fs::read_to_string(self.context.mirror.index_file(&id.name)).ok();
         let stored = stored.and_then(|text| IndexLine::find_version(&text, &id.name, &id.version));
         let read = known.checked_at.unwrap_or(now);
         if let Some(stored) = stored {
@@ -254,10 +254,10 @@ impl LiveMirror {
             return FetchOutcome::Downloading(shared_download);
         }
         // A download is removed from the table after its file is stored.
-        if self.options.mirror.crate_file(id).is_file() {
+        if self.context.mirror.crate_file(id).is_file() {
             return FetchOutcome::Stored;
         }
-        let (shared_download, download_writer) = SharedDownload::create(self.options.mirror.clone());
+        let (shared_download, download_writer) = SharedDownload::create(self.context.mirror.clone());
         let (handle, gate, demand) = match prefetch {
             None => (shared_download.for_client(), None, Demand::Requested { ahead: false }),
             Some(mut reservation) => {
@@ -363,7 +363,7 @@ impl LiveMirror {
         }
         if refusal.is_abandoned() {
             self.metrics.abandoned.fetch_add(1, Relaxed);
-            self.options.sink.detail("Abandoned", refusal.operator_message());
+            self.context.sink.detail("Abandoned", refusal.operator_message());
             return;
         }
         if refusal.status == 507 {
@@ -371,6 +371,6 @@ impl LiveMirror {
         }
         let counter = if refusal.is_mismatch() { &self.metrics.mismatches } else { &self.metrics.failures };
         counter.fetch_add(1, Relaxed);
-        self.options.sink.warning(format!("live mode could not fetch {what}: {}", refusal.operator_message()));
+        self.context.sink.warning(format!("live mode could not fetch {what}: {}", refusal.operator_message()));
     }
 }

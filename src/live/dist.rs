@@ -143,7 +143,7 @@ impl LiveMirror {
         file_set: &FileSet,
         force: bool,
     ) -> Result<(), LiveError> {
-        if file_set.has_impossible_date((self.options.clock)()) {
+        if file_set.has_impossible_date(self.context.now()) {
             return Err(LiveError::not_found(format!("there is no toolchain with the date of {file_set}")));
         }
         let begin = || {
@@ -189,7 +189,7 @@ impl LiveMirror {
     }
 
     async fn is_stored(&self, path: &SafePath) -> bool {
-        let path = path.below(self.options.mirror.root());
+        let path = path.below(self.context.mirror.root());
         tokio::task::spawn_blocking(move || path.is_file()).await.unwrap_or(false)
     }
 }

@@ -196,7 +196,7 @@ impl LiveMirror {
             let dependencies = prefetch::dependencies_of(&file, &query);
             if let Some(version) = prefetch::select_version(&file, &query) {
                 let id = CrateId { name: query.name.clone(), version };
-                let is_stored = proxy.options.mirror.crate_file(&id).is_file();
+                let is_stored = proxy.context.mirror.crate_file(&id).is_file();
                 proxy.prefetcher.add(query, id, dependencies.clone(), is_stored);
             }
             for next in proxy.prefetcher.enqueue(dependencies.into_iter().map(|one| one.query).collect()) {

@@ -14,17 +14,15 @@ use super::access_times::AccessTimes;
 use super::download::CompletedDownload;
 use super::error::error_chain;
 use super::metrics::LiveMetrics;
-use crate::config::SettingsStore;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
-use crate::env::Env;
-use crate::event::{self, NullSink, Sink, format_contents};
+use crate::event::{self, NullSink, format_contents};
 use crate::index_line::IndexLine;
 use crate::mirror::gc::{self, EvictionReport};
-use crate::mirror::layout::Layout;
 use crate::mirror::live::{FetchedCrate, FetchedDistFile, IndexUpdate, Rejection};
-use crate::mirror::lock::{self, Holder, lock_for_adding, lock_for_collecting};
+use crate::mirror::lock::{self, lock_for_adding, lock_for_collecting};
 use crate::safe_path::SafePath;
+use crate::server_context::ServerContext;
 
 /// How long the thread waits for more files before it stores a batch.
 const BATCH_WINDOW: Duration = Duration::from_millis(20);
@@ -66,20 +64,12 @@ pub(super) type OnStored = Box<dyn FnOnce(bool) + Send>;
 
 /// What the worker needs.
 pub(super) struct WorkerContext {
-    /// The mirror.
-    pub(super) layout: Layout,
-    /// The settings, which may limit the size of live mode's files.
-    pub(super) settings: Arc<SettingsStore>,
-    /// The environment, for the host name.
-    pub(super) env: Env,
-    /// The clock.
-    pub(super) clock: fn() -> Timestamp,
+    /// What all parts of the server share.
+    pub(super) server: ServerContext,
     /// The counters.
     pub(super) metrics: Arc<LiveMetrics>,
     /// When files were last requested.
     pub(super) access_times: Arc<AccessTimes>,
-    /// Receives reports of errors.
-    pub(super) sink: Arc<dyn Sink>,
 }
 
 /// The worker thread. It ends when all handles are dropped.
@@ -174,17 +164,18 @@ impl WorkerThread {
     }
 
     fn save_access_times(&self) {
-        let root = self.layout.root();
+        let root = self.server.mirror.root();
         // They only determine the order of evictions.
-        if let Err(error) = self.access_times.write(&self.layout.live_access_times(), |path| root.join(path).is_file())
+        if let Err(error) =
+            self.access_times.write(&self.server.mirror.live_access_times(), |path| root.join(path).is_file())
         {
-            self.sink.detail("Note", format!("could not save the access times: {error}"));
+            self.server.sink.detail("Note", format!("could not save the access times: {error}"));
         }
     }
 
     /// Evicts the least recently requested files if the size exceeds the limit.
     fn evict_over_limit(&mut self) {
-        let settings = self.settings.current();
+        let settings = self.server.settings.current();
         let max_bytes = settings.proxy_cache_max;
         if !settings.proxy_mode
             || max_bytes == 0
@@ -195,21 +186,24 @@ impl WorkerThread {
         if Instant::now() < self.next_eviction {
             return;
         }
-        let now = (self.clock)();
-        let holder = Holder::this_process("live", &self.env, now);
-        let evicted = lock_for_collecting(&self.layout, EVICTION_LOCK_TIMEOUT, &holder, self.sink.as_ref())
-            .map_err(gc::Error::from)
-            .and_then(|mut guard| guard.evict_live(max_bytes, &self.access_times.all(), now, self.sink.as_ref()));
+        let now = self.server.now();
+        let holder = self.server.lock_holder("live");
+        let evicted =
+            lock_for_collecting(&self.server.mirror, EVICTION_LOCK_TIMEOUT, &holder, self.server.sink.as_ref())
+                .map_err(gc::Error::from)
+                .and_then(|mut guard| {
+                    guard.evict_live(max_bytes, &self.access_times.all(), now, self.server.sink.as_ref())
+                });
         match evicted {
             Ok(EvictionReport { crates, dist_files: artifacts, bytes, remaining_bytes: left }) => {
                 self.unreferenced_bytes = Some(left);
                 if crates + artifacts > 0 {
                     let (what, bytes) = (format_contents(crates, artifacts), event::format_size(bytes));
-                    self.sink.status("Evicted", format!("{what}, the least recently requested; freed {bytes}"));
+                    self.server.sink.status("Evicted", format!("{what}, the least recently requested; freed {bytes}"));
                 }
             }
             Err(error) => {
-                self.sink.warning(format!(
+                self.server.sink.warning(format!(
                     "`proxy_cache_max` is exceeded, but no file could be evicted: {}",
                     error_chain(&error)
                 ));
@@ -221,15 +215,15 @@ impl WorkerThread {
 
     /// Removes leftovers of killed processes, and completes their interrupted transactions.
     fn recover_interrupted(&self) {
-        if !self.layout.live_partial().is_dir() {
+        if !self.server.mirror.live_partial().is_dir() {
             return;
         }
-        let holder = Holder::this_process("live", &self.env, (self.clock)());
+        let holder = self.server.lock_holder("live");
         // If another process holds the lock, the next batch or the next start does it.
-        if let Ok(mut guard) = lock_for_adding(&self.layout, Duration::ZERO, &holder, &NullSink)
+        if let Ok(mut guard) = lock_for_adding(&self.server.mirror, Duration::ZERO, &holder, &NullSink)
             && let Err(error) = guard.remove_stale_partial_files()
         {
-            self.sink.warning(format!(
+            self.server.sink.warning(format!(
                 "could not remove unfinished downloads of an earlier server: {}",
                 error_chain(&error)
             ));
@@ -237,13 +231,13 @@ impl WorkerThread {
     }
 
     fn store_batch(&mut self, batch: Vec<(StoreJob, OnStored)>) {
-        let now = (self.clock)();
-        let me = Holder::this_process("live", &self.env, now);
+        let now = self.server.now();
+        let me = self.server.lock_holder("live");
         let mut guard = loop {
-            match lock_for_adding(&self.layout, LOCK_TIMEOUT, &me, self.sink.as_ref()) {
+            match lock_for_adding(&self.server.mirror, LOCK_TIMEOUT, &me, self.server.sink.as_ref()) {
                 Ok(guard) => break guard,
                 Err(stored @ lock::Error::Locked { .. }) => {
-                    self.sink.warning(format!("fetched files wait to be stored: {}", error_chain(&stored)));
+                    self.server.sink.warning(format!("fetched files wait to be stored: {}", error_chain(&stored)));
                 }
                 Err(error) => return self.fail_batch(batch, &error),
             }
@@ -282,7 +276,7 @@ impl WorkerThread {
                 StoreJob::FreeSpace => {}
             }
         }
-        let placed = guard.store_live(arrivals, renewals, artifacts, now, self.sink.as_ref());
+        let placed = guard.store_live(arrivals, renewals, artifacts, now, self.server.sink.as_ref());
         drop(guard);
         let good = match placed {
             Ok(placed) => {
@@ -290,12 +284,14 @@ impl WorkerThread {
                 self.unreferenced_bytes =
                     self.unreferenced_bytes.map(|unreferenced| unreferenced.saturating_add(placed.bytes));
                 for Rejection { item: what, reason: why } in placed.rejected {
-                    self.sink.warning(format!("live mode fetched {what}, but the mirror rejects it: {why}"));
+                    self.server.sink.warning(format!("live mode fetched {what}, but the mirror rejects it: {why}"));
                 }
                 true
             }
             Err(error) => {
-                self.sink.warning(format!("could not store the files that live mode fetched: {}", error_chain(&error)));
+                self.server
+                    .sink
+                    .warning(format!("could not store the files that live mode fetched: {}", error_chain(&error)));
                 self.metrics.record_store_failure();
                 false
             }
@@ -307,7 +303,7 @@ impl WorkerThread {
     }
 
     fn fail_batch(&self, batch: Vec<(StoreJob, OnStored)>, error: &dyn std::error::Error) {
-        self.sink.warning(format!("could not store the files that live mode fetched: {}", error_chain(error)));
+        self.server.sink.warning(format!("could not store the files that live mode fetched: {}", error_chain(error)));
         self.metrics.record_store_failure();
         for (_, done) in batch {
             done(false);

@@ -123,7 +123,7 @@ fn read_tokens(path: &Path) -> Result<Vec<Token>, TokenError> {
 
 /// Decides who may read and write, by the current settings.
 pub struct AccessControl {
-    settings: Option<Arc<SettingsStore>>,
+    settings: Arc<SettingsStore>,
     /// From the command line or the environment; takes precedence over a file.
     admin_override: Option<Token>,
     readers: Mutex<Option<ReaderTokens>>,
@@ -142,21 +142,12 @@ struct ReaderTokens {
 }
 
 impl AccessControl {
-    /// Allows everybody to read.
-    pub fn unrestricted() -> AccessControl {
-        AccessControl { settings: None, admin_override: None, readers: Mutex::default(), sink: OnceLock::new() }
-    }
-
     /// Follows `settings`. It checks their token files now, so that errors are reported at start.
     ///
     /// # Errors Everything in [`TokenError`].
     pub fn new(settings: Arc<SettingsStore>, admin: Option<Token>) -> Result<AccessControl, TokenError> {
-        let access = AccessControl {
-            settings: Some(settings),
-            admin_override: admin,
-            readers: Mutex::default(),
-            sink: OnceLock::new(),
-        };
+        let access =
+            AccessControl { settings, admin_override: admin, readers: Mutex::default(), sink: OnceLock::new() };
         access.check()?;
         Ok(access)
     }
@@ -165,8 +156,7 @@ impl AccessControl {
     ///
     /// # Errors Everything in [`TokenError`].
     fn check(&self) -> Result<(), TokenError> {
-        let Some(settings) = &self.settings else { return Ok(()) };
-        let settings = settings.current();
+        let settings = self.settings.current();
         let (admin, readers) = (settings.admin_token_file.as_deref(), settings.read_token_file.as_deref());
         self.check_settings(admin, readers, settings.auth_required).map(drop)
     }
@@ -214,13 +204,13 @@ impl AccessControl {
         if self.admin_override.is_some() {
             return Ok(self.admin_override);
         }
-        let file = self.settings.as_ref().and_then(|settings| settings.current().admin_token_file.clone());
+        let file = self.settings.current().admin_token_file.clone();
         file.as_deref().map(Token::of_file).transpose()
     }
 
     /// Whether readers need a token.
     pub fn requires_reader_token(&self) -> bool {
-        self.settings.as_ref().is_some_and(|settings| settings.current().auth_required)
+        self.settings.current().auth_required
     }
 
     /// Whether a request with these headers may read. Reads files: call it where blocking is allowed, or rarely.
@@ -245,7 +235,7 @@ impl AccessControl {
     /// The readers' tokens. If their file is no longer valid, no token is accepted. The failure and its end are each
     /// reported once.
     fn reader_tokens(&self) -> Arc<Vec<Token>> {
-        let file = self.settings.as_ref().and_then(|settings| settings.current().read_token_file.clone());
+        let file = self.settings.current().read_token_file.clone();
         let mut known = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(path) = file else {
             *known = None;

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +11,6 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, ETAG, HOST, VIA, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
@@ -43,6 +41,7 @@ use crate::crate_id::{CrateId, CrateName};
 use crate::live;
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
+use crate::server_context::ServerContext;
 
 /// As [`IMMUTABLE`], but for the client's own cache: a shared cache would serve it to clients without a token.
 const PRIVATE_IMMUTABLE: &str = "private, max-age=31536000, immutable";
@@ -55,6 +54,7 @@ const MUTABLE_FILE_TTL: Duration = Duration::from_millis(500);
 
 /// Answers the requests of all connections.
 pub(super) struct Server {
+    pub(super) context: ServerContext,
     pub(super) options: ServeOptions,
     pub(super) file_cache: FileCache,
     budget: Arc<Budget>,
@@ -65,22 +65,18 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(options: ServeOptions) -> Server {
-        let proxy = options.live.clone();
-        let generation = move || proxy.as_ref().map_or(0, |proxy| proxy.settings_generation());
-        let hot = FileCache::new(&options.mirror, Box::new(generation), MemfdBudget::new(max_memfd_bodies()));
-        let health = MirrorHealth::new(options.mirror.clone());
-        let (budget, reading) =
-            (Budget::new(capacity().files, options.stalled_after), Semaphore::new(MAX_CONCURRENT_READS));
-        let untrusted = UntrustedProxies::default();
+    pub(super) fn new(context: ServerContext, options: ServeOptions) -> Server {
+        let (live, mirror) = (Arc::clone(&options.live), context.mirror.root());
+        let generation = Box::new(move || live.settings_generation());
         Server {
-            options,
-            file_cache: hot,
-            budget,
-            read_permits: reading,
-            untrusted_proxies: untrusted,
-            health,
+            file_cache: FileCache::new(mirror, generation, MemfdBudget::new(max_memfd_bodies())),
+            budget: Budget::new(capacity().files, options.stalled_after),
+            read_permits: Semaphore::new(MAX_CONCURRENT_READS),
+            untrusted_proxies: UntrustedProxies::default(),
+            health: MirrorHealth::new(mirror.to_owned()),
             small_profiles: SmallProfileCache::default(),
+            context,
+            options,
         }
     }
 
@@ -97,15 +93,13 @@ impl Server {
     /// Reloads a changed certificate. Call it where blocking is allowed.
     pub(super) fn reload_certificates(&self) {
         if let Some(tls) = &self.options.tls {
-            // A clock outside of the supported range says nothing about a certificate.
-            let now = Timestamp::try_from((self.options.clock)()).unwrap_or_default();
-            tls.reload_if_changed(self.options.sink.as_ref(), now);
+            tls.reload_if_changed(self.context.sink.as_ref(), self.context.now());
         }
     }
 
     /// Whether the mirror can be read and the fallback handler is healthy.
     async fn check_health(&self) -> Result<(), &'static str> {
-        match self.options.fallback.as_ref().and_then(|extension| extension.health_error()) {
+        match self.options.fallback.health_error() {
             Some(fault) => Err(fault),
             None => Arc::clone(&self.health).check().await,
         }
@@ -143,8 +137,8 @@ impl Server {
             tls::set_hsts(response.headers_mut());
         }
         if let Some(line) = line {
-            let options = &server.options;
-            options.sink.event(line.finish((options.clock)(), peer, requested, &response));
+            let context = &server.context;
+            context.sink.event(line.finish(context.now().into(), peer, requested, &response));
         }
         response
     }
@@ -177,16 +171,14 @@ impl Server {
             return self.reserve_or_defer(response, || Arc::new(router::parse_route(parts.uri.path())), &meta);
         }
         let target = router::parse_route(parts.uri.path());
-        if let Some(extension) = &self.options.fallback
-            && matches!(target, Route::NotFound | Route::Landing)
-        {
+        if matches!(target, Route::NotFound | Route::Landing) {
             let (base, untrusted_proxy) = self.client_base_url(&host, &meta.headers, peer);
             let at = RequestOrigin { peer, base, host: host.clone(), untrusted_proxy };
             let mut request = Request::new(body);
             (*request.method_mut(), *request.version_mut()) = (parts.method, parts.version);
             (*request.uri_mut(), *request.headers_mut()) = (parts.uri.clone(), meta.headers.clone());
             let page = account.acquire_page().await;
-            if let Some(response) = extension.handle(request, at).await {
+            if let Some(response) = self.options.fallback.handle(request, at).await {
                 return response.map(|body| body.with_page_permit(page));
             }
         }
@@ -211,7 +203,11 @@ impl Server {
             },
             Route::Landing => meta.generated_text(
                 TEXT,
-                landing_page(&self.client_base_url(&host, &meta.headers, peer).0, closed, self.is_live_enabled()),
+                landing_page(
+                    &self.client_base_url(&host, &meta.headers, peer).0,
+                    closed,
+                    self.options.live.is_enabled(),
+                ),
             ),
             Route::Script(script) => {
                 let small = self.small_profiles(script).await;
@@ -230,8 +226,8 @@ impl Server {
                     JSON,
                     registry::config_json(&self.client_base_url(&host, &meta.headers, peer).0, closed),
                 );
-                if let Some(proxy) = self.options.live.as_ref().filter(|proxy| proxy.is_enabled()) {
-                    set_header(&mut response, VIA, &proxy.via());
+                if self.options.live.is_enabled() {
+                    set_header(&mut response, VIA, &self.options.live.via());
                 }
                 response
             }
@@ -305,28 +301,24 @@ impl Server {
         })
     }
 
-    fn is_live_enabled(&self) -> bool {
-        self.options.live.as_ref().is_some_and(|proxy| proxy.is_enabled())
-    }
-
     fn may_read(&self, headers: &HeaderMap) -> bool {
-        self.options.access.may_read(headers)
-            || self.options.fallback.as_ref().is_some_and(|extension| extension.is_authenticated(headers))
+        self.options.access.may_read(headers) || self.options.fallback.is_authenticated(headers)
     }
 
     /// The base URL of this server as the client knows it, and whether an untrusted proxy reports another one.
     fn client_base_url(&self, host: &str, headers: &HeaderMap, peer: SocketAddr) -> (String, bool) {
-        if let Some(base) = (self.options.base_url)() {
+        let settings = self.context.settings.current();
+        if let Some(base) = settings.base_url.as_ref().filter(|_| self.options.applies_base_url) {
             return (base.to_string(), false);
         }
         let own = if self.options.tls.is_some() { "https" } else { "http" };
         let Forwarded { scheme, host: forwarded } = Forwarded::of(headers);
         let known = format!("{}://{}", scheme.unwrap_or(own), forwarded.as_deref().unwrap_or(host));
         let address = format!("{own}://{host}");
-        if known == address || (self.options.trusts_proxy)(peer.ip()) {
+        if known == address || settings.trusts_proxy(peer.ip()) {
             return (known, false);
         }
-        self.untrusted_proxies.report(peer.ip(), &address, self.options.sink.as_ref());
+        self.untrusted_proxies.report(peer.ip(), &address, self.context.sink.as_ref());
         (address, true)
     }
 
@@ -337,7 +329,7 @@ impl Server {
         }
         // Manifests are read on a blocking thread, so that a slow disk delays no other request.
         let server = Arc::clone(self);
-        tokio::task::spawn_blocking(move || server.small_profiles.get(&server.options.mirror)).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || server.small_profiles.get(&server.context.mirror)).await.unwrap_or_default()
     }
 
     /// A stored file; in live mode, otherwise one from upstream.
@@ -387,9 +379,9 @@ impl Server {
         // The order matters: a response that was read before live mode was enabled must not be cached for later.
         let policy = CachePolicy {
             settings_generation: self.file_cache.settings_generation(),
-            is_shared: live || !self.options.live.as_ref().is_some_and(|proxy| proxy.is_enabled()),
+            is_shared: live || !self.options.live.is_enabled(),
             expires_at: None,
-            now: (self.options.clock)(),
+            now: (self.options.file_clock)(),
         };
         let (path, answered) = match target {
             Route::Index(path) => (path, self.index_response(path, policy, meta)),
@@ -401,7 +393,7 @@ impl Server {
         };
         self.file_cache.bump_epoch();
         answered.unwrap_or_else(|error| {
-            self.options.sink.warning(format!("could not read `{path}` of the mirror: {error}"));
+            self.context.sink.warning(format!("could not read `{path}` of the mirror: {error}"));
             if is_exhausted(&error) { unavailable() } else { internal_error() }
         })
     }
@@ -484,8 +476,7 @@ impl Server {
     }
 
     pub(super) fn open_file(&self, path: &SafePath) -> io::Result<Option<OpenFile>> {
-        let mirror: &Path = &self.options.mirror;
-        file::open(mirror, path)
+        file::open(self.context.mirror.root(), path)
     }
 }
 

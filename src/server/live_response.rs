@@ -28,7 +28,7 @@ impl Server {
     /// Live mode, if it is on and the request does not originate from this server itself, directly or through other
     /// mirrors.
     pub(super) fn live_for_request(&self, headers: &HeaderMap) -> Option<&Arc<LiveMirror>> {
-        let live = self.options.live.as_ref().filter(|proxy| proxy.is_enabled())?;
+        let live = Some(&self.options.live).filter(|live| live.is_enabled())?;
         let is_own = headers.get_all(VIA).iter().any(|via| live.is_loop(via.to_str().unwrap_or_default()));
         (!is_own).then_some(live)
     }
@@ -59,7 +59,7 @@ impl Server {
                 return Ok(text_response(StatusCode::NOT_FOUND, why));
             };
             let gzip = conditional::accepts_gzip(&requested.headers);
-            let now = (server.options.clock)();
+            let now = (server.options.file_clock)();
             let from = Derived {
                 source: source.as_ref(),
                 fresh_until: view.fresh_until,
@@ -77,7 +77,7 @@ impl Server {
         };
         let answered = tokio::task::spawn_blocking(answer).await;
         Some(answered.unwrap_or_else(|_| Ok(internal_error())).unwrap_or_else(|error: io::Error| {
-            self.options.sink.warning(format!("could not read the index lines of {name}: {error}"));
+            self.context.sink.warning(format!("could not read the index lines of {name}: {error}"));
             internal_error()
         }))
     }

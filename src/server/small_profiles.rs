@@ -1,7 +1,6 @@
 //! Toolchains whose stored components do not cover rustup's default profile: a bootstrap script must request a smaller
 //! profile for them.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -20,10 +19,9 @@ pub(super) struct SmallProfileCache {
 type RecordStamp = Option<(Option<SystemTime>, u64)>;
 
 impl SmallProfileCache {
-    /// The current result for the mirror at `root`. Concurrent callers wait, because reading the manifests takes
+    /// The current result for the mirror. Concurrent callers wait, because reading the manifests takes
     /// memory.
-    pub(super) fn get(&self, root: &Path) -> Arc<Vec<SmallProfile>> {
-        let layout = Layout::new(root);
+    pub(super) fn get(&self, layout: &Layout) -> Arc<Vec<SmallProfile>> {
         let mut known = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         let about = layout.dist_files().metadata().ok();
         let stamp = about.map(|about| (about.modified().ok(), about.len()));
@@ -32,7 +30,7 @@ impl SmallProfileCache {
         {
             return Arc::clone(found);
         }
-        let found = Arc::new(small_profiles(&AvailableToolchains::read(&layout).unwrap_or_default()));
+        let found = Arc::new(small_profiles(&AvailableToolchains::read(layout).unwrap_or_default()));
         *known = Some((stamp, Arc::clone(&found)));
         found
     }

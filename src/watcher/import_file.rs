@@ -5,12 +5,10 @@ use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-use jiff::Timestamp;
 
 use super::file_state::{FileStamp, Outcome};
 use super::processed::ProcessedFolders;
@@ -19,26 +17,20 @@ use super::safe_open::open_regular;
 use crate::bundle::file_name::is_bundle_file_name;
 use crate::bundle::format::{BundleKind, MAGIC};
 use crate::bundle::open::{self, Bundle};
-use crate::config::{self, SettingsStore};
-use crate::env::Env;
+use crate::config;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
 use crate::mirror::gc;
 use crate::mirror::import::{self, ImportOptions};
 use crate::mirror::import_order::BundlePosition;
-use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
-use crate::mirror::lock::{Holder, lock_for_adding};
+use crate::mirror::lock::lock_for_adding;
 use crate::panics::catch_panic;
+use crate::server_context::ServerContext;
 
-/// Imports bundles of one folder into one mirror.
+/// Imports bundles of the incoming folder into the mirror.
 pub(super) struct FileImporter {
-    pub(super) folder: PathBuf,
-    pub(super) mirror: Layout,
-    pub(super) settings: Arc<SettingsStore>,
-    pub(super) env: Env,
-    pub(super) clock: fn() -> Timestamp,
-    pub(super) sink: Arc<dyn Sink>,
+    pub(super) context: ServerContext,
     /// Set when the watcher must stop; a bundle that is being read then stays in place.
     pub(super) is_stopping: Arc<AtomicBool>,
 }
@@ -65,12 +57,12 @@ impl FileImporter {
     /// Lists the folder's top level.
     pub(super) fn list(&self) -> io::Result<FolderListing> {
         let mut listing = FolderListing::default();
-        for entry in fs::read_dir(&self.folder)? {
+        for entry in fs::read_dir(&self.context.incoming)? {
             let name = entry?.file_name();
             if !is_bundle_file_name(&name) {
                 continue;
             }
-            match fs::symlink_metadata(self.folder.join(&name)) {
+            match fs::symlink_metadata(self.context.incoming.join(&name)) {
                 Ok(about) if about.is_file() => {
                     listing.files.insert(name, file_stamp(&about));
                 }
@@ -85,7 +77,7 @@ impl FileImporter {
 
     /// The current stamp of the file; `None` if it does not exist or cannot be queried.
     pub(super) fn stamp(&self, name: &OsStr) -> Option<FileStamp> {
-        let about = fs::symlink_metadata(self.folder.join(name)).ok()?;
+        let about = fs::symlink_metadata(self.context.incoming.join(name)).ok()?;
         about.is_file().then(|| file_stamp(&about))
     }
 
@@ -106,8 +98,11 @@ impl FileImporter {
         drop(bundle);
         // If the watcher cannot move a bundle away, it would import it again after each start. Elsewhere a second
         // import is useful: it repairs corrupt files.
-        let records = ledger::record_names(&self.mirror).map_err(|error| Outcome::Blocked(one_line(&error.into())))?;
-        if ledger::contains_bundle(&records, &position.id) && !ProcessedFolders::new(&self.folder).can_move_to_done() {
+        let records =
+            ledger::record_names(&self.context.mirror).map_err(|error| Outcome::Blocked(one_line(&error.into())))?;
+        if ledger::contains_bundle(&records, &position.id)
+            && !ProcessedFolders::new(&self.context.incoming).can_move_to_done()
+        {
             return Err(Outcome::Imported);
         }
         Ok(position)
@@ -137,9 +132,9 @@ impl FileImporter {
         sink: &dyn Sink,
         was_imported: &mut bool,
     ) -> Outcome {
-        let now = (self.clock)();
-        let me = Holder::this_process("serve", &self.env, now);
-        let mut guard = match lock_for_adding(&self.mirror, timeout, &me, sink) {
+        let now = self.context.now();
+        let me = self.context.lock_holder("serve");
+        let mut guard = match lock_for_adding(&self.context.mirror, timeout, &me, sink) {
             Ok(guard) => guard,
             Err(error) => {
                 let failure = Failure::from(error);
@@ -158,7 +153,7 @@ impl FileImporter {
         };
         let options = ImportOptions {
             base_url: None,
-            verify_existing: self.settings.current().verify_checksums,
+            verify_existing: self.context.settings.current().verify_checksums,
             file_name: display_name(name),
             bundle_length: Some(length),
             now,
@@ -166,7 +161,7 @@ impl FileImporter {
         // An error in the configuration folder says nothing about the bundle, which waits until it is fixed.
         let not_restored = |error: config::Error| Outcome::Blocked(one_line(&error.into()));
         if bundle.manifest().kind == BundleKind::Snapshot
-            && let Err(error) = config::check_files(self.settings.folder())
+            && let Err(error) = config::check_files(self.context.settings.folder())
         {
             return not_restored(error);
         }
@@ -175,17 +170,18 @@ impl FileImporter {
             Err(error) => return import_error_outcome(error),
         };
         *was_imported = true;
-        let _dismissed = rejected::dismiss_superseded(&self.folder, name);
-        if let Err(error) = self.settings.restore(&imported.config, sink) {
+        let _dismissed = rejected::dismiss_superseded(&self.context.incoming, name);
+        if let Err(error) = self.context.settings.restore(&imported.config, sink) {
             return not_restored(error);
         }
         if self.stamp(name) != Some(before) {
             return Outcome::Imported;
         }
-        match ProcessedFolders::new(&self.folder).move_to_done(name) {
+        match ProcessedFolders::new(&self.context.incoming).move_to_done(name) {
             Ok(_) => Outcome::Gone,
             Err(error) => {
-                self.sink
+                self.context
+                    .sink
                     .warning(format!("{} was imported, but could not be moved to done/: {error}", display_name(name)));
                 Outcome::Imported
             }
@@ -194,22 +190,24 @@ impl FileImporter {
 
     /// Collects garbage. Returns whether the request is finished.
     pub(super) fn prune(&self) -> bool {
-        let now = (self.clock)();
-        let me = Holder::this_process("serve --watch-incoming", &self.env, now);
-        let Err(error) = gc::collect_with_defaults(&self.mirror, Duration::ZERO, &me, now, self.sink.as_ref()) else {
+        let now = self.context.now();
+        let me = self.context.lock_holder("serve --watch-incoming");
+        let Err(error) =
+            gc::collect_with_defaults(&self.context.mirror, Duration::ZERO, &me, now, self.context.sink.as_ref())
+        else {
             return true;
         };
         let failure = Failure::from(error);
         if failure.class == ErrorClass::Locked {
             return false;
         }
-        self.sink.warning(format!("the mirror was not pruned: {}", one_line(&failure)));
+        self.context.sink.warning(format!("the mirror was not pruned: {}", one_line(&failure)));
         true
     }
 
     /// Opens a bundle and reads its manifest.
     fn open_bundle(&self, name: &OsStr) -> Result<OpenedBundle, Outcome> {
-        let path = self.folder.join(name);
+        let path = self.context.incoming.join(name);
         let blocked = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => Outcome::Gone,
             _ => Outcome::Blocked(one_line(&Failure::io(format!("could not read `{}`", path.display()), source))),
@@ -220,7 +218,7 @@ impl FileImporter {
         (&mut file).take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(blocked)?;
         file.rewind().map_err(blocked)?;
         let reader = Box::new(CancellableFile { file, is_stopping: Arc::clone(&self.is_stopping) });
-        let root = self.mirror.root();
+        let root = self.context.mirror.root();
         let spool = root.ancestors().find(|folder| folder.is_dir()).unwrap_or(root);
         let bundle = open::open_any(reader, &display_name(name), spool).map_err(open_error_outcome)?;
         Ok(OpenedBundle { bundle, length, is_native: magic == MAGIC })

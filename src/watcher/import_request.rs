@@ -4,10 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
-
-use jiff::Timestamp;
 
 use super::file_state::Outcome;
 use super::import_file::FileImporter;
@@ -16,11 +14,10 @@ use super::reject::{Rejection, reject_bundle};
 use super::{ImportCounters, first_line, rejected};
 use crate::bundle::file_name::is_bundle_file_name;
 use crate::bundle::sanitize::sanitize_line;
-use crate::config::SettingsStore;
-use crate::env::Env;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
 use crate::mirror::layout::Layout;
+use crate::server_context::ServerContext;
 
 /// How long an import waits for another process that changes the mirror.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
@@ -29,22 +26,12 @@ const QUIET_PERIOD: Duration = Duration::from_secs(30);
 
 /// What to import, and into which mirror.
 pub struct ImportRequest {
-    /// The incoming folder.
-    pub folder: std::path::PathBuf,
-    /// The bundle's file name in the folder.
+    /// What all parts of the server share.
+    pub context: ServerContext,
+    /// The bundle's file name in the incoming folder.
     pub name: OsString,
     /// Whether the file is known to be complete, such as an upload.
     pub is_complete: bool,
-    /// The mirror.
-    pub mirror: Layout,
-    /// The settings, and the folder for the configuration of a snapshot.
-    pub settings: Arc<SettingsStore>,
-    /// The environment, for the host name.
-    pub env: Env,
-    /// The clock.
-    pub clock: fn() -> Timestamp,
-    /// Receives the server's reports.
-    pub log: Arc<dyn Sink>,
     /// Counts imports.
     pub import_counters: Arc<ImportCounters>,
 }
@@ -65,34 +52,15 @@ impl ImportRequest {
     /// # Errors
     /// The reason why it was not imported.
     pub fn import(self, sink: &dyn Sink) -> Result<(), Failure> {
-        let ImportRequest {
-            folder,
-            name,
-            is_complete: whole,
-            mirror,
-            settings,
-            env,
-            clock,
-            log,
-            import_counters: tally,
-        } = self;
-        let stopped = Arc::new(AtomicBool::new(false));
-        let importer = FileImporter {
-            folder: folder.clone(),
-            mirror,
-            settings: Arc::clone(&settings),
-            env,
-            clock,
-            sink: log,
-            is_stopping: stopped,
-        };
+        let ImportRequest { context: server, name, is_complete: whole, import_counters: tally } = self;
+        let importer = FileImporter { context: server.clone(), is_stopping: Arc::default() };
         let file = sanitize_line(&name.to_string_lossy());
         let gone = || Failure::new(ErrorClass::Input, format!("`{file}` is no longer in the incoming folder"));
         let before = importer.stamp(&name).ok_or_else(gone)?;
         let (outcome, imported) = importer.import(&name, before, LOCK_TIMEOUT, sink);
         if imported {
             tally.imported.fetch_add(1, Ordering::Relaxed);
-            if settings.current().prune_on_import && !importer.prune() {
+            if server.settings.current().prune_on_import && !importer.prune() {
                 sink.warning("the mirror was not pruned, because another process has locked it".to_owned());
             }
         }
@@ -116,17 +84,23 @@ impl ImportRequest {
             Outcome::Invalid(reason) => {
                 let line = first_line(&reason).to_owned();
                 let failure = Failure::new(ErrorClass::Integrity, line).context(context);
-                let modified = before.modified.and_then(|time| SystemTime::from(clock()).duration_since(time).ok());
+                let modified =
+                    before.modified.and_then(|time| SystemTime::from(server.now()).duration_since(time).ok());
                 let is_quiet = whole || modified.is_none_or(|age| age >= QUIET_PERIOD);
                 if importer.stamp(&name) != Some(before) || !is_quiet {
                     return Err(failure.hint(
                         "the file has just changed and may be incomplete: import it again when the copy is complete",
                     ));
                 }
-                let keep = settings.current().keep_failed_packages;
-                let rejection =
-                    Rejection { name: &name, checked_stamp: before, reason: &reason, keeps_file: keep, now: clock() };
-                let moved = reject_bundle(&ProcessedFolders::new(&folder), &rejection, &tally, sink);
+                let keep = server.settings.current().keep_failed_packages;
+                let rejection = Rejection {
+                    name: &name,
+                    checked_stamp: before,
+                    reason: &reason,
+                    keeps_file: keep,
+                    now: server.now(),
+                };
+                let moved = reject_bundle(&ProcessedFolders::new(&server.incoming), &rejection, &tally, sink);
                 moved.map_err(|error| Failure::io(format!("could not move `{file}` to failed/"), error))?;
                 Err(failure.hint(if keep {
                     "the bundle is in failed/: copy it again from its source, and compare both copies with `cargo frostmirror verify`"

@@ -64,7 +64,7 @@ pub(super) fn check(
         Some(token) => check_token(state, &token, headers),
         // If a base URL or trusted proxies are configured, a local connection may come from any client through a proxy.
         None => {
-            let settings = state.options.settings.current();
+            let settings = state.context.settings.current();
             let behind_proxy = settings.base_url.is_some() || settings.is_listed_proxy(at.peer.ip());
             check_local(behind_proxy, headers, version, at)
         }

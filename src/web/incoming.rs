@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::WebOptions;
 use crate::bundle::file_name::is_bundle_file_name;
 use crate::bundle::sanitize::sanitize_line;
 use crate::error_report::Failure;
 use crate::mirror::watcher_state;
+use crate::server_context::ServerContext;
 use crate::watcher::rejected;
 
 /// Maximum number of listed files.
@@ -82,24 +82,24 @@ pub(super) struct IncomingFile {
 
 impl IncomingFolder {
     /// The version for readers, without paths of the host.
-    pub(super) fn redacted(mut self, options: &WebOptions) -> IncomingFolder {
+    pub(super) fn redacted(mut self, context: &ServerContext) -> IncomingFolder {
         self.folder = "incoming".to_owned();
         let reasons = self.arriving.iter_mut().chain(&mut self.waiting).map(|one| &mut one.reason);
         let refused = self.failed.iter_mut().chain(&mut self.dismissed).map(|one| &mut one.reason);
         for text in reasons.chain(refused).chain(&mut self.problem) {
-            *text = redact_paths(options, text);
+            *text = redact_paths(context, text);
         }
         self
     }
 }
 
 /// Removes the host's paths from a text: readers see the problem, but not the location.
-pub(super) fn redact_paths(options: &WebOptions, text: &str) -> String {
+pub(super) fn redact_paths(context: &ServerContext, text: &str) -> String {
     let mut text = text.to_owned();
     let folders = [
-        (options.incoming.as_path(), "incoming"),
-        (options.mirror.root(), "mirror"),
-        (options.settings.folder(), "config"),
+        (context.incoming.as_path(), "incoming"),
+        (context.mirror.root(), "mirror"),
+        (context.settings.folder(), "config"),
     ];
     let mut folders = folders.map(|(folder, name)| (folder.display().to_string(), name));
     // A path may contain another one.
@@ -119,16 +119,16 @@ pub(super) fn redact_paths(options: &WebOptions, text: &str) -> String {
 ///
 /// # Errors
 /// A file system error of the watcher's records. An unreadable folder is reported as a problem instead.
-pub(super) fn read(options: &WebOptions) -> Result<IncomingFolder, Failure> {
-    let recorded = watcher_state::WatcherState::read(&options.mirror)?;
+pub(super) fn read(context: &ServerContext) -> Result<IncomingFolder, Failure> {
+    let recorded = watcher_state::WatcherState::read(&context.mirror)?;
     // Records about another folder do not apply.
-    let state = recorded.filter(|state| state.folder == options.incoming).unwrap_or_default();
+    let state = recorded.filter(|state| state.folder == context.incoming).unwrap_or_default();
     let bundles = |list: Vec<watcher_state::PendingBundle>| -> Vec<PendingBundle> {
         list.into_iter().map(|watcher_state::PendingBundle { file, reason }| PendingBundle { file, reason }).collect()
     };
-    let watching = options.settings.current().watch_incoming;
-    let files = list_files(&options.incoming);
-    let listed = rejected::list(&options.incoming);
+    let watching = context.settings.current().watch_incoming;
+    let files = list_files(&context.incoming);
+    let listed = rejected::list(&context.incoming);
     let to_rejected_bundle = |one: rejected::RejectedBundle| RejectedBundle {
         file: one.file,
         reason: one.reason,
@@ -148,7 +148,7 @@ pub(super) fn read(options: &WebOptions) -> Result<IncomingFolder, Failure> {
     failed.extend(in_place);
     Ok(IncomingFolder {
         watching,
-        folder: options.incoming.display().to_string(),
+        folder: context.incoming.display().to_string(),
         // Without a watcher, its records about the folder and incomplete bundles are outdated.
         problem: state.problem.filter(|_| watching),
         is_polling: state.is_polling && watching,
@@ -157,7 +157,7 @@ pub(super) fn read(options: &WebOptions) -> Result<IncomingFolder, Failure> {
         failed,
         failed_total,
         dismissed: listed.dismissed.into_iter().map(to_rejected_bundle).collect(),
-        done_total: if watching { state.done } else { rejected::count_done(&options.incoming) },
+        done_total: if watching { state.done } else { rejected::count_done(&context.incoming) },
         files,
     })
 }

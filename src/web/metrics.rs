@@ -32,9 +32,9 @@ fn metrics(state: &Arc<WebState>, _: &WebRequest) -> HandlerResult {
     server_metrics(&mut text, state);
     request_metrics(&mut text, &state.options.server_metrics);
     job_metrics(&mut text, state);
-    incoming_metrics(&mut text, &state.options.import_counters, incoming::read(&state.options).ok().as_ref());
+    incoming_metrics(&mut text, &state.options.import_counters, incoming::read(&state.context).ok().as_ref());
     live_metrics(&mut text, &state.options.live.metrics_snapshot());
-    mirror_metrics(&mut text, Status::read(&state.options.mirror).ok().as_ref());
+    mirror_metrics(&mut text, Status::read(&state.context.mirror).ok().as_ref());
     let mut response = with_content_type(PROMETHEUS_CONTENT_TYPE, text.0.into_bytes());
     set_header(&mut response, CACHE_CONTROL, "no-store");
     Ok(response)

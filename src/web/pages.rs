@@ -173,7 +173,7 @@ fn render_page<P: Template>(
     match may_read.and_then(|()| fill(frame())) {
         Ok(page) => render(&page),
         Err(refusal) => {
-            refusal.report(state.options.sink.as_ref(), &format!("the page {here}"));
+            refusal.report(state.context.sink.as_ref(), &format!("the page {here}"));
             let ApiError { status, error, mut hint, .. } = refusal;
             if !frame().reads {
                 hint = Some("log in above with the token that the mirror's administrator gave you".to_owned());

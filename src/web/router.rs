@@ -234,7 +234,7 @@ impl Router {
         // Log the route's own path, because the client chose the requested one.
         let operation = format!("{} {}", parts.method, route.path);
         let error_response = |refusal: ApiError| {
-            refusal.report(state.options.sink.as_ref(), &operation);
+            refusal.report(state.context.sink.as_ref(), &operation);
             if is_registry { registry_api::error_response(refusal) } else { refusal.into_response() }
         };
         if let Err(refusal) = auth::check(state, route.access, &parts.headers, parts.version, &at) {

@@ -4,17 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::WebOptions;
 use super::crates::CrateCatalog;
 use super::imports::ImportCache;
-use super::jobs::Jobs;
+use super::jobs::{Job, JobKind, Jobs};
 use super::login_throttle::LoginThrottle;
+use super::response::ApiError;
 use super::sessions::Sessions;
 use super::statistics::Statistics;
 use super::toolchains::ToolchainCache;
 use super::upload;
+use crate::error_report::Failure;
+use crate::event::Sink;
+use crate::server_context::ServerContext;
 
 /// Maximum number of read requests in progress. Each needs a thread and briefly up to some hundred megabytes. The others
 /// wait without either, so the threads stay available for the mirror's files.
@@ -22,6 +27,7 @@ const MAX_CONCURRENT_READS: usize = 16;
 
 /// The shared state of the handlers.
 pub(super) struct WebState {
+    pub(super) context: ServerContext,
     pub(super) options: WebOptions,
     pub(super) sessions: Sessions,
     pub(super) throttle: LoginThrottle,
@@ -46,15 +52,29 @@ pub(super) struct UploadCounts {
 }
 
 impl WebState {
-    /// Why clients refuse the server's certificate because of its dates.
-    pub(super) fn certificate_fault(&self) -> Option<String> {
-        self.options.tls.as_ref()?.validity()?.fault((self.options.clock)())
+    /// Starts a job on this state.
+    ///
+    /// # Errors
+    /// 409 if another job runs.
+    pub(super) fn start_job(
+        self: &Arc<Self>,
+        kind: JobKind,
+        work: impl FnOnce(&WebState, &dyn Sink) -> Result<Value, Failure> + Send + 'static,
+    ) -> Result<Job, ApiError> {
+        let state = Arc::clone(self);
+        self.jobs.start(kind, self.context.clock, &self.context.sink, move |sink| work(&state, sink))
     }
 
-    pub(super) fn new(options: WebOptions) -> WebState {
+    /// Why clients refuse the server's certificate because of its dates.
+    pub(super) fn certificate_fault(&self) -> Option<String> {
+        self.options.tls.as_ref()?.validity()?.fault(self.context.now())
+    }
+
+    pub(super) fn new(context: ServerContext, options: WebOptions) -> WebState {
         WebState {
-            started: (options.clock)(),
+            started: context.now(),
             upload_counts: UploadCounts::default(),
+            context,
             options,
             sessions: Sessions::default(),
             throttle: LoginThrottle::default(),

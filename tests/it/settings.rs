@@ -11,6 +11,7 @@ use frostmirror::env::Env;
 use frostmirror::event::NullSink;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::watcher_state::WatcherState;
+use frostmirror::server_context::ServerContext;
 use frostmirror::watcher::file_state::Timing;
 use frostmirror::watcher::{self, Watcher, WatcherOptions};
 use serde_json::json;
@@ -186,9 +187,14 @@ fn start_watcher(sandbox: &Sandbox) -> (Watcher, Arc<SettingsStore>) {
     let live = Arc::new(SettingsStore::load(&sandbox.path("config"), Overrides::default()).unwrap());
     let short = Duration::from_millis(50);
     let options = WatcherOptions {
-        folder: sandbox.path("incoming"),
-        mirror: Layout::new(sandbox.path("mirror")),
-        settings: Arc::clone(&live),
+        context: ServerContext {
+            mirror: Layout::new(sandbox.path("mirror")),
+            incoming: sandbox.path("incoming"),
+            settings: Arc::clone(&live),
+            env: Env::default(),
+            clock: || test_time(0),
+            sink: Arc::new(NullSink),
+        },
         timing: Timing {
             rescan_interval: short,
             quiet_period: short,
@@ -197,9 +203,6 @@ fn start_watcher(sandbox: &Sandbox) -> (Watcher, Arc<SettingsStore>) {
             max_retry_delay: short,
         },
         uses_fs_events: true,
-        env: Env::default(),
-        clock: || test_time(0),
-        sink: Arc::new(NullSink),
         import_counters: Arc::default(),
     };
     (watcher::start(options).unwrap(), live)

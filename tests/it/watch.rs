@@ -16,6 +16,7 @@ use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger;
 use frostmirror::mirror::lock::lock_for_adding;
 use frostmirror::mirror::watcher_state::WatcherState;
+use frostmirror::server_context::ServerContext;
 use frostmirror::watcher::file_state::Timing;
 use frostmirror::watcher::{self, Watcher, WatcherOptions};
 
@@ -59,14 +60,16 @@ impl WatchFixture {
 
     fn start_watcher_with_timing(&self, notices: bool, pace: Timing) -> Watcher {
         let options = WatcherOptions {
-            folder: self.incoming(),
-            mirror: self.layout(),
-            settings: self.watch_settings(),
+            context: ServerContext {
+                mirror: self.layout(),
+                incoming: self.incoming(),
+                settings: self.watch_settings(),
+                env: Env::default(),
+                clock: || test_time(0),
+                sink: Arc::new(NullSink),
+            },
             timing: pace,
             uses_fs_events: notices,
-            env: Env::default(),
-            clock: || test_time(0),
-            sink: Arc::new(NullSink),
             import_counters: Arc::default(),
         };
         watcher::start(options).unwrap()

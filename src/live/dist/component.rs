@@ -68,7 +68,7 @@ impl LiveMirror {
     ) -> Result<Option<Sha256>, LiveError> {
         // One at a time, and not on the threads that read files for other requests: clients choose the names.
         let permit = Arc::clone(&running.dist.manifest_permit).acquire_owned().await;
-        let (running, root, wanted) = (Arc::clone(running), self.options.mirror.root().to_owned(), path.clone());
+        let (running, root, wanted) = (Arc::clone(running), self.context.mirror.root().to_owned(), path.clone());
         let read = tokio::task::spawn_blocking(move || {
             // Held even if the client has disconnected.
             let _turn = permit;
@@ -90,10 +90,10 @@ impl LiveMirror {
             return FetchOutcome::Downloading(shared_download.for_client());
         }
         // A download is removed from the table after its file is stored.
-        if path.below(self.options.mirror.root()).is_file() {
+        if path.below(self.context.mirror.root()).is_file() {
             return FetchOutcome::Stored;
         }
-        let (shared_download, download_writer) = SharedDownload::create(self.options.mirror.clone());
+        let (shared_download, download_writer) = SharedDownload::create(self.context.mirror.clone());
         let handle = shared_download.for_client();
         flights.insert(path.clone(), shared_download);
         drop(flights);
@@ -118,7 +118,7 @@ impl LiveMirror {
         let spec =
             DownloadSpec { name: path.to_string(), url, token: None, sha256, max_bytes: MAX_DIST_FILE, gate: None };
         self.metrics.fetches.fetch_add(1, Relaxed);
-        let read = (self.options.clock)();
+        let read = self.context.now();
         match writer.run(&upstreams.client, &upstreams.dist_breaker, &spec).await {
             Ok(landed) => {
                 self.metrics.fetched_bytes.fetch_add(landed.size, Relaxed);

@@ -80,7 +80,7 @@ impl LiveMirror {
             _ => Vec::new(),
         };
         let upstreams = &running.upstreams;
-        let read = (self.options.clock)();
+        let read = self.context.now();
         let source = DistClient { client: upstreams.client.clone(), server_url: upstreams.dist_url.clone(), now: read };
         let requested = async {
             match upstream_state(&source, file_set, &known, &here).await {
@@ -103,7 +103,7 @@ impl LiveMirror {
             let spec =
                 DownloadSpec { name: path.to_string(), url, token: None, sha256, max_bytes: MAX_DIST_FILE, gate: None };
             self.metrics.fetches.fetch_add(1, Relaxed);
-            let (_, writer) = SharedDownload::create(self.options.mirror.clone());
+            let (_, writer) = SharedDownload::create(self.context.mirror.clone());
             let landed = writer.run(&upstreams.client, &upstreams.dist_breaker, &spec).await?;
             files.push((path, sha256, read, landed));
         }
@@ -126,7 +126,7 @@ impl LiveMirror {
 
     /// Writes a text to a file that can be stored.
     async fn store_text(&self, text: Bytes) -> io::Result<CompletedDownload> {
-        let mirror = self.options.mirror.clone();
+        let mirror = self.context.mirror.clone();
         let written = tokio::task::spawn_blocking(move || {
             let file = PartialFile::create(&mirror).map_err(io::Error::other)?;
             let mut out = file.file();
@@ -137,7 +137,7 @@ impl LiveMirror {
     }
 
     async fn local_state(&self, unit: &FileSet) -> LocalState {
-        let (root, unit) = (self.options.mirror.root().to_owned(), unit.clone());
+        let (root, unit) = (self.context.mirror.root().to_owned(), unit.clone());
         let read = move || {
             let text = |path: &SafePath| read_small_file(&path.below(&root));
             let stored = unit.primary().below(&root).is_file();

@@ -74,7 +74,7 @@ fn read(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
 
 /// The settings that this client may see: readers see no path of the host.
 pub(in crate::web) fn visible_settings(state: &WebState, request: &WebRequest) -> Value {
-    let mut settings_json = state.options.settings.to_json();
+    let mut settings_json = state.context.settings.to_json();
     if !request.is_admin(state) {
         for key in [Key::AdminTokenFile, Key::ReadTokenFile, Key::TlsCert, Key::TlsKey] {
             if let Some(value) =
@@ -103,7 +103,7 @@ fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
         }
         Ok::<(), ApiError>(())
     };
-    let settings = &state.options.settings;
+    let settings = &state.context.settings;
     let write_guard = settings.lock_for_write();
     request.check_if_match(&etag(&settings.to_json()), "another client changed the settings")?;
     let written = settings.write_with_guard(&write_guard, &changes, check)?;

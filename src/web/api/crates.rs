@@ -28,7 +28,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 fn list_crates(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let word = request.query_value("q").unwrap_or_default();
-    Ok(json(&state.crates.list(&state.options.mirror, word, request.pagination(DEFAULT_PER_PAGE)?)?))
+    Ok(json(&state.crates.list(&state.context.mirror, word, request.pagination(DEFAULT_PER_PAGE)?)?))
 }
 
 fn show_crate(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
@@ -38,6 +38,6 @@ fn show_crate(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     };
     let page = request.pagination(MAX_PER_PAGE)?;
     let name = request.path_param(0).parse().map_err(|_| unknown())?;
-    let detail = state.crates.detail(&state.options.mirror, &name, page)?.ok_or_else(unknown)?;
+    let detail = state.crates.detail(&state.context.mirror, &name, page)?.ok_or_else(unknown)?;
     Ok(json(&detail))
 }

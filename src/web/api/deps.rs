@@ -81,7 +81,7 @@ fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let _shape: DependsBody = request.json()?;
     let requested: Map<String, Value> = request.json()?;
     let dry_run = request.query_flag("dry_run")?;
-    let _write_guard = state.options.settings.lock_for_write();
+    let _write_guard = state.context.settings.lock_for_write();
     let (path, text) = read_depends(state)?;
     let exists = text.is_some();
     let text = text.unwrap_or_default();
@@ -90,7 +90,7 @@ fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let changed = after != text || !exists;
     if changed && !dry_run {
         let failed = |source| Failure::io(format!("could not write `{}`", path.display()), source);
-        durable::make_folder(state.options.settings.folder()).map_err(failed)?;
+        durable::make_folder(state.context.settings.folder()).map_err(failed)?;
         // If the path is a link, the write changes its target.
         let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         durable::rewrite(&real, after.as_bytes(), 0o644).map_err(failed)?;
@@ -105,7 +105,7 @@ fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
 
 /// The path of depends.toml, and its text if it exists.
 pub(in crate::web) fn read_depends(state: &WebState) -> Result<(PathBuf, Option<String>), Failure> {
-    let path = state.options.settings.folder().join(DEPENDS);
+    let path = state.context.settings.folder().join(DEPENDS);
     match fs::symlink_metadata(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok((path, None)),
         _ => {

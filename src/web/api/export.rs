@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::config;
 use crate::error_report::{Failure, replace_control};
 use crate::event::{self, Sink};
-use crate::mirror::lock::{Holder, lock_for_reading};
+use crate::mirror::lock::lock_for_reading;
 use crate::mirror::snapshot::{Options, SnapshotReport};
 use crate::mirror_file::FileKind as Sort;
 use crate::server::fallback;
@@ -74,7 +74,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn list(state: &Arc<WebState>, _: &WebRequest) -> HandlerResult {
-    Ok(json(&SnapshotList { snapshots: snapshots::list(&state.options.incoming)? }))
+    Ok(json(&SnapshotList { snapshots: snapshots::list(&state.context.incoming)? }))
 }
 
 fn download_snapshot(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
@@ -83,7 +83,7 @@ fn download_snapshot(state: &Arc<WebState>, request: &WebRequest) -> HandlerResu
         ApiError::new(StatusCode::NOT_FOUND, "there is no such snapshot")
             .with_hint("list the snapshots with /api/export")
     };
-    let path = snapshots::find(&state.options.incoming, name).ok_or_else(unknown)?;
+    let path = snapshots::find(&state.context.incoming, name).ok_or_else(unknown)?;
     let file_response = fallback::file_response(&path, &request.headers, request.is_head, "application/octet-stream");
     let file_response =
         file_response.map_err(|error| Failure::io(format!("could not read `{}`", path.display()), error))?;
@@ -93,7 +93,7 @@ fn download_snapshot(state: &Arc<WebState>, request: &WebRequest) -> HandlerResu
 }
 
 fn delete(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    if snapshots::delete(&state.options.incoming, request.path_param(0))? {
+    if snapshots::delete(&state.context.incoming, request.path_param(0))? {
         return Ok(no_content());
     }
     Err(ApiError::new(StatusCode::NOT_FOUND, "there is no such snapshot")
@@ -101,25 +101,19 @@ fn delete(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
 }
 
 fn start_export(state: &Arc<WebState>, _: &WebRequest) -> HandlerResult {
-    let shared = Arc::clone(state);
-    let job = state
-        .jobs
-        .start(JobKind::Export, state.options.clock, &state.options.sink, move |sink| run_export(&shared, sink))?;
-    Ok(json_with_status(StatusCode::ACCEPTED, &job))
+    Ok(json_with_status(StatusCode::ACCEPTED, &state.start_job(JobKind::Export, run_export)?))
 }
 
 fn run_export(state: &WebState, sink: &dyn Sink) -> Result<Value, Failure> {
-    let options = &state.options;
-    let (config, notes) = config::files_for_snapshot(options.settings.folder())?;
+    let context = &state.context;
+    let (config, notes) = config::files_for_snapshot(context.settings.folder())?;
     for (name, note) in notes {
         sink.status("Note", format!("left out of {name}: {note}"));
     }
-    let now = (options.clock)();
-    let me = Holder::this_process("serve", &options.env, now);
-    let guard = lock_for_reading(&options.mirror, LOCK_TIMEOUT, &me, sink)?;
-    let folder = snapshots::folder(&options.incoming);
+    let guard = lock_for_reading(&context.mirror, LOCK_TIMEOUT, &context.lock_holder("serve"), sink)?;
+    let folder = snapshots::folder(&context.incoming);
     let SnapshotReport { path, size, sha256, manifest, unlisted_files: left_behind } =
-        guard.snapshot(Options { folder, config, now }, sink)?;
+        guard.snapshot(Options { folder, config, now: context.now() }, sink)?;
     drop(guard);
     let built = ExportOutcome {
         file: replace_control(&path.file_name().unwrap_or_default().to_string_lossy()),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::{self, Sink};
 use crate::mirror::gc::{self, Options, PlanReport};
-use crate::mirror::lock::{Holder, lock_for_collecting};
+use crate::mirror::lock::lock_for_collecting;
 use crate::units::parse_duration;
 use crate::web::jobs::{Job, JobKind};
 use crate::web::request::WebRequest;
@@ -63,20 +63,17 @@ fn start_gc(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
         from_query.chain(from_body).collect()
     };
     let (forget, accept) = (all("forget", body.forget), all("accept", body.accept));
-    let options = Options { grace, retire: forget, accept, now: (state.options.clock)() };
+    let options = Options { grace, retire: forget, accept, now: state.context.now() };
     if request.query_flag("dry_run")? || body.dry_run {
-        return Ok(json(&gc::preview(&state.options.mirror, &options).map_err(Failure::from)?.report(true)));
+        return Ok(json(&gc::preview(&state.context.mirror, &options).map_err(Failure::from)?.report(true)));
     }
-    let shared = Arc::clone(state);
-    let job = state
-        .jobs
-        .start(JobKind::Gc, state.options.clock, &state.options.sink, move |sink| run_gc(&shared, &options, sink))?;
+    let job = state.start_job(JobKind::Gc, move |state, sink| run_gc(state, &options, sink))?;
     Ok(json_with_status(StatusCode::ACCEPTED, &job))
 }
 
 fn run_gc(state: &WebState, options: &Options, sink: &dyn Sink) -> Result<Value, Failure> {
-    let me = Holder::this_process("serve", &state.options.env, options.now);
-    let mut guard = lock_for_collecting(&state.options.mirror, LOCK_TIMEOUT, &me, sink)?;
+    let me = state.context.lock_holder("serve");
+    let mut guard = lock_for_collecting(&state.context.mirror, LOCK_TIMEOUT, &me, sink)?;
     let plan = guard.plan(options)?;
     // From here on the job cannot be cancelled: a partial collection has no use.
     if !sink.enter_commit() {

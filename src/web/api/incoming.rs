@@ -86,8 +86,8 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn show_folder(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    let arrivals = incoming::read(&state.options)?;
-    Ok(json(&if request.is_admin(state) { arrivals } else { arrivals.redacted(&state.options) }))
+    let arrivals = incoming::read(&state.context)?;
+    Ok(json(&if request.is_admin(state) { arrivals } else { arrivals.redacted(&state.context) }))
 }
 
 fn upload_bundle(state: Arc<WebState>, request: WebRequest, body: IncomingBody) -> HandlerFuture {
@@ -105,7 +105,7 @@ fn upload_bundle(state: Arc<WebState>, request: WebRequest, body: IncomingBody) 
         let counter = if received.is_ok() { done } else { failed };
         counter.fetch_add(1, Ordering::Relaxed);
         let received = received?;
-        let watching = state.options.settings.current().watch_incoming;
+        let watching = state.context.settings.current().watch_incoming;
         let (job, hint) = match (watching, import) {
             (true, _) => (None, None),
             (false, true) => job_or_hint(start_import(&state, OsString::from(&file), true)),
@@ -123,23 +123,11 @@ fn upload_bundle(state: Arc<WebState>, request: WebRequest, body: IncomingBody) 
 
 /// Starts the import of a bundle. `whole`: the file is complete, and no process writes to it.
 fn start_import(state: &Arc<WebState>, name: OsString, is_complete: bool) -> Result<Job, ApiError> {
-    let shared = Arc::clone(state);
     let file = sanitize_line(&name.to_string_lossy());
-    state.jobs.start(JobKind::Import, state.options.clock, &state.options.sink, move |sink| {
-        let options = &shared.options;
-        let single = ImportRequest {
-            folder: options.incoming.clone(),
-            name,
-            is_complete,
-            mirror: options.mirror.clone(),
-            settings: Arc::clone(&options.settings),
-            env: options.env.clone(),
-            clock: options.clock,
-            log: Arc::clone(&options.sink),
-            import_counters: Arc::clone(&options.import_counters),
-        };
-        let imported = single.import(sink);
-        update_record(&shared)?;
+    state.start_job(JobKind::Import, move |state, sink| {
+        let (context, import_counters) = (state.context.clone(), Arc::clone(&state.options.import_counters));
+        let imported = ImportRequest { context, name, is_complete, import_counters }.import(sink);
+        update_record(state)?;
         imported.map(|()| serde_json::json!({ "file": file }))
     })
 }
@@ -153,7 +141,7 @@ fn job_or_hint(job: Result<Job, ApiError>) -> (Option<Job>, Option<String>) {
 }
 
 fn is_watching(state: &WebState) -> bool {
-    state.options.settings.current().watch_incoming
+    state.context.settings.current().watch_incoming
 }
 
 /// A running watcher keeps its own record.
@@ -161,7 +149,7 @@ fn update_record(state: &WebState) -> Result<(), Failure> {
     if is_watching(state) {
         Ok(())
     } else {
-        import_request::save_watcher_state(&state.options.mirror, &state.options.incoming)
+        import_request::save_watcher_state(&state.context.mirror, &state.context.incoming)
     }
 }
 
@@ -170,7 +158,7 @@ fn import_bundle(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
         return Err(ApiError::new(StatusCode::CONFLICT, "the server watches the incoming folder")
             .with_hint("see its state in /api/incoming; it imports every complete bundle"));
     }
-    let name = import_request::find_bundle(&state.options.incoming, request.path_param(0)).ok_or_else(|| {
+    let name = import_request::find_bundle(&state.context.incoming, request.path_param(0)).ok_or_else(|| {
         ApiError::new(StatusCode::NOT_FOUND, "the incoming folder has no such bundle")
             .with_hint("list the bundles with /api/incoming, under `files`")
     })?;
@@ -178,7 +166,7 @@ fn import_bundle(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
 }
 
 fn retry_rejected(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    let name = rejected::retry(&state.options.incoming, request.path_param(0)).map_err(api_error)?;
+    let name = rejected::retry(&state.context.incoming, request.path_param(0)).map_err(api_error)?;
     update_record(state)?;
     let (file, watching) = (sanitize_line(&name.to_string_lossy()), is_watching(state));
     let (job, hint) = if watching { (None, None) } else { job_or_hint(start_import(state, name, true)) };
@@ -186,13 +174,13 @@ fn retry_rejected(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult 
 }
 
 fn dismiss_rejected(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    rejected::dismiss(&state.options.incoming, request.path_param(0)).map_err(api_error)?;
+    rejected::dismiss(&state.context.incoming, request.path_param(0)).map_err(api_error)?;
     update_record(state)?;
     Ok(no_content())
 }
 
 fn delete_rejected(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    rejected::delete(&state.options.incoming, request.path_param(0)).map_err(api_error)?;
+    rejected::delete(&state.context.incoming, request.path_param(0)).map_err(api_error)?;
     update_record(state)?;
     Ok(no_content())
 }
@@ -224,7 +212,7 @@ fn upload_request(state: &WebState, request: &WebRequest) -> Result<UploadReques
             .with_hint("leave out Content-Encoding and Content-Range"));
     }
     let length = request.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let watching = state.options.settings.current().watch_incoming;
+    let watching = state.context.settings.current().watch_incoming;
     // The watcher waits for a missing folder: it may be the mount point of a missing disk, and must not be created.
-    Ok(UploadRequest { folder: state.options.incoming.clone(), creates_folder: !watching, name, length })
+    Ok(UploadRequest { folder: state.context.incoming.clone(), creates_folder: !watching, name, length })
 }

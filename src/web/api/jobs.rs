@@ -36,7 +36,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// The job as this client may see it: readers see no path of the host.
 fn visible_job(state: &WebState, request: &WebRequest, job: Job) -> Job {
-    if request.is_admin(state) { job } else { job.map_texts(|text| redact_paths(&state.options, text)) }
+    if request.is_admin(state) { job } else { job.map_texts(|text| redact_paths(&state.context, text)) }
 }
 
 fn list_jobs(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {

@@ -20,5 +20,5 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn history(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    Ok(json(&state.imports.page(&state.options.mirror, request.pagination(DEFAULT_PER_PAGE)?)?))
+    Ok(json(&state.imports.page(&state.context.mirror, request.pagination(DEFAULT_PER_PAGE)?)?))
 }

@@ -47,6 +47,6 @@ fn search_crates(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let Some(terms) = SearchTerms::parse(request.query_value("q").unwrap_or_default()) else {
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "`q` is too long or has too many terms"));
     };
-    let (total, crates) = state.crates.search(&state.options.mirror, &terms, page)?;
+    let (total, crates) = state.crates.search(&state.context.mirror, &terms, page)?;
     Ok(json(&SearchBody { crates, meta: SearchMeta { total } }))
 }

@@ -91,13 +91,13 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn status(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    let status = Status::read(&state.options.mirror).map_err(Failure::from)?;
-    let incoming = incoming::read(&state.options)?;
+    let status = Status::read(&state.context.mirror).map_err(Failure::from)?;
+    let incoming = incoming::read(&state.context)?;
     let live = state.options.live.metrics_snapshot();
     let mut problems = problems(&status, &incoming, &live, state.options.access.reader_tokens_error());
     problems.extend(state.certificate_fault());
     if !request.is_admin(state) {
-        problems.iter_mut().for_each(|problem| *problem = incoming::redact_paths(&state.options, problem));
+        problems.iter_mut().for_each(|problem| *problem = incoming::redact_paths(&state.context, problem));
     }
     let last_import = status.last_import_text();
     let mut doubts = status.doubts;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::error_report::Failure;
 use crate::event::Sink;
 use crate::mirror::audit;
-use crate::mirror::lock::{Holder, lock_for_adding};
+use crate::mirror::lock::lock_for_adding;
 use crate::web::jobs::{Job, JobKind};
 use crate::web::request::WebRequest;
 use crate::web::response::{HandlerResult, json_with_status};
@@ -50,19 +50,15 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn start_verify(state: &Arc<WebState>, _: &WebRequest) -> HandlerResult {
-    let shared = Arc::clone(state);
-    let job = state
-        .jobs
-        .start(JobKind::Verify, state.options.clock, &state.options.sink, move |sink| run_verify(&shared, sink))?;
-    Ok(json_with_status(StatusCode::ACCEPTED, &job))
+    Ok(json_with_status(StatusCode::ACCEPTED, &state.start_job(JobKind::Verify, run_verify)?))
 }
 
 fn run_verify(state: &WebState, sink: &dyn Sink) -> Result<Value, Failure> {
-    let layout = &state.options.mirror;
+    let layout = &state.context.mirror;
     let mut audit = audit::audit(layout, sink)?;
     if !audit.problems.is_empty() {
         // A running import can look like damage; the second check holds the lock, so no import runs.
-        let me = Holder::this_process("serve", &state.options.env, (state.options.clock)());
+        let me = state.context.lock_holder("serve");
         let guard = lock_for_adding(layout, LOCK_TIMEOUT, &me, sink)?;
         audit = guard.audit_again(&audit, sink)?;
     }

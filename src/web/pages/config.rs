@@ -131,10 +131,10 @@ const SETTING_GROUPS: &[(&str, &str, &str, &[Labelled])] = &[
 
 pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     render_page("/config", state, request, |frame| {
-        let settings = &state.options.settings;
+        let settings = &state.context.settings;
         let settings_json = visible_settings(state, request);
         // An unreadable mirror must not hide the settings.
-        let live_totals = live::read_totals(&state.options.mirror).unwrap_or_default();
+        let live_totals = live::read_totals(&state.context.mirror).unwrap_or_default();
         let live = LiveStatus::new(&state.options.live.metrics_snapshot(), live_totals);
         let set =
             |(id, name, about, keys): &(&'static str, &'static str, &'static str, &'static [Labelled])| SettingGroup {

@@ -80,7 +80,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
 
 fn crate_list(frame: Frame, state: &WebState, query: &str, number: usize) -> Result<BrowsePage, ApiError> {
     let query: String = query.chars().take(MAX_QUERY_CHARS).collect();
-    let listed = state.crates.list(&state.options.mirror, &query, Pagination { number, size: CRATES_PER_PAGE })?;
+    let listed = state.crates.list(&state.context.mirror, &query, Pagination { number, size: CRATES_PER_PAGE })?;
     let total = usize::try_from(listed.total).unwrap_or(usize::MAX);
     let rows = listed.crates.into_iter().map(|summary| CrateRow {
         link: encode_component(&summary.name),
@@ -104,7 +104,7 @@ fn crate_detail(frame: Frame, state: &WebState, name: &str, number: usize) -> Re
     };
     let crate_name = name.parse().map_err(|_| unknown())?;
     let part = |number| {
-        state.crates.detail(&state.options.mirror, &crate_name, Pagination { number, size: VERSIONS_PER_PAGE })
+        state.crates.detail(&state.context.mirror, &crate_name, Pagination { number, size: VERSIONS_PER_PAGE })
     };
     let mut detail = part(number)?.ok_or_else(unknown)?;
     let total = usize::try_from(detail.versions_total).unwrap_or(usize::MAX);

@@ -110,11 +110,10 @@ struct LargeCrate {
 
 /// The command that imports a bundle on the server. Readers do not see the mirror's path.
 fn import_command(state: &WebState, is_admin: bool) -> String {
-    let options = &state.options;
-    match (options.is_default_mirror, is_admin) {
+    match (state.options.is_default_mirror, is_admin) {
         (true, _) => "cargo frostmirror import FILE".to_owned(),
         (false, true) => {
-            let folder = shell_argument(&options.mirror.root().to_string_lossy());
+            let folder = shell_argument(&state.context.mirror.root().to_string_lossy());
             format!("cargo frostmirror import --mirror {folder} FILE")
         }
         (false, false) => "cargo frostmirror import --mirror DIR FILE".to_owned(),
@@ -123,13 +122,13 @@ fn import_command(state: &WebState, is_admin: bool) -> String {
 
 pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     render_page("/", state, request, |frame| {
-        let layout = &state.options.mirror;
+        let layout = &state.context.mirror;
         let status = Status::read(layout).map_err(Failure::from)?;
-        let arrivals = incoming::read(&state.options)?;
-        let arrivals = if frame.admin { arrivals } else { arrivals.redacted(&state.options) };
+        let arrivals = incoming::read(&state.context)?;
+        let arrivals = if frame.admin { arrivals } else { arrivals.redacted(&state.context) };
         let shut_out = state.options.access.reader_tokens_error();
         let shut_out =
-            if frame.admin { shut_out } else { shut_out.map(|why| incoming::redact_paths(&state.options, &why)) };
+            if frame.admin { shut_out } else { shut_out.map(|why| incoming::redact_paths(&state.context, &why)) };
         let statistics = state.statistics.snapshot(layout);
         let (counts, failed) = (status.counts, arrivals.failed_total);
         let live_metrics = state.options.live.metrics_snapshot();

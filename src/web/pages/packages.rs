@@ -107,42 +107,42 @@ struct SnapshotRow {
 
 pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     render_page("/packages", state, request, |frame| {
-        let options = &state.options;
+        let context = &state.context;
         // An invalid page number means the first page: a mistyped URL should not fail.
         let number = request.query_value("page").and_then(|page| page.parse().ok()).unwrap_or(1).max(1);
-        let history = state.imports.page(&options.mirror, Pagination { number, size: IMPORTS_PER_PAGE })?;
+        let history = state.imports.page(&context.mirror, Pagination { number, size: IMPORTS_PER_PAGE })?;
         let total = usize::try_from(history.total).unwrap_or(usize::MAX);
         let mut pages = Pager::new(total, IMPORTS_PER_PAGE, number, "./packages?page=".to_owned());
         (pages.anchor, pages.words) = ("#history", ["Newer", "Older"]);
         let admin = frame.admin;
-        let arrivals = incoming::read(options)?;
-        let arrivals = if frame.admin { arrivals } else { arrivals.redacted(options) };
-        let snapshots = snapshots::list(&options.incoming)?.into_iter().map(|one| SnapshotRow {
+        let arrivals = incoming::read(context)?;
+        let arrivals = if frame.admin { arrivals } else { arrivals.redacted(context) };
+        let snapshots = snapshots::list(&context.incoming)?.into_iter().map(|one| SnapshotRow {
             href: format!("./api/export/download/{}", encode_component(&one.file)),
             file: one.file,
             created: DisplayTime::parse(&one.created),
             size: event::format_size(one.bytes),
         });
-        let status = Status::read(&options.mirror).map_err(Failure::from)?;
+        let status = Status::read(&context.mirror).map_err(Failure::from)?;
         let more = arrivals.failed_total.saturating_sub(arrivals.failed.len() as u64);
         Ok(PackagesPage {
             why_not: frame.why_not(),
             frame,
-            nothing: !options.mirror.private().exists(),
+            nothing: !context.mirror.private().exists(),
             watching: arrivals.watching,
             problem: arrivals.problem.clone(),
             soon: arrivals.watching && !(arrivals.arriving.is_empty() && arrivals.files.is_empty()),
             more_failed: (more > 0)
                 .then(|| format!("{} were found invalid before these.", format_quantity(more, "other bundle"))),
             lot: not_imported_rows(arrivals),
-            brought: describe_totals(live::read_totals(&options.mirror).unwrap_or_default()),
+            brought: describe_totals(live::read_totals(&context.mirror).unwrap_or_default()),
             imports: history.packages.into_iter().map(import_row).collect(),
             pages,
             job: state.jobs.list().into_iter().next().map(|job| {
                 JobPanel::from_job(if admin {
                     job
                 } else {
-                    job.map_texts(|text| incoming::redact_paths(options, text))
+                    job.map_texts(|text| incoming::redact_paths(context, text))
                 })
             }),
             snapshots: snapshots.collect(),
