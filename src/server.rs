@@ -14,6 +14,7 @@
 //! | `access_log` | the log line of a request |
 //! | `health` | whether the mirror's folder can be read |
 //! | `conditional` | preconditions, ranges and encodings |
+//! | `content` | content types and caching of clients |
 //! | `live_response` | files that the mirror lacks, if live mode is on |
 //! | `registry` | config.json, and the message for a missing crate |
 //! | `scripts` | configuration and bootstrap scripts that contain the server's address |
@@ -32,6 +33,7 @@ mod access_log;
 mod response;
 mod budget;
 mod conditional;
+mod content;
 pub mod metrics;
 pub mod fallback;
 mod file;

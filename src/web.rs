@@ -119,9 +119,10 @@ impl FallbackHandler for WebApp {
 
     fn handle<'a>(
         &'a self,
+        path: Vec<String>,
         request: Request<IncomingBody>,
         at: RequestOrigin,
     ) -> Pin<Box<dyn Future<Output = Option<Response<OutgoingBody>>> + Send + 'a>> {
-        Box::pin(self.routes.handle(&self.state, request, at))
+        Box::pin(async move { self.routes.handle(&self.state, &path, request, at).await })
     }
 }

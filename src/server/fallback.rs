@@ -8,6 +8,7 @@ use std::pin::Pin;
 
 use hyper::{HeaderMap, Request, Response};
 
+use super::content::{ContentHeaders, NO_CACHE};
 use super::file::{OpenFile, OutgoingBody, open_trusted};
 use super::request_body::IncomingBody;
 use super::response::RequestMeta;
@@ -33,12 +34,13 @@ pub trait FallbackHandler: Send + Sync {
     /// Why the server cannot work, for `/healthz`: one public line that names no path.
     fn health_error(&self) -> Option<&'static str>;
 
-    /// The response to a request; `None` if the handler does not know the path. The handler limits how
-    /// much of the body it reads; it may drop the body unread.
+    /// The response to a request for a path, given by its decoded components; `None` if the handler does not know the
+    /// path. The handler limits how much of the body it reads; it may drop the body unread.
     ///
     /// It is called for every path that cannot be a file of the mirror, with any method, and checks access itself.
     fn handle<'a>(
         &'a self,
+        path: Vec<String>,
         request: Request<IncomingBody>,
         at: RequestOrigin,
     ) -> Pin<Box<dyn Future<Output = Option<Response<OutgoingBody>>> + Send + 'a>>;
@@ -52,9 +54,10 @@ pub fn file_response(
     path: &Path,
     headers: &HeaderMap,
     is_head: bool,
-    kind: &str,
+    content_type: &'static str,
 ) -> io::Result<Option<Response<OutgoingBody>>> {
     let stored: Option<OpenFile> = open_trusted(path)?;
+    let headers_of_file = ContentHeaders { content_type, cache_control: NO_CACHE };
     let requested = RequestMeta { is_head, is_http_10: false, headers: headers.clone(), budget: None };
-    stored.map(|stored| requested.file_response(stored, kind, "no-cache")).transpose()
+    stored.map(|stored| requested.file_response(stored, headers_of_file)).transpose()
 }

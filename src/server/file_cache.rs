@@ -25,10 +25,11 @@ use hyper::header::{
     VARY, X_CONTENT_TYPE_OPTIONS,
 };
 
+use super::content::ContentHeaders;
 use super::file::{FileStamp, OpenFile, OutgoingBody};
+use super::router::FileRoute;
 use super::sendfile::{MemfdBudget, SendfileCandidate};
 use crate::digest::Sha256;
-use crate::safe_path::SafePath;
 
 /// Larger files are streamed from the disk, in bytes.
 pub(super) const MAX_CACHED_FILE: u64 = 512 * 1024;
@@ -74,6 +75,8 @@ struct Segment {
 
 /// One cached file with its headers.
 pub(super) struct CachedFile {
+    /// The file's route.
+    pub route: Arc<FileRoute>,
     /// The unencoded file.
     pub plain: Representation,
     /// The compressed file.
@@ -157,96 +160,82 @@ impl FileCache {
         is_fresh.then_some(kept)
     }
 
-    /// An index file, read if it is not cached; `gzip`: with its compressed representation.
-    pub fn load_index_file(
+    /// A file, read if it is not cached. `gzip`: an index file with its compressed representation.
+    pub fn load(
         &self,
-        path: &SafePath,
+        route: &Arc<FileRoute>,
         source: &OpenFile,
         gzip: bool,
-        headers: ContentHeaders,
         policy: CachePolicy,
     ) -> io::Result<Arc<CachedFile>> {
-        if let Some(kept) = self.find_current(path, source, gzip) {
+        if let Some(kept) = self.find_current(route, source, gzip) {
             return Ok(kept);
         }
-        let (plain, gzip) =
-            index_representations(read_file(source)?, &source.stamp, gzip, headers, &self.memfd_budget)?;
-        let kept = CachedFile { gzip, ..self.new_entry(path, source, plain, false, &policy) };
-        Ok(self.insert(path, policy.is_shared && source.stamp.is_settled(policy.now), kept))
+        let (body, stamp, headers) = (read_file(source)?, &source.stamp, ContentHeaders::of(route));
+        let is_index = matches!(**route, FileRoute::Index(..));
+        let (plain, gzip) = if is_index {
+            index_representations(body, stamp, gzip, headers, &self.memfd_budget)?
+        } else {
+            let mut plain = representation(stamp.etag(), body, stamp, headers, &self.memfd_budget);
+            plain.headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+            (plain, GzipState::Incompressible)
+        };
+        let validity = Validity {
+            path: route.path().below(&self.mirror),
+            stamp: Some(stamp.clone()),
+            expires_at: policy.expires_at.map(|until| self.epoch.millisecond_of(until)),
+            settings_generation: policy.settings_generation,
+        };
+        let loaded = CachedFile {
+            route: Arc::clone(route),
+            plain,
+            gzip,
+            accepts_ranges: !is_index,
+            stamp: stamp.clone(),
+            validity,
+            checked_epoch: AtomicU64::new(0),
+        };
+        Ok(self.insert(policy.is_shared && stamp.is_settled(policy.now), loaded))
     }
 
     /// Caches an index entry that was derived from the stored file, if there is one, and from other sources,
     /// until it expires.
     pub fn insert_derived(
         &self,
-        path: &SafePath,
+        route: &Arc<FileRoute>,
         text: String,
         from: Derived<'_>,
-        headers: ContentHeaders,
     ) -> io::Result<Arc<CachedFile>> {
         let Derived { source: stored, fresh_until: until, settings_generation: generation, wants_gzip: gzip, now } =
             from;
         let stamp = FileStamp::in_memory(text.len() as u64);
-        let (plain, gzip) = index_representations(text.into(), &stamp, gzip, headers, &self.memfd_budget)?;
+        let (plain, gzip) =
+            index_representations(text.into(), &stamp, gzip, ContentHeaders::of(route), &self.memfd_budget)?;
         let watch = Validity {
-            path: path.below(&self.mirror),
+            path: route.path().below(&self.mirror),
             stamp: stored.map(|stored| stored.stamp.clone()),
             expires_at: Some(self.epoch.millisecond_of(until)),
             settings_generation: generation,
         };
         let is_settled = stored.is_none_or(|stored| stored.stamp.is_settled(now));
+        let route = Arc::clone(route);
         Ok(self.insert(
-            path,
             is_settled,
-            CachedFile { plain, gzip, accepts_ranges: false, stamp, validity: watch, checked_epoch: AtomicU64::new(0) },
+            CachedFile {
+                route,
+                plain,
+                gzip,
+                accepts_ranges: false,
+                stamp,
+                validity: watch,
+                checked_epoch: AtomicU64::new(0),
+            },
         ))
     }
 
-    /// Reads any other file.
-    pub fn load_file(
-        &self,
-        path: &SafePath,
-        source: &OpenFile,
-        headers: ContentHeaders,
-        policy: CachePolicy,
-    ) -> io::Result<Arc<CachedFile>> {
-        if let Some(kept) = self.find_current(path, source, false) {
-            return Ok(kept);
-        }
-        let mut form =
-            representation(source.stamp.etag(), read_file(source)?, &source.stamp, headers, &self.memfd_budget);
-        form.headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        let kept = self.new_entry(path, source, form, true, &policy);
-        Ok(self.insert(path, policy.is_shared && source.stamp.is_settled(policy.now), kept))
-    }
-
-    fn new_entry(
-        &self,
-        path: &SafePath,
-        source: &OpenFile,
-        plain: Representation,
-        ranges: bool,
-        policy: &CachePolicy,
-    ) -> CachedFile {
-        let watch = Validity {
-            path: path.below(&self.mirror),
-            stamp: Some(source.stamp.clone()),
-            expires_at: policy.expires_at.map(|until| self.epoch.millisecond_of(until)),
-            settings_generation: policy.settings_generation,
-        };
-        CachedFile {
-            plain,
-            gzip: GzipState::Incompressible,
-            accepts_ranges: ranges,
-            stamp: source.stamp.clone(),
-            validity: watch,
-            checked_epoch: AtomicU64::new(0),
-        }
-    }
-
     /// What another request has read of the same file, perhaps under another spelling of its path.
-    fn find_current(&self, path: &SafePath, source: &OpenFile, gzip: bool) -> Option<Arc<CachedFile>> {
-        let (kept, _) = self.entries.read().unwrap_or_else(PoisonError::into_inner).find(&cache_key(path))?;
+    fn find_current(&self, route: &FileRoute, source: &OpenFile, gzip: bool) -> Option<Arc<CachedFile>> {
+        let (kept, _) = self.entries.read().unwrap_or_else(PoisonError::into_inner).find(&cache_key(route))?;
         let untried = gzip && matches!(kept.gzip, GzipState::NotCompressed);
         let is_so = kept.validity.stamp.as_ref() == Some(&source.stamp)
             && kept.validity.settings_generation == (self.settings_generation)();
@@ -255,10 +244,13 @@ impl FileCache {
     }
 
     /// Caches a file, unless it is so young that it could change without a new stamp.
-    fn insert(&self, path: &SafePath, is_settled: bool, kept: CachedFile) -> Arc<CachedFile> {
+    fn insert(&self, is_settled: bool, kept: CachedFile) -> Arc<CachedFile> {
         let kept = Arc::new(kept);
         if is_settled {
-            self.entries.write().unwrap_or_else(PoisonError::into_inner).insert(cache_key(path), Arc::clone(&kept));
+            self.entries
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(cache_key(&kept.route), Arc::clone(&kept));
         }
         kept
     }
@@ -348,15 +340,6 @@ impl GenerationalLru {
     }
 }
 
-/// Headers that do not follow from a file's bytes.
-#[derive(Clone, Copy)]
-pub(super) struct ContentHeaders {
-    /// Content-Type.
-    pub content_type: &'static str,
-    /// Cache-Control.
-    pub cache_control: &'static str,
-}
-
 /// Who may receive a file that was read from the disk, and for how long.
 pub(super) struct CachePolicy {
     /// Whether the response is the same for all clients; others are not cached.
@@ -414,8 +397,8 @@ fn index_representations(
 }
 
 /// The path under which cargo requests a file. Other spellings work but bypass the cache.
-fn cache_key(path: &SafePath) -> String {
-    format!("/{path}")
+fn cache_key(route: &FileRoute) -> String {
+    format!("/{}", route.path())
 }
 
 fn cache_weight(requested: &str, kept: &CachedFile) -> usize {
@@ -471,8 +454,6 @@ mod tests {
     use std::fs;
     use std::time::Duration;
 
-    const AS_TEXT: ContentHeaders = ContentHeaders { content_type: "text/plain", cache_control: "no-cache" };
-
     struct Tree {
         folder: tempfile::TempDir,
         cache: FileCache,
@@ -500,9 +481,9 @@ mod tests {
         }
 
         fn text(&self, path: &str, gzip: bool, now: SystemTime) -> Arc<CachedFile> {
-            let path: SafePath = path.parse().expect("path");
-            let stored = file::open(self.folder.path(), &path).expect("open").expect("there");
-            self.cache.load_index_file(&path, &stored, gzip, AS_TEXT, keeping(now)).expect("text")
+            let route = FileRoute::Index("x".parse().expect("a name"), path.parse().expect("path"));
+            let stored = file::open(self.folder.path(), route.path()).expect("open").expect("there");
+            self.cache.load(&Arc::new(route), &stored, gzip, keeping(now)).expect("text")
         }
     }
 
@@ -540,9 +521,9 @@ mod tests {
             tree.put(&format!("index/{n}"), &vec![0; 500_000]);
         }
         for n in 0..100 {
-            let path: SafePath = format!("index/{n}").parse().expect("path");
-            let stored = file::open(tree.folder.path(), &path).expect("open").expect("there");
-            tree.cache.load_file(&path, &stored, AS_TEXT, keeping(later())).expect("file");
+            let route = FileRoute::Other(format!("index/{n}").parse().expect("path"));
+            let stored = file::open(tree.folder.path(), route.path()).expect("open").expect("there");
+            tree.cache.load(&Arc::new(route), &stored, false, keeping(later())).expect("file");
             assert!(tree.cache.get("/index/0").is_some(), "requested regularly");
             let halves = tree.cache.entries.read().expect("lock");
             for half in [&halves.young, &halves.old] {

@@ -18,28 +18,24 @@ use super::ServeOptions;
 use super::access_log::AccessLogEntry;
 use super::budget::{Budget, ConnectionBudget};
 use super::conditional;
+use super::content::{ContentHeaders, IMMUTABLE, JSON, TEXT};
 use super::fallback::RequestOrigin;
 use super::file::{self, OpenFile, OutgoingBody};
-use super::file_cache::{CachePolicy, ContentHeaders, FileCache, MAX_CACHED_FILE};
+use super::file_cache::{CachePolicy, FileCache, MAX_CACHED_FILE};
 use super::forwarded::{Forwarded, UntrustedProxies};
 use super::health::MirrorHealth;
 use super::listener::{canonical_address, capacity, max_memfd_bodies};
 use super::metrics::{RequestKind, ServerMetrics};
 use super::registry::{self, MAX_INDEX_FILE};
 use super::request_body::{IncomingBody, UnreadSlot};
-use super::response::{
-    BINARY, IMMUTABLE, JSON, NO_CACHE, RequestMeta, TEXT, content_type, internal_error, is_exhausted, not_found,
-    set_header, text_response, unavailable,
-};
-use super::router::{self, Route};
+use super::response::{RequestMeta, internal_error, is_exhausted, not_found, set_header, text_response, unavailable};
+use super::router::{self, FileRoute, Route};
 use super::scripts::{Script, landing_page};
 use super::sendfile::MemfdBudget;
 use super::small_profiles::SmallProfileCache;
 use super::tls::{self, Tls};
 use crate::client_setup::{self, SmallProfile};
-use crate::crate_id::{CrateId, CrateName};
 use crate::live;
-use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 use crate::server_context::ServerContext;
 
@@ -118,12 +114,12 @@ impl Server {
         peer: SocketAddr,
         account: &Arc<ConnectionBudget>,
     ) -> Response<OutgoingBody> {
-        let kind = RequestKind::of_path(request.uri().path());
         let line = self.options.logs_requests.then(|| AccessLogEntry::start(&request));
         let server = Arc::clone(&self);
         let (version, unread) = (request.version(), UnreadSlot::default());
         let request = request.map(|incoming| unread.track(incoming));
-        let mut response = self.dispatch(request, local, peer, account).await.map(|body| reserve_body(account, body));
+        let (kind, response) = self.dispatch(request, local, peer, account).await;
+        let mut response = response.map(|body| reserve_body(account, body));
         if let Some(unread) = unread.take() {
             match version {
                 Version::HTTP_2 => response = response.map(|body| body.with_unread_request(unread)),
@@ -143,42 +139,58 @@ impl Server {
         response
     }
 
+    /// The response, and the kind of the request if its path shows it.
     async fn dispatch(
         self: Arc<Self>,
         request: Request<IncomingBody>,
         local: SocketAddr,
         peer: SocketAddr,
         account: &Arc<ConnectionBudget>,
-    ) -> Response<OutgoingBody> {
-        let (parts, body) = request.into_parts();
+    ) -> (Option<RequestKind>, Response<OutgoingBody>) {
+        let (mut parts, body) = request.into_parts();
         let Some(host) = requested_host(&parts, local) else {
-            return text_response(StatusCode::BAD_REQUEST, "invalid Host header: expected HOST or HOST:PORT\n");
+            let refusal = text_response(StatusCode::BAD_REQUEST, "invalid Host header: expected HOST or HOST:PORT\n");
+            return (router::parse_path(parts.uri.path()).1, refusal);
         };
-        let reads = parts.method == Method::GET || parts.method == Method::HEAD;
-        let is_old = parts.version < Version::HTTP_11;
         let meta = RequestMeta {
             is_head: parts.method == Method::HEAD,
-            is_http_10: is_old,
-            headers: parts.headers,
+            is_http_10: parts.version < Version::HTTP_11,
+            headers: std::mem::take(&mut parts.headers),
             budget: Some(Arc::clone(account)),
         };
         // If readers need a token, it is checked first.
-        let closed = self.options.access.requires_reader_token();
-        if reads
-            && !closed
-            && let Some(response) = self.cached_response(parts.uri.path(), &meta)
+        if (parts.method == Method::GET || meta.is_head)
+            && !self.options.access.requires_reader_token()
+            && let Some((file, response)) = self.cached_response(parts.uri.path(), &meta)
         {
-            return self.reserve_or_defer(response, || Arc::new(router::parse_route(parts.uri.path())), &meta);
+            return (Some(file.kind()), self.reserve_or_defer(response, &file, &meta));
         }
-        let target = router::parse_route(parts.uri.path());
-        if matches!(target, Route::NotFound | Route::Landing) {
-            let (base, untrusted_proxy) = self.client_base_url(&host, &meta.headers, peer);
-            let at = RequestOrigin { peer, base, host: host.clone(), untrusted_proxy };
-            let mut request = Request::new(body);
-            (*request.method_mut(), *request.version_mut()) = (parts.method, parts.version);
-            (*request.uri_mut(), *request.headers_mut()) = (parts.uri.clone(), meta.headers.clone());
-            let page = account.acquire_page().await;
-            if let Some(response) = self.options.fallback.handle(request, at).await {
+        let (route, kind) = router::parse_path(parts.uri.path());
+        (kind, self.answer(route, parts, body, meta, host, peer).await)
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        route: Route,
+        mut parts: Parts,
+        body: IncomingBody,
+        meta: RequestMeta,
+        host: String,
+        peer: SocketAddr,
+    ) -> Response<OutgoingBody> {
+        let reads = parts.method == Method::GET || meta.is_head;
+        let query = parts.uri.query().map(str::to_owned);
+        let base_url = || self.client_base_url(&host, &meta.headers, peer);
+        if let Route::Web(path) = &route {
+            let (base, untrusted_proxy) = base_url();
+            let origin = RequestOrigin { peer, base, host: host.clone(), untrusted_proxy };
+            parts.headers = meta.headers.clone();
+            let request = Request::from_parts(parts, body);
+            let page = match &meta.budget {
+                Some(account) => account.acquire_page().await,
+                None => None,
+            };
+            if let Some(response) = self.options.fallback.handle(path.clone(), request, origin).await {
                 return response.map(|body| body.with_page_permit(page));
             }
         }
@@ -187,64 +199,53 @@ impl Server {
             set_header(&mut response, ALLOW, "GET, HEAD");
             return response;
         }
-        if closed && !is_public(&target) && !self.may_read(&meta.headers) {
-            return unauthorized(&self.client_base_url(&host, &meta.headers, peer).0);
+        let closed = self.options.access.requires_reader_token();
+        if closed && !route.is_public() && !self.may_read(&meta.headers) {
+            return unauthorized(&base_url().0);
         }
-        if closed && let Some(response) = self.cached_response(parts.uri.path(), &meta) {
-            let target = Arc::new(target);
-            return with_private_caching(self.reserve_or_defer(response, || Arc::clone(&target), &meta), &target);
-        }
-        let query = parts.uri.query().map(str::to_owned);
-        match target {
-            Route::NotFound => not_found(),
+        match route {
+            Route::Web(path) if path.is_empty() => {
+                meta.generated_text(TEXT, landing_page(&base_url().0, closed, self.options.live.is_enabled()))
+            }
+            Route::Web(_) | Route::Invalid => not_found(),
             Route::Health => match self.check_health().await {
                 Ok(()) => meta.generated_text(TEXT, "ok\n".to_owned()),
                 Err(why) => text_response(StatusCode::SERVICE_UNAVAILABLE, why),
             },
-            Route::Landing => meta.generated_text(
-                TEXT,
-                landing_page(
-                    &self.client_base_url(&host, &meta.headers, peer).0,
-                    closed,
-                    self.options.live.is_enabled(),
-                ),
-            ),
             Route::Script(script) => {
                 let small = self.small_profiles(script).await;
-                match script.render(
-                    &self.client_base_url(&host, &meta.headers, peer).0,
-                    query.as_deref(),
-                    closed,
-                    &small,
-                ) {
+                match script.render(&base_url().0, query.as_deref(), closed, &small) {
                     Ok(text) => meta.generated_text(TEXT, text),
                     Err(why) => text_response(StatusCode::BAD_REQUEST, &why),
                 }
             }
             Route::IndexConfig => {
-                let mut response = meta.generated_text(
-                    JSON,
-                    registry::config_json(&self.client_base_url(&host, &meta.headers, peer).0, closed),
-                );
+                let mut response = meta.generated_text(JSON, registry::config_json(&base_url().0, closed));
                 if self.options.live.is_enabled() {
                     set_header(&mut response, VIA, &self.options.live.via());
                 }
                 response
             }
-            target => {
-                self.metrics().cache_misses.fetch_add(1, Ordering::Relaxed);
-                let target = Arc::new(target);
-                let response = self.local_or_upstream(Arc::clone(&target), Arc::new(meta)).await;
-                if closed { with_private_caching(response, &target) } else { response }
+            Route::File(file) => {
+                let cached = if closed { self.cached_response(&format!("/{}", file.path()), &meta) } else { None };
+                let response = match cached {
+                    Some((_, response)) => self.reserve_or_defer(response, &file, &meta),
+                    None => {
+                        self.metrics().cache_misses.fetch_add(1, Ordering::Relaxed);
+                        self.local_or_upstream(Arc::clone(&file), Arc::new(meta)).await
+                    }
+                };
+                if closed { with_private_caching(response, &file) } else { response }
             }
         }
     }
 
-    /// The response from the cache.
-    fn cached_response(&self, path: &str, meta: &RequestMeta) -> Option<Response<OutgoingBody>> {
-        let response = meta.cached_response(&*self.file_cache.get(path)?)?;
+    /// The response from the cache, and the file's route.
+    fn cached_response(&self, path: &str, meta: &RequestMeta) -> Option<(Arc<FileRoute>, Response<OutgoingBody>)> {
+        let cached = self.file_cache.get(path)?;
+        let response = meta.cached_response(&cached)?;
         self.metrics().cache_hits.fetch_add(1, Ordering::Relaxed);
-        Some(response)
+        Some((Arc::clone(&cached.route), response))
     }
 
     /// Reserves the body's share of the budget. Without space, the body is dropped and built again later. So a client
@@ -252,11 +253,13 @@ impl Server {
     fn reserve_or_defer(
         self: &Arc<Self>,
         response: Response<OutgoingBody>,
-        target: impl FnOnce() -> Arc<Route>,
+        file: &Arc<FileRoute>,
         meta: &RequestMeta,
     ) -> Response<OutgoingBody> {
-        let (Some(account), Some((bytes, file))) = (&meta.budget, response.body().cost()) else { return response };
-        if let Some(hold) = account.try_reserve(bytes, file) {
+        let (Some(account), Some((bytes, opens_file))) = (&meta.budget, response.body().cost()) else {
+            return response;
+        };
+        if let Some(hold) = account.try_reserve(bytes, opens_file) {
             return response.map(|body| body.with_reservation(hold));
         }
         if response.body().is_streaming() {
@@ -266,11 +269,11 @@ impl Server {
         let length = body.size_hint().exact();
         drop(body);
         let (status, etag) = (head.status, head.headers.get(ETAG).cloned());
-        let (server, target, account, requested) =
-            (Arc::clone(self), target(), Arc::clone(account), Arc::new(meta.without_budget()));
+        let (server, file, account, requested) =
+            (Arc::clone(self), Arc::clone(file), Arc::clone(account), Arc::new(meta.without_budget()));
         let later = async move {
-            let hold = account.reserve(bytes, file).await;
-            let again = server.regenerate(target, requested).await;
+            let hold = account.reserve(bytes, opens_file).await;
+            let again = server.regenerate(file, requested).await;
             let is_same = again.status() == status
                 && again.headers().get(ETAG) == etag.as_ref()
                 && again.body().size_hint().exact() == length;
@@ -287,17 +290,18 @@ impl Server {
     /// Builds a local response again.
     fn regenerate(
         self: Arc<Self>,
-        target: Arc<Route>,
+        file: Arc<FileRoute>,
         meta: Arc<RequestMeta>,
     ) -> Pin<Box<dyn Future<Output = Response<OutgoingBody>> + Send>> {
         Box::pin(async move {
-            let proxy = self.live_for_request(&meta.headers).map(Arc::clone);
-            if let (Some(proxy), Some((name, path))) = (&proxy, index_route(&target))
-                && let Some(response) = self.live_index_response(proxy, &name, path.clone(), &meta).await
+            let live = self.live_for_request(&meta.headers).map(Arc::clone);
+            if let Some(live) = &live
+                && let Some(response) = self.live_index_response(live, &file, &meta).await
             {
                 return response;
             }
-            self.local_response(&target, &meta, proxy.is_some()).await
+            let stored = self.local_response(&file, &meta, live.is_some()).await;
+            stored.unwrap_or_else(|| absent_response(&file))
         })
     }
 
@@ -333,150 +337,98 @@ impl Server {
     }
 
     /// A stored file; in live mode, otherwise one from upstream.
-    async fn local_or_upstream(self: Arc<Self>, target: Arc<Route>, meta: Arc<RequestMeta>) -> Response<OutgoingBody> {
-        let proxy = self.live_for_request(&meta.headers).map(Arc::clone);
-        if let (Some(proxy), Some((name, path))) = (&proxy, index_route(&target))
-            && let Some(response) = self.live_index_response(proxy, &name, path.clone(), &meta).await
-        {
-            return self.reserve_or_defer(response, || Arc::clone(&target), &meta);
-        }
-        if let (Some(proxy), Route::File(path)) = (&proxy, &*target) {
-            proxy.refresh_dist_file(path).await;
-        }
-        let response = self.local_response(&target, &meta, proxy.is_some()).await;
-        // Only existing files are recorded: clients can invent any number of names.
-        if let (Some(proxy), Route::Crate(path, _) | Route::File(path)) = (&proxy, &*target)
-            && !response.status().is_client_error()
-        {
-            proxy.record_access(path);
-        }
-        match proxy {
-            Some(proxy) if response.status() == StatusCode::NOT_FOUND => {
-                self.fetch_missing(&proxy, &target, &meta).await.unwrap_or(response)
+    async fn local_or_upstream(
+        self: Arc<Self>,
+        file: Arc<FileRoute>,
+        meta: Arc<RequestMeta>,
+    ) -> Response<OutgoingBody> {
+        let live = self.live_for_request(&meta.headers).map(Arc::clone);
+        if let Some(live) = &live {
+            if let Some(response) = self.live_index_response(live, &file, &meta).await {
+                return self.reserve_or_defer(response, &file, &meta);
             }
-            _ => response,
+            if let FileRoute::Other(path) = &*file {
+                live.refresh_dist_file(path).await;
+            }
         }
+        if let Some(stored) = self.local_response(&file, &meta, live.is_some()).await {
+            // Only existing files are recorded: clients can invent any number of names.
+            if let (Some(live), FileRoute::Crate(path, _) | FileRoute::Other(path)) = (&live, &*file)
+                && !stored.status().is_client_error()
+            {
+                live.record_access(path);
+            }
+            return stored;
+        }
+        let fetched = match &live {
+            Some(live) => self.fetch_missing(live, &file, &meta).await,
+            None => None,
+        };
+        fetched.unwrap_or_else(|| absent_response(&file))
     }
 
-    /// A stored file, read on a blocking thread, so that a slow disk delays no other request.
+    /// A stored file, read on a blocking thread, so that a slow disk delays no other request; `None` if it is absent.
     pub(super) async fn local_response(
         self: &Arc<Self>,
-        target: &Arc<Route>,
+        file: &Arc<FileRoute>,
         meta: &Arc<RequestMeta>,
         live: bool,
-    ) -> Response<OutgoingBody> {
+    ) -> Option<Response<OutgoingBody>> {
         // The semaphore is never closed. A file that was read gets its share or is dropped before others are read.
         let _reading = self.read_permits.acquire().await.ok();
         let response = {
-            let (server, target, requested) = (Arc::clone(self), Arc::clone(target), Arc::clone(meta));
-            let answer = move || server.read_local(&target, &requested, live);
-            tokio::task::spawn_blocking(answer).await.unwrap_or_else(|_| internal_error())
+            let (server, file, requested) = (Arc::clone(self), Arc::clone(file), Arc::clone(meta));
+            let answer = move || server.read_local(&file, &requested, live);
+            tokio::task::spawn_blocking(answer).await.unwrap_or_else(|_| Some(internal_error()))
         };
-        self.reserve_or_defer(response, || Arc::clone(target), meta)
+        response.map(|response| self.reserve_or_defer(response, file, meta))
     }
 
-    fn read_local(&self, target: &Route, meta: &RequestMeta, live: bool) -> Response<OutgoingBody> {
+    fn read_local(&self, file: &Arc<FileRoute>, meta: &RequestMeta, live: bool) -> Option<Response<OutgoingBody>> {
         // The order matters: a response that was read before live mode was enabled must not be cached for later.
         let policy = CachePolicy {
             settings_generation: self.file_cache.settings_generation(),
-            is_shared: live || !self.options.live.is_enabled(),
-            expires_at: None,
+            // A crate's content is the same for all clients.
+            is_shared: live || !self.options.live.is_enabled() || matches!(**file, FileRoute::Crate(..)),
+            // A file that changes upstream must be checked there again soon.
+            expires_at: (live && live::is_mutable_path(file.path())).then(|| Instant::now() + MUTABLE_FILE_TTL),
             now: (self.options.file_clock)(),
         };
-        let (path, answered) = match target {
-            Route::Index(path) => (path, self.index_response(path, policy, meta)),
-            Route::Crate(path, id) => (path, self.crate_response(path, id.as_ref(), policy, meta)),
-            Route::File(path) => (path, self.plain_file_response(path, live, policy, meta)),
-            Route::Landing | Route::Health | Route::IndexConfig | Route::Script(_) | Route::NotFound => {
-                return not_found();
-            }
-        };
+        let answered = self.stored_response(file, policy, meta);
         self.file_cache.bump_epoch();
         answered.unwrap_or_else(|error| {
-            self.context.sink.warning(format!("could not read `{path}` of the mirror: {error}"));
-            if is_exhausted(&error) { unavailable() } else { internal_error() }
+            self.context.sink.warning(format!("could not read `{}` of the mirror: {error}", file.path()));
+            Some(if is_exhausted(&error) { unavailable() } else { internal_error() })
         })
     }
 
-    fn index_response(
+    /// The response with a stored file; `None` if it is absent.
+    fn stored_response(
         &self,
-        path: &SafePath,
+        file: &Arc<FileRoute>,
         policy: CachePolicy,
         meta: &RequestMeta,
-    ) -> io::Result<Response<OutgoingBody>> {
-        let Some(source) = self.open_file(path)? else { return Ok(not_found()) };
-        if source.stamp.size > MAX_INDEX_FILE {
-            return meta.file_response(source, TEXT, NO_CACHE);
+    ) -> io::Result<Option<Response<OutgoingBody>>> {
+        let Some(source) = self.open_file(file.path())? else { return Ok(None) };
+        let max_cached = if matches!(**file, FileRoute::Index(..)) { MAX_INDEX_FILE } else { MAX_CACHED_FILE };
+        if source.stamp.size > max_cached {
+            return meta.file_response(source, ContentHeaders::of(file)).map(Some);
         }
-        let gzip = conditional::accepts_gzip(&meta.headers);
-        let headers = ContentHeaders { content_type: TEXT, cache_control: NO_CACHE };
-        let cached = self.file_cache.load_index_file(path, &source, gzip, headers, policy)?;
-        Ok(meta.cached_response(&cached).unwrap_or_else(internal_error))
-    }
-
-    fn crate_response(
-        &self,
-        path: &SafePath,
-        id: Option<&CrateId>,
-        policy: CachePolicy,
-        meta: &RequestMeta,
-    ) -> io::Result<Response<OutgoingBody>> {
-        // A crate's content is the same for all clients.
-        let response =
-            self.cacheable_file_response(path, BINARY, IMMUTABLE, CachePolicy { is_shared: true, ..policy }, meta)?;
-        Ok(match id {
-            Some(id) if response.status() == StatusCode::NOT_FOUND => {
-                text_response(StatusCode::NOT_FOUND, &registry::missing_crate_message(id))
-            }
-            _ => response,
-        })
-    }
-
-    fn plain_file_response(
-        &self,
-        path: &SafePath,
-        live: bool,
-        policy: CachePolicy,
-        meta: &RequestMeta,
-    ) -> io::Result<Response<OutgoingBody>> {
-        // A file that changes upstream must be checked there again soon.
-        let until = (live && live::is_mutable_path(path)).then(|| Instant::now() + MUTABLE_FILE_TTL);
-        let response = self.cacheable_file_response(
-            path,
-            content_type(path),
-            NO_CACHE,
-            CachePolicy { expires_at: until, ..policy },
-            meta,
-        )?;
-        Ok(match response.status() {
-            StatusCode::NOT_FOUND => text_response(StatusCode::NOT_FOUND, &registry::missing_file_message(path)),
-            _ => response,
-        })
-    }
-
-    fn cacheable_file_response(
-        &self,
-        path: &SafePath,
-        kind: &'static str,
-        caching: &'static str,
-        policy: CachePolicy,
-        meta: &RequestMeta,
-    ) -> io::Result<Response<OutgoingBody>> {
-        let Some(source) = self.open_file(path)? else { return Ok(not_found()) };
-        if source.stamp.size > MAX_CACHED_FILE {
-            return meta.file_response(source, kind, caching);
-        }
-        let cached = self.file_cache.load_file(
-            path,
-            &source,
-            ContentHeaders { content_type: kind, cache_control: caching },
-            policy,
-        )?;
-        Ok(meta.cached_response(&cached).unwrap_or_else(internal_error))
+        let cached = self.file_cache.load(file, &source, conditional::accepts_gzip(&meta.headers), policy)?;
+        Ok(Some(meta.cached_response(&cached).unwrap_or_else(internal_error)))
     }
 
     pub(super) fn open_file(&self, path: &SafePath) -> io::Result<Option<OpenFile>> {
         file::open(self.context.mirror.root(), path)
+    }
+}
+
+/// The response for a file that is neither stored nor fetched.
+fn absent_response(file: &FileRoute) -> Response<OutgoingBody> {
+    match file {
+        FileRoute::Crate(_, Some(id)) => text_response(StatusCode::NOT_FOUND, &registry::missing_crate_message(id)),
+        FileRoute::Other(path) => text_response(StatusCode::NOT_FOUND, &registry::missing_file_message(path)),
+        FileRoute::Crate(..) | FileRoute::Index(..) => not_found(),
     }
 }
 
@@ -491,11 +443,6 @@ fn reserve_body(account: &Arc<ConnectionBudget>, body: OutgoingBody) -> Outgoing
     }
     let (length, account) = (body.size_hint().exact(), Arc::clone(account));
     OutgoingBody::deferred(length, async move { Ok(body.with_reservation(account.reserve(bytes, file).await)) })
-}
-
-fn index_route(target: &Route) -> Option<(CrateName, &SafePath)> {
-    let Route::Index(path) = target else { return None };
-    Some((path.as_str().rsplit('/').next()?.parse().ok()?, path))
 }
 
 /// The requested `HOST[:PORT]`; `None` if it is invalid. HTTP/1.0 needs no Host; then the connection's local address is
@@ -521,15 +468,6 @@ fn kind_of_response(response: &Response<OutgoingBody>) -> RequestKind {
     if is_page { RequestKind::Page } else { RequestKind::Other }
 }
 
-/// Paths that need no token: those that rustup requests, and those that tell a client how to authenticate.
-fn is_public(target: &Route) -> bool {
-    match target {
-        Route::Health | Route::Script(_) | Route::NotFound | Route::Landing => true,
-        Route::File(path) => matches!(FileKind::from_path(path), Some(FileKind::Dist | FileKind::Rustup)),
-        Route::IndexConfig | Route::Index(_) | Route::Crate(..) => false,
-    }
-}
-
 /// Cargo repeats the request with its token if it has one, and otherwise shows the text.
 fn unauthorized(base: &str) -> Response<OutgoingBody> {
     let text = "this registry is for those who have a token: ask its operator for one, and give it to `cargo login \
@@ -540,9 +478,9 @@ fn unauthorized(base: &str) -> Response<OutgoingBody> {
 }
 
 /// Restricts a response that needs a token to the client's own cache.
-fn with_private_caching(mut response: Response<OutgoingBody>, target: &Route) -> Response<OutgoingBody> {
+fn with_private_caching(mut response: Response<OutgoingBody>, file: &FileRoute) -> Response<OutgoingBody> {
     let is_kept = response.headers().get(CACHE_CONTROL).is_some_and(|said| said == IMMUTABLE);
-    if is_kept && !is_public(target) {
+    if is_kept && !file.is_public() {
         set_header(&mut response, CACHE_CONTROL, PRIVATE_IMMUTABLE);
     }
     response

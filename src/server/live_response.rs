@@ -12,17 +12,15 @@ use hyper::header::{
 use hyper::{HeaderMap, Response, StatusCode};
 
 use super::conditional::{self, RequestedRange, Validators};
+use super::content::ContentHeaders;
 use super::file::{OpenFile, OutgoingBody};
-use super::file_cache::{ContentHeaders, Derived};
+use super::file_cache::Derived;
 use super::handler::Server;
 use super::response::{
-    BINARY, IMMUTABLE, NO_CACHE, RequestMeta, TEXT, content_type, internal_error, range_not_satisfiable,
-    set_body_headers, set_header, text_response,
+    RequestMeta, internal_error, range_not_satisfiable, set_body_headers, set_header, text_response,
 };
-use super::router::Route;
-use crate::crate_id::CrateName;
+use super::router::FileRoute;
 use crate::live::{FetchOutcome, LiveError, LiveMirror, SharedDownload};
-use crate::safe_path::SafePath;
 
 impl Server {
     /// Live mode, if it is on and the request does not originate from this server itself, directly or through other
@@ -33,19 +31,21 @@ impl Server {
         (!is_own).then_some(live)
     }
 
-    /// A crate's index entry, merged from the stored and the upstream one; `None` if live mode was disabled meanwhile.
+    /// A crate's index entry, merged from the stored and the upstream one; `None` if the file is none, or if live mode was
+    /// disabled meanwhile.
     pub(super) async fn live_index_response(
         self: &Arc<Self>,
         proxy: &Arc<LiveMirror>,
-        name: &CrateName,
-        path: SafePath,
+        file: &Arc<FileRoute>,
         meta: &Arc<RequestMeta>,
     ) -> Option<Response<OutgoingBody>> {
+        let FileRoute::Index(name, _) = &**file else { return None };
         let generation = proxy.settings_generation();
         let upstream = proxy.lookup_index(name).await?;
-        let (server, proxy, requested) = (Arc::clone(self), Arc::clone(proxy), Arc::clone(meta));
+        let (server, proxy, route, requested) =
+            (Arc::clone(self), Arc::clone(proxy), Arc::clone(file), Arc::clone(meta));
         let answer = move || {
-            let source = server.open_file(&path)?;
+            let source = server.open_file(route.path())?;
             let text = source.as_ref().map(read_text).transpose()?;
             let view = match proxy.index_view(&upstream, text.as_deref()) {
                 Ok(offered) => offered,
@@ -67,12 +67,7 @@ impl Server {
                 wants_gzip: gzip,
                 now,
             };
-            let cached = server.file_cache.insert_derived(
-                &path,
-                text,
-                from,
-                ContentHeaders { content_type: TEXT, cache_control: NO_CACHE },
-            )?;
+            let cached = server.file_cache.insert_derived(&route, text, from)?;
             Ok(requested.cached_response(&cached).unwrap_or_else(internal_error))
         };
         let answered = tokio::task::spawn_blocking(answer).await;
@@ -86,18 +81,18 @@ impl Server {
     pub(super) async fn fetch_missing(
         self: &Arc<Self>,
         proxy: &Arc<LiveMirror>,
-        target: &Arc<Route>,
+        file: &Arc<FileRoute>,
         meta: &Arc<RequestMeta>,
     ) -> Option<Response<OutgoingBody>> {
-        let (outcome, kind, caching) = match &**target {
-            Route::Crate(_, Some(id)) => (proxy.fetch_crate(id).await?, BINARY, IMMUTABLE),
-            Route::File(path) => (proxy.fetch_dist_file(path).await?, content_type(path), NO_CACHE),
-            _ => return None,
+        let outcome = match &**file {
+            FileRoute::Crate(_, Some(id)) => proxy.fetch_crate(id).await?,
+            FileRoute::Other(path) => proxy.fetch_dist_file(path).await?,
+            FileRoute::Crate(_, None) | FileRoute::Index(..) => return None,
         };
         let response = match outcome {
-            FetchOutcome::Stored => self.local_response(target, meta, true).await,
+            FetchOutcome::Stored => self.local_response(file, meta, true).await?,
             FetchOutcome::Downloading(shared_download) => {
-                download_response(&shared_download, meta, kind, caching).await
+                download_response(&shared_download, meta, ContentHeaders::of(file)).await
             }
             FetchOutcome::Failed(refusal) => error_response(&refusal),
         };
@@ -119,9 +114,9 @@ fn read_text(source: &OpenFile) -> io::Result<String> {
 async fn download_response(
     download: &SharedDownload,
     meta: &RequestMeta,
-    kind: &str,
-    caching: &str,
+    headers: ContentHeaders,
 ) -> Response<OutgoingBody> {
+    let kind = headers.content_type;
     let started = match download.wait_started().await {
         Ok(begun) => begun,
         Err(refusal) => return error_response(&refusal),
@@ -169,7 +164,7 @@ async fn download_response(
         RequestedRange::Unsatisfiable => return range_not_satisfiable(length.unwrap_or_default()),
     };
     set_header(&mut response, ACCEPT_RANGES, "bytes");
-    set_header(&mut response, CACHE_CONTROL, caching);
+    set_header(&mut response, CACHE_CONTROL, headers.cache_control);
     response
 }
 

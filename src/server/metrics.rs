@@ -58,22 +58,18 @@ impl RequestKind {
         }
     }
 
-    /// The kind of a path by its prefix; `None` if only the response distinguishes a page from a missing path.
-    pub(super) fn of_path(path: &str) -> Option<RequestKind> {
-        let path = path.trim_start_matches('/');
-        let (first, rest) = path.split_once('/').unwrap_or((path, ""));
-        Some(match (first, rest) {
-            ("index", "config.json") => RequestKind::Config,
-            ("index", _) => RequestKind::Index,
+    /// The kind of a decoded path; `None` if only the response distinguishes a page from a missing path.
+    pub(super) fn of_components(path: &[&str]) -> Option<RequestKind> {
+        Some(match path {
+            ["index", "config.json"] => RequestKind::Config,
+            ["index", ..] => RequestKind::Index,
             // The page that lists all crates has no further component.
-            ("crates", "") => return None,
-            ("crates", _) => RequestKind::Crate,
-            ("dist", _) => RequestKind::Dist,
-            ("rustup", _) => RequestKind::Rustup,
-            ("rustup-init.sh" | "rustup-init.ps1", _) => RequestKind::Script,
-            ("api", rest) if rest.starts_with("setup/") => RequestKind::Script,
-            ("api", _) => RequestKind::Api,
-            ("healthz" | "metrics" | "manifest.json", _) => RequestKind::Other,
+            ["crates", _, ..] => RequestKind::Crate,
+            ["dist", ..] => RequestKind::Dist,
+            ["rustup", ..] => RequestKind::Rustup,
+            ["rustup-init.sh" | "rustup-init.ps1", ..] | ["api", "setup", _, ..] => RequestKind::Script,
+            ["api", ..] => RequestKind::Api,
+            ["healthz" | "metrics" | "manifest.json", ..] => RequestKind::Other,
             _ => return None,
         })
     }
@@ -182,22 +178,22 @@ mod tests {
     #[test]
     fn paths_map_to_request_kinds() {
         for (path, wanted) in [
-            ("/index/config.json", Some(RequestKind::Config)),
-            ("//index//se/rd/serde", Some(RequestKind::Index)),
-            ("/crates/serde/1.0.0/download", Some(RequestKind::Crate)),
-            ("/crates", None),
-            ("/crates/", None),
-            ("/dist/channel-rust-stable.toml", Some(RequestKind::Dist)),
-            ("/rustup/release-stable.toml", Some(RequestKind::Rustup)),
-            ("/rustup-init.sh", Some(RequestKind::Script)),
-            ("/api/setup/cargo-config", Some(RequestKind::Script)),
-            ("/api/v1/crates", Some(RequestKind::Api)),
-            ("/metrics", Some(RequestKind::Other)),
-            ("/", None),
-            ("/assets/style.css", None),
+            ("index/config.json", Some(RequestKind::Config)),
+            ("index/se/rd/serde", Some(RequestKind::Index)),
+            ("crates/serde/1.0.0/download", Some(RequestKind::Crate)),
+            ("crates", None),
+            ("dist/channel-rust-stable.toml", Some(RequestKind::Dist)),
+            ("rustup/release-stable.toml", Some(RequestKind::Rustup)),
+            ("rustup-init.sh", Some(RequestKind::Script)),
+            ("api/setup/cargo-config", Some(RequestKind::Script)),
+            ("api/v1/crates", Some(RequestKind::Api)),
+            ("metrics", Some(RequestKind::Other)),
+            ("", None),
+            ("assets/style.css", None),
             ("*", None),
         ] {
-            assert_eq!(RequestKind::of_path(path), wanted, "{path}");
+            let components: Vec<&str> = path.split('/').collect();
+            assert_eq!(RequestKind::of_components(&components), wanted, "{path}");
         }
     }
 

@@ -12,17 +12,9 @@ use hyper::{HeaderMap, Response, StatusCode};
 
 use super::budget::ConnectionBudget;
 use super::conditional::{self, Precondition, RequestedRange, Validators};
+use super::content::{ContentHeaders, NO_CACHE, TEXT};
 use super::file::{OpenFile, OutgoingBody};
 use super::file_cache::{CachedFile, GzipState, Representation};
-use crate::safe_path::SafePath;
-
-pub(super) const TEXT: &str = "text/plain; charset=utf-8";
-pub(super) const JSON: &str = "application/json";
-pub(super) const BINARY: &str = "application/octet-stream";
-/// Clients may cache the response but must revalidate it: the next import may change it.
-pub(super) const NO_CACHE: &str = "no-cache";
-/// Clients may cache the response without revalidation: a published crate never changes.
-pub(super) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 /// Headers that describe a body and not the file.
 const BODY_HEADERS: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, X_CONTENT_TYPE_OPTIONS];
@@ -106,10 +98,9 @@ impl RequestMeta {
     pub(super) fn file_response(
         &self,
         source: OpenFile,
-        kind: &str,
-        caching: &str,
+        headers: ContentHeaders,
     ) -> io::Result<Response<OutgoingBody>> {
-        let OpenFile { file, stamp } = source;
+        let (OpenFile { file, stamp }, kind) = (source, headers.content_type);
         let etag = stamp.etag();
         let known = Validators { etag: &etag, modified: stamp.modified };
         let mut response = match conditional::evaluate_preconditions(&self.headers, &known) {
@@ -138,7 +129,7 @@ impl RequestMeta {
         };
         set_validators(&mut response, &etag, stamp.modified);
         set_header(&mut response, ACCEPT_RANGES, "bytes");
-        set_header(&mut response, CACHE_CONTROL, caching);
+        set_header(&mut response, CACHE_CONTROL, headers.cache_control);
         Ok(response)
     }
 }
@@ -208,17 +199,6 @@ fn set_validators(response: &mut Response<OutgoingBody>, etag: &str, modified: O
 pub(super) fn set_header(response: &mut Response<OutgoingBody>, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
-    }
-}
-
-/// The content type of a file of the mirror.
-pub(super) fn content_type(path: &SafePath) -> &'static str {
-    let name = path.as_str();
-    let is = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
-    match () {
-        () if is(&[".json"]) => JSON,
-        () if is(&[".toml", ".sha256", ".asc"]) => TEXT,
-        () => BINARY,
     }
 }
 

@@ -1,7 +1,10 @@
-//! Parses a request's path into a route. It is decoded once, and accepted only as normal components.
+//! Parses a request's path into a route. This is the only place that decodes a path.
+
+use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
+use super::metrics::RequestKind;
 use super::scripts::{self, Script};
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::mirror_file::FileKind;
@@ -10,74 +13,113 @@ use crate::safe_path::SafePath;
 /// The target of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// `/`: the landing page.
-    Landing,
     /// `/healthz`: the health check.
     Health,
     /// `/index/config.json`, generated for the request.
     IndexConfig,
     /// A script generated for the client.
     Script(Script),
+    /// A file of the mirror.
+    File(Arc<FileRoute>),
+    /// Anything else, by its decoded components: a page, the API, or a path that does not exist.
+    Web(Vec<String>),
+    /// A path that cannot be decoded.
+    Invalid,
+}
+
+/// A file of the mirror that clients may request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum FileRoute {
     /// The index entry of one crate.
-    Index(SafePath),
+    Index(CrateName, SafePath),
     /// A `.crate` file, and its crate if the file name is valid.
     Crate(SafePath, Option<CrateId>),
-    /// Any other file that clients may request.
-    File(SafePath),
-    /// A path that cannot exist.
-    NotFound,
+    /// Any other file.
+    Other(SafePath),
 }
 
-/// Parses the raw path of a request.
-pub(super) fn parse_route(raw: &str) -> Route {
-    match_route(raw).unwrap_or(Route::NotFound)
+impl Route {
+    /// Whether the path needs no token: rustup requests it, or it tells a client how to authenticate.
+    pub(super) fn is_public(&self) -> bool {
+        match self {
+            Route::Health | Route::Script(_) | Route::Web(_) | Route::Invalid => true,
+            Route::IndexConfig => false,
+            Route::File(file) => file.is_public(),
+        }
+    }
 }
 
-fn match_route(raw: &str) -> Option<Route> {
-    let parts = decode_components(raw)?;
-    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    match parts[..] {
-        [] => return Some(Route::Landing),
+impl FileRoute {
+    pub(super) fn path(&self) -> &SafePath {
+        match self {
+            FileRoute::Index(_, path) | FileRoute::Crate(path, _) | FileRoute::Other(path) => path,
+        }
+    }
+
+    /// See [`Route::is_public`].
+    pub(super) fn is_public(&self) -> bool {
+        matches!(FileKind::from_path(self.path()), Some(FileKind::Dist | FileKind::Rustup))
+    }
+
+    /// The kind of a request for this file.
+    pub(super) fn kind(&self) -> RequestKind {
+        let components: Vec<&str> = self.path().components().collect();
+        RequestKind::of_components(&components).unwrap_or(RequestKind::Other)
+    }
+}
+
+/// Parses the raw path of a request. Also returns the kind of the request, or `None` if only the response distinguishes a
+/// page from a missing path.
+pub(super) fn parse_path(raw: &str) -> (Route, Option<RequestKind>) {
+    let Some(components) = decode_components(raw) else { return (Route::Invalid, None) };
+    let parts: Vec<&str> = components.iter().map(String::as_str).collect();
+    let kind = RequestKind::of_components(&parts);
+    (match_route(&parts, raw.ends_with('/')).unwrap_or(Route::Web(components)), kind)
+}
+
+/// The route of the server itself; `None` if there is none.
+fn match_route(parts: &[&str], is_folder: bool) -> Option<Route> {
+    // Hidden names are never served.
+    if parts.iter().any(|part| part.contains('/') || part.starts_with('.')) {
+        return None;
+    }
+    let file = |route| Some(Route::File(Arc::new(route)));
+    match parts {
         ["healthz"] => return Some(Route::Health),
         ["index", "config.json"] => return Some(Route::IndexConfig),
         ["crates", name, version, "download"] => {
             let id = CrateId::parse(name, version).ok()?;
-            return Some(Route::Crate(id.crate_path(), Some(id)));
+            return file(FileRoute::Crate(id.crate_path(), Some(id)));
         }
+        // No other folder is served, and only folders end in a slash.
+        _ if is_folder => return None,
         _ => {}
     }
-    if let Some(script) = scripts::script_for_path(&parts).filter(|_| !raw.ends_with('/')) {
+    if let Some(script) = scripts::script_for_path(parts) {
         return Some(Route::Script(script));
     }
-    // No directory is served, and only directories end in a slash.
-    let path: SafePath = parts.join("/").parse().ok().filter(|_| !raw.ends_with('/'))?;
+    let path: SafePath = parts.join("/").parse().ok()?;
     match FileKind::from_path(&path) {
         Some(FileKind::Index) => {
             let name: CrateName = parts.last()?.parse().ok()?;
-            (path.strip_prefix("index") == Some(&name.index_path())).then_some(Route::Index(path))
+            let is_index = path.strip_prefix("index") == Some(&name.index_path());
+            file(FileRoute::Index(name, path)).filter(|_| is_index)
         }
         Some(FileKind::Crate) => {
             let id = parse_crate_file_name(parts.last()?);
-            Some(Route::Crate(path, id))
+            file(FileRoute::Crate(path, id))
         }
-        Some(FileKind::Dist | FileKind::Rustup) => Some(Route::File(path)),
-        _ if path.as_str() == "manifest.json" => Some(Route::File(path)),
+        Some(FileKind::Dist | FileKind::Rustup) => file(FileRoute::Other(path)),
+        _ if path.as_str() == "manifest.json" => file(FileRoute::Other(path)),
         _ => None,
     }
 }
 
 /// The components, each decoded separately, so that `%2F` cannot split one in two. Repeated slashes count once (rustup
-/// creates them from a base URL with a trailing slash). Hidden names are never served.
+/// creates them from a base URL with a trailing slash).
 fn decode_components(raw: &str) -> Option<Vec<String>> {
-    let mut components = Vec::new();
-    for part in raw.strip_prefix('/')?.split('/').filter(|part| !part.is_empty()) {
-        let decoded = percent_decode_str(part).decode_utf8().ok()?;
-        if decoded.contains('/') || decoded.starts_with('.') {
-            return None;
-        }
-        components.push(decoded.into_owned());
-    }
-    Some(components)
+    let parts = raw.strip_prefix('/')?.split('/').filter(|part| !part.is_empty());
+    parts.map(|part| percent_decode_str(part).decode_utf8().ok().map(std::borrow::Cow::into_owned)).collect()
 }
 
 /// The crate that a file name identifies. A name has no dot, and a version begins with digits and a dot. So the first
@@ -95,8 +137,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn served_path(path: &str) -> Option<String> {
-        match parse_route(path) {
-            Route::Index(path) | Route::Crate(path, _) | Route::File(path) => Some(path.into()),
+        match parse_path(path).0 {
+            Route::File(file) => Some(file.path().to_string()),
             _ => None,
         }
     }
@@ -118,12 +160,17 @@ mod tests {
         ] {
             assert_eq!(served_path(raw).as_deref(), Some(path), "{raw}");
         }
-        assert_eq!(parse_route("/"), Route::Landing);
-        assert_eq!(parse_route("//"), Route::Landing);
-        assert_eq!(parse_route("/healthz"), Route::Health);
-        assert_eq!(parse_route("/index/config.json"), Route::IndexConfig);
-        assert_eq!(parse_route("/rustup-init.sh"), Route::Script(Script::InitSh));
-        assert_eq!(parse_route("//api/setup/rustup-env.ps1"), Route::Script(Script::EnvPs1));
+        for (raw, route, kind) in [
+            ("/", Route::Web(Vec::new()), None),
+            ("//", Route::Web(Vec::new()), None),
+            ("/healthz", Route::Health, Some(RequestKind::Other)),
+            ("/index/config.json", Route::IndexConfig, Some(RequestKind::Config)),
+            ("/rustup-init.sh", Route::Script(Script::InitSh), Some(RequestKind::Script)),
+            ("//api/setup/rustup-env.ps1", Route::Script(Script::EnvPs1), Some(RequestKind::Script)),
+            ("/api/jobs/%2e1", Route::Web(vec!["api".into(), "jobs".into(), ".1".into()]), Some(RequestKind::Api)),
+        ] {
+            assert_eq!(parse_path(raw), (route, kind), "{raw}");
+        }
     }
 
     #[test]
@@ -165,7 +212,7 @@ mod tests {
             "*",
             "",
         ] {
-            assert_eq!(parse_route(raw), Route::NotFound, "{raw}");
+            assert!(matches!(parse_path(raw).0, Route::Web(_) | Route::Invalid), "{raw}");
         }
     }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use hyper::header::{ACCEPT, HeaderMap, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
-use percent_encoding::percent_decode_str;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::auth::{self, RequiredAccess};
@@ -205,11 +204,11 @@ impl Router {
     pub(super) async fn handle(
         &self,
         state: &Arc<WebState>,
+        path: &[String],
         request: Request<IncomingBody>,
         at: RequestOrigin,
     ) -> Option<Response<OutgoingBody>> {
         let (parts, incoming) = request.into_parts();
-        let path = decode_components(parts.uri.path())?;
         if path.is_empty() && !wants_html(&parts.headers) {
             // A terminal client gets the plain text that the server shows without pages.
             return None;
@@ -217,13 +216,13 @@ impl Router {
         let head = parts.method == Method::HEAD;
         let method = if head { &Method::GET } else { &parts.method };
         let matching: Vec<(&Route, Vec<String>)> =
-            self.routes.iter().filter_map(|route| Some((route, route.match_path(&path)?))).collect();
-        let is_registry = registry_api::is_registry_path(&path);
+            self.routes.iter().filter_map(|route| Some((route, route.match_path(path)?))).collect();
+        let is_registry = registry_api::is_registry_path(path);
         let Some((route, params)) = matching.iter().find(|(route, _)| route.method == *method).cloned() else {
             if is_registry && matching.is_empty() {
-                return Some(registry_api::error_response(registry_api::unsupported(method, &path)));
+                return Some(registry_api::error_response(registry_api::unsupported(method, path)));
             }
-            if let Some(error) = no_route_error(&matching, &path) {
+            if let Some(error) = no_route_error(&matching, path) {
                 return Some(error.into_response());
             }
             return match *method == Method::GET && !path.is_empty() && wants_html(&parts.headers) {
@@ -240,7 +239,7 @@ impl Router {
         if let Err(refusal) = auth::check(state, route.access, &parts.headers, parts.version, &at) {
             return Some(error_response(refusal));
         }
-        if let Some(redirect) = trailing_slash_redirect(route, &path, &parts.uri) {
+        if let Some(redirect) = trailing_slash_redirect(route, path, &parts.uri) {
             return Some(redirect);
         }
         let query = request::parse_query(parts.uri.query());
@@ -360,10 +359,4 @@ fn no_route_error(known: &[(&Route, Vec<String>)], path: &[String]) -> Option<Ap
 /// Whether the client accepts HTML, as every browser does.
 fn wants_html(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT).iter().any(|line| line.to_str().is_ok_and(|line| line.contains("text/html")))
-}
-
-/// The decoded components of a path; repeated slashes count as one, as for files.
-fn decode_components(raw: &str) -> Option<Vec<String>> {
-    let parts = raw.strip_prefix('/')?.split('/').filter(|part| !part.is_empty());
-    parts.map(|part| percent_decode_str(part).decode_utf8().ok().map(std::borrow::Cow::into_owned)).collect()
 }
