@@ -92,6 +92,7 @@ pub mod digest;
 pub mod scratch;
 pub mod process_lock;
 pub mod durable;
+pub mod file_stamp;
 pub mod random;
 pub mod panics;
 pub mod env;

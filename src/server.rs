@@ -45,7 +45,6 @@ mod listener;
 mod port_owner;
 mod live_response;
 mod stall_timeout;
-mod small_profiles;
 mod registry;
 mod handler;
 mod router;

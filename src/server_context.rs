@@ -1,15 +1,17 @@
 //! What all parts of a running server share.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
 use crate::config::SettingsStore;
 use crate::env::Env;
 use crate::event::Sink;
+use crate::file_stamp::FileStamp;
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::Holder;
+use crate::mirror::toolchains::AvailableToolchains;
 
 /// The folders, the settings and the surroundings of a running server.
 #[derive(Clone)]
@@ -26,12 +28,27 @@ pub struct ServerContext {
     pub clock: fn() -> Timestamp,
     /// Receives reports.
     pub sink: Arc<dyn Sink>,
+    /// The available toolchains, and the record of dist files that they were read from.
+    pub toolchains: Arc<Mutex<Option<ReadToolchains>>>,
 }
+
+/// A state of the record of dist files, and the toolchains of that state.
+type ReadToolchains = (Option<FileStamp>, Arc<AvailableToolchains>);
 
 impl ServerContext {
     /// The current time.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// The available toolchains, read again if their record changed; none if the record is unreadable, which the audit
+    /// reports. Concurrent callers wait, because reading the manifests needs much memory. Call it where blocking is allowed.
+    pub fn toolchains(&self) -> Arc<AvailableToolchains> {
+        let mut known = self.toolchains.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = FileStamp::read(&self.mirror.dist_files()).ok().flatten();
+        let current = known.take().filter(|(of, _)| *of == stamp);
+        let read = || (stamp, Arc::new(AvailableToolchains::read(&self.mirror).unwrap_or_default()));
+        Arc::clone(&known.insert(current.unwrap_or_else(read)).1)
     }
 
     /// Identifies this process in the mirror's lock, by the name of its task.

@@ -30,9 +30,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::durable::checkpoint;
+use crate::file_stamp::FileStamp;
 use crate::mirror::import_order::sort_for_import;
 use crate::mirror::watcher_state::{PendingBundle, WatcherState};
 use crate::panics::catch_panic;
@@ -150,7 +151,7 @@ struct WatchLoop {
     /// Why the folder cannot be read.
     problem: Option<String>,
     /// The last stamp of the summary; a new stamp shows that the mirror has changed.
-    summary_stamp: Option<(u64, SystemTime)>,
+    summary_stamp: Option<FileStamp>,
     /// The last warning about each file, so that it is printed once.
     last_warnings: HashMap<OsString, String>,
     /// Whether the failure to save the state was reported.
@@ -278,8 +279,7 @@ impl WatchLoop {
 
     /// Every change of a mirror replaces its summary.
     fn check_mirror_change(&mut self) {
-        let about = fs::metadata(self.importer.context.mirror.summary()).ok();
-        let head = about.and_then(|about| Some((about.len(), about.modified().ok()?)));
+        let head = FileStamp::read(&self.importer.context.mirror.summary()).ok().flatten();
         if head != self.summary_stamp {
             self.summary_stamp = head;
             self.files.mirror_changed();

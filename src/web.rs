@@ -11,7 +11,6 @@
 //! | `jobs` | background jobs, one at a time |
 //! | `imports`, `provenance` | the import history, and the bundle of each crate |
 //! | `crates` | the stored crates |
-//! | `toolchains` | the available toolchains |
 //! | `background_loader` | loads data that takes long to read |
 //! | `search` | searches names and descriptions |
 //! | `incoming` | the incoming folder |
@@ -38,7 +37,6 @@ mod crates;
 mod imports;
 mod jobs;
 mod metrics;
-mod toolchains;
 mod openapi;
 mod provenance;
 mod pages;

@@ -209,7 +209,7 @@ pub(super) fn server_context(
     context: &Context,
 ) -> ServerContext {
     let (mirror, env) = (Layout::new(mirror), context.env.clone());
-    ServerContext { mirror, incoming, settings, env, clock: Timestamp::now, sink }
+    ServerContext { mirror, incoming, settings, env, clock: Timestamp::now, sink, toolchains: Arc::default() }
 }
 
 /// The parts of the running server.

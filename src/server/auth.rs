@@ -10,13 +10,14 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
 use crate::config::SettingsStore;
 use crate::digest::Sha256;
 use crate::event::Sink;
+use crate::file_stamp::FileStamp;
 
 /// The shortest accepted token; shorter ones can be guessed.
 const MIN_TOKEN_CHARS: usize = 16;
@@ -135,7 +136,7 @@ pub struct AccessControl {
 struct ReaderTokens {
     path: PathBuf,
     checked_at: Instant,
-    stamp: Option<(SystemTime, u64)>,
+    stamp: Option<FileStamp>,
     tokens: Arc<Vec<Token>>,
     /// Why no token could be read.
     error: Option<String>,
@@ -249,7 +250,7 @@ impl AccessControl {
             *known = before;
             return tokens;
         }
-        let stamp = fs::metadata(&path).ok().and_then(|about| Some((about.modified().ok()?, about.len())));
+        let stamp = FileStamp::read(&path).ok().flatten();
         let was = before.as_ref().and_then(|readers| readers.error.clone());
         // An invalid file is read again, because it may become valid without a change of its own, such as by its
         // folder's permissions.

@@ -26,10 +26,11 @@ use hyper::header::{
 };
 
 use super::content::ContentHeaders;
-use super::file::{FileStamp, OpenFile, OutgoingBody};
+use super::file::{OpenFile, OutgoingBody};
 use super::router::FileRoute;
 use super::sendfile::{MemfdBudget, SendfileCandidate};
 use crate::digest::Sha256;
+use crate::file_stamp::FileStamp;
 
 /// Larger files are streamed from the disk, in bytes.
 pub(super) const MAX_CACHED_FILE: u64 = 512 * 1024;
@@ -182,7 +183,7 @@ impl FileCache {
         };
         let validity = Validity {
             path: route.path().below(&self.mirror),
-            stamp: Some(stamp.clone()),
+            stamp: Some(*stamp),
             expires_at: policy.expires_at.map(|until| self.epoch.millisecond_of(until)),
             settings_generation: policy.settings_generation,
         };
@@ -191,7 +192,7 @@ impl FileCache {
             plain,
             gzip,
             accepts_ranges: !is_index,
-            stamp: stamp.clone(),
+            stamp: *stamp,
             validity,
             checked_epoch: AtomicU64::new(0),
         };
@@ -213,7 +214,7 @@ impl FileCache {
             index_representations(text.into(), &stamp, gzip, ContentHeaders::of(route), &self.memfd_budget)?;
         let watch = Validity {
             path: route.path().below(&self.mirror),
-            stamp: stored.map(|stored| stored.stamp.clone()),
+            stamp: stored.map(|stored| stored.stamp),
             expires_at: Some(self.epoch.millisecond_of(until)),
             settings_generation: generation,
         };
@@ -293,11 +294,7 @@ impl CachedFile {
         if self.checked_epoch.load(Ordering::SeqCst) == now {
             return true;
         }
-        let is_fresh = match (FileStamp::at(&self.validity.path), &self.validity.stamp) {
-            (Ok(now), Some(then)) => now == *then,
-            (Err(e), None) => e.kind() == io::ErrorKind::NotFound,
-            _ => false,
-        };
+        let is_fresh = FileStamp::read(&self.validity.path).is_ok_and(|now| now == self.validity.stamp);
         if is_fresh {
             self.checked_epoch.store(now, Ordering::SeqCst);
         }

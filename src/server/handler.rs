@@ -30,9 +30,8 @@ use super::registry::{self, MAX_INDEX_FILE};
 use super::request_body::{IncomingBody, UnreadSlot};
 use super::response::{RequestMeta, internal_error, is_exhausted, not_found, set_header, text_response, unavailable};
 use super::router::{self, FileRoute, Route};
-use super::scripts::{Script, landing_page};
+use super::scripts::{Script, landing_page, small_profiles};
 use super::sendfile::MemfdBudget;
-use super::small_profiles::SmallProfileCache;
 use super::tls::{self, Tls};
 use crate::client_setup::{self, SmallProfile};
 use crate::live;
@@ -57,7 +56,6 @@ pub(super) struct Server {
     read_permits: Semaphore,
     untrusted_proxies: UntrustedProxies,
     health: Arc<MirrorHealth>,
-    small_profiles: SmallProfileCache,
 }
 
 impl Server {
@@ -70,7 +68,6 @@ impl Server {
             read_permits: Semaphore::new(MAX_CONCURRENT_READS),
             untrusted_proxies: UntrustedProxies::default(),
             health: MirrorHealth::new(mirror.to_owned()),
-            small_profiles: SmallProfileCache::default(),
             context,
             options,
         }
@@ -327,13 +324,13 @@ impl Server {
     }
 
     /// The profile data that a bootstrap script needs.
-    async fn small_profiles(self: &Arc<Self>, script: Script) -> Arc<Vec<SmallProfile>> {
+    async fn small_profiles(&self, script: Script) -> Vec<SmallProfile> {
         if !script.is_bootstrap() {
-            return Arc::default();
+            return Vec::new();
         }
         // Manifests are read on a blocking thread, so that a slow disk delays no other request.
-        let server = Arc::clone(self);
-        tokio::task::spawn_blocking(move || server.small_profiles.get(&server.context.mirror)).await.unwrap_or_default()
+        let context = self.context.clone();
+        tokio::task::spawn_blocking(move || small_profiles(&context.toolchains())).await.unwrap_or_default()
     }
 
     /// A stored file; in live mode, otherwise one from upstream.

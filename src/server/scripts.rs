@@ -1,6 +1,8 @@
 //! Configuration and scripts generated for clients; they contain the address by which the client reached the server.
 
 use crate::client_setup::{self, BaseUrl, ClientSetup, SmallProfile};
+use crate::mirror::toolchains::AvailableToolchains;
+use crate::toolchain::Profile;
 
 /// A script generated for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,24 @@ impl Script {
             Script::CargoConfig => Ok(client.cargo_config()),
         }
     }
+}
+
+/// The toolchains whose stored components do not cover rustup's default profile: a bootstrap script must request a smaller
+/// profile for them.
+pub(super) fn small_profiles(available: &AvailableToolchains) -> Vec<SmallProfile> {
+    let mut small = Vec::new();
+    for toolchain in &available.toolchains {
+        for (host, profile) in &toolchain.hosts {
+            if let Some(profile) = profile.filter(|profile| *profile < Profile::default()) {
+                small.extend(toolchain.names.iter().map(|name| SmallProfile {
+                    toolchain: name.clone(),
+                    host: host.clone(),
+                    profile: profile.as_str(),
+                }));
+            }
+        }
+    }
+    small
 }
 
 /// The value of `?check_revoke=`. Other parameters are ignored; they may be meant for a reverse proxy.

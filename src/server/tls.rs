@@ -13,8 +13,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use super::file::FileStamp;
 use crate::event::Sink;
+use crate::file_stamp::FileStamp;
 pub use validity::Validity;
 
 mod validity;
@@ -160,7 +160,7 @@ impl Tls {
 
 impl PemFiles {
     fn stamps(&self) -> [Option<FileStamp>; 2] {
-        [&self.certificate, &self.key].map(|path| FileStamp::at(path).ok())
+        [&self.certificate, &self.key].map(|path| FileStamp::read(path).ok().flatten())
     }
 
     fn read(&self) -> Result<(Arc<ServerConfig>, Option<Validity>), Error> {

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::imports::FileStamp;
 use super::provenance::{Provenance, ProvenanceView};
 use super::request::Pagination;
 use super::search::{self, Relevance, SearchResult, SearchTerms, normalize};
 use crate::crate_id::{CrateName, Version};
 use crate::digest::Sha256;
 use crate::error_report::Failure;
+use crate::file_stamp::FileStamp;
 use crate::index_line::IndexLine;
 use crate::mirror::index_meta;
 use crate::mirror::layout::Layout;

@@ -6,10 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
-use std::io;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::request::Pagination;
 use crate::bundle::format::{BundleKind, CrateState, DistFileState, Parent};
 use crate::error_report::Failure;
+use crate::file_stamp::FileStamp;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 
@@ -99,24 +97,6 @@ pub(super) struct ImportHistory {
 /// The cached part of the ledger.
 #[derive(Default)]
 pub(super) struct ImportCache(Mutex<HashMap<String, (FileStamp, Option<ImportInfo>)>>);
-
-/// Identifies a state of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileStamp {
-    size: u64,
-    modified: Option<SystemTime>,
-}
-
-impl FileStamp {
-    /// The file's state; `None` if it is missing.
-    pub(super) fn read(path: &Path) -> io::Result<Option<FileStamp>> {
-        match fs::metadata(path) {
-            Ok(about) => Ok(Some(FileStamp { size: about.len(), modified: about.modified().ok() })),
-            Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => Ok(None),
-            Err(e) => Err(e),
-        }
-    }
-}
 
 impl ImportCache {
     /// A page of the history; only its records are read.

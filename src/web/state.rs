@@ -15,7 +15,6 @@ use super::login_throttle::LoginThrottle;
 use super::response::ApiError;
 use super::sessions::Sessions;
 use super::statistics::Statistics;
-use super::toolchains::ToolchainCache;
 use super::upload;
 use crate::error_report::Failure;
 use crate::event::Sink;
@@ -40,7 +39,6 @@ pub(super) struct WebState {
     pub(super) started: Timestamp,
     pub(super) imports: ImportCache,
     pub(super) crates: CrateCatalog,
-    pub(super) toolchains: ToolchainCache,
     pub(super) statistics: Statistics,
 }
 
@@ -83,7 +81,6 @@ impl WebState {
             upload_permits: Semaphore::new(upload::MAX_CONCURRENT_UPLOADS),
             imports: ImportCache::default(),
             crates: CrateCatalog::default(),
-            toolchains: ToolchainCache::default(),
             statistics: Statistics::default(),
         }
     }

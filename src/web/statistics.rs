@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::background_loader::BackgroundLoader;
-use super::imports::FileStamp;
 use crate::crate_id::Version;
+use crate::file_stamp::FileStamp;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::summary::Counts;

@@ -194,6 +194,7 @@ fn start_watcher(sandbox: &Sandbox) -> (Watcher, Arc<SettingsStore>) {
             env: Env::default(),
             clock: || test_time(0),
             sink: Arc::new(NullSink),
+            toolchains: Arc::default(),
         },
         timing: Timing {
             rescan_interval: short,

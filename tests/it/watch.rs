@@ -67,6 +67,7 @@ impl WatchFixture {
                 env: Env::default(),
                 clock: || test_time(0),
                 sink: Arc::new(NullSink),
+                toolchains: Arc::default(),
             },
             timing: pace,
             uses_fs_events: notices,

@@ -61,7 +61,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
         })?;
         let host = base.as_str().split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
         let settings = state.context.settings.current();
-        let available = state.toolchains.current(&state.context.mirror);
+        let available = state.context.toolchains();
         let toolchain = settings.toolchain.first().map_or_else(|| "stable".to_owned(), ToString::to_string);
         let choice = ToolchainChoice::select(&toolchain, &settings.targets, &available);
         let groups = groups(&base, state.options.access.requires_reader_token(), &choice);
