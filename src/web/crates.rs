@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::provenance::{Provenance, ProvenanceView};
+use super::provenance::{self, Provenance, ProvenanceView};
 use super::request::Pagination;
 use super::search::{self, Relevance, SearchResult, SearchTerms, normalize};
 use crate::crate_id::{CrateName, Version};
@@ -88,6 +88,13 @@ pub(super) struct CrateVersion {
     /// The file name of the first recorded bundle that contained it; absent if there is none or it is not known yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bundle: Option<String>,
+}
+
+impl CrateVersion {
+    /// Whether live mode fetched it, and no bundle contained it.
+    pub(super) fn is_from_live_mode(&self) -> bool {
+        self.bundle.as_deref() == Some(provenance::LIVE_MODE_BUNDLE)
+    }
 }
 
 /// A page of the list of crates.

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use askama::Template;
 use hyper::StatusCode;
 
-use super::format::{Pager, encode_component, format_count, format_quantity};
+use super::format::{Pager, encode_component, filters, format_quantity};
 use super::{Frame, render_page};
-use crate::event;
-use crate::web::crates::{self, CrateVersion};
-use crate::web::provenance;
+use crate::web::crates::{CrateDetail, CrateSummary, CrateVersion};
 use crate::web::request::{Pagination, WebRequest};
 use crate::web::response::{ApiError, HandlerResult};
 use crate::web::state::WebState;
@@ -18,8 +16,6 @@ use crate::web::state::WebState;
 const CRATES_PER_PAGE: usize = 25;
 /// Page size in versions.
 const VERSIONS_PER_PAGE: usize = 50;
-/// Shown if no recorded bundle contained the crate, or if the records are still loading.
-const UNKNOWN_BUNDLE: &str = "not known";
 /// Maximum length of a search text.
 const MAX_QUERY_CHARS: usize = 100;
 
@@ -29,42 +25,11 @@ struct BrowsePage {
     frame: Frame,
     query: String,
     found: String,
-    rows: Vec<CrateRow>,
-    one: Option<CrateView>,
+    rows: Vec<CrateSummary>,
+    one: Option<CrateDetail>,
     /// Whether live mode fetches missing crates.
     live: bool,
     pages: Pager,
-}
-
-/// A crate in the list.
-struct CrateRow {
-    name: String,
-    description: Option<String>,
-    link: String,
-    versions: String,
-    newest: Option<VersionRow>,
-}
-
-/// The details of a crate.
-struct CrateView {
-    name: String,
-    /// The command that adds it to a project.
-    add: String,
-    description: Option<String>,
-    about: String,
-    rows: Vec<VersionRow>,
-}
-
-struct VersionRow {
-    version: String,
-    size: String,
-    bundle: String,
-    /// Whether live mode fetched it, and no bundle contained it.
-    live: bool,
-    yanked: bool,
-    index_only: bool,
-    /// The link to its file; `None` if it is not stored.
-    href: Option<String>,
 }
 
 pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
@@ -82,19 +47,11 @@ fn crate_list(frame: Frame, state: &WebState, query: &str, number: usize) -> Res
     let query: String = query.chars().take(MAX_QUERY_CHARS).collect();
     let listed = state.crates.list(&state.context.mirror, &query, Pagination { number, size: CRATES_PER_PAGE })?;
     let total = usize::try_from(listed.total).unwrap_or(usize::MAX);
-    let rows = listed.crates.into_iter().map(|summary| CrateRow {
-        link: encode_component(&summary.name),
-        versions: format_count(summary.versions_total),
-        newest: newest_release(&summary.versions).map(|version| version_row(&summary.name, version)),
-        name: summary.name,
-        description: summary.description,
-    });
-    let rows = rows.collect();
     let found = format_quantity(listed.total, "crate");
     let found = if query.trim().is_empty() { format!("{found} held") } else { format!("{found} found") };
     let pages = Pager::new(total, CRATES_PER_PAGE, number, format!("./browse?q={}&page=", encode_component(&query)));
     let live = state.options.live.is_enabled();
-    Ok(BrowsePage { frame, query, found, rows, one: None, live, pages })
+    Ok(BrowsePage { frame, query, found, rows: listed.crates, one: None, live, pages })
 }
 
 fn crate_detail(frame: Frame, state: &WebState, name: &str, number: usize) -> Result<BrowsePage, ApiError> {
@@ -120,16 +77,8 @@ fn crate_detail(frame: Frame, state: &WebState, name: &str, number: usize) -> Re
         // A page after the end shows the last page.
         detail = part(pages.page)?.ok_or_else(unknown)?;
     }
-    let crates::CrateDetail { name, description, versions_total, bytes, versions, .. } = detail;
-    let one = CrateView {
-        add: format!("cargo add {name}"),
-        about: format!("{} held, {}", format_quantity(versions_total, "version"), event::format_size(bytes)),
-        rows: versions.iter().map(|version| version_row(&name, version)).collect(),
-        description,
-        name,
-    };
     let (query, found, rows, live) = (String::new(), String::new(), Vec::new(), state.options.live.is_enabled());
-    Ok(BrowsePage { frame, query, found, rows, one: Some(one), live, pages })
+    Ok(BrowsePage { frame, query, found, rows, one: Some(detail), live, pages })
 }
 
 /// The version that cargo would select from versions sorted newest first: a stable one that is not yanked.
@@ -139,15 +88,7 @@ fn newest_release(versions: &[CrateVersion]) -> Option<&CrateVersion> {
     versions.iter().find(is_release).or(versions.first())
 }
 
-fn version_row(name: &str, crate_version: &CrateVersion) -> VersionRow {
-    let CrateVersion { version, bytes, yanked, index_only, bundle, .. } = crate_version;
-    VersionRow {
-        version: version.clone(),
-        size: bytes.map_or_else(|| "–".to_owned(), event::format_size),
-        live: bundle.as_deref() == Some(provenance::LIVE_MODE_BUNDLE),
-        bundle: bundle.clone().unwrap_or_else(|| UNKNOWN_BUNDLE.to_owned()),
-        yanked: *yanked,
-        index_only: *index_only,
-        href: bytes.map(|_| format!("./crates/{}", encode_component(&format!("{name}-{version}.crate")))),
-    }
+/// The link to a version's file.
+fn file_link(name: &str, version: &str) -> String {
+    format!("./crates/{}", encode_component(&format!("{name}-{version}.crate")))
 }

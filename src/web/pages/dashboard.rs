@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 
 use super::chart::{StepChart, bar_length, draw_steps, round_up};
-use super::format::{DisplayTime, encode_component, format_count, format_quantity};
+use super::format::{DisplayTime, filters, format_quantity};
 use super::live_mode::{Alarm, LiveCard, alarms};
 use super::{Frame, render_page, sentence};
 use crate::client_setup::shell_argument;
@@ -31,18 +31,14 @@ struct DashboardPage {
     /// The command that imports a bundle on the server.
     import_command: String,
     empty: bool,
-    versions: String,
-    names: String,
-    size: String,
-    artifacts: String,
+    counts: Counts,
     last_import: DisplayTime,
-    imports: String,
+    imports: u64,
     toolchains: Vec<String>,
     /// Shown if there is none.
     no_toolchain: &'static str,
     watcher: WatcherCard,
     failed: u64,
-    failed_text: String,
     /// Why clients with a read token are refused.
     shut_out: Option<String>,
     /// The warning about doubtful histories.
@@ -66,8 +62,7 @@ struct WatcherCard {
 
 /// The mirror's size over time.
 struct GrowthChart {
-    top: String,
-    middle: String,
+    top: u64,
     from: String,
     to: String,
     /// The text alternative of the chart.
@@ -75,36 +70,23 @@ struct GrowthChart {
     /// The number of omitted imports, as the end of a sentence.
     left_out: String,
     steps: StepChart,
-    rows: Vec<GrowthRow>,
-}
-
-struct GrowthRow {
-    imported: DisplayTime,
-    crates: String,
-    size: String,
+    /// Newest first.
+    rows: Vec<GrowthPoint>,
 }
 
 /// The disk usage.
 struct SpaceChart {
     label: String,
     parts: Vec<SpacePart>,
-    largest: Vec<LargeCrate>,
+    largest: Arc<[CrateSize]>,
 }
 
 struct SpacePart {
     kind: &'static str,
     name: &'static str,
-    size: String,
+    bytes: u64,
     share: String,
     x: f64,
-    width: f64,
-}
-
-struct LargeCrate {
-    name: String,
-    link: String,
-    versions: String,
-    size: String,
     width: f64,
 }
 
@@ -136,15 +118,12 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
             import_command: import_command(state, frame.admin),
             frame,
             empty: status.imports == 0 && counts == Counts::default(),
-            versions: format_count(counts.versions),
-            names: format_quantity(counts.crates, "name"),
-            size: event::format_size(counts.total_bytes()),
-            artifacts: format!("{} of crates", event::format_size(counts.bytes)),
+            counts,
             last_import: match status.last_import {
-                Some(time) => DisplayTime::new(time),
-                None => DisplayTime::placeholder(&status.last_import_text()),
+                Some(time) => DisplayTime::Known(time),
+                None => DisplayTime::Missing(if status.imports > 0 { "unknown" } else { "never" }),
             },
-            imports: format_quantity(status.imports, "import"),
+            imports: status.imports,
             toolchains: status.toolchains,
             no_toolchain: if live_metrics.is_enabled {
                 "fetched when rustup requests them"
@@ -153,7 +132,6 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
             },
             watcher: WatcherCard::new(arrivals),
             failed,
-            failed_text: format!("{} {}", format_quantity(failed, "bundle"), if failed == 1 { "was" } else { "were" }),
             shut_out,
             doubtful: match status.doubts.len() {
                 0 => None,
@@ -210,8 +188,7 @@ impl GrowthChart {
             points.iter().map(|point| (point.imported.as_second(), point.totals.total_bytes())).collect();
         let day = |point: &GrowthPoint| point.imported.strftime("%Y-%m-%d").to_string();
         Some(GrowthChart {
-            top: event::format_size(top),
-            middle: event::format_size(top / 2),
+            top,
             from: day(first),
             to: day(last),
             label: format!(
@@ -228,16 +205,7 @@ impl GrowthChart {
                 (true, more) => format!("; {} not shown", format_quantity(*more as u64, "older one")),
             },
             steps: draw_steps(&drawn, top),
-            rows: points
-                .iter()
-                .rev()
-                .take(MAX_ROWS)
-                .map(|point| GrowthRow {
-                    imported: DisplayTime::new(point.imported),
-                    crates: format_count(point.totals.versions),
-                    size: event::format_size(point.totals.total_bytes()),
-                })
-                .collect(),
+            rows: points.iter().rev().take(MAX_ROWS).copied().collect(),
         })
     }
 }
@@ -252,19 +220,18 @@ impl SpaceChart {
         {
             let width = bar_length(bytes, all, BAR_WIDTH).min(BAR_WIDTH - x);
             let share = format!("{:.0} %", if all == 0 { 0.0 } else { bytes as f64 / all as f64 * 100.0 });
-            parts.push(SpacePart { kind, name, size: event::format_size(bytes), share, x, width });
+            parts.push(SpacePart { kind, name, bytes, share, x, width });
             x += width;
         }
-        let label =
-            parts.iter().map(|part| format!("{}: {}, {}", part.name, part.size, part.share)).collect::<Vec<_>>();
-        let greatest = seen.largest.first().map_or(0, |one| one.bytes);
-        let largest = seen.largest.iter().map(|CrateSize { name, versions, bytes }| LargeCrate {
-            name: name.clone(),
-            link: encode_component(name),
-            versions: format_quantity(*versions, "version"),
-            size: event::format_size(*bytes),
-            width: bar_length(*bytes, greatest, 100.0),
-        });
-        SpaceChart { label: label.join("; "), parts, largest: largest.collect() }
+        let label = parts
+            .iter()
+            .map(|part| format!("{}: {}, {}", part.name, event::format_size(part.bytes), part.share))
+            .collect::<Vec<_>>();
+        SpaceChart { label: label.join("; "), parts, largest: Arc::clone(&seen.largest) }
+    }
+
+    /// The length of a crate's bar: its share of the largest crate.
+    fn bar_length(&self, one: &CrateSize) -> f64 {
+        bar_length(one.bytes, self.largest.first().map_or(0, |largest| largest.bytes), 100.0)
     }
 }

@@ -1,36 +1,48 @@
 //! Formats times, numbers and links for the pages.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// The unreserved characters of RFC 3986, which stay unencoded in a link.
 const LINK_SAFE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A time in machine-readable and human-readable form.
-pub(super) struct DisplayTime {
-    /// RFC 3339, UTC; `None` if unknown.
-    pub(super) iso: Option<String>,
-    pub(super) text: String,
+/// A time as an HTML element, for machines and people; or a fixed text if there is none.
+pub(super) enum DisplayTime {
+    Known(Timestamp),
+    Missing(&'static str),
 }
 
 impl DisplayTime {
-    pub(super) fn new(time: Timestamp) -> DisplayTime {
-        DisplayTime {
-            iso: Some(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
-            text: time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-        }
-    }
-
     /// Parses a recorded time; an invalid one counts as unknown.
     pub(super) fn parse(text: &str) -> DisplayTime {
-        text.parse().map_or_else(|_| DisplayTime::placeholder("unknown"), DisplayTime::new)
+        text.parse().map_or(DisplayTime::Missing("unknown"), DisplayTime::Known)
     }
 
-    /// No time, with a replacement text.
-    pub(super) fn placeholder(text: &str) -> DisplayTime {
-        DisplayTime { iso: None, text: text.to_owned() }
+    /// The time for people.
+    pub(super) fn text(&self) -> String {
+        match self {
+            DisplayTime::Known(time) => time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+            DisplayTime::Missing(text) => (*text).to_owned(),
+        }
     }
 }
+
+impl fmt::Display for DisplayTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DisplayTime::Known(time) => {
+                let iso = time.strftime("%Y-%m-%dT%H:%M:%SZ");
+                write!(f, "<time datetime=\"{iso}\">{}</time>", self.text())
+            }
+            DisplayTime::Missing(text) => f.write_str(text),
+        }
+    }
+}
+
+/// It is written by this program alone, and has no text of others.
+impl askama::filters::HtmlSafe for DisplayTime {}
 
 pub(super) use crate::units::format_count;
 
@@ -43,6 +55,66 @@ pub(super) fn format_quantity(number: u64, one: &str) -> String {
 /// Encodes `text` as one component of a link's path or query.
 pub(super) fn encode_component(text: &str) -> String {
     utf8_percent_encode(text, LINK_SAFE).to_string()
+}
+
+/// The filters of the templates.
+pub(super) mod filters {
+    use askama::{Result, Values, filter_fn};
+
+    use super::DisplayTime;
+
+    /// A number, or a reference to it, as templates pass it.
+    pub(in crate::web::pages) trait Number {
+        fn number(&self) -> u64;
+    }
+
+    impl Number for u64 {
+        fn number(&self) -> u64 {
+            *self
+        }
+    }
+
+    impl Number for usize {
+        fn number(&self) -> u64 {
+            *self as u64
+        }
+    }
+
+    impl<N: Number> Number for &N {
+        fn number(&self) -> u64 {
+            (**self).number()
+        }
+    }
+
+    #[filter_fn]
+    pub(in crate::web::pages) fn size(bytes: impl Number, _: &dyn Values) -> Result<String> {
+        Ok(crate::event::format_size(bytes.number()))
+    }
+
+    #[filter_fn]
+    pub(in crate::web::pages) fn count(number: impl Number, _: &dyn Values) -> Result<String> {
+        Ok(super::format_count(number.number()))
+    }
+
+    #[filter_fn]
+    pub(in crate::web::pages) fn quantity(number: impl Number, _: &dyn Values, one: &str) -> Result<String> {
+        Ok(super::format_quantity(number.number(), one))
+    }
+
+    #[filter_fn]
+    pub(in crate::web::pages) fn time(text: impl AsRef<str>, _: &dyn Values) -> Result<DisplayTime> {
+        Ok(DisplayTime::parse(text.as_ref()))
+    }
+
+    #[filter_fn]
+    pub(in crate::web::pages) fn component(text: impl AsRef<str>, _: &dyn Values) -> Result<String> {
+        Ok(super::encode_component(text.as_ref()))
+    }
+
+    #[filter_fn]
+    pub(in crate::web::pages) fn sentence(text: impl AsRef<str>, _: &dyn Values) -> Result<String> {
+        Ok(crate::web::pages::sentence(text.as_ref()))
+    }
 }
 
 /// The position in a paginated list.
@@ -84,10 +156,9 @@ mod tests {
 
     #[test]
     fn times_and_numbers() {
-        let moment = DisplayTime::parse("2026-01-02T03:04:05Z");
-        assert_eq!(moment.iso.as_deref(), Some("2026-01-02T03:04:05Z"));
-        assert_eq!(moment.text, "2026-01-02 03:04 UTC");
-        assert_eq!(DisplayTime::parse("<b>").text, "unknown");
+        let shown = "<time datetime=\"2026-01-02T03:04:05Z\">2026-01-02 03:04 UTC</time>";
+        assert_eq!(DisplayTime::parse("2026-01-02T03:04:05Z").to_string(), shown);
+        assert_eq!(DisplayTime::parse("<b>").to_string(), "unknown");
         assert_eq!(
             (format_quantity(1, "bundle"), format_quantity(1234, "bundle")),
             ("1 bundle".to_owned(), "1,234 bundles".to_owned())

@@ -35,23 +35,11 @@ pub(super) struct UpstreamRow {
 /// The dashboard's card.
 pub(super) struct LiveCard {
     pub(super) standing: LiveStatus,
-    pub(super) hits: String,
+    pub(super) savings: Savings,
     pub(super) rate: String,
-    pub(super) misses: String,
-    pub(super) fetched: String,
-    pub(super) saved: String,
-    pub(super) ahead: String,
     pub(super) ahead_result: String,
-    pub(super) stale: Counter,
-    pub(super) failures: Counter,
-    pub(super) mismatches: Counter,
+    pub(super) metrics: MetricsSnapshot,
     pub(super) since: DisplayTime,
-}
-
-/// A number that should be zero.
-pub(super) struct Counter {
-    pub(super) count: String,
-    pub(super) none: bool,
 }
 
 /// A problem that needs attention.
@@ -63,11 +51,11 @@ pub(super) struct Alarm {
 
 /// Requests that the mirror answered without upstream.
 #[derive(Debug, PartialEq, Eq)]
-struct Savings {
+pub(super) struct Savings {
     /// Files served without a fetch.
-    hits: u64,
+    pub(super) hits: u64,
     /// Bytes that upstream did not have to send.
-    saved: u64,
+    pub(super) saved: u64,
 }
 
 impl Savings {
@@ -144,43 +132,19 @@ fn upstream_name(upstream: &str) -> &'static str {
 impl LiveCard {
     /// `None` if live mode is off and never fetched anything.
     pub(super) fn new(state: &WebState, metrics: &MetricsSnapshot, brought: LiveTotals) -> Option<LiveCard> {
-        let MetricsSnapshot {
-            is_enabled: on,
-            misses,
-            fetches,
-            fetched_bytes,
-            index_requests,
-            stale_responses: stale,
-            failures,
-            mismatches,
-            ..
-        } = *metrics;
-        let was_on = index_requests + misses + fetches + stale + failures + mismatches > 0;
-        if !on && !was_on && brought == LiveTotals::default() {
+        let MetricsSnapshot { misses, fetches, index_requests, stale_responses, failures, mismatches, .. } = *metrics;
+        let was_on = index_requests + misses + fetches + stale_responses + failures + mismatches > 0;
+        if !metrics.is_enabled && !was_on && brought == LiveTotals::default() {
             return None;
         }
-        let Savings { hits, saved } = Savings::current(&state.options.server_metrics, metrics);
-        let figure = |number| Counter { count: format_count(number), none: number == 0 };
+        let savings = Savings::current(&state.options.server_metrics, metrics);
         Some(LiveCard {
             standing: LiveStatus::new(metrics, brought),
-            hits: format_count(hits),
-            rate: hit_rate(hits, misses),
-            misses: format_count(misses),
-            fetched: match fetches {
-                0 => "nothing was fetched".to_owned(),
-                _ => format!(
-                    "{} from upstream, {}",
-                    format_quantity(fetches, "download"),
-                    event::format_size(fetched_bytes)
-                ),
-            },
-            saved: event::format_size(saved),
-            ahead: format_count(metrics.prefetched),
+            rate: hit_rate(savings.hits, misses),
+            savings,
             ahead_result: ahead_result(metrics),
-            stale: figure(stale),
-            failures: figure(failures),
-            mismatches: figure(mismatches),
-            since: DisplayTime::new(state.started),
+            metrics: metrics.clone(),
+            since: DisplayTime::Known(state.started),
         })
     }
 }

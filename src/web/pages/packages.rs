@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use askama::Template;
 
-use super::format::{DisplayTime, Pager, encode_component, format_count, format_quantity};
+use super::format::{DisplayTime, Pager, filters, format_count, format_quantity};
 use super::live_mode::describe_totals;
 use super::{Frame, render_page, sentence};
 use crate::error_report::Failure;
-use crate::event;
 use crate::mirror::live;
 use crate::mirror::status::Status;
-use crate::web::imports::{Import, ImportInfo};
+use crate::mirror::summary::LineageTip;
+use crate::web::imports::Import;
 use crate::web::incoming::{self, IncomingFolder, PendingBundle, RejectedBundle};
 use crate::web::jobs::{Job, JobKind, JobState};
 use crate::web::request::{Pagination, WebRequest};
 use crate::web::response::HandlerResult;
-use crate::web::snapshots;
+use crate::web::snapshots::{self, Snapshot};
 use crate::web::state::WebState;
 
 /// Page size in imports.
@@ -38,26 +38,13 @@ struct PackagesPage {
     lot: Vec<NotImportedRow>,
     /// The number of further invalid bundles, as a sentence.
     more_failed: Option<String>,
-    imports: Vec<ImportRow>,
+    imports: Vec<Import>,
     /// The files that live mode fetched, which no bundle contains.
     brought: Option<String>,
     pages: Pager,
     job: Option<JobPanel>,
-    snapshots: Vec<SnapshotRow>,
-    histories: Vec<HistoryRow>,
-}
-
-/// A history of the mirror.
-struct HistoryRow {
-    id: String,
-    /// The labels of its inputs.
-    inputs: String,
-    /// Number, ID and time of its newest bundle.
-    sequence: u64,
-    bundle: String,
-    created: DisplayTime,
-    /// Why its newest bundle is doubtful, as sentences.
-    doubts: Vec<String>,
+    snapshots: Vec<Snapshot>,
+    histories: Vec<(LineageTip, Vec<String>)>,
 }
 
 /// The running job, or the last one.
@@ -82,29 +69,6 @@ struct NotImportedRow {
     acts: Vec<(&'static str, &'static str)>,
 }
 
-/// An import.
-struct ImportRow {
-    number: u64,
-    imported: DisplayTime,
-    file: String,
-    current: bool,
-    kind: String,
-    parent: String,
-    crates: String,
-    artifacts: String,
-    size: String,
-    /// The warnings of the import, and their number.
-    warnings: Vec<String>,
-    warned: String,
-}
-
-struct SnapshotRow {
-    file: String,
-    href: String,
-    created: DisplayTime,
-    size: String,
-}
-
 pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     render_page("/packages", state, request, |frame| {
         let context = &state.context;
@@ -117,12 +81,6 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
         let admin = frame.admin;
         let arrivals = incoming::read(context)?;
         let arrivals = if frame.admin { arrivals } else { arrivals.redacted(context) };
-        let snapshots = snapshots::list(&context.incoming)?.into_iter().map(|one| SnapshotRow {
-            href: format!("./api/export/download/{}", encode_component(&one.file)),
-            file: one.file,
-            created: DisplayTime::parse(&one.created),
-            size: event::format_size(one.bytes),
-        });
         let status = Status::read(&context.mirror).map_err(Failure::from)?;
         let more = arrivals.failed_total.saturating_sub(arrivals.failed.len() as u64);
         Ok(PackagesPage {
@@ -136,7 +94,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
                 .then(|| format!("{} were found invalid before these.", format_quantity(more, "other bundle"))),
             lot: not_imported_rows(arrivals),
             brought: describe_totals(live::read_totals(&context.mirror).unwrap_or_default()),
-            imports: history.packages.into_iter().map(import_row).collect(),
+            imports: history.packages,
             pages,
             job: state.jobs.list().into_iter().next().map(|job| {
                 JobPanel::from_job(if admin {
@@ -145,28 +103,26 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
                     job.map_texts(|text| incoming::redact_paths(context, text))
                 })
             }),
-            snapshots: snapshots.collect(),
+            snapshots: snapshots::list(&context.incoming)?,
             histories: histories(status),
         })
     })
 }
 
-/// The histories of the mirror, doubtful ones first.
-fn histories(status: Status) -> Vec<HistoryRow> {
-    let Status { lineages, mut doubts, .. } = status;
-    let mut rows: Vec<HistoryRow> = lineages
-        .into_iter()
-        .map(|lineage| HistoryRow {
-            inputs: lineage.input_names().unwrap_or_else(|| "inputs unknown".to_owned()),
-            sequence: lineage.sequence,
-            created: DisplayTime::parse(&lineage.created),
-            doubts: doubts.remove(&lineage.id).unwrap_or_default().iter().map(|doubt| sentence(doubt)).collect(),
-            bundle: lineage.bundle,
-            id: lineage.id,
-        })
-        .collect();
-    rows.sort_by_key(|row| row.doubts.is_empty());
-    rows
+/// The labels of the history's inputs.
+fn history_name(tip: &LineageTip) -> String {
+    tip.input_names().unwrap_or_else(|| "inputs unknown".to_owned())
+}
+
+/// The histories of the mirror with the doubts about their newest bundles, doubtful ones first.
+fn histories(Status { lineages, mut doubts, .. }: Status) -> Vec<(LineageTip, Vec<String>)> {
+    let with_doubts = |tip: LineageTip| {
+        let doubts = doubts.remove(&tip.id).unwrap_or_default();
+        (tip, doubts)
+    };
+    let mut histories: Vec<(LineageTip, Vec<String>)> = lineages.into_iter().map(with_doubts).collect();
+    histories.sort_by_key(|(_, doubts)| doubts.is_empty());
+    histories
 }
 
 impl JobPanel {
@@ -179,7 +135,7 @@ impl JobPanel {
             JobKind::Import => "Importing a bundle",
         };
         let ended =
-            job.finished.map_or_else(String::new, |time| format!(" Ended at {}.", DisplayTime::parse(&time).text));
+            job.finished.map_or_else(String::new, |time| format!(" Ended at {}.", DisplayTime::parse(&time).text()));
         let outcome = job.outcome.unwrap_or_default();
         let number = |name: &str| outcome[name].as_u64().unwrap_or(0);
         let problems = number("problems_total");
@@ -246,50 +202,4 @@ fn not_imported_rows(arrivals: IncomingFolder) -> Vec<NotImportedRow> {
     }
     rows.extend(dismissed.into_iter().map(|one| rejected_row(one, false)));
     rows
-}
-
-fn import_row(import: Import) -> ImportRow {
-    let Import { number, current, info } = import;
-    match info {
-        Some(info) => {
-            let ImportInfo {
-                file,
-                kind,
-                imported,
-                parent,
-                crates_shipped,
-                dist_files_shipped: rustup_artifacts_shipped,
-                bytes,
-                warnings,
-                ..
-            } = info;
-            ImportRow {
-                number,
-                imported: DisplayTime::parse(&imported),
-                file,
-                current,
-                kind,
-                parent: parent.map_or_else(|| "–".to_owned(), |parent| parent.file),
-                crates: format_count(crates_shipped),
-                artifacts: format_count(rustup_artifacts_shipped),
-                size: event::format_size(bytes),
-                warned: format_quantity(warnings.len() as u64, "warning"),
-                // The text usually begins with a file name, whose case stays.
-                warnings,
-            }
-        }
-        None => ImportRow {
-            number,
-            imported: DisplayTime::placeholder("unknown"),
-            file: "its record cannot be read".to_owned(),
-            current,
-            kind: "–".to_owned(),
-            parent: "–".to_owned(),
-            crates: "–".to_owned(),
-            artifacts: "–".to_owned(),
-            size: "–".to_owned(),
-            warnings: Vec::new(),
-            warned: String::new(),
-        },
-    }
 }
