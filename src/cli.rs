@@ -13,6 +13,7 @@ use crate::commands::help::Topic;
 use crate::env::Env;
 use crate::error_report::{ErrorClass, Failure};
 use crate::terminal::{ColorChoice, OutputFormat, Reporter, Verbosity};
+use crate::upstream::cargo_config::{TermSettings, When};
 
 /// Bring Rust across an air gap
 ///
@@ -50,7 +51,7 @@ pub struct GlobalArgs {
     pub quiet: bool,
     /// When to use colors
     ///
-    /// When to use colors. The default is CARGO_TERM_COLOR, else `auto`.
+    /// When to use colors. The default is CARGO_TERM_COLOR, else `term.color` of cargo's configuration, else `auto`.
     #[arg(long, global = true, value_name = "WHEN")]
     pub color: Option<ColorWhen>,
     /// Format of reports
@@ -59,28 +60,27 @@ pub struct GlobalArgs {
 }
 
 impl GlobalArgs {
-    /// Builds the reporter for these flags. `--color` overrides CARGO_TERM_COLOR, which overrides NO_COLOR and terminal
-    /// detection. Without a flag, CARGO_TERM_QUIET and CARGO_TERM_VERBOSE apply, as in cargo.
-    pub fn reporter(&self, env: &Env) -> Reporter {
+    /// Builds the reporter for these flags. A flag overrides `[term]` of cargo's configuration and its variables. These
+    /// override NO_COLOR and terminal detection, as in cargo.
+    pub fn reporter(&self, term: &TermSettings, env: &Env) -> Reporter {
         let loudness = match self {
             GlobalArgs { quiet: true, .. } => Verbosity::Quiet,
             GlobalArgs { verbose: 1, .. } => Verbosity::Verbose,
             GlobalArgs { verbose: 2.., .. } => Verbosity::VeryVerbose,
-            _ if env.var("CARGO_TERM_QUIET") == Some("true") => Verbosity::Quiet,
-            _ if env.var("CARGO_TERM_VERBOSE") == Some("true") => Verbosity::Verbose,
+            _ if term.quiet == Some(true) => Verbosity::Quiet,
+            _ if term.verbose == Some(true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
         };
-        let when = self.color.or_else(|| ColorWhen::from_str(env.var("CARGO_TERM_COLOR")?, true).ok());
-        let colors = match when {
-            Some(ColorWhen::Always) => ColorChoice::Always,
-            Some(ColorWhen::Never) => ColorChoice::Never,
-            Some(ColorWhen::Auto) | None => ColorChoice::Auto,
+        let colors = match (self.color, term.color) {
+            (Some(ColorWhen::Always), _) | (None, Some(When::Always)) => ColorChoice::Always,
+            (Some(ColorWhen::Never), _) | (None, Some(When::Never)) => ColorChoice::Never,
+            (Some(ColorWhen::Auto), _) | (None, Some(When::Auto) | None) => ColorChoice::Auto,
         };
         let form = match self.message_format {
             MessageFormat::Human => OutputFormat::Human,
             MessageFormat::Json => OutputFormat::Json,
         };
-        Reporter::new(loudness, form, colors, env)
+        Reporter::new(loudness, form, colors, term, env)
     }
 }
 
@@ -281,8 +281,8 @@ fn after_long_help(first: &str, second: &str, path: &[&str]) -> String {
 
 /// Parses the command line. Prints help and usage errors at once, in the requested format and colors if these can be
 /// recognized. The error is the exit code.
-pub fn parse(args: &[OsString], env: &Env) -> Result<Cli, ExitCode> {
-    let reporter = scan_global_args(args).reporter(env);
+pub fn parse(args: &[OsString], term: &TermSettings, env: &Env) -> Result<Cli, ExitCode> {
+    let reporter = scan_global_args(args).reporter(term, env);
     let cli = parse_args(args, env, &reporter)?;
     let Verb::Help(help) = &cli.verb else { return Ok(cli) };
     let Some(verb) = help.verb_args() else { return Ok(cli) };

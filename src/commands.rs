@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -38,6 +39,12 @@ pub mod status;
 pub mod up;
 pub mod verify;
 
+/// Maximum time that a finished run waits for its tasks and worker threads. They own temporary files.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Likewise after an interrupt. A worker thread may be reading from a pipe, which never ends.
+const INTERRUPTED_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The ambient state (environment, current directory, stdio), read once at the start.
 #[derive(Clone)]
 pub struct Context {
@@ -51,24 +58,35 @@ pub struct Context {
     pub interrupts: InterruptWatch,
 }
 
+/// CARGO_HOME, found as cargo finds it in `cwd`.
+pub fn cargo_home(env: &Env, cwd: &Path) -> Option<PathBuf> {
+    match env.path("CARGO_HOME") {
+        Some(home) => Some(absolute(cwd, &home)),
+        None => Some(env.path("HOME").or_else(home::home_dir)?.join(".cargo")),
+    }
+}
+
+fn absolute(cwd: &Path, path: &Path) -> PathBuf {
+    let mut resolved = PathBuf::new();
+    for component in cwd.join(path).components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir
+                if matches!(resolved.components().next_back(), Some(Component::Normal(_))) && !resolved.is_symlink() =>
+            {
+                resolved.pop();
+            }
+            other => resolved.push(other),
+        }
+    }
+    resolved
+}
+
 impl Context {
     /// Resolves `path` against the current directory, and removes `.` and `..`. `..` after a symbolic link stays, because
     /// it is the parent of the link's target.
     pub fn absolute(&self, path: &Path) -> PathBuf {
-        let mut resolved = PathBuf::new();
-        for component in self.cwd.join(path).components() {
-            match component {
-                Component::CurDir => {}
-                Component::ParentDir
-                    if matches!(resolved.components().next_back(), Some(Component::Normal(_)))
-                        && !resolved.is_symlink() =>
-                {
-                    resolved.pop();
-                }
-                other => resolved.push(other),
-            }
-        }
-        resolved
+        absolute(&self.cwd, path)
     }
 
     /// FROSTMIRROR_HOME: state, download cache, history and the default mirror. Default: `~/.frostmirror`.
@@ -86,10 +104,7 @@ impl Context {
 
     /// CARGO_HOME, found as cargo finds it.
     pub fn cargo_home(&self) -> Option<PathBuf> {
-        match self.env.path("CARGO_HOME") {
-            Some(home) => Some(self.absolute(&home)),
-            None => Some(self.env.path("HOME").or_else(home::home_dir)?.join(".cargo")),
-        }
+        cargo_home(&self.env, &self.cwd)
     }
 
     /// A folder of the offline side. The flag comes first (clap also fills it from the environment). Then follows
@@ -195,7 +210,7 @@ impl Context {
     }
 
     /// Runs `work` until it completes or SIGINT or SIGTERM cancels it. Dropping the work ends its child processes and
-    /// removes its partial files.
+    /// removes its partial files. The tasks that it spawned have ended too when this returns, unless one takes too long.
     pub fn run_interruptible<T, E: Into<Failure>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
@@ -219,8 +234,50 @@ impl Context {
             }
         });
         drop(signals);
-        // The process does not wait for a worker thread that is busy with files.
-        runtime.shutdown_background();
+        // A task that still exists when the process exits leaves its temporary files behind.
+        let is_interrupted = matches!(&outcome, Err(failure) if failure.class == ErrorClass::Interrupted);
+        runtime.shutdown_timeout(if is_interrupted { INTERRUPTED_SHUTDOWN_TIMEOUT } else { SHUTDOWN_TIMEOUT });
         outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::terminal::{ColorChoice, OutputFormat, Verbosity};
+    use crate::upstream::cargo_config::TermSettings;
+
+    /// Counts its end, which takes a while.
+    struct Guard(Arc<AtomicUsize>);
+
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            std::thread::sleep(Duration::from_millis(200));
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn the_tasks_of_a_run_end_before_it_returns() {
+        let env = Env::from_vars(Vec::<(String, String)>::new());
+        let term = TermSettings::default();
+        let reporter = Reporter::new(Verbosity::Quiet, OutputFormat::Human, ColorChoice::Never, &term, &env);
+        let cwd = PathBuf::from("/");
+        let context = Context { env, cwd, reporter: Arc::new(reporter), interrupts: InterruptWatch::default() };
+        let ended = Arc::new(AtomicUsize::new(0));
+        let (of_task, of_thread) = (Guard(Arc::clone(&ended)), Guard(Arc::clone(&ended)));
+        let outcome = context.run_interruptible(async move {
+            // A server that runs until the runtime ends, and a thread that is busy with a file.
+            tokio::spawn(async move {
+                let _guard = of_task;
+                std::future::pending::<()>().await;
+            });
+            tokio::task::spawn_blocking(move || drop(of_thread));
+            Ok::<_, Failure>(())
+        });
+        assert!(outcome.is_ok());
+        assert_eq!(ended.load(Ordering::SeqCst), 2);
     }
 }

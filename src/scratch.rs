@@ -28,6 +28,12 @@ const RETIRED_PREFIX: &str = "gone-";
 /// Interval between attempts to lock a base.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Maximum time for the removal of a folder into which an ended child process or a thread may still write.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Interval between attempts to remove a folder.
+const REMOVAL_RETRY_INTERVAL: Duration = Duration::from_millis(10);
+
 /// Without lock support, a folder of this age counts as abandoned.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -68,6 +74,19 @@ impl ScratchFolder {
     /// The folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+}
+
+impl Drop for ScratchFolder {
+    fn drop(&mut self) {
+        let until = Instant::now() + REMOVAL_TIMEOUT;
+        // A file that is created between the listing and the removal makes it fail. The writer is about to end.
+        while let Err(error) = fs::remove_dir_all(self.folder.path()) {
+            if error.kind() != io::ErrorKind::DirectoryNotEmpty || Instant::now() >= until {
+                break;
+            }
+            std::thread::sleep(REMOVAL_RETRY_INTERVAL);
+        }
     }
 }
 

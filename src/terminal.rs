@@ -15,6 +15,7 @@ use crate::bundle::sanitize::sanitize_to_length;
 use crate::env::Env;
 use crate::error_report::{Failure, replace_control};
 use crate::event::{Event, Phase, Sink};
+use crate::upstream::cargo_config::{TermSettings, When};
 pub use log::{Level, LogConfig};
 pub use log_queue::LogQueue;
 use progress::Bars;
@@ -86,7 +87,7 @@ const CANCELLED: u8 = 2;
 struct Screen {
     colors: ColorChoice,
     shows_progress: bool,
-    /// CARGO_TERM_PROGRESS_WIDTH.
+    /// `term.progress.width` of cargo's configuration.
     fixed_width: Option<usize>,
     bars: Mutex<Bars>,
     /// Signaled when the last phase ends.
@@ -99,19 +100,25 @@ struct Screen {
 impl Reporter {
     /// Creates a report that prints to this process's stdout and stderr.
     ///
-    /// Progress is shown on a terminal, unless TERM is `dumb` or CI is set. CARGO_TERM_PROGRESS_WHEN and
-    /// CARGO_TERM_PROGRESS_WIDTH count as in cargo (cargo: util/progress.rs).
-    pub fn new(verbosity: Verbosity, format: OutputFormat, colors: ColorChoice, env: &Env) -> Reporter {
+    /// Progress is shown on a terminal, unless TERM is `dumb` or CI is set. `term.progress` of cargo's configuration
+    /// counts as in cargo (cargo: util/progress.rs).
+    pub fn new(
+        verbosity: Verbosity,
+        format: OutputFormat,
+        colors: ColorChoice,
+        term: &TermSettings,
+        env: &Env,
+    ) -> Reporter {
         let plain = env.var("TERM") == Some("dumb") || env.var_os("CI").is_some();
-        let wanted = match env.var("CARGO_TERM_PROGRESS_WHEN") {
-            Some("always") => true,
-            Some("never") => false,
-            _ => io::stderr().is_terminal() && !plain,
+        let wanted = match term.progress {
+            Some(When::Always) => true,
+            Some(When::Never) => false,
+            Some(When::Auto) | None => io::stderr().is_terminal() && !plain,
         };
         let screen = Screen {
             colors,
             shows_progress: wanted && format == OutputFormat::Human && verbosity > Verbosity::Quiet,
-            fixed_width: env.var("CARGO_TERM_PROGRESS_WIDTH").and_then(|width| width.parse().ok()),
+            fixed_width: term.width,
             bars: Mutex::default(),
             ended: Condvar::new(),
             drawn_columns: Mutex::default(),

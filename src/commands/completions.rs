@@ -50,7 +50,10 @@ pub fn script(shell: Shell, command: clap::Command) -> String {
     match shell {
         // clap_complete 4.6 derives two different names from the hyphen, and would complete no verb's options.
         Shell::Bash => {
-            script.replace("cargo__subcmd__frostmirror", "cargo__frostmirror") + include_str!("completions/cargo.bash")
+            let script = script.replace("cargo__subcmd__frostmirror", "cargo__frostmirror");
+            // The function of cargo.bash calls clap's function.
+            script.replace("complete -F _cargo__frostmirror ", "complete -F _cargo_frostmirror ")
+                + include_str!("completions/cargo.bash")
         }
         Shell::Zsh => with_cargo_in_zsh(&script),
         Shell::Fish => script + &fish_values(&command) + include_str!("completions/cargo.fish"),

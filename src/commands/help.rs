@@ -105,7 +105,7 @@ fn environment_text() -> String {
     });
     let about = wrap("An option overrides its variable. An empty variable counts as unset.", WIDTH, 0);
     let cargo = format!(
-        "Like cargo, all verbs follow {}. Verbs with a network follow cargo's variables for proxies, \
+        "Like cargo, all verbs follow {}, and without them [term] of cargo's configuration. Verbs with a network follow cargo's variables for proxies, \
          certificates and registries. `cargo frostmirror guide fetching` describes them.",
         TERMINAL_VARIABLES.join(", ")
     );

@@ -13,6 +13,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::crate_id::Version;
@@ -196,6 +197,40 @@ pub fn was_interrupted(status: ExitStatus) -> bool {
     }
 }
 
+/// Receives each line that cargo prints on stderr, when it prints it.
+pub type OnLine<'l> = &'l (dyn Fn(&str) + Sync);
+
+/// Runs cargo to its end, and reports its stderr line by line meanwhile. Dropping the future stops cargo.
+async fn run_to_end(mut command: Command, on_line: OnLine<'_>) -> io::Result<Output> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn()?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (stdout, stderr) = tokio::try_join!(read_all(stdout), read_lines(stderr, on_line))?;
+    let output = Output { status: child.wait().await?, stdout, stderr };
+    Ok(after_signal(output).await)
+}
+
+async fn read_all(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        pipe.read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
+}
+
+async fn read_lines(pipe: Option<impl AsyncRead + Unpin>, on_line: OnLine<'_>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let Some(pipe) = pipe else { return Ok(bytes) };
+    let mut pipe = BufReader::new(pipe);
+    loop {
+        let start = bytes.len();
+        if pipe.read_until(b'\n', &mut bytes).await? == 0 {
+            return Ok(bytes);
+        }
+        on_line(&String::from_utf8_lossy(&bytes[start..]));
+    }
+}
+
 /// Lets an interrupt cancel the caller before it reports the end of cargo as a failure. If there is none, the output names
 /// the signal.
 async fn after_signal(mut output: Output) -> Output {
@@ -291,13 +326,23 @@ impl Cargo {
 
     /// Locks the project of `manifest`, an absolute path, with an empty CARGO_HOME and the loopback index as crates.io.
     /// Dropping the future stops cargo.
-    pub async fn generate_lockfile(&self, loopback: &LocalRegistry, manifest: &Path) -> Result<CargoOutput, Error> {
-        self.run_for_manifest(loopback, manifest, &["generate-lockfile"]).await
+    pub async fn generate_lockfile(
+        &self,
+        loopback: &LocalRegistry,
+        manifest: &Path,
+        on_line: OnLine<'_>,
+    ) -> Result<CargoOutput, Error> {
+        self.run_for_manifest(loopback, manifest, &["generate-lockfile"], on_line).await
     }
 
     /// Likewise for a project with a Cargo.lock: cargo keeps the locked versions that fit the manifest.
-    pub async fn update_lockfile(&self, loopback: &LocalRegistry, manifest: &Path) -> Result<CargoOutput, Error> {
-        self.run_for_manifest(loopback, manifest, &["update", "--workspace"]).await
+    pub async fn update_lockfile(
+        &self,
+        loopback: &LocalRegistry,
+        manifest: &Path,
+        on_line: OnLine<'_>,
+    ) -> Result<CargoOutput, Error> {
+        self.run_for_manifest(loopback, manifest, &["update", "--workspace"], on_line).await
     }
 
     async fn run_for_manifest(
@@ -305,6 +350,7 @@ impl Cargo {
         loopback: &LocalRegistry,
         manifest: &Path,
         args: &[&str],
+        on_line: OnLine<'_>,
     ) -> Result<CargoOutput, Error> {
         let home = CargoHome::create(loopback, &self.resolver_config, &self.scratch).map_err(Error::Folder)?;
         // Cargo searches for configuration from the current folder upward. A folder above the project may have the
@@ -312,9 +358,8 @@ impl Cargo {
         let root = manifest.ancestors().last().unwrap_or(manifest);
         let mut command = self.isolated_command(&home, root, args);
         command.arg("--manifest-path").arg(manifest);
-        let mut command = Command::from(command);
-        let output = command.kill_on_drop(true).output().await;
-        let output = after_signal(output.map_err(|source| self.start_error(source))?).await;
+        let output = run_to_end(Command::from(command), on_line).await;
+        let output = output.map_err(|source| self.start_error(source))?;
         Ok(CargoOutput {
             success: output.status.success(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -327,11 +372,12 @@ impl Cargo {
         loopback: &LocalRegistry,
         folder: &Path,
         args: &[&str],
+        on_line: OnLine<'_>,
     ) -> io::Result<Output> {
         let home = CargoHome::create(loopback, &self.resolver_config, &self.scratch)?;
         let mut command = self.isolated_command(&home, folder, args);
         command.envs(self.git_vars.iter().map(|(name, value)| (name, value)));
-        Ok(after_signal(Command::from(command).kill_on_drop(true).output().await?).await)
+        run_to_end(Command::from(command), on_line).await
     }
 
     fn isolated_command(&self, home: &CargoHome, folder: &Path, args: &[&str]) -> std::process::Command {
@@ -361,6 +407,7 @@ impl Cargo {
             .env("RUSTUP_AUTO_INSTALL", "0")
             .envs(["TMPDIR", "TEMP", "TMP"].map(|name| (name, &self.scratch)))
             .env("CARGO_TERM_COLOR", "never")
+            .env("CARGO_TERM_QUIET", "false")
             .env("CARGO_TERM_PROGRESS_WHEN", "never")
             .stdin(Stdio::null());
         command

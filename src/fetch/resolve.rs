@@ -310,12 +310,11 @@ impl Resolver {
     /// If it fails, [`Resolver::upstream_failure`] reports whether upstream is the cause.
     pub async fn run_for_workspace(&self, folder: &Path, args: &[&str]) -> io::Result<Output> {
         self.sink.detail("Running", format!("`cargo {}` on a copy of the workspace's manifests", args.join(" ")));
-        let output = self.cargo.run_for_workspace(&self.registry, folder, args).await?;
-        self.trace_cargo_output(&String::from_utf8_lossy(&output.stderr));
-        Ok(output)
+        let trace = |line: &str| self.trace_cargo_output(line);
+        self.cargo.run_for_workspace(&self.registry, folder, args, &trace).await
     }
 
-    /// Reports what cargo printed. The address of the loopback index is a secret.
+    /// Reports lines that cargo printed. The address of the loopback index is a secret.
     fn trace_cargo_output(&self, stderr: &str) {
         cargo::trace_output(
             &stderr.replace(self.registry.address(), "the local copy of the index"),

@@ -125,6 +125,7 @@ mod tests {
             super::super::Verbosity::Normal,
             super::super::OutputFormat::Human,
             super::super::ColorChoice::Never,
+            &crate::upstream::cargo_config::TermSettings::default(),
             &crate::env::Env::default(),
         ));
         let (waiting, lines) = sync_channel(CAPACITY);

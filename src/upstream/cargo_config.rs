@@ -1,5 +1,5 @@
-//! The user's cargo configuration for the network (`[http]`, `[net]`, `[source]`, `[registries]`) and for the choice of
-//! versions (`[resolver]`, `[unstable]`).
+//! The user's cargo configuration for the network (`[http]`, `[net]`, `[source]`, `[registries]`), for the choice of
+//! versions (`[resolver]`, `[unstable]`) and for the terminal (`[term]`).
 //!
 //! Files are searched as in cargo: `.cargo/config.toml` of the current folder and of every folder above it, then the
 //! one of CARGO_HOME, each with its includes. The nearest file takes precedence, and the environment overrides all
@@ -14,9 +14,11 @@ use crate::http::{Settings, TlsVersion, TlsVersions};
 mod files;
 mod git_proxy;
 mod provider;
+mod term;
 mod upstream;
 
 pub use provider::{Provider, TokenProgram};
+pub use term::{TermSettings, When};
 pub use upstream::{Origin, Upstream};
 
 use files::{ConfigFiles, FoundValue};
@@ -418,13 +420,16 @@ impl ConfigValues<'_> {
     }
 
     fn number(&self, table: &str, key: &str) -> Result<Option<u32>, Error> {
-        let keys = [table, key];
+        self.number_at(&[table, key])
+    }
+
+    fn number_at(&self, keys: &[&str]) -> Result<Option<u32>, Error> {
         let wrong =
             |place| Error::InvalidValue { key: keys.join("."), location: place, expected: "a non-negative integer" };
-        if let Some(set) = self.env_value(&keys) {
+        if let Some(set) = self.env_value(keys) {
             return set.value.trim().parse().map(Some).map_err(|_| wrong(set.location));
         }
-        let Some(found) = self.files.effective(&keys) else {
+        let Some(found) = self.files.effective(keys) else {
             return Ok(None);
         };
         let number = found.value.as_integer().and_then(|number| u32::try_from(number).ok());

@@ -55,6 +55,44 @@ fn bash_completes_the_program_and_the_subcommand_of_cargo() {
     assert_bash_completes(&machine("bash"), "source ./script", &[COMPLETED, &frostmirror]);
 }
 
+/// Types each line and Tab into an interactive bash that has run `setup`; bash itself splits the line into words.
+#[track_caller]
+fn assert_bash_types(sandbox: &Sandbox, setup: &str, expected: &[(&str, &str)]) {
+    // The key ^T prints the line as it is edited.
+    let report = r#"bind -x '"\C-t": printf "LINE<%s>\n" "$READLINE_LINE"; READLINE_LINE='"#;
+    let lines: String = expected.iter().map(|(line, _)| format!("{line}\t\u{14}")).collect();
+    let script = format!("PS1=; HISTFILE=; {setup}\nbind 'set bell-style none'\n{report}\n{lines}");
+    let bash = sandbox.other_program("bash", ["--noprofile", "--norc", "-i"]).envs([("TERM", "dumb")]);
+    let run = bash.stdin(script.as_bytes()).run().ok();
+    let typed = run.stdout.split("LINE<").skip(1).filter_map(|rest| rest.split_once(">\n"));
+    let typed: Vec<&str> = typed.map(|(line, _)| line.trim_end()).collect();
+    assert_eq!(typed, expected.iter().map(|(_, typed)| *typed).collect::<Vec<_>>(), "{}", run.describe());
+}
+
+#[test]
+#[ignore = "needs bash"]
+fn bash_completes_a_value_behind_an_equals_sign() {
+    let sandbox = machine("bash");
+    sandbox.write("bundles/one.pkg", "");
+    let expected = [
+        ("cargo-frostmirror fetch --color=al", "cargo-frostmirror fetch --color=always"),
+        ("cargo-frostmirror fetch --color al", "cargo-frostmirror fetch --color always"),
+        ("cargo frostmirror fetch --color=al", "cargo frostmirror fetch --color=always"),
+        ("cargo +stable frostmirror --message-format=js", "cargo +stable frostmirror --message-format=json"),
+        ("cargo frostmirror inspect --format=cyc", "cargo frostmirror inspect --format=cyclonedx"),
+        ("cargo frostmirror fetch --reuse=bund", "cargo frostmirror fetch --reuse=bundles"),
+        ("cargo frostmirror fetch --incr", "cargo frostmirror fetch --incremental"),
+    ];
+    assert_bash_types(&sandbox, "source ./script", &expected);
+    // Without the `=` in COMP_WORDBREAKS, the option and its value are one word.
+    assert_bash_types(&sandbox, "source ./script; COMP_WORDBREAKS=${COMP_WORDBREAKS//=}", &expected[..5]);
+    // The values are listed if several are possible, as after a space.
+    let list = "press() { COMP_WORDS=(cargo frostmirror fetch --color =); COMP_CWORD=4; _cargo_frostmirror_of_cargo cargo '' --color; }";
+    let script = format!("source ./script; {list}; press; echo \"${{COMPREPLY[*]}}\"");
+    let run = sandbox.other_program("bash", ["--noprofile", "--norc", "-c", &script]).run().ok();
+    assert_eq!(run.stdout.trim(), "auto always never", "{}", run.stderr);
+}
+
 #[test]
 #[ignore = "needs bash"]
 fn bash_leaves_the_rest_to_the_function_that_was_registered_for_cargo() {

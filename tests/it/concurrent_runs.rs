@@ -20,6 +20,13 @@ fn run_folders_in(base: &Path) -> Vec<PathBuf> {
     fs::read_dir(base).into_iter().flatten().map(|entry| entry.unwrap().path()).filter(is_run).collect()
 }
 
+/// The names of all entries of the folders that have a folder for each run.
+fn names_in_bases(sandbox: &Sandbox) -> Vec<String> {
+    let bases = ["scratch", "cache/tmp"].map(|base| sandbox.frostmirror_home().join(base));
+    let entries = bases.iter().flat_map(|base| fs::read_dir(base).unwrap());
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
 /// A file that another process, so to speak, has locked.
 fn lock_as_pid_4711(path: &Path) -> File {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -73,16 +80,32 @@ fn leftovers_of_a_killed_fetch_are_removed_and_those_of_a_running_one_kept() {
     });
     assert!(stays.iter().all(|path| path.is_dir()), "{stays:?}");
     living.terminate().exits(130);
-    // What was in progress when it ended may stay until a later fetch.
-    wait::until_with(
-        "a later fetch removes all leftovers",
-        || format!("{:?}", bases.iter().flat_map(|base| run_folders_in(base)).collect::<Vec<_>>()),
-        || {
-            sandbox.run(["fetch"]).ok();
-            bases.iter().all(|base| fs::read_dir(base).unwrap().all(|entry| entry.unwrap().file_name() == "lock"))
-        },
-    );
+    // What was in progress when it ended may stay until the next fetch.
+    sandbox.run(["fetch"]).ok();
+    assert_eq!(names_in_bases(&sandbox), ["lock", "lock"]);
     assert_eq!(fs::read_dir(sandbox.root().join("tmp")).unwrap().count(), 0, "nothing goes to TMPDIR");
+}
+
+#[test]
+fn a_finished_run_leaves_no_temporary_files() {
+    let upstream = Upstream::start();
+    let names: Vec<String> = (0..20).map(|n| format!("crate{n}")).collect();
+    for name in &names {
+        upstream.publish(Crate::new(name, "1.0.0"));
+    }
+    // Index files of such crates are still being requested when the run ends.
+    upstream.publish(names.iter().fold(Crate::new("root", "1.0.0"), |root, name| root.dep(name, "1")));
+    let sandbox = Sandbox::new().upstream(&upstream);
+    sandbox.write("depends.toml", "[dependencies]\nroot = \"1\"\n");
+    sandbox.write("bad.toml", "[dependencies]\nroot = \"7\"\n");
+    for _ in 0..5 {
+        sandbox.run(["fetch"]).ok();
+        assert_eq!(names_in_bases(&sandbox), ["lock", "lock"]);
+        sandbox.run(["fetch", "--dry-run"]).ok();
+        assert_eq!(names_in_bases(&sandbox), ["lock", "lock"]);
+        sandbox.run(["fetch", "-c", "bad.toml"]).exits(3);
+        assert_eq!(names_in_bases(&sandbox), ["lock", "lock"]);
+    }
 }
 
 #[test]

@@ -137,10 +137,14 @@ fn progress_is_shown_only_on_terminals_or_on_request() {
     let run = sandbox.process(["fetch", "-o", "one"]).run().ok();
     assert!(!run.stderr.contains("Downloading") && !run.stderr.contains('\r'), "{}", run.describe());
     let always = [("CARGO_TERM_PROGRESS_WHEN", "always"), ("CARGO_TERM_PROGRESS_WIDTH", "60")];
-    let sandbox = sandbox_with_depends(&upstream);
-    let run = sandbox.process(["fetch", "-o", "two"]).envs(always).run().ok();
-    let frames = frames(&run.stderr);
-    assert!(!frames.is_empty() && frames.iter().all(|frame| frame.columns < 60), "{}", run.describe());
+    let config = "[term.progress]\nwhen = \"always\"\nwidth = 60\n";
+    for (vars, config) in [(&always[..], ""), (&[], config), (&always[1..], "[term.progress]\nwhen = \"always\"\nwidth = 90\n")] {
+        let sandbox = sandbox_with_depends(&upstream);
+        sandbox.write(".cargo/config.toml", config);
+        let run = sandbox.process(["fetch", "-o", "two"]).envs(vars.iter().copied()).run().ok();
+        let frames = frames(&run.stderr);
+        assert!(!frames.is_empty() && frames.iter().all(|frame| frame.columns < 60), "{}", run.describe());
+    }
 }
 
 #[test]

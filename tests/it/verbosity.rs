@@ -130,6 +130,60 @@ fn very_verbose_runs_show_requests_and_the_output_of_cargo() {
 }
 
 #[test]
+fn the_output_of_cargo_is_shown_while_it_runs() {
+    let upstream = upstream_with_root();
+    let sandbox = Sandbox::new().upstream(&upstream);
+    sandbox.write("depends.toml", DEPENDS);
+    sandbox.write("app/Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\n\n[dependencies]\nroot = \"1\"\n");
+    sandbox.write("app/src/lib.rs", "");
+    // A cargo that waits for a file after its first line.
+    let real = crate::support::process::sysroot().join("bin/cargo");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *--config*) echo '   Waiting for the test' >&2\n\
+         while [ ! -e \"$0.go\" ]; do sleep 0.02; done;; esac\nexec {} \"$@\"\n",
+        real.display()
+    );
+    for args in [&["fetch", "-vv"][..], &["fetch", "-vv", "--manifest-path", "app/Cargo.toml"]] {
+        let cargo = sandbox.path("bin/cargo");
+        crate::support::process::write_program(&cargo, script.as_bytes());
+        let running = sandbox.process(args).envs([("CARGO", &cargo)]).start();
+        let is_shown = || has_line(&running.stderr(), "Cargo", "Waiting for the test");
+        wait::until_with("the first line is shown", || running.stderr(), is_shown);
+        let go = sandbox.write("bin/cargo.go", "");
+        let run = running.wait(Duration::from_secs(60)).ok();
+        assert_lines(&run.stderr, &[("Cargo", "Locking")]);
+        std::fs::remove_file(go).unwrap();
+    }
+}
+
+#[test]
+fn the_terminal_settings_of_cargo_count_unless_a_variable_or_an_option_overrides_them() {
+    let upstream = upstream_with_root();
+    let sandbox = Sandbox::new().upstream(&upstream);
+    sandbox.write("depends.toml", DEPENDS);
+    let run = |config: &str, vars: &[(&str, &str)], flags: &[&str]| {
+        sandbox.write(".cargo/config.toml", config);
+        sandbox.process(["fetch"]).args(flags).envs(vars.iter().copied()).run().ok().stderr
+    };
+    let normal = run("", &[], &[]);
+    assert!(has_line(&normal, "Packed", "") && !has_line(&normal, "Running", ""), "{normal}");
+    let quiet = "[term]\nquiet = true\n";
+    assert_eq!(run(quiet, &[], &[]), "");
+    assert!(has_line(&run(quiet, &[("CARGO_TERM_QUIET", "false")], &[]), "Packed", ""));
+    assert!(has_line(&run(quiet, &[], &["-v"]), "Running", ""));
+    let verbose = "[term]\nverbose = true\n";
+    assert!(has_line(&run(verbose, &[], &[]), "Running", ""));
+    assert_eq!(run(verbose, &[], &["-q"]), "");
+    let color = "[term]\ncolor = \"always\"\n";
+    assert!(run(color, &[], &[]).contains("\u{1b}["));
+    assert!(!run(color, &[("CARGO_TERM_COLOR", "never")], &[]).contains('\u{1b}'));
+    assert!(!run(color, &[], &["--color", "never"]).contains('\u{1b}'));
+    let invalid = run("[term]\ncolor = \"blue\"\n", &[], &[]);
+    let expected = "/.cargo/config.toml` must be `auto`, `always` or `never`; the value is ignored";
+    assert!(invalid.contains("warning: `term.color` in `") && invalid.contains(expected), "{invalid}");
+}
+
+#[test]
 fn json_messages_follow_the_verbosity() {
     let upstream = upstream_with_root();
     let reasons = |flags: &[&str]| -> BTreeSet<String> {

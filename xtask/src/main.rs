@@ -16,15 +16,9 @@ Usage: cargo xtask VERB
 
 Verbs:
   ci             everything that must hold: formatting, lints, docs, generated files, all tests
-<<<<<<< HEAD
-  test [ARGS]    all tests; ARGS go to `cargo test`
+  test [ARGS]    all tests whose tools are on this machine; ARGS go to `cargo test`
   bench [ROWS]   a table of medians and ratios; rows: lock depends memory big toolchain mirror serve live kill
                  network; fuzz (a million mutated bundles) runs only where it is named
-=======
-  test [ARGS]    all tests whose tools are on this machine; ARGS go to `cargo test`
-  bench [ROWS]   a table of medians and ratios; rows: lock depends big toolchain mirror serve live kill network;
-                 fuzz (a million mutated bundles) runs only where it is named
->>>>>>> feee020 (Tests that need a tool are ignored with its name, and xtask runs those whose tools are there)
   gen [--check]  write completions and man pages, or check that the committed ones are up to date
   dist [--target TRIPLE]
                  a release archive with its checksum, in target/dist";

@@ -1,4 +1,24 @@
 
+# Completes the program, also a value in the form `--option=value`. Bash splits such a word at the `=`, unless the user has
+# removed the `=` from COMP_WORDBREAKS.
+_cargo_frostmirror() {
+    local cur="$2" prev="$3" prefix=""
+    local -i at=COMP_CWORD
+    if [[ $cur == --*=* ]]; then
+        prefix="${cur%%=*}="
+        prev="${cur%%=*}"
+        cur="${cur#*=}"
+    elif (( at >= 2 )) && [[ ${COMP_WORDS[at]} == = && ${COMP_WORDS[at - 1]} == --* ]]; then
+        prev="${COMP_WORDS[at - 1]}"
+        cur=""
+    elif (( at >= 3 )) && [[ ${COMP_WORDS[at - 1]} == = && ${COMP_WORDS[at - 2]} == --* ]]; then
+        prev="${COMP_WORDS[at - 2]}"
+    fi
+    COMP_WORDS[at]="$cur"
+    _cargo__frostmirror "$1" "$cur" "$prev"
+    [[ -z $prefix ]] || COMPREPLY=("${COMPREPLY[@]/#/$prefix}")
+}
+
 # Completes `cargo frostmirror …`, and leaves all other arguments of cargo to the completion that is registered for it.
 _cargo_frostmirror_of_cargo() {
     local -i at=1
@@ -7,7 +27,7 @@ _cargo_frostmirror_of_cargo() {
         COMP_WORDS=(cargo-frostmirror "${COMP_WORDS[@]:at+1}")
         (( COMP_CWORD -= at ))
         compopt -o bashdefault -o default 2>/dev/null
-        _cargo__frostmirror cargo-frostmirror "$2" "$3"
+        _cargo_frostmirror cargo-frostmirror "$2" "$3"
         return
     fi
     # bash-completion loads cargo's own completion at the first use.

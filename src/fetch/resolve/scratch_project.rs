@@ -70,8 +70,8 @@ impl Resolver {
         // An empty target is enough: nothing is built.
         fs::write(folder.join("lib.rs"), "").map_err(Error::Scratch)?;
         self.report_cargo_run("generate-lockfile", items, rust);
-        let outcome = self.cargo.generate_lockfile(&self.registry, &folder.join("Cargo.toml")).await?;
-        self.trace_cargo_output(&outcome.stderr);
+        let trace = |line: &str| self.trace_cargo_output(line);
+        let outcome = self.cargo.generate_lockfile(&self.registry, &folder.join("Cargo.toml"), &trace).await?;
         if outcome.success {
             let lockfile = Lockfile::read(&folder.join("Cargo.lock"))?;
             // A crate of a registry may depend on another registry.
@@ -99,15 +99,16 @@ impl Resolver {
         line: &IndexLine,
     ) -> Result<Option<Lockfile>, Error> {
         let Some(lock) = lock_for_dependent(lock, line) else { return Ok(None) };
-        let project = tempfile::Builder::new().prefix("frostmirror-scratch-").tempdir().map_err(Error::Scratch)?;
+        let project =
+            tempfile::Builder::new().prefix("project-").tempdir_in(self.cargo.scratch()).map_err(Error::Scratch)?;
         let folder = &std::path::absolute(project.path()).map_err(Error::Scratch)?;
         let manifest = self.scratch_manifest(std::slice::from_ref(item), None);
         for (name, text) in [("Cargo.toml", manifest.as_str()), ("lib.rs", ""), ("Cargo.lock", &lock)] {
             fs::write(folder.join(name), text).map_err(Error::Scratch)?;
         }
         self.report_cargo_run("update --workspace", std::slice::from_ref(item), None);
-        let outcome = self.cargo.update_lockfile(&self.registry, &folder.join("Cargo.toml")).await?;
-        self.trace_cargo_output(&outcome.stderr);
+        let trace = |line: &str| self.trace_cargo_output(line);
+        let outcome = self.cargo.update_lockfile(&self.registry, &folder.join("Cargo.toml"), &trace).await?;
         match (outcome.success, self.registry.first_failure()) {
             (true, _) => Ok(Some(Lockfile::read(&folder.join("Cargo.lock"))?)),
             (false, Some(failure)) => Err(Error::Index(failure)),

@@ -12,8 +12,8 @@ use toml::{Table, Value};
 use super::Error;
 
 /// Tables that are kept. All other tables are ignored.
-const TABLES: [&str; 8] =
-    ["http", "net", "source", "registries", "registry", "credential-alias", "resolver", "unstable"];
+const TABLES: [&str; 9] =
+    ["http", "net", "source", "registries", "registry", "credential-alias", "resolver", "term", "unstable"];
 
 /// The files, nearest first.
 #[derive(Clone, Debug, Default)]
