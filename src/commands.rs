@@ -72,7 +72,8 @@ fn absolute(cwd: &Path, path: &Path) -> PathBuf {
         match component {
             Component::CurDir => {}
             Component::ParentDir
-                if matches!(resolved.components().next_back(), Some(Component::Normal(_))) && !resolved.is_symlink() =>
+                if matches!(resolved.components().next_back(), Some(Component::Normal(_)))
+                    && !resolved.is_symlink() =>
             {
                 resolved.pop();
             }

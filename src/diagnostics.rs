@@ -5,10 +5,12 @@ use std::path::Path;
 use toml::de::DeValue;
 
 mod excerpt;
+mod highlight;
 mod problems;
 mod toml_syntax;
 
 pub use excerpt::{SourceExcerpt, SourceLocation, SourceText};
+pub use highlight::highlight;
 pub use problems::{Problem, ProblemCollector, ProblemList, parse_document};
 pub use toml_syntax::suggest_quotes;
 

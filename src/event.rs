@@ -171,12 +171,12 @@ impl Sink for NullSink {
 
 /// A number of crates for a status line.
 pub fn format_crates(count: u64) -> String {
-    if count == 1 { "1 crate".to_owned() } else { format!("{count} crates") }
+    units::pluralize(count, "crate")
 }
 
 /// A number of dist files for a status line: `1 rustup artifact`, `0 rustup artifacts`.
 pub fn format_dist_files(count: u64) -> String {
-    if count == 1 { "1 rustup artifact".to_owned() } else { format!("{count} rustup artifacts") }
+    units::pluralize(count, "rustup artifact")
 }
 
 /// Crates and dist files together: `1 crate and 2 rustup artifacts`; zeros are omitted.

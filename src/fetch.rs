@@ -24,7 +24,7 @@ use crate::fetch::resolve::{CrateSpec, Resolution, Resolver, SkipPolicy};
 use crate::fetch::workspace::Workspace;
 use crate::http::{self, Client};
 use crate::inputs::depends::DependsFile;
-use crate::inputs::input_id::Label;
+use crate::inputs::input_id::{InputId, Label};
 use crate::inputs::lockfile::{Lockfile, SkippedPackage};
 use crate::upstream::cargo_config::{CargoConfig, Origin};
 
@@ -178,6 +178,8 @@ pub struct WrittenBundle {
     pub crates: usize,
     /// The number of dist files in the bundle.
     pub dist_files: usize,
+    /// The inputs that this run retired.
+    pub forgotten: Vec<String>,
     /// Files of the repair list that the bundle lacks.
     pub unavailable: Vec<Unavailable>,
     /// Packages that the inputs of this run need and that were skipped.
@@ -192,7 +194,7 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     let session = session;
     let incremental = delta::open_incremental(&options, &sink).await?;
     let inputs = session.read_inputs(&options).await?;
-    if inputs.is_empty() && options.forget.is_empty() {
+    if is_nothing_requested(&options, &inputs) {
         return Ok(Outcome::NothingNew);
     }
     let sent = incremental.as_ref().map(|known| &known.base);
@@ -257,6 +259,11 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     tokio::task::spawn_blocking(writing).await.map_err(Error::Worker)?
 }
 
+/// Whether the run has no work: an empty repair list. An explicit base requests what the history recorded.
+fn is_nothing_requested(options: &Options, inputs: &[resolve::Input]) -> bool {
+    inputs.is_empty() && options.forget.is_empty() && !matches!(options.mode, Mode::Incremental { base: Some(_) })
+}
+
 /// Rejects an output folder that is not writable before the download starts. The folder is not created yet, because a
 /// failed run leaves no files behind.
 fn check_output(output: &Path) -> Result<(), Error> {
@@ -297,12 +304,25 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<DryRun, Er
     let mut wanted: BTreeMap<CrateId, Sha256> =
         resolved.crates.iter().map(|(id, line)| (id.clone(), line.cksum)).collect();
     let gathered = FetchPlan { resolution: resolved, toolchains, ..FetchPlan::default() };
-    if let Some((memory, base)) = &known {
+    let is_repair = matches!(options.mode, Mode::Repair { .. });
+    let plan = if is_repair { None } else { Some(write_bundle::plan_bundle(&memory, &gathered, &options)?) };
+    let mut has_changes = !is_nothing_requested(&options, &inputs);
+    if let (Some((_, base)), Some(plan)) = (&known, &plan) {
         wanted.retain(|id, sha256| !base.has_crate(id, *sha256));
-        let plan = write_bundle::plan_bundle(memory, &gathered, &options)?;
-        wanted.extend(delta::missing_from_base(&plan, base, &gathered.resolution));
+        wanted.extend(delta::missing_from_base(plan, base, &gathered.resolution));
+        has_changes &= plan.has_changes || !write_bundle::is_delivered(&options, plan, Some(base));
+        if !has_changes && !inputs.is_empty() {
+            let refreshed = session.refresh_lines(&memory, Some(base), &gathered.resolution).await?;
+            has_changes = !refreshed.changed.is_empty();
+        }
     }
     let mut estimate = estimate::estimate_crates(&wanted, &session.downloads).await?;
+    estimate.writes_bundle = has_changes;
+    if let Some(plan) = &plan {
+        estimate.forgotten =
+            write_bundle::forgotten_inputs(&memory, &options)?.iter().map(InputId::to_string).collect();
+        (estimate.dropped_crates, estimate.dropped_dist_files) = memory.count_dropped(plan);
+    }
     estimate.dist_files =
         estimate::estimate_dist_files(gathered.toolchains.downloads, base, &session.dist_downloader(&options)).await?;
     Ok(estimate)

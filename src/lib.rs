@@ -88,6 +88,7 @@ pub mod diagnostics;
 pub mod line_column;
 pub mod credentials;
 pub mod units;
+pub mod id_prefix;
 pub mod digest;
 pub mod scratch;
 pub mod process_lock;

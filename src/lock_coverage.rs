@@ -22,6 +22,7 @@ use crate::index_line::IndexLine;
 use crate::inputs::lockfile::{ForeignPackage, Lockfile, UnbuiltPackage};
 use crate::mirror::layout::Layout;
 use crate::mirror::{index_meta, ledger, transaction};
+use crate::units::pluralize;
 
 /// The result of the check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +112,8 @@ impl fmt::Display for CoverageGap {
                 let parent = parent.escape_debug();
                 write!(
                     f,
-                    "{file}: builds on {parent}, and {missing} of the crates that it relies on {} nowhere, first {first}",
+                    "{file}: builds on {parent}, and {} that it relies on {} nowhere, first {first}",
+                    pluralize(*missing, "crate"),
                     if *missing == 1 { "is" } else { "are" }
                 )
             }

@@ -10,6 +10,14 @@ use std::time::Duration;
 /// A shorter wait for a lock is not reported. Then the owner has also written who it is.
 pub const REPORT_WAIT_AFTER: Duration = Duration::from_millis(200);
 
+/// Maximum time until a wait for a lock is reported, if the system is not busy: half a second.
+pub const MAX_REPORT_DELAY: Duration = Duration::from_millis(500);
+
+/// Whether a wait is reported in time if the lock is tried at this interval.
+pub const fn is_reported_in_time(poll_interval: Duration) -> bool {
+    REPORT_WAIT_AFTER.as_millis() + poll_interval.as_millis() <= MAX_REPORT_DELAY.as_millis()
+}
+
 /// Maximum length of a verb in a lock file.
 const MAX_VERB_LENGTH: usize = 20;
 

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::bundle::sanitize::sanitize_to_length;
+use crate::diagnostics::highlight;
 use crate::env::Env;
 use crate::error_report::{Failure, replace_control};
 use crate::event::{Event, Phase, Sink};
@@ -238,7 +239,7 @@ impl Reporter {
             return;
         }
         // One failure may list several errors, as cargo does.
-        let message = message.replace("\n\nerror: ", &format!("\n\n{ERROR}error{ERROR:#}: "));
+        let message = highlight(&message).replace("\n\nerror: ", &format!("\n\n{ERROR}error{ERROR:#}: "));
         let mut text = format!("{ERROR}error{ERROR:#}: {message}\n");
         if let Some(hint) = &failure.hint {
             text.push_str(&format!("\n{HINT}hint{HINT:#}: {}\n", replace_control(hint)));
@@ -298,7 +299,7 @@ impl Reporter {
                 self.write_stderr(&format!("{style}{verb:>12}{style:#} {}\n", one_line(&message)));
             }
             Event::Warning(message) => {
-                self.write_stderr(&format!("{WARNING}warning{WARNING:#}: {}\n", replace_control(&message)))
+                self.write_stderr(&format!("{WARNING}warning{WARNING:#}: {}\n", highlight(&replace_control(&message))))
             }
             Event::Detail { verb, message } => {
                 self.write_stderr(&format!("{STATUS}{verb:>12}{STATUS:#} {}\n", one_line(&message)))

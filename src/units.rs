@@ -1,5 +1,6 @@
 //! Human-readable durations and sizes: `90s`, `10m`, `7d`; `10GiB`, `500MB`.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 /// Ten thousand years; a date cannot exceed that.
@@ -72,6 +73,22 @@ pub fn format_count(number: u64) -> String {
     text
 }
 
+/// A number with its noun: `1 crate`, `2 crates`, `0 entries`.
+pub fn pluralize<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    format!("{count} {}", plural_of(count, noun))
+}
+
+/// The form of the noun behind this number.
+pub fn plural_of<N: PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    if count == N::from(1) {
+        return noun.to_owned();
+    }
+    match noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'i', 'o', 'u'])) {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{noun}s"),
+    }
+}
+
 /// Parses a size in bytes: a number, optionally with KiB, MiB, GiB or TiB (or kB, MB, GB, TB).
 ///
 /// # Errors
@@ -109,6 +126,15 @@ mod tests {
         for (seconds, text) in [(0, "0"), (300, "5m"), (90, "90s"), (3600, "1h"), (86_400, "1d")] {
             assert_eq!(format_duration(Duration::from_secs(seconds)), text);
         }
+    }
+
+    #[test]
+    fn nouns_follow_their_number() {
+        for (count, text) in [(0, "0 crates"), (1, "1 crate"), (2, "2 crates"), (11, "11 crates")] {
+            assert_eq!(pluralize(count, "crate"), text);
+        }
+        assert_eq!(pluralize(1_u64, "index entry"), "1 index entry");
+        assert_eq!([plural_of(2, "index entry"), plural_of(2, "day")], ["index entries", "days"]);
     }
 
     #[test]

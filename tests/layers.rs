@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 mod language;
 #[path = "layers/panics.rs"]
 mod panic_safety;
+#[path = "layers/plurals.rs"]
+mod plurals;
 
 /// Lower layers that a module must not refer to: (module, layer, reason).
 const FORBIDDEN_REFERENCES: &[(&str, &str, &str)] = &[

@@ -7,9 +7,10 @@ use super::format::{
     Block, BundleKind, CarriedHistory, CrateRecord, CrateState, DistFileRecord, DistFileState, Entry, Input,
     LEGACY_LINEAGE, Manifest, SkippedPackage,
 };
-use super::sanitize::{Table, format_exact_size, format_size, pluralize, sanitize_line};
+use super::sanitize::{Table, format_exact_size, format_size, sanitize_line};
 use crate::mirror_file::FileKind;
 use crate::toolchain::{self, DistPath};
+use crate::units::pluralize;
 
 /// Shown if a crate states no licence.
 pub(super) const NO_LICENSE: &str = "no licence stated";

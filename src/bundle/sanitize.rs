@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::units::pluralize;
+
 /// The replacement for invisible and control characters.
 const REPLACEMENT: char = '\u{fffd}';
 /// Maximum number of characters of a text on its own line.
@@ -81,12 +83,8 @@ pub fn format_size(bytes: u64) -> String {
 
 /// A readable size, followed by the exact number of bytes.
 pub fn format_exact_size(bytes: u64) -> String {
-    if bytes < 1024 { format!("{bytes} bytes") } else { format!("{} ({bytes} bytes)", format_size(bytes)) }
-}
-
-/// `1 version`, `2 versions`.
-pub fn pluralize(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+    let exact = pluralize(bytes, "byte");
+    if bytes < 1024 { exact } else { format!("{} ({exact})", format_size(bytes)) }
 }
 
 /// Rows of sanitized cells in aligned columns.

@@ -11,16 +11,18 @@ use super::Context;
 use crate::client_setup::BaseUrl;
 use crate::config::Settings;
 use crate::error_report::{ErrorClass, Failure};
-use crate::event::{self, Sink};
+use crate::event::Sink;
 use crate::fetch::history::InputRef;
 use crate::fetch::resolve::CrateSpec;
 use crate::fetch::workspace;
-use crate::fetch::{self, DryRun, Environment, InputSpec, Mode, Options, Outcome, ToolchainOptions};
+use crate::fetch::{self, Environment, InputSpec, Mode, Options, Outcome, ToolchainOptions};
 use crate::inputs::depends::DependsFile;
 use crate::inputs::input_id::Label;
 use crate::inputs::lockfile::SkippedPackage;
 use crate::inputs::toolchain_file::{self, ToolchainFile};
 use crate::toolchain::{self, ToolchainName, is_triple};
+
+mod dry_run;
 
 /// Arguments of `fetch`.
 #[derive(Debug, clap::Args)]
@@ -111,8 +113,9 @@ pub struct Args {
     pub incremental: bool,
     /// Last bundle before the first lost one
     ///
-    /// Last bundle before the first lost one: its file or its ID. The output is a delta that has everything sent after it.
-    #[arg(long, value_name = "FILE|ID", help_heading = "What to pack")]
+    /// Last bundle before the first lost one: its file, its ID or a unique prefix of its ID. The output is a delta that has
+    /// everything sent after it. With `none`, it is a full bundle that has everything the history needs.
+    #[arg(long, value_name = "FILE|ID|none", help_heading = "What to pack")]
     pub base: Option<String>,
     /// Folder for the bundle
     #[arg(
@@ -195,7 +198,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let sink: Arc<dyn Sink> = context.reporter.clone();
     if args.dry_run {
         let estimate = context.run_interruptible(fetch::dry_run(options, sink))?;
-        return report_dry_run(&estimate, context);
+        dry_run::report(&estimate, context);
+        return Ok(());
     }
     match context.run_interruptible(fetch::fetch(options, sink))? {
         Outcome::Written(written) => {
@@ -208,7 +212,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
                 context.reporter.print_json(&json!({
                     "reason": "bundle", "path": written.path, "id": written.id, "size": written.size,
                     "crates": written.crates, "rustup_artifacts": written.dist_files,
-                    "left_out": skipped.collect::<Vec<_>>(),
+                    "left_out": skipped.collect::<Vec<_>>(), "forgotten": written.forgotten,
                 }));
             } else {
                 context.reporter.print_data(&written.path.display().to_string());
@@ -289,41 +293,52 @@ fn collect_inputs(args: &Args, forget: &[InputRef], context: &Context) -> Result
         inputs.push(InputSpec::Workspace(workspace::open(&context.absolute(manifest), &context.env)?));
     }
     if inputs.is_empty() && forget.is_empty() {
-        inputs.push(default_input(context)?);
+        match find_default_input(context)? {
+            Some(input) => inputs.push(input),
+            // The base requests what the history recorded.
+            None if args.base.is_some() => {}
+            None => return Err(no_default_input()),
+        }
     }
     Ok(inputs)
 }
 
 /// The nearest depends.toml between the current directory and the workspace root, else the workspace.
 pub(super) fn default_input(context: &Context) -> Result<InputSpec, Failure> {
+    find_default_input(context)?.ok_or_else(no_default_input)
+}
+
+fn no_default_input() -> Failure {
+    Failure::new(ErrorClass::Input, "there is no depends.toml here, and no Cargo.toml here or above")
+        .context("found nothing to fetch")
+        .hint("run this in a cargo project or beside a depends.toml, or name one: `--manifest-path PATH`, `--lockfile PATH` or `-c PATH`")
+}
+
+fn find_default_input(context: &Context) -> Result<Option<InputSpec>, Failure> {
     let here = context.cwd.join("depends.toml");
     if here.exists() {
-        return Ok(InputSpec::Depends(here));
+        return Ok(Some(InputSpec::Depends(here)));
     }
     let manifest = context.cwd.ancestors().find(|folder| folder.join("Cargo.toml").is_file());
-    let Some(package) = manifest else {
-        return Err(Failure::new(ErrorClass::Input, "there is no depends.toml here, and no Cargo.toml here or above")
-            .context("found nothing to fetch")
-            .hint("run this in a cargo project or beside a depends.toml, or name one: `--manifest-path PATH`, `--lockfile PATH` or `-c PATH`"));
-    };
+    let Some(package) = manifest else { return Ok(None) };
     let up_to = |top: &Path| {
         let folders = context.cwd.ancestors().take_while(|folder| folder.starts_with(top));
         folders.map(|folder| folder.join("depends.toml")).find(|path| path.exists())
     };
     // If the package's folder has one, cargo need not locate the workspace.
     if let Some(depends) = up_to(package) {
-        return Ok(report_depends_file(depends, context));
+        return Ok(Some(report_depends_file(depends, context)));
     }
     let found = workspace::open(package, &context.env)?;
     // The workspace root need not be above the package.
     let root_file = Some(found.root.join("depends.toml")).filter(|path| path.exists());
     if let Some(depends) = up_to(&found.root).or(root_file) {
-        return Ok(report_depends_file(depends, context));
+        return Ok(Some(report_depends_file(depends, context)));
     }
     let manifest = found.root.join("Cargo.toml");
     let file = found.lockfile.as_ref().unwrap_or(&manifest);
     context.reporter.status("Using", format!("`{}`; the workspace has no depends.toml", file.display()));
-    Ok(InputSpec::Workspace(found))
+    Ok(Some(InputSpec::Workspace(found)))
 }
 
 fn report_depends_file(depends: PathBuf, context: &Context) -> InputSpec {
@@ -451,51 +466,6 @@ pub(super) fn bundle_time(context: &Context) -> Result<Timestamp, Failure> {
         Failure::new(ErrorClass::Input, format!("SOURCE_DATE_EPOCH is `{}`", epoch.escape_debug()))
             .hint("set it to seconds since 1970, or unset it to use the clock")
     })
-}
-
-fn report_dry_run(estimate: &DryRun, context: &Context) -> Result<(), Failure> {
-    let (count, bytes, unknown) = estimate.download_totals();
-    if context.reporter.is_json() {
-        for planned in &estimate.crates {
-            context.reporter.print_json(&json!({
-                "reason": "planned", "name": planned.id.name, "version": planned.id.version,
-                "size": planned.size, "held": planned.is_cached,
-            }));
-        }
-        for planned in &estimate.dist_files {
-            context.reporter.print_json(&json!({
-                "reason": "planned-artifact", "path": planned.path, "size": planned.size, "held": planned.is_cached,
-            }));
-        }
-        context.reporter.print_json(&json!({
-            "reason": "plan", "rustup_artifacts": estimate.dist_files.len(), "crates": estimate.crates.len(), "to_download": count, "bytes": bytes, "of_unknown_size": unknown,
-            "bytes_to_pack": estimate.bytes_to_pack(),
-        }));
-        return Ok(());
-    }
-    let mut lines = String::new();
-    for planned in &estimate.crates {
-        let size = planned.size.map_or("?".to_owned(), |size| size.to_string());
-        let cached_note = if planned.is_cached { "  (in the cache)" } else { "" };
-        lines.push_str(&format!("{:>12} {}{cached_note}\n", size, planned.id));
-    }
-    for planned in &estimate.dist_files {
-        let size = planned.size.map_or("?".to_owned(), |size| size.to_string());
-        let cached_note = if planned.is_cached { "  (in the cache)" } else { "" };
-        lines.push_str(&format!("{:>12} {}{cached_note}\n", size, planned.path));
-    }
-    context.reporter.print_data(&lines);
-    let unknown = if unknown > 0 { format!(" and {unknown} of unknown size") } else { String::new() };
-    let human = if bytes < 1024 { String::new() } else { format!(" ({})", event::format_size(bytes)) };
-    let all = event::format_contents(estimate.crates.len() as u64, estimate.dist_files.len() as u64);
-    let pack = event::format_size(estimate.bytes_to_pack());
-    context.reporter.status(
-        "Planned",
-        format!(
-            "{all}; {count} to download, {bytes} bytes{human}{unknown}, for a .pkg of about {pack}; nothing was written"
-        ),
-    );
-    Ok(())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Context;
-use crate::bundle::sanitize::{pluralize, sanitize_line};
+use crate::bundle::sanitize::sanitize_line;
 use crate::error_report::Failure;
 use crate::event::{Sink, format_contents, format_crates, format_dist_files, format_size};
 use crate::mirror::gc::{self, GcReport, Item, LiveSummary, Options, Plan};
@@ -17,6 +17,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_collecting};
 use crate::toolchain::DistPath;
 use crate::units::parse_duration;
+use crate::units::pluralize;
 
 /// Arguments of `gc`.
 #[derive(Debug, clap::Args)]
@@ -91,7 +92,11 @@ fn collect_garbage(args: &Args, layout: &Layout, context: &Context) -> Result<()
             0 => String::new(),
             artifacts => format!(" ({}, {} among it)", format_size(bytes), format_dist_files(artifacts)),
         };
-        context.reporter.print_data(&format!("Removed {}, freed {bytes} bytes{with}", format_crates(removed)));
+        context.reporter.print_data(&format!(
+            "Removed {}, freed {}{with}",
+            format_crates(removed),
+            pluralize(bytes, "byte")
+        ));
     }
     Ok(())
 }
@@ -110,14 +115,17 @@ fn report_plan(plan: &Plan, dry_run: bool, now: Timestamp, layout: &Layout, cont
         report.detail("Remove", format!("index line {} {}", line.name, line.version));
     }
     for item in &plan.crates {
-        report.detail("Remove", format!("crate {} ({} bytes)", item.file, item.size));
+        report.detail("Remove", format!("crate {} ({})", item.file, pluralize(item.size, "byte")));
     }
     for item in plan.dist_files() {
-        report.detail("Remove", format!("dist file {} ({} bytes)", item.file, item.size));
+        report.detail("Remove", format!("dist file {} ({})", item.file, pluralize(item.size, "byte")));
     }
     for waiting in plan.pending_crates.iter().chain(&plan.pending_components) {
         let until = waiting.until.strftime("%Y-%m-%dT%H:%M:%SZ");
-        report.detail("Remove", format!("later, after {until}: {} ({} bytes)", waiting.item.file, waiting.item.size));
+        report.detail(
+            "Remove",
+            format!("later, after {until}: {} ({})", waiting.item.file, pluralize(waiting.item.size, "byte")),
+        );
     }
     for file in &plan.unrecognized {
         report.detail("Keep", format!("unrecognized file {}", sanitize_line(file)));
@@ -233,7 +241,7 @@ impl DistFileGroups {
         }
         line(format!("{what}: {} ({})", format_dist_files(self.files()), format_size(self.bytes())));
         for (group, (files, bytes)) in &self.sizes {
-            let files = if *files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+            let files = pluralize(*files, "file");
             let release = self.releases.get(group).map_or("", String::as_str);
             line(format!("  {}{release} ({files}, {})", sanitize_line(group), format_size(*bytes)));
         }
@@ -260,7 +268,7 @@ fn format_age(created: &str, now: Timestamp) -> String {
     match units.into_iter().find(|(unit, _)| seconds >= 2 * unit) {
         Some((unit, name)) => format!("{} {name} old", seconds / unit),
         None if seconds == 1 => "1 second old".to_owned(),
-        None => format!("{seconds} seconds old"),
+        None => format!("{} old", pluralize(seconds, "second")),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Context, settings};
 use crate::bundle::file_name::is_bundle_file_name;
 use crate::bundle::format::BundleKind;
 use crate::bundle::open::{self, Bundle};
-use crate::bundle::sanitize::{pluralize, sanitize_line};
+use crate::bundle::sanitize::sanitize_line;
 use crate::client_setup::BaseUrl;
 use crate::config::{self, settings::ParsedFile};
 use crate::error_report::{ErrorClass, Failure};
@@ -23,6 +23,7 @@ use crate::mirror::import_order::{BundlePosition, sort_for_import};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_adding};
 use crate::panics::catch_panic;
+use crate::units::pluralize;
 use crate::watcher::rejected;
 
 mod pipe_spool;
@@ -123,7 +124,7 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
     if let Some(first) = refused.first() {
         let integrity = refused.contains(&ErrorClass::Integrity);
         let class = if integrity { ErrorClass::Integrity } else { *first };
-        let message = format!("{} of {all} bundles were not imported", refused.len());
+        let message = format!("{} of {} were not imported", refused.len(), pluralize(all, "bundle"));
         return Err(Failure::new(class, message).hint("see the errors above; the others were imported"));
     }
     let root = layout.root().display();

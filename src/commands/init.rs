@@ -17,6 +17,7 @@ use crate::inputs::depends::{self, DependsFile};
 use crate::inputs::lockfile::Lockfile;
 use crate::inputs::toolchain_file;
 use crate::terminal::Reporter;
+use crate::units::pluralize;
 
 /// Arguments of `init`.
 #[derive(Debug, clap::Args)]
@@ -146,10 +147,9 @@ fn output_beside_manifest(root: &Path, context: &Context) -> PathBuf {
 }
 
 fn describe_contents(seed: &WorkspaceDependencies) -> String {
-    let count = |number: usize, one: &str, more: &str| format!("{number} {}", if number == 1 { one } else { more });
-    let direct = seed.direct.as_ref().map(|_| count(seed.direct_count(), "requirement", "requirements"));
-    let locked = seed.locked.as_ref().map(|_| count(seed.locked_count(), "locked package", "locked packages"));
-    let toolchains = seed.platforms.as_ref().map(|all| count(all.toolchain.len(), "toolchain", "toolchains"));
+    let direct = seed.direct.as_ref().map(|_| pluralize(seed.direct_count(), "requirement"));
+    let locked = seed.locked.as_ref().map(|_| pluralize(seed.locked_count(), "locked package"));
+    let toolchains = seed.platforms.as_ref().map(|all| pluralize(all.toolchain.len(), "toolchain"));
     direct.into_iter().chain(locked).chain(toolchains).collect::<Vec<_>>().join(", ")
 }
 

@@ -17,6 +17,7 @@ use crate::mirror::ledger;
 use crate::mirror::stored_crates::list_stored_crates;
 use crate::mirror::summary::Counts;
 use crate::mirror::transaction;
+use crate::units::pluralize;
 
 /// Arguments of `list`.
 #[derive(Debug, clap::Args)]
@@ -86,8 +87,11 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         return Ok(());
     }
     let created = created.as_deref().unwrap_or("never");
-    let mut text =
-        format!("Created: {created}\nCrate count: {}\nTotal size: {} bytes\n", listed.crates.len(), listed.bytes);
+    let mut text = format!(
+        "Created: {created}\nCrate count: {}\nTotal size: {}\n",
+        listed.crates.len(),
+        pluralize(listed.bytes, "byte")
+    );
     for id in &listed.crates {
         text.push_str(&format!("{id}\n"));
     }

@@ -18,6 +18,7 @@ use crate::mirror::summary::Counts;
 use crate::mirror::toolchains::{AvailableToolchain, AvailableToolchains};
 use crate::mirror::watcher_state::WatcherState;
 use crate::toolchain::Profile;
+use crate::units::pluralize;
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
@@ -78,9 +79,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     let incoming = status.watcher.as_ref().map(incoming_lines).unwrap_or_default();
     context.reporter.print_data(&format!(
-        "Crate count: {}\nTotal size: {} bytes\n{}{}Last import: {}\n{}{}Mirror: {}\nIndex link: {link}\n{incoming}",
+        "Crate count: {}\nTotal size: {}\n{}{}Last import: {}\n{}{}Mirror: {}\nIndex link: {link}\n{incoming}",
         status.counts.versions,
-        status.counts.total_bytes(),
+        pluralize(status.counts.total_bytes(), "byte"),
         pending_line(status.pending_deletions),
         live_line(&status.live),
         status.last_import_text(),
@@ -100,8 +101,8 @@ fn toolchain_lines(status: &Status, available: &AvailableToolchains) -> String {
     };
     let Counts { dist_files: artifacts, dist_file_bytes: artifact_bytes, .. } = status.counts;
     let size = match artifact_bytes {
-        0..1024 => format!("{artifact_bytes} bytes"),
-        _ => format!("{}, {artifact_bytes} bytes", format_size(artifact_bytes)),
+        0..1024 => pluralize(artifact_bytes, "byte"),
+        _ => format!("{}, {}", format_size(artifact_bytes), pluralize(artifact_bytes, "byte")),
     };
     let mut text = format!("Toolchains: {toolchains}\nRustup artifacts: {artifacts} ({size})\n");
     for one in &available.toolchains {
@@ -177,7 +178,7 @@ fn live_line(live: &LiveTotals) -> String {
     if crates + artifacts == 0 {
         String::new()
     } else {
-        format!("By live mode: {} ({bytes} bytes)\n", format_contents(crates, artifacts))
+        format!("By live mode: {} ({})\n", format_contents(crates, artifacts), pluralize(bytes, "byte"))
     }
 }
 

@@ -6,15 +6,16 @@ use serde_json::json;
 
 use super::Context;
 use crate::bundle::format::{DistFileState, Manifest};
-use crate::bundle::sanitize::pluralize;
 use crate::bundle::verify::{VerifyReport, verify};
+use crate::diagnostics::shell_quote;
 use crate::error_report::{ErrorClass, Failure, replace_control};
 use crate::event::Sink;
-use crate::inputs::lockfile::Lockfile;
+use crate::inputs::lockfile::{Lockfile, skip_options};
 use crate::lock_coverage::{CoverageGap, VerifiedBundle, check_lock_coverage};
 use crate::mirror::audit::require_mirror;
 use crate::mirror::layout::Layout;
 use crate::mirror_file::FileKind;
+use crate::units::pluralize;
 
 mod mirror;
 
@@ -120,7 +121,11 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
     match (first_failure, bad) {
         (Some(failure), _) if args.files.len() == 1 => Err(failure),
         (Some(failure), bad) => {
-            let message = format!("{} of {} bundles are invalid or cannot be read", bad + unreadable, args.files.len());
+            let message = format!(
+                "{} of {} are invalid or cannot be read",
+                bad + unreadable,
+                pluralize(args.files.len(), "bundle")
+            );
             // An invalid bundle is graver than a path that does not exist.
             let class = if integrity || bad > 0 { ErrorClass::Integrity } else { failure.class };
             Err(Failure::new(class, message).hint("see the errors above"))
@@ -129,7 +134,7 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
         (None, bad) => {
             let message = match args.files.as_slice() {
                 [file] => format!("`{}` is damaged", file.display()),
-                files => format!("{bad} of {} bundles are damaged", files.len()),
+                files => format!("{bad} of {} are damaged", pluralize(files.len(), "bundle")),
             };
             let hint = "copy the bundle again from where it was made; if it is damaged there too, fetch it again";
             Err(Failure::new(ErrorClass::Integrity, message).hint(hint))
@@ -159,7 +164,7 @@ fn report_bundle(context: &Context, file: &Path, several: bool, verdict: &Verify
         }));
     } else {
         let lines = match problems.is_empty() {
-            true => format!("OK -- {crates} crates, {artifacts} rustup artifacts"),
+            true => format!("OK -- {}, {}", pluralize(crates, "crate"), pluralize(artifacts, "rustup artifact")),
             false => problems.join("\n"),
         };
         context.reporter.print_data(&if several { prefix_with_file(file, &lines) } else { lines });
@@ -195,15 +200,16 @@ fn report_lock_coverage(
             "problems": gaps,
         }));
     } else if gaps.is_empty() {
-        context.reporter.print_data(&format!("OK -- closure of {} packages", found.packages));
+        context.reporter.print_data(&format!("OK -- closure of {}", pluralize(found.packages, "package")));
     } else {
         // The file's owner chose the name, so it is sanitized.
         context.reporter.print_data(&replace_control(&gaps.join("\n")));
     }
     if !skipped.is_empty() && !context.reporter.is_json() {
         context.reporter.warning(format!(
-            "{} in the index only, left out by a platform filter: {}",
-            if skipped.len() == 1 { "1 package is".to_owned() } else { format!("{} packages are", skipped.len()) },
+            "{} {} in the index only, left out by a platform filter: {}",
+            pluralize(skipped.len(), "package"),
+            if skipped.len() == 1 { "is" } else { "are" },
             skipped.join(", ")
         ));
     }
@@ -212,18 +218,35 @@ fn report_lock_coverage(
     }
     let message =
         format!("`{}` cannot be built from what is here ({})", path.display(), pluralize(gaps.len(), "problem"));
-    let fetch = format!(
-        "fetch it with `cargo frostmirror fetch --lockfile {}`; packages of git and of other registries must be vendored",
-        path.display()
-    );
-    let hint = match found.gaps.iter().any(|gap| matches!(gap, CoverageGap::MissingBase { .. })) {
-        true if layout.is_none() => {
-            format!(
-                "add the base bundles, or use `--mirror DIR` with a mirror that has them; if they lack it too, {fetch}"
-            )
-        }
-        true => format!("add the base bundles; if they lack it too, {fetch}"),
-        false => fetch,
+    Err(Failure::new(ErrorClass::Integrity, message).hint(coverage_hint(&found.gaps, lock, path, layout.is_some())))
+}
+
+/// What to do about the gaps.
+fn coverage_hint(gaps: &[CoverageGap], lock: &Lockfile, path: &Path, has_mirror: bool) -> String {
+    // Without these options, the fetch of a lock with packages of git or of other registries fails.
+    let options: String = skip_options(&lock.foreign).iter().map(|option| format!(" {option}")).collect();
+    let fetch = format!("`cargo frostmirror fetch --lockfile {}{options}`", shell_quote(path));
+    if gaps.iter().any(|gap| matches!(gap, CoverageGap::ChecksumMismatch { .. })) {
+        return format!(
+            "run {fetch} on the connected side: if it fails, the lock was altered, so restore it from version control; if it \
+             succeeds, do not use these files, and import the new bundle into a new mirror"
+        );
+    }
+    let vendor =
+        "`cargo vendor` in the workspace on the connected side copies the packages of git and of other registries";
+    if gaps.iter().all(|gap| matches!(gap, CoverageGap::ForeignPackage { .. })) {
+        return format!("{vendor}; carry that folder too");
+    }
+    let mut hint = match gaps.iter().any(|gap| matches!(gap, CoverageGap::MissingBase { .. })) {
+        true if !has_mirror => format!(
+            "add the base bundles, or use `--mirror DIR` with a mirror that has them; if they lack it too, run {fetch} on the \
+             connected side"
+        ),
+        true => format!("add the base bundles; if they lack it too, run {fetch} on the connected side"),
+        false => format!("run {fetch} on the connected side, and import its bundle"),
     };
-    Err(Failure::new(ErrorClass::Integrity, message).hint(hint))
+    if !lock.foreign.is_empty() {
+        hint += &format!("; {vendor}");
+    }
+    hint
 }

@@ -11,6 +11,7 @@ use toml_edit::DocumentMut;
 use super::excerpt::{SourceExcerpt, SourceText};
 use super::toml_syntax;
 use crate::line_column::LineColumn;
+use crate::units::pluralize;
 
 /// Maximum number of listed problems. Further ones are counted.
 const MAX_PROBLEMS: usize = 20;
@@ -61,7 +62,7 @@ impl ProblemList {
         match self.omitted {
             0 => {}
             1 => blocks.push("1 more error is not shown".to_owned()),
-            more => blocks.push(format!("{more} more errors are not shown")),
+            more => blocks.push(format!("{} are not shown", pluralize(more, "more error"))),
         }
         blocks.join("\n\nerror: ")
     }

@@ -96,10 +96,10 @@ impl From<lockfile::Error> for Failure {
                         .to_owned(),
                 ),
             ),
-            lockfile::Error::Syntax { .. } => (
-                ErrorClass::Input,
-                Some("restore the file from version control, or delete it and run `cargo generate-lockfile` in the workspace".to_owned()),
-            ),
+            // The problems name the file and show its lines.
+            lockfile::Error::Syntax { .. } => {
+                return Failure::new(ErrorClass::Input, error).hint("restore the file from version control, or delete it and run `cargo generate-lockfile` in the workspace");
+            }
             lockfile::Error::MissingChecksum { .. } => (
                 ErrorClass::Input,
                 Some(

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::{ErrorClass, Failure, io_class, io_hint, network};
 use crate::fetch::resolve::{MissingVersion, UnresolvedEntry};
 use crate::fetch::{cargo, crate_downloader, history, index_snapshot, packaged_lock, resolve};
+use crate::id_prefix::MIN_ID_PREFIX;
+use crate::inputs::lockfile::skip_options;
 
 /// Hint for failures that may not occur in a second run.
 const RETRY_HINT: &str = "run the same command again; downloaded files are kept";
@@ -37,10 +39,12 @@ impl From<resolve::Error> for Failure {
                 ErrorClass::Integrity,
                 "the lock or upstream was altered; compare both with crates.io before you trust either".to_owned(),
             ),
-            Error::ForeignPackages { .. } => (
+            Error::ForeignPackages { ref foreign, .. } => (
                 ErrorClass::Input,
-                "exclude them with --skip-git and --skip-registry NAME; the importing side then needs another source for them"
-                    .to_owned(),
+                format!(
+                    "exclude them with `{}`; the importing side then needs another source for them",
+                    skip_options(foreign).join(" ")
+                ),
             ),
         };
         let names_lines = error.names_lines();
@@ -216,11 +220,13 @@ impl From<history::Error> for Failure {
             Error::LabelTaken { .. } => (ErrorClass::Input, Some("choose another label".to_owned())),
             Error::FetchedAndForgotten(_) => (ErrorClass::Input, Some("remove one of the two".to_owned())),
             Error::UnknownBundle { is_ambiguous: true, .. } => {
-                (ErrorClass::Input, Some("give the path of the bundle's file, or its full id".to_owned()))
+                (ErrorClass::Input, Some("give the path of the bundle's file, or its full ID".to_owned()))
             }
             Error::UnknownBundle { .. } => (
                 ErrorClass::Input,
-                Some("give the last bundle before the first lost one, or set FROSTMIRROR_HISTORY to another history; without `--base` and `--incremental` the bundle is full".to_owned()),
+                Some(format!(
+                    "give the last bundle before the first lost one, by its file, its ID or at least {MIN_ID_PREFIX} digits of it, or ship everything with `--base none`"
+                )),
             ),
         };
         let failure = Failure::new(class, error).context("could not use the history");

@@ -17,7 +17,8 @@ use crate::fetch::crate_cache::CrateCache;
 use crate::fetch::index_snapshot::{self, IndexSnapshot};
 use crate::http::{self, Client, Request, Secret};
 use crate::index_line::RegistryConfig;
-use crate::process_lock::{ProcessLock, REPORT_WAIT_AFTER};
+use crate::process_lock::{self, ProcessLock, REPORT_WAIT_AFTER};
+use crate::units::pluralize;
 
 /// Maximum size of a `.crate` in bytes. Crates.io allows 10 MB with a few exceptions; private registries have larger
 /// ones.
@@ -25,6 +26,7 @@ const MAX_CRATE_SIZE: u64 = 4 * 1024 * 1024 * 1024;
 
 /// Interval between attempts to lock a crate that another process downloads.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(50);
+const _: () = assert!(process_lock::is_reported_in_time(LOCK_POLL_INTERVAL));
 
 /// A downloader of crates. Cheap to clone.
 #[derive(Clone)]
@@ -412,7 +414,7 @@ fn list_failures(absent: &[(CrateId, http::Error)], altered: &[(CrateId, http::E
     let lines: Vec<String> = altered.iter().chain(absent).map(|(id, error)| format!("{id}: {error}")).collect();
     match lines.len() {
         1 => lines.concat(),
-        count => format!("{count} crates are unavailable:\n{}", lines.join("\n")),
+        count => format!("{} are unavailable:\n{}", pluralize(count, "crate"), lines.join("\n")),
     }
 }
 
@@ -424,6 +426,6 @@ fn join_names(ids: &[CrateId]) -> String {
 fn count_crates_are(ids: &[CrateId]) -> String {
     match ids.len() {
         1 => "1 crate is".to_owned(),
-        count => format!("{count} crates are"),
+        count => format!("{} are", pluralize(count, "crate")),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Error, Mode, Options, toolchains};
@@ -10,7 +10,7 @@ use crate::bundle::open::open_any;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::event::Sink;
-use crate::fetch::history::{BundlePlan, DeltaBase, History, LockedHistory};
+use crate::fetch::history::{BundlePlan, DeltaBase, EMPTY_BASE, History, LockedHistory};
 use crate::fetch::resolve::{self, Resolution};
 use crate::inputs::input_id::Label;
 use crate::inputs::lockfile::{LockedPackage, Lockfile};
@@ -33,7 +33,7 @@ pub async fn open_incremental(options: &Options, sink: &Arc<dyn Sink>) -> Result
     let name = base.as_deref().map(|base| resolve_bundle_name(base, options)).transpose()?;
     let history = open_history(options, sink).await?;
     let base = history.base(name.as_deref())?;
-    warn_without_base(&base, &options.history, sink.as_ref());
+    warn_without_base(&history, options, sink.as_ref());
     Ok(Some(IncrementalState { history, base }))
 }
 
@@ -52,7 +52,7 @@ pub fn peek_incremental(options: &Options, sink: &dyn Sink) -> Result<Option<(Hi
     let name = base.as_deref().map(|base| resolve_bundle_name(base, options)).transpose()?;
     let memory = History::read(&options.history)?;
     let base = memory.base(name.as_deref())?;
-    warn_without_base(&base, &options.history, sink);
+    warn_without_base(&memory, options, sink);
     Ok(Some((memory, base)))
 }
 
@@ -89,10 +89,10 @@ pub fn pinned_input(crates: BTreeMap<CrateId, Sha256>, base: &DeltaBase) -> reso
     })
 }
 
-/// The ID in the history of the bundle that the user gave. A local file states its own ID, even if it was renamed.
+/// The name in the history of the bundle that the user gave. A local file states its own ID, even if it was renamed.
 fn resolve_bundle_name(base: &str, options: &Options) -> Result<String, Error> {
     let path = options.environment.cwd.join(base);
-    if !path.is_file() {
+    if base == EMPTY_BASE || !path.is_file() {
         return Ok(base.to_owned());
     }
     let file = File::open(&path).map_err(|source| Error::Folder { path: path.clone(), source })?;
@@ -100,8 +100,9 @@ fn resolve_bundle_name(base: &str, options: &Options) -> Result<String, Error> {
     Ok(opened.manifest().id.clone())
 }
 
-fn warn_without_base(base: &DeltaBase, folder: &Path, sink: &dyn Sink) {
-    if base.bundle.is_none() {
-        sink.warning(format!("the history `{}` has no bundles yet, so this bundle is full", folder.display()));
+fn warn_without_base(history: &History, options: &Options, sink: &dyn Sink) {
+    if history.newest_bundle().is_none() {
+        let folder = options.history.display();
+        sink.warning(format!("the history `{folder}` has no bundles yet, so this bundle is full"));
     }
 }

@@ -13,12 +13,20 @@ use crate::safe_path::SafePath;
 use crate::upstream::dist::{DistDownloader, DownloadPlan};
 
 /// The planned content of a bundle, with sizes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DryRun {
     /// Every crate, sorted by name and version.
     pub crates: Vec<PlannedCrate>,
     /// Every dist file to send, sorted by path.
     pub dist_files: Vec<PlannedDistFile>,
+    /// Whether the run would write a bundle. A delta is not written if nothing is new.
+    pub writes_bundle: bool,
+    /// The inputs that the run would retire.
+    pub forgotten: Vec<String>,
+    /// The number of crates that the last bundle lists and the planned one does not.
+    pub dropped_crates: u64,
+    /// Likewise for dist files.
+    pub dropped_dist_files: u64,
 }
 
 /// One dist file of a dry run.
@@ -76,7 +84,7 @@ pub async fn estimate_crates(wanted: &BTreeMap<CrateId, Sha256>, downloads: &Cra
         Ok::<_, Error>(PlannedCrate { id: id.clone(), size, is_cached: stored })
     });
     let weighed: Vec<Result<PlannedCrate, Error>> = stream::iter(weighing).buffered(downloads.jobs).collect().await;
-    Ok(DryRun { crates: weighed.into_iter().collect::<Result<_, _>>()?, dist_files: Vec::new() })
+    Ok(DryRun { crates: weighed.into_iter().collect::<Result<_, _>>()?, ..DryRun::default() })
 }
 
 /// Likewise for the dist files that are needed and that `base` lacks.

@@ -29,7 +29,7 @@ use crate::digest::Sha256;
 use crate::durable;
 use crate::event::Sink;
 use crate::inputs::input_id::{InputId, InputKind, Label};
-use crate::process_lock::{ProcessLock, REPORT_WAIT_AFTER};
+use crate::process_lock::{self, ProcessLock, REPORT_WAIT_AFTER};
 use crate::random;
 use crate::safe_path::SafePath;
 use crate::upstream::dist::ToolchainRequest;
@@ -41,7 +41,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-pub use base::{DeltaBase, SentCrate};
+pub use base::{DeltaBase, EMPTY_BASE, SentCrate};
 pub use error::{DigestConflict, Error};
 pub use plan::BundlePlan;
 
@@ -49,6 +49,7 @@ pub use plan::BundlePlan;
 const FORMAT: u32 = 3;
 /// Interval between attempts to lock a history that another process holds.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(50);
+const _: () = assert!(process_lock::is_reported_in_time(LOCK_POLL_INTERVAL));
 /// The file name in the history's folder.
 const FILE_NAME: &str = "lineage.json";
 

@@ -24,6 +24,7 @@ use crate::inputs::lockfile::SkippedPackage;
 use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 use crate::safe_path::SafePath;
 use crate::toolchain;
+use crate::units::pluralize;
 
 /// Maximum number of quoted problems of a bundle that does not verify. The others are counted.
 const MAX_QUOTED_PROBLEMS: usize = 5;
@@ -43,6 +44,7 @@ pub(super) fn write_bundle(
     plan.update_yanked(&gathered.refreshed.lines);
     plan.has_changes |= !gathered.refreshed.changed.is_empty();
     warn_suspicious(options, &history, &plan, gathered, sink);
+    let forgotten = forgotten_inputs(&history, options)?;
     if !plan.has_changes && is_delivered(options, &plan, sent.as_ref()) {
         history.update_inputs_read(&plan.inputs)?;
         warn_incomplete(gathered, sink);
@@ -114,6 +116,10 @@ pub(super) fn write_bundle(
             event::format_size(size)
         ),
     );
+    for id in &forgotten {
+        let effect = "after the import of this bundle, `gc` removes the files that only it needed";
+        sink.status("Forgot", format!("`{id}`; {effect}"));
+    }
     warn_incomplete(gathered, sink);
     Ok(Outcome::Written(WrittenBundle {
         path,
@@ -121,6 +127,7 @@ pub(super) fn write_bundle(
         id,
         crates: count,
         dist_files: artifacts,
+        forgotten: forgotten.iter().map(ToString::to_string).collect(),
         unavailable: gathered.toolchains.unavailable.clone(),
         skipped_packages: gathered
             .resolution
@@ -131,6 +138,11 @@ pub(super) fn write_bundle(
     }))
 }
 
+/// The inputs that this run retires.
+pub(super) fn forgotten_inputs(history: &History, options: &Options) -> Result<Vec<InputId>, history::Error> {
+    options.forget.iter().map(|name| Ok(history.find_input(name)?.id.clone())).collect()
+}
+
 /// Warns at the end of a run about inputs that do not build from this bundle.
 fn warn_incomplete(gathered: &FetchPlan, sink: &dyn Sink) {
     for input in gathered.resolution.inputs.iter().filter(|input| !input.skipped_packages.is_empty()) {
@@ -139,7 +151,7 @@ fn warn_incomplete(gathered: &FetchPlan, sink: &dyn Sink) {
         sink.warning(format!(
             "`{}` does not build from this bundle alone. The importing side also needs {}:\n{}",
             input.id,
-            if packages.len() == 1 { "1 package".to_owned() } else { format!("{} packages", packages.len()) },
+            pluralize(packages.len(), "package"),
             packages.join("\n")
         ));
     }
@@ -175,7 +187,7 @@ fn warn_suspicious(
 
 /// Whether the mirror has the files that the history records, as far as this run can know. An older base means that it
 /// does not.
-fn is_delivered(options: &Options, plan: &history::BundlePlan, sent: Option<&DeltaBase>) -> bool {
+pub(super) fn is_delivered(options: &Options, plan: &history::BundlePlan, sent: Option<&DeltaBase>) -> bool {
     match (sent, &plan.parent, &options.is_delivered) {
         (Some(base), ..) => base.is_newest && base.bundle.is_some(),
         (None, Some(newest), Some(delivered)) => delivered(&newest.id),

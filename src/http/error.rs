@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::digest::Sha256;
+use crate::units::pluralize;
 
 use super::address_class::AddressClass;
 use super::host_policy::BlockedHost;
@@ -237,7 +238,7 @@ pub enum TransportError {
         root: RootCause,
     },
     /// The transfer was too slow.
-    #[error("only {received} bytes arrived in {seconds} seconds")]
+    #[error("only {} arrived in {}", pluralize(*received, "byte"), pluralize(*seconds, "second"))]
     Slow {
         /// Bytes received within that time.
         received: u64,
@@ -245,7 +246,7 @@ pub enum TransportError {
         seconds: f32,
     },
     /// Fewer or more bytes than the response headers announced.
-    #[error("the body ended after {received} of {announced} bytes")]
+    #[error("the body ended after {received} of {}", pluralize(*announced, "byte"))]
     Truncated {
         /// Bytes received.
         received: u64,

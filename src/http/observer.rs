@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, Response, Version};
 
+use crate::units::pluralize;
+
 /// Receives the reports of a client. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Observer {
@@ -64,7 +66,7 @@ impl fmt::Display for RequestReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: ", self.method, self.url)?;
         match (self.status, &self.error) {
-            (Some(status), _) => write!(f, "{status}, {} bytes, ", self.bytes)?,
+            (Some(status), _) => write!(f, "{status}, {}, ", pluralize(self.bytes, "byte"))?,
             (None, Some(error)) => write!(f, "{error}, ")?,
             (None, None) => f.write_str("no response, ")?,
         }

@@ -9,6 +9,7 @@
 //! repository, or the index line of a registry's package (without a checksum: the lock has none). For a package that
 //! `[replace]` replaces it reads the index line. It does not download their `.crate` files (tested with cargo 1.95).
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -20,9 +21,9 @@ use serde::Deserialize;
 use toml::de::{DeTable, Deserializer};
 
 use crate::crate_id::{CrateId, InvalidCrateId, Version};
+use crate::diagnostics::{ProblemCollector, ProblemList, shell_quote};
 use crate::digest::{InvalidDigest, Sha256};
 use crate::inputs::input_id::Label;
-use crate::line_column::LineColumn;
 
 /// The address of crates.io in Cargo.lock, for every protocol.
 pub const CRATES_IO_SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
@@ -86,6 +87,15 @@ impl std::fmt::Display for ForeignPackage {
         let note = if *unused_patch { ", an unused patch that cargo loads nevertheless" } else { "" };
         write!(f, "{name} {version} ({source}{note})")
     }
+}
+
+/// The options of `fetch` that exclude these packages, ready for a shell.
+pub fn skip_options(packages: &[ForeignPackage]) -> Vec<String> {
+    let option = |package: &ForeignPackage| match &package.source {
+        ForeignSource::Git { .. } => "--skip-git".to_owned(),
+        ForeignSource::Registry { url } => format!("--skip-registry {}", shell_quote(Path::new(url))),
+    };
+    packages.iter().map(option).collect::<BTreeSet<String>>().into_iter().collect()
 }
 
 /// A foreign package that an input needs and that the user excluded.
@@ -152,14 +162,12 @@ pub enum Error {
         path: PathBuf,
     },
     /// The text is not a Cargo.lock.
-    #[error("{}:{position}: {message}", path.display())]
+    #[error("{}", list.draw(path))]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// The position.
-        position: LineColumn,
-        /// The parser's message.
-        message: String,
+        /// The problems with their lines.
+        list: ProblemList,
     },
     /// The file is a depends.toml.
     #[error("`{}` is a depends.toml, not a Cargo.lock", path.display())]
@@ -235,12 +243,16 @@ impl Lockfile {
 
     /// Parses `text`; `path` is used in errors.
     pub fn parse(text: &str, path: &Path) -> Result<Lockfile, Error> {
-        let syntax = |error: toml::de::Error| Error::Syntax {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            let list = ProblemCollector::new(text, &errors, |_| "each key once").finish();
+            return Err(Error::Syntax { path: path.to_owned(), list });
+        }
+        // The text is TOML, and not what cargo writes.
+        let schema = |error: toml::de::Error| Error::Syntax {
             path: path.to_owned(),
-            position: LineColumn::from_offset(text, error.span().map_or(0, |span| span.start)),
-            message: error.message().to_owned(),
+            list: ProblemList::single(text, error.span().unwrap_or(0..0), error.message()),
         };
-        let root = DeTable::parse(text).map_err(syntax)?;
         // A virtual manifest would parse as an empty lock.
         let is_table = |key: &str| root.get_ref().get(key).is_some_and(|value| value.get_ref().is_table());
         let has_package = ["package", "workspace", "lib"].into_iter().any(is_table);
@@ -257,7 +269,7 @@ impl Lockfile {
                 return Err(Error::NewerFormat { path: path.to_owned(), found });
             }
         }
-        let lock = TomlLockfile::deserialize(Deserializer::from(root)).map_err(syntax)?;
+        let lock = TomlLockfile::deserialize(Deserializer::from(root)).map_err(schema)?;
         let reading = LockfileBuilder { path, metadata: lock.metadata.as_ref() };
         reading.build(lock.package.as_deref().unwrap_or_default(), &lock.patch.unused)
     }
@@ -507,12 +519,15 @@ mod tests {
                 "`Cargo.lock` has no checksum for a 1.0.0",
             ),
             (crates_io("a", "1.0.0").replace(SUM, "12"), "`Cargo.lock` has an invalid checksum for a 1.0.0"),
-            ("version = 4\n\n<<<<<<< HEAD\n".to_owned(), "Cargo.lock:3:9: "),
-            (package("a", "1.0.0", "source = \"ftp+x\""), "Cargo.lock:4:10: "),
-            ("package = 1".to_owned(), "Cargo.lock:1:11: "),
+            ("version = 4\n\n<<<<<<< HEAD\n".to_owned(), " --> Cargo.lock:3:"),
+            (
+                package("a", "1.0.0", "source = \"ftp+x\""),
+                " --> Cargo.lock:4:10\n  |\n4 | source = \"ftp+x\"\n  |          ^^^^^^^",
+            ),
+            ("package = 1".to_owned(), " --> Cargo.lock:1:11\n  |\n1 | package = 1\n  |           ^"),
         ] {
             let error = parsed(&text).expect_err(&text).to_string();
-            assert!(error.starts_with(reported), "{error}");
+            assert!(error.contains(reported), "{error}");
         }
     }
 

@@ -57,6 +57,8 @@ use super::lock::{self, CollectGuard, Holder, lock_for_collecting};
 use super::summary::{Counts, LineageTip, MirrorSummary, is_zero};
 use super::transaction;
 use crate::event::{self, Sink};
+use crate::id_prefix::MIN_ID_PREFIX;
+use crate::units::pluralize;
 pub use evict::EvictionReport;
 pub(super) use lineages::{LineageState, Lineages};
 use live_records::LiveChanges;
@@ -101,9 +103,6 @@ pub const SHORT_CHECKPOINTS: &[&str] =
 
 /// The default grace period before unreferenced files are deleted.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10 * 60);
-
-/// The minimum length of a lineage id prefix.
-const MIN_ID_PREFIX: usize = 4;
 
 /// Options of a collection.
 #[derive(Clone, Debug)]
@@ -418,7 +417,7 @@ pub fn collect_with_defaults(
     let collected = planned.execute(sink)?;
     if collected.lines + collected.crates + collected.dist_files > 0 {
         let GcReport { lines, crates, dist_files: artifacts, bytes, .. } = collected;
-        let lines = if lines == 1 { "1 index line".to_owned() } else { format!("{lines} index lines") };
+        let lines = pluralize(lines, "index line");
         let (crates, artifacts) = (event::format_crates(crates), event::format_dist_files(artifacts));
         sink.status("Pruned", format!("{lines}, {crates}, {artifacts}; freed {}", event::format_size(bytes)));
     }

@@ -33,7 +33,6 @@ use super::transaction::{self, Removal, Rename, Staging, Transaction, failed};
 use super::warnings::{collect_warnings, lost_records_warning};
 use crate::bundle::format::{CrateRecord, CrateState, DistFileState, Manifest, RefreshedCrate};
 use crate::bundle::open::{self, Bundle};
-use crate::bundle::sanitize::pluralize;
 use crate::client_setup::BaseUrl;
 use crate::config::SnapshotFile;
 use crate::digest::Sha256;
@@ -42,6 +41,7 @@ use crate::event::{self, Event, Phase, Sink};
 use crate::index_line::RegistryConfig;
 use crate::panics::set_current_object;
 use crate::safe_path::SafePath;
+use crate::units::pluralize;
 
 mod missing_base;
 mod problems;
@@ -192,7 +192,7 @@ pub enum Error {
         text: String,
     },
     /// The disk has too little free space.
-    #[error("the bundle `{file}` needs {needed} bytes, but the disk of `{}` has only {free} free", root.display())]
+    #[error("the bundle `{file}` needs {}, but the disk of `{}` has only {free} free", pluralize(*needed, "byte"), root.display())]
     NoSpace {
         /// The bundle's file.
         file: String,

@@ -25,6 +25,7 @@ use crate::durable;
 use crate::event::{Event, Phase, Sink};
 use crate::index_line::IndexLine;
 use crate::mirror_file::FileKind;
+use crate::units::pluralize;
 
 pub(super) mod dist_files;
 
@@ -155,7 +156,10 @@ impl<'a> ImportVisitor<'a> {
         received.pending = self.line_info.pending;
         received.pending.trim();
         if self.damaged_lines > 0 {
-            received.warnings.push(format!("{} lines of the mirror's index were damaged; lines that the bundle contains are replaced, the others dropped", self.damaged_lines));
+            received.warnings.push(format!(
+                "found {} in the mirror's index; lines that the bundle contains are replaced, the others dropped",
+                pluralize(self.damaged_lines, "damaged line")
+            ));
         }
         received
     }

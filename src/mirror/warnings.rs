@@ -9,8 +9,9 @@ use super::import::MissingBundles;
 use super::layout::Layout;
 use super::summary::{FIRST_TIMESTAMP_SEQUENCE, LineageTip, MirrorSummary};
 use crate::bundle::format::{CrateState, DistFileState, Manifest};
-use crate::bundle::sanitize::{pluralize, sanitize_line};
+use crate::bundle::sanitize::sanitize_line;
 use crate::event;
+use crate::units::pluralize;
 
 /// The accepted difference between two correct clocks.
 const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(24);

@@ -18,6 +18,7 @@ use crate::config::SettingsStore;
 use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::file_stamp::FileStamp;
+use crate::units::pluralize;
 
 /// The shortest accepted token; shorter ones can be guessed.
 const MIN_TOKEN_CHARS: usize = 16;
@@ -34,7 +35,7 @@ pub struct Token(Sha256);
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// A token is too short, or contains characters that a header cannot contain.
-    #[error("invalid token with {length} characters: at least {MIN_TOKEN_CHARS} visible ASCII characters are required")]
+    #[error("invalid token with {}: at least {MIN_TOKEN_CHARS} visible ASCII characters are required", pluralize(*length, "character"))]
     Invalid {
         /// The token's length in characters.
         length: usize,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::Reporter;
 use crate::event::{Event, Sink};
 use crate::server::metrics::ServerMetrics;
+use crate::units::pluralize;
 
 /// Maximum number of queued reports; each has about one kilobyte.
 const CAPACITY: usize = 4096;
@@ -78,8 +79,8 @@ fn write_queued(lines: &Receiver<QueueItem>, sink: &dyn Sink, counters: &ServerM
         if dropped > reported && (immediately || reported_at.is_none_or(|when| when.elapsed() >= DROP_WARNING_INTERVAL))
         {
             sink.warning(format!(
-                "{} lines of the log were dropped: the reader of the log is too slow",
-                dropped - reported
+                "dropped {} of the log, because the reader of the log is too slow",
+                pluralize(dropped - reported, "line")
             ));
             (reported, reported_at) = (dropped, Some(Instant::now()));
         }
@@ -145,7 +146,7 @@ mod tests {
         writer.join().expect("ends with its queue");
         let taken = slow.events.lock().expect("sound");
         let is_drop_warning =
-            |event: &Event| matches!(event, Event::Warning(text) if text.contains("lines of the log were dropped"));
+            |event: &Event| matches!(event, Event::Warning(text) if text.contains(" of the log, because the reader"));
         assert_eq!(
             taken.len() as u64 - taken.iter().filter(|event| is_drop_warning(event)).count() as u64,
             2 * CAPACITY as u64 - dropped

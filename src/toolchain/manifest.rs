@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
+use crate::units::pluralize;
 
 use super::component_file::{ComponentFileError, parse_component_file, shortened};
 use super::name::{Channel, Date, InvalidDate, ToolchainName};
@@ -81,7 +82,7 @@ pub struct ListedComponent {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ManifestError {
     /// It is larger than any real manifest.
-    #[error("it has {size} bytes; the limit for a channel manifest is {MAX_MANIFEST_SIZE}")]
+    #[error("it has {}; the limit for a channel manifest is {MAX_MANIFEST_SIZE}", pluralize(*size, "byte"))]
     TooLarge {
         /// Its size in bytes.
         size: usize,

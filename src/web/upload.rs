@@ -27,6 +27,7 @@ use crate::bundle::sanitize::sanitize_line;
 use crate::digest::{Hasher, Sha256};
 use crate::durable;
 use crate::error_report::{ErrorClass, Failure};
+use crate::units::pluralize;
 use crate::watcher::safe_open::open_regular;
 
 /// Maximum number of concurrent uploads.
@@ -146,7 +147,7 @@ fn name_taken(name: &str) -> ApiError {
 }
 
 fn no_space(needed: u64, free: u64) -> ApiError {
-    let error = format!("the bundle has {needed} bytes, and the incoming folder's disk has {free} free");
+    let error = format!("the bundle has {}, and the incoming folder's disk has {free} free", pluralize(needed, "byte"));
     ApiError::new(StatusCode::INSUFFICIENT_STORAGE, error).with_hint("free some space on that disk")
 }
 

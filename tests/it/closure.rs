@@ -59,7 +59,7 @@ fn base_and_delta() -> Sandbox {
 fn a_full_bundle_covers_its_shipped_crates() {
     let sandbox = base_and_delta();
     let run = sandbox.run(["verify", "full.pkg", "--closure", "old.lock"]).ok();
-    assert_eq!(run.stdout, "OK -- 1 crates, 0 rustup artifacts\nOK -- closure of 1 packages\n");
+    assert_eq!(run.stdout, "OK -- 1 crate, 0 rustup artifacts\nOK -- closure of 1 package\n");
     let run = sandbox.run(["verify", "full.pkg", "--closure", "both.lock"]).exits(4);
     run.stdout_has("json 1.1.0: is missing\n").stderr_has("`both.lock` cannot be built from what is here (1 problem)");
     let run = sandbox.run(["verify", "full.pkg", "--closure", "both.lock", "--message-format", "json"]).exits(4);
@@ -79,16 +79,19 @@ fn a_different_checksum_is_distinguished_from_a_missing_package() {
     run.stdout_has(&format!("json 1.0.0: the lock has the checksum {other}, and full.pkg has {good}\n"));
     import(&sandbox.path("mirror"), &sandbox.path("full.pkg")).unwrap();
     let run = sandbox.run(["verify", "--mirror", "mirror", "--closure", "other.lock"]).exits(4);
-    run.stdout_has(&format!("the lock has the checksum {other}, and the mirror's index/js/on/json has {good}\n"));
+    let run =
+        run.stdout_has(&format!("the lock has the checksum {other}, and the mirror's index/js/on/json has {good}\n"));
+    // A fetch of this lock fails, so the hint must not promise a bundle.
+    run.stderr_has("hint: run `cargo frostmirror fetch --lockfile other.lock` on the connected side: if it fails, the lock was altered");
 }
 
 #[test]
 fn a_delta_needs_its_base_bundle_or_a_mirror() {
     let sandbox = base_and_delta();
     let run = sandbox.run(["verify", "delta.pkg", "--closure", "both.lock"]).exits(4);
-    let run = run.stdout_has("json 1.0.0: is missing\n").stdout_has(
-        "delta.pkg: builds on full.pkg, and 1 of the crates that it relies on is nowhere, first json 1.0.0\n",
-    );
+    let run = run
+        .stdout_has("json 1.0.0: is missing\n")
+        .stdout_has("delta.pkg: builds on full.pkg, and 1 crate that it relies on is nowhere, first json 1.0.0\n");
     run.stderr_has("add the base bundles, or use `--mirror DIR`");
     sandbox.run(["verify", "--closure", "both.lock"]).exits(2).stderr_has("FILE").stderr_has("--mirror <DIR>");
     for order in [["full.pkg", "delta.pkg"], ["delta.pkg", "full.pkg"]] {
@@ -151,6 +154,14 @@ fn packages_from_other_sources_cannot_be_covered() {
             "inner 1.0.0: cannot be covered, it comes from registry: https://corp.example/index/",
             "tool 0.2.0: cannot be covered, it comes from git: https://example.org/tool?branch=main",
         ]
+    );
+    let run = run.stderr_has("hint: `cargo vendor` in the workspace on the connected side copies the packages of git");
+    run.stderr_lacks("fetch --lockfile");
+    // The fetch of the rest needs the options that exclude these packages.
+    sandbox.write("my lock", sandbox.read("foreign.lock") + &lockfile(&[newer_json()]).replace("version = 4\n", ""));
+    let run = sandbox.run(["verify", "full.pkg", "--closure", "my lock"]).exits(4);
+    run.stderr_has(
+        "hint: run `cargo frostmirror fetch --lockfile 'my lock' --skip-git --skip-registry https://corp.example/index/` on",
     );
 }
 

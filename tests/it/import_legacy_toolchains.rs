@@ -26,7 +26,7 @@ fn toolchain_files() -> Vec<(&'static str, Vec<u8>)> {
 fn legacy_toolchain_files_are_stored_and_missing_ones_named() {
     let sandbox = Sandbox::new();
     fs::write(sandbox.path("old.pkg"), with_toolchain(&toolchain_files())).unwrap();
-    sandbox.run(["verify", "old.pkg"]).ok().stdout_has("OK -- 1 crates, 3 rustup artifacts\n");
+    sandbox.run(["verify", "old.pkg"]).ok().stdout_has("OK -- 1 crate, 3 rustup artifacts\n");
     let run = sandbox.run(["import", "old.pkg", "--mirror", "mirror"]).ok();
     run.stderr_has("`dist/channel-rust-stable.toml` without its `.sha256`")
         .stderr_has("no `rustup/release-stable.toml`")
@@ -59,7 +59,7 @@ fn an_invalid_manifest_is_left_out_and_the_rest_imported() {
     let mirror = sandbox.path("mirror");
     assert!(!mirror.join(STABLE).exists());
     assert!(mirror.join(format!("dist/2026-03-05/cargo-1.94.0-{HOST}.tar.xz")).exists());
-    sandbox.run(["verify", "--mirror", "mirror"]).ok().stdout_has("OK -- 1 crates, 2 rustup artifacts\n");
+    sandbox.run(["verify", "--mirror", "mirror"]).ok().stdout_has("OK -- 1 crate, 2 rustup artifacts\n");
 
     // Nor is one that does not fit its digest, whatever was there before stays.
     let mut bent = toolchain_files();

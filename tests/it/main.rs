@@ -57,6 +57,7 @@ mod end_to_end;
 mod delta;
 mod input_labels;
 mod concurrent_runs;
+mod lock_waits;
 mod fetch_memory;
 mod weekly_rounds;
 mod upstream_faults;

@@ -138,7 +138,9 @@ fn progress_is_shown_only_on_terminals_or_on_request() {
     assert!(!run.stderr.contains("Downloading") && !run.stderr.contains('\r'), "{}", run.describe());
     let always = [("CARGO_TERM_PROGRESS_WHEN", "always"), ("CARGO_TERM_PROGRESS_WIDTH", "60")];
     let config = "[term.progress]\nwhen = \"always\"\nwidth = 60\n";
-    for (vars, config) in [(&always[..], ""), (&[], config), (&always[1..], "[term.progress]\nwhen = \"always\"\nwidth = 90\n")] {
+    for (vars, config) in
+        [(&always[..], ""), (&[], config), (&always[1..], "[term.progress]\nwhen = \"always\"\nwidth = 90\n")]
+    {
         let sandbox = sandbox_with_depends(&upstream);
         sandbox.write(".cargo/config.toml", config);
         let run = sandbox.process(["fetch", "-o", "two"]).envs(vars.iter().copied()).run().ok();

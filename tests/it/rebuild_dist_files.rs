@@ -56,7 +56,7 @@ fn a_lost_or_corrupt_record_is_rebuilt_identically() {
         let after = all_files(&mirror);
         assert_eq!(after[RECORD], before[RECORD]);
         assert_eq!(after["manifest.json"], before["manifest.json"]);
-        verify(&sandbox, &[]).ok().stdout_has("OK -- 1 crates, 16 rustup artifacts");
+        verify(&sandbox, &[]).ok().stdout_has("OK -- 1 crate, 16 rustup artifacts");
     }
     verify(&sandbox, &["--rebuild-state"]).ok().stderr_has("nothing was lost");
     // A head that was made while the record was lost is put right too.

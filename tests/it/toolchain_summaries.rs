@@ -57,10 +57,10 @@ fn status_shows_toolchains_from_the_summary_alone() {
 fn verify_counts_dist_files_by_path() {
     let sandbox = full_bundle_and_delta();
     // rustup-init stands at two paths, and its bytes travel once.
-    sandbox.run(["verify", "one.pkg"]).ok().stdout_has("OK -- 1 crates, 10 rustup artifacts\n");
-    sandbox.run(["verify", "two.pkg"]).ok().stdout_has("OK -- 1 crates, 2 rustup artifacts\n");
+    sandbox.run(["verify", "one.pkg"]).ok().stdout_has("OK -- 1 crate, 10 rustup artifacts\n");
+    sandbox.run(["verify", "two.pkg"]).ok().stdout_has("OK -- 1 crate, 2 rustup artifacts\n");
     sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
-    sandbox.run(["verify", "--mirror", "mirror"]).ok().stdout_has("OK -- 1 crates, 10 rustup artifacts\n");
+    sandbox.run(["verify", "--mirror", "mirror"]).ok().stdout_has("OK -- 1 crate, 10 rustup artifacts\n");
     assert!(import(&sandbox.path("mirror"), &sandbox.path("one.pkg")).unwrap().already_imported);
 }
 

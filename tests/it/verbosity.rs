@@ -272,7 +272,7 @@ fn retries_state_their_cause() {
         (vec![Fault::Pass, Fault::TooManyRequests(1)], ""),
         (vec![Fault::Reset], "the connection broke before a response arrived"),
         (vec![Fault::Truncated(50)], "the connection broke during the response body"),
-        (vec![Fault::HangAfter(40)], "bytes arrived in 1 seconds (attempt 2 of 3 in "),
+        (vec![Fault::HangAfter(40)], "bytes arrived in 1 second (attempt 2 of 3 in "),
     ];
     for (script, cause) in cases {
         let upstream = upstream_with_root();

@@ -174,7 +174,7 @@ fn status_explains_why_it_counts_more_crates_than_verify() {
     }
     sandbox.run(["status", "--mirror", "mirror"]).ok().stdout_lacks("Awaiting deletion");
     sandbox.run(["gc", "--grace", "1h", "--mirror", "mirror"]).ok();
-    sandbox.run(["verify", "--mirror", "mirror"]).ok().stdout_has("OK -- 1 crates");
+    sandbox.run(["verify", "--mirror", "mirror"]).ok().stdout_has("OK -- 1 crate");
     let run = sandbox.run(["status", "--mirror", "mirror"]).ok();
     run.stdout_has("Crate count: 2\n").stdout_has("Awaiting deletion: 1 (counted above");
 }

@@ -7,8 +7,10 @@ use super::super::describe::{
     NO_LICENSE, UNKNOWN, crate_size_text, dist_file_table, is_metadata_known, license_text, total_dist_file_bytes,
 };
 use super::super::format::{CrateRecord, DistFileRecord, Manifest};
-use super::super::sanitize::{Table, format_size, pluralize, sanitize_line};
+use super::super::sanitize::{Table, format_size, sanitize_line};
 use super::{Comparison, SetDiff, UpdatedCrate, VersionChange, total_crate_bytes};
+
+use crate::units::pluralize;
 
 /// Shown if only one of two versions states a repository.
 const NO_REPOSITORY: &str = "no repository stated";

@@ -3,18 +3,25 @@
 # removed the `=` from COMP_WORDBREAKS.
 _cargo_frostmirror() {
     local cur="$2" prev="$3" prefix=""
-    local -i at=COMP_CWORD
+    local -i at=COMP_CWORD before=-1
     if [[ $cur == --*=* ]]; then
         prefix="${cur%%=*}="
         prev="${cur%%=*}"
         cur="${cur#*=}"
+        before=at
     elif (( at >= 2 )) && [[ ${COMP_WORDS[at]} == = && ${COMP_WORDS[at - 1]} == --* ]]; then
         prev="${COMP_WORDS[at - 1]}"
         cur=""
+        before=at-1
     elif (( at >= 3 )) && [[ ${COMP_WORDS[at - 1]} == = && ${COMP_WORDS[at - 2]} == --* ]]; then
         prev="${COMP_WORDS[at - 2]}"
+        before=at-2
     fi
-    COMP_WORDS[at]="$cur"
+    if (( before >= 0 )); then
+        # As if the value stood behind a space.
+        COMP_WORDS=("${COMP_WORDS[@]:0:before}" "$prev" "$cur")
+        COMP_CWORD=$((before + 1))
+    fi
     _cargo__frostmirror "$1" "$cur" "$prev"
     [[ -z $prefix ]] || COMPREPLY=("${COMPREPLY[@]/#/$prefix}")
 }

@@ -12,6 +12,7 @@ use crate::error_report::{ErrorClass, Failure};
 use crate::event::{self, Sink};
 use crate::mirror::export::{ExportReport, SkippedCrate};
 use crate::mirror::lock::ReadGuard;
+use crate::units::pluralize;
 
 /// The folder format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +109,7 @@ fn report_export(kind: FolderFormat, exported: &ExportReport, context: &Context)
     if let Some(first) = twins.first() {
         let has = match twins.len() {
             1 => format!("{} has", first.id),
-            count => format!("{count} crates, {} first, have", first.id),
+            count => format!("{}, {} first, have", pluralize(count, "crate"), first.id),
         };
         report.status(
             "Note",

@@ -13,6 +13,7 @@ use crate::error_report::{ErrorClass, Failure};
 use crate::event::{self, Sink};
 use crate::mirror::snapshot::{Options, SnapshotReport};
 use crate::mirror_file::FileKind;
+use crate::units::pluralize;
 
 /// Arguments of `export snapshot`.
 #[derive(Debug, clap::Args)]
@@ -70,10 +71,9 @@ fn report_snapshot(exported: &SnapshotReport, context: &Context) {
     let SnapshotReport { path, size, sha256, manifest, unlisted_files: left_behind } = exported;
     let crates = manifest.count_entries(FileKind::Crate) as u64;
     let histories = manifest.carried_histories.len();
-    let history = if histories == 1 { "history" } else { "histories" };
     let dist_files = manifest.dist_files_in(DistFileState::Shipped).count() as u64;
     let contents = event::format_contents(crates, dist_files);
-    let message = format!("{contents} of {histories} {history} ({})", event::format_size(*size));
+    let message = format!("{contents} of {} ({})", pluralize(histories, "history"), event::format_size(*size));
     report.status("Exported", format!("{message} to {}", path.display()));
     if *left_behind > 0 {
         let files = event::format_crates(*left_behind);

@@ -11,6 +11,7 @@ use crate::bundle::open::open_any;
 use crate::durable;
 use crate::error_report::{ErrorClass, Failure};
 use crate::panics::catch_panic;
+use crate::units::pluralize;
 
 /// Reads one bundle from `pipe` into a file on the disk of `folder`, and opens it. Header and manifest are checked as they
 /// arrive, so that invalid input is refused early. An endless stream is cut at the size in the manifest.
@@ -33,7 +34,7 @@ pub(super) fn spool_pipe(pipe: impl Read, name: &str, folder: &Path) -> Result<O
         && free < length.saturating_sub(tee.bytes_written)
     {
         let folder = folder.display();
-        let why = format!("{name} needs {length} bytes, and the disk of `{folder}` has {free} free");
+        let why = format!("{name} needs {}, and the disk of `{folder}` has {free} free", pluralize(length, "byte"));
         return Err(Failure::new(ErrorClass::Disk, why)
             .hint("free some space on that disk, or write the bundle to a file on another disk and import that file"));
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Args;
-use crate::bundle::sanitize::{pluralize, sanitize_line};
+use crate::bundle::sanitize::sanitize_line;
 use crate::commands::Context;
 use crate::durable;
 use crate::error_report::{ErrorClass, Failure};
@@ -16,6 +16,8 @@ use crate::mirror::layout::Layout;
 use crate::mirror::lock::{self, AddGuard, Holder, lock_for_adding};
 use crate::mirror::rebuild::{REBUILT_LINEAGE, RebuildReport};
 use crate::mirror::summary::LineageTip;
+use crate::units::pluralize;
+use crate::units::{plural_of, pluralize};
 
 /// Audits the mirror; with `--rebuild-state`, rebuilds lost state first.
 pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failure> {
@@ -126,8 +128,7 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
         ..
     } = rebuilt;
     if *lines > 0 {
-        let records =
-            if *lines == 1 { "record of 1 index line".to_owned() } else { format!("records of {lines} index lines") };
+        let records = format!("{} of {}", plural_of(*lines, "record"), pluralize(*lines, "index line"));
         sink.status("Rebuilt", format!("the {records}"));
     }
     if let Some(artifacts) = dist_files {
@@ -140,7 +141,7 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
         sink.status("Rebuilt", "manifest.json".to_owned());
     }
     if *aside > 0 {
-        sink.status("Moved", format!("{aside} damaged records of imports to .frostmirror/aside"));
+        sink.status("Moved", format!("{} of imports to .frostmirror/aside", pluralize(aside, "damaged record")));
     }
     for path in signatures_aside {
         sink.warning(format!(
@@ -184,7 +185,11 @@ fn report_audit(audit: &Audit, layout: &Layout, context: &Context) {
             "to_fetch": audit.repairs.len() + audit.dist_file_repairs.len(),
         }));
     } else if problems.is_empty() {
-        context.reporter.print_data(&format!("OK -- {} crates, {} rustup artifacts", audit.crates, audit.dist_files));
+        context.reporter.print_data(&format!(
+            "OK -- {}, {}",
+            pluralize(audit.crates, "crate"),
+            pluralize(audit.dist_files, "rustup artifact")
+        ));
     } else {
         context.reporter.print_data(&problems.join("\n"));
     }
@@ -210,7 +215,7 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failu
     }
     let message = match audit.problems.len() {
         1 => format!("1 problem in the mirror `{}`", layout.root().display()),
-        n => format!("{n} problems in the mirror `{}`", layout.root().display()),
+        n => format!("{} in the mirror `{}`", pluralize(n, "problem"), layout.root().display()),
     };
     // Findings before that may come from an unfinished transaction.
     if audit.problems.iter().any(|problem| problem.fault == Fault::Interrupted) {

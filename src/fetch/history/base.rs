@@ -12,7 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::{BundlePlan, BundleRecord, DistFileRef, Error, History};
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
+use crate::id_prefix::matches_id;
 use crate::safe_path::SafePath;
+
+/// The user's name for an empty base: the mirror has nothing, so the bundle has everything that the history needs.
+pub const EMPTY_BASE: &str = "none";
 
 /// Maximum number of bundles in an error.
 const MAX_LISTED_BUNDLES: usize = 10;
@@ -52,14 +56,15 @@ impl DeltaBase {
 }
 
 impl History {
-    /// The content of the mirror after the newest bundle, or after the bundle `name` (its ID, or its file name or
-    /// path).
+    /// The content of the mirror after the newest bundle, or after the bundle `name` (its ID or a unique prefix of it, or
+    /// its file name or path). It is empty for [`EMPTY_BASE`].
     ///
     /// # Errors
     /// [`Error::UnknownBundle`].
     pub fn base(&self, name: Option<&str>) -> Result<DeltaBase, Error> {
         let newest = self.newest_bundle();
         let bundle = match name {
+            Some(EMPTY_BASE) => None,
             Some(name) => Some(self.find_bundle(name)?),
             None => newest,
         };
@@ -92,10 +97,12 @@ impl History {
             return Ok(bundle);
         }
         let file = Path::new(name).file_name().and_then(|file| file.to_str()).unwrap_or(name);
-        let mut matching = self.state.bundles.iter().filter(|bundle| bundle.file == file);
-        match (matching.next(), matching.next()) {
-            (Some(bundle), None) => Ok(bundle),
-            (found, _) => Err(unknown(found.is_some())),
+        let with_name = self.state.bundles.iter().filter(|bundle| bundle.file == file).collect::<Vec<_>>();
+        let with_prefix = || self.state.bundles.iter().filter(|bundle| matches_id(name, &bundle.id)).collect();
+        let matching = if with_name.is_empty() { with_prefix() } else { with_name };
+        match matching.as_slice() {
+            [bundle] => Ok(bundle),
+            several => Err(unknown(!several.is_empty())),
         }
     }
 }

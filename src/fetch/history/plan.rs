@@ -1,6 +1,6 @@
 //! The lineage in the next bundle: the newest sets of all inputs, and whether they differ from those sent before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     BundleRecord, CrateMetadata, CrateRef, DigestConflict, DistFileRef, Error, History, InputRef, InputSet, all_crates,
@@ -116,6 +116,16 @@ impl History {
             dist_files: artifacts,
             lines: BTreeMap::new(),
         })
+    }
+
+    /// The numbers of recorded crates and dist files that no input of `plan` needs.
+    pub fn count_dropped(&self, plan: &BundlePlan) -> (u64, u64) {
+        let crates: BTreeSet<CrateId> = all_crates(&self.state.inputs).map(CrateRef::id).collect();
+        let dist_files: BTreeSet<&SafePath> =
+            self.state.inputs.iter().flat_map(|input| &input.dist_files).map(|stored| &stored.path).collect();
+        let dropped_crates = crates.iter().filter(|id| !plan.crates.contains_key(id)).count();
+        let dropped_files = dist_files.iter().filter(|path| !plan.dist_files.contains_key(**path)).count();
+        (dropped_crates as u64, dropped_files as u64)
     }
 
     fn recorded_file_size(&self, of: &DistFileRef) -> Option<u64> {

@@ -30,7 +30,7 @@ pub enum InvalidCrateSpec {
     #[error(transparent)]
     Name(#[from] InvalidCrateName),
     /// The requirement is invalid.
-    #[error("`{req}` is not a version requirement for `{name}`")]
+    #[error("`{}` is not a version requirement for `{name}`", req.escape_debug())]
     Req {
         /// The crate.
         name: CrateName,
@@ -57,7 +57,10 @@ impl FromStr for CrateSpec {
         };
         match req {
             Ok(req) => Ok(CrateSpec { name, req, text: text.to_owned(), label: None }),
-            Err(source) => Err(InvalidCrateSpec::Req { req: text.split('@').skip(1).collect(), name, source }),
+            Err(source) => {
+                let req = text.split_once('@').map_or_else(String::new, |(_, req)| req.chars().take(80).collect());
+                Err(InvalidCrateSpec::Req { req, name, source })
+            }
         }
     }
 }
@@ -84,6 +87,16 @@ mod tests {
         assert_eq!(req("ripgrep@14"), "^14");
         assert_eq!(req("ripgrep@14.1.0"), "=14.1.0");
         assert_eq!(req("ripgrep@~14.1"), "~14.1");
+    }
+
+    #[test]
+    fn an_invalid_requirement_is_quoted_as_typed() {
+        for (text, quoted) in [("a@b c d@x", "b c d@x"), ("a@", ""), ("a@1@2", "1@2"), ("a@\u{1b}[1m", "\\u{1b}[1m")] {
+            let error = text.parse::<CrateSpec>().expect_err(text).to_string();
+            assert_eq!(error, format!("`{quoted}` is not a version requirement for `a`"));
+        }
+        let error = "a b".parse::<CrateSpec>().expect_err("a blank").to_string();
+        assert!(error.starts_with("`a b` is not a crate name"), "{error}");
     }
 
     #[test]

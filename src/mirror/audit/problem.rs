@@ -7,6 +7,7 @@ use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::mirror::ledger::ChainFaultKind;
 use crate::safe_path::SafePath;
+use crate::units::pluralize;
 
 /// One problem.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -164,7 +165,7 @@ pub enum Fault {
         number: usize,
     },
     /// The stored totals of live mode differ from its records.
-    #[error("states that live mode stored {says} files, but {found} are recorded")]
+    #[error("states that live mode stored {}, but {found} are recorded", pluralize(*says, "file"))]
     LiveCounts {
         /// The stored total.
         says: u64,
@@ -235,7 +236,7 @@ pub enum SummaryFault {
     #[error("does not state which record of the ledger is the newest")]
     NoNewestRecord,
     /// The ledger has fewer or more records than stated.
-    #[error("states {says} imports, but the ledger has {found} records")]
+    #[error("states {}, but the ledger has {}", pluralize(*says, "import"), pluralize(*found, "record"))]
     Imports {
         /// The number in the file.
         says: u64,

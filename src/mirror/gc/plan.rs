@@ -8,7 +8,8 @@ use super::lineages::{KeepSet, LineageState, Lineages};
 use super::live_records::{self, LIVE_LINEAGE};
 use super::pending_deletions::PendingDeletions;
 use super::scan::MirrorScan;
-use super::{Error, FileChanges, LineagePlan, MIN_ID_PREFIX, Options, Plan};
+use super::{Error, FileChanges, LineagePlan, Options, Plan};
+use crate::id_prefix::{MIN_ID_PREFIX, matches_id};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, Reader};
 use crate::mirror::live;
@@ -173,11 +174,6 @@ fn accepted(feeds: &Lineages, terms: &[String]) -> Result<BTreeSet<String>, Erro
         }
     }
     Ok(ids)
-}
-
-/// Whether `given` is the id or a prefix of it.
-fn matches_id(given: &str, id: &str) -> bool {
-    id == given || given.len() >= MIN_ID_PREFIX && id.starts_with(given)
 }
 
 /// The ids that match `given`. Text that `is_gone` accepts may match no lineage.

@@ -6,6 +6,7 @@ use super::dir_scan::{self, CrateFile, DirScan, IndexEntry};
 use super::lineages::KeepSet;
 use super::{Error, Line, VersionRemoval};
 use crate::mirror::layout::Layout;
+use crate::units::pluralize;
 
 /// The files on disk, compared with the current ones.
 pub(super) struct MirrorScan {
@@ -93,7 +94,7 @@ impl MirrorScan {
             if page.unreadable > 0 {
                 sorted
                     .unrecognized
-                    .push(format!("index/{path}: {} that cannot be read", count(page.unreadable, "line")));
+                    .push(format!("index/{path}: {} that cannot be read", pluralize(page.unreadable, "line")));
             }
             let as_line = |version: &&String| Line { name: name.to_owned(), version: (*version).clone() };
             sorted.lines.extend(go.iter().map(as_line));
@@ -115,8 +116,4 @@ impl MirrorScan {
         }
         sorted
     }
-}
-
-fn count(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

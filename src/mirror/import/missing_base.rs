@@ -115,10 +115,7 @@ impl MissingBundles {
                 sanitize_line(id),
                 sanitize_line(file)
             ),
-            None => {
-                "repeat the fetch on the connected side without `--incremental` and `--base`, which ships everything"
-                    .to_owned()
-            }
+            None => "ship everything again with `cargo frostmirror fetch --base none` on the connected side".to_owned(),
         };
         let names = match (self.names(), &self.base) {
             (Some(names), Some(base)) if !self.is_base_imported => {

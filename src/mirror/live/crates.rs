@@ -17,6 +17,7 @@ use crate::mirror::stager::read_text;
 use crate::mirror::summary::CountsDelta;
 use crate::mirror::topo_sort::{NameIds, Node, dependencies_first};
 use crate::mirror::transaction::{Error, Rename, Staging, failed};
+use crate::units::pluralize;
 
 /// The staged crates and lines of a batch.
 #[derive(Default)]
@@ -182,8 +183,8 @@ impl<'b> StagedCrates<'b> {
         if merged.damaged_lines > 0 {
             let index = index_path.display();
             sink.warning(format!(
-                "{} lines of `{index}` were damaged and are dropped or replaced",
-                merged.damaged_lines
+                "dropped or replaced {} of `{index}`",
+                pluralize(merged.damaged_lines, "damaged line")
             ));
         }
         self.stage_index(staging, path, &stored, [text.is_some(), records.is_some()], merged, &incoming)

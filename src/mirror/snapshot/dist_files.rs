@@ -11,6 +11,7 @@ use crate::mirror::dist_files::DistFiles;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction;
 use crate::mirror_file::{FileKind, FileSource, MirrorFile};
+use crate::units::pluralize;
 
 /// The recorded files below dist/ and rustup/.
 pub(super) struct DistFileInventory {
@@ -32,7 +33,11 @@ impl DistFileInventory {
             match path.below(layout.root()).symlink_metadata() {
                 Ok(there) if there.is_file() && there.len() == row.size => {}
                 Ok(there) if there.is_file() => {
-                    problems.push(format!("{path} has {} bytes, but {} are recorded", there.len(), row.size));
+                    problems.push(format!(
+                        "{path} has {}, but {} are recorded",
+                        pluralize(there.len(), "byte"),
+                        row.size
+                    ));
                 }
                 Ok(_) => problems.push(format!("{path} is not a file")),
                 Err(_) => problems.push(format!("{path} is missing, but is recorded as stored")),

@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn variables_override_the_files() {
-        let text = "[term]\nquiet = true\nverbose = false\ncolor = 'always'\nprogress.when = 'never'\nprogress.width = 70\n";
+        let text =
+            "[term]\nquiet = true\nverbose = false\ncolor = 'always'\nprogress.when = 'never'\nprogress.width = 70\n";
         let of_files = TermSettings {
             quiet: Some(true),
             verbose: Some(false),

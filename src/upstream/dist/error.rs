@@ -9,6 +9,7 @@ use crate::http;
 use crate::inputs::lockfile;
 use crate::safe_path::SafePath;
 use crate::toolchain::{Date, ManifestError, SelectError, ToolchainName};
+use crate::units::pluralize;
 
 use super::ToolchainRequest;
 
@@ -150,7 +151,7 @@ fn list_failures(absent: &[(SafePath, http::Error)], altered: &[(SafePath, http:
     let lines: Vec<String> = altered.iter().chain(absent).map(|(_, error)| error.to_string()).collect();
     match lines.len() {
         1 => lines.concat(),
-        count => format!("{count} files are unavailable:\n{}", lines.join("\n")),
+        count => format!("{} are unavailable:\n{}", pluralize(count, "file"), lines.join("\n")),
     }
 }
 
@@ -162,6 +163,6 @@ fn join_names(paths: &[SafePath]) -> String {
 fn count_files_are(paths: &[SafePath]) -> String {
     match paths.len() {
         1 => "1 file is".to_owned(),
-        count => format!("{count} files are"),
+        count => format!("{} are", pluralize(count, "file")),
     }
 }

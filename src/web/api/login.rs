@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error_report::Failure;
 use crate::server::auth::Token;
+use crate::units::pluralize;
 use crate::web::auth::{self, RequiredAccess, is_admin};
 use crate::web::request::WebRequest;
 use crate::web::response::{ApiError, HandlerResult, json, set_header};
@@ -87,7 +88,8 @@ fn login(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
 fn too_many_attempts(wait: Duration) -> ApiError {
     let refusal = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens from this address");
     let seconds = wait.as_secs() + 1;
-    ApiError { retry_after: Some(seconds), ..refusal }.with_hint(format!("try again in {seconds} seconds"))
+    ApiError { retry_after: Some(seconds), ..refusal }
+        .with_hint(format!("try again in {}", pluralize(seconds, "second")))
 }
 
 /// Looks `given` up among the tokens; returns the token and whether it is the admin token. An unreadable file of one kind

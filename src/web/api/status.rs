@@ -9,6 +9,7 @@ use crate::error_report::Failure;
 use crate::live::metrics::MetricsSnapshot;
 use crate::mirror::index_link::LinkState;
 use crate::mirror::status::Status;
+use crate::units::pluralize;
 use crate::web::incoming::{self, IncomingFolder};
 use crate::web::request::WebRequest;
 use crate::web::response::{HandlerResult, json};
@@ -145,7 +146,7 @@ fn problems(
     let mut problems = Vec::new();
     problems.extend(token_error.map(|trouble| format!("no reader's token is let in: {trouble}")));
     if live.mismatches > 0 {
-        let files = if live.mismatches == 1 { "1 file" } else { &format!("{} files", live.mismatches) };
+        let files = pluralize(live.mismatches, "file");
         problems.push(format!("live mode: upstream sent {files} with other bytes than its index promises"));
     }
     problems.extend(live.config_error.iter().map(|trouble| format!("live mode: {trouble}")));
@@ -157,7 +158,7 @@ fn problems(
     match incoming.failed_total {
         0 => {}
         1 => problems.push("a bundle was refused".to_owned()),
-        many => problems.push(format!("{many} bundles were refused")),
+        many => problems.push(format!("{} were refused", pluralize(many, "bundle"))),
     }
     for (id, doubts) in &status.doubts {
         problems.push(format!("the newest bundle of the history {id} is doubtful: {}", doubts.join("; ")));

@@ -13,6 +13,7 @@ use crate::error_report::Failure;
 use crate::event;
 use crate::mirror::status::Status;
 use crate::mirror::summary::Counts;
+use crate::units::pluralize;
 use crate::web::incoming::{self, IncomingFolder};
 use crate::web::request::WebRequest;
 use crate::web::response::HandlerResult;
@@ -136,7 +137,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
             doubtful: match status.doubts.len() {
                 0 => None,
                 1 => Some("The newest bundle of a history is doubtful".to_owned()),
-                several => Some(format!("The newest bundles of {several} histories are doubtful")),
+                several => Some(format!("The newest bundles of {} are doubtful", pluralize(several, "history"))),
             },
             alarms: certificate_alarm(state).into_iter().chain(alarms(&live_metrics)).collect(),
             live_on: live_metrics.is_enabled,

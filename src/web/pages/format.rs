@@ -5,6 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::units::plural_of;
+
 /// The unreserved characters of RFC 3986, which stay unencoded in a link.
 const LINK_SAFE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -48,8 +50,7 @@ pub(super) use crate::units::format_count;
 
 /// A counted noun: `1 bundle`, `1,234 bundles`.
 pub(super) fn format_quantity(number: u64, one: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {one}{plural}", format_count(number))
+    format!("{} {}", format_count(number), plural_of(number, one))
 }
 
 /// Encodes `text` as one component of a link's path or query.

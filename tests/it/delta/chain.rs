@@ -61,17 +61,27 @@ fn no_change_writes_no_bundle_and_each_kind_of_change_writes_one() {
     near.write_depends("depends.toml", &[("a", "1.0.0"), ("b", "1.0.0")]);
     let first = near.fetch(&["--incremental"]);
     near.fetch_without_changes(&["--incremental"]);
+    let dry_run = |expected: &str| {
+        let run = near.run_fetch(&["--incremental", "--dry-run"]).ok().stderr_has(expected);
+        assert_eq!(run.stdout, "", "no file is planned");
+    };
+    let nothing = "Unchanged there is nothing new, so `fetch` would write no bundle\n";
+    dry_run(nothing);
     // Other words for the same set are no news.
     near.sandbox.write("depends.toml", "[dependencies]\na = \"=1.0.0\"\n[locked]\nb = \"1.0.0\"\n");
     near.fetch_without_changes(&["--incremental"]);
     near.upstream.yank("b", "1.0.0", true);
+    dry_run("Planned a bundle without files: inputs or index entries changed; nothing was written\n");
     let yanked = near.fetch(&["--incremental"]);
+    dry_run(nothing);
     let contents = assert_delta(&yanked, &first, &[], &["a 1.0.0", "b 1.0.0"]);
     assert!(contents.crates[1].yanked);
     near.fetch_without_changes(&["--incremental"]);
     near.write_depends("depends.toml", &[("a", "1.0.0")]);
+    dry_run("Planned a bundle without files: 1 crate is no longer needed; nothing was written\n");
     let shrunken = near.fetch(&["--incremental"]);
     assert_delta(&shrunken, &yanked, &[], &["a 1.0.0"]);
+    dry_run(nothing);
     near.fetch_without_changes(&["--incremental"]);
 
     let mirror = near.sandbox.path("mirror");
@@ -149,7 +159,7 @@ fn base_names_the_last_bundle_that_arrived_after_a_loss() {
     std::fs::copy(&first, &renamed).unwrap();
     let id = read_manifest(&first).id;
     let name = first.file_name().unwrap().to_str().unwrap();
-    for base in ["arrived.pkg", name, &id] {
+    for base in ["arrived.pkg", name, &id, &id[..8]] {
         let made_good = near.fetch(&["-c", "one.toml", "--base", base]);
         let contents = assert_delta(&made_good, &first, &["a 1.1.0", "b 1.0.0", "c 1.0.0"], &["a 1.0.0"]);
         assert_eq!(contents.lineage.inputs.len(), 2);

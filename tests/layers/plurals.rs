@@ -1,0 +1,102 @@
+//! A number with its noun is written by `units::pluralize`, so that no message says `1 crates`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// Words that may stand between a number and its noun.
+const ADJECTIVES: &[&str] = &["damaged", "index", "invalid", "locked", "more", "open", "other", "rustup"];
+
+/// Nouns that no call of `pluralize` has, but that messages could count.
+const MORE_NOUNS: &[&str] = &["archive", "channel", "column", "day", "folder", "hour", "minute", "target", "time"];
+
+/// Placeholders in front of a plural that are never the number 1: (end of the path, text, reason).
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("http/error.rs", "{attempts} times", "more than one attempt"),
+    ("commands/status.rs", "{word} bundles", "no number"),
+];
+
+#[test]
+fn numbers_are_written_with_the_right_form_of_their_noun() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files: Vec<(String, String)> = crate::source_files(&src)
+        .into_iter()
+        .map(|path| (path.to_str().unwrap().replace('\\', "/"), fs::read_to_string(&path).unwrap()))
+        .collect();
+    let mut nouns: BTreeSet<String> = MORE_NOUNS.iter().map(|noun| (*noun).to_owned()).collect();
+    nouns.extend(files.iter().flat_map(|(_, text)| pluralized_nouns(text)));
+    assert!(nouns.contains("crate") && nouns.len() > 15, "{nouns:?}");
+    let plurals: BTreeSet<String> = nouns.iter().map(|noun| plural(noun)).collect();
+    let mut problems = Vec::new();
+    for (path, text) in &files {
+        for (line, found) in fixed_plurals(text, &plurals) {
+            if !EXCEPTIONS.iter().any(|(file, text, _)| path.ends_with(file) && found == *text) {
+                problems.push(format!("{path}:{line}: `{found}`; use `units::pluralize`"));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// The last words of the nouns that calls of `pluralize` have as literals.
+fn pluralized_nouns(text: &str) -> Vec<String> {
+    let calls = text.split("pluralize(").skip(1).filter_map(|call| {
+        let end = call.find(['\n', ';']).unwrap_or(call.len());
+        call[..end].split('"').nth(1)?.rsplit(' ').next()
+    });
+    calls
+        .map(str::to_owned)
+        .filter(|noun| noun.bytes().all(|byte| byte.is_ascii_lowercase()) && !noun.is_empty())
+        .collect()
+}
+
+fn plural(noun: &str) -> String {
+    match noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'i', 'o', 'u'])) {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{noun}s"),
+    }
+}
+
+/// Placeholders with a plural behind them: the line, and both.
+fn fixed_plurals(text: &str, plurals: &BTreeSet<String>) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    for (number, line) in code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+        for (at, _) in line.match_indices("} ") {
+            let Some(start) = line[..at].rfind('{') else { continue };
+            let name = &line[start + 1..at];
+            // A constant limit is more than one.
+            let is_constant = name == "limit" || name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+            if !name.is_empty() && is_constant || name.contains(' ') {
+                continue;
+            }
+            let mut words =
+                line[at + 2..].split(' ').map(|word| word.trim_end_matches(|c: char| !c.is_ascii_lowercase()));
+            let mut next = words.next().unwrap_or_default();
+            let mut shown = format!("{{{name}}} {next}");
+            if ADJECTIVES.contains(&next) {
+                next = words.next().unwrap_or_default();
+                shown = format!("{shown} {next}");
+            }
+            let noun: String = next.chars().take_while(char::is_ascii_lowercase).collect();
+            if plurals.contains(&noun) {
+                found.push((number + 1, shown.trim_end_matches(|c: char| !c.is_ascii_lowercase()).to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn fixed_plurals_are_found() {
+    let plurals = BTreeSet::from(["crates".to_owned(), "artifacts".to_owned(), "histories".to_owned()]);
+    let found = |text: &str| fixed_plurals(text, &plurals).into_iter().map(|(_, found)| found).collect::<Vec<_>>();
+    assert_eq!(
+        found(r#"format!("{count} crates, {} rustup artifacts", n)"#),
+        ["{count} crates", "{} rustup artifacts"]
+    );
+    assert_eq!(found(r#"format!("{n} histories")"#), ["{n} histories"]);
+    assert_eq!(found(r#"format!("{id} needs crates, at most {MAX_CRATES} crates and {limit} crates")"#), [""; 0]);
+    assert_eq!([plural("crate"), plural("history"), plural("day")], ["crates", "histories", "days"]);
+    assert_eq!(pluralized_nouns("pluralize(a.len(), \"index line\") pluralize(b, noun)"), ["line"]);
+}
