@@ -10,13 +10,8 @@ use std::time::Duration;
 /// A shorter wait for a lock is not reported. Then the owner has also written who it is.
 pub const REPORT_WAIT_AFTER: Duration = Duration::from_millis(200);
 
-/// Maximum time until a wait for a lock is reported, if the system is not busy: half a second.
-pub const MAX_REPORT_DELAY: Duration = Duration::from_millis(500);
-
-/// Whether a wait is reported in time if the lock is tried at this interval.
-pub const fn is_reported_in_time(poll_interval: Duration) -> bool {
-    REPORT_WAIT_AFTER.as_millis() + poll_interval.as_millis() <= MAX_REPORT_DELAY.as_millis()
-}
+/// Interval between attempts to take a lock. A wait is reported at such an attempt, within half a second.
+pub const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Maximum length of a verb in a lock file.
 const MAX_VERB_LENGTH: usize = 20;
@@ -87,6 +82,11 @@ impl fmt::Display for LockOwner {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wait_is_reported_within_half_a_second() {
+        assert!(REPORT_WAIT_AFTER + LOCK_POLL_INTERVAL <= Duration::from_millis(500));
+    }
 
     #[test]
     fn a_second_lock_fails_and_names_the_owner() {

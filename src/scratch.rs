@@ -19,15 +19,11 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::durable;
-use crate::process_lock::{self, LockOwner, ProcessLock, REPORT_WAIT_AFTER};
+use crate::process_lock::{LOCK_POLL_INTERVAL, LockOwner, ProcessLock, REPORT_WAIT_AFTER};
 
 const RUN_PREFIX: &str = "run-";
 const OWNER_SUFFIX: &str = ".owner";
 const RETIRED_PREFIX: &str = "gone-";
-
-/// Interval between attempts to lock a base.
-const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
-const _: () = assert!(process_lock::is_reported_in_time(LOCK_POLL_INTERVAL));
 
 /// Maximum time for the removal of a folder into which an ended child process or a thread may still write.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(2);

@@ -13,27 +13,19 @@ pub fn highlight(message: &str) -> String {
     let mut shown = String::with_capacity(message.len());
     let mut is_excerpt = false;
     for line in message.split_inclusive('\n') {
-        let text = line.trim_end_matches('\n');
-        let colored = match arrow(text) {
-            Some(colored) => {
-                is_excerpt = true;
-                Some(colored)
-            }
-            None if is_excerpt => border(text),
-            None => None,
-        };
+        let text = line.strip_suffix('\n').unwrap_or(line);
+        let colored = arrow(text).or_else(|| border(text).filter(|_| is_excerpt));
         is_excerpt = colored.is_some();
         shown.push_str(colored.as_deref().unwrap_or(text));
-        shown.push_str(&line[text.len()..]);
+        shown.push_str(line.strip_prefix(text).unwrap_or_default());
     }
     shown
 }
 
 /// ` --> path:line:column`.
 fn arrow(text: &str) -> Option<String> {
-    let indent = text.len() - text.trim_start_matches(' ').len();
-    let place = text[indent..].strip_prefix("--> ")?;
-    Some(format!("{}{GUTTER}-->{GUTTER:#} {place}", &text[..indent]))
+    let (indent, place) = text.split_once("--> ")?;
+    indent.trim().is_empty().then(|| format!("{indent}{GUTTER}-->{GUTTER:#} {place}"))
 }
 
 /// `3 | source`, `  |`, or `  |    ^^^`.
@@ -42,10 +34,10 @@ fn border(text: &str) -> Option<String> {
     if !number.bytes().all(|byte| byte == b' ' || byte.is_ascii_digit()) {
         return None;
     }
-    let is_marks =
-        number.trim().is_empty() && !rest.is_empty() && rest.bytes().all(|byte| byte == b' ' || byte == b'^');
-    let rest = match rest.find('^').filter(|_| is_marks) {
-        Some(at) => format!("{}{MARK}{}{MARK:#}", &rest[..at], &rest[at..]),
+    let marks = rest.trim_start_matches(' ');
+    let is_marked = number.trim().is_empty() && !marks.is_empty() && marks.bytes().all(|byte| byte == b'^');
+    let rest = match rest.strip_suffix(marks).filter(|_| is_marked) {
+        Some(blanks) => format!("{blanks}{MARK}{marks}{MARK:#}"),
         None => rest.to_owned(),
     };
     Some(format!("{GUTTER}{number}|{GUTTER:#}{rest}"))

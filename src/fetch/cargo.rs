@@ -227,7 +227,7 @@ async fn read_lines(pipe: Option<impl AsyncRead + Unpin>, on_line: OnLine<'_>) -
         if pipe.read_until(b'\n', &mut bytes).await? == 0 {
             return Ok(bytes);
         }
-        on_line(&String::from_utf8_lossy(&bytes[start..]));
+        on_line(&String::from_utf8_lossy(bytes.get(start..).unwrap_or_default()));
     }
 }
 

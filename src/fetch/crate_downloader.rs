@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::stream::{self, StreamExt as _};
 
@@ -17,16 +17,12 @@ use crate::fetch::crate_cache::CrateCache;
 use crate::fetch::index_snapshot::{self, IndexSnapshot};
 use crate::http::{self, Client, Request, Secret};
 use crate::index_line::RegistryConfig;
-use crate::process_lock::{self, ProcessLock, REPORT_WAIT_AFTER};
+use crate::process_lock::{LOCK_POLL_INTERVAL, ProcessLock, REPORT_WAIT_AFTER};
 use crate::units::pluralize;
 
 /// Maximum size of a `.crate` in bytes. Crates.io allows 10 MB with a few exceptions; private registries have larger
 /// ones.
 const MAX_CRATE_SIZE: u64 = 4 * 1024 * 1024 * 1024;
-
-/// Interval between attempts to lock a crate that another process downloads.
-const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(50);
-const _: () = assert!(process_lock::is_reported_in_time(LOCK_POLL_INTERVAL));
 
 /// A downloader of crates. Cheap to clone.
 #[derive(Clone)]

@@ -20,7 +20,7 @@ use std::fs;
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ use crate::digest::Sha256;
 use crate::durable;
 use crate::event::Sink;
 use crate::inputs::input_id::{InputId, InputKind, Label};
-use crate::process_lock::{self, ProcessLock, REPORT_WAIT_AFTER};
+use crate::process_lock::{LOCK_POLL_INTERVAL, ProcessLock, REPORT_WAIT_AFTER};
 use crate::random;
 use crate::safe_path::SafePath;
 use crate::upstream::dist::ToolchainRequest;
@@ -47,9 +47,6 @@ pub use plan::BundlePlan;
 
 /// The supported version of the file format. Version 3 has labels.
 const FORMAT: u32 = 3;
-/// Interval between attempts to lock a history that another process holds.
-const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(50);
-const _: () = assert!(process_lock::is_reported_in_time(LOCK_POLL_INTERVAL));
 /// The file name in the history's folder.
 const FILE_NAME: &str = "lineage.json";
 

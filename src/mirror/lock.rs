@@ -19,14 +19,10 @@ use super::live;
 use crate::durable;
 use crate::env::Env;
 use crate::event::Sink;
-use crate::process_lock::{self, REPORT_WAIT_AFTER};
+use crate::process_lock::{LOCK_POLL_INTERVAL, REPORT_WAIT_AFTER};
 
 /// Default timeout for waiting for another process.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Interval between attempts while another process has the lock.
-const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-const _: () = assert!(process_lock::is_reported_in_time(RETRY_INTERVAL));
 
 /// The process that has a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -295,7 +291,7 @@ fn wait_for_lock(
                 format!("waiting for {who}, which has locked the mirror `{}`", layout.root().display()),
             );
         }
-        std::thread::sleep(RETRY_INTERVAL.min(timeout - waited));
+        std::thread::sleep(LOCK_POLL_INTERVAL.min(timeout - waited));
     }
 }
 

@@ -1,7 +1,7 @@
 //! A wait for another run is reported while the other one still holds the lock, for every kind of lock.
 //!
 //! The holder is released only after the report was read, so a report that comes too late hangs the test until its
-//! time-out. How soon it comes is asserted when the sources are compiled (`process_lock::MAX_REPORT_DELAY`).
+//! time-out. How soon it comes is a constant of `process_lock`, with a test beside it.
 
 use std::fs::{self, File, TryLockError};
 use std::path::Path;

@@ -14,6 +14,8 @@ const MORE_NOUNS: &[&str] = &["archive", "channel", "column", "day", "folder", "
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("http/error.rs", "{attempts} times", "more than one attempt"),
     ("commands/status.rs", "{word} bundles", "no number"),
+    ("commands/export/folder.rs", "{has} files", "no number"),
+    ("mirror/export/unpack.rs", "{} bytes", "a constant limit"),
 ];
 
 #[test]

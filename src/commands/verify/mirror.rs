@@ -16,7 +16,6 @@ use crate::mirror::layout::Layout;
 use crate::mirror::lock::{self, AddGuard, Holder, lock_for_adding};
 use crate::mirror::rebuild::{REBUILT_LINEAGE, RebuildReport};
 use crate::mirror::summary::LineageTip;
-use crate::units::pluralize;
 use crate::units::{plural_of, pluralize};
 
 /// Audits the mirror; with `--rebuild-state`, rebuilds lost state first.
@@ -141,7 +140,7 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
         sink.status("Rebuilt", "manifest.json".to_owned());
     }
     if *aside > 0 {
-        sink.status("Moved", format!("{} of imports to .frostmirror/aside", pluralize(aside, "damaged record")));
+        sink.status("Moved", format!("{} of imports to .frostmirror/aside", pluralize(*aside, "damaged record")));
     }
     for path in signatures_aside {
         sink.warning(format!(

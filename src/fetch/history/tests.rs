@@ -1,5 +1,7 @@
 //! Tests of histories over several fetches.
 
+use std::time::Duration;
+
 use super::*;
 use crate::event::NullSink;
 use crate::inputs::input_id::InputKind;

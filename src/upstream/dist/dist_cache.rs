@@ -20,17 +20,13 @@ use bytes::Bytes;
 use crate::digest::Sha256;
 use crate::durable;
 use crate::event::Sink;
-use crate::process_lock::{self, ProcessLock, REPORT_WAIT_AFTER};
+use crate::process_lock::{LOCK_POLL_INTERVAL, ProcessLock, REPORT_WAIT_AFTER};
 use crate::safe_path::SafePath;
 
 use super::Error;
 
 /// A partial file of this age belongs to a release that is no longer requested.
 const ABANDONED_AFTER: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-
-/// Interval between attempts to lock a cache that another process holds.
-const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(100);
-const _: () = assert!(process_lock::is_reported_in_time(LOCK_POLL_INTERVAL));
 
 /// Maximum size of a record of texts in bytes.
 const MAX_RECORD: u64 = 1024 * 1024;

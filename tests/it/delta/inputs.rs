@@ -111,7 +111,8 @@ fn an_empty_base_ships_everything_that_the_history_needs() {
         assert_eq!(named, everything);
         let full = near.fetch(args);
         let contents = read_manifest(&full);
-        assert_eq!((contents.kind, contents.parent.is_none()), (BundleKind::Full, true));
+        assert_eq!(contents.kind, BundleKind::Full);
+        assert_eq!(contents.parent, None);
         assert_eq!(crates_in_state(&contents, CrateState::Shipped), everything);
         assert_eq!(contents.lineage.inputs.len(), 2);
         import(&mirror, &full).unwrap();
