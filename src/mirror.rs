@@ -11,7 +11,9 @@
 //! | [`index_merge`] | merges index lines of two origins into one index file |
 //! | [`index_meta`] | the record of each index line |
 //! | `disk_reserve` | disk space reserved for garbage collections |
-//! | [`transaction`] | staging, commit by rename, rollback |
+//! | `staging` | staged files, and the error of a file operation |
+//! | [`transaction`] | journal, commit, rollback, completion after a kill |
+//! | `import_steps` | the renames of an import and of a rebuild |
 //! | [`live`] | files stored by live mode: commits in batches, records, removal |
 //! | [`toolchains`] | toolchains available to rustup, with their hosts, targets and profiles |
 //! | [`topo_sort`] | sorts dependencies before their dependents |
@@ -53,6 +55,8 @@ pub mod topo_sort;
 mod pending_lines;
 pub mod rebuild;
 mod stager;
+mod staging;
+mod import_steps;
 mod disk_reserve;
 mod warnings;
 pub mod snapshot;

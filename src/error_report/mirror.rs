@@ -18,6 +18,11 @@ impl Failure {
 impl From<transaction::Error> for Failure {
     fn from(error: transaction::Error) -> Failure {
         let hint = match error.full_mirror() {
+            _ if error.is_unfinished() => Some(
+                "the mirror is consistent and still served; repair the disk, and the next command that changes the mirror \
+                 completes the update"
+                    .to_owned(),
+            ),
             Some(root) => Some(disk_full_hint(root)),
             None => io_hint(&error.source),
         };
@@ -66,7 +71,7 @@ impl From<lock::Error> for Failure {
             lock::Error::Occupied { .. } => Failure::new(ErrorClass::Input, error)
                 .hint("give the folder of a mirror, or a new or empty folder, with `--mirror`"),
             lock::Error::Layout(error) => error.into(),
-            lock::Error::RecoveryFailed(error) => (*error).into(),
+            lock::Error::RecoveryFailed(error) => error.into(),
             lock::Error::Io { ref source, .. } => {
                 let hint = io_hint(source);
                 Failure { hint, ..Failure::new(ErrorClass::Disk, error) }
@@ -80,9 +85,6 @@ impl From<live::Error> for Failure {
         use live::Error as E;
         match error {
             E::Store(error) => error.into(),
-            E::RollbackFailed { .. } => Failure::new(ErrorClass::Disk, error).hint(
-                "the mirror is consistent and still served; repair the disk, and the next write completes the update",
-            ),
             E::Random(_) => Failure::new(ErrorClass::Disk, error),
         }
     }

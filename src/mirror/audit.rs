@@ -191,8 +191,8 @@ impl Pass {
         if was_interrupted(layout) {
             self.problems.push(Problem::new(".frostmirror/staging/placing", Fault::Interrupted));
         }
-        if layout.live_journal().exists() {
-            self.problems.push(Problem::new(".frostmirror/live/placing", Fault::LiveInterrupted));
+        if layout.journal().exists() {
+            self.problems.push(Problem::new(".frostmirror/journal", Fault::Unfinished));
         }
         let (mut problems, mut repairs) = self.metadata.check_live();
         self.problems.append(&mut problems);

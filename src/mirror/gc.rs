@@ -13,22 +13,15 @@
 //! since when. A crate whose line returns, or that becomes current again, drops off that list, because a plan is made
 //! from the files and the records.
 //!
-//! The steps follow. Each ends with a named checkpoint at which a test kills the process (`-half`: in the middle of a
-//! step):
-//!
-//! 1. The plan, from names, sizes and records. The bytes of crates are not read.
-//! 2. The new content of index files and records is staged and made durable.
-//! 3. The notes of retired lineages and accepted bundles; the list of pending removals.
-//! 4. Index files, dependents first; then the records of lines; then the names of dist files that rustup requests
-//!    first; then empty folders.
-//! 5. The removed names are durable by now: the crates and other dist files that are due. Then the record of dist
-//!    files, the list of pending removals, and the summary.
+//! The plan is made from names, sizes and records; the bytes of crates are not read. One [transaction](super::transaction)
+//! makes all its changes. First come the notes of retired lineages and accepted bundles. Then index files change, dependents
+//! first, then the records of lines, the names of dist files that rustup requests first, the crates and other dist files
+//! that are due, and empty folders. The record of dist files, the list of pending removals and the summary are last.
 //!
 //! On a nearly full disk, nothing is staged ahead. The reserve is released, crates without lines are removed first, and
-//! index files and records change one part at a time (see the page of the layout).
-//!
-//! After a kill at any point, no line names a missing crate. No served channel names a component that was removed
-//! because of it. The next run determines the remaining work from the files.
+//! index files and records change one part at a time (see the page of the layout). After a kill at any point, no line names
+//! a missing crate, and no served channel names a component that was removed because of it. The next run determines the
+//! remaining work from the files.
 
 mod dist_scan;
 mod apply;
@@ -66,40 +59,6 @@ pub use live_records::{LIVE_LINEAGE, LiveSummary};
 use pending_deletions::PendingDeletions;
 use plan::make_plan;
 pub use plan_report::PlanReport;
-
-/// All checkpoints of a complete collection, in order.
-pub const CHECKPOINTS: &[&str] = &[
-    "gc:planned",
-    "gc:staged",
-    "gc:marked",
-    "gc:forgotten",
-    "gc:live",
-    "gc:removals",
-    "gc:index-half",
-    "gc:index",
-    "gc:lines-half",
-    "gc:lines",
-    "gc:folders",
-    "gc:crates-half",
-    "gc:crates",
-    "gc:settled",
-    "gc:head",
-];
-
-/// Additional checkpoints if a collection removes dist files: before `gc:folders`, and before `gc:settled`.
-pub const DIST_FILE_CHECKPOINTS: &[&str] = &[
-    "gc:channels-half",
-    "gc:channels",
-    "gc:components-half",
-    "gc:components",
-    "gc:components-folders",
-    "gc:artifacts",
-];
-
-/// Additional checkpoints on a nearly full disk. Crates without lines are removed after `gc:marked`. Index files and
-/// records change in parts, and each part has a checkpoint when it is staged.
-pub const SHORT_CHECKPOINTS: &[&str] =
-    &["gc:nameless-half", "gc:nameless", "gc:index-part-1", "gc:index-part-2", "gc:lines-part-1"];
 
 /// The default grace period before unreferenced files are deleted.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10 * 60);
@@ -224,10 +183,8 @@ struct FileChanges {
     live: LiveChanges,
     /// The number of the newest record.
     newest_record: u64,
-    /// The list of pending removals during the removal of crates; `None` if unchanged.
-    pending_during: Option<PendingDeletions>,
-    /// The list of pending removals afterwards; `None` if unchanged.
-    pending_after: Option<PendingDeletions>,
+    /// The new list of pending removals; `None` if unchanged.
+    pending: Option<PendingDeletions>,
     /// The new summary; `None` if unchanged.
     summary: Option<MirrorSummary>,
     /// The time of the run, for the notes.
@@ -439,22 +396,14 @@ impl Plan {
             dist_folders: artifact_folders,
             retire: forget,
             accept,
-            pending_during: removals,
-            pending_after: removals_after,
+            pending: removals,
             summary: head,
             ..
         } = &self.changes;
         let artifacts = self.changes.dist_files.is_none() && artifact_folders.is_empty();
         let files = index.is_empty() && records.is_empty() && folders.is_empty() && self.crates.is_empty();
         let live = self.changes.live.is_empty();
-        files
-            && artifacts
-            && live
-            && forget.is_empty()
-            && accept.is_empty()
-            && removals.is_none()
-            && removals_after.is_none()
-            && head.is_none()
+        files && artifacts && live && forget.is_empty() && accept.is_empty() && removals.is_none() && head.is_none()
     }
 
     /// Total bytes of the files that this run removes.

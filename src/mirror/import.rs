@@ -22,6 +22,7 @@ use jiff::Timestamp;
 
 use super::commit::{self, RecordState};
 use super::dist_files::DistFiles;
+use super::import_steps::Transaction;
 use super::index_link::LinkState;
 use super::ledger;
 use super::lock::AddGuard;
@@ -29,7 +30,7 @@ use super::pending_lines::PendingLines;
 use super::stager::{ImportVisitor, LineInfo, dist_files};
 use super::summary::{Counts, MirrorSummary};
 use super::topo_sort::{NameIds, dependencies_first};
-use super::transaction::{self, Removal, Rename, Staging, Transaction, failed};
+use super::transaction::{self, Removal, Rename, Staging, failed};
 use super::warnings::{collect_warnings, lost_records_warning};
 use crate::bundle::format::{CrateRecord, CrateState, DistFileState, Manifest, RefreshedCrate};
 use crate::bundle::open::{self, Bundle};

@@ -111,17 +111,19 @@ pub(super) fn is_supported(layout: &Layout) -> bool {
 }
 
 /// File systems without links, and Windows without the privilege, return one of these errors.
-fn means_unsupported(error: &io::Error) -> bool {
+pub(super) fn means_unsupported(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported)
 }
 
+/// Makes the link.
 #[cfg(unix)]
-fn make(link: &Path) -> io::Result<()> {
+pub(super) fn make(link: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(TARGET, link)
 }
 
+/// Makes the link.
 #[cfg(windows)]
-fn make(link: &Path) -> io::Result<()> {
+pub(super) fn make(link: &Path) -> io::Result<()> {
     std::os::windows::fs::symlink_dir(TARGET, link)
 }
 

@@ -25,12 +25,12 @@
 //!     live/records                   one JSON line per crate or dist file that live mode stored; append-only
 //!     live/forgotten                 the same lines of retired items: added by live mode, and no longer current
 //!     live/counts                    the totals of live/records; can be lost
-//!     live/placing                   journal of a live mode commit: exists from before the first rename to the end
 //!     live/partial/                  downloads of live mode, unfinished or waiting for their commit
 //!     live/index/…                   upstream's index files with their validators; can be lost
 //!     live/used                      last request of each file, if live mode's size is limited; can be lost
 //!     live/id                        32 hexadecimal digits: the lineage of live mode's files in a snapshot
-//!     staging/                       unfinished work; emptied at the next start
+//!     journal                        JSON: the operations of a transaction in progress, in their order
+//!     staging/                       the files that these operations need; otherwise unfinished work, emptied at the next start
 //!     reserve                        disk space reserved for a collection; can be lost
 //!     aside/                         folders with other content in place of a link, import records that a rebuild
 //!                                    could not read, and signatures that it could not verify
@@ -106,25 +106,30 @@
 //! line in live/records, so that one more costs the same in any mirror. An incomplete last line there is ignored, and
 //! the next write truncates it. Of two lines for one crate or path the later counts.
 //!
-//! live/placing describes a complete batch, and is durable before the first rename. The files stay in live/partial/
-//! until the batch is finished. The next process that takes the lock and finds live/placing repeats the batch from the
-//! beginning. Steps that were finished change nothing. So no process that changes the mirror sees half a batch. The
-//! server that writes a file in live/partial/ locks it. A file that is neither locked nor named by live/placing is a
-//! leftover.
+//! The files stay in live/partial/ until the batch is committed. The server that writes a file there locks it; an unlocked
+//! file is a leftover. A retired record moves to live/forgotten until its file is gone.
 //!
-//! Records are copied to live/forgotten before they are removed from live/records, for retired items as well as for
-//! those evicted by the size limit.
+//! # Transactions
+//!
+//! A collection, a batch of live mode and an eviction are transactions (`mirror::transaction`): they happen completely or
+//! not at all. The new files are in staging/. journal names every operation: `put` renames the staged file of a number to
+//! a path, `append` cuts a file to a length and appends a staged file, `delete` removes a file, `folder` removes an empty
+//! folder, `link` makes crates/index. Paths are relative to mirror/. Before journal exists, nothing has changed. Once it exists, all its operations
+//! happen: the process that takes the lock next repeats them. So no process that changes the mirror sees half a
+//! transaction. Readers see files in the order of the invariants above.
 //!
 //! # A full disk
 //!
 //! Every addition to a mirror maintains `.frostmirror/reserve`, a fraction of the disk. On a nearly full disk, a
-//! collection releases it and removes the crates that are due and no longer have lines. Then it replaces index files
-//! and records in parts, each of which frees space for the next. It restores the reserve at its end.
+//! collection releases it and removes the crates that are due and no longer have lines, without a journal. Then it replaces
+//! index files and records in several transactions, each of which frees space for the next. It writes manifest.json and
+//! restores the reserve at its end. Until then staging/placing marks that the counts in manifest.json are wrong.
 //!
 //! # Durability
 //!
-//! Staged files are made durable by one sync of the file system, then renamed. The names are made durable in bulk: the
-//! crates' before the index's, the index's before the record's. There is never one fsync per file.
+//! Staged files and the journal are made durable by one sync of the file system. A second sync makes all new names durable,
+//! and then the journal is removed. An import and a rebuild sync after each of their steps instead. There is never one fsync
+//! per file.
 //!
 //! # Versions
 //!
@@ -295,11 +300,6 @@ impl Layout {
         self.live().join("counts")
     }
 
-    /// The journal of a live mode commit.
-    pub fn live_journal(&self) -> PathBuf {
-        self.live().join("placing")
-    }
-
     /// The folder of live mode's downloads.
     pub fn live_partial(&self) -> PathBuf {
         self.live().join("partial")
@@ -318,6 +318,11 @@ impl Layout {
     /// The lineage of live mode's files in a snapshot.
     pub fn live_lineage_id(&self) -> PathBuf {
         self.live().join("id")
+    }
+
+    /// The journal of a transaction in progress.
+    pub fn journal(&self) -> PathBuf {
+        self.private().join("journal")
     }
 
     /// The folder of unfinished work.

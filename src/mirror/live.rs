@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `records` | reads, appends and rewrites the records and their totals |
 //! | `partial` | downloads in progress, and leftovers of dead servers |
-//! | `commit` | commits a batch, and repeats one that was killed |
+//! | `commit` | commits a batch |
 //! | `crates` | decides which crates of a batch to store, and merges their index lines |
 //! | `dist_files` | the same for dist files |
 //!
@@ -30,10 +30,9 @@ mod partial;
 mod commit;
 mod dist_files;
 
-pub(super) use commit::recover;
-pub use commit::{CHECKPOINTS, DIST_FILE_CHECKPOINTS, Rejection, StoreOutcome};
+pub use commit::{Rejection, StoreOutcome};
 pub use partial::PartialFile;
-pub(super) use records::{RecordFile, repair, retire, sum_totals, write_retired};
+pub(super) use records::{RecordFile, repair, stage_records, stage_retired, sum_totals};
 pub use records::{Tailer, lineage_id, read_records, read_retired, read_totals};
 
 /// A crate or dist file that live mode stored.
@@ -159,17 +158,9 @@ pub struct LiveTotals {
 /// A batch failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file system operation failed; the mirror is unchanged.
+    /// A file system operation failed.
     #[error(transparent)]
     Store(#[from] transaction::Error),
-    /// A step failed, and the rollback was incomplete. The next process that changes the mirror repeats the batch.
-    #[error("the commit of live mode could not be rolled back completely ({left})")]
-    RollbackFailed {
-        /// The error of the rollback.
-        left: transaction::Error,
-        /// The error of the step.
-        source: transaction::Error,
-    },
     /// The operating system has no random bytes.
     #[error("could not create an id for live mode")]
     Random(#[source] getrandom::Error),

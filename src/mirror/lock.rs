@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::disk_reserve;
 use super::layout::{self, Layout};
+use super::ledger;
 use super::live;
+use super::summary::{Counts, MirrorSummary};
+use super::transaction::{self, Recovery, Transaction};
 use crate::durable;
 use crate::env::Env;
 use crate::event::Sink;
@@ -127,9 +130,9 @@ pub enum Error {
     /// The mirror has another layout version.
     #[error(transparent)]
     Layout(#[from] layout::Error),
-    /// A live mode commit of a killed process could not be repeated.
+    /// The transaction of a killed process could not be completed.
     #[error(transparent)]
-    RecoveryFailed(#[from] Box<live::Error>),
+    RecoveryFailed(#[from] transaction::Error),
     /// A file system operation failed.
     #[error("could not lock the mirror with `{}`", path.display())]
     Io {
@@ -241,13 +244,30 @@ fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> 
         Err(error) if disk_reserve::is_full(&error) => {}
         settled => settled?,
     }
-    // Every process that changes the mirror from here on sees the whole batch or nothing.
-    let finished = match live::recover(layout, sink) {
-        Err(error) if disk_reserve::is_full(&error) && disk_reserve::release(layout) => live::recover(layout, sink),
-        finished => finished,
+    // Every process that changes the mirror from here on sees a whole transaction or nothing of it.
+    let recovered = match transaction::recover(layout, sink) {
+        Err(error) if disk_reserve::is_full(&error) && disk_reserve::release(layout) => {
+            transaction::recover(layout, sink)
+        }
+        recovered => recovered,
     };
-    finished.map_err(Box::new)?;
+    if recovered? == Recovery::Lost {
+        count_again(layout)?;
+    }
     Ok(file_lock)
+}
+
+/// Corrects the totals of a mirror of which some changes of a transaction are lost.
+fn count_again(layout: &Layout) -> Result<(), transaction::Error> {
+    live::repair(layout)?;
+    let stored = match MirrorSummary::read(layout)? {
+        Some(summary) => Some(summary),
+        None => ledger::derive_summary(layout)?,
+    };
+    let Some(summary) = stored else { return Ok(()) };
+    let mut tx = Transaction::begin(layout, "the recount of the mirror's files")?;
+    tx.put_bytes(&layout.summary(), &summary.with_counts(Counts::count_tree(layout)?).render())?;
+    tx.commit()
 }
 
 /// Opens the lock file, and creates it if it does not exist.

@@ -15,8 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::Layout;
 use super::ledger;
 use super::summary::LineageTip;
-use super::transaction::{Error, failed};
-use crate::durable;
+use super::transaction::{Error, Transaction, failed};
 
 /// A lineage, and the number of the newest record when it was retired.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,28 +83,39 @@ impl Retirement {
         Some(Retirement { last_record: after.parse().ok()?, lineage, accepted_record: accepted })
     }
 
-    /// Writes the note of a lineage, through staging, which must have begun. When it returns, the note is durable and
-    /// the lineage is retired.
-    pub(super) fn write(layout: &Layout, after: u64, newest: &LineageTip, forgotten: &str) -> Result<(), Error> {
-        Retirement::write_file(layout, &format!("{after:08}-{}.forgotten", newest.id), newest, forgotten)
+    /// Adds to a transaction the note of a lineage that is retired after the record of number `after`.
+    pub(super) fn stage(
+        layout: &Layout,
+        tx: &mut Transaction<'_>,
+        after: u64,
+        newest: &LineageTip,
+        now: &str,
+    ) -> Result<(), Error> {
+        Retirement::stage_file(layout, tx, &format!("{after:08}-{}.forgotten", newest.id), newest, now)
     }
 
-    /// Writes the note of a lineage whose newest bundle was accepted, as [`Retirement::write`] does. A record whose
-    /// name has no number is not in the ledger, and gets no note.
-    pub(super) fn write_accepted(layout: &Layout, after: u64, newest: &LineageTip, now: &str) -> Result<(), Error> {
-        match ledger::record_number(&newest.record) {
-            Some(number) => {
-                Retirement::write_file(layout, &format!("{after:08}-{}-{number:08}.accepted", newest.id), newest, now)
-            }
-            None => Ok(()),
-        }
+    /// Adds to a transaction the note of a lineage whose newest bundle was accepted. A record whose name has no number is
+    /// not in the ledger, and gets no note.
+    pub(super) fn stage_accepted(
+        layout: &Layout,
+        tx: &mut Transaction<'_>,
+        after: u64,
+        newest: &LineageTip,
+        now: &str,
+    ) -> Result<(), Error> {
+        let Some(number) = ledger::record_number(&newest.record) else { return Ok(()) };
+        Retirement::stage_file(layout, tx, &format!("{after:08}-{}-{number:08}.accepted", newest.id), newest, now)
     }
 
-    fn write_file(layout: &Layout, name: &str, newest: &LineageTip, forgotten: &str) -> Result<(), Error> {
-        let path = layout.ledger().join(name);
-        let text = RetirementFile { retired_at: forgotten.to_owned(), newest: newest.clone() };
-        let text = serde_json::to_vec(&text).expect("plain fields are JSON");
-        durable::write_via(&layout.staging(), &path, &text).map_err(failed("write", &path))
+    fn stage_file(
+        layout: &Layout,
+        tx: &mut Transaction<'_>,
+        name: &str,
+        newest: &LineageTip,
+        now: &str,
+    ) -> Result<(), Error> {
+        let note = RetirementFile { retired_at: now.to_owned(), newest: newest.clone() };
+        tx.put_bytes(&layout.ledger().join(name), &serde_json::to_vec(&note).expect("plain fields are JSON"))
     }
 }
 
@@ -132,8 +142,9 @@ mod tests {
             inputs: Vec::new(),
             more_inputs: 0,
         };
-        fs::create_dir_all(layout.staging()).expect("staging");
-        Retirement::write(&layout, 7, &newest, "2026-01-01T00:00:00Z").expect("written");
+        let mut tx = Transaction::begin(&layout, "a test").expect("staging");
+        Retirement::stage(&layout, &mut tx, 7, &newest, "2026-01-01T00:00:00Z").expect("staged");
+        tx.commit().expect("written");
         let notes = read_retirements(&layout).expect("one");
         assert_eq!(notes, [Retirement { last_record: 7, lineage: "ab".to_owned(), accepted_record: None }]);
         assert!(is_retired(&notes, 7, "ab") && !is_retired(&notes, 8, "ab") && !is_retired(&notes, 1, "cd"));

@@ -1,164 +1,564 @@
-//! Transactions on the mirror's files: staging, bulk sync, commit by rename, and rollback when a later step fails.
+//! Transactions: the only code that creates, replaces or removes files of a mirror.
+//!
+//! ```text
+//! let mut tx = Transaction::begin(layout, "the import of a.pkg")?;   // an empty staging folder
+//! let staged = tx.staging.write(bytes)?;                             // new content
+//! tx.put(path, staged);  tx.delete(path);  tx.append(path, length, staged);
+//! tx.commit()?;
+//! ```
+//!
+//! # Steps of a commit
+//!
+//! 1. The journal is written to staging: every operation, in order. One sync makes it and all staged files durable.
+//! 2. The journal is renamed to `.frostmirror/journal`. From here on the changes will happen.
+//! 3. The operations. If one fails, those before it are rolled back, the last first, and the journal is removed.
+//! 4. One sync. Then the journal is removed, and staging is emptied.
+//!
+//! A process that is killed before step 2 changes nothing. After it, [`recover`] repeats the operations; whoever takes
+//! the mirror's lock next does that first. Every operation can be repeated at any time, also in the middle of a rollback:
+//! a rollback gives each staged file its name back. If a rollback fails, the journal stays, and the next process
+//! completes the changes.
+//!
+//! # Order of the operations
+//!
+//! The path of a file decides, not the caller (see [`Rank`]). Removals come first, from the names that clients read to the
+//! files that these name. Additions follow in the reverse order: crates and components, then index files and channels,
+//! then the records, then the summary. So a reader finds everything that an index file or channel manifest names at any
+//! time. Operations of one rank keep the order in which they were added.
+//!
+//! # Checkpoints
+//!
+//! The commits of a process number their steps: `commit:1`, `commit:2`, … A debug build exits at the one that
+//! [`durable::CHECKPOINT_VARIABLE`] names, so that a test can kill every command at every step.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use serde::{Deserialize, Serialize};
+
+use super::dist_files::MutableName;
+use super::index_link;
 use super::layout::Layout;
+pub use super::staging::Error;
+pub(super) use super::staging::{StagedFile, Staging, failed, has_unfinished_work, was_interrupted};
 use crate::durable;
+use crate::event::Sink;
+use crate::safe_path::SafePath;
 
-/// A failed file operation, with its path.
-#[derive(Debug, thiserror::Error)]
-#[error("could not {what} `{}`", path.display())]
-pub struct Error {
-    what: &'static str,
-    path: PathBuf,
-    /// The system's error.
-    pub source: io::Error,
+/// The position of an operation in a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// A note in the ledger that retires a lineage or accepts a bundle.
+    Note,
+    /// An index file loses lines.
+    LessIndex,
+    /// The records of these lines.
+    LessMeta,
+    /// A name that rustup requests first, or a signature, is removed.
+    LessChannels,
+    /// A crate or component is removed.
+    LessFiles,
+    /// An empty folder is removed.
+    Folder,
+    /// A crate or component.
+    File,
+    /// The records of index lines.
+    Meta,
+    /// An index file.
+    Index,
+    /// A channel manifest with its digest and signature, or rustup's release file.
+    Channel,
+    /// A list of `.frostmirror`, or `index/config.json`.
+    List,
+    /// The record of an import, or live mode's records.
+    Record,
+    /// `manifest.json`.
+    Summary,
 }
 
-impl Error {
-    /// The mirror whose disk is full, if that is the cause.
-    pub fn full_mirror(&self) -> Option<&Path> {
-        if durable::is_disk_full(&self.source) { super::disk_reserve::mirror_of_file(&self.path) } else { None }
+/// One change. Paths are relative to the mirror's folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Operation {
+    /// Renames the staged file of this number to the path, whatever is there.
+    Put(u32, SafePath),
+    /// Cuts the file to the length, and appends the content of the staged file of this number.
+    Append(u32, u64, SafePath),
+    /// Removes the file, if it exists.
+    Delete(SafePath),
+    /// Removes the folder, if it is empty.
+    Folder(SafePath),
+    /// Makes the link at this path to the index, if nothing is there and the file system has links.
+    Link(SafePath),
+}
+
+impl Operation {
+    fn path(&self) -> &SafePath {
+        match self {
+            Operation::Put(_, path)
+            | Operation::Append(_, _, path)
+            | Operation::Delete(path)
+            | Operation::Folder(path)
+            | Operation::Link(path) => path,
+        }
     }
 }
 
-/// An [`Error`] about `path`, for `map_err`.
-pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error { what, path, source }
+/// The content of `.frostmirror/journal`.
+#[derive(Serialize, Deserialize)]
+struct Journal {
+    /// What the changes belong to, for messages.
+    what: String,
+    operations: Vec<Operation>,
 }
 
-/// The mark of a commit in progress.
-const IN_PROGRESS_MARK: &str = "placing";
-
-/// The folder of unfinished work, emptied at the start and on drop.
-pub(super) struct Staging {
-    folder: PathBuf,
-    next_number: u32,
-    /// An import was killed during its commit, and its files are not counted yet.
-    pub(super) interrupted: bool,
+/// Changes that happen all or not at all.
+pub(super) struct Transaction<'l> {
+    layout: &'l Layout,
+    /// New content.
+    pub(super) staging: Staging,
+    what: String,
+    operations: Vec<(Rank, Operation)>,
+    keeps_backups: bool,
 }
 
-/// A staged file, identified by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StagedFile(u32);
+/// What [`recover`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// No interrupted transaction.
+    Nothing,
+    /// An interrupted transaction was completed.
+    Completed,
+    /// The journal was unreadable, so its changes are lost. Counts may be wrong.
+    Lost,
+}
 
-impl Staging {
-    /// Empties the staging folder of `layout`. Files of a killed process are useless, but its mark of a commit in
-    /// progress is kept.
-    pub(super) fn begin(layout: &Layout) -> Result<Staging, Error> {
-        let folder = layout.staging();
-        let interrupted = was_interrupted(layout);
-        let staging = Staging { folder, next_number: 0, interrupted };
-        staging.clear().map_err(failed("empty", &staging.folder))?;
-        if interrupted {
-            staging.mark_in_progress()?;
-        }
-        Ok(staging)
+impl<'l> Transaction<'l> {
+    /// An empty transaction of the locked mirror. `what` names it in messages, such as `the import of a.pkg`.
+    pub(super) fn begin(layout: &'l Layout, what: impl Into<String>) -> Result<Transaction<'l>, Error> {
+        let staging = Staging::begin(layout)?;
+        Ok(Transaction { layout, staging, what: what.into(), operations: Vec::new(), keeps_backups: true })
     }
 
-    fn clear(&self) -> io::Result<()> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return fs::create_dir(&self.folder),
-            Err(e) => return Err(e),
-        };
-        // The folder itself stays: on a full disk there is no space for a new one.
-        for entry in entries {
-            let entry = entry?;
-            let removed = match entry.file_type()?.is_dir() {
-                true => fs::remove_dir_all(entry.path()),
-                false => fs::remove_file(entry.path()),
-            };
-            removed.or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })?;
-        }
+    /// Removes files without keeping them for a rollback, which frees their space at once. After a failure the journal
+    /// stays, and the next process completes the changes.
+    pub(super) fn without_backups(&mut self) {
+        self.keeps_backups = false;
+    }
+
+    /// Adds or replaces the file at `path`, an absolute path below the mirror's folder.
+    pub(super) fn put(&mut self, path: &Path, staged: StagedFile) -> Result<(), Error> {
+        let path = self.relative(path)?;
+        self.operations.push((rank_of_addition(&path), Operation::Put(staged.0, path)));
         Ok(())
     }
 
-    /// Writes the mark of a commit in progress.
-    pub(super) fn mark_in_progress(&self) -> Result<(), Error> {
-        let mark = self.folder.join(IN_PROGRESS_MARK);
-        File::create(&mark).and_then(|file| file.sync_all()).map_err(failed("write", &mark))?;
-        durable::sync_folder(&self.folder).map_err(failed("sync", &self.folder))
+    /// Adds or replaces a file by these bytes.
+    pub(super) fn put_bytes(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let staged = self.staging.write(bytes)?;
+        self.put(path, staged)
     }
 
-    /// Creates a file to write to.
-    pub(super) fn create(&mut self) -> Result<(StagedFile, File), Error> {
-        let staged = self.allocate();
-        let path = self.path(staged);
-        let file = File::create_new(&path).map_err(failed("write", &path))?;
-        Ok((staged, file))
+    /// Replaces an index file, or the records of its lines, by one that names less.
+    pub(super) fn put_reduced(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let path = self.relative(path)?;
+        let staged = self.staging.write(bytes)?;
+        self.operations.push((rank_of_removal(&path), Operation::Put(staged.0, path)));
+        Ok(())
     }
 
-    /// Creates a file with these bytes.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<StagedFile, Error> {
-        let (staged, mut file) = self.create()?;
-        if let Err(source) = file.write_all(bytes) {
-            drop(file);
-            // On a full disk, deleting it frees space for others.
-            let _stays = fs::remove_file(self.path(staged)).is_err();
-            return Err(failed("write", &self.path(staged))(source));
+    /// Appends bytes to a file, behind its first `length` bytes.
+    pub(super) fn append(&mut self, path: &Path, length: u64, bytes: &[u8]) -> Result<(), Error> {
+        let path = self.relative(path)?;
+        let staged = self.staging.write(bytes)?;
+        self.operations.push((rank_of_addition(&path), Operation::Append(staged.0, length, path)));
+        Ok(())
+    }
+
+    /// Removes a file.
+    pub(super) fn delete(&mut self, path: &Path) -> Result<(), Error> {
+        let path = self.relative(path)?;
+        self.operations.push((rank_of_removal(&path), Operation::Delete(path)));
+        Ok(())
+    }
+
+    /// Removes a folder if it has become empty. Nested folders come first. A folder that no mirror has stays.
+    pub(super) fn remove_folder(&mut self, path: &Path) {
+        if let Ok(path) = self.relative(path) {
+            self.operations.push((Rank::Folder, Operation::Folder(path)));
         }
-        Ok(staged)
     }
 
-    /// Stages the file at `path` by a hard link, which costs nothing for any size. The file also stays in its place.
-    pub(super) fn hard_link(&mut self, path: &Path) -> Result<StagedFile, Error> {
-        let staged = self.allocate();
-        let staged_path = self.path(staged);
-        // Not every file system has hard links.
-        let linked = fs::hard_link(path, &staged_path).or_else(|_| fs::copy(path, &staged_path).map(drop));
-        linked.and_then(|()| durable::make_public(&staged_path)).map_err(failed("stage", path))?;
-        Ok(staged)
+    /// Makes the link to the index, if there is nothing in its place.
+    pub(super) fn link_index(&mut self) -> Result<(), Error> {
+        let path = self.relative(&self.layout.index_link())?;
+        self.operations.push((Rank::List, Operation::Link(path)));
+        Ok(())
     }
 
-    /// Assigns a number to a file whose bytes are not known yet.
-    pub(super) fn allocate(&mut self) -> StagedFile {
-        let staged = StagedFile(self.next_number);
-        self.next_number += 1;
-        staged
+    fn relative(&self, path: &Path) -> Result<SafePath, Error> {
+        let below = path.strip_prefix(self.layout.root()).ok();
+        let parts: Option<Vec<&str>> =
+            below.and_then(|below| below.components().map(|part| part.as_os_str().to_str()).collect());
+        let parsed = parts.and_then(|parts| parts.join("/").parse().ok());
+        parsed.ok_or_else(|| failed("change", path)(io::ErrorKind::InvalidInput.into()))
     }
 
-    /// Writes the bytes of an allocated file.
-    pub(super) fn write_allocated(&self, staged: StagedFile, bytes: &[u8]) -> Result<(), Error> {
-        let path = self.path(staged);
-        File::create_new(&path).and_then(|mut file| file.write_all(bytes)).map_err(failed("write", &path))
-    }
-
-    /// The path of a staged file.
-    pub(super) fn path(&self, staged: StagedFile) -> PathBuf {
-        self.folder.join(staged.0.to_string())
-    }
-
-    fn backup_path(&self, staged: StagedFile) -> PathBuf {
-        self.folder.join(format!("{}.was", staged.0))
-    }
-
-    /// Makes all staged files durable.
-    pub(super) fn sync(&self) -> Result<(), Error> {
-        durable::sync_file_system(&self.folder).map_err(failed("sync", &self.folder))
+    /// Makes all changes.
+    ///
+    /// # Errors
+    /// A file system operation failed. The mirror is then unchanged, unless [`Error::is_unfinished`].
+    pub(super) fn commit(mut self) -> Result<(), Error> {
+        if self.operations.is_empty() {
+            return Ok(());
+        }
+        self.operations.sort_by_key(|(rank, _)| *rank);
+        let operations = std::mem::take(&mut self.operations).into_iter().map(|(_, operation)| operation).collect();
+        let journal = Journal { what: std::mem::take(&mut self.what), operations };
+        checkpoint();
+        let staged = self.staging.write(&serde_json::to_vec(&journal).expect("plain fields are JSON"))?;
+        self.staging.sync()?;
+        checkpoint();
+        let path = self.layout.journal();
+        fs::rename(self.staging.path(staged), &path).map_err(failed("write", &path))?;
+        let mut commit = Commit::new(self.layout, &self.staging, self.keeps_backups);
+        let private = self.layout.private();
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            durable::sync_folder(&private).map_err(failed("sync", &private))?;
+            commit.apply(&journal.operations)
+        }));
+        let source = match result {
+            Ok(Ok(())) => return remove_journal(self.layout),
+            Ok(Err(source)) => Ok(source),
+            Err(panic) => Err(panic),
+        };
+        let undone = match self.keeps_backups {
+            true => commit.rollback(&journal.operations).and_then(|()| remove_journal(self.layout)),
+            false => Ok(()),
+        };
+        match (source, undone) {
+            (Err(panic), _) => resume_unwind(panic),
+            (Ok(source), Ok(())) => Err(source),
+            (Ok(source), Err(left)) => Err(source.with_unfinished(left)),
+        }
     }
 }
 
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // If this fails, the next start empties the folder.
-        let cleared = self.clear();
-        let _stays = (self.interrupted && cleared.is_ok()).then(|| self.mark_in_progress().is_err());
+/// Removes files and empty folders without a journal, in this order, because a full disk has no space for one. For files
+/// that no index file and no channel names, which the next collection removes otherwise.
+///
+/// # Errors
+/// A file system operation failed; the files before it are gone.
+pub(super) fn delete_unreferenced(paths: impl IntoIterator<Item = PathBuf>) -> Result<(), Error> {
+    let mut folders = HashSet::new();
+    for path in paths {
+        checkpoint();
+        let removed = if path.is_dir() && !path.is_symlink() { fs::remove_dir(&path) } else { fs::remove_file(&path) };
+        match removed {
+            Err(e) if is_missing(&e) || e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            removed => removed.map_err(failed("remove", &path))?,
+        }
+        folders.remove(&path);
+        folders.extend(path.parent().map(Path::to_owned));
+    }
+    let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+    folders.first().map_or(Ok(()), |first| durable::sync_folders(first, &folders).map_err(failed("sync", first)))
+}
+
+/// Completes the transaction of a killed process, under the lock.
+pub(super) fn recover(layout: &Layout, sink: &dyn Sink) -> Result<Recovery, Error> {
+    let path = layout.journal();
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => {
+            Staging::remove_leftovers(layout);
+            return Ok(Recovery::Nothing);
+        }
+        Err(source) => return Err(failed("read", &path)(source)),
+    };
+    let journal: Journal = match serde_json::from_slice(&text) {
+        Ok(journal) => journal,
+        Err(error) => {
+            sink.warning(format!(
+                "`{}` is damaged ({error}); the changes of an interrupted command are lost, and the files are counted again",
+                path.display()
+            ));
+            remove_journal(layout)?;
+            return Ok(Recovery::Lost);
+        }
+    };
+    let staging = Staging::existing(layout);
+    Commit::new(layout, &staging, false).apply(&journal.operations)?;
+    remove_journal(layout)?;
+    drop(staging);
+    sink.status("Completed", format!("{}, which was interrupted", journal.what));
+    Ok(Recovery::Completed)
+}
+
+fn remove_journal(layout: &Layout) -> Result<(), Error> {
+    let (path, private) = (layout.journal(), layout.private());
+    fs::remove_file(&path).map_err(failed("remove", &path))?;
+    // A journal that came back after a power failure would name the staged files of the next transaction.
+    durable::sync_folder(&private).map_err(failed("sync", &private))?;
+    checkpoint();
+    Ok(())
+}
+
+/// A numbered checkpoint of this process.
+fn checkpoint() {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    if cfg!(debug_assertions) {
+        durable::checkpoint(&format!("commit:{}", NUMBER.fetch_add(1, Ordering::Relaxed) + 1));
     }
 }
 
-/// Whether an import was killed during its commit, and none has been completed since.
-pub(super) fn was_interrupted(layout: &Layout) -> bool {
-    layout.staging().join(IN_PROGRESS_MARK).exists()
+/// The operations of a journal in progress.
+struct Commit<'c> {
+    layout: &'c Layout,
+    staging: &'c Staging,
+    keeps_backups: bool,
+    /// The numbers of the operations that changed something, and whether a file was there before.
+    applied: Vec<(usize, bool)>,
+    created_folders: Vec<PathBuf>,
+    existing_folders: HashSet<PathBuf>,
+    touched_folders: HashSet<PathBuf>,
 }
 
-/// Whether a process was killed while it changed lines, so that index and records may differ.
-pub(super) fn has_unfinished_work(layout: &Layout) -> bool {
-    was_interrupted(layout) || layout.live_journal().exists()
+impl<'c> Commit<'c> {
+    fn new(layout: &'c Layout, staging: &'c Staging, keeps_backups: bool) -> Commit<'c> {
+        Commit {
+            layout,
+            staging,
+            keeps_backups,
+            applied: Vec::new(),
+            created_folders: Vec::new(),
+            existing_folders: HashSet::new(),
+            touched_folders: HashSet::new(),
+        }
+    }
+
+    /// Applies all operations, and makes them durable.
+    fn apply(&mut self, operations: &[Operation]) -> Result<(), Error> {
+        for (number, operation) in operations.iter().enumerate() {
+            checkpoint();
+            self.apply_one(number, operation)?;
+        }
+        checkpoint();
+        let folders: Vec<&Path> = self.touched_folders.iter().map(PathBuf::as_path).collect();
+        let is_appended = operations.iter().any(|operation| matches!(operation, Operation::Append(..)));
+        match is_appended {
+            true => self.staging.sync(),
+            false => durable::sync_folders(self.layout.root(), &folders).map_err(failed("sync", self.layout.root())),
+        }
+    }
+
+    fn apply_one(&mut self, number: usize, operation: &Operation) -> Result<(), Error> {
+        let root = self.layout.root();
+        if !self.keeps_backups {
+            // A journal may have come with a copy of the mirror, and must not lead out of it.
+            let path = operation.path().below(root);
+            if path.ancestors().skip(1).take_while(|above| *above != root).any(Path::is_symlink) {
+                return Err(failed("change", &path)(io::Error::other("a folder above it is a link")));
+            }
+        }
+        let existed = match operation {
+            Operation::Put(staged, path) => {
+                let (staged, path) = (self.staging.path(StagedFile(*staged)), path.below(root));
+                self.make_parent(&path)?;
+                let existed = self.keeps_backups && self.back_up(number, &path)?;
+                match fs::rename(&staged, &path) {
+                    // An earlier process has done it.
+                    Err(e) if !self.keeps_backups && e.kind() == io::ErrorKind::NotFound && !exists(&staged) => {}
+                    renamed => renamed.map_err(failed("write", &path))?,
+                }
+                existed
+            }
+            Operation::Append(staged, length, path) => {
+                let (staged, path) = (self.staging.path(StagedFile(*staged)), path.below(root));
+                self.make_parent(&path)?;
+                let existed = exists(&path);
+                // Before the write, because a part of it must be rolled back too.
+                self.applied.push((number, existed));
+                let bytes = fs::read(&staged).map_err(failed("read", &staged))?;
+                append(&path, *length, &bytes).map_err(failed("write", &path))?;
+                return Ok(());
+            }
+            Operation::Delete(path) => {
+                let path = path.below(root);
+                let removed = match self.keeps_backups {
+                    true => fs::rename(&path, self.staging.backup_path(number)),
+                    false => fs::remove_file(&path),
+                };
+                match removed {
+                    Err(e) if is_missing(&e) => return Ok(()),
+                    removed => removed.map_err(failed("remove", &path))?,
+                }
+                self.touch_parent(&path);
+                true
+            }
+            Operation::Folder(path) => {
+                let path = path.below(root);
+                match fs::remove_dir(&path) {
+                    // A file that no import brought may have appeared in it; the next collection reports it.
+                    Err(e) if is_missing(&e) || e.kind() == io::ErrorKind::DirectoryNotEmpty => return Ok(()),
+                    removed => removed.map_err(failed("remove", &path))?,
+                }
+                self.touched_folders.remove(&path);
+                self.existing_folders.remove(&path);
+                self.touch_parent(&path);
+                true
+            }
+            Operation::Link(path) => {
+                let path = path.below(root);
+                if exists(&path) {
+                    return Ok(());
+                }
+                self.make_parent(&path)?;
+                match index_link::make(&path) {
+                    Err(error) if index_link::means_unsupported(&error) => return Ok(()),
+                    made => made.map_err(failed("make the link", &path))?,
+                }
+                false
+            }
+        };
+        self.applied.push((number, existed));
+        Ok(())
+    }
+
+    /// Gives the file at `path` a second name for a rollback. Returns whether there is one.
+    fn back_up(&self, number: usize, path: &Path) -> Result<bool, Error> {
+        match super::staging::link_or_copy(path, &self.staging.backup_path(number)) {
+            Ok(()) => Ok(true),
+            Err(e) if is_missing(&e) => Ok(false),
+            Err(source) => Err(failed("read", path)(source)),
+        }
+    }
+
+    fn make_parent(&mut self, path: &Path) -> Result<(), Error> {
+        let folder = path.parent().unwrap_or(path).to_owned();
+        self.make_folder(&folder).map_err(failed("make the folder", &folder))?;
+        self.touched_folders.insert(folder);
+        Ok(())
+    }
+
+    fn make_folder(&mut self, folder: &Path) -> io::Result<()> {
+        if self.existing_folders.contains(folder) {
+            return Ok(());
+        }
+        if !folder.is_dir() {
+            if let Some(above) = folder.parent() {
+                self.make_folder(above)?;
+            }
+            fs::create_dir(folder)?;
+            self.created_folders.push(folder.to_owned());
+        }
+        self.existing_folders.insert(folder.to_owned());
+        Ok(())
+    }
+
+    fn touch_parent(&mut self, path: &Path) {
+        self.touched_folders.extend(path.parent().map(Path::to_owned));
+    }
+
+    /// Rolls back what was applied, the last operation first. Each staged file gets its name back, so that the journal
+    /// stays complete.
+    ///
+    /// # Errors
+    /// The first failed operation; the others are tried anyway.
+    fn rollback(&self, operations: &[Operation]) -> Result<(), Error> {
+        let root = self.layout.root();
+        let mut first = Ok(());
+        let mut note = |undone: io::Result<()>, path: &Path| {
+            if let Err(source) = undone
+                && first.is_ok()
+            {
+                first = Err(failed("take back", path)(source));
+            }
+        };
+        for (number, existed) in self.applied.iter().rev() {
+            let backup = self.staging.backup_path(*number);
+            match &operations[*number] {
+                Operation::Put(staged, path) => {
+                    let (staged, path) = (self.staging.path(StagedFile(*staged)), path.below(root));
+                    let undone = match existed {
+                        true => super::staging::link_or_copy(&path, &staged).and_then(|()| fs::rename(backup, &path)),
+                        false => fs::rename(&path, staged),
+                    };
+                    note(undone, &path);
+                }
+                Operation::Append(_, length, path) => {
+                    let path = path.below(root);
+                    let undone = match existed {
+                        true => OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(*length)),
+                        false => fs::remove_file(&path).or_else(|e| if is_missing(&e) { Ok(()) } else { Err(e) }),
+                    };
+                    note(undone, &path);
+                }
+                Operation::Delete(path) => note(fs::rename(backup, path.below(root)), &path.below(root)),
+                Operation::Folder(path) => note(fs::create_dir(path.below(root)), &path.below(root)),
+                Operation::Link(path) => note(fs::remove_file(path.below(root)), &path.below(root)),
+            }
+        }
+        for folder in self.created_folders.iter().rev() {
+            note(fs::remove_dir(folder), folder);
+        }
+        first
+    }
+}
+
+fn append(path: &Path, length: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut file: File = OpenOptions::new().create(true).append(true).open(path)?;
+    if file.metadata()?.len() > length {
+        file.set_len(length)?;
+    }
+    file.write_all(bytes)?;
+    // Elsewhere a sync of staging does not include this file.
+    if cfg!(target_os = "linux") { Ok(()) } else { file.sync_all() }
+}
+
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Whether rustup requests the file under a name that moves on to other content.
+fn is_channel(path: &SafePath) -> bool {
+    matches!(path.components().next(), Some("dist" | "rustup")) && MutableName::from_path(path).is_some()
+}
+
+fn rank_of_addition(path: &SafePath) -> Rank {
+    let text = path.as_str();
+    match path.components().next() {
+        Some("crates") => Rank::File,
+        // rustup's programs belong to the release file, which names them.
+        Some("dist" | "rustup") if is_channel(path) && !text.starts_with("rustup/dist/") => Rank::Channel,
+        Some("dist" | "rustup") => Rank::File,
+        Some("index") if text.matches('/').count() > 1 => Rank::Index,
+        Some("manifest.json") => Rank::Summary,
+        _ if text.starts_with(".frostmirror/lines/") => Rank::Meta,
+        _ if text.starts_with(".frostmirror/ledger/") && text.ends_with(".json") => Rank::Record,
+        _ if text.starts_with(".frostmirror/ledger/") => Rank::Note,
+        _ if text == ".frostmirror/live/records" => Rank::Record,
+        _ => Rank::List,
+    }
+}
+
+fn rank_of_removal(path: &SafePath) -> Rank {
+    match rank_of_addition(path) {
+        Rank::File if is_channel(path) => Rank::LessChannels,
+        Rank::File => Rank::LessFiles,
+        Rank::Channel => Rank::LessChannels,
+        Rank::Meta => Rank::LessMeta,
+        Rank::Index => Rank::LessIndex,
+        other => other,
+    }
 }
 
 /// A file to rename into the mirror.
@@ -181,104 +581,10 @@ pub(super) struct Removal {
     pub(super) path: Box<str>,
 }
 
-/// Renames files into the mirror, and records how to roll them back.
-pub(super) struct Transaction<'a> {
-    staging: &'a Staging,
-    applied: Vec<(PathBuf, StagedFile, bool)>,
-    created_folders: Vec<PathBuf>,
-    existing_folders: HashSet<PathBuf>,
-}
-
-impl<'a> Transaction<'a> {
-    /// An empty transaction.
-    pub(super) fn new(staging: &'a Staging) -> Transaction<'a> {
-        Transaction { staging, applied: Vec::new(), created_folders: Vec::new(), existing_folders: HashSet::new() }
-    }
-
-    fn make_folder(&mut self, folder: &Path) -> io::Result<()> {
-        if self.existing_folders.contains(folder) {
-            return Ok(());
-        }
-        if !folder.is_dir() {
-            if let Some(above) = folder.parent() {
-                self.make_folder(above)?;
-            }
-            fs::create_dir(folder)?;
-            self.created_folders.push(folder.to_owned());
-        }
-        self.existing_folders.insert(folder.to_owned());
-        Ok(())
-    }
-
-    /// Renames the files to their paths below `root`, in order, and makes their names durable. `midway` names a
-    /// checkpoint half way.
-    pub(super) fn rename_and_sync(&mut self, root: &Path, renames: &[Rename], midway: &str) -> Result<(), Error> {
-        self.rename(root, renames, midway)?;
-        let folders: Vec<&Path> = self.existing_folders.iter().map(PathBuf::as_path).collect();
-        durable::sync_folders(&self.staging.folder, &folders).map_err(failed("sync", root))
-    }
-
-    /// The same without making the names durable, for callers that can repeat it from a journal.
-    pub(super) fn rename(&mut self, root: &Path, renames: &[Rename], midway: &str) -> Result<(), Error> {
-        self.existing_folders.clear();
-        self.applied.reserve(renames.len());
-        for one in renames {
-            let path = root.join(&*one.path);
-            let folder = path.parent().unwrap_or(root);
-            self.make_folder(folder).map_err(failed("make the folder", folder))?;
-        }
-        for (n, Rename { staged, path: place, replaces }) in renames.iter().enumerate() {
-            if n == renames.len() / 2 {
-                durable::checkpoint(midway);
-            }
-            let path = root.join(&**place);
-            if *replaces {
-                let saved = self.staging.backup_path(*staged);
-                // A hard link costs nothing; not every file system has them.
-                let kept = fs::hard_link(&path, &saved).or_else(|_| fs::copy(&path, &saved).map(drop));
-                kept.map_err(failed("read", &path))?;
-            }
-            fs::rename(self.staging.path(*staged), &path).map_err(failed("write", &path))?;
-            self.applied.push((path, *staged, *replaces));
-        }
-        Ok(())
-    }
-
-    /// Removes files below `root`. Each has a staged file that nothing else uses, for a rollback.
-    pub(super) fn remove(&mut self, root: &Path, removals: &[Removal]) -> Result<(), Error> {
-        for Removal { staged, path: place } in removals {
-            let path = root.join(&**place);
-            fs::rename(&path, self.staging.backup_path(*staged)).map_err(failed("remove", &path))?;
-            self.applied.push((path, *staged, true));
-        }
-        Ok(())
-    }
-
-    /// Rolls back all renames and removals, the last first, and removes the folders that were created.
-    ///
-    /// # Errors
-    /// The first failed operation; the others are tried anyway.
-    pub(super) fn rollback(self) -> Result<(), Error> {
-        let mut first = Ok(());
-        for (path, staged, replaces) in self.applied.iter().rev() {
-            let undone =
-                if *replaces { fs::rename(self.staging.backup_path(*staged), path) } else { fs::remove_file(path) };
-            if let Err(source) = undone {
-                first = first.and(Err(failed("take back", path)(source)));
-            }
-        }
-        for folder in self.created_folders.iter().rev() {
-            if let Err(source) = fs::remove_dir(folder) {
-                first = first.and(Err(failed("take back", folder)(source)));
-            }
-        }
-        first
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::NullSink;
 
     fn tree(root: &Path) -> Vec<(String, String)> {
         let mut found = Vec::new();
@@ -296,52 +602,136 @@ mod tests {
         found
     }
 
-    #[test]
-    fn rollback_restores_every_byte() {
+    /// A mirror with a few files.
+    fn mirror() -> (tempfile::TempDir, Layout) {
         let folder = tempfile::tempdir().expect("temporary folder");
         let layout = Layout::new(folder.path());
-        let root = folder.path().join("index");
-        fs::create_dir_all(layout.private()).expect("folder");
-        fs::create_dir_all(root.join("1")).expect("folder");
-        fs::write(root.join("1/a"), "old").expect("write");
-        let mut staging = Staging::begin(&layout).expect("staging");
-        assert!(!staging.interrupted);
-        let moves = [("1/a", true), ("se/rd/serde", false)].map(|(place, replaces)| {
-            let staged = staging.write(b"new").expect("staged");
-            Rename { staged, path: place.into(), replaces }
-        });
-        fs::write(root.join("1/b"), "to go").expect("write");
-        let before = tree(&root);
-        let removals = [Removal { staged: staging.write(b"").expect("staged"), path: "1/b".into() }];
-        let mut placing = Transaction::new(&staging);
-        placing.remove(&root, &removals).expect("removed");
-        placing.rename_and_sync(&root, &moves, "none").expect("placed");
-        assert_eq!(fs::read_to_string(root.join("se/rd/serde")).expect("read"), "new");
-        assert!(!root.join("1/b").exists());
-        placing.rollback().expect("taken back");
-        assert_eq!(tree(&root), before);
-        drop(staging);
+        for (path, text) in [
+            ("index/1/a", "old"),
+            ("index/1/b", "to remove"),
+            ("crates/b-1.0.0.crate", "b"),
+            (".frostmirror/live/records", "first\npart"),
+            (".frostmirror/staging/leftover", "x"),
+        ] {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().expect("folder")).expect("folder");
+            fs::write(path, text).expect("write");
+        }
+        (folder, layout)
+    }
+
+    /// One operation of every kind, added in the wrong order.
+    fn changes(layout: &Layout) -> Transaction<'_> {
+        let mut tx = Transaction::begin(layout, "a test").expect("staging");
+        tx.put_bytes(&layout.summary(), b"summary").expect("staged");
+        tx.put_bytes(&layout.index().join("se/rd/serde"), b"line").expect("staged");
+        tx.put_reduced(&layout.index().join("1/a"), b"less").expect("staged");
+        tx.append(&layout.live_records(), 6, b"second\n").expect("staged");
+        tx.delete(&layout.crates().join("b-1.0.0.crate")).expect("staged");
+        tx.delete(&layout.index().join("1/b")).expect("staged");
+        tx.delete(&layout.index().join("1/absent")).expect("staged");
+        tx.put_bytes(&layout.crates().join("serde-1.0.0.crate"), b"crate").expect("staged");
+        tx
+    }
+
+    #[track_caller]
+    fn assert_changed(layout: &Layout) {
+        let text = |path: &str| fs::read_to_string(layout.root().join(path)).ok();
+        let content = [
+            ("index/1/a", Some("less")),
+            ("index/1/b", None),
+            ("crates/b-1.0.0.crate", None),
+            ("index/se/rd/serde", Some("line")),
+            ("crates/serde-1.0.0.crate", Some("crate")),
+            (".frostmirror/live/records", Some("first\nsecond\n")),
+            ("manifest.json", Some("summary")),
+        ];
+        for (path, expected) in content {
+            assert_eq!(text(path).as_deref(), expected, "{path}");
+        }
+        assert!(!layout.journal().exists());
         assert_eq!(fs::read_dir(layout.staging()).expect("list").count(), 0);
     }
 
     #[test]
-    fn an_interrupted_transaction_is_reported_until_it_is_completed() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let layout = Layout::new(folder.path());
-        fs::create_dir_all(layout.private()).expect("folder");
-        let staging = Staging::begin(&layout).expect("staging");
-        staging.mark_in_progress().expect("marked");
-        std::mem::forget(staging);
-        for _ in 0..2 {
-            // A process that was killed again before it could count, or that rejected its bundle.
-            let staging = Staging::begin(&layout).expect("staging");
-            assert!(staging.interrupted);
-            std::mem::forget(staging);
-            assert!(Staging::begin(&layout).expect("staging").interrupted);
+    fn operations_have_the_order_of_their_paths() {
+        let (_folder, layout) = mirror();
+        let mut tx = changes(&layout);
+        tx.operations.sort_by_key(|(rank, _)| *rank);
+        let paths: Vec<&str> = tx.operations.iter().map(|(_, operation)| operation.path().as_str()).collect();
+        let expected = [
+            "index/1/a",
+            "index/1/b",
+            "index/1/absent",
+            "crates/b-1.0.0.crate",
+            "crates/serde-1.0.0.crate",
+            "index/se/rd/serde",
+            ".frostmirror/live/records",
+            "manifest.json",
+        ];
+        assert_eq!(paths, expected);
+        assert!(tx.put_bytes(&layout.root().join("../outside"), b"").is_err());
+        assert!(tx.delete(Path::new("/etc/passwd")).is_err());
+    }
+
+    #[test]
+    fn a_commit_makes_every_change() {
+        let (_folder, layout) = mirror();
+        changes(&layout).commit().expect("committed");
+        assert_changed(&layout);
+    }
+
+    #[test]
+    fn a_failed_operation_rolls_everything_back() {
+        let (folder, layout) = mirror();
+        // The summary is the last operation, and a folder cannot be replaced by a file.
+        fs::create_dir(layout.summary()).expect("folder");
+        // An incomplete line is not restored.
+        fs::write(layout.live_records(), "first\n").expect("write");
+        fs::remove_file(layout.staging().join("leftover")).expect("removed");
+        let before = tree(folder.path());
+        let error = changes(&layout).commit().expect_err("the summary is a folder");
+        assert!(!error.is_unfinished(), "{error}");
+        assert_eq!(tree(folder.path()), before);
+    }
+
+    #[test]
+    fn a_journal_is_completed_after_any_number_of_operations_and_in_the_middle_of_a_rollback() {
+        for done in 0..=16 {
+            let (_folder, layout) = mirror();
+            let mut tx = changes(&layout);
+            tx.operations.sort_by_key(|(rank, _)| *rank);
+            let operations: Vec<Operation> = tx.operations.drain(..).map(|(_, operation)| operation).collect();
+            let text = serde_json::to_vec(&Journal { what: "a test".to_owned(), operations: operations.clone() });
+            fs::write(layout.journal(), text.expect("JSON")).expect("write");
+            let mut commit = Commit::new(&layout, &tx.staging, true);
+            for (number, operation) in operations.iter().enumerate().take(done) {
+                commit.apply_one(number, operation).expect("applied");
+            }
+            // Above the number of operations, all are applied, and some rolled back again.
+            commit.applied.drain(..(done.saturating_sub(operations.len())).min(commit.applied.len()));
+            if done > operations.len() {
+                commit.created_folders.clear();
+                commit.rollback(&operations).expect("rolled back");
+            }
+            drop(tx);
+            assert_eq!(recover(&layout, &NullSink).expect("completed"), Recovery::Completed);
+            assert_changed(&layout);
+            assert_eq!(recover(&layout, &NullSink).expect("nothing left"), Recovery::Nothing);
         }
-        let mut staging = Staging::begin(&layout).expect("staging");
-        staging.interrupted = false;
-        drop(staging);
-        assert!(!Staging::begin(&layout).expect("staging").interrupted);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_journal_cannot_leave_the_mirror() {
+        let (folder, layout) = mirror();
+        let outside = tempfile::tempdir().expect("temporary folder");
+        fs::write(outside.path().join("file"), "stays").expect("write");
+        std::os::unix::fs::symlink(outside.path(), folder.path().join("dist")).expect("link");
+        fs::write(layout.journal(), r#"{"what":"x","operations":[{"delete":"dist/file"}]}"#).expect("write");
+        recover(&layout, &NullSink).expect_err("the folder is a link");
+        assert!(outside.path().join("file").exists());
+        fs::write(layout.journal(), r#"{"what":"x","operations":[{"delete":"../x"}]}"#).expect("write");
+        assert_eq!(recover(&layout, &NullSink).expect("removed"), Recovery::Lost);
     }
 }

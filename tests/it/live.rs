@@ -115,7 +115,7 @@ impl LiveServer {
     /// Waits until so many crates are in the mirror's tree.
     #[track_caller]
     pub fn wait_for_stored_crates(&self, crates: usize) {
-        let placing = self.sandbox.path("mirror/.frostmirror/live/placing");
+        let placing = self.sandbox.path("mirror/.frostmirror/journal");
         let state = || format!("{:?}; {}", self.stored_files(), self.serving.running().stderr());
         wait::until_with(format!("{crates} crates are stored"), state, || {
             self.stored_files().len() >= crates && !placing.exists() && self.leftover_files().is_empty()

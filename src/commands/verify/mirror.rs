@@ -217,7 +217,7 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failu
         n => format!("{} in the mirror `{}`", pluralize(n, "problem"), layout.root().display()),
     };
     // Findings before that may come from an unfinished transaction.
-    if audit.problems.iter().any(|problem| problem.fault == Fault::Interrupted) {
+    if audit.problems.iter().any(|problem| matches!(problem.fault, Fault::Interrupted | Fault::Unfinished)) {
         return Err(Failure::new(ErrorClass::Integrity, message).hint(
             "run the interrupted command again (the import of the same bundle, or `cargo frostmirror gc --mirror DIR`), then verify again",
         ));

@@ -175,9 +175,9 @@ pub enum Fault {
     /// A dist file that live mode stored is not recorded as stored.
     #[error("is not recorded as stored with the digest in live mode's records")]
     LiveDistFile,
-    /// Live mode was killed.
-    #[error("live mode was killed while it stored files; the next change of the mirror completes it")]
-    LiveInterrupted,
+    /// A transaction was killed.
+    #[error("a command was killed while it changed files; the next command that changes the mirror completes it")]
+    Unfinished,
     /// `index/config.json` is not a registry configuration that cargo reads.
     #[error("is not a valid registry configuration")]
     Config,
@@ -202,7 +202,7 @@ impl Fault {
                 | F::DistFileRecords
                 | F::LiveRecord { .. }
                 | F::LiveCounts { .. }
-                | F::LiveInterrupted
+                | F::Unfinished
                 | F::Link { .. }
         )
     }

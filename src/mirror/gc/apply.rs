@@ -1,12 +1,9 @@
-//! Executes a plan. The page of [`super`] lists the order of the steps.
+//! Executes a plan. The page of [`super`] describes the steps.
 
 use std::collections::HashSet;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Error, GcReport, Item, Plan, VersionRemoval, dir_scan};
-use crate::durable::{self, checkpoint};
 use crate::event::Sink;
 use crate::index_line::IndexLine;
 use crate::mirror::disk_reserve;
@@ -14,21 +11,12 @@ use crate::mirror::index_link::{self, LinkState};
 use crate::mirror::layout::Layout;
 use crate::mirror::retired::Retirement;
 use crate::mirror::topo_sort::{NameIds, Node, dependencies_first};
-use crate::mirror::transaction::{StagedFile, Staging, failed, was_interrupted};
+use crate::mirror::transaction::{Staging, Transaction, delete_unreferenced, was_interrupted};
 
-/// The new state of a file.
-enum NewContent {
-    Staged(StagedFile),
-    Deleted,
-}
+/// What the changes belong to, for messages.
+const WHAT: &str = "the garbage collection";
 
-/// A file below a root, and its new state.
-struct Step {
-    path: String,
-    new_content: NewContent,
-}
-
-/// Executes `plan` under the lock.
+/// Executes `plan` under the lock: in one transaction, or piece by piece on a nearly full disk.
 pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<GcReport, Error> {
     let collected = GcReport {
         lines: plan.lines.len() as u64,
@@ -38,97 +26,107 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Gc
         pending: plan.pending_crates.len() as u64,
         pending_dist_files: plan.pending_components.len() as u64,
     };
-    checkpoint("gc:planned");
     // The plan counted the files of a killed import, so its mark must be resolved too.
     if plan.is_empty() && !was_interrupted(layout) {
         return Ok(collected);
     }
     restore_link(layout, sink);
-    let is_short = disk_reserve::is_low_on_space(layout);
-    if is_short {
-        disk_reserve::release(layout);
+    match disk_reserve::is_low_on_space(layout) {
+        true => execute_in_parts(layout, &plan)?,
+        false => execute_at_once(layout, &plan)?,
     }
-    let mut staging = Staging::begin(layout)?;
-    let index = FileRewrites {
-        root: layout.index(),
-        changes: dependents_first(layout, &plan.changes.index_lines)?,
-        is_removed: is_removed_line,
-    };
-    let records = FileRewrites {
-        root: layout.index_meta(),
-        changes: plan.changes.index_meta.iter().collect(),
-        is_removed: is_removed_meta,
-    };
-    // On a full disk, parts are staged one at a time later.
-    let staged = match is_short {
-        true => None,
-        false => Some((index.stage(&mut staging)?, records.stage(&mut staging)?)),
-    };
-    if staged.as_ref().is_some_and(|(index, records)| !index.is_empty() || !records.is_empty()) {
-        staging.sync()?;
-    }
-    checkpoint("gc:staged");
-    // Until the summary is correct again, the next process counts the files anew.
-    staging.mark_in_progress()?;
-    staging.interrupted = true;
-    checkpoint("gc:marked");
-    if is_short {
-        remove_unlisted_crates(layout, &plan)?;
-    }
-    let now = plan.changes.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    for lineage in &plan.changes.retire {
-        Retirement::write(layout, plan.changes.newest_record, lineage, &now)?;
-    }
-    for lineage in &plan.changes.accept {
-        Retirement::write_accepted(layout, plan.changes.newest_record, lineage, &now)?;
-    }
-    checkpoint("gc:forgotten");
-    plan.changes.live.write_retirements(layout)?;
-    checkpoint("gc:live");
-    if let Some(removals) = &plan.changes.pending_during {
-        match removals.write(layout) {
-            // Without the list, the grace periods of pending files restart, which is acceptable on a full disk.
-            Err(error) if is_short && disk_reserve::is_full(&error) => {}
-            written => written?,
-        }
-    }
-    checkpoint("gc:removals");
-    match &staged {
-        Some((steps, _)) => apply_steps(&staging, &index.root, steps, "gc:index-half")?,
-        None => index.apply_in_parts(&mut staging, "gc:index")?,
-    }
-    checkpoint("gc:index");
-    match &staged {
-        Some((_, steps)) => apply_steps(&staging, &records.root, steps, "gc:lines-half")?,
-        None => records.apply_in_parts(&mut staging, "gc:lines")?,
-    }
-    checkpoint("gc:lines");
-    remove_dist_files(layout, &plan.mutable_files, ["gc:channels-half", "gc:channels"])?;
-    remove_folders(&plan.changes.folders)?;
-    checkpoint("gc:folders");
-    remove_crates(layout, &plan)?;
-    checkpoint("gc:crates");
-    remove_dist_files(layout, &plan.components, ["gc:components-half", "gc:components"])?;
-    remove_folders(&plan.changes.dist_folders)?;
-    if let Some(artifacts) = &plan.changes.dist_files {
-        checkpoint("gc:components-folders");
-        let written = durable::write_via(&layout.staging(), &layout.dist_files(), &artifacts.render());
-        written.map_err(failed("write", &layout.dist_files()))?;
-        checkpoint("gc:artifacts");
-    }
-    if let Some(removals) = &plan.changes.pending_after {
-        removals.write(layout)?;
-    }
-    plan.changes.live.prune_retired(layout)?;
-    checkpoint("gc:settled");
-    if let Some(head) = &plan.changes.summary {
-        let written = durable::write_via(&layout.staging(), &layout.summary(), &head.render());
-        written.map_err(failed("write", &layout.summary()))?;
-    }
-    checkpoint("gc:head");
-    staging.interrupted = false;
     disk_reserve::maintain(layout, disk_reserve::SHARE_AFTER_GC);
     Ok(collected)
+}
+
+fn execute_at_once(layout: &Layout, plan: &Plan) -> Result<(), Error> {
+    let mut tx = Transaction::begin(layout, WHAT)?;
+    stage_notes(layout, plan, &mut tx)?;
+    let (index, records) = rewrites(layout, plan)?;
+    index.stage(&mut tx, &index.changes)?;
+    records.stage(&mut tx, &records.changes)?;
+    for path in removed_files(layout, plan) {
+        tx.delete(&path)?;
+    }
+    removed_folders(plan).for_each(|path| tx.remove_folder(path));
+    plan.changes.live.stage(layout, &mut tx)?;
+    stage_lists(layout, plan, &mut tx)?;
+    tx.staging.interrupted = false;
+    Ok(tx.commit()?)
+}
+
+/// On a nearly full disk, nothing is staged ahead. Files that need no new file are removed first, and each part frees
+/// space for the next. A kill in between leaves the mirror consistent. The next run determines the rest from the files, and
+/// until then a mark says that the counts are wrong.
+fn execute_in_parts(layout: &Layout, plan: &Plan) -> Result<(), Error> {
+    disk_reserve::release(layout);
+    let mut staging = Staging::begin(layout)?;
+    staging.mark_in_progress()?;
+    staging.interrupted = true;
+    drop(staging);
+    delete_unreferenced(unlisted_crates(layout, plan))?;
+    let mut tx = Transaction::begin(layout, WHAT)?;
+    tx.without_backups();
+    stage_notes(layout, plan, &mut tx)?;
+    plan.changes.live.stage_retirement(layout, &mut tx)?;
+    tx.commit()?;
+    let (index, records) = rewrites(layout, plan)?;
+    index.apply_in_parts(layout)?;
+    records.apply_in_parts(layout)?;
+    let folders = removed_folders(plan).map(Path::to_owned);
+    delete_unreferenced(removed_files(layout, plan).chain(folders))?;
+    let mut tx = Transaction::begin(layout, WHAT)?;
+    tx.without_backups();
+    plan.changes.live.stage(layout, &mut tx)?;
+    stage_lists(layout, plan, &mut tx)?;
+    tx.staging.interrupted = false;
+    Ok(tx.commit()?)
+}
+
+/// The notes of retired lineages and accepted bundles.
+fn stage_notes(layout: &Layout, plan: &Plan, tx: &mut Transaction<'_>) -> Result<(), Error> {
+    let now = plan.changes.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    for lineage in &plan.changes.retire {
+        Retirement::stage(layout, tx, plan.changes.newest_record, lineage, &now)?;
+    }
+    for lineage in &plan.changes.accept {
+        Retirement::stage_accepted(layout, tx, plan.changes.newest_record, lineage, &now)?;
+    }
+    Ok(())
+}
+
+/// The record of dist files, the list of pending removals, and the summary.
+fn stage_lists(layout: &Layout, plan: &Plan, tx: &mut Transaction<'_>) -> Result<(), Error> {
+    if let Some(dist_files) = &plan.changes.dist_files {
+        tx.put_bytes(&layout.dist_files(), &dist_files.render())?;
+    }
+    if let Some(pending) = &plan.changes.pending {
+        pending.stage(layout, tx)?;
+    }
+    if let Some(summary) = &plan.changes.summary {
+        tx.put_bytes(&layout.summary(), &summary.render())?;
+    }
+    Ok(())
+}
+
+/// The files to remove: the names that rustup requests first, then crates and components.
+fn removed_files<'p>(layout: &'p Layout, plan: &'p Plan) -> impl Iterator<Item = PathBuf> + use<'p> {
+    let dist_file = |item: &Item| layout.root().join(&item.file);
+    let crates = plan.crates.iter().map(|item| layout.crates().join(&item.file));
+    plan.mutable_files.iter().map(dist_file).chain(crates).chain(plan.components.iter().map(dist_file))
+}
+
+/// Folders that become empty, nested ones first.
+fn removed_folders(plan: &Plan) -> impl Iterator<Item = &Path> {
+    plan.changes.folders.iter().chain(&plan.changes.dist_folders).map(PathBuf::as_path)
+}
+
+/// Crates that are due and lost their lines in an earlier run.
+fn unlisted_crates<'p>(layout: &'p Layout, plan: &'p Plan) -> impl Iterator<Item = PathBuf> + use<'p> {
+    let losing: HashSet<String> =
+        plan.lines.iter().map(|line| format!("{}-{}.crate", line.name, line.version).to_lowercase()).collect();
+    let is_unlisted = move |item: &&Item| !losing.contains(&item.file.to_lowercase());
+    plan.crates.iter().filter(is_unlisted).map(|item| layout.crates().join(&item.file))
 }
 
 /// Restores the index link. A folder in its place would still list removed crates.
@@ -160,6 +158,17 @@ struct FileRewrites<'p> {
     is_removed: fn(&[u8], &HashSet<String>) -> bool,
 }
 
+/// The index files, dependents first, and the records of their lines.
+fn rewrites<'p>(layout: &Layout, plan: &'p Plan) -> Result<(FileRewrites<'p>, FileRewrites<'p>), Error> {
+    let index = FileRewrites {
+        root: layout.index(),
+        changes: dependents_first(layout, &plan.changes.index_lines)?,
+        is_removed: is_removed_line,
+    };
+    let changes = plan.changes.index_meta.iter().collect();
+    Ok((index, FileRewrites { root: layout.index_meta(), changes, is_removed: is_removed_meta }))
+}
+
 fn is_removed_line(line: &[u8], versions: &HashSet<String>) -> bool {
     dir_scan::version_of(line).is_some_and(|version| versions.contains(&*version))
 }
@@ -169,37 +178,45 @@ fn is_removed_meta(line: &[u8], versions: &HashSet<String>) -> bool {
 }
 
 impl FileRewrites<'_> {
-    /// Stages the new content of all files.
-    fn stage(&self, staging: &mut Staging) -> Result<Vec<Step>, Error> {
-        self.changes.iter().map(|change| self.stage_one(staging, change)).collect()
-    }
-
-    fn stage_one(&self, staging: &mut Staging, change: &VersionRemoval) -> Result<Step, Error> {
-        let text = dir_scan::read_or_empty(&self.root.join(&change.path))?;
-        let becomes = stage_without(staging, &text, |line| (self.is_removed)(line, &change.versions))?;
-        Ok(Step { path: change.path.clone(), new_content: becomes })
-    }
-
-    /// Stages and applies as many files at a time as fit on the disk. Each part frees space for the next.
-    fn apply_in_parts(&self, staging: &mut Staging, name: &str) -> Result<(), Error> {
-        let mut rest = self.changes.as_slice();
-        let mut part = 0;
-        while !rest.is_empty() {
-            part += 1;
-            let mut steps = Vec::new();
-            for one in rest {
-                match self.stage_one(staging, one) {
-                    Ok(step) => steps.push(step),
-                    Err(error) if disk_reserve::is_full(&error) && !steps.is_empty() => break,
-                    Err(error) => return Err(error),
-                }
+    /// Adds the new content of these files to a transaction.
+    fn stage(&self, tx: &mut Transaction<'_>, changes: &[&VersionRemoval]) -> Result<(), Error> {
+        for VersionRemoval { path, versions } in changes {
+            let path = self.root.join(path);
+            let text = dir_scan::read_or_empty(&path)?;
+            let mut stays = Vec::with_capacity(text.len());
+            for line in dir_scan::nonempty_lines(&text).filter(|line| !(self.is_removed)(line, versions)) {
+                stays.extend_from_slice(line);
+                stays.push(b'\n');
             }
-            staging.sync()?;
-            checkpoint(&format!("{name}-part-{part}"));
-            apply_steps(staging, &self.root, &steps, &format!("{name}-half"))?;
-            rest = rest.get(steps.len()..).unwrap_or_default();
+            match stays.is_empty() {
+                true => tx.delete(&path)?,
+                false => tx.put_reduced(&path, &stays)?,
+            }
         }
         Ok(())
+    }
+
+    /// Changes as many files at a time as fit on the disk.
+    fn apply_in_parts(&self, layout: &Layout) -> Result<(), Error> {
+        let (mut rest, mut count) = (self.changes.as_slice(), self.changes.len());
+        while !rest.is_empty() {
+            let part = &rest[..count.min(rest.len())];
+            match self.apply_part(layout, part) {
+                Err(error) if disk_reserve::is_full(&error) && part.len() > 1 => count = part.len() / 2,
+                applied => {
+                    applied?;
+                    rest = &rest[part.len()..];
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_part(&self, layout: &Layout, part: &[&VersionRemoval]) -> Result<(), Error> {
+        let mut tx = Transaction::begin(layout, WHAT)?;
+        tx.without_backups();
+        self.stage(&mut tx, part)?;
+        Ok(tx.commit()?)
     }
 }
 
@@ -222,107 +239,4 @@ fn dependents_first<'p>(layout: &Layout, changes: &'p [VersionRemoval]) -> Resul
         nodes.push(Node { id: name, dependencies: needs.into() });
     }
     Ok(dependencies_first(&nodes).into_iter().rev().map(|at| &changes[at]).collect())
-}
-
-/// Removes crates that are due and lost their lines in an earlier run. That needs no space and frees some.
-fn remove_unlisted_crates(layout: &Layout, plan: &Plan) -> Result<(), Error> {
-    let losing: HashSet<String> =
-        plan.lines.iter().map(|line| format!("{}-{}.crate", line.name, line.version).to_lowercase()).collect();
-    let folder = layout.crates();
-    let nameless: Vec<&Item> = plan.crates.iter().filter(|item| !losing.contains(&item.file.to_lowercase())).collect();
-    for (n, item) in nameless.iter().enumerate() {
-        if n == nameless.len() / 2 {
-            checkpoint("gc:nameless-half");
-        }
-        remove_if_present(&folder.join(&item.file), |path| fs::remove_file(path))?;
-    }
-    checkpoint("gc:nameless");
-    Ok(())
-}
-
-/// Stages `text` without the removed lines.
-fn stage_without(staging: &mut Staging, text: &[u8], is_removed: impl Fn(&[u8]) -> bool) -> Result<NewContent, Error> {
-    let mut stays = Vec::with_capacity(text.len());
-    for line in dir_scan::nonempty_lines(text).filter(|line| !is_removed(line)) {
-        stays.extend_from_slice(line);
-        stays.push(b'\n');
-    }
-    if stays.is_empty() {
-        return Ok(NewContent::Deleted);
-    }
-    Ok(NewContent::Staged(staging.write(&stays)?))
-}
-
-/// Applies every step in order, and makes the names durable.
-fn apply_steps(staging: &Staging, root: &Path, steps: &[Step], midway: &str) -> Result<(), Error> {
-    let mut folders: HashSet<PathBuf> = HashSet::new();
-    for (n, Step { path: place, new_content: becomes }) in steps.iter().enumerate() {
-        if n == steps.len() / 2 {
-            checkpoint(midway);
-        }
-        let path = root.join(place);
-        match becomes {
-            NewContent::Staged(staged) => {
-                fs::rename(staging.path(*staged), &path).map_err(failed("write", &path))?;
-            }
-            NewContent::Deleted => remove_if_present(&path, |path| fs::remove_file(path))?,
-        }
-        folders.extend(path.parent().map(Path::to_owned));
-    }
-    let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
-    Ok(durable::sync_folders(root, &folders).map_err(failed("sync", root))?)
-}
-
-fn remove_crates(layout: &Layout, plan: &Plan) -> Result<(), Error> {
-    if plan.crates.is_empty() {
-        return Ok(());
-    }
-    let folder = layout.crates();
-    for (n, item) in plan.crates.iter().enumerate() {
-        if n == plan.crates.len() / 2 {
-            checkpoint("gc:crates-half");
-        }
-        remove_if_present(&folder.join(&item.file), |path| fs::remove_file(path))?;
-    }
-    Ok(durable::sync_folder(&folder).map_err(failed("sync", &folder))?)
-}
-
-/// Removes dist files in their order, and makes that durable.
-fn remove_dist_files(layout: &Layout, items: &[Item], [midway, done]: [&str; 2]) -> Result<(), Error> {
-    if items.is_empty() {
-        return Ok(());
-    }
-    let mut folders: HashSet<PathBuf> = HashSet::new();
-    for (n, item) in items.iter().enumerate() {
-        if n == items.len() / 2 {
-            checkpoint(midway);
-        }
-        let path = layout.root().join(&item.file);
-        remove_if_present(&path, |path| fs::remove_file(path))?;
-        folders.extend(path.parent().map(Path::to_owned));
-    }
-    let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
-    durable::sync_folders(layout.root(), &folders).map_err(failed("sync", layout.root()))?;
-    checkpoint(done);
-    Ok(())
-}
-
-/// Removes folders that have become empty.
-fn remove_folders(folders: &[PathBuf]) -> Result<(), Error> {
-    for folder in folders {
-        match fs::remove_dir(folder) {
-            // A file that no import brought appeared in it; the next run reports it.
-            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-            removed => remove_if_present(folder, |_| removed)?,
-        }
-    }
-    Ok(())
-}
-
-/// Removes a file or folder; it may already be gone.
-fn remove_if_present(path: &Path, how: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), Error> {
-    match how(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(e).into()),
-        _ => Ok(()),
-    }
 }

@@ -83,14 +83,14 @@ impl<'a> DistScan<'a> {
         Ok(scan)
     }
 
-    /// Decides which files to remove; unrecognized ones are kept. Updates the lists of pending removals during and
-    /// after the run.
+    /// Decides which files to remove; unrecognized ones are kept. Updates the list of pending removals after
+    /// the run.
     pub(super) fn classify(
         mut self,
         unrecognized: &KeepSet,
         options: &Options,
         before: &PendingDeletions,
-        [during, after]: [&mut PendingDeletions; 2],
+        after: &mut PendingDeletions,
     ) -> Result<DistDeletions, Error> {
         let recorded = self.recorded.take().unwrap_or_default();
         let mut unreferenced = std::mem::take(&mut self.unreferenced);
@@ -121,7 +121,6 @@ impl<'a> DistScan<'a> {
             let is_losing = losing_names.contains(path.as_str())
                 || losing_names.contains(ARCHIVE) && path.as_str().starts_with(ARCHIVE);
             let (since, until) = before.waiting_period(path.as_str(), is_losing, options);
-            during.0.insert(path.to_string(), since);
             let item = self.item(path)?;
             if until <= options.now {
                 sorted.components.push(item);

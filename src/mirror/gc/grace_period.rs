@@ -6,16 +6,16 @@ use super::pending_deletions::PendingDeletions;
 use super::scan::IndexDeletions;
 use super::{Item, Options, PendingDeletion};
 
-/// Crates to remove now, those to remove later, and the lists of pending removals during and after the run.
+/// Crates to remove now, those to remove later, and the list of pending removals after the run.
 pub(super) fn partition_by_grace(
     unreferenced: &[CrateFile],
     unrecognized: &KeepSet,
     sorted: &IndexDeletions,
     before: &PendingDeletions,
     options: &Options,
-) -> (Vec<Item>, Vec<PendingDeletion>, PendingDeletions, PendingDeletions) {
+) -> (Vec<Item>, Vec<PendingDeletion>, PendingDeletions) {
     let (mut crates, mut waiting) = (Vec::new(), Vec::new());
-    let (mut during, mut after) = (PendingDeletions::default(), PendingDeletions::default());
+    let mut after = PendingDeletions::default();
     for CrateFile { name, size } in unreferenced {
         let lower = name.to_lowercase();
         if unrecognized.has_file(name) || sorted.with_unrecognized_line.contains(&lower) {
@@ -23,7 +23,6 @@ pub(super) fn partition_by_grace(
         }
         let (since, until) = before.waiting_period(name, sorted.losing_line.contains(&lower), options);
         let item = Item { file: name.clone(), size: *size };
-        during.0.insert(name.clone(), since);
         if until <= options.now {
             crates.push(item);
         } else {
@@ -31,5 +30,5 @@ pub(super) fn partition_by_grace(
             waiting.push(PendingDeletion { item, until });
         }
     }
-    (crates, waiting, during, after)
+    (crates, waiting, after)
 }

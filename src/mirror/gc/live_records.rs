@@ -10,7 +10,7 @@ use super::Item;
 use crate::mirror::layout::Layout;
 use crate::mirror::live::{self, ItemId, LiveRecord};
 use crate::mirror::summary::is_zero;
-use crate::mirror::transaction::Error;
+use crate::mirror::transaction::{Error, Transaction};
 
 /// The name for all files of live mode when a lineage is retired. No lineage id begins like this.
 pub const LIVE_LINEAGE: &str = "live";
@@ -101,18 +101,25 @@ impl LiveChanges {
         self.to_retire.is_empty() && self.retired_after.is_none()
     }
 
-    /// Writes the retired items, before any of their files is removed.
-    pub(super) fn write_retirements(&self, layout: &Layout) -> Result<(), Error> {
-        match self.to_retire.is_empty() {
-            true => Ok(()),
-            false => live::retire(layout, &|what| self.to_retire.contains(what)),
+    /// Adds to a transaction that items are retired, but none of their files removed.
+    pub(super) fn stage_retirement(&self, layout: &Layout, tx: &mut Transaction<'_>) -> Result<(), Error> {
+        if self.to_retire.is_empty() {
+            return Ok(());
         }
+        let kept: Vec<LiveRecord> = self.kept().cloned().collect();
+        live::stage_records(layout, tx, &kept)?;
+        let retired: Vec<LiveRecord> = self.retired_records().cloned().collect();
+        live::stage_retired(layout, tx, &retired)
     }
 
-    /// Drops retired items whose files are gone.
-    pub(super) fn prune_retired(&self, layout: &Layout) -> Result<(), Error> {
+    /// Adds to a transaction all changes of live mode's records.
+    pub(super) fn stage(&self, layout: &Layout, tx: &mut Transaction<'_>) -> Result<(), Error> {
+        if !self.to_retire.is_empty() {
+            let kept: Vec<LiveRecord> = self.kept().cloned().collect();
+            live::stage_records(layout, tx, &kept)?;
+        }
         match &self.retired_after {
-            Some(after) => live::write_retired(layout, after),
+            Some(after) => live::stage_retired(layout, tx, after),
             None => Ok(()),
         }
     }

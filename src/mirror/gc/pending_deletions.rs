@@ -1,15 +1,12 @@
 //! The list of pending removals: crates since their index line was removed, and dist files since no channel names them.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 
 use jiff::Timestamp;
 
 use super::{Error, Options, dir_scan};
-use crate::durable;
 use crate::mirror::layout::Layout;
-use crate::mirror::transaction::failed;
+use crate::mirror::transaction::Transaction;
 
 /// Names of crate files and paths of dist files (which contain a `/`), each with the time since when it is
 /// unreferenced.
@@ -46,17 +43,14 @@ impl PendingDeletions {
         self.0.iter().map(|(file, since)| format!("{since} {file}\n")).collect()
     }
 
-    /// Stages and writes the list, durably; staging must have begun.
-    pub(super) fn write(&self, layout: &Layout) -> Result<(), Error> {
+    /// Adds the new list to a transaction.
+    pub(super) fn stage(&self, layout: &Layout, tx: &mut Transaction<'_>) -> Result<(), Error> {
         let path = layout.pending_deletions();
-        if !self.0.is_empty() {
-            let written = durable::write_via(&layout.staging(), &path, self.render().as_bytes());
-            return Ok(written.map_err(failed("write", &path))?);
+        match self.0.is_empty() {
+            true => tx.delete(&path)?,
+            false => tx.put_bytes(&path, self.render().as_bytes())?,
         }
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &path)(e).into()),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 

@@ -73,13 +73,13 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     live_work.retired_records().for_each(|record| unknown.remove_live(record));
     let mut unrecognized_keys = ledger_lineages.unrecognized(layout, unknown)?;
     let sorted = scan.classify(&mut unrecognized_keys);
-    let (crates, waiting, mut during, mut after) =
+    let (crates, waiting, mut after) =
         partition_by_grace(&scan.unreferenced, &unrecognized_keys, &sorted, &before, options);
     let unrecognized_dist_files =
         dist_scan.unreferenced.iter().map(SafePath::to_string).filter(|path| unrecognized_keys.has_file(path));
     let strange_artifacts: Vec<String> =
         unrecognized_dist_files.chain(std::mem::take(&mut dist_scan.unrecognized)).collect();
-    let artifacts = dist_scan.classify(&unrecognized_keys, options, &before, [&mut during, &mut after])?;
+    let artifacts = dist_scan.classify(&unrecognized_keys, options, &before, &mut after)?;
 
     let (artifact_files, artifact_bytes) = artifacts.after.count_and_bytes();
     let counts = Counts {
@@ -130,8 +130,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         retire: lineages.iter().filter(|one| one.retired).map(|one| one.newest.clone()).collect(),
         accept: lineages.iter().filter(|one| one.accepted).map(|one| one.newest.clone()).collect(),
         newest_record: ledger_lineages.newest_record,
-        pending_during: (during != before).then_some(during.clone()),
-        pending_after: (after != during).then_some(after),
+        pending: (after != before).then_some(after),
         summary: (!is_right && wants_head).then_some(head),
         now: options.now,
     };

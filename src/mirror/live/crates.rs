@@ -59,8 +59,10 @@ enum Existing {
     Absent,
     /// The same bytes.
     Identical,
-    /// Other bytes, this many, or a link.
+    /// Other bytes, this many.
     Different(u64),
+    /// A link or the like, which counts do not include.
+    NotAFile,
 }
 
 /// Stages the crates and lines of the batch.
@@ -213,6 +215,10 @@ impl<'b> StagedCrates<'b> {
                 // The recorded length may differ from the former length of the file.
                 self.needs_recount = true;
             }
+            Existing::NotAFile => {
+                self.delta.versions += 1;
+                self.needs_recount = true;
+            }
             Existing::Absent | Existing::Identical => self.delta.versions += 1,
         }
         Ok(())
@@ -256,7 +262,8 @@ fn check_existing(layout: &Layout, arrival: &FetchedCrate) -> Result<Result<Exis
         Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => Existing::Absent,
         Err(source) => return Err(failed("read", &path)(source)),
         Ok(about) if about.is_dir() => return Ok(Err(format!("`{}` is a folder", path.display()))),
-        Ok(about) if !about.is_file() || about.len() != arrival.size => Existing::Different(about.len()),
+        Ok(about) if !about.is_file() => Existing::NotAFile,
+        Ok(about) if about.len() != arrival.size => Existing::Different(about.len()),
         Ok(about) => match Sha256::of_file(&path).map_err(failed("read", &path))? {
             (sha256, _) if sha256 == arrival.sha256 => Existing::Identical,
             _ => Existing::Different(about.len()),

@@ -1,16 +1,15 @@
 //! Live mode's records: the stored files, the retired ones, and the totals.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::{ItemId, LiveRecord, LiveTotals};
 use crate::bundle::format::short_id;
 use crate::digest::Sha256;
-use crate::durable;
 use crate::mirror::layout::Layout;
-use crate::mirror::transaction::{Error, failed};
+use crate::mirror::transaction::{Error, Transaction, failed};
 
 /// The content of a file of records.
 #[derive(Debug, Default)]
@@ -195,107 +194,88 @@ fn render_record(record: &LiveRecord) -> Vec<u8> {
     line
 }
 
-/// Appends `records` to the file at `path`, without making them durable. Returns the previous length of the file, up to
-/// the end of its last complete line.
-pub(in crate::mirror) fn append(path: &Path, records: &[LiveRecord]) -> Result<u64, Error> {
-    let lines: Vec<u8> = records.iter().flat_map(render_record).collect();
-    let appended = || -> io::Result<u64> {
-        let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
-        let length = drop_partial_line(&mut file)?;
-        file.write_all(&lines)?;
-        Ok(length)
-    };
-    appended().map_err(failed("write", path))
+/// Adds to a transaction that `records` are appended. An incomplete last line of the file is dropped.
+pub(in crate::mirror) fn stage_append(
+    layout: &Layout,
+    tx: &mut Transaction<'_>,
+    records: &[LiveRecord],
+) -> Result<(), Error> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let path = layout.live_records();
+    let length = complete_length(&path).map_err(failed("read", &path))?;
+    tx.append(&path, length, &render_records(records))
 }
 
-/// Truncates an incomplete last line. Returns the remaining length.
-fn drop_partial_line(file: &mut File) -> io::Result<u64> {
+fn render_records(records: &[LiveRecord]) -> Vec<u8> {
+    records.iter().flat_map(render_record).collect()
+}
+
+/// The length of the file without an incomplete last line. Reads the whole file only if there is one.
+fn complete_length(path: &Path) -> io::Result<u64> {
+    let mut file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+        file => file?,
+    };
     let length = file.metadata()?.len();
-    if length == 0 {
-        return Ok(0);
+    let mut last = *b"\n";
+    if length > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
     }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
     if last == *b"\n" {
         return Ok(length);
     }
     let mut text = Vec::new();
     file.rewind()?;
     file.read_to_end(&mut text)?;
-    let complete = complete_lines_length(&text) as u64;
-    file.set_len(complete)?;
-    Ok(complete)
+    Ok(complete_lines_length(&text) as u64)
 }
 
-/// Rolls back an append to the file at `path`, which had this length before.
-pub(in crate::mirror) fn truncate(path: &Path, length: u64) -> Result<(), Error> {
-    let file = OpenOptions::new().write(true).open(path);
-    file.and_then(|file| file.set_len(length)).map_err(failed("take back", path))
+/// Adds to a transaction the replacement of the records by `kept`, with their totals.
+pub(in crate::mirror) fn stage_records(
+    layout: &Layout,
+    tx: &mut Transaction<'_>,
+    kept: &[LiveRecord],
+) -> Result<(), Error> {
+    stage_file(tx, &layout.live_records(), kept)?;
+    tx.put_bytes(&layout.live_counts(), &render_totals(sum_totals(kept)))
 }
 
-/// Moves the records that `is_retired` selects to the retired ones, through staging, which must have begun. Durable
-/// when it returns. After a kill in between, an item is in both files and still current.
-pub(in crate::mirror) fn retire(layout: &Layout, is_retired: &dyn Fn(&ItemId) -> bool) -> Result<(), Error> {
-    let (gone, kept): (Vec<LiveRecord>, Vec<LiveRecord>) =
-        read_records(layout)?.into_iter().partition(|record| is_retired(&record.item));
-    if gone.is_empty() {
-        return Ok(());
-    }
-    let path = layout.live_retired();
-    append(&path, &gone)?;
-    File::open(&path).and_then(|file| file.sync_all()).map_err(failed("sync", &path))?;
-    durable::sync_folder(&layout.live()).map_err(failed("sync", &layout.live()))?;
-    // After a kill from here on, the totals are derived from the records.
-    let counts = layout.live_counts();
-    match fs::remove_file(&counts) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &counts)(e)),
-        _ => {}
-    }
-    write_records(layout, &layout.live_records(), &kept)?;
-    write_totals(layout, sum_totals(&kept))
-}
-
-/// Replaces the retired records by `records`.
-pub(in crate::mirror) fn write_retired(layout: &Layout, records: &[LiveRecord]) -> Result<(), Error> {
-    write_records(layout, &layout.live_retired(), records)
+/// Adds to a transaction the replacement of the retired records by `records`.
+pub(in crate::mirror) fn stage_retired(
+    layout: &Layout,
+    tx: &mut Transaction<'_>,
+    records: &[LiveRecord],
+) -> Result<(), Error> {
+    stage_file(tx, &layout.live_retired(), records)
 }
 
 /// Replaces the file at `path` by `records`; without records, removes the file.
-pub(super) fn write_records(layout: &Layout, path: &Path, records: &[LiveRecord]) -> Result<(), Error> {
-    if records.is_empty() {
-        return match fs::remove_file(path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(e)),
-            _ => durable::sync_folder(&layout.live()).map_err(failed("sync", &layout.live())),
-        };
+fn stage_file(tx: &mut Transaction<'_>, path: &Path, records: &[LiveRecord]) -> Result<(), Error> {
+    match records.is_empty() {
+        true => tx.delete(path),
+        false => tx.put_bytes(path, &render_records(records)),
     }
-    let lines: Vec<u8> = records.iter().flat_map(render_record).collect();
-    durable::write_via(&layout.staging(), path, &lines).map_err(failed("write", path))
 }
 
-/// Rewrites the records without invalid lines, and the totals, if they are wrong; through staging, which must have
-/// begun. Returns whether anything was wrong.
+/// Rewrites the records without invalid lines, and the totals, if they are wrong. Returns whether anything was wrong.
 pub(in crate::mirror) fn repair(layout: &Layout) -> Result<bool, Error> {
     let file = RecordFile::read(&layout.live_records())?;
     let (found, stored_totals) = (sum_totals(&file.records), fs::read(layout.live_counts()).ok());
     let is_right = stored_totals.map_or(file.records.is_empty(), |said| said == render_totals(found));
-    if !file.damaged_lines.is_empty() {
-        write_records(layout, &layout.live_records(), &file.records)?;
+    if is_right && file.damaged_lines.is_empty() {
+        return Ok(false);
     }
-    if !is_right {
-        write_totals(layout, found)?;
-    }
-    Ok(!is_right || !file.damaged_lines.is_empty())
-}
-
-/// Writes the totals of the records.
-pub(in crate::mirror) fn write_totals(layout: &Layout, figures: LiveTotals) -> Result<(), Error> {
-    let path = layout.live_counts();
-    durable::write_via(&layout.staging(), &path, &render_totals(figures)).map_err(failed("write", &path))
+    let mut tx = Transaction::begin(layout, "the rebuild of live mode's records")?;
+    stage_records(layout, &mut tx, &file.records)?;
+    tx.commit()?;
+    Ok(true)
 }
 
 /// The text of live/counts.
-pub(super) fn render_totals(figures: LiveTotals) -> Vec<u8> {
+pub(in crate::mirror) fn render_totals(figures: LiveTotals) -> Vec<u8> {
     serde_json::to_vec(&figures).expect("plain numbers are JSON")
 }
 
@@ -322,20 +302,32 @@ mod tests {
         }
     }
 
+    /// Appends records to those of a mirror.
+    fn append(layout: &Layout, records: &[LiveRecord]) {
+        let mut tx = Transaction::begin(layout, "a test").expect("staging");
+        stage_append(layout, &mut tx, records).expect("staged");
+        tx.commit().expect("written");
+    }
+
+    fn temporary_mirror() -> (tempfile::TempDir, Layout) {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path());
+        fs::create_dir_all(layout.live()).expect("folder");
+        (folder, layout)
+    }
+
     #[test]
     fn a_partial_last_line_is_ignored_and_removed_by_the_next_append() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let path = folder.path().join("records");
+        let (_folder, layout) = temporary_mirror();
+        let path = layout.live_records();
         let all = [record("a", 1), record("dist/2026-01-01/x", 2), record("b", 3)];
-        assert_eq!(append(&path, &all[..2]).expect("written"), 0);
+        append(&layout, &all[..2]);
         let two = fs::read(&path).expect("read");
         fs::write(&path, [&two[..], &render_record(&all[2])[..20]].concat()).expect("torn");
         let book = RecordFile::read(&path).expect("read");
         assert_eq!((&book.records[..], book.damaged_lines.len()), (&all[..2], 0));
-        assert_eq!(append(&path, &all[2..]).expect("written"), two.len() as u64);
+        append(&layout, &all[2..]);
         assert_eq!(RecordFile::read(&path).expect("read").records, all);
-        truncate(&path, two.len() as u64).expect("cut");
-        assert_eq!(fs::read(&path).expect("read"), two);
     }
 
     #[test]
@@ -349,15 +341,13 @@ mod tests {
 
     #[test]
     fn a_tailer_reads_each_record_once() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let layout = Layout::new(folder.path());
-        fs::create_dir_all(layout.live()).expect("folder");
+        let (_folder, layout) = temporary_mirror();
         let mut follower = Tailer::default();
         let path = layout.live_records();
         let names = |records: Vec<LiveRecord>| records.iter().map(|one| one.item.to_string()).collect::<Vec<_>>();
         assert!(!follower.has_changed(&layout));
         let all: Vec<LiveRecord> = ["a", "b", "c", "d"].iter().map(|name| record(name, 1)).collect();
-        append(&path, &all[..2]).expect("written");
+        append(&layout, &all[..2]);
         assert!(follower.has_changed(&layout));
         assert_eq!(names(follower.read_new(&layout).expect("read")), ["a 1.0.0+b", "b 1.0.0+b"]);
         assert!(!follower.has_changed(&layout));
@@ -366,12 +356,12 @@ mod tests {
         fs::write(&path, &torn).expect("torn");
         assert_eq!(names(follower.read_new(&layout).expect("read")), [""; 0]);
         assert!(!follower.has_changed(&layout), "an incomplete line is not read again without a change");
-        append(&path, &all[2..3]).expect("written");
+        append(&layout, &all[2..3]);
         assert_eq!(names(follower.read_new(&layout).expect("read")), ["c 1.0.0+b"]);
         // The file was rewritten, and is longer than before.
         fs::remove_file(&path).expect("removed");
         let anew = [record("a-longer-name", 1), record("x", 2), record("y", 2), record("z", 2)];
-        append(&path, &anew).expect("written");
+        append(&layout, &anew);
         assert_eq!(follower.read_new(&layout).expect("read"), anew);
         fs::remove_file(&path).expect("removed");
         assert!(follower.has_changed(&layout));
@@ -381,27 +371,29 @@ mod tests {
 
     #[test]
     fn retired_records_move_to_the_retired_file_and_totals_follow() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let layout = Layout::new(folder.path());
-        for folder in [layout.live(), layout.staging()] {
-            fs::create_dir_all(folder).expect("folder");
-        }
+        let (_folder, layout) = temporary_mirror();
+        let retire = |kept: &[LiveRecord], retired: &[LiveRecord]| {
+            let mut tx = Transaction::begin(&layout, "a test").expect("staging");
+            stage_records(&layout, &mut tx, kept).expect("staged");
+            stage_retired(&layout, &mut tx, retired).expect("staged");
+            tx.commit().expect("written");
+        };
         assert_eq!(
             (read_totals(&layout).expect("none"), lineage_id(&layout).expect("none")),
             (LiveTotals::default(), None)
         );
         let all = [record("a", 1), record("rustup/archive/1/x", 2), record("b", 3)];
-        append(&layout.live_records(), &all).expect("written");
+        append(&layout, &all);
         assert_eq!(read_totals(&layout).expect("counted"), LiveTotals { crates: 2, dist_files: 1, bytes: 30 });
         let derived = lineage_id(&layout).expect("read").expect("follows from the records");
         assert!(is_lineage_id(&derived), "{derived}");
-        retire(&layout, &|what| *what == all[0].item).expect("forgotten");
+        retire(&all[1..], &all[..1]);
         assert_eq!(
             (read_records(&layout).expect("read"), read_retired(&layout).expect("read")),
             (all[1..].to_vec(), all[..1].to_vec())
         );
         assert_eq!(read_totals(&layout).expect("written"), LiveTotals { crates: 1, dist_files: 1, bytes: 20 });
-        retire(&layout, &|_| true).expect("forgotten");
+        retire(&[], &all);
         assert_eq!(read_totals(&layout).expect("written"), LiveTotals::default());
         assert!(!layout.live_records().exists());
         fs::write(layout.live_lineage_id(), "0123456789abcdef0123456789abcdef\n").expect("write");

@@ -168,10 +168,8 @@ fn bundles_and_the_fetching_side_keep_their_form() {
 fn mirror_of_everything(folder: &Path) -> (PathBuf, String) {
     let mirror = folder.join("mirror");
     import_base(folder, &mirror);
-    run_killed_at(&mirror, "live:logged", true);
-    let killed = tree_text(&mirror.join(".frostmirror"), |path| {
-        path.starts_with("live/placing") || path.starts_with("staging/placing") || path == "holder"
-    });
+    assert!(run_killed_at(&mirror, "commit:3", true));
+    let killed = tree_text(&mirror.join(".frostmirror"), |path| path == "journal" || path == "holder");
     drop(adding(&mirror));
     store_crates(
         &mirror,
