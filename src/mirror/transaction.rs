@@ -14,8 +14,8 @@
 //! 3. The operations. If one fails, those before it are rolled back, the last first, and the journal is removed.
 //! 4. One sync. Then the journal is removed, and staging is emptied.
 //!
-//! A process that is killed before step 2 changes nothing. After it, [`recover`] repeats the operations; whoever takes
-//! the mirror's lock next does that first. Every operation can be repeated at any time, also in the middle of a rollback:
+//! A process that is killed before step 2 changes nothing. After it, [`recover`] repeats the operations; the process
+//! that takes the mirror's lock next does that first. Every operation can be repeated at any time, also in the middle of a rollback:
 //! a rollback gives each staged file its name back. If a rollback fails, the journal stays, and the next process
 //! completes the changes.
 //!
@@ -32,8 +32,8 @@
 //! [`durable::CHECKPOINT_VARIABLE`] names, so that a test can kill every command at every step.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -41,13 +41,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::dist_files::MutableName;
-use super::index_link;
 use super::layout::Layout;
 pub use super::staging::Error;
 pub(super) use super::staging::{StagedFile, Staging, failed, has_unfinished_work, was_interrupted};
 use crate::durable;
 use crate::event::Sink;
 use crate::safe_path::SafePath;
+
+mod apply;
+#[cfg(test)]
+mod tests;
+
+use apply::{Commit, is_missing};
 
 /// The position of an operation in a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -316,218 +321,6 @@ fn checkpoint() {
     }
 }
 
-/// The operations of a journal in progress.
-struct Commit<'c> {
-    layout: &'c Layout,
-    staging: &'c Staging,
-    keeps_backups: bool,
-    /// The numbers of the operations that changed something, and whether a file was there before.
-    applied: Vec<(usize, bool)>,
-    created_folders: Vec<PathBuf>,
-    existing_folders: HashSet<PathBuf>,
-    touched_folders: HashSet<PathBuf>,
-}
-
-impl<'c> Commit<'c> {
-    fn new(layout: &'c Layout, staging: &'c Staging, keeps_backups: bool) -> Commit<'c> {
-        Commit {
-            layout,
-            staging,
-            keeps_backups,
-            applied: Vec::new(),
-            created_folders: Vec::new(),
-            existing_folders: HashSet::new(),
-            touched_folders: HashSet::new(),
-        }
-    }
-
-    /// Applies all operations, and makes them durable.
-    fn apply(&mut self, operations: &[Operation]) -> Result<(), Error> {
-        for (number, operation) in operations.iter().enumerate() {
-            checkpoint();
-            self.apply_one(number, operation)?;
-        }
-        checkpoint();
-        let folders: Vec<&Path> = self.touched_folders.iter().map(PathBuf::as_path).collect();
-        let is_appended = operations.iter().any(|operation| matches!(operation, Operation::Append(..)));
-        match is_appended {
-            true => self.staging.sync(),
-            false => durable::sync_folders(self.layout.root(), &folders).map_err(failed("sync", self.layout.root())),
-        }
-    }
-
-    fn apply_one(&mut self, number: usize, operation: &Operation) -> Result<(), Error> {
-        let root = self.layout.root();
-        if !self.keeps_backups {
-            // A journal may have come with a copy of the mirror, and must not lead out of it.
-            let path = operation.path().below(root);
-            if path.ancestors().skip(1).take_while(|above| *above != root).any(Path::is_symlink) {
-                return Err(failed("change", &path)(io::Error::other("a folder above it is a link")));
-            }
-        }
-        let existed = match operation {
-            Operation::Put(staged, path) => {
-                let (staged, path) = (self.staging.path(StagedFile(*staged)), path.below(root));
-                self.make_parent(&path)?;
-                let existed = self.keeps_backups && self.back_up(number, &path)?;
-                match fs::rename(&staged, &path) {
-                    // An earlier process has done it.
-                    Err(e) if !self.keeps_backups && e.kind() == io::ErrorKind::NotFound && !exists(&staged) => {}
-                    renamed => renamed.map_err(failed("write", &path))?,
-                }
-                existed
-            }
-            Operation::Append(staged, length, path) => {
-                let (staged, path) = (self.staging.path(StagedFile(*staged)), path.below(root));
-                self.make_parent(&path)?;
-                let existed = exists(&path);
-                // Before the write, because a part of it must be rolled back too.
-                self.applied.push((number, existed));
-                let bytes = fs::read(&staged).map_err(failed("read", &staged))?;
-                append(&path, *length, &bytes).map_err(failed("write", &path))?;
-                return Ok(());
-            }
-            Operation::Delete(path) => {
-                let path = path.below(root);
-                let removed = match self.keeps_backups {
-                    true => fs::rename(&path, self.staging.backup_path(number)),
-                    false => fs::remove_file(&path),
-                };
-                match removed {
-                    Err(e) if is_missing(&e) => return Ok(()),
-                    removed => removed.map_err(failed("remove", &path))?,
-                }
-                self.touch_parent(&path);
-                true
-            }
-            Operation::Folder(path) => {
-                let path = path.below(root);
-                match fs::remove_dir(&path) {
-                    // A file that no import brought may have appeared in it; the next collection reports it.
-                    Err(e) if is_missing(&e) || e.kind() == io::ErrorKind::DirectoryNotEmpty => return Ok(()),
-                    removed => removed.map_err(failed("remove", &path))?,
-                }
-                self.touched_folders.remove(&path);
-                self.existing_folders.remove(&path);
-                self.touch_parent(&path);
-                true
-            }
-            Operation::Link(path) => {
-                let path = path.below(root);
-                if exists(&path) {
-                    return Ok(());
-                }
-                self.make_parent(&path)?;
-                match index_link::make(&path) {
-                    Err(error) if index_link::means_unsupported(&error) => return Ok(()),
-                    made => made.map_err(failed("make the link", &path))?,
-                }
-                false
-            }
-        };
-        self.applied.push((number, existed));
-        Ok(())
-    }
-
-    /// Gives the file at `path` a second name for a rollback. Returns whether there is one.
-    fn back_up(&self, number: usize, path: &Path) -> Result<bool, Error> {
-        match super::staging::link_or_copy(path, &self.staging.backup_path(number)) {
-            Ok(()) => Ok(true),
-            Err(e) if is_missing(&e) => Ok(false),
-            Err(source) => Err(failed("read", path)(source)),
-        }
-    }
-
-    fn make_parent(&mut self, path: &Path) -> Result<(), Error> {
-        let folder = path.parent().unwrap_or(path).to_owned();
-        self.make_folder(&folder).map_err(failed("make the folder", &folder))?;
-        self.touched_folders.insert(folder);
-        Ok(())
-    }
-
-    fn make_folder(&mut self, folder: &Path) -> io::Result<()> {
-        if self.existing_folders.contains(folder) {
-            return Ok(());
-        }
-        if !folder.is_dir() {
-            if let Some(above) = folder.parent() {
-                self.make_folder(above)?;
-            }
-            fs::create_dir(folder)?;
-            self.created_folders.push(folder.to_owned());
-        }
-        self.existing_folders.insert(folder.to_owned());
-        Ok(())
-    }
-
-    fn touch_parent(&mut self, path: &Path) {
-        self.touched_folders.extend(path.parent().map(Path::to_owned));
-    }
-
-    /// Rolls back what was applied, the last operation first. Each staged file gets its name back, so that the journal
-    /// stays complete.
-    ///
-    /// # Errors
-    /// The first failed operation; the others are tried anyway.
-    fn rollback(&self, operations: &[Operation]) -> Result<(), Error> {
-        let root = self.layout.root();
-        let mut first = Ok(());
-        let mut note = |undone: io::Result<()>, path: &Path| {
-            if let Err(source) = undone
-                && first.is_ok()
-            {
-                first = Err(failed("take back", path)(source));
-            }
-        };
-        for (number, existed) in self.applied.iter().rev() {
-            let backup = self.staging.backup_path(*number);
-            match &operations[*number] {
-                Operation::Put(staged, path) => {
-                    let (staged, path) = (self.staging.path(StagedFile(*staged)), path.below(root));
-                    let undone = match existed {
-                        true => super::staging::link_or_copy(&path, &staged).and_then(|()| fs::rename(backup, &path)),
-                        false => fs::rename(&path, staged),
-                    };
-                    note(undone, &path);
-                }
-                Operation::Append(_, length, path) => {
-                    let path = path.below(root);
-                    let undone = match existed {
-                        true => OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(*length)),
-                        false => fs::remove_file(&path).or_else(|e| if is_missing(&e) { Ok(()) } else { Err(e) }),
-                    };
-                    note(undone, &path);
-                }
-                Operation::Delete(path) => note(fs::rename(backup, path.below(root)), &path.below(root)),
-                Operation::Folder(path) => note(fs::create_dir(path.below(root)), &path.below(root)),
-                Operation::Link(path) => note(fs::remove_file(path.below(root)), &path.below(root)),
-            }
-        }
-        for folder in self.created_folders.iter().rev() {
-            note(fs::remove_dir(folder), folder);
-        }
-        first
-    }
-}
-
-fn append(path: &Path, length: u64, bytes: &[u8]) -> io::Result<()> {
-    let mut file: File = OpenOptions::new().create(true).append(true).open(path)?;
-    if file.metadata()?.len() > length {
-        file.set_len(length)?;
-    }
-    file.write_all(bytes)?;
-    // Elsewhere a sync of staging does not include this file.
-    if cfg!(target_os = "linux") { Ok(()) } else { file.sync_all() }
-}
-
-fn exists(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
-}
-
-fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
 /// Whether rustup requests the file under a name that moves on to other content.
 fn is_channel(path: &SafePath) -> bool {
     matches!(path.components().next(), Some("dist" | "rustup")) && MutableName::from_path(path).is_some()
@@ -579,159 +372,4 @@ pub(super) struct Removal {
     pub(super) staged: StagedFile,
     /// Its path relative to the root that the removal is for.
     pub(super) path: Box<str>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::NullSink;
-
-    fn tree(root: &Path) -> Vec<(String, String)> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(root).expect("list") {
-            let path = entry.expect("entry").path();
-            let name = path.file_name().expect("name").to_string_lossy().into_owned();
-            if path.is_dir() {
-                found.push((name.clone(), String::new()));
-                found.extend(tree(&path).into_iter().map(|(below, text)| (format!("{name}/{below}"), text)));
-            } else {
-                found.push((name, fs::read_to_string(&path).expect("read")));
-            }
-        }
-        found.sort();
-        found
-    }
-
-    /// A mirror with a few files.
-    fn mirror() -> (tempfile::TempDir, Layout) {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let layout = Layout::new(folder.path());
-        for (path, text) in [
-            ("index/1/a", "old"),
-            ("index/1/b", "to remove"),
-            ("crates/b-1.0.0.crate", "b"),
-            (".frostmirror/live/records", "first\npart"),
-            (".frostmirror/staging/leftover", "x"),
-        ] {
-            let path = folder.path().join(path);
-            fs::create_dir_all(path.parent().expect("folder")).expect("folder");
-            fs::write(path, text).expect("write");
-        }
-        (folder, layout)
-    }
-
-    /// One operation of every kind, added in the wrong order.
-    fn changes(layout: &Layout) -> Transaction<'_> {
-        let mut tx = Transaction::begin(layout, "a test").expect("staging");
-        tx.put_bytes(&layout.summary(), b"summary").expect("staged");
-        tx.put_bytes(&layout.index().join("se/rd/serde"), b"line").expect("staged");
-        tx.put_reduced(&layout.index().join("1/a"), b"less").expect("staged");
-        tx.append(&layout.live_records(), 6, b"second\n").expect("staged");
-        tx.delete(&layout.crates().join("b-1.0.0.crate")).expect("staged");
-        tx.delete(&layout.index().join("1/b")).expect("staged");
-        tx.delete(&layout.index().join("1/absent")).expect("staged");
-        tx.put_bytes(&layout.crates().join("serde-1.0.0.crate"), b"crate").expect("staged");
-        tx
-    }
-
-    #[track_caller]
-    fn assert_changed(layout: &Layout) {
-        let text = |path: &str| fs::read_to_string(layout.root().join(path)).ok();
-        let content = [
-            ("index/1/a", Some("less")),
-            ("index/1/b", None),
-            ("crates/b-1.0.0.crate", None),
-            ("index/se/rd/serde", Some("line")),
-            ("crates/serde-1.0.0.crate", Some("crate")),
-            (".frostmirror/live/records", Some("first\nsecond\n")),
-            ("manifest.json", Some("summary")),
-        ];
-        for (path, expected) in content {
-            assert_eq!(text(path).as_deref(), expected, "{path}");
-        }
-        assert!(!layout.journal().exists());
-        assert_eq!(fs::read_dir(layout.staging()).expect("list").count(), 0);
-    }
-
-    #[test]
-    fn operations_have_the_order_of_their_paths() {
-        let (_folder, layout) = mirror();
-        let mut tx = changes(&layout);
-        tx.operations.sort_by_key(|(rank, _)| *rank);
-        let paths: Vec<&str> = tx.operations.iter().map(|(_, operation)| operation.path().as_str()).collect();
-        let expected = [
-            "index/1/a",
-            "index/1/b",
-            "index/1/absent",
-            "crates/b-1.0.0.crate",
-            "crates/serde-1.0.0.crate",
-            "index/se/rd/serde",
-            ".frostmirror/live/records",
-            "manifest.json",
-        ];
-        assert_eq!(paths, expected);
-        assert!(tx.put_bytes(&layout.root().join("../outside"), b"").is_err());
-        assert!(tx.delete(Path::new("/etc/passwd")).is_err());
-    }
-
-    #[test]
-    fn a_commit_makes_every_change() {
-        let (_folder, layout) = mirror();
-        changes(&layout).commit().expect("committed");
-        assert_changed(&layout);
-    }
-
-    #[test]
-    fn a_failed_operation_rolls_everything_back() {
-        let (folder, layout) = mirror();
-        // The summary is the last operation, and a folder cannot be replaced by a file.
-        fs::create_dir(layout.summary()).expect("folder");
-        // An incomplete line is not restored.
-        fs::write(layout.live_records(), "first\n").expect("write");
-        fs::remove_file(layout.staging().join("leftover")).expect("removed");
-        let before = tree(folder.path());
-        let error = changes(&layout).commit().expect_err("the summary is a folder");
-        assert!(!error.is_unfinished(), "{error}");
-        assert_eq!(tree(folder.path()), before);
-    }
-
-    #[test]
-    fn a_journal_is_completed_after_any_number_of_operations_and_in_the_middle_of_a_rollback() {
-        for done in 0..=16 {
-            let (_folder, layout) = mirror();
-            let mut tx = changes(&layout);
-            tx.operations.sort_by_key(|(rank, _)| *rank);
-            let operations: Vec<Operation> = tx.operations.drain(..).map(|(_, operation)| operation).collect();
-            let text = serde_json::to_vec(&Journal { what: "a test".to_owned(), operations: operations.clone() });
-            fs::write(layout.journal(), text.expect("JSON")).expect("write");
-            let mut commit = Commit::new(&layout, &tx.staging, true);
-            for (number, operation) in operations.iter().enumerate().take(done) {
-                commit.apply_one(number, operation).expect("applied");
-            }
-            // Above the number of operations, all are applied, and some rolled back again.
-            commit.applied.drain(..(done.saturating_sub(operations.len())).min(commit.applied.len()));
-            if done > operations.len() {
-                commit.created_folders.clear();
-                commit.rollback(&operations).expect("rolled back");
-            }
-            drop(tx);
-            assert_eq!(recover(&layout, &NullSink).expect("completed"), Recovery::Completed);
-            assert_changed(&layout);
-            assert_eq!(recover(&layout, &NullSink).expect("nothing left"), Recovery::Nothing);
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_journal_cannot_leave_the_mirror() {
-        let (folder, layout) = mirror();
-        let outside = tempfile::tempdir().expect("temporary folder");
-        fs::write(outside.path().join("file"), "stays").expect("write");
-        std::os::unix::fs::symlink(outside.path(), folder.path().join("dist")).expect("link");
-        fs::write(layout.journal(), r#"{"what":"x","operations":[{"delete":"dist/file"}]}"#).expect("write");
-        recover(&layout, &NullSink).expect_err("the folder is a link");
-        assert!(outside.path().join("file").exists());
-        fs::write(layout.journal(), r#"{"what":"x","operations":[{"delete":"../x"}]}"#).expect("write");
-        assert_eq!(recover(&layout, &NullSink).expect("removed"), Recovery::Lost);
-    }
 }

@@ -200,12 +200,12 @@ impl FileRewrites<'_> {
     fn apply_in_parts(&self, layout: &Layout) -> Result<(), Error> {
         let (mut rest, mut count) = (self.changes.as_slice(), self.changes.len());
         while !rest.is_empty() {
-            let part = &rest[..count.min(rest.len())];
+            let (part, later) = rest.split_at(count.min(rest.len()));
             match self.apply_part(layout, part) {
                 Err(error) if disk_reserve::is_full(&error) && part.len() > 1 => count = part.len() / 2,
                 applied => {
                     applied?;
-                    rest = &rest[part.len()..];
+                    rest = later;
                 }
             }
         }
