@@ -162,8 +162,8 @@ pub struct OutgoingBody {
     memfd: Option<Arc<MemfdBody>>,
     /// How many of the bytes in memory are sent at once.
     chunk_size: usize,
-    /// The unread rest of the request's body: the response ends after it.
-    unread_request: Option<UnreadBody>,
+    /// The unread rest of the request's body, after which the response ends; and whether hyper knows its length.
+    unread_request: Option<(UnreadBody, bool)>,
 }
 
 impl OutgoingBody {
@@ -204,9 +204,10 @@ impl OutgoingBody {
         OutgoingBody { _page_permit: page, ..self }
     }
 
-    /// Delays the end of the body until the unread rest of the request's body has arrived.
-    pub(super) fn with_unread_request(self, unread: UnreadBody) -> OutgoingBody {
-        OutgoingBody { unread_request: Some(unread), ..self }
+    /// Delays the end of the body until the unread rest of the request's body has arrived. With `states_length`, hyper
+    /// still adds `Content-Length`.
+    pub(super) fn with_unread_request(self, unread: UnreadBody, states_length: bool) -> OutgoingBody {
+        OutgoingBody { unread_request: Some((unread, states_length)), ..self }
     }
 
     /// Memory in bytes that the body needs at most, and whether it keeps a file open; `None` if it needs nothing or has
@@ -362,7 +363,7 @@ impl Body for OutgoingBody {
         }
         let bytes = ready!(self.poll_bytes(cx));
         if bytes.is_none()
-            && let Some(unread) = &mut self.unread_request
+            && let Some((unread, _)) = &mut self.unread_request
         {
             ready!(unread.poll_discard(cx));
             self.unread_request = None;
@@ -381,6 +382,11 @@ impl Body for OutgoingBody {
     }
 
     fn size_hint(&self) -> SizeHint {
+        if let Some((_, states_length)) = &self.unread_request
+            && !states_length
+        {
+            return SizeHint::default();
+        }
         if let Some((_, length)) = &self.deferred {
             return length.map_or_else(SizeHint::default, SizeHint::with_exact);
         }

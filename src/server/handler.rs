@@ -28,7 +28,9 @@ use super::listener::{canonical_address, capacity, max_memfd_bodies};
 use super::metrics::{RequestKind, ServerMetrics};
 use super::registry::{self, MAX_INDEX_FILE};
 use super::request_body::{IncomingBody, UnreadSlot};
-use super::response::{RequestMeta, internal_error, is_exhausted, not_found, set_header, text_response, unavailable};
+use super::response::{
+    RequestMeta, end_after_request, internal_error, is_exhausted, not_found, set_header, text_response, unavailable,
+};
 use super::router::{self, FileRoute, Route};
 use super::scripts::{Script, landing_page, small_profiles};
 use super::sendfile::MemfdBudget;
@@ -117,12 +119,6 @@ impl Server {
         let request = request.map(|incoming| unread.track(incoming));
         let (kind, response) = self.dispatch(request, local, peer, account).await;
         let mut response = response.map(|body| reserve_body(account, body));
-        if let Some(unread) = unread.take() {
-            match version {
-                Version::HTTP_2 => response = response.map(|body| body.with_unread_request(unread)),
-                _ => account.activity().linger_on_close(),
-            }
-        }
         let requested = kind.unwrap_or_else(|| kind_of_response(&response));
         let bytes = response.size_hint().exact().unwrap_or(0);
         server.metrics().record_response(requested, response.status(), bytes);
@@ -132,6 +128,11 @@ impl Server {
         if let Some(line) = line {
             let context = &server.context;
             context.sink.event(line.finish(context.now().into(), peer, requested, &response));
+        }
+        match unread.take() {
+            Some(unread) if version == Version::HTTP_2 => return end_after_request(response, unread),
+            Some(_) => account.activity().linger_on_close(),
+            None => {}
         }
         response
     }

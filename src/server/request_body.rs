@@ -3,7 +3,7 @@
 //! A client that is still sending may not see a response before its body is sent: over HTTP/1.1, closing a connection
 //! with unread bytes discards the response; over HTTP/2, curl reports a reset of the stream in place of the response.
 //! So the server discards a limited part of an unread body. Over HTTP/2 the response is sent at once, and ends when the
-//! body has ended. Over HTTP/1.1 the connection lingers after the response, as with nginx's `lingering_close`.
+//! body has ended (see [`end_after_request`](super::response::end_after_request)). Over HTTP/1.1 the connection lingers after the response, as with nginx's `lingering_close`.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -15,6 +15,7 @@ use super::conditional::{self, Precondition, RequestedRange, Validators};
 use super::content::{ContentHeaders, NO_CACHE, TEXT};
 use super::file::{OpenFile, OutgoingBody};
 use super::file_cache::{CachedFile, GzipState, Representation};
+use super::request_body::UnreadBody;
 
 /// Headers that describe a body and not the file.
 const BODY_HEADERS: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, X_CONTENT_TYPE_OPTIONS];
@@ -193,6 +194,19 @@ fn set_validators(response: &mut Response<OutgoingBody>, etag: &str, modified: O
     if let Some(modified) = modified {
         set_header(response, LAST_MODIFIED, &httpdate::fmt_http_date(modified));
     }
+}
+
+/// Ends an HTTP/2 response after the unread rest of the request's body has arrived.
+///
+/// curl goes on sending after a success. It reads until it has as many bytes as `Content-Length` states; then it no
+/// longer sees that its window is extended, and stalls (curl 7.88). Without that header it reads until the stream ends.
+/// After any other status curl stops sending, and needs the header to see where the response ends.
+pub(super) fn end_after_request(mut response: Response<OutgoingBody>, unread: UnreadBody) -> Response<OutgoingBody> {
+    let is_success = response.status().is_success();
+    if is_success {
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    response.map(|body| body.with_unread_request(unread, !is_success))
 }
 
 /// Sets a header to a generated value, which is visible ASCII.
