@@ -17,6 +17,27 @@ pub use scripts::SmallProfile;
 /// The mirror's name in cargo's configuration.
 pub const REGISTRY_NAME: &str = "frostmirror";
 
+/// The first components of the paths that `serve` answers.
+pub const SERVER_PATHS: [&str; 17] = [
+    "api",
+    "assets",
+    "browse",
+    "config",
+    "crates",
+    "deps",
+    "dist",
+    "guide",
+    "healthz",
+    "index",
+    "manifest.json",
+    "metrics",
+    "packages",
+    "rustup",
+    "rustup-init.ps1",
+    "rustup-init.sh",
+    "setup",
+];
+
 /// An invalid base URL, with the reason.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{}` is not a base URL: {reason}", url.escape_debug())]
@@ -47,6 +68,30 @@ impl BaseUrl {
             return Err(invalid("its path has a character that a path of a base URL does not need"));
         }
         Ok(BaseUrl(url.trim_end_matches('/').to_owned()))
+    }
+
+    /// Parses an address on a server as users copy it from a browser or a configuration: the base URL itself, the URL of the
+    /// index, or the URL of a page or a file. Everything after the base URL is dropped.
+    ///
+    /// # Errors
+    /// The rest is not a base URL.
+    pub fn of_address(address: &str) -> Result<BaseUrl, InvalidBaseUrl> {
+        let url = address.strip_prefix("sparse+").unwrap_or(address);
+        let url = &url[..url.find(['?', '#']).unwrap_or(url.len())];
+        let host_start = url.find("://").map_or(0, |colon| colon + 3);
+        let path_start = url[host_start..].find('/').map_or(url.len(), |slash| host_start + slash);
+        let (server, path) = url.split_at(path_start);
+        let path = path.trim_end_matches('/');
+        let path = path.strip_suffix("/config.json").unwrap_or(path);
+        let is_server_path = |(slash, _): &(usize, &str)| {
+            path[slash + 1..].split('/').next().is_some_and(|component| SERVER_PATHS.contains(&component))
+        };
+        // The index of a server below /index has the address /index/index.
+        let prefix = match path.strip_suffix("/index") {
+            Some(prefix) => prefix,
+            None => path.match_indices('/').find(is_server_path).map_or(path, |(slash, _)| &path[..slash]),
+        };
+        BaseUrl::parse(&format!("{server}{prefix}"))
     }
 
     /// The URL without a trailing slash.

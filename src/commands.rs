@@ -17,6 +17,7 @@ use crate::scratch::ScratchFolder;
 use crate::terminal::Reporter;
 pub use signals::InterruptWatch;
 
+mod bundle_path;
 pub mod completions;
 pub mod diff;
 pub mod examples;

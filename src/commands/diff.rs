@@ -26,7 +26,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let (old, new) = (read_manifest(&args.old, context)?, read_manifest(&args.new, context)?);
+    let (old, new) = (read_manifest("diff", &args.old, context)?, read_manifest("diff", &args.new, context)?);
     let comparison = compare(&old, &new);
     match args.format {
         DocumentFormat::Cyclonedx => {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::bundle_path::no_bundle_in_folder;
 use super::{Context, settings};
 use crate::bundle::file_name::is_bundle_file_name;
 use crate::bundle::format::BundleKind;
@@ -124,8 +125,15 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
     if let Some(first) = refused.first() {
         let integrity = refused.contains(&ErrorClass::Integrity);
         let class = if integrity { ErrorClass::Integrity } else { *first };
-        let message = format!("{} of {} were not imported", refused.len(), pluralize(all, "bundle"));
-        return Err(Failure::new(class, message).hint("see the errors above; the others were imported"));
+        let (message, others) = match any {
+            true => (
+                format!("{} of {} were not imported", refused.len(), pluralize(all, "bundle")),
+                "; the others were imported",
+            ),
+            false => (format!("none of {} was imported", pluralize(all, "bundle")), ""),
+        };
+        return Err(Failure::new(class, message)
+            .hint(format!("fix the causes in the warnings above, then run the same command again{others}")));
     }
     let root = layout.root().display();
     match changed || wrote_config {
@@ -304,23 +312,6 @@ fn collect_sources(args: &[PathBuf], layout: &Layout, context: &Context) -> Resu
     Ok(found)
 }
 
-/// The error for a folder without bundles; it names a subfolder that has some.
-fn no_bundle_failure(folder: &Path) -> Failure {
-    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let has_bundles = |folder: &PathBuf| entries(folder).any(|path| path.file_name().is_some_and(is_bundle_file_name));
-    let is_empty = entries(folder).next().is_none();
-    let below = entries(folder).filter(|path| path.is_dir()).find(has_bundles);
-    let why = match is_empty {
-        true => format!("the folder `{}` is empty", folder.display()),
-        false => format!("no bundle (*.pkg) is in `{}`", folder.display()),
-    };
-    let failure = Failure::new(ErrorClass::Input, why);
-    match below {
-        Some(below) => failure.hint(format!("give the folder `{}`, which has bundles in it", below.display())),
-        None => failure.hint("give the path of a bundle, or of a folder with bundles in it"),
-    }
-}
-
 /// The bundles in a folder with their positions. Reports the unreadable ones. If the folder is the only argument and has
 /// one file, which is unreadable, that is the error.
 fn ordered_bundles_in(
@@ -345,7 +336,7 @@ fn ordered_bundles_in(
     }
     match (places.len(), unreadable.len()) {
         (0, 0) => {
-            return Err(no_bundle_failure(folder));
+            return Err(no_bundle_in_folder(folder));
         }
         (0, 1) if is_only => return unreadable.pop().map_or(Ok(places), Err),
         _ => {}

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::Context;
+use super::bundle_path::folder_is_no_bundle;
 use crate::bundle::describe::describe;
 use crate::bundle::format::Manifest;
 use crate::bundle::open::{Error, open_any};
@@ -37,7 +38,7 @@ pub enum DocumentFormat {
 
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
-    let manifest = read_manifest(&args.file, context)?;
+    let manifest = read_manifest("inspect", &args.file, context)?;
     match args.format {
         DocumentFormat::Cyclonedx => {
             let document = sbom::bundle_document(&manifest, &display_file_name(&args.file));
@@ -59,12 +60,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The contents that the bundle at `file` declares; reads bundles of frostmirror 1.x too.
-pub(super) fn read_manifest(file: &Path, context: &Context) -> Result<Manifest, Failure> {
+/// The contents that the bundle at `file` declares; reads bundles of frostmirror 1.x too. An error for a folder has a hint
+/// for `verb`.
+pub(super) fn read_manifest(verb: &str, file: &Path, context: &Context) -> Result<Manifest, Failure> {
     let name = file.display().to_string();
     let path = context.absolute(file);
     if path.is_dir() {
-        return Err(Error::IsFolder { name }.into());
+        return Err(folder_is_no_bundle(verb, file, &path));
     }
     context.reporter.detail("Reading", format!("the manifest of `{}`", file.display()));
     let reader = File::open(&path).map_err(|source| Error::Io { name: name.clone(), source })?;

@@ -113,7 +113,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 fn list_bundle(file: &Path, context: &Context) -> Result<ListOutput, Failure> {
-    let manifest = read_manifest(file, context)?;
+    let manifest = read_manifest("list", file, context)?;
     let shipped = || manifest.crates.iter().filter(|record| record.state == CrateState::Shipped);
     let artifacts = manifest.dist_files_in(DistFileState::Shipped).map(|record| record.size);
     let artifacts = artifacts.fold((0, 0), |(count, bytes): (u64, u64), size| (count + 1, bytes.saturating_add(size)));

@@ -124,6 +124,11 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         start_log(format == "json", context);
     }
     let mirror = context.resolve_folder(args.mirror.as_deref(), "/mirror", "mirror")?;
+    let layout = Layout::new(&mirror);
+    serve(args, mirror, context).map_err(|failure| failure.with_mirror(&layout))
+}
+
+fn serve(args: &Args, mirror: PathBuf, context: &Context) -> Result<(), Failure> {
     let incoming = context.resolve_folder(args.incoming.as_deref(), "/incoming", "incoming")?;
     check_folders(&mirror, &incoming)?;
     let live = Arc::new(load_settings(args, context)?);
@@ -171,7 +176,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 /// Refuses a folder with other files as the mirror, and an incoming folder that overlaps the mirror.
-fn check_folders(mirror: &Path, incoming: &Path) -> Result<(), Failure> {
+pub(super) fn check_folders(mirror: &Path, incoming: &Path) -> Result<(), Failure> {
     lock::require_free_or_mirror(&Layout::new(mirror))?;
     let resolve = |path: &Path| {
         let existing = path.ancestors().find_map(|above| above.canonicalize().ok().map(|real| (above, real)));

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use clap::ValueEnum;
 
 use super::Context;
+use crate::bundle::sanitize::sanitize_line;
 use crate::client_setup::{self, BaseUrl, Change, ClientSetup, MirrorLocation, is_frostmirror_source};
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
@@ -138,14 +139,12 @@ fn build_client(args: &Args, context: &Context) -> Result<ClientSetup, Failure> 
     Ok(ClientSetup { location: place, ca, check_revoke: args.check_revoke, requires_token: args.auth_required })
 }
 
-/// The server's URL. Users also copy the index URL from a configuration, so that is accepted too.
+/// The server's URL. Users also copy the URL of the index from a configuration, or that of a page from a browser.
 fn parse_server_url(args: &Args, context: &Context) -> Result<BaseUrl, Failure> {
-    let plain = args.url.strip_prefix("sparse+").unwrap_or(&args.url).trim_end_matches('/');
-    let plain = plain.strip_suffix("/config.json").unwrap_or(plain);
-    let of_index = plain.strip_suffix("/index");
-    let base = BaseUrl::parse(of_index.unwrap_or(plain))?;
-    if of_index.is_some() {
-        context.reporter.status("Note", format!("`{}` is the address of an index; its server is `{base}`", args.url));
+    let base = BaseUrl::of_address(&args.url)?;
+    if base.as_str() != args.url.trim_end_matches('/') {
+        let address = sanitize_line(&args.url);
+        context.reporter.status("Note", format!("`{address}` is an address on a server; its server is `{base}`"));
     }
     Ok(base)
 }

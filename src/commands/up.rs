@@ -63,9 +63,27 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let mirror = context.resolve_folder(context.env.path("FROSTMIRROR_MIRROR").as_deref(), "/mirror", "mirror")?;
+    let layout = Layout::new(&mirror);
+    run_with_mirror(args, mirror, context).map_err(|failure| match failure.class {
+        // `up` has no `--lock-timeout`.
+        ErrorClass::Locked => failure.hint("wait until that process ends, then run the same command again"),
+        _ => failure.with_mirror(&layout),
+    })
+}
+
+fn run_with_mirror(args: &Args, mirror: PathBuf, context: &Context) -> Result<(), Failure> {
+    let incoming = context.env.path("FROSTMIRROR_INCOMING");
+    let incoming = context.resolve_folder(incoming.as_deref(), "/incoming", "incoming")?;
+    serving::check_folders(&mirror, &incoming).map_err(|failure| match failure.class {
+        // `up` has no `--mirror` and no `--incoming`.
+        ErrorClass::Input => failure.hint(
+            "set FROSTMIRROR_MIRROR to a mirror or an empty folder, and FROSTMIRROR_INCOMING to a folder outside of it",
+        ),
+        _ => failure,
+    })?;
     let manifest = args.manifest_path.as_ref().map(|path| context.absolute(path));
     let context = &context.with_usable_toolchain([&context.cwd].into_iter().chain(&manifest).map(PathBuf::as_path));
-    let mirror = context.resolve_folder(context.env.path("FROSTMIRROR_MIRROR").as_deref(), "/mirror", "mirror")?;
     let layout = Layout::new(&mirror);
     let settings = settings::read_default(context)?.settings;
     settings::refuse_unsupported(&settings)?;
@@ -101,8 +119,6 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             tokio::net::TcpListener::from_std(listener).map_err(|source| Failure::io("could not listen", source))?;
         let sink: Arc<dyn Sink> = Arc::<Reporter>::clone(&context.reporter);
         sink.status("Pages", format!("open http://{address}/ in a browser"));
-        let incoming = context.env.path("FROSTMIRROR_INCOMING");
-        let incoming = context.resolve_folder(incoming.as_deref(), "/incoming", "incoming")?;
         let setup = ServerSetup {
             context: serving::server_context(mirror, incoming, live, sink, context),
             access,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::Context;
+use super::bundle_path::folder_is_no_bundle;
 use crate::bundle::format::{DistFileState, Manifest};
 use crate::bundle::verify::{VerifyReport, verify};
 use crate::diagnostics::shell_quote;
@@ -94,7 +95,12 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
         } else {
             context.reporter.detail("Checking", format!("`{}`", file.display()));
         }
-        match verify(&context.absolute(file), &context.spool_folder()?, context.reporter.as_ref()) {
+        let path = context.absolute(file);
+        let checked = match path.is_dir() {
+            true => Err(folder_is_no_bundle("verify", file, &path)),
+            false => verify(&path, &context.spool_folder()?, context.reporter.as_ref()).map_err(Failure::from),
+        };
+        match checked {
             Ok(verdict) => {
                 bad += usize::from(!verdict.problems.is_empty());
                 report_bundle(context, file, several, &verdict);
@@ -103,8 +109,7 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
                     good.push((file.display().to_string(), Manifest { blocks: Vec::new(), ..verdict.manifest }));
                 }
             }
-            Err(error) => {
-                let failure = Failure::from(error);
+            Err(failure) => {
                 if context.reporter.is_json() {
                     context.reporter.print_json(&json!({
                         "reason": "verified", "file": file, "success": false, "problems": [failure.to_string()],

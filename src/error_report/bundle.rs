@@ -23,9 +23,7 @@ impl From<open::Error> for Failure {
                 };
                 (io_class(source), hint)
             }
-            open::Error::IsFolder { name } => {
-                (ErrorClass::Input, Some(format!("name the bundles in it, as in `{name}/20260402-2130-crates.pkg`")))
-            }
+            open::Error::IsFolder { .. } => (ErrorClass::Input, Some("give the path of a bundle".to_owned())),
             open::Error::NotABundle { .. } => (
                 ErrorClass::Integrity,
                 Some("a bundle is a file `…-crates.pkg` that `cargo frostmirror fetch` wrote".to_owned()),

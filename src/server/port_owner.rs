@@ -31,8 +31,9 @@ pub fn find_port_owner(port: u16) -> Option<PortOwner> {
         let files = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
         let mut targets = files.filter_map(|file| fs::read_link(file.path()).ok());
         if targets.any(|target| sockets.iter().any(|socket| target.as_os_str() == socket.as_str())) {
-            let program = fs::read_to_string(process.path().join("comm")).ok()?;
-            return Some(PortOwner { program: program.trim().to_owned(), pid });
+            let comm = fs::read_to_string(process.path().join("comm")).ok()?;
+            let cmdline = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            return Some(PortOwner { program: program_name(comm.trim_end_matches('\n'), &cmdline), pid });
         }
     }
     None
@@ -42,6 +43,21 @@ pub fn find_port_owner(port: u16) -> Option<PortOwner> {
 #[cfg(not(target_os = "linux"))]
 pub fn find_port_owner(_: u16) -> Option<PortOwner> {
     None
+}
+
+/// The name of a program. The kernel cuts `comm` to 15 bytes (proc_pid_comm(5)); the first argument of `cmdline` then has
+/// the whole name, unless the process has replaced it.
+#[cfg(target_os = "linux")]
+fn program_name(comm: &str, cmdline: &[u8]) -> String {
+    const MAX_COMM: usize = 15;
+    const MAX_NAME: usize = 100;
+    let argument = cmdline.split(|byte| *byte == 0).next().unwrap_or_default();
+    let argument = String::from_utf8_lossy(argument);
+    let name = argument.rsplit('/').next().unwrap_or_default();
+    match comm.len() >= MAX_COMM && name.starts_with(comm) {
+        true => name.chars().take(MAX_NAME).collect(),
+        false => comm.to_owned(),
+    }
 }
 
 /// The inode of the socket in a line of /proc/net/tcp (proc_pid_net(5)), if it listens on `port`.
@@ -65,9 +81,22 @@ mod tests {
         let port = listener.local_addr().expect("address").port();
         let owner = find_port_owner(port).expect("this process");
         assert_eq!(owner.pid, std::process::id());
-        assert!(!owner.program.is_empty());
+        let own = std::env::current_exe().expect("path");
+        let own = own.file_name().expect("name").to_string_lossy().into_owned();
+        assert!(own.starts_with(&owner.program) && !owner.program.is_empty(), "{owner:?}");
         drop(listener);
         assert_eq!(find_port_owner(port).filter(|owner| owner.pid == std::process::id()), None);
+    }
+
+    #[test]
+    fn a_cut_name_is_completed_from_the_command_line() {
+        let cut = "cargo-frostmirr";
+        assert_eq!(program_name(cut, b"/usr/bin/cargo-frostmirror\0frostmirror\0serve\0"), "cargo-frostmirror");
+        assert_eq!(program_name(cut, b"cargo-frostmirror\0"), "cargo-frostmirror");
+        assert_eq!(program_name("nginx", b"nginx: master process /usr/sbin/nginx\0"), "nginx");
+        assert_eq!(program_name("python3", b"/usr/bin/python3\0-m\0http.server\0"), "python3");
+        assert_eq!(program_name(cut, b"something else\0"), cut);
+        assert_eq!(program_name(cut, b""), cut);
     }
 
     #[test]

@@ -121,6 +121,10 @@ impl FileImporter {
         let mut was_imported = false;
         let outcome = catch_panic(|| self.try_import(name, before, timeout, sink, &mut was_imported))
             .unwrap_or_else(|bug| failure_outcome(bug.into()));
+        let outcome = match outcome {
+            Outcome::Invalid(text) => Outcome::Invalid(self.context.mirror.fill_in(&text)),
+            outcome => outcome,
+        };
         (outcome, was_imported)
     }
 

@@ -205,3 +205,16 @@ fn render(page: &impl Template) -> HandlerResult {
         page.render().map_err(|error| Failure::new(ErrorClass::Bug, error).context("could not write the page"))?;
     Ok(html(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::client_setup::SERVER_PATHS;
+
+    #[test]
+    fn addresses_of_all_pages_lead_to_the_server() {
+        for route in super::routes().iter().chain(&crate::web::api::routes()) {
+            let first = route.path.split('/').nth(1).unwrap_or_default();
+            assert!(first.is_empty() || SERVER_PATHS.contains(&first), "{}", route.path);
+        }
+    }
+}

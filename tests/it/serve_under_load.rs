@@ -168,7 +168,11 @@ fn an_unusable_bind_address_is_an_input_error() {
     let incoming = ["serve", "--bind", taken, "--incoming", "in"];
     sandbox.run(incoming).exits(3).stderr_has("`--incoming` without `--watch-incoming`");
     sandbox.run(incoming.iter().chain(&["--watch-incoming"])).exits(3).stderr_lacks("of no use");
-    sandbox.run(["serve", "--bind", taken]).exits(3).stderr_has("already in use").stderr_has("hint:");
+    sandbox
+        .run(["serve", "--bind", taken])
+        .exits(3)
+        .stderr_has("already in use")
+        .stderr_has("hint: `cargo-frostmirror` with pid");
     for bad in ["nonsense", "127.0.0.1", "127.0.0.1:99999", "192.0.2.1:0", ""] {
         sandbox.run(["serve", "--bind", bad]).exits(3).stderr_has("hint:");
     }

@@ -245,7 +245,37 @@ fn an_index_url_is_accepted_as_the_server_url() {
         run.stdout_has("\"sparse+http://h:1/index/\"").stdout_lacks("index/index");
     }
     sandbox.run(["setup", "--url", "http://h:1/m"]).ok().stderr_lacks("warning").stderr_lacks("Note");
+    sandbox.run(["setup", "--url", "http://index"]).ok().stdout_has("\"sparse+http://index/index/\"");
     sandbox.run(["setup", "--url", "http://h:1/m/index/index/"]).ok().stdout_has("sparse+http://h:1/m/index/index/");
+}
+
+#[test]
+fn the_address_of_a_page_is_accepted_as_the_server_url() {
+    let sandbox = Sandbox::new();
+    for path in [
+        "/setup",
+        "/setup/",
+        "/?q=serde",
+        "/#crates",
+        "/browse?q=serde#results",
+        "/crates/serde",
+        "/dist",
+        "/dist/channel-rust-stable.toml",
+        "/deps",
+        "/packages",
+        "/rustup-init.sh",
+        "/api/setup/cargo-config",
+        "/index/se/rd/serde",
+    ] {
+        for prefix in ["", "/m", "/a/b"] {
+            let base = format!("http://h:1{prefix}");
+            let run = sandbox.run(["setup", "--url", &format!("{base}{path}")]).ok();
+            run.stderr_has(&format!("its server is `{base}`")).stdout_has(&format!("\"sparse+{base}/index/\""));
+        }
+    }
+    for url in ["http://h:1", "http://h:1/", "http://h:1/mirror/", "http://h:1/setups"] {
+        sandbox.run(["setup", "--url", url]).ok().stderr_lacks("Note");
+    }
 }
 
 #[test]

@@ -154,3 +154,21 @@ fn an_interrupted_up_writes_nothing_and_keeps_downloads() {
     start_up(&sandbox, &sandbox.path(""), &[]).stop().ok();
     assert_eq!(world.upstream.downloads(), [hanging]);
 }
+
+#[test]
+fn hints_of_up_name_its_mirror() {
+    let world = FixtureRegistry::new();
+    let sandbox = world.sandbox();
+    let here = sandbox.path("");
+    sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
+    start_up(&sandbox, &here, &[]).stop().ok();
+    let mirror = sandbox.frostmirror_home().join("mirror");
+    for record in fs::read_dir(mirror.join(".frostmirror/ledger")).unwrap() {
+        fs::write(record.unwrap().path(), "{").unwrap();
+    }
+    sandbox.write("config/frostmirror.toml", "prune_on_import = true\n");
+    let sandbox = sandbox.env("FROSTMIRROR_CONFIG_DIR", "config");
+    sandbox.write("depends.toml", "[dependencies]\ngears = \"1\"\n");
+    let run = sandbox.run(["up", "--bind", "127.0.0.1:0"]).exits(4).stderr_lacks("--mirror DIR");
+    run.stderr_has(&format!("verify --mirror {} --rebuild-state", mirror.display()));
+}

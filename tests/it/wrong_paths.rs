@@ -77,6 +77,60 @@ fn the_server_refuses_overlapping_folders() {
 }
 
 #[test]
+fn up_refuses_overlapping_folders() {
+    for (mirror, incoming) in [("x", "x"), ("x", "x/in"), ("x/mirror", "x")] {
+        let sandbox = Sandbox::new().env("FROSTMIRROR_MIRROR", mirror).env("FROSTMIRROR_INCOMING", incoming);
+        let run = sandbox.run(["up", "--bind", "127.0.0.1:0"]).exits(3).stderr_has("overlap");
+        run.stderr_has("hint: set FROSTMIRROR_MIRROR").stderr_lacks("--mirror");
+        assert!(!sandbox.path("x").exists());
+    }
+    let sandbox = Sandbox::new().env("FROSTMIRROR_MIRROR", "project");
+    write_project(&sandbox, "project");
+    let run = sandbox.run(["up", "--bind", "127.0.0.1:0"]).exits(3).stderr_has("is not a mirror");
+    run.stderr_has("hint: set FROSTMIRROR_MIRROR").stderr_lacks("--mirror");
+}
+
+#[test]
+fn a_mirror_or_a_folder_in_place_of_a_bundle_has_a_hint_that_works() {
+    let sandbox = Sandbox::new();
+    write_bundle(&sandbox, 1, "1.pkg");
+    fs::create_dir(sandbox.path("my bundles")).unwrap();
+    fs::copy(sandbox.path("1.pkg"), sandbox.path("my bundles/real.pkg")).unwrap();
+    fs::create_dir(sandbox.path("empty")).unwrap();
+    sandbox.run(["import", "1.pkg", "--mirror", "my mirror"]).ok();
+    for (verb, command) in [("verify", "verify"), ("list", "list"), ("inspect", "status"), ("diff", "status")] {
+        let run = |folder| match verb {
+            "diff" => sandbox.run([verb, "1.pkg", folder]).exits(3),
+            _ => sandbox.run([verb, folder]).exits(3),
+        };
+        run("my mirror")
+            .stderr_has("`my mirror` is a mirror, not a bundle")
+            .stderr_has(&format!("hint: run `cargo frostmirror {command} --mirror 'my mirror'`"));
+        sandbox.run([command, "--mirror", "my mirror"]).ok();
+        run("my bundles")
+            .stderr_has("`my bundles` is a folder, not a bundle")
+            .stderr_has("such as 'my bundles/real.pkg'");
+        run("empty").stderr_has("hint: no bundle (*.pkg) is in that folder").stderr_lacks("crates.pkg");
+    }
+    sandbox.run(["import", "my mirror"]).exits(3).stderr_has("is a mirror, not a folder with bundles");
+}
+
+#[test]
+fn a_folder_with_invalid_bundles_only_says_that_none_was_imported() {
+    let sandbox = Sandbox::new();
+    for name in ["a.pkg", "b.pkg"] {
+        sandbox.write(format!("bad/{name}"), "hello");
+    }
+    let run = sandbox.run(["import", "bad", "--mirror", "mirror"]).exits(4).stderr_lacks("others were imported");
+    run.stderr_has("none of 2 bundles was imported").stderr_has("hint: fix the causes in the warnings above");
+    write_bundle(&sandbox, 1, "1.pkg");
+    let run = sandbox.run(["import", "bad", "1.pkg", "--mirror", "mirror"]).exits(4);
+    run.stderr_has("2 of 3 bundles were not imported")
+        .stderr_has("the others were imported")
+        .stderr_lacks("errors above");
+}
+
+#[test]
 fn an_invalid_argument_does_not_stop_the_others() {
     let sandbox = Sandbox::new();
     let mirror = sandbox.path("mirror");
