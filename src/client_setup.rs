@@ -77,21 +77,20 @@ impl BaseUrl {
     /// The rest is not a base URL.
     pub fn of_address(address: &str) -> Result<BaseUrl, InvalidBaseUrl> {
         let url = address.strip_prefix("sparse+").unwrap_or(address);
-        let url = &url[..url.find(['?', '#']).unwrap_or(url.len())];
-        let host_start = url.find("://").map_or(0, |colon| colon + 3);
-        let path_start = url[host_start..].find('/').map_or(url.len(), |slash| host_start + slash);
-        let (server, path) = url.split_at(path_start);
-        let path = path.trim_end_matches('/');
-        let path = path.strip_suffix("/config.json").unwrap_or(path);
-        let is_server_path = |(slash, _): &(usize, &str)| {
-            path[slash + 1..].split('/').next().is_some_and(|component| SERVER_PATHS.contains(&component))
-        };
+        let url = url.split(['?', '#']).next().unwrap_or(url);
+        let Some((scheme, rest)) = url.split_once("://") else { return BaseUrl::parse(url) };
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let mut components: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+        if components.last() == Some(&"config.json") {
+            components.pop();
+        }
         // The index of a server below /index has the address /index/index.
-        let prefix = match path.strip_suffix("/index") {
-            Some(prefix) => prefix,
-            None => path.match_indices('/').find(is_server_path).map_or(path, |(slash, _)| &path[..slash]),
-        };
-        BaseUrl::parse(&format!("{server}{prefix}"))
+        if components.last() == Some(&"index") {
+            components.pop();
+        } else if let Some(at) = components.iter().position(|component| SERVER_PATHS.contains(component)) {
+            components.truncate(at);
+        }
+        BaseUrl::parse(format!("{scheme}://{host}/{}", components.join("/")).trim_end_matches('/'))
     }
 
     /// The URL without a trailing slash.
