@@ -21,6 +21,8 @@ mod server_config;
 mod toolchain_download;
 mod network;
 
+pub use bundle::COPY_AGAIN_HINT;
+
 /// Hint for a toolchain that rustup selects but has not installed.
 const NO_TOOLCHAIN_HINT: &str =
     "install a toolchain with `rustup toolchain install stable`, or select an installed one with RUSTUP_TOOLCHAIN=NAME";

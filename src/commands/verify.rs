@@ -9,7 +9,7 @@ use super::bundle_path::folder_is_no_bundle;
 use crate::bundle::format::{DistFileState, Manifest};
 use crate::bundle::verify::{VerifyReport, verify};
 use crate::diagnostics::shell_quote;
-use crate::error_report::{ErrorClass, Failure, replace_control};
+use crate::error_report::{COPY_AGAIN_HINT, ErrorClass, Failure, replace_control};
 use crate::event::Sink;
 use crate::inputs::lockfile::{Lockfile, skip_options};
 use crate::lock_coverage::{CoverageGap, VerifiedBundle, check_lock_coverage};
@@ -141,8 +141,7 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
                 [file] => format!("`{}` is damaged", file.display()),
                 files => format!("{bad} of {} are damaged", pluralize(files.len(), "bundle")),
             };
-            let hint = "copy the bundle again from where it was made; if it is damaged there too, fetch it again";
-            Err(Failure::new(ErrorClass::Integrity, message).hint(hint))
+            Err(Failure::new(ErrorClass::Integrity, message).hint(COPY_AGAIN_HINT))
         }
     }
 }

@@ -4,8 +4,9 @@ use super::{ErrorClass, Failure, io_class, io_hint};
 use crate::bundle::{open, pack};
 use crate::panics::CaughtPanic;
 
-const COPY_AGAIN_HINT: &str =
-    "copy the bundle again from its source; if the source is damaged too, run `cargo frostmirror fetch` again";
+/// Hint for a damaged bundle. A repeated `fetch` would rely on the damaged bundle, or ship only the inputs that it names.
+pub const COPY_AGAIN_HINT: &str = "copy the bundle again from its source; if the source is damaged too, ship everything again with \
+     `cargo frostmirror fetch --base none` on the connected side";
 
 impl From<CaughtPanic> for Failure {
     fn from(bug: CaughtPanic) -> Failure {

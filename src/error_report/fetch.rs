@@ -54,7 +54,7 @@ impl From<Error> for Failure {
                     ),
                     false => (
                         ErrorClass::Network,
-                        "`cargo frostmirror fetch` fetches the current files of upstream: import that bundle too, and check with `verify --mirror`",
+                        "`cargo frostmirror fetch --base none` ships the current files of upstream: import that bundle too, and check with `verify --mirror`",
                     ),
                 };
                 Failure::new(class, error).context("could not fetch every file of the repair list").hint(hint)

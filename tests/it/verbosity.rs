@@ -184,6 +184,27 @@ fn the_terminal_settings_of_cargo_count_unless_a_variable_or_an_option_overrides
 }
 
 #[test]
+fn source_lines_in_errors_have_colors_where_colors_are_wanted() {
+    let sandbox = Sandbox::new();
+    sandbox.write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"a\n");
+    let plain = " --> Cargo.lock:4:10\n  |\n4 | name = \"a\n  |          ^\n";
+    let gutter = |text: &str| format!("\u{1b}[1m\u{1b}[94m{text}\u{1b}[0m");
+    let fetch = |flags: &[&str]| sandbox.process(["fetch", "--lockfile", "Cargo.lock"]).args(flags);
+    fetch(&[]).run().exits(3).stderr_has(plain);
+    let colored = fetch(&["--color", "always"]).run().exits(3).stderr;
+    for text in [gutter("-->"), gutter("4 |"), "\u{1b}[1m\u{1b}[91m^\u{1b}[0m".to_owned()] {
+        assert!(colored.contains(&text), "{text:?} in {colored:?}");
+    }
+    assert!(anstream::adapter::strip_str(&colored).to_string().contains(plain), "{colored:?}");
+    let on_terminal = |vars: &[(&str, &str)]| {
+        let process = fetch(&[]).envs([("TERM", "xterm-256color")]).envs(vars.iter().copied());
+        process.start_on_terminal(100).wait().1
+    };
+    assert!(on_terminal(&[]).contains(&gutter("-->")));
+    assert!(!on_terminal(&[("NO_COLOR", "1")]).contains('\u{1b}'));
+}
+
+#[test]
 fn json_messages_follow_the_verbosity() {
     let upstream = upstream_with_root();
     let reasons = |flags: &[&str]| -> BTreeSet<String> {
