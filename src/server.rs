@@ -69,6 +69,7 @@ pub use file::OutgoingBody;
 pub use listener::{Capacity, capacity};
 pub use port_owner::PortOwner;
 pub use request_body::IncomingBody;
+pub use response::set_header;
 pub use tls::{Error as TlsError, Tls, Validity};
 
 pub use budget::STALL_TIMEOUT;

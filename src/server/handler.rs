@@ -198,7 +198,7 @@ impl Server {
             return response;
         }
         let closed = self.options.access.requires_reader_token();
-        if closed && !route.is_public() && !self.may_read(&meta.headers) {
+        if closed && !route.is_public() && !self.may_read(&meta.headers).await {
             return unauthorized(&base_url().0);
         }
         match route {
@@ -303,8 +303,12 @@ impl Server {
         })
     }
 
-    fn may_read(&self, headers: &HeaderMap) -> bool {
-        self.options.access.may_read(headers) || self.options.fallback.is_authenticated(headers)
+    /// Whether the request may read. Token files are read on a blocking thread.
+    async fn may_read(&self, headers: &HeaderMap) -> bool {
+        let (access, fallback) = (Arc::clone(&self.options.access), Arc::clone(&self.options.fallback));
+        let headers = headers.clone();
+        let check = move || access.may_read(&headers) || fallback.is_authenticated(&headers);
+        tokio::task::spawn_blocking(check).await.unwrap_or(false)
     }
 
     /// The base URL of this server as the client knows it, and whether an untrusted proxy reports another one.

@@ -210,7 +210,7 @@ pub(super) fn end_after_request(mut response: Response<OutgoingBody>, unread: Un
 }
 
 /// Sets a header to a generated value, which is visible ASCII.
-pub(super) fn set_header(response: &mut Response<OutgoingBody>, name: HeaderName, value: &str) {
+pub fn set_header(response: &mut Response<OutgoingBody>, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::bundle::file_name::is_bundle_file_name;
 use crate::bundle::sanitize::sanitize_line;
 use crate::error_report::Failure;
-use crate::mirror::watcher_state;
+use crate::mirror::watcher_state::{PendingBundle, WatcherState};
 use crate::server_context::ServerContext;
 use crate::watcher::rejected;
 
@@ -46,15 +46,6 @@ pub(super) struct IncomingFolder {
     pub(super) files: Vec<IncomingFile>,
 }
 
-/// A bundle that is not imported, with the reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub(super) struct PendingBundle {
-    /// The file name.
-    pub(super) file: String,
-    /// The reason, in one line.
-    pub(super) reason: String,
-}
-
 /// An invalid bundle, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct RejectedBundle {
@@ -82,7 +73,7 @@ pub(super) struct IncomingFile {
 
 impl IncomingFolder {
     /// The version for readers, without paths of the host.
-    pub(super) fn redacted(mut self, context: &ServerContext) -> IncomingFolder {
+    fn redacted(mut self, context: &ServerContext) -> IncomingFolder {
         self.folder = "incoming".to_owned();
         let reasons = self.arriving.iter_mut().chain(&mut self.waiting).map(|one| &mut one.reason);
         let refused = self.failed.iter_mut().chain(&mut self.dismissed).map(|one| &mut one.reason);
@@ -115,17 +106,23 @@ pub(super) fn redact_paths(context: &ServerContext, text: &str) -> String {
     parts.join("`")
 }
 
+/// The current state of the incoming folder as this client may see it.
+///
+/// # Errors
+/// A file system error of the watcher's records.
+pub(super) fn read_visible(context: &ServerContext, is_admin: bool) -> Result<IncomingFolder, Failure> {
+    let folder = read(context)?;
+    Ok(if is_admin { folder } else { folder.redacted(context) })
+}
+
 /// The current state of the incoming folder.
 ///
 /// # Errors
 /// A file system error of the watcher's records. An unreadable folder is reported as a problem instead.
 pub(super) fn read(context: &ServerContext) -> Result<IncomingFolder, Failure> {
-    let recorded = watcher_state::WatcherState::read(&context.mirror)?;
+    let recorded = WatcherState::read(&context.mirror)?;
     // Records about another folder do not apply.
     let state = recorded.filter(|state| state.folder == context.incoming).unwrap_or_default();
-    let bundles = |list: Vec<watcher_state::PendingBundle>| -> Vec<PendingBundle> {
-        list.into_iter().map(|watcher_state::PendingBundle { file, reason }| PendingBundle { file, reason }).collect()
-    };
     let watching = context.settings.current().watch_incoming;
     let files = list_files(&context.incoming);
     let listed = rejected::list(&context.incoming);
@@ -152,8 +149,8 @@ pub(super) fn read(context: &ServerContext) -> Result<IncomingFolder, Failure> {
         // Without a watcher, its records about the folder and incomplete bundles are outdated.
         problem: state.problem.filter(|_| watching),
         is_polling: state.is_polling && watching,
-        arriving: if watching { bundles(state.arriving) } else { Vec::new() },
-        waiting: if watching { bundles(state.waiting) } else { Vec::new() },
+        arriving: if watching { state.arriving } else { Vec::new() },
+        waiting: if watching { state.waiting } else { Vec::new() },
         failed,
         failed_total,
         dismissed: listed.dismissed.into_iter().map(to_rejected_bundle).collect(),

@@ -12,9 +12,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::incoming::redact_paths;
 use super::response::{ApiError, one_line_message};
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::{Event, Sink};
+use crate::server_context::ServerContext;
 
 /// Maximum number of stored jobs.
 const MAX_JOBS: usize = 20;
@@ -54,10 +56,10 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Applies `hide` to each text that may contain a path.
-    pub(super) fn map_texts(mut self, hide: impl Fn(&str) -> String) -> Job {
-        for text in self.lines.iter_mut().chain(&mut self.error).chain(&mut self.hint) {
-            *text = hide(text);
+    /// The job as this client may see it: readers see no path of the host.
+    pub(super) fn visible(mut self, context: &ServerContext, is_admin: bool) -> Job {
+        for text in self.lines.iter_mut().chain(&mut self.error).chain(&mut self.hint).filter(|_| !is_admin) {
+            *text = redact_paths(context, text);
         }
         self
     }

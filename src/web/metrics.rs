@@ -43,19 +43,22 @@ fn metrics(state: &Arc<WebState>, _: &WebRequest) -> HandlerResult {
 fn server_metrics(text: &mut MetricsText, state: &WebState) {
     text.gauge("build_info", "The version of the server, as a label.");
     text.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-    text.gauge("start_time_seconds", "When the server started, in seconds since 1970.");
-    text.sample("start_time_seconds", &[], unix_seconds(state.started));
+    text.gauge_value(
+        "start_time_seconds",
+        "When the server started, in seconds since 1970.",
+        unix_seconds(state.started),
+    );
     if let Some(validity) = state.options.tls.as_ref().and_then(|tls| tls.validity()) {
-        text.gauge(
+        text.gauge_value(
             "tls_certificate_not_before_timestamp_seconds",
             "When the TLS certificate becomes valid, in seconds since 1970.",
+            unix_seconds(validity.from),
         );
-        text.sample("tls_certificate_not_before_timestamp_seconds", &[], unix_seconds(validity.from));
-        text.gauge(
+        text.gauge_value(
             "tls_certificate_not_after_timestamp_seconds",
             "When the TLS certificate expires, in seconds since 1970.",
+            unix_seconds(validity.to),
         );
-        text.sample("tls_certificate_not_after_timestamp_seconds", &[], unix_seconds(validity.to));
     }
 }
 
@@ -76,11 +79,9 @@ fn request_metrics(text: &mut MetricsText, counters: &ServerMetrics) {
         ("log_lines_dropped_total", "Log lines dropped because the output was blocked.", &counters.dropped_log_lines),
     ];
     for (name, help, counter) in counted {
-        text.counter(name, help);
-        text.sample(name, &[], counter.load(Relaxed));
+        text.counter_value(name, help, counter.load(Relaxed));
     }
-    text.gauge("open_connections", "Open connections.");
-    text.sample("open_connections", &[], counters.open_connections.load(Relaxed));
+    text.gauge_value("open_connections", "Open connections.", counters.open_connections.load(Relaxed));
 }
 
 fn job_metrics(text: &mut MetricsText, state: &WebState) {
@@ -92,8 +93,7 @@ fn job_metrics(text: &mut MetricsText, state: &WebState) {
     for (kind, job_state, count) in state.jobs.ended_counts() {
         text.sample("jobs_total", &[("kind", kind_label(kind)), ("result", result_label(job_state))], count);
     }
-    text.gauge("jobs_running", "Running jobs.");
-    text.sample("jobs_running", &[], u64::from(state.jobs.running_id().is_some()));
+    text.gauge_value("jobs_running", "Running jobs.", u64::from(state.jobs.running_id().is_some()));
 }
 
 fn incoming_metrics(text: &mut MetricsText, tally: &ImportCounters, arrivals: Option<&IncomingFolder>) {
@@ -101,12 +101,11 @@ fn incoming_metrics(text: &mut MetricsText, tally: &ImportCounters, arrivals: Op
     for (result, count) in [("done", &tally.imported), ("failed", &tally.rejected)] {
         text.sample("imports_total", &[("result", result)], count.load(Relaxed));
     }
-    text.gauge("watcher_failed", "Whether a bug ended the watcher; the server needs a restart.");
-    text.sample("watcher_failed", &[], tally.watcher_failed.load(Relaxed).into());
-    let Some(arrivals) = arrivals else { return };
-    text.gauge("watching", "Whether the server imports bundles of the incoming folder.");
     let failed = tally.watcher_failed.load(Relaxed);
-    text.sample("watching", &[], (arrivals.watching && !failed).into());
+    text.gauge_value("watcher_failed", "Whether a bug ended the watcher; the server needs a restart.", failed.into());
+    let Some(arrivals) = arrivals else { return };
+    let watching = arrivals.watching && !failed;
+    text.gauge_value("watching", "Whether the server imports bundles of the incoming folder.", watching.into());
     text.gauge("incoming_bundles", "Bundles that are not imported: incomplete, waiting for another one, or invalid.");
     let (arriving, waiting) = (arrivals.arriving.len() as u64, arrivals.waiting.len() as u64);
     for (state, count) in [("arriving", arriving), ("waiting", waiting), ("failed", arrivals.failed_total)] {
@@ -115,8 +114,7 @@ fn incoming_metrics(text: &mut MetricsText, tally: &ImportCounters, arrivals: Op
 }
 
 fn live_metrics(text: &mut MetricsText, snapshot: &MetricsSnapshot) {
-    text.gauge("live", "Whether live mode is on.");
-    text.sample("live", &[], snapshot.is_enabled.into());
+    text.gauge_value("live", "Whether live mode is on.", snapshot.is_enabled.into());
     let counted = [
         ("live_index_requests_total", "Index requests to upstream.", snapshot.index_requests),
         ("live_misses_total", "Requested files that were not stored.", snapshot.misses),
@@ -141,8 +139,7 @@ fn live_metrics(text: &mut MetricsText, snapshot: &MetricsSnapshot) {
         ("live_ahead_wasted_bytes_total", "Bytes that upstream sent of those.", snapshot.ahead_wasted_bytes),
     ];
     for (name, help, value) in counted {
-        text.counter(name, help);
-        text.sample(name, &[], value);
+        text.counter_value(name, help, value);
     }
     if !snapshot.upstreams.is_empty() {
         text.gauge(
@@ -156,8 +153,11 @@ fn live_metrics(text: &mut MetricsText, snapshot: &MetricsSnapshot) {
 }
 
 fn mirror_metrics(text: &mut MetricsText, status: Option<&Status>) {
-    text.gauge("mirror_readable", "Whether the mirror's state is readable; if not, its metrics are missing.");
-    text.sample("mirror_readable", &[], status.is_some().into());
+    text.gauge_value(
+        "mirror_readable",
+        "Whether the mirror's state is readable; if not, its metrics are missing.",
+        status.is_some().into(),
+    );
     let Some(status) = status else { return };
     let counts = &status.counts;
     let gauges = [
@@ -170,8 +170,7 @@ fn mirror_metrics(text: &mut MetricsText, status: Option<&Status>) {
         ("mirror_doubtful_histories", "Histories whose newest bundle is doubtful.", status.doubts.len() as u64),
     ];
     for (name, help, value) in gauges {
-        text.gauge(name, help);
-        text.sample(name, &[], value);
+        text.gauge_value(name, help, value);
     }
     if let Some(last) = status.last_import {
         text.gauge("last_import_timestamp_seconds", "Time of the newest import, in seconds since 1970.");
@@ -209,6 +208,18 @@ impl MetricsText {
     /// Starts a counter family.
     fn counter(&mut self, name: &str, help: &str) {
         self.family(name, "counter", help);
+    }
+
+    /// A counter without labels.
+    fn counter_value(&mut self, name: &str, help: &str, value: u64) {
+        self.counter(name, help);
+        self.sample(name, &[], value);
+    }
+
+    /// A gauge without labels.
+    fn gauge_value(&mut self, name: &str, help: &str, value: u64) {
+        self.gauge(name, help);
+        self.sample(name, &[], value);
     }
 
     /// Starts a gauge family.

@@ -99,6 +99,11 @@ impl WebRequest {
         number.ok_or_else(wrong)
     }
 
+    /// The page number of a web page. An invalid one means the first page: a mistyped URL should not fail.
+    pub(super) fn page_number(&self) -> usize {
+        self.query_value("page").and_then(|page| page.parse().ok()).unwrap_or(1).max(1)
+    }
+
     /// The requested page.
     pub(super) fn pagination(&self, size: usize) -> Result<Pagination, ApiError> {
         let (number, size) =

@@ -1,16 +1,18 @@
 //! Responses in JSON and HTML, and errors with a reason and a hint.
 
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
-    REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::digest::Sha256;
 use crate::error_report::{ErrorClass, Failure, replace_control};
 use crate::event::Sink;
 use crate::server::OutgoingBody;
+pub(super) use crate::server::set_header;
 
 /// The result of a handler.
 pub(super) type HandlerResult = Result<Response<OutgoingBody>, ApiError>;
@@ -177,11 +179,9 @@ pub(super) fn with_security_headers(mut response: Response<OutgoingBody>) -> Res
     response
 }
 
-/// Sets a header to a value of visible ASCII.
-pub(super) fn set_header(response: &mut Response<OutgoingBody>, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(name, value);
-    }
+/// A strong entity tag of this content.
+pub(super) fn etag_of(content: &str) -> String {
+    format!("\"{}\"", Sha256::of(content.as_bytes()))
 }
 
 #[cfg(test)]

@@ -236,7 +236,7 @@ impl Router {
             refusal.report(state.context.sink.as_ref(), &operation);
             if is_registry { registry_api::error_response(refusal) } else { refusal.into_response() }
         };
-        if let Err(refusal) = auth::check(state, route.access, &parts.headers, parts.version, &at) {
+        if let Err(refusal) = check_access(state, route.access, &parts, &at).await {
             return Some(error_response(refusal));
         }
         if let Some(redirect) = trailing_slash_redirect(route, path, &parts.uri) {
@@ -280,6 +280,26 @@ impl Router {
     }
 }
 
+/// Checks the access that a route requires. Token files are read on a blocking thread.
+async fn check_access(
+    state: &Arc<WebState>,
+    access: RequiredAccess,
+    parts: &Parts,
+    at: &RequestOrigin,
+) -> Result<(), ApiError> {
+    if access == RequiredAccess::Public {
+        return Ok(());
+    }
+    let (state, headers, version, at) = (Arc::clone(state), parts.headers.clone(), parts.version, at.clone());
+    let check = move || auth::check(&state, access, &headers, version, &at);
+    tokio::task::spawn_blocking(check).await.unwrap_or_else(|_| Err(handler_panicked()))
+}
+
+fn handler_panicked() -> ApiError {
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error: a bug of this server")
+        .with_internal_message("the handler panicked, which is a bug: please report it")
+}
+
 async fn run_handler(
     state: &Arc<WebState>,
     route: &Route,
@@ -315,10 +335,7 @@ async fn run_buffered(
         run(&state, &request)
     };
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|_| {
-        Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error: a bug of this server")
-            .with_internal_message("the handler panicked, which is a bug: please report it"))
-    })
+    done.unwrap_or_else(|_| Err(handler_panicked()))
 }
 
 /// The redirect target for a page URL with a trailing slash, which would break its relative links. The target is relative,

@@ -12,12 +12,11 @@ use serde_json::{Map, Value};
 
 use crate::config::edit::Error;
 use crate::config::{Key, Settings, settings};
-use crate::digest::Sha256;
 use crate::error_report::Failure;
 use crate::server::Tls;
 use crate::server::auth::AccessControl;
 use crate::web::request::WebRequest;
-use crate::web::response::{ApiError, HandlerResult, json, set_header};
+use crate::web::response::{ApiError, HandlerResult, etag_of, json, set_header};
 use crate::web::router::Route;
 use crate::web::state::WebState;
 
@@ -89,7 +88,7 @@ pub(in crate::web) fn visible_settings(state: &WebState, request: &WebRequest) -
 
 /// The ETag of the settings as shown; masked values do not affect it.
 pub(in crate::web) fn etag(settings_json: &Value) -> String {
-    format!("\"{}\"", Sha256::of(settings_json.to_string().as_bytes()))
+    etag_of(&settings_json.to_string())
 }
 
 fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {

@@ -13,13 +13,12 @@ use serde_json::{Map, Value};
 
 use crate::config::DEPENDS;
 use crate::credentials::redact_credentials;
-use crate::digest::Sha256;
 use crate::durable;
 use crate::error_report::{ErrorClass, Failure};
 use crate::inputs::depends::json_edit::{self, EditError};
 use crate::inputs::depends::read_text;
 use crate::web::request::WebRequest;
-use crate::web::response::{ApiError, HandlerResult, json, set_header, with_content_type};
+use crate::web::response::{ApiError, HandlerResult, etag_of, json, set_header, with_content_type};
 use crate::web::router::Route;
 use crate::web::state::WebState;
 
@@ -72,7 +71,7 @@ fn read(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
         None | Some("json") => json(&json_edit::to_json(&text, &path).map_err(Failure::from)?),
         Some(_) => return Err(ApiError::new(StatusCode::BAD_REQUEST, "`format` is json or toml")),
     };
-    set_header(&mut response, ETAG, &etag(&text));
+    set_header(&mut response, ETAG, &etag_of(&text));
     Ok(response)
 }
 
@@ -85,7 +84,7 @@ fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let (path, text) = read_depends(state)?;
     let exists = text.is_some();
     let text = text.unwrap_or_default();
-    request.check_if_match(&etag(&text), "another client changed depends.toml")?;
+    request.check_if_match(&etag_of(&text), "another client changed depends.toml")?;
     let after = json_edit::apply_json(&text, &path, &requested).map_err(Failure::from)?;
     let changed = after != text || !exists;
     if changed && !dry_run {
@@ -95,7 +94,7 @@ fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
         let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         durable::rewrite(&real, after.as_bytes(), 0o644).map_err(failed)?;
     }
-    let tag = etag(&after);
+    let tag = etag_of(&after);
     let mut response = json(&StoredDepends { toml: after, changed });
     if !dry_run {
         set_header(&mut response, ETAG, &tag);
@@ -118,11 +117,6 @@ pub(in crate::web) fn read_depends(state: &WebState) -> Result<(PathBuf, Option<
 /// The text that this client may see: readers see no credentials.
 pub(in crate::web) fn visible_text(state: &WebState, request: &WebRequest, text: String) -> String {
     if request.is_admin(state) { text } else { redact_credentials(&text) }
-}
-
-/// The ETag of the file's state.
-pub(in crate::web) fn etag(text: &str) -> String {
-    format!("\"{}\"", Sha256::of(text.as_bytes()))
 }
 
 impl From<EditError> for Failure {

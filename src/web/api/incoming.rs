@@ -86,8 +86,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn show_folder(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    let arrivals = incoming::read(&state.context)?;
-    Ok(json(&if request.is_admin(state) { arrivals } else { arrivals.redacted(&state.context) }))
+    Ok(json(&incoming::read_visible(&state.context, request.is_admin(state))?))
 }
 
 fn upload_bundle(state: Arc<WebState>, request: WebRequest, body: IncomingBody) -> HandlerFuture {

@@ -6,7 +6,6 @@ use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::web::incoming::redact_paths;
 use crate::web::jobs::Job;
 use crate::web::request::WebRequest;
 use crate::web::response::{ApiError, HandlerResult, json, json_with_status};
@@ -34,19 +33,15 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// The job as this client may see it: readers see no path of the host.
-fn visible_job(state: &WebState, request: &WebRequest, job: Job) -> Job {
-    if request.is_admin(state) { job } else { job.map_texts(|text| redact_paths(&state.context, text)) }
-}
-
 fn list_jobs(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    let jobs = state.jobs.list().into_iter().map(|job| visible_job(state, request, job)).collect();
+    let is_admin = request.is_admin(state);
+    let jobs = state.jobs.list().into_iter().map(|job| job.visible(&state.context, is_admin)).collect();
     Ok(json(&JobList { jobs }))
 }
 
 fn show_job(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let job = request.path_param(0).parse::<u64>().ok().and_then(|id| state.jobs.get(id));
-    job.map(|job| json(&visible_job(state, request, job))).ok_or_else(ApiError::job_not_found)
+    job.map(|job| json(&job.visible(&state.context, request.is_admin(state)))).ok_or_else(ApiError::job_not_found)
 }
 
 fn stop_job(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {

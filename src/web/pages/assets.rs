@@ -5,10 +5,9 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 
-use crate::digest::Sha256;
 use crate::web::auth::RequiredAccess;
 use crate::web::request::WebRequest;
-use crate::web::response::{ApiError, HandlerResult, set_header, with_content_type};
+use crate::web::response::{ApiError, HandlerResult, etag_of, set_header, with_content_type};
 use crate::web::router::Route;
 use crate::web::state::WebState;
 
@@ -40,7 +39,7 @@ fn serve_asset(_: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let Some((_, kind, text)) = ASSETS.iter().find(|(name, ..)| *name == request.path_param(0)) else {
         return Err(ApiError::new(StatusCode::NOT_FOUND, "no such asset"));
     };
-    let etag = format!("\"{}\"", Sha256::of(text.as_bytes()));
+    let etag = etag_of(text);
     let is_unchanged = request.headers.get_all(IF_NONE_MATCH).iter().any(|given| given.as_bytes() == etag.as_bytes());
     let mut response = with_content_type(kind, if is_unchanged { "" } else { text });
     if is_unchanged {

@@ -34,8 +34,7 @@ struct BrowsePage {
 
 pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     render_page("/browse", state, request, |frame| {
-        // An invalid page number means the first page: a mistyped URL should not fail.
-        let number = request.query_value("page").and_then(|page| page.parse().ok()).unwrap_or(1).max(1);
+        let number = request.page_number();
         match request.query_value("crate") {
             Some(name) => crate_detail(frame, state, name, number),
             None => crate_list(frame, state, request.query_value("q").unwrap_or_default(), number),

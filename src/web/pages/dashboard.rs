@@ -107,8 +107,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
     render_page("/", state, request, |frame| {
         let layout = &state.context.mirror;
         let status = Status::read(layout).map_err(Failure::from)?;
-        let arrivals = incoming::read(&state.context)?;
-        let arrivals = if frame.admin { arrivals } else { arrivals.redacted(&state.context) };
+        let arrivals = incoming::read_visible(&state.context, frame.admin)?;
         let shut_out = state.options.access.reader_tokens_error();
         let shut_out =
             if frame.admin { shut_out } else { shut_out.map(|why| incoming::redact_paths(&state.context, &why)) };

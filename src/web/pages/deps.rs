@@ -12,9 +12,9 @@ use crate::config::DEPENDS;
 use crate::error_report::Failure;
 use crate::inputs::depends::json_edit;
 use crate::inputs::depends::{DependsFile, Error};
-use crate::web::api::deps::{etag, read_depends, visible_text};
+use crate::web::api::deps::{read_depends, visible_text};
 use crate::web::request::WebRequest;
-use crate::web::response::{HandlerResult, one_line_message};
+use crate::web::response::{HandlerResult, etag_of, one_line_message};
 use crate::web::state::WebState;
 
 #[derive(Template)]
@@ -66,7 +66,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
             why_not: frame.why_not(),
             frame,
             there,
-            etag: etag(&text),
+            etag: etag_of(&text),
             problems: if there { problems(&text, &path) } else { Vec::new() },
             json,
             groups: groups(dependencies.as_ref()),

@@ -11,8 +11,9 @@ use crate::error_report::Failure;
 use crate::mirror::live;
 use crate::mirror::status::Status;
 use crate::mirror::summary::LineageTip;
+use crate::mirror::watcher_state::PendingBundle;
 use crate::web::imports::Import;
-use crate::web::incoming::{self, IncomingFolder, PendingBundle, RejectedBundle};
+use crate::web::incoming::{self, IncomingFolder, RejectedBundle};
 use crate::web::jobs::{Job, JobKind, JobState};
 use crate::web::request::{Pagination, WebRequest};
 use crate::web::response::HandlerResult;
@@ -72,15 +73,13 @@ struct NotImportedRow {
 pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     render_page("/packages", state, request, |frame| {
         let context = &state.context;
-        // An invalid page number means the first page: a mistyped URL should not fail.
-        let number = request.query_value("page").and_then(|page| page.parse().ok()).unwrap_or(1).max(1);
+        let number = request.page_number();
         let history = state.imports.page(&context.mirror, Pagination { number, size: IMPORTS_PER_PAGE })?;
         let total = usize::try_from(history.total).unwrap_or(usize::MAX);
         let mut pages = Pager::new(total, IMPORTS_PER_PAGE, number, "./packages?page=".to_owned());
         (pages.anchor, pages.words) = ("#history", ["Newer", "Older"]);
         let admin = frame.admin;
-        let arrivals = incoming::read(context)?;
-        let arrivals = if frame.admin { arrivals } else { arrivals.redacted(context) };
+        let arrivals = incoming::read_visible(context, admin)?;
         let status = Status::read(&context.mirror).map_err(Failure::from)?;
         let more = arrivals.failed_total.saturating_sub(arrivals.failed.len() as u64);
         Ok(PackagesPage {
@@ -96,13 +95,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
             brought: describe_totals(live::read_totals(&context.mirror).unwrap_or_default()),
             imports: history.packages,
             pages,
-            job: state.jobs.list().into_iter().next().map(|job| {
-                JobPanel::from_job(if admin {
-                    job
-                } else {
-                    job.map_texts(|text| incoming::redact_paths(context, text))
-                })
-            }),
+            job: state.jobs.list().into_iter().next().map(|job| JobPanel::from_job(job.visible(context, admin))),
             snapshots: snapshots::list(&context.incoming)?,
             histories: histories(status),
         })
