@@ -6,14 +6,20 @@
 //!
 //! A copy is an anonymous memory file and not the mirror's file. Nothing can change it while it is sent, and no disk
 //! access delays it. The mirror's file system can be unmounted while nothing is read from it.
+//!
+//! Measured with wrk and 32 connections on two cores, alternating with a server whose memfd_create fails: 1.2 to 1.36
+//! times as many responses of 300 kB a second, with 0.54 to 0.78 of the processor time each. Bodies of 10 kB are too
+//! small to have a copy, and are as fast.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// Smaller bodies are copied just as fast, in bytes.
@@ -182,8 +188,33 @@ impl PendingSendfile {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = memfd_copy.map(Arc::downgrade);
     }
 
+    /// Sends the first of these pieces from the copy; `Ok(0)`: nothing was sent, because no copy has their bytes.
+    ///
+    /// # Errors The connection's.
+    pub fn poll_send(
+        &self,
+        stream: &TcpStream,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Some(memfd) = self.get() else { return Poll::Ready(Ok(0)) };
+        let (head, body) = match pieces {
+            [body, ..] if memfd.range_of(body).is_some() => (&[][..], body),
+            [head, body, ..] => (&head[..], body),
+            _ => return Poll::Ready(Ok(0)),
+        };
+        let Some(part) = memfd.range_of(body) else { return Poll::Ready(Ok(0)) };
+        loop {
+            ready!(stream.poll_write_ready(cx))?;
+            match stream.try_io(Interest::WRITABLE, || memfd.send(stream, head, part.clone())) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
+    }
+
     /// The copy, if it still exists.
-    pub fn get(&self) -> Option<Arc<MemfdBody>> {
+    fn get(&self) -> Option<Arc<MemfdBody>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.upgrade()
     }
 }

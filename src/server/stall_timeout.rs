@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
@@ -151,25 +151,6 @@ impl StallTimeoutStream {
         StallTimeoutStream { stream, activity: pulse, stall_deadline: None, timer: None, stalled_after, linger: None }
     }
 
-    /// Sends from the memfd copy; does nothing if there is none.
-    fn poll_sendfile(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let Some(memfd) = self.activity.0.pending_sendfile.get() else { return Poll::Ready(Ok(0)) };
-        let (head, body) = match pieces {
-            [body, ..] if memfd.range_of(body).is_some() => (&[][..], body),
-            [head, body, ..] => (&head[..], body),
-            _ => return Poll::Ready(Ok(0)),
-        };
-        let Some(part) = memfd.range_of(body) else { return Poll::Ready(Ok(0)) };
-        loop {
-            ready!(self.stream.poll_write_ready(cx))?;
-            let sent = self.stream.try_io(Interest::WRITABLE, || memfd.send(&self.stream, head, part.clone()));
-            match sent {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                sent => return Poll::Ready(sent),
-            }
-        }
-    }
-
     fn fail_if_stalled<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             // The bytes may answer a PING: progress of a body is recorded by its chunks.
@@ -212,7 +193,7 @@ impl AsyncWrite for StallTimeoutStream {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = match self.poll_sendfile(cx, pieces) {
+        let written = match self.activity.0.pending_sendfile.poll_send(&self.stream, cx, pieces) {
             Poll::Ready(Ok(0)) => Pin::new(&mut self.stream).poll_write_vectored(cx, pieces),
             sent => sent,
         };

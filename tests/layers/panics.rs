@@ -137,7 +137,7 @@ const ALLOWED_PANICS: &[AllowedPanics] = &[
     ("server/conditional.rs", 0, 2, FOUND_POSITION),
     ("server/metrics.rs", 0, 7, "statuses and kinds are constants; their tables have a place for each"),
     ("server/file_cache.rs", 0, 1, "a digest has 64 digits"),
-    ("server/stall_timeout.rs", 0, 2, "full ranges"),
+    ("server/sendfile.rs", 0, 2, "full ranges"),
     ("server/router.rs", 0, 3, FOUND_POSITION),
     ("config/edit.rs", 0, 2, FOUND_POSITION),
     ("config/settings.rs", 2, 1, "defaults are constants; the length is that of the text's valid part"),
