@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use frostmirror::mirror::ledger::Record;
+
 use crate::support::crates::Crate;
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::server_fixture::{MirrorTree, RawConnection, RawReply, get};
@@ -83,7 +85,8 @@ fn write_import_record(mirror: &MirrorTree, number: u32, file: &str, bytes: u64)
             "lineage": { "id": id, "sequence": 1, "inputs": [] }, "blocks": [],
         },
     });
-    mirror.write_file(&format!(".frostmirror/ledger/{number:08}-{id}.json"), record.to_string().as_bytes());
+    let (text, _) = serde_json::from_value::<Record>(record).unwrap().render();
+    mirror.write_file(&format!(".frostmirror/ledger/{number:08}-{id}.json"), &text);
 }
 
 #[test]

@@ -67,7 +67,6 @@ const ALLOWED_PANICS: &[AllowedPanics] = &[
     ("web/pages/config.rs", 0, 1, JSON_SERIALIZATION),
     ("web/pages/dashboard.rs", 0, 2, "full ranges"),
     ("web/pages/packages.rs", 0, 1, JSON_SERIALIZATION),
-    ("web/pages/setup.rs", 0, 3, "an array of constant length"),
     ("web/search.rs", 0, 1, LIFETIME_SLICE),
     ("web/sessions.rs", 0, 1, "a digest has 64 digits"),
     ("web/statistics.rs", 0, 2, FOUND_POSITION),
