@@ -161,7 +161,7 @@ pub enum Verb {
     Up(commands::up::Args),
     /// Show what a mirror contains
     ///
-    /// Show what a mirror contains: the number of crates, their size, the last import, toolchains, and waiting and refused
+    /// Show what a mirror contains: the number of crates, their size, the last import, toolchains, and waiting and rejected
     /// bundles.
     Status(commands::status::Args),
     /// List the crates of a mirror or a bundle
@@ -342,21 +342,32 @@ pub fn run(verb: Verb, context: &Context) -> Result<(), Failure> {
     match verb {
         Verb::Init(args) => commands::init::run(&args, context),
         Verb::Fetch(args) => commands::fetch::run(&args, context),
-        Verb::Verify(args) => commands::verify::run(&args, context),
+        Verb::Verify(args) => commands::verify::run(&args, context).map_err(mention_lock_timeout),
         Verb::Inspect(args) => commands::inspect::run(&args, context),
         Verb::Diff(args) => commands::diff::run(&args, context),
-        Verb::Import(args) => commands::import::run(&args, context),
+        Verb::Import(args) => commands::import::run(&args, context).map_err(mention_lock_timeout),
         Verb::Serve(args) => commands::serve::run(&args, context),
         Verb::Up(args) => commands::up::run(&args, context),
         Verb::Status(args) => commands::status::run(&args, context),
         Verb::List(args) => commands::list::run(&args, context),
-        Verb::Gc(args) => commands::gc::run(&args, context),
+        Verb::Gc(args) => commands::gc::run(&args, context).map_err(mention_lock_timeout),
         Verb::History(args) => commands::history::run(&args, context),
-        Verb::Export(args) => commands::export::run(&args, context),
+        Verb::Export(args) => commands::export::run(&args, context).map_err(mention_lock_timeout),
         Verb::Setup(args) => commands::setup::run(&args, context),
         Verb::Guide(args) => commands::guide::run(&args, context),
         Verb::Completions(args) => commands::completions::run(&args, command(), context),
         Verb::Man(args) => commands::man::run(&args, command(), context),
         Verb::Help(args) => commands::help::run(&args, &command(), context),
+    }
+}
+
+/// Adds `--lock-timeout` to the hint about a locked mirror, for the verbs that have this option.
+fn mention_lock_timeout(failure: Failure) -> Failure {
+    match (failure.class, &failure.hint) {
+        (ErrorClass::Locked, Some(hint)) => {
+            let hint = format!("{hint}, or wait longer with `--lock-timeout SECS`");
+            failure.hint(hint)
+        }
+        _ => failure,
     }
 }

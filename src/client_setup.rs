@@ -61,11 +61,11 @@ impl BaseUrl {
         };
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         if !is_host(host) {
-            return Err(invalid("after the scheme comes HOST or HOST:PORT, and nothing else"));
+            return Err(invalid("the scheme must be followed by HOST or HOST:PORT"));
         }
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%+@:,=".contains(&b);
         if url.len() > 1024 || !path.bytes().all(plain) {
-            return Err(invalid("its path has a character that a path of a base URL does not need"));
+            return Err(invalid("its path has a character that is not allowed in the path of a base URL"));
         }
         Ok(BaseUrl(url.trim_end_matches('/').to_owned()))
     }
@@ -241,11 +241,11 @@ impl ClientSetup {
     fn cargo_notes(&self) -> &'static str {
         match self.location {
             MirrorLocation::Server(_) => {
-                "# cargo 1.68 or newer understands this. `cargo vendor` obeys it only as\n\
+                "# This needs cargo 1.68 or newer. `cargo vendor` follows it only as\n\
                  # `cargo vendor --respect-source-config`.\n\n"
             }
             MirrorLocation::Folder(_) => {
-                "# `cargo vendor` obeys this only as `cargo vendor --respect-source-config`.\n\n"
+                "# `cargo vendor` follows this only as `cargo vendor --respect-source-config`.\n\n"
             }
         }
     }
@@ -260,7 +260,7 @@ impl ClientSetup {
             .map(|(name, value)| format!("#     $env:{name} = {}\n", powershell_quoted(value)))
             .collect();
         format!(
-            "# For rustup, where the mirror holds toolchains, in the environment of a POSIX shell:\n#\n{sh}#\n\
+            "# For rustup, if the mirror has toolchains, in the environment of a POSIX shell:\n#\n{sh}#\n\
              # or of PowerShell:\n#\n{powershell}"
         )
     }

@@ -97,7 +97,7 @@ impl Context {
             return Ok(self.absolute(&home));
         }
         let home = self.env.path("HOME").or_else(home::home_dir).ok_or_else(|| {
-            Failure::new(ErrorClass::Input, "no home directory is known")
+            Failure::new(ErrorClass::Input, "the home directory is unknown")
                 .context("could not find the folder for state and caches")
                 .hint("set FROSTMIRROR_HOME to a folder")
         })?;
@@ -204,7 +204,7 @@ impl Context {
         let Some(SubstituteToolchain { toolchain, pin, too_old }) = substitute else { return self.clone() };
         let reason = match too_old {
             None => "pins a toolchain that is not installed here".to_owned(),
-            Some(version) => format!("pins cargo {version}, and {MIN_CARGO_VERSION} or newer is needed"),
+            Some(version) => format!("pins cargo {version}, but {MIN_CARGO_VERSION} or newer is required"),
         };
         let pin = pin.display();
         self.reporter.status("Using", format!("the toolchain {toolchain} to run cargo: `{pin}` {reason}"));
@@ -229,7 +229,7 @@ impl Context {
                     // Work that can no longer be cancelled completes shortly, so the loop continues.
                     () = signals.next() => if self.reporter.cancel_work() {
                         return Err(Failure::new(ErrorClass::Interrupted, "interrupted")
-                            .hint("run the same command again to carry on; what was downloaded is kept"));
+                            .hint("run the same command again to continue; downloaded files are kept"));
                     },
                     done = &mut work => return done.map_err(Into::into),
                 }

@@ -26,7 +26,7 @@ pub enum InvalidVersion {
     #[error(transparent)]
     NotSemver(#[from] semver::Error),
     /// It is too long.
-    #[error("a version has at most {MAX_VERSION} bytes, this one has {0}")]
+    #[error("the version has {0} bytes, more than the limit of {MAX_VERSION}")]
     TooLong(usize),
 }
 

@@ -335,8 +335,8 @@ pub async fn lock_workspace(
     surroundings: &Environment,
     sink: Arc<dyn Sink>,
 ) -> Result<Lockfile, Error> {
-    let station = Session::start(surroundings, &sink).await?;
-    workspace_lock::read_or_resolve(workspace, &station).await
+    let session = Session::start(surroundings, &sink).await?;
+    workspace_lock::read_or_resolve(workspace, &session).await
 }
 
 /// Access to upstream for one run: one client, one snapshot of the index and one cargo.

@@ -84,12 +84,12 @@ impl fmt::Display for CoverageGap {
         match self {
             CoverageGap::Missing(id) => write!(f, "{id}: is missing"),
             CoverageGap::ChecksumMismatch { id, locked, found, location: place } => {
-                write!(f, "{id}: the lock has the checksum {locked}, and {place} has {found}")
+                write!(f, "{id}: the lock has the checksum {locked}, but {place} has {found}")
             }
-            CoverageGap::MissingFile(id) => write!(f, "{id}: the mirror's index has it, and its file is missing"),
+            CoverageGap::MissingFile(id) => write!(f, "{id}: the mirror's index lists it, but its file is missing"),
             CoverageGap::DamagedFile(id) => write!(f, "{id}: its file in the mirror is damaged"),
             CoverageGap::MissingIndexLine(id) => {
-                write!(f, "{id}: its file is there, and the mirror's index does not have it")
+                write!(f, "{id}: the mirror has its file, but the mirror's index does not list it")
             }
             CoverageGap::MissingUnbuiltLine(id) => {
                 write!(f, "{id}: is missing (an unused patch or a replaced package, whose index line cargo reads)")
@@ -97,7 +97,7 @@ impl fmt::Display for CoverageGap {
             CoverageGap::ForeignPackage { package, skipped_by: left_out } => {
                 let ForeignPackage { name, version, source, unused_patch } = package;
                 let note = if *unused_patch { " (an unused patch that cargo loads nevertheless)" } else { "" };
-                write!(f, "{name} {version}: cannot be covered, it comes from {source}{note}")?;
+                write!(f, "{name} {version}: a bundle cannot contain it, because it is from {source}{note}")?;
                 match left_out {
                     // Both come from a bundle, so they are sanitized.
                     Some((input, why)) => {
@@ -112,7 +112,7 @@ impl fmt::Display for CoverageGap {
                 let parent = parent.escape_debug();
                 write!(
                     f,
-                    "{file}: builds on {parent}, and {} that it relies on {} nowhere, first {first}",
+                    "{file}: builds on {parent}, but {} that it needs {} missing, first {first}",
                     pluralize(*missing, "crate"),
                     if *missing == 1 { "is" } else { "are" }
                 )

@@ -94,7 +94,7 @@ fn find_component_fault(component: &str) -> Option<&'static str> {
         return Some("it has an empty component");
     }
     if component == "." || component == ".." {
-        return Some("it climbs or stands still");
+        return Some("a component is `.` or `..`");
     }
     if component.len() > MAX_COMPONENT {
         return Some("a component is longer than 240 bytes");

@@ -25,7 +25,7 @@
 //! | `sendfile` | popular bodies, sent with sendfile(2) |
 //! | `file_cache` | small files and index entries, cached while they match the disk |
 //!
-//! Nothing here takes a lock or writes a file. Each request opens its files anew, or checks that the cached copy still
+//! Nothing here takes a lock or writes a file. Each request opens its files again, or checks that the cached copy still
 //! matches the disk. So an import is visible at once, and a file that is being sent does not change.
 
 pub mod auth;

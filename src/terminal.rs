@@ -470,7 +470,7 @@ impl Sink for Reporter {
     }
 
     fn event(&self, event: Event) {
-        // The work ends by the user's wish; what its parts still report is noise.
+        // The user ended the work; further reports of its parts are noise.
         if !self.shows(&event) || self.is_cancelled() {
             return;
         }

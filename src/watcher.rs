@@ -339,9 +339,7 @@ impl WatchLoop {
         };
         match reject_bundle(&self.processed, &rejection, &self.import_counters, self.importer.context.sink.as_ref()) {
             Ok(_) => self.files.remove(&name),
-            Err(error) => {
-                self.warn_once(&name, &format!("it was rejected, but could not be moved to failed/: {error}"))
-            }
+            Err(error) => self.warn_once(&name, &format!("rejected, but could not be moved to failed/: {error}")),
         }
     }
 
@@ -349,9 +347,9 @@ impl WatchLoop {
         let mut lines = Vec::new();
         for (name, standing) in self.files.statuses() {
             match standing {
-                FileStatus::Waiting(reason) => lines.push((name.to_owned(), format!("it waits: {reason}"))),
+                FileStatus::Waiting(reason) => lines.push((name.to_owned(), format!("waiting: {reason}"))),
                 FileStatus::Rejected(reason) => {
-                    lines.push((name.to_owned(), format!("it was refused: {}", first_line(reason))));
+                    lines.push((name.to_owned(), format!("rejected: {}", first_line(reason))));
                 }
                 FileStatus::Arriving(_) | FileStatus::Done => {}
             }

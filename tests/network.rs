@@ -117,7 +117,7 @@ fn through_a_live_mirror() {
     let client = Client::with_index(&format!("{url}/index/"));
     client.cargo(&app, ["fetch", "--locked"]).ok();
     watch.lap(&format!("cargo fetch --locked of {locked} crates, through an empty live mirror"));
-    client.process(&app, build).timeout(PATIENCE).run().ok();
+    client.process(&app, build).timeout(BUILD_TIMEOUT).run().ok();
     watch.lap("cargo check --locked, through the live mirror");
     let until = Instant::now() + Duration::from_secs(60);
     let stored = || std::fs::read_dir(sandbox.path("mirror/crates")).unwrap().filter(is_crate).count();
@@ -136,13 +136,13 @@ fn through_a_live_mirror() {
     client.clear_caches();
     client.cargo(&app, ["fetch", "--locked"]).ok();
     watch.lap("cargo fetch --locked, live mode off and no network");
-    client.process(&app, build).timeout(PATIENCE).run().ok();
+    client.process(&app, build).timeout(BUILD_TIMEOUT).run().ok();
     watch.lap("cargo check --locked, the same");
     serving.stop().ok();
 }
 
 /// A build on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(900);
+const BUILD_TIMEOUT: Duration = Duration::from_secs(900);
 
 fn is_crate(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
     entry.as_ref().is_ok_and(|entry| entry.path().extension().is_some_and(|extension| extension == "crate"))

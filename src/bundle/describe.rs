@@ -21,7 +21,7 @@ pub(super) const UNKNOWN: &str = "not known from this bundle";
 /// The states of crates in display order.
 const CRATE_STATES: [(CrateState, &str, &str); 4] = [
     (CrateState::Shipped, "shipped", "Shipped"),
-    (CrateState::Sent, "sent before", "Sent before, and relied on"),
+    (CrateState::Sent, "sent before", "Sent by earlier bundles, and needed"),
     (CrateState::IndexOnly, "index only", "Index only: the file is left out for these platforms"),
     (CrateState::Kept, "kept", "Kept for other inputs of the history"),
 ];
@@ -29,7 +29,7 @@ const CRATE_STATES: [(CrateState, &str, &str); 4] = [
 /// The states of dist files in display order.
 const DIST_FILE_STATES: [(DistFileState, &str, &str); 3] = [
     (DistFileState::Shipped, "shipped", "Rustup artifacts, shipped"),
-    (DistFileState::Sent, "sent before", "Rustup artifacts, sent before, and relied on"),
+    (DistFileState::Sent, "sent before", "Rustup artifacts, sent by earlier bundles, and needed"),
     (DistFileState::Kept, "kept", "Rustup artifacts, kept for other inputs of the history"),
 ];
 
@@ -47,7 +47,7 @@ pub fn describe(manifest: &Manifest) -> String {
         }
     }
     if !manifest.refreshed_crates.is_empty() {
-        let title = "Index lines that upstream changed, of crates that came with earlier bundles";
+        let title = "Index lines that upstream changed, for crates of earlier bundles";
         let _written = writeln!(out, "\n{title} ({}):", manifest.refreshed_crates.len()).is_ok();
         let mut table = Table::default();
         for one in &manifest.refreshed_crates {
@@ -73,10 +73,10 @@ fn write_summary(manifest: &Manifest, out: &mut String) {
     };
     let kept_count = manifest.crates.iter().filter(|record| record.state == CrateState::Kept).count();
     if manifest.repair {
-        line("Kind", "repair: what a mirror has lost, and nothing else");
+        line("Kind", "repair: only files that a mirror has lost");
     } else if manifest.kind == BundleKind::Full && kept_count > 0 {
         // It can be imported alone, but it does not make a complete mirror.
-        line("Kind", &format!("full, but {} of its history came with other bundles", pluralize(kept_count, "version")));
+        line("Kind", &format!("full, but other bundles have {} of its history", pluralize(kept_count, "version")));
     } else {
         line("Kind", &manifest.kind.to_string());
     }
@@ -202,7 +202,7 @@ fn write_licenses(manifest: &Manifest, out: &mut String) {
     }
     let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
     counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-    out.push_str("\nLicences of what is shipped:\n");
+    out.push_str("\nLicences of the shipped crates:\n");
     for (license, count) in counts {
         let _written = writeln!(out, "{count:>6}  {}", sanitize_line(license)).is_ok();
     }

@@ -42,15 +42,15 @@ impl Header {
     pub(super) fn parse(bytes: &[u8; HEADER_SIZE]) -> Result<Header, &'static str> {
         let check = Sha256::of(&bytes[..CHECKSUM_OFFSET]);
         if bytes[CHECKSUM_OFFSET..] != check.as_bytes()[..HEADER_SIZE - CHECKSUM_OFFSET] {
-            return Err("its checksum does not fit");
+            return Err("its checksum does not match");
         }
         if bytes[..8] != MAGIC {
             return Err("its first bytes are damaged");
         }
         let tool =
-            std::str::from_utf8(&bytes[12..36]).map_err(|_| "the tool's version is no text")?.trim_end_matches('\0');
+            std::str::from_utf8(&bytes[12..36]).map_err(|_| "the tool's version is not text")?.trim_end_matches('\0');
         if !tool.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err("the tool's version is no text");
+            return Err("the tool's version is not text");
         }
         Ok(Header {
             format: FormatVersion(u32::from_le_bytes(to_array(&bytes[8..12]))),
@@ -67,7 +67,7 @@ impl Header {
             return Err("the manifest is too long");
         }
         if self.plain_size > self.stored_size.saturating_mul(MANIFEST_RATIO).saturating_add(RATIO_ALLOWANCE) {
-            return Err("the manifest shrank more than a manifest can");
+            return Err("the manifest's compression ratio is too high");
         }
         Ok(())
     }

@@ -81,22 +81,22 @@ pub enum LineFault {
     #[error("is not an index line that cargo can read")]
     Malformed,
     /// Longer than [`MAX_LINE_LENGTH`].
-    #[error("is longer than an index line may be")]
+    #[error("exceeds the length limit of an index line")]
     TooLong,
     /// The last line has no line break.
     #[error("has no line break at its end")]
     Unterminated,
     /// It belongs in another file.
-    #[error("is of {0}, which belongs into another index file")]
+    #[error("is for {0}, which belongs in another index file")]
     WrongFile(CrateId),
     /// The crate is not in the table of crates.
-    #[error("is of {0}, which is not a crate of this bundle")]
+    #[error("is for {0}, which the bundle does not contain")]
     UnknownCrate(CrateId),
     /// Its `cksum` is not the crate's digest.
-    #[error("gives {0} another checksum than the bundle has for that crate")]
+    #[error("has a different checksum for {0} than the manifest")]
     WrongChecksum(CrateId),
     /// The crate already has a line.
-    #[error("is a second line of {0}")]
+    #[error("is a second line for {0}")]
     Duplicate(CrateId),
 }
 

@@ -65,7 +65,7 @@ pub enum LegacyError {
     #[error(transparent)]
     Path(#[from] UnsafePath),
     /// Its manifest is not JSON of the expected form.
-    #[error("its manifest is malformed")]
+    #[error("its manifest.json is malformed")]
     Manifest(#[from] serde_json::Error),
     /// Its manifest has an invalid crate name or version.
     #[error(transparent)]
@@ -74,7 +74,7 @@ pub enum LegacyError {
     #[error(transparent)]
     Digest(#[from] InvalidDigest),
     /// Its creation time is invalid.
-    #[error("its creation time `{}` is none", .0.escape_debug())]
+    #[error("its `created` is not an RFC 3339 time: `{}`", .0.escape_debug())]
     InvalidTime(String),
     /// The converted manifest violates a rule of the format.
     #[error(transparent)]
@@ -134,7 +134,7 @@ fn convert(reader: impl Read, spool: &Path) -> Result<(Manifest, SegmentReader),
             Some("manifest.json" | "config.toml" | "config") => {}
             _ => {
                 if files.insert(section.path.as_str(), section.clone()).is_some() {
-                    return Err(section_error(section.path.as_str(), "is in it twice").into());
+                    return Err(section_error(section.path.as_str(), "occurs twice").into());
                 }
             }
         }
@@ -143,7 +143,7 @@ fn convert(reader: impl Read, spool: &Path) -> Result<(Manifest, SegmentReader),
     let mut crates = contents.take_crates(&legacy_manifest, &mut files)?;
     contents.take_toolchain_files(&legacy_manifest, &mut files)?;
     if let Some(path) = files.keys().min() {
-        return Err(section_error(path, "is not in its manifest").into());
+        return Err(section_error(path, "is not listed in manifest.json").into());
     }
     crates.sort_unstable_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
     for section in index {
@@ -187,17 +187,17 @@ impl<R: Read> LegacyStream<R> {
         for _ in 0..count {
             let length = u32::from_le_bytes(self.read_array()?);
             if length > 1024 {
-                return Err(LegacyError::Framing("its table has a path that is too long").into());
+                return Err(LegacyError::Framing("its table of sections has a path that is too long").into());
             }
             let mut path = vec![0; length as usize];
             self.read_exact(&mut path)?;
-            let path =
-                String::from_utf8(path).map_err(|_| LegacyError::Framing("its table has a path that is not UTF-8"))?;
+            let path = String::from_utf8(path)
+                .map_err(|_| LegacyError::Framing("its table of sections has a path that is not UTF-8"))?;
             let path: SafePath = path.parse().map_err(LegacyError::Path)?;
             let (offset, length) = (u64::from_le_bytes(self.read_array()?), u64::from_le_bytes(self.read_array()?));
             sections.push(Section { path, offset, length });
             if self.bytes_read > MAX_TABLE_SIZE {
-                return Err(LegacyError::Framing("its table is too long").into());
+                return Err(LegacyError::Framing("its table of sections is too long").into());
             }
         }
         let mut next = self.bytes_read;
@@ -207,7 +207,9 @@ impl<R: Read> LegacyStream<R> {
             match end {
                 Some(end) if section.offset == next => next = end,
                 _ => {
-                    return Err(section_error(section.path.as_str(), "is not where the section before it ends").into());
+                    return Err(
+                        section_error(section.path.as_str(), "does not start where the previous section ends").into()
+                    );
                 }
             }
             section.offset -= begin;
@@ -246,7 +248,7 @@ impl<R: Read> LegacyStream<R> {
         let n = self.reader.read(buffer).map_err(convert_error)?;
         self.bytes_read += n as u64;
         if self.bytes_read > max_plain_size(self.reader.stored_bytes_consumed()) {
-            return Err(LegacyError::Framing("it shrank more than a bundle can").into());
+            return Err(LegacyError::Framing("its compression ratio is too high for a bundle").into());
         }
         Ok(n)
     }
@@ -261,11 +263,11 @@ fn convert_error(error: io::Error) -> ConvertError {
     let fault = match brotli_stream::BrotliFault::from_io(&error) {
         None => return ConvertError::Read(error),
         Some(brotli_stream::BrotliFault::Truncated | brotli_stream::BrotliFault::TooShort) => {
-            "the file ends before its sections do"
+            "the file ends before its last section"
         }
-        Some(brotli_stream::BrotliFault::Malformed) => "it is damaged: its brotli stream does not decode",
+        Some(brotli_stream::BrotliFault::Malformed) => "its brotli stream is damaged",
         Some(brotli_stream::BrotliFault::TooLong | brotli_stream::BrotliFault::TrailingBytes) => {
-            "bytes follow its last section"
+            "unexpected bytes follow its last section"
         }
     };
     LegacyError::Framing(fault).into()
@@ -338,10 +340,11 @@ impl LegacyContents {
         sha256: Sha256,
         kind: FileKind,
     ) -> Result<(), ConvertError> {
-        let section =
-            files.remove(from).ok_or_else(|| section_error(from, "is in its manifest, but not in the bundle"))?;
+        let section = files
+            .remove(from)
+            .ok_or_else(|| section_error(from, "is listed in manifest.json, but the bundle does not contain it"))?;
         if section.length != size {
-            return Err(section_error(from, "has another size than its manifest states").into());
+            return Err(section_error(from, "has a different size than manifest.json states").into());
         }
         self.entries.push((Entry { path, size, sha256, kind }, section.offset));
         Ok(())
@@ -378,7 +381,7 @@ impl LegacyContents {
                 kept.push(b'\n');
             }
             if kept.len() as u64 > MAX_INDEX_ENTRY_SIZE {
-                return Err(section_error(section.path.as_str(), "is larger than an index file may be").into());
+                return Err(section_error(section.path.as_str(), "exceeds the size limit of an index file").into());
             }
         }
         if kept.is_empty() {

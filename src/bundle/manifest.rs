@@ -77,7 +77,7 @@ pub(super) fn read(reader: &mut impl Read, header: &Header) -> Result<Manifest, 
         (Err(error), _) => Err(read_error(error)),
         (Ok(_), Err(error)) => Err(read_error_of_io(&error)),
         (Ok(manifest), Ok(())) if id.as_deref() != Some(manifest.id.as_str()) => {
-            Err(ReadError::Corrupt("its id does not follow from its content"))
+            Err(ReadError::Corrupt("its `id` does not match its content"))
         }
         (Ok(manifest), Ok(())) => Ok(manifest),
     }
@@ -123,7 +123,7 @@ fn read_error_of_io(error: &io::Error) -> ReadError {
             ReadError::Corrupt("bytes follow the end of its brotli stream")
         }
         None if error.get_ref().is_some_and(|inner| inner.is::<WeightExceeded>()) => {
-            ReadError::Corrupt("it is larger than the crates that it names account for")
+            ReadError::Corrupt("it is too large for the number of crates that it lists")
         }
         None => ReadError::Io(io::Error::new(error.kind(), error.to_string())),
     }
@@ -346,7 +346,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for CountedTable<'_, T> {
         while let Some(record) = seq.next_element()? {
             let count = self.rows.count.get() + 1;
             if count > self.rows.max || records.len() >= u32::MAX as usize {
-                return Err(A::Error::custom("its tables have more rows than its length accounts for"));
+                return Err(A::Error::custom("its tables have too many rows for its length"));
             }
             records.push(record);
             self.rows.count.set(count);

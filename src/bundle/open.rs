@@ -111,7 +111,7 @@ pub enum Error {
         source: InvalidManifest,
     },
     /// A bundle of frostmirror 1.x is invalid.
-    #[error("`{name}`, a bundle of frostmirror 1.x, cannot be used")]
+    #[error("the frostmirror 1.x bundle `{name}` is invalid")]
     Legacy {
         /// The bundle's file.
         name: String,
@@ -119,7 +119,7 @@ pub enum Error {
         source: LegacyError,
     },
     /// The disk lacks space for the decompressed legacy bundle.
-    #[error("could not unfold `{name}`, a bundle of frostmirror 1.x, in `{}`", folder.display())]
+    #[error("could not decompress the frostmirror 1.x bundle `{name}` in `{}`", folder.display())]
     Spool {
         /// The bundle's file.
         name: String,
@@ -129,7 +129,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The visitor failed.
-    #[error("could not take what is in `{name}`")]
+    #[error("could not process the contents of `{name}`")]
     Visitor {
         /// The bundle's file.
         name: String,
@@ -142,7 +142,7 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// An entry's digest does not match.
-    #[error("{path}: its SHA-256 is {actual}, the manifest has {expected}")]
+    #[error("{path}: its SHA-256 is {actual}, but the manifest states {expected}")]
     WrongDigest {
         /// The entry.
         path: SafePath,
@@ -152,7 +152,7 @@ pub enum Problem {
         actual: Sha256,
     },
     /// An entry's block cannot be decoded.
-    #[error("{path}: the block that holds it is damaged ({fault})")]
+    #[error("{path}: its block is damaged ({fault})")]
     Undecodable {
         /// The entry.
         path: SafePath,
@@ -168,13 +168,13 @@ pub enum Problem {
         others: usize,
     },
     /// The file ends inside an entry.
-    #[error("{path}: the file ends inside it or before it; it was not copied to its end")]
+    #[error("{path}: the bundle ends before the end of this file; the copy is incomplete")]
     Truncated {
         /// The first incomplete entry.
         path: SafePath,
     },
     /// Bytes follow the last entry.
-    #[error("bytes follow the last entry, which the manifest does not name")]
+    #[error("unexpected bytes follow the last entry")]
     TrailingBytes,
     /// An index line is invalid.
     #[error("{path}: line {number} {fault}")]
@@ -187,7 +187,7 @@ pub enum Problem {
         fault: LineFault,
     },
     /// A crate has no index line, so cargo would never find it.
-    #[error("{id}: the bundle has no index line for it")]
+    #[error("{id}: the bundle has no index line for this crate")]
     MissingLine {
         /// The crate.
         id: CrateId,
@@ -338,7 +338,8 @@ pub fn open_any<'r>(
     let mut start = [0; MAGIC.len()];
     let filled = read_up_to(&mut reader, &mut start).map_err(|source| Error::Io { name: name.to_owned(), source })?;
     let whole = io::Cursor::new(start).take(filled as u64).chain(reader);
-    if resembles_magic(&start[..filled]) {
+    // An empty file is a bundle whose copy never began.
+    if filled == 0 || resembles_magic(&start[..filled]) {
         Bundle::open(Box::new(whole), name)
     } else {
         legacy::open(whole, name, spool)

@@ -78,7 +78,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file changed after its digest was computed.
-    #[error("`{}` is not the file that was planned for `{path}`: SHA-256 {actual} in place of {expected}", file.display())]
+    #[error("`{}`, the source of `{path}`, has changed: its SHA-256 is {actual}, expected {expected}", file.display())]
     FileChanged {
         /// The file; empty for text in memory.
         file: PathBuf,
@@ -90,7 +90,7 @@ pub enum Error {
         actual: Sha256,
     },
     /// The plan violates a rule that every reader checks.
-    #[error("the plan does not make a bundle")]
+    #[error("the planned bundle breaks a rule of the format")]
     InvalidPlan(#[source] validate::InvalidManifest),
     /// The event sink cancelled the work.
     #[error("interrupted")]

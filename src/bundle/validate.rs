@@ -22,7 +22,7 @@ use crate::safe_path::SafePath;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidManifest {
     /// The manifest as a whole.
-    #[error("{0}")]
+    #[error("the manifest {0}")]
     Manifest(&'static str),
     /// One entry, by its path.
     #[error("`{path}` {rule}")]
@@ -49,7 +49,7 @@ pub enum InvalidManifest {
         rule: &'static str,
     },
     /// A block's encoding is unknown to this version.
-    #[error("`{path}` is stored in an encoding that this version of the format does not know: `{}`", encoding.escape_debug())]
+    #[error("`{path}` has the encoding `{}`, which this version cannot decode", encoding.escape_debug())]
     UnknownEncoding {
         /// The block's first entry.
         path: String,
@@ -88,21 +88,25 @@ fn check_encodings(manifest: &Manifest) -> Result<(), InvalidManifest> {
 
 fn check_head(manifest: &Manifest) -> Result<(), InvalidManifest> {
     let rules = [
-        (manifest.format == FormatVersion::CURRENT, "states another format than the header"),
-        (is_id(&manifest.id), "has an id that is none"),
-        (is_id(&manifest.lineage.id), "has a lineage whose id is none"),
-        (is_time(&manifest.created), "has a `created` that is not RFC 3339 in UTC with whole seconds"),
-        (is_time(&manifest.index_read), "has an `index_read` that is not RFC 3339 in UTC with whole seconds"),
+        (manifest.format == FormatVersion::CURRENT, "states a different format than the header"),
+        (is_id(&manifest.id), "has an invalid `id`: 32 lowercase hexadecimal digits are required"),
+        (is_id(&manifest.lineage.id), "has an invalid `lineage.id`: 32 lowercase hexadecimal digits are required"),
+        (is_time(&manifest.created), "has an invalid `created`: a UTC time such as 2026-04-02T21:30:00Z is required"),
+        (
+            is_time(&manifest.index_read),
+            "has an invalid `index_read`: a UTC time such as 2026-04-02T21:30:00Z is required",
+        ),
         (
             // A snapshot contains its mirror's times, including those of wrong clocks.
             manifest.kind == BundleKind::Snapshot || !is_read_after_writing(&manifest.index_read, &manifest.created),
-            "has an `index_read` that is more than a day after its `created`",
+            "has an `index_read` more than one day after its `created`",
         ),
+        (manifest.parent.is_some() || manifest.kind != BundleKind::Delta, "is of a delta, but names no parent"),
+        (manifest.parent.is_none() || manifest.kind == BundleKind::Delta, "names a parent, but is not of a delta"),
         (
-            manifest.parent.is_some() == (manifest.kind == BundleKind::Delta),
-            "names a parent where it is no delta, or none where it is one",
+            manifest.parent.as_ref().is_none_or(|parent| is_id(&parent.id)),
+            "has an invalid `parent.id`: 32 lowercase hexadecimal digits are required",
         ),
-        (manifest.parent.as_ref().is_none_or(|parent| is_id(&parent.id)), "names a parent by an id that is none"),
     ];
     match rules.iter().find(|(holds, _)| !holds) {
         Some((_, rule)) => Err(InvalidManifest::Manifest(rule)),
@@ -113,23 +117,23 @@ fn check_head(manifest: &Manifest) -> Result<(), InvalidManifest> {
 /// Texts that end up in records and in every snapshot of the mirror.
 fn check_texts(manifest: &Manifest) -> Result<(), InvalidManifest> {
     for (names, rule) in [
-        (&manifest.targets, "has more or longer names of targets than a manifest may"),
-        (&manifest.toolchains, "has more or longer names of toolchains than a manifest may"),
+        (&manifest.targets, "has too many or too long `targets`"),
+        (&manifest.toolchains, "has too many or too long `toolchains`"),
     ] {
         if names.len() > MAX_NAMES || names.iter().any(|name| json_length(name) > MAX_NAME_LENGTH) {
             return Err(InvalidManifest::Manifest(rule));
         }
     }
     if json_length(&manifest.tool) > MAX_NAME_LENGTH {
-        return Err(InvalidManifest::Manifest("has a longer name of its tool than a manifest may"));
+        return Err(InvalidManifest::Manifest("has a `tool` that is too long"));
     }
     if manifest.parent.as_ref().is_some_and(|parent| json_length(&parent.file) > MAX_FILE_NAME_LENGTH) {
-        return Err(InvalidManifest::Manifest("has a longer name of its parent's file than a manifest may"));
+        return Err(InvalidManifest::Manifest("has a `parent.file` that is too long"));
     }
     for record in &manifest.crates {
         let mut texts = [&record.description, &record.license, &record.repository].into_iter().flatten();
         if texts.any(|text| json_length(text) > MAX_TEXT_LENGTH) {
-            return invalid_crate(record, "has a longer description, licence or repository than a manifest may");
+            return invalid_crate(record, "has a description, licence or repository that is too long");
         }
     }
     Ok(())
@@ -156,25 +160,25 @@ fn is_read_after_writing(read: &str, created: &str) -> bool {
 fn check_crate_table(manifest: &Manifest) -> Result<(), InvalidManifest> {
     for pair in manifest.crates.windows(2) {
         if (&pair[0].name, &pair[0].version) >= (&pair[1].name, &pair[1].version) {
-            return invalid_crate(&pair[1], "is twice in the table of crates, or out of order");
+            return invalid_crate(&pair[1], "is duplicated or out of order in the table of crates");
         }
     }
     let full = manifest.kind != BundleKind::Delta;
     if let Some(record) = manifest.crates.iter().find(|record| full && record.state == CrateState::Sent) {
-        return invalid_crate(record, "is relied on, though the bundle is no delta");
+        return invalid_crate(record, "is listed as sent before, but the bundle is not a delta");
     }
     let mut folded: Vec<String> = manifest.crates.iter().map(|record| record.id().file_name().to_lowercase()).collect();
     folded.sort_unstable();
     if let Some(pair) = folded.windows(2).find(|pair| pair[0] == pair[1]) {
         let name = pair[0].trim_end_matches(".crate").to_owned();
-        return Err(InvalidManifest::Crate { name, rule: "is twice in the table of crates, in different case" });
+        return Err(InvalidManifest::Crate { name, rule: "occurs twice in the table of crates, with different case" });
     }
     drop(folded);
     // Names that are equal in lower case would share an index file. Versions of a name are adjacent.
     let mut names: HashMap<String, &CrateName> = HashMap::new();
     for record in &manifest.crates {
         if *names.entry(record.name.as_str().to_lowercase()).or_insert(&record.name) != &record.name {
-            return invalid_crate(record, "has a name that is in the table of crates in different case");
+            return invalid_crate(record, "has a name that occurs in the table of crates with different case");
         }
     }
     Ok(())
@@ -186,7 +190,7 @@ fn check_refreshed_crates(manifest: &Manifest) -> Result<(), InvalidManifest> {
         return Ok(());
     }
     if manifest.kind == BundleKind::Snapshot {
-        return Err(InvalidManifest::Manifest("refreshes index lines, though it is a snapshot"));
+        return Err(InvalidManifest::Manifest("refreshes index lines, but is a snapshot"));
     }
     let mut names: HashMap<String, &CrateName> =
         manifest.crates.iter().map(|record| (record.name.as_str().to_lowercase(), &record.name)).collect();
@@ -197,16 +201,19 @@ fn check_refreshed_crates(manifest: &Manifest) -> Result<(), InvalidManifest> {
         let record = found.and_then(|at| manifest.crates.get(at));
         let known_spelling = *names.entry(one.name.as_str().to_lowercase()).or_insert(&one.name);
         let rules = [
-            (last.is_none_or(|last| last < key), "is twice in the table of refreshed crates, or out of order"),
+            (last.is_none_or(|last| last < key), "is duplicated or out of order in the table of refreshed crates"),
             (
                 record.is_none_or(|record| record.state == CrateState::Kept),
-                "is refreshed, though its index line belongs to the table of crates",
+                "is in the table of refreshed crates, but the table of crates has its index line too",
             ),
             (
                 record.is_none_or(|record| record.sha256 == one.sha256),
-                "is refreshed with another digest than in the table of crates",
+                "has different digests in the tables of crates and of refreshed crates",
             ),
-            (*known_spelling == one.name, "is refreshed, and its name is in the bundle in different case"),
+            (
+                *known_spelling == one.name,
+                "is in the table of refreshed crates, but the bundle also has its name with different case",
+            ),
         ];
         if let Some((_, rule)) = rules.iter().find(|(holds, _)| !holds) {
             return Err(InvalidManifest::Crate { name: one.id().to_string(), rule });
@@ -220,16 +227,16 @@ fn invalid_crate(record: &super::format::CrateRecord, rule: &'static str) -> Res
     Err(InvalidManifest::Crate { name: record.id().to_string(), rule })
 }
 
-const POSITIONS_RULE: &str = "has positions beyond the tables, or out of order";
+const POSITIONS_RULE: &str = "has row numbers that are out of range or out of order";
 
 fn check_inputs(lineage: &Lineage, manifest: &Manifest) -> Result<(), InvalidManifest> {
     let rows = (manifest.crates.len() + manifest.dist_files.len()) as u64;
     if lineage.inputs.len() > MAX_INPUTS {
-        return Err(InvalidManifest::Manifest("has a history with more inputs than one may have (4096)"));
+        return Err(InvalidManifest::Manifest("has a history with more than 4096 inputs"));
     }
     let most = MAX_HISTORY_WEIGHT.saturating_add(rows.saturating_mul(HISTORY_WEIGHT_PER_ROW));
     if history_weight(lineage, "", rows) > most {
-        return Err(InvalidManifest::Manifest("has a history whose inputs are larger than a mirror can carry on"));
+        return Err(InvalidManifest::Manifest("has a history whose inputs exceed the size limit of a mirror"));
     }
     let broken =
         |input: &Input, rule| Err(InvalidManifest::Input { name: input.name.chars().take(200).collect(), rule });
@@ -238,12 +245,12 @@ fn check_inputs(lineage: &Lineage, manifest: &Manifest) -> Result<(), InvalidMan
             return broken(input, POSITIONS_RULE);
         }
         if !input.skipped_packages.is_sorted_by(|one, next| one < next) {
-            return broken(input, "names a package that was left out twice, or out of order");
+            return broken(input, "has left-out packages that are duplicated or out of order");
         }
         let mut texts =
             input.skipped_packages.iter().flat_map(|one| [&one.name, &one.version, &one.source, &one.reason]);
         if texts.any(|text| text.is_empty() || text.len() > MAX_SKIPPED_PACKAGE_TEXT) {
-            return broken(input, "names a package that was left out by a text that is empty or too long");
+            return broken(input, "has a left-out package with an empty or too long field");
         }
     }
     Ok(())
@@ -267,16 +274,19 @@ fn check_dist_files(manifest: &Manifest) -> Result<(), InvalidManifest> {
         let rules = [
             (
                 matches!(FileKind::from_path(path), Some(FileKind::Dist | FileKind::Rustup)),
-                "is no path of a rustup artifact",
+                "is not a path of a rustup artifact",
             ),
-            (!path.components().any(|part| part.starts_with('.')), "has a hidden name, which is never served"),
+            (
+                !path.components().any(|part| part.starts_with('.')),
+                "has a hidden name (with a leading dot), which is never served",
+            ),
             (portability.is_none(), portability.unwrap_or_default()),
-            (last.is_none_or(|last| last < path), "is twice in the table of rustup artifacts, or out of order"),
-            (!(full && record.state == DistFileState::Sent), "is relied on, though the bundle is no delta"),
-            (record.read_at.is_none() || snapshot, "states when it was read, though the bundle is no snapshot"),
+            (last.is_none_or(|last| last < path), "is duplicated or out of order in the table of rustup artifacts"),
+            (!(full && record.state == DistFileState::Sent), "is listed as sent before, but the bundle is not a delta"),
+            (record.read_at.is_none() || snapshot, "has a `read` time, but the bundle is not a snapshot"),
             (
                 record.read_at.as_deref().is_none_or(is_time),
-                "states a `read` that is not RFC 3339 in UTC with whole seconds",
+                "has an invalid `read`: a UTC time such as 2026-04-02T21:30:00Z is required",
             ),
         ];
         if let Some((_, rule)) = rules.iter().find(|(holds, _)| !holds) {
@@ -296,7 +306,7 @@ fn check_dist_file_entries(manifest: &Manifest) -> Result<(), InvalidManifest> {
         if stated.is_none_or(|record| {
             (record.state, record.sha256, record.size) != (DistFileState::Shipped, entry.sha256, entry.size)
         }) {
-            let rule = "is not what the table of rustup artifacts states to be shipped there";
+            let rule = "has no matching row as shipped in the table of rustup artifacts";
             return Err(InvalidManifest::Entry { path: entry.path.clone(), rule });
         }
         carried.insert(entry.sha256, entry.size);
@@ -304,7 +314,7 @@ fn check_dist_file_entries(manifest: &Manifest) -> Result<(), InvalidManifest> {
     let shipped = manifest.dist_files.iter().filter(|record| record.state == DistFileState::Shipped);
     for record in shipped {
         if carried.get(&record.sha256) != Some(&record.size) {
-            let rule = "is stated to be shipped, but no entry has its digest and size";
+            let rule = "is listed as shipped, but no entry has its digest and size";
             return Err(InvalidManifest::Entry { path: record.path.clone(), rule });
         }
     }
@@ -315,38 +325,38 @@ fn check_dist_file_entries(manifest: &Manifest) -> Result<(), InvalidManifest> {
 fn check_carried_histories(manifest: &Manifest) -> Result<(), InvalidManifest> {
     let snapshot = manifest.kind == BundleKind::Snapshot;
     if let Some(record) = manifest.crates.iter().find(|record| record.read_at.is_some() && !snapshot) {
-        return invalid_crate(record, "states when its line was read, though the bundle is no snapshot");
+        return invalid_crate(record, "has a `read` time, but the bundle is not a snapshot");
     }
     if let Some(record) = manifest.crates.iter().find(|record| record.read_at.as_deref().is_some_and(|at| !is_time(at)))
     {
-        return invalid_crate(record, "states a `read` that is not RFC 3339 in UTC with whole seconds");
+        return invalid_crate(record, "has an invalid `read`: a UTC time such as 2026-04-02T21:30:00Z is required");
     }
     if !manifest.carried_histories.is_empty() && !snapshot {
-        return Err(InvalidManifest::Manifest("brings histories along, though it is no snapshot"));
+        return Err(InvalidManifest::Manifest("carries other histories, but is not a snapshot"));
     }
     if manifest.carried_histories.len() > MAX_CARRIED_HISTORIES {
-        return Err(InvalidManifest::Manifest("brings more histories along than a snapshot may (1024)"));
+        return Err(InvalidManifest::Manifest("carries more than 1024 histories"));
     }
     let mut last: Option<(&str, &str)> = None;
     let mut bundles: HashSet<&str> = HashSet::from([manifest.lineage.id.as_str()]);
     for one in &manifest.carried_histories {
         let (id, bundle) = (one.lineage.id.as_str(), one.bundle.as_str());
         let rules = [
-            (json_length(&one.file) <= MAX_FILE_NAME_LENGTH, "brings a history along with an overlong name of a file"),
-            (is_id(id) && is_id(&one.bundle), "brings along a history or a bundle whose id is none"),
+            (json_length(&one.file) <= MAX_FILE_NAME_LENGTH, "carries a history with a file name that is too long"),
+            (is_id(id) && is_id(&one.bundle), "carries a history with an invalid id, or a bundle with one"),
             (
                 id != manifest.lineage.id && last.is_none_or(|last| last < (id, bundle)),
-                "brings a history twice, or out of order",
+                "has carried histories that are duplicated or out of order",
             ),
             // A bundle belongs to one history, which names its record.
-            (bundles.insert(bundle), "brings one bundle along for two histories"),
+            (bundles.insert(bundle), "carries one bundle for two histories"),
             (
                 is_time(&one.created) && is_time(&one.index_read),
-                "brings a history along with a time that is not RFC 3339 in UTC with whole seconds",
+                "carries a history with an invalid time: a UTC time such as 2026-04-02T21:30:00Z is required",
             ),
             (
                 are_positions(&one.crates, &one.dist_files, manifest),
-                "brings a history along whose crates or rustup artifacts are not in its tables, or out of order",
+                "carries a history with row numbers that are out of range or out of order",
             ),
         ];
         if let Some((_, rule)) = rules.iter().find(|(holds, _)| !holds) {
@@ -364,20 +374,22 @@ fn check_block(block: &Block) -> Result<(), InvalidManifest> {
     };
     let broken = |rule| Err(InvalidManifest::Entry { path: first.path.clone(), rule });
     let Some(plain) = block.plain_size() else {
-        return broken("is in a block whose sizes overflow");
+        return broken("is in a block whose sizes overflow 64 bits");
     };
     match (&block.encoding, &block.stored) {
         (Encoding::Stored, None) if block.entries.len() == 1 => Ok(()),
-        (Encoding::Stored, None) => broken("is in a block of several entries that is stored as it is"),
-        (Encoding::Stored, Some(_)) => broken("is stored as it is, yet states other stored bytes"),
-        (Encoding::Brotli, None) => broken("is encoded, but does not state its stored bytes"),
-        (Encoding::Brotli, Some(_)) if plain > MAX_BLOCK_SIZE => broken("is in an encoded block that is too large"),
+        (Encoding::Stored, None) => broken("is in an uncompressed block that has several entries"),
+        (Encoding::Stored, Some(_)) => broken("is in an uncompressed block that states a compressed size"),
+        (Encoding::Brotli, None) => broken("is in a compressed block that lacks its stored size and digest"),
+        (Encoding::Brotli, Some(_)) if plain > MAX_BLOCK_SIZE => broken("is in a compressed block that is too large"),
         (Encoding::Brotli, Some(stored)) if stored.size > MAX_STORED_BLOCK_SIZE => {
-            broken("is in an encoded block that is too large")
+            broken("is in a compressed block that is too large")
         }
-        (Encoding::Brotli, Some(stored)) if plain > max_plain_size(stored.size) => broken("shrank more than text can"),
+        (Encoding::Brotli, Some(stored)) if plain > max_plain_size(stored.size) => {
+            broken("has a compression ratio that is too high for text")
+        }
         (Encoding::Brotli, Some(_)) if block.entries.iter().any(|entry| entry.kind == FileKind::Crate) => {
-            broken("is a crate, or shares a block with one, and is not stored as it is")
+            broken("is in a compressed block that contains a crate; crates are never compressed")
         }
         (Encoding::Brotli, Some(_)) => Ok(()),
         // Reported before all other problems.
@@ -389,32 +401,32 @@ fn check_order(manifest: &Manifest) -> Result<(), InvalidManifest> {
     let mut last: Option<&Entry> = None;
     let mut end = 0u64;
     for block in &manifest.blocks {
-        let overflow = || InvalidManifest::Manifest("states sizes that overflow");
+        let overflow = || InvalidManifest::Manifest("states sizes whose sum overflows 64 bits");
         end = block.stored_size().and_then(|size| end.checked_add(size)).ok_or_else(overflow)?;
         for entry in &block.entries {
             let broken = |rule| Err(InvalidManifest::Entry { path: entry.path.clone(), rule });
             if FileKind::from_path(&entry.path) != Some(entry.kind) {
-                return broken("is at a path that is not one of its kind");
+                return broken("has a path that does not fit its kind");
             }
             if entry.kind == FileKind::Index && entry.size == 0 {
-                return broken("is an index file without a line");
+                return broken("is an empty index file");
             }
             if entry.kind == FileKind::Config && entry.size > MAX_CONFIG_SIZE {
-                return broken("is larger than a configuration file may be");
+                return broken("exceeds the size limit of a configuration file");
             }
             if entry.kind == FileKind::Config
                 && entry.path.as_str() != "config.toml"
                 && manifest.kind != BundleKind::Snapshot
             {
-                return broken("is a mirror's own configuration, which only a snapshot has");
+                return broken("is a mirror's configuration, but the bundle is not a snapshot");
             }
             if entry.kind == FileKind::Index && entry.size > MAX_INDEX_ENTRY_SIZE {
-                return broken("is larger than an index file may be");
+                return broken("exceeds the size limit of an index file");
             }
             if let Some(last) = last {
                 match (last.kind, &last.path).cmp(&(entry.kind, &entry.path)) {
                     std::cmp::Ordering::Less => {}
-                    std::cmp::Ordering::Equal => return broken("is in the bundle twice"),
+                    std::cmp::Ordering::Equal => return broken("occurs twice in the bundle"),
                     std::cmp::Ordering::Greater => return broken("is out of order"),
                 }
             }
@@ -423,7 +435,7 @@ fn check_order(manifest: &Manifest) -> Result<(), InvalidManifest> {
     }
     // Readers count offsets from the file's start, including header and manifest.
     if end > i64::MAX as u64 {
-        return Err(InvalidManifest::Manifest("states sizes that overflow"));
+        return Err(InvalidManifest::Manifest("states sizes whose sum overflows 64 bits"));
     }
     Ok(())
 }
@@ -437,10 +449,10 @@ fn check_crate_entries(manifest: &Manifest) -> Result<(), InvalidManifest> {
     for record in manifest.crates.iter().filter(|record| record.state == CrateState::Shipped) {
         let path = record.id().crate_path();
         let Ok(found) = entries.binary_search_by(|entry| entry.path.cmp(&path)) else {
-            return invalid_crate(record, "is stated to be shipped, but has no entry");
+            return invalid_crate(record, "is listed as shipped, but has no entry");
         };
         if entries[found].sha256 != record.sha256 || entries[found].size != record.size {
-            let rule = "has another digest or size than the table of crates states";
+            let rule = "differs in digest or size from its row in the table of crates";
             return Err(InvalidManifest::Entry { path, rule });
         }
         shipped += 1;
@@ -458,7 +470,7 @@ fn check_crate_entries(manifest: &Manifest) -> Result<(), InvalidManifest> {
     match entries.iter().find(|entry| paths.binary_search(&entry.path).is_err()) {
         Some(entry) => Err(InvalidManifest::Entry {
             path: entry.path.clone(),
-            rule: "is no crate that the table states to be shipped",
+            rule: "is not listed as shipped in the table of crates",
         }),
         None => Ok(()),
     }
@@ -483,7 +495,7 @@ fn check_distinct<'m>(paths: impl Iterator<Item = &'m SafePath>) -> Result<(), I
             if folded.binary_search_by(|(other, _)| other.as_ref().cmp(&path[..end])).is_ok() {
                 return Err(InvalidManifest::Entry {
                     path: (*original).clone(),
-                    rule: "lies below a path that is a file",
+                    rule: "is below a path that is a file",
                 });
             }
         }

@@ -21,7 +21,11 @@ pub type VerifyReport = StreamReport;
 /// Checks the bundle at `path`. A bundle of frostmirror 1.x is first decompressed into an unnamed file in `spool`. A file
 /// that is not regular (such as a pipe) is read in one pass.
 pub fn verify(path: &Path, spool: &Path, sink: &dyn Sink) -> Result<VerifyReport, Error> {
-    let name = path.display().to_string();
+    verify_named(path, path.display().to_string(), spool, sink)
+}
+
+/// As [`verify`]; errors show the bundle as `name`, such as the path that the user typed.
+pub fn verify_named(path: &Path, name: String, spool: &Path, sink: &dyn Sink) -> Result<VerifyReport, Error> {
     let unreadable = |source| Error::Io { name: name.clone(), source };
     let file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;

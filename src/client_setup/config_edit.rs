@@ -6,7 +6,7 @@ use toml_edit::{DocumentMut, InlineTable, Item, Table, Value};
 use super::{CargoSetting, REGISTRY_NAME};
 
 /// The comment above the first table that an edit adds.
-const MARKER: &str = "# Added by `cargo frostmirror setup`; `cargo frostmirror setup --undo` takes it back.";
+const MARKER: &str = "# Added by `cargo frostmirror setup`; `cargo frostmirror setup --undo` removes it.";
 
 /// The reason why a configuration could not be edited.
 #[derive(Debug, thiserror::Error)]
@@ -15,10 +15,10 @@ pub enum EditError {
     #[error(transparent)]
     Toml(#[from] toml_edit::TomlError),
     /// A table or value is needed where the text has something else.
-    #[error("`{0}` is not what cargo expects there")]
+    #[error("`{0}` has a type that cargo does not accept")]
     UnexpectedShape(String),
     /// The edited text does not have the intended values: a bug, detected before anything is written.
-    #[error("`{0}` cannot be set in a file of this shape")]
+    #[error("`{0}` cannot be set without a change to other keys of the file")]
     MergeFailed(String),
 }
 

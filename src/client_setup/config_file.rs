@@ -35,7 +35,7 @@ pub enum Error {
         source: EditError,
     },
     /// The undo record is damaged.
-    #[error("the record `{}` of what setup changed is damaged", path.display())]
+    #[error("the record of setup's changes in `{}` is damaged", path.display())]
     InvalidRecord {
         /// The file.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// The configuration names the mirror, but there is no undo record.
-    #[error("`{}` uses the mirror, but no record says what setup changed", path.display())]
+    #[error("`{}` uses the mirror, but there is no record of setup's changes", path.display())]
     MissingRecord {
         /// The file.
         path: PathBuf,

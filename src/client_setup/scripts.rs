@@ -6,8 +6,8 @@ use super::{ClientSetup, MirrorLocation, powershell_quoted, sh_quoted};
 
 /// Explains rustup's variables to readers of a script.
 const WHY: &str = "\
-# rustup takes its server from the environment alone: RUSTUP_DIST_SERVER has Rust, RUSTUP_UPDATE_ROOT has rustup itself.
-# RUSTUP_BACKTRACK_LIMIT keeps it from asking for every nightly of the past where a component is missing.
+# rustup reads its server only from the environment: RUSTUP_DIST_SERVER has Rust, RUSTUP_UPDATE_ROOT has rustup itself.
+# RUSTUP_BACKTRACK_LIMIT stops it from requesting every earlier nightly if a component is missing.
 ";
 
 /// A toolchain's profile on a host, if it is not rustup's default; the bootstrap requests it.

@@ -29,21 +29,25 @@ pub(super) fn folder_is_no_bundle(verb: &str, argument: &Path, folder: &Path) ->
     }
 }
 
-/// The error of `import` for a folder without bundles; it names a subfolder that has some.
-pub(super) fn no_bundle_in_folder(folder: &Path) -> Failure {
+/// The error of `import` for a folder without bundles; it names a subfolder that has some. `argument` is the path as the
+/// user gave it.
+pub(super) fn no_bundle_in_folder(argument: &Path, folder: &Path) -> Failure {
+    let shown = sanitize_line(&argument.to_string_lossy());
     if Layout::new(folder).is_mirror().is_ok_and(|is_mirror| is_mirror) {
-        let message = format!("`{}` is a mirror, not a folder with bundles", folder.display());
+        let message = format!("`{shown}` is a mirror, not a folder with bundles");
         return Failure::new(ErrorClass::Input, message)
             .hint("give the bundles to import; `--mirror` names the mirror that receives them");
     }
     let why = match entries(folder).next() {
-        None => format!("the folder `{}` is empty", folder.display()),
-        Some(_) => format!("no bundle (*.pkg) is in `{}`", folder.display()),
+        None => format!("the folder `{shown}` is empty"),
+        Some(_) => format!("no bundle (*.pkg) is in `{shown}`"),
     };
     let failure = Failure::new(ErrorClass::Input, why);
     let below = entries(folder).filter(|path| path.is_dir()).find(|below| first_bundle(below).is_some());
-    match below {
-        Some(below) => failure.hint(format!("give the folder `{}`, which has bundles in it", below.display())),
+    match below.as_deref().and_then(Path::file_name) {
+        Some(name) => {
+            failure.hint(format!("give the folder {}, which has bundles in it", path_argument(&argument.join(name))))
+        }
         None => failure.hint("give the path of a bundle, or of a folder with bundles in it"),
     }
 }

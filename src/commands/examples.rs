@@ -113,7 +113,7 @@ const SERVE: &[Example] = &[
     ),
     example("Serve as a caching mirror on a network:", "cargo-frostmirror serve --live"),
     example(
-        "Serve over HTTPS, and let a token's holders write:",
+        "Serve over HTTPS, and allow writes with a token:",
         "cargo-frostmirror serve --tls-cert cert.pem --tls-key key.pem \\\n    --admin-token-file admin-token",
     ),
 ];

@@ -123,13 +123,13 @@ fn run_cancellable<T: Send, E: Into<Failure> + Send>(
             });
             match result.await {
                 Ok(result) => result.map_err(Into::into),
-                Err(_) => Err(Failure::new(ErrorClass::Bug, "the thread that exports ended without a word")),
+                Err(_) => Err(Failure::new(ErrorClass::Bug, "the export thread ended unexpectedly")),
             }
         };
         context.run_interruptible(waiting)
     })
     .map_err(|failure| match failure.class {
-        ErrorClass::Interrupted => failure.hint("nothing is left of it; run the same command again"),
+        ErrorClass::Interrupted => failure.hint("no partial files remain; run the same command again"),
         _ => failure,
     })
 }

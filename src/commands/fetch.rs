@@ -226,7 +226,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             context.reporter.print_json(&json!({ "reason": "unchanged" }))
         }
         Outcome::NothingNew if args.from_list.is_some() => {
-            context.reporter.status("Unchanged", "the list names nothing, so no bundle was written".to_owned());
+            context.reporter.status("Unchanged", "the list is empty, so no bundle was written".to_owned());
         }
         Outcome::NothingNew => {
             context.reporter.status("Unchanged", "there is nothing new, so no bundle was written".to_owned())
@@ -249,7 +249,7 @@ fn shipping_mode(args: &Args, context: &Context) -> Result<Mode, Failure> {
         Some(mode) if mode == "incremental" => Ok(Mode::Incremental { base: None }),
         Some(mode) => {
             let mode = mode.to_string_lossy().escape_debug().to_string();
-            Err(Failure::new(ErrorClass::Input, format!("FROSTMIRROR_MODE is `{mode}`"))
+            Err(Failure::new(ErrorClass::Input, format!("FROSTMIRROR_MODE has the unknown value `{mode}`"))
                 .hint("set it to `full` or `incremental`"))
         }
     }
@@ -388,9 +388,11 @@ fn toolchain_options(args: &Args, inputs: &[InputSpec], context: &Context) -> Re
         .chain(platforms.iter().flatten().map(|triple| ("FROSTMIRROR_PLATFORMS", triple)))
     {
         if !is_triple(triple) {
-            return Err(Failure::new(ErrorClass::Input, format!("{what} has `{}`", triple.escape_debug())).hint(
-                "give a target triple, such as `x86_64-unknown-linux-gnu`; `rustc --print target-list` lists them",
-            ));
+            return Err(Failure::new(
+                ErrorClass::Input,
+                format!("{what} contains `{}`, which is not a target triple", triple.escape_debug()),
+            )
+            .hint("give a target triple, such as `x86_64-unknown-linux-gnu`; `rustc --print target-list` lists them"));
         }
     }
     let mut default_toolchains: Vec<ToolchainName> = Vec::new();
@@ -463,7 +465,7 @@ pub(super) fn bundle_time(context: &Context) -> Result<Timestamp, Failure> {
     let Some(epoch) = context.env.var("SOURCE_DATE_EPOCH") else { return Ok(Timestamp::now()) };
     let time = epoch.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     time.ok_or_else(|| {
-        Failure::new(ErrorClass::Input, format!("SOURCE_DATE_EPOCH is `{}`", epoch.escape_debug()))
+        Failure::new(ErrorClass::Input, format!("SOURCE_DATE_EPOCH has the invalid value `{}`", epoch.escape_debug()))
             .hint("set it to seconds since 1970, or unset it to use the clock")
     })
 }

@@ -58,7 +58,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         Some(HistoryCommand::Forget { input }) => {
             let mut history = lock_existing(folder, context)?;
             let id = history.forget(&input_ref(input, context))?;
-            context.reporter.status("Forgot", format!("`{id}`; the next bundle tells the mirror"));
+            context.reporter.status("Forgot", format!("`{id}`; the next bundle informs the mirror"));
             print_json_line(context, "forgotten", &json!({ "name": id.to_string() }));
         }
         Some(HistoryCommand::Label { input, name }) => {

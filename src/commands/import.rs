@@ -67,7 +67,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let (owned_args, own) = (args.clone(), context.clone());
     let importing = async {
         let ended = tokio::task::spawn_blocking(move || import_all(&owned_args, &own)).await;
-        ended.unwrap_or_else(|error| Err(Failure::new(ErrorClass::Bug, error).context("the thread that imports ended")))
+        ended.unwrap_or_else(|error| {
+            Err(Failure::new(ErrorClass::Bug, error).context("the import thread ended unexpectedly"))
+        })
     };
     let layout = Layout::new(context.resolve_folder(args.mirror.as_deref(), "/mirror", "mirror")?);
     let imported = context.run_interruptible(importing).map_err(|failure| failure.with_mirror(&layout));
@@ -113,7 +115,7 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
             Err(failure) => {
                 if !sources.is_empty() {
                     let names: Vec<String> = sources.iter().map(|source| sanitize_line(&source.name())).collect();
-                    context.reporter.warning(format!("these bundles were not looked at: {}", names.join(", ")));
+                    context.reporter.warning(format!("bundles that were not checked: {}", names.join(", ")));
                 }
                 return Err(failure);
             }
@@ -196,7 +198,11 @@ struct BundleSources {
 
 /// A bundle and its source.
 enum BundleSource {
-    File(PathBuf),
+    File {
+        path: PathBuf,
+        /// The path as the user typed it.
+        shown: PathBuf,
+    },
     Stdin,
 }
 
@@ -210,7 +216,9 @@ struct OpenedBundle {
 impl BundleSource {
     fn name(&self) -> String {
         match self {
-            BundleSource::File(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            BundleSource::File { path, .. } => {
+                path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+            }
             BundleSource::Stdin => "standard input".to_owned(),
         }
     }
@@ -221,11 +229,11 @@ impl BundleSource {
         // The decompressed form of a 1.x bundle is as large as its contents, and so is a spooled pipe. Both go to unnamed
         // files on the mirror's disk.
         let spool = layout.root().ancestors().find(|folder| folder.is_dir()).unwrap_or(layout.root());
-        let path = match self {
+        let (path, shown) = match self {
             BundleSource::Stdin => return pipe_spool::spool_pipe(io::stdin(), &name, spool),
-            BundleSource::File(path) => path,
+            BundleSource::File { path, shown } => (path, shown),
         };
-        let failure_context = || format!("could not read `{}`", path.display());
+        let failure_context = || format!("could not read `{}`", shown.display());
         let file = File::open(path).map_err(|source| match Failure::io(failure_context(), source) {
             failure if failure.hint.is_none() => failure.hint("check the path of the bundle"),
             failure => failure,
@@ -262,8 +270,9 @@ fn import_one(
     let imported = catch_panic(|| guard.import(bundle, &options, context.reporter.as_ref()))??;
     drop(guard);
     let restored = config::restore_files(config, &imported.config, context.reporter.as_ref());
-    restored
-        .map_err(|error| Failure::from(error).context("the mirror is whole, but the configuration was not restored"))?;
+    restored.map_err(|error| {
+        Failure::from(error).context("the bundle is imported, but the configuration was not restored")
+    })?;
     Ok(imported)
 }
 
@@ -275,7 +284,11 @@ fn collect_sources(args: &[PathBuf], layout: &Layout, context: &Context) -> Resu
         && !context.absolute(arg).is_dir()
     {
         let stdin = arg == Path::new("-");
-        found.sources.push(if stdin { BundleSource::Stdin } else { BundleSource::File(context.absolute(arg)) });
+        found.sources.push(if stdin {
+            BundleSource::Stdin
+        } else {
+            BundleSource::File { path: context.absolute(arg), shown: arg.clone() }
+        });
         return Ok(found);
     }
     // A path that does not exist is probably a typing error, so nothing is imported before it is corrected.
@@ -294,9 +307,9 @@ fn collect_sources(args: &[PathBuf], layout: &Layout, context: &Context) -> Resu
         let path = context.absolute(word);
         let piped = word == Path::new("-");
         if !piped && path.is_dir() {
-            run.append(&mut ordered_bundles_in(&path, args.len() == 1, layout, &mut found, context)?);
+            run.append(&mut ordered_bundles_in(word, args.len() == 1, layout, &mut found, context)?);
         } else if !piped && (path.is_file() || !path.exists()) {
-            let source = BundleSource::File(path);
+            let source = BundleSource::File { path, shown: word.clone() };
             match source.open(layout) {
                 Ok(opened) => run.push((BundlePosition::from_manifest(opened.bundle.manifest()), source)),
                 Err(failure) => {
@@ -305,7 +318,11 @@ fn collect_sources(args: &[PathBuf], layout: &Layout, context: &Context) -> Resu
             }
         } else {
             found.sources.extend(sort_for_import(std::mem::take(&mut run)));
-            found.sources.push(if piped { BundleSource::Stdin } else { BundleSource::File(path) });
+            found.sources.push(if piped {
+                BundleSource::Stdin
+            } else {
+                BundleSource::File { path, shown: word.clone() }
+            });
         }
     }
     found.sources.extend(sort_for_import(run));
@@ -324,10 +341,11 @@ fn ordered_bundles_in(
     let failure_context = || format!("could not list `{}`", folder.display());
     let mut places = Vec::new();
     let mut unreadable = Vec::new();
-    for entry in fs::read_dir(folder).map_err(|source| Failure::io(failure_context(), source))? {
+    for entry in fs::read_dir(context.absolute(folder)).map_err(|source| Failure::io(failure_context(), source))? {
         let path = entry.map_err(|source| Failure::io(failure_context(), source))?.path();
         if path.file_name().is_some_and(is_bundle_file_name) && path.is_file() {
-            let source = BundleSource::File(path);
+            let shown = folder.join(path.file_name().unwrap_or_default());
+            let source = BundleSource::File { path, shown };
             match source.open(layout) {
                 Ok(opened) => places.push((BundlePosition::from_manifest(opened.bundle.manifest()), source)),
                 Err(failure) => unreadable.push(with_bundle_name(failure, &source.name())),
@@ -336,7 +354,7 @@ fn ordered_bundles_in(
     }
     match (places.len(), unreadable.len()) {
         (0, 0) => {
-            return Err(no_bundle_in_folder(folder));
+            return Err(no_bundle_in_folder(folder, &context.absolute(folder)));
         }
         (0, 1) if is_only => return unreadable.pop().map_or(Ok(places), Err),
         _ => {}

@@ -94,7 +94,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let old = if exists && args.update { Some(depends::read_text(&output)?) } else { None };
     let seed = collect_dependencies(args, workspaces, context)?;
     for foreign in &seed.skipped {
-        context.reporter.warning(format!("left out: {foreign}, which does not come from crates.io"));
+        context.reporter.warning(format!("left out: {foreign}, which is not from crates.io"));
     }
     if to_stdout {
         context.reporter.print_data(&seed.to_toml());
@@ -177,7 +177,7 @@ fn collect_dependencies(
         }
     }
     if seed.locked_count() + seed.direct_count() == 0 {
-        context.reporter.warning("this workspace needs no crate of crates.io".to_owned());
+        context.reporter.warning("this workspace needs no crate from crates.io".to_owned());
     }
     Ok(seed)
 }

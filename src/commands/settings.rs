@@ -53,7 +53,7 @@ fn apply_switch_variable(
         Some("0" | "false" | "no" | "off") => false,
         _ => {
             let word = word.to_string_lossy().escape_debug().to_string();
-            return Err(Failure::new(ErrorClass::Input, format!("{variable} is `{word}`"))
+            return Err(Failure::new(ErrorClass::Input, format!("{variable} has the invalid value `{word}`"))
                 .hint("set it to `1`, `true`, `yes` or `on`, or to `0`, `false`, `no` or `off`"));
         }
     };

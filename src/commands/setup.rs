@@ -162,7 +162,7 @@ fn local_mirror(args: &Args, context: &Context) -> Result<PathBuf, Failure> {
         if ["dist", "rustup"].iter().any(|folder| mirror.join(folder).is_dir()) {
             return Ok(mirror);
         }
-        return Err(refused("there is no index in it".to_owned()).hint("import a bundle into it first"));
+        return Err(refused("it has no index".to_owned()).hint("import a bundle into it first"));
     }
     let resolved = |path: &Path| fs::canonicalize(path).ok();
     match link_state(&layout) {
@@ -178,14 +178,14 @@ fn check_ca_file(ca: &Path, context: &Context) -> Result<PathBuf, Failure> {
     let path = config_path(&context.absolute(ca))?;
     let failure_context = || format!("could not use the certificates in `{}`", path.display());
     let text = fs::read(&path).map_err(|source| {
-        let failure = Failure::io(failure_context(), source).hint("name a file of certificates in PEM form");
+        let failure = Failure::io(failure_context(), source).hint("give a file with certificates in PEM format");
         Failure { class: ErrorClass::Input, ..failure }
     })?;
     if !String::from_utf8_lossy(&text).contains("CERTIFICATE-----") {
-        let why = "there is no certificate in it";
+        let why = "the file contains no certificate";
         return Err(Failure::new(ErrorClass::Input, why)
             .context(failure_context())
-            .hint("give the authority's certificates as PEM"));
+            .hint("give a file with the certificate authority's certificates in PEM format"));
     }
     Ok(path)
 }
@@ -200,9 +200,8 @@ fn config_path(path: &Path) -> Result<PathBuf, Failure> {
     };
     if path.to_str().is_none() {
         let why = format!("the path `{}` is not UTF-8", path.display());
-        return Err(
-            Failure::new(ErrorClass::Input, why).hint("cargo's configuration can only name paths that are UTF-8")
-        );
+        return Err(Failure::new(ErrorClass::Input, why)
+            .hint("move the folder to a path that is UTF-8: cargo's configuration cannot name others"));
     }
     Ok(path)
 }
@@ -261,7 +260,7 @@ fn undo_config(context: &Context) -> Result<(), Failure> {
 
 fn require_cargo_home(context: &Context) -> Result<PathBuf, Failure> {
     context.cargo_home().ok_or_else(|| {
-        Failure::new(ErrorClass::Input, "no home directory is known")
+        Failure::new(ErrorClass::Input, "the home directory is unknown")
             .context("could not find cargo's configuration")
             .hint("set CARGO_HOME to a folder")
     })

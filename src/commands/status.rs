@@ -123,7 +123,7 @@ fn toolchain_details(toolchain: &AvailableToolchain) -> String {
     }
     let mut parts = vec![toolchain.date.clone()];
     for (profile, hosts) in by_profile.into_iter().rev() {
-        let profile = profile.map_or("no whole profile".to_owned(), |profile| format!("profile {profile}"));
+        let profile = profile.map_or("no complete profile".to_owned(), |profile| format!("profile {profile}"));
         parts.push(format!("{profile} on {}", join_list(&hosts)));
     }
     let other_targets: Vec<String> =

@@ -14,6 +14,7 @@ use crate::client_setup::{self, BaseUrl, ClientSetup};
 use crate::config::{Key, Overrides, Settings, SettingsStore, Source};
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
+use crate::fetch::resolve;
 use crate::fetch::workspace;
 use crate::fetch::{self, Environment, InputSpec, Mode, Options, Outcome, ToolchainOptions};
 use crate::inputs::depends::DependsFile;
@@ -104,7 +105,7 @@ fn run_with_mirror(args: &Args, mirror: PathBuf, context: &Context) -> Result<()
     }
 
     let lines = format!(
-        "these lines in $CARGO_HOME/config.toml (`cargo frostmirror setup --url {base_url} --write` puts them there):"
+        "these lines in $CARGO_HOME/config.toml (`cargo frostmirror setup --url {base_url} --write` writes them):"
     );
     context.reporter.status("Use", lines);
     // rustup's variables are useless before a toolchain is mirrored.
@@ -144,6 +145,18 @@ fn load_settings(args: &Args, context: &Context) -> Result<SettingsStore, Failur
     Ok(SettingsStore::load(&folder, fixed)?)
 }
 
+/// The failure of the fetch. Its hint must not propose options that `up` lacks.
+fn fetch_failure(error: fetch::Error) -> Failure {
+    let is_foreign = matches!(error, fetch::Error::Resolve(resolve::Error::ForeignPackages { .. }));
+    let failure = Failure::from(error);
+    match is_foreign {
+        true => failure.hint(
+            "`up` cannot exclude them; run `cargo frostmirror fetch` with --skip-git or --skip-registry NAME, then import and serve the bundle",
+        ),
+        false => failure,
+    }
+}
+
 /// Fetches and imports new crates.
 fn update_mirror(
     args: &Args,
@@ -171,7 +184,7 @@ fn update_mirror(
         is_delivered: Some(Arc::new(move |id: &str| ledger::contains_bundle(&imported, id))),
     };
     let sink: Arc<dyn Sink> = Arc::<Reporter>::clone(&context.reporter);
-    match context.run_interruptible(fetch::fetch(options, sink))? {
+    match context.run_interruptible(async { fetch::fetch(options, sink).await.map_err(fetch_failure) })? {
         Outcome::Written(written) => {
             let (own, layout, settings) = (context.clone(), layout.clone(), settings.clone());
             // The process may exit in the middle of an import: the next one removes its partial files.

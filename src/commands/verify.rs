@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Context;
 use super::bundle_path::folder_is_no_bundle;
 use crate::bundle::format::{DistFileState, Manifest};
-use crate::bundle::verify::{VerifyReport, verify};
+use crate::bundle::verify::{VerifyReport, verify_named};
 use crate::diagnostics::shell_quote;
 use crate::error_report::{COPY_AGAIN_HINT, ErrorClass, Failure, replace_control};
 use crate::event::Sink;
@@ -98,7 +98,10 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
         let path = context.absolute(file);
         let checked = match path.is_dir() {
             true => Err(folder_is_no_bundle("verify", file, &path)),
-            false => verify(&path, &context.spool_folder()?, context.reporter.as_ref()).map_err(Failure::from),
+            false => {
+                let name = file.display().to_string();
+                verify_named(&path, name, &context.spool_folder()?, context.reporter.as_ref()).map_err(Failure::from)
+            }
         };
         match checked {
             Ok(verdict) => {

@@ -138,10 +138,11 @@ fn toml_value(name: &str, json: &Json) -> Result<Value, InvalidValue> {
         Json::String(text) => Ok(text.as_str().into()),
         Json::Bool(value) => Ok((*value).into()),
         Json::Number(number) => {
-            number.as_i64().map(Value::from).ok_or_else(|| wrong("a number that is not whole, or too large"))
+            number.as_i64().map(Value::from).ok_or_else(|| wrong("a number that is too large or not whole"))
         }
         Json::Array(list) => {
-            let items = list.iter().map(|one| one.as_str().ok_or_else(|| wrong("a list of more than strings")));
+            let items =
+                list.iter().map(|one| one.as_str().ok_or_else(|| wrong("a list with values that are not strings")));
             Ok(Value::Array(items.collect::<Result<Array, InvalidValue>>()?))
         }
         Json::Null => Err(wrong("null in a list")),
@@ -286,7 +287,7 @@ mod tests {
             (json!({ "bind": { "port": 1 } }), "`bind` is an object; expected a string"),
             (json!({ "proxy_cache_max": 1.5 }), "not whole"),
             (json!({ "proxy_cache_max": u64::MAX }), "too large"),
-            (json!({ "targets": ["a-b", null] }), "a list of more than strings"),
+            (json!({ "targets": ["a-b", null] }), "a list with values that are not strings"),
             (
                 json!({ "proxy_index_url": "https://me:***@elsewhere/" }),
                 "`proxy_index_url` has `***` in place of a secret",

@@ -149,7 +149,7 @@ pub enum Error {
         list: ProblemList,
     },
     /// The value of a flag or variable is invalid.
-    #[error("{overridden_by} is wrong: {error}")]
+    #[error("{overridden_by} is invalid: {error}")]
     InvalidOverride {
         /// The flag or the variable.
         overridden_by: String,
@@ -157,7 +157,7 @@ pub enum Error {
         error: InvalidValue,
     },
     /// One of two keys that belong together is missing.
-    #[error("`{given}` is set without `{missing}`")]
+    #[error("`{given}` needs `{missing}`, which is not set")]
     IncompletePair {
         /// The key that is set.
         given: &'static str,
@@ -165,7 +165,7 @@ pub enum Error {
         missing: &'static str,
     },
     /// Live mode is on, but `offline` forbids it.
-    #[error("`offline` forbids live mode, and `proxy_mode` switches it on")]
+    #[error("`offline` forbids live mode, but `proxy_mode` switches it on")]
     Offline,
 }
 

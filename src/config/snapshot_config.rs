@@ -54,7 +54,7 @@ pub enum Error {
         error: Problem,
     },
     /// A file of a snapshot is not UTF-8 text.
-    #[error("the snapshot's `{name}` is not text")]
+    #[error("the snapshot's `{name}` is not UTF-8 text")]
     NotText {
         /// The file.
         name: &'static str,

@@ -27,7 +27,7 @@ impl From<open::Error> for Failure {
             open::Error::IsFolder { .. } => (ErrorClass::Input, Some("give the path of a bundle".to_owned())),
             open::Error::NotABundle { .. } => (
                 ErrorClass::Integrity,
-                Some("a bundle is a file `…-crates.pkg` that `cargo frostmirror fetch` wrote".to_owned()),
+                Some("give a bundle: a file `…-crates.pkg` that `cargo frostmirror fetch` wrote".to_owned()),
             ),
             open::Error::CorruptHeader { .. } | open::Error::CorruptManifest { .. } => {
                 (ErrorClass::Integrity, Some(COPY_AGAIN_HINT.to_owned()))

@@ -33,7 +33,7 @@ fn hint_for_unreadable_depends(path: &Path, source: &io::Error) -> String {
 }
 
 fn disk_hint(source: &io::Error) -> String {
-    io_hint(source).unwrap_or_else(|| "check the disk that holds FROSTMIRROR_HOME".to_owned())
+    io_hint(source).unwrap_or_else(|| "check the disk of FROSTMIRROR_HOME".to_owned())
 }
 
 impl From<depends::Error> for Failure {

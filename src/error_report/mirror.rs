@@ -58,10 +58,8 @@ impl From<layout::Error> for Failure {
 impl From<lock::Error> for Failure {
     fn from(error: lock::Error) -> Failure {
         match error {
-            lock::Error::Locked { waited, .. } => Failure::new(ErrorClass::Locked, error).hint(format!(
-                "waited {} s; wait until that process ends, or wait longer with `--lock-timeout SECS`",
-                waited.as_secs()
-            )),
+            lock::Error::Locked { waited, .. } => Failure::new(ErrorClass::Locked, error)
+                .hint(format!("waited {} s; run the same command again when that process has ended", waited.as_secs())),
             lock::Error::Stopped { .. } => Failure::new(ErrorClass::Interrupted, error),
             lock::Error::NoMirror { .. } => {
                 let hint = "give the mirror's folder with `--mirror`, or import a bundle first; a copy without its folder \

@@ -54,10 +54,10 @@ pub enum Error {
     #[error(transparent)]
     UnreadableBundle(#[from] bundle::open::Error),
     /// The new bundle does not verify.
-    #[error("the bundle that was written does not verify: {0}")]
+    #[error("the written bundle failed verification: {0}")]
     InvalidBundle(String),
     /// The inputs need no crate.
-    #[error("{} {} no crate of crates.io", .0.join(" and "), if .0.len() == 1 { "needs" } else { "need" })]
+    #[error("{} {} no crate from crates.io", .0.join(" and "), if .0.len() == 1 { "needs" } else { "need" })]
     NoCrates(Vec<String>),
     /// A toolchain cannot be fetched.
     #[error(transparent)]

@@ -134,7 +134,7 @@ impl IndexSnapshot {
         (*lock(&self.inner.oldest_used)).and_then(|time| Timestamp::try_from(time).ok())
     }
 
-    /// Prefetches the index files that cargo will request if `wish` is resolved.
+    /// Prefetches the index files that cargo will request if `query` is resolved.
     pub fn prefetch(&self, query: DependencyQuery) {
         {
             let mut guessed = lock(&self.inner.prefetched);

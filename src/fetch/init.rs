@@ -20,7 +20,7 @@ mod update_locked;
 pub use update_locked::update_locked;
 
 /// First line of the comment that lists skipped packages. Later lines of the same form are updated with it.
-const SKIPPED_HEADER: &str = "# Left out, for it does not come from crates.io:";
+const SKIPPED_HEADER: &str = "# Left out, because it is not from crates.io:";
 /// Begins each line of that comment after the first.
 const SKIPPED_LINE_PREFIX: &str = "#   ";
 
@@ -152,13 +152,13 @@ impl WorkspaceDependencies {
     /// The text of a new depends.toml.
     pub fn to_toml(&self) -> String {
         let mut document = DocumentMut::new();
-        let mut header = "# What to carry across the air gap; written by `cargo frostmirror init`.\n".to_owned();
+        let mut header = "# Crates to carry across the air gap. Written by `cargo frostmirror init`.\n".to_owned();
         if let Some(direct) = &self.direct {
             let mut table = Table::new();
             for (name, alternatives) in direct {
                 table.insert(name.as_str(), Item::Value(alternatives_value(alternatives)));
             }
-            header.push_str("\n# What the members of the workspace ask for themselves.\n");
+            header.push_str("\n# The requirements of the workspace's members.\n");
             if self.locked.is_none() {
                 header.push_str(&skipped_comment(&self.skipped));
             }
@@ -171,7 +171,7 @@ impl WorkspaceDependencies {
                 table.insert(name.as_str(), Item::Value(versions_value(versions)));
             }
             header.push_str(
-                "\n# Every package of crates.io that Cargo.lock names; renewed by `cargo frostmirror init --update`.\n",
+                "\n# Every crates.io package in Cargo.lock. `cargo frostmirror init --update` updates this table.\n",
             );
             header.push_str(&skipped_comment(&self.skipped));
             table.decor_mut().set_prefix(std::mem::take(&mut header));
@@ -191,7 +191,7 @@ impl WorkspaceDependencies {
             if let Some(profile) = platforms.profile {
                 table.insert("profile", Item::Value(profile.as_str().into()));
             }
-            header.push_str("\n# What the project is built with, as rust-toolchain.toml says.\n");
+            header.push_str("\n# The project's toolchain, from rust-toolchain.toml.\n");
             table.decor_mut().set_prefix(header);
             document.insert("platforms", Item::Table(table));
         }

@@ -224,9 +224,13 @@ impl LiveMirror {
         match running.filter.exclusion_of(&id.name, &id.version, &line.raw, now) {
             None => Ok((line, read)),
             Some(why) => Err(LiveError::not_found(match why {
-                Excluded::Denied => format!("{id} is not offered by this mirror: `deny` names it"),
-                Excluded::NotAllowed => format!("{id} is not offered by this mirror: `allow` does not name it"),
-                Excluded::TooYoung(until) => format!("{id} is not offered by this mirror before {until}: `min_age`"),
+                Excluded::Denied => format!("{id} is not available from this mirror: its setting `deny` excludes it"),
+                Excluded::NotAllowed => {
+                    format!("{id} is not available from this mirror: its setting `allow` does not list it")
+                }
+                Excluded::TooYoung(until) => {
+                    format!("{id} is not available from this mirror before {until}, because of its setting `min_age`")
+                }
             })),
         }
     }

@@ -101,7 +101,7 @@ impl LiveMirror {
             Ok(Ok(sha256)) => self.start_component_download(&running, path, sha256),
             Ok(Err(refusal)) => FetchOutcome::Failed(refusal),
             Err(_) => {
-                let text = format!("upstream is slow with the manifests that may name {path}");
+                let text = format!("upstream has not sent the channel manifests that may list {path} yet; try again");
                 FetchOutcome::Failed(LiveError::unavailable(text, Duration::from_secs(2)))
             }
         })
@@ -124,7 +124,7 @@ impl LiveMirror {
         match tokio::time::timeout(TIMEOUT, self.join_sync(running, file_set, force)).await {
             Ok(added) => added?,
             Err(_) => {
-                let text = format!("upstream is slow with {path}; it is still being fetched");
+                let text = format!("upstream has not sent {path} yet; it is still being fetched, so try again");
                 return Err(LiveError::unavailable(text, Duration::from_secs(2)));
             }
         }
@@ -144,7 +144,7 @@ impl LiveMirror {
         force: bool,
     ) -> Result<(), LiveError> {
         if file_set.has_impossible_date(self.context.now()) {
-            return Err(LiveError::not_found(format!("there is no toolchain with the date of {file_set}")));
+            return Err(LiveError::not_found(format!("no toolchain can have the date of {file_set}")));
         }
         let begin = || {
             // A separate task: the client may disconnect.

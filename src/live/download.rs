@@ -33,7 +33,7 @@ const MIN_ALLOCATION: u64 = 1 << 20;
 /// How long a client waits for the first bytes. Cargo gives up after 30 seconds without a byte.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(25);
 /// A download that all clients have left ends after this time, unless the rest will arrive within the same time at the
-/// current speed. A client that was told to retry is back by then.
+/// current speed. A client that must retry is back by then.
 const ABANDON_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a download is checked for waiting clients.
 const ABANDON_CHECK_INTERVAL: Duration = Duration::from_millis(500);
@@ -123,14 +123,14 @@ impl SharedDownload {
         (shared_download, DownloadWriter { progress: sender, clients, mirror })
     }
 
-    /// A client's handle. When no client of a download holds one any more, the download is abandoned.
+    /// A client's handle. When the last client drops its handle, the download is abandoned.
     pub(super) fn for_client(&self) -> SharedDownload {
         let client = Some(self.clients.subscribe());
         self.clients.send_replace(true);
         SharedDownload { progress: self.progress.clone(), clients: Arc::clone(&self.clients), client }
     }
 
-    /// Whether it has no result and no writer any more, because its task ended early.
+    /// Whether it has neither a result nor a writer, because its task ended early.
     pub(super) fn is_aborted(&self) -> bool {
         self.progress.has_changed().is_err() && self.progress.borrow().result.is_none()
     }
@@ -148,7 +148,10 @@ impl SharedDownload {
                 _ => Err(aborted()),
             },
             Ok(Err(_)) => Err(aborted()),
-            Err(_) => Err(LiveError::unavailable("upstream is slow; the download goes on", Duration::from_secs(2))),
+            Err(_) => Err(LiveError::unavailable(
+                "upstream is slow, and the download continues; try again",
+                Duration::from_secs(2),
+            )),
         }
     }
 
@@ -156,7 +159,9 @@ impl SharedDownload {
     ///
     /// # Errors It is invalid, or not complete yet.
     pub async fn wait_length(&self) -> Result<u64, LiveError> {
-        let slow = || LiveError::unavailable("upstream is slow; the download goes on", Duration::from_secs(2));
+        let slow = || {
+            LiveError::unavailable("upstream is slow, and the download continues; try again", Duration::from_secs(2))
+        };
         tokio::time::timeout(CLIENT_TIMEOUT, self.wait_finished()).await.unwrap_or_else(|_| Err(slow()))
     }
 
@@ -440,7 +445,7 @@ impl PartialFileSink<'_> {
             // The new body is shorter than what arrived before.
             self.restart().await?;
         }
-        let OpenPart { partial, shared, .. } = self.part.ok_or_else(|| io::Error::other("nothing came"))?;
+        let OpenPart { partial, shared, .. } = self.part.ok_or_else(|| io::Error::other("upstream sent nothing"))?;
         self.download.progress.send_modify(|now| {
             // Clients do not see an unverified body.
             now.started.get_or_insert(StartedDownload { file: shared, attempt: self.attempt, length: Some(size) });

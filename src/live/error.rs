@@ -55,7 +55,7 @@ impl LiveError {
 
     /// The download ended because all clients had left.
     pub(super) fn abandoned(what: &str) -> LiveError {
-        let text = format!("the download of {what} ended, because every client had left; try again");
+        let text = format!("the download of {what} was cancelled, because every client disconnected; try again");
         LiveError { is_abandoned: true, ..LiveError::unavailable(text, Duration::from_secs(1)) }
     }
 
@@ -66,7 +66,7 @@ impl LiveError {
 
     /// The disk write failed.
     pub(super) fn store_failed(what: &str, error: &io::Error) -> LiveError {
-        let text = format!("the mirror could not keep {what}");
+        let text = format!("the mirror could not store {what}");
         LiveError { status: 507, detail: Some(error_chain(error)), ..LiveError::bad_gateway(text) }
     }
 
@@ -82,7 +82,7 @@ impl LiveError {
             error @ http::Error::Checksum { .. } => {
                 LiveError { is_mismatch: true, ..LiveError::bad_gateway(error_chain(error)) }
             }
-            error => LiveError::bad_gateway(format!("could not get {what} from upstream: {}", error_chain(error))),
+            error => LiveError::bad_gateway(format!("could not fetch {what} from upstream: {}", error_chain(error))),
         }
     }
 

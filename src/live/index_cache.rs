@@ -139,7 +139,10 @@ impl IndexCache {
         let mut asking = asking;
         let requested = tokio::time::timeout(TIMEOUT_WITH_COPY, &mut asking).await;
         let slow = || {
-            LiveError::unavailable(format!("upstream is slow with the index file of {name}"), Duration::from_secs(2))
+            LiveError::unavailable(
+                format!("upstream has not sent the index file of {name} yet; try again"),
+                Duration::from_secs(2),
+            )
         };
         let refusal = match &requested {
             Ok(Ok(entry)) => return Ok(entry.clone().into_cached_index(None)),
@@ -221,7 +224,7 @@ impl IndexCache {
             200 => {
                 let (body, name) = (answer.body, name.clone());
                 let parsed = tokio::task::spawn_blocking(move || IndexFile::valid_lines_only(&body, &name)).await;
-                let broken_off = |_| LiveError::bad_gateway("reading upstream's index file was broken off");
+                let broken_off = |_| LiveError::bad_gateway("reading upstream's index file was interrupted");
                 Some(parsed.map_err(broken_off)?)
             }
             _ => None,

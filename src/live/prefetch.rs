@@ -123,7 +123,7 @@ impl Prefetcher {
         due
     }
 
-    /// Records that `wish` probably selects `id`, with these dependencies; `is_stored`: the mirror has it.
+    /// Records that `query` probably selects `id`, with these dependencies; `is_stored`: the mirror has it.
     fn add(&self, query: DependencyQuery, id: CrateId, dependencies: Vec<Dependency>, is_stored: bool) {
         let mut prefetch_session = self.session();
         let is_root = query.req == VersionReq::STAR && prefetch_session.roots.contains(&query.name);

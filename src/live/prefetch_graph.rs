@@ -53,7 +53,7 @@ struct Node {
 }
 
 impl PrefetchGraph {
-    /// Adds the crate `id` with its dependencies, which `wish` probably selects. `is_root`: no known dependency leads
+    /// Adds the crate `id` with its dependencies, which `query` probably selects. `is_root`: no known dependency leads
     /// there. `is_stored`: the mirror has the crate, so no request for it will be seen.
     pub(super) fn add(
         &mut self,

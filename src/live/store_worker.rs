@@ -90,11 +90,11 @@ impl StoreWorker {
     }
 
     /// Stores the job's files. Calls `done` afterwards, or at once during shutdown.
-    pub(super) fn enqueue(&self, parcel: StoreJob, done: OnStored) {
+    pub(super) fn enqueue(&self, job: StoreJob, done: OnStored) {
         let sender = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let refused = match sender {
-            Some(sender) => sender.send((parcel, done)).err().map(|refused| refused.0),
-            None => Some((parcel, done)),
+            Some(sender) => sender.send((job, done)).err().map(|refused| refused.0),
+            None => Some((job, done)),
         };
         if let Some((_, done)) = refused {
             done(false);
@@ -150,7 +150,7 @@ impl WorkerThread {
                         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
                     }
                 }
-                if !batch.iter().all(|(parcel, _)| matches!(parcel, StoreJob::FreeSpace)) {
+                if !batch.iter().all(|(job, _)| matches!(job, StoreJob::FreeSpace)) {
                     self.store_batch(batch);
                 }
                 self.evict_over_limit();
@@ -245,9 +245,9 @@ impl WorkerThread {
         let (mut arrivals, mut renewals, mut artifacts) = (Vec::new(), Vec::new(), Vec::new());
         // The files stay protected until they are stored.
         let (mut files, mut all_done) = (Vec::new(), Vec::new());
-        for (parcel, done) in batch {
+        for (job, done) in batch {
             all_done.push(done);
-            match parcel {
+            match job {
                 StoreJob::Crate { id, line, index_read: read, download: CompletedDownload { file, size } } => {
                     let path = file.path().to_owned();
                     arrivals.push(FetchedCrate {

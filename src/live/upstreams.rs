@@ -165,7 +165,9 @@ impl Upstreams {
             None => requested.await,
             Some(_) => match tokio::time::timeout(CONFIG_TIMEOUT, requested).await {
                 Ok(requested) => requested,
-                Err(_) => Err(LiveError::unavailable("upstream is slow with config.json", CONFIG_TIMEOUT)),
+                Err(_) => {
+                    Err(LiveError::unavailable("upstream has not sent config.json yet; try again", CONFIG_TIMEOUT))
+                }
             },
         };
         let read = requested.and_then(|(answer, locked)| {

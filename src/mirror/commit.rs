@@ -122,7 +122,7 @@ fn describes_bundle(recorded: &Manifest, manifest: &Manifest) -> bool {
 /// One history of a snapshot.
 #[derive(Clone, Copy)]
 pub(super) enum NewHistory<'m> {
-    /// A history that feeds the mirror of the snapshot.
+    /// A history of the snapshot's mirror.
     Carried(&'m CarriedHistory),
     /// Content of that mirror that belongs to no history.
     Unclaimed(&'m Manifest),

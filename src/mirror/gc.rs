@@ -268,7 +268,7 @@ pub enum Error {
     },
     /// The given prefix is too short to be safe.
     #[error(
-        "`{word}` is too short for the id of a lineage, which needs at least {MIN_ID_PREFIX} digits{}",
+        "`{word}` is too short: the id of a lineage needs at least {MIN_ID_PREFIX} digits{}",
         matching_ones(matching)
     )]
     TooShort {

@@ -523,7 +523,7 @@ pub(super) fn apply_steps(staging: &mut Staging, steps: &[Step]) -> Result<(), E
         Ok(Err(source)) => match transaction.rollback() {
             Ok(()) => Err(Error::Store(source)),
             Err(left) => {
-                // The mark stays, so that the next import counts the files anew.
+                // The mark stays, so that the next import counts the files again.
                 staging.interrupted = true;
                 Err(Error::RollbackFailed { left, source })
             }

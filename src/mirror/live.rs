@@ -195,7 +195,7 @@ impl TryFrom<Row> for LiveRecord {
         let what = match (row.name, row.version, row.path) {
             (Some(name), Some(version), None) => ItemId::Crate(CrateId { name, version }),
             (None, None, Some(path)) => ItemId::DistFile(path),
-            _ => return Err("neither a crate nor a path"),
+            _ => return Err("neither a crate nor a dist file"),
         };
         Ok(LiveRecord { item: what, sha256, size, stored_at: placed, read_at: read, description, license, repository })
     }

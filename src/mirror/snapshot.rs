@@ -316,8 +316,8 @@ fn unclaimed_lineage(
     }
     // A mirror that imported a snapshot of itself, or an equal one, already has this set as a history.
     let own = short_id(&Sha256::of(text.as_bytes()));
-    let mut feeds = ledger_contents.histories.iter();
-    let known = feeds.any(|feed| feed.id == own && feed.crates == crates && feed.dist_files == artifacts);
+    let mut histories = ledger_contents.histories.iter();
+    let known = histories.any(|feed| feed.id == own && feed.crates == crates && feed.dist_files == artifacts);
     if known {
         text.clear();
     }

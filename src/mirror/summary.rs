@@ -1,6 +1,6 @@
 //! `manifest.json`: the counts of a mirror, and the histories that feed it. It is small, for people and for `status`.
 //!
-//! It is derived: the newest record of the ledger has a copy, and [`Counts::count_tree`] counts the files anew.
+//! It is derived: the newest record of the ledger has a copy, and [`Counts::count_tree`] counts the files again.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -290,7 +290,7 @@ pub(super) fn doubts<'h>(contenders: impl IntoIterator<Item = &'h LineageTip>) -
         let number = one.sequence;
         match (one.gap_after, before) {
             (Some(from), _) => {
-                doubts.push(format!("bundle number {number} came when the highest number before it was {from}"));
+                doubts.push(format!("bundle number {number} was imported when the highest number was {from}"));
             }
             (None, Some(before)) if before.sequence == number => {
                 doubts.push(format!("two different bundles have the number {number}"));

@@ -181,7 +181,7 @@ impl AccessControl {
         Ok(admin.is_some())
     }
 
-    /// Sets the sink that is told when the readers' token file becomes invalid or valid again. Only the first call has
+    /// Sets the sink for warnings when the read token file becomes invalid or valid again. Only the first call has
     /// an effect.
     pub fn set_sink(&self, sink: Arc<dyn Sink>) {
         let _there_is_one = self.sink.set(sink).is_err();
@@ -274,8 +274,8 @@ impl AccessControl {
     fn report(&self, trouble: Option<&str>) {
         let Some(sink) = self.sink.get() else { return };
         match trouble {
-            Some(why) => sink.warning(format!("no reader's token is accepted until the token file is fixed: {why}")),
-            None => sink.status("Fixed", "the readers' token file is valid again".to_owned()),
+            Some(why) => sink.warning(format!("no read token is accepted until the token file is fixed: {why}")),
+            None => sink.status("Fixed", "the read token file is valid again".to_owned()),
         }
     }
 }

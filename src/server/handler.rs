@@ -472,8 +472,8 @@ fn kind_of_response(response: &Response<OutgoingBody>) -> RequestKind {
 
 /// Cargo repeats the request with its token if it has one, and otherwise shows the text.
 fn unauthorized(base: &str) -> Response<OutgoingBody> {
-    let text = "this registry is for those who have a token: ask its operator for one, and give it to `cargo login \
-                --registry frostmirror`\n";
+    let text =
+        "this registry requires a token: ask its operator for one, then run `cargo login --registry frostmirror`\n";
     let mut response = text_response(StatusCode::UNAUTHORIZED, text);
     set_header(&mut response, WWW_AUTHENTICATE, &format!("Cargo login_url=\"{base}/setup\""));
     response

@@ -17,7 +17,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Result of a check. The text is public, and names no path.
 type HealthCheck = Result<(), &'static str>;
 
-const TIMED_OUT: HealthCheck = Err("the mirror's folder does not answer\n");
+const TIMED_OUT: HealthCheck = Err("the mirror's disk does not respond\n");
 
 /// The health of one mirror.
 ///
@@ -91,8 +91,8 @@ impl MirrorHealth {
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::NotFound if !self.has_existed.load(Ordering::Relaxed) => Ok(()),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Err("the mirror's folder is not there\n"),
-                io::ErrorKind::PermissionDenied => Err("the mirror's folder may not be read\n"),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Err("the mirror's folder does not exist\n"),
+                io::ErrorKind::PermissionDenied => Err("the server has no permission to read the mirror's folder\n"),
                 _ => Err("the mirror's folder cannot be read\n"),
             },
         }

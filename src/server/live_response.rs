@@ -53,8 +53,10 @@ impl Server {
             };
             let Some(text) = view.text else {
                 let why = match view.is_excluded {
-                    true => "not offered by this mirror: its setting `allow`, `deny` or `min_age` excludes it\n",
-                    false => "neither in this mirror nor upstream\n",
+                    true => {
+                        "not available from this mirror: its setting `allow`, `deny` or `min_age` excludes this crate\n"
+                    }
+                    false => "neither this mirror nor its upstream has this crate\n",
                 };
                 return Ok(text_response(StatusCode::NOT_FOUND, why));
             };

@@ -17,8 +17,7 @@ pub(super) fn config_json(base: &str, auth_required: bool) -> String {
 pub(super) fn missing_crate_message(id: &CrateId) -> String {
     let CrateId { name, version } = id;
     let reported = format!(
-        "{name} {version} is not in this mirror; on the connected side add `{name} = \"{version}\"` under [locked] in \
-         depends.toml (or run `cargo frostmirror fetch --crate {name}@={version}`) and import the next bundle here\n"
+        "{name} {version} is not in this mirror; on the connected side add `{name} = \"{version}\"` below [locked] in depends.toml (or run `cargo frostmirror fetch --crate {name}@={version}`) and import the next bundle here\n"
     );
     if reported.len() < 512 {
         return reported;
@@ -54,8 +53,7 @@ pub(super) fn missing_file_message(path: &SafePath) -> String {
         None => return "not in this mirror\n".to_owned(),
     };
     format!(
-        "{what}; on the connected side add {add} under [platforms] in depends.toml, unless it is there, then fetch and \
-         import the next bundle here\n"
+        "{what}; on the connected side add {add} under [platforms] in depends.toml if it is not listed yet, then fetch the next bundle and import it here\n"
     )
 }
 
@@ -66,14 +64,12 @@ fn never_mirrored_reason(path: &SafePath) -> Option<&'static str> {
     let ends = |ends: &[&str]| ends.iter().any(|end| file.ends_with(end));
     if path.components().next() != Some("dist") {
         return ends(&[".asc"]).then_some(
-            "signatures of rustup are not mirrored; rustup does not ask for them, and the .sha256 file beside rustup-init \
-             has its checksum",
+            "signatures of rustup are not mirrored; rustup does not request them, and the .sha256 file beside rustup-init has its checksum",
         );
     }
     if is_manifest && ends(&[".asc"]) {
         return Some(
-            "the signature of this channel manifest is not in this mirror; a bundle carries it where upstream had one. \
-             rustup does not ask for it: it checks the .sha256 file",
+            "the signature of this channel manifest is not in this mirror; bundles include it if upstream has one. rustup does not request it: it checks the .sha256 file",
         );
     }
     if is_manifest {
@@ -88,8 +84,7 @@ fn never_mirrored_reason(path: &SafePath) -> Option<&'static str> {
     let is_combined = matches!(DistPath::parse(path), Some(DistPath::Component { component: "rust", .. }));
     if is_combined || (file.starts_with("rust-") && ends(&[".msi", ".pkg", ".exe"])) {
         return Some(
-            "combined installers are not mirrored; install the same toolchain with rustup: /rustup-init.sh or \
-             /rustup-init.ps1 of this server brings both",
+            "combined installers are not mirrored; install the same toolchain with rustup: run /rustup-init.sh or /rustup-init.ps1 of this server",
         );
     }
     if ends(&["-src.tar.gz", "-src.tar.xz"]) && matches!(file.split('-').next(), Some("rustc" | "cargo")) {
@@ -98,7 +93,7 @@ fn never_mirrored_reason(path: &SafePath) -> Option<&'static str> {
         );
     }
     if ends(&[".tar.gz", ".tar.zst"]) {
-        return Some("components are only mirrored as .tar.xz, the format that rustup requests");
+        return Some("components are mirrored only as .tar.xz, the format that rustup requests");
     }
     None
 }

@@ -39,7 +39,7 @@ pub(super) enum FileRoute {
 }
 
 impl Route {
-    /// Whether the path needs no token: rustup requests it, or it tells a client how to authenticate.
+    /// Whether the path needs no token: rustup requests it, or it explains how to authenticate.
     pub(super) fn is_public(&self) -> bool {
         match self {
             Route::Health | Route::Script(_) | Route::Web(_) | Route::Invalid => true,

@@ -51,7 +51,7 @@ impl Script {
         if self == Script::CargoConfig {
             client.check_revoke = check_revoke(query)?;
         }
-        let unserved = || "a folder has no bootstrap\n".to_owned();
+        let unserved = || "a mirror on disk has no installation script; use the address of a server\n".to_owned();
         match self {
             Script::InitSh => client.rustup_init_sh(small).ok_or_else(unserved),
             Script::InitPs1 => client.rustup_init_ps1(small).ok_or_else(unserved),
@@ -87,7 +87,7 @@ fn check_revoke(query: Option<&str>) -> Result<Option<bool>, String> {
         None => Ok(None),
         Some("true") => Ok(Some(true)),
         Some("false") => Ok(Some(false)),
-        Some(_) => Err("check_revoke is true or false\n".to_owned()),
+        Some(_) => Err("`check_revoke` must be true or false\n".to_owned()),
     }
 }
 

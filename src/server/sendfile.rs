@@ -71,9 +71,9 @@ impl MemfdBudget {
 
     /// Reserves memory for one more copy. [`MemfdBudget::release`] returns it.
     fn reserve(&self, bytes: usize) -> bool {
-        let twins = self.bodies.fetch_add(1, Ordering::Relaxed) as u64;
+        let copies = self.bodies.fetch_add(1, Ordering::Relaxed) as u64;
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let fits = twins < self.max_bodies && before + bytes <= MAX_BYTES;
+        let fits = copies < self.max_bodies && before + bytes <= MAX_BYTES;
         if !fits {
             self.release(bytes);
         }

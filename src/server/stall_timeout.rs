@@ -245,7 +245,7 @@ mod tests {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => break error,
                 Err(_) if stalled => {
-                    assert!(stream.timer.as_ref().is_some_and(|timer| !timer.is_elapsed()), "it was set anew");
+                    assert!(stream.timer.as_ref().is_some_and(|timer| !timer.is_elapsed()), "the timer restarted");
                     stream.stall_deadline = Some(Instant::now() + Duration::from_millis(50));
                     stream.timer = None;
                 }

@@ -54,7 +54,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file does not contain a certificate or key.
-    #[error("`{}` holds no {wanted} in PEM form", path.display())]
+    #[error("`{}` contains no {wanted} in PEM format", path.display())]
     Pem {
         /// The file.
         path: PathBuf,

@@ -42,7 +42,7 @@ impl LogQueue {
         Ok(Arc::new(LogQueue { sender, reporter: report, counters }))
     }
 
-    /// Waits until the reports are written, at most for the duration `patience`.
+    /// Waits until the reports are written, at most for `timeout`.
     pub fn flush(&self, timeout: Duration) {
         let until = Instant::now() + timeout;
         let (done, written) = channel();

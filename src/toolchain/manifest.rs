@@ -111,7 +111,7 @@ pub enum ManifestError {
     #[error("its date is invalid")]
     InvalidDate(#[source] InvalidDate),
     /// `[renames]` contains a cycle or a chain that is too long.
-    #[error("its renames of `{}` do not end", .0.escape_debug())]
+    #[error("its renames of `{}` form a loop", .0.escape_debug())]
     EndlessRenames(String),
 }
 

@@ -52,7 +52,7 @@ impl Condition {
     }
 }
 
-/// The version that `wish` will probably resolve to.
+/// The version that `query` will probably resolve to.
 pub fn select_version(file: &IndexFile, query: &DependencyQuery) -> Option<Version> {
     newest_matching(file, query).map(|head| head.version.clone())
 }
@@ -62,7 +62,7 @@ fn newest_matching<'f>(file: &'f IndexFile, query: &DependencyQuery) -> Option<&
     fitting.max_by(|a, b| a.version.cmp(&b.version))
 }
 
-/// The dependencies of the probable version of `wish`. Empty if no version matches.
+/// The dependencies of the probable version of `query`. Empty if no version matches.
 pub fn dependencies_of(file: &IndexFile, query: &DependencyQuery) -> Vec<Dependency> {
     let package = newest_matching(file, query).and_then(|head| serde_json::from_str(file.line_text(head)).ok());
     package.map_or_else(Vec::new, |package| enabled_dependencies(&package, query))

@@ -293,11 +293,11 @@ mod tests {
     #[test]
     fn processed_bundles_are_never_overwritten() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let mut shelves = ProcessedFolders::new(folder.path());
+        let mut processed_folders = ProcessedFolders::new(folder.path());
         let name = OsStr::new("a.b.pkg");
         for text in ["one", "two", "three"] {
             fs::write(folder.path().join(name), text).expect("write");
-            shelves.move_to_done(name).expect("moved").expect("there");
+            processed_folders.move_to_done(name).expect("moved").expect("there");
         }
         let done = folder.path().join("done");
         assert_eq!(names(&done), ["a.b-2.pkg", "a.b-3.pkg", "a.b.pkg"]);
@@ -306,62 +306,62 @@ mod tests {
         }
         for reason in ["first\n\nmore", "second"] {
             fs::write(folder.path().join(name), "bad").expect("write");
-            shelves.move_to_failed(name, reason).expect("moved").expect("there");
+            processed_folders.move_to_failed(name, reason).expect("moved").expect("there");
         }
-        let (failed, count) = shelves.list_failed(10);
+        let (failed, count) = processed_folders.list_failed(10);
         let line = |name: &str, reason: &str| (OsString::from(name), reason.to_owned());
         assert_eq!((failed, count), (vec![line("a.b-2.pkg", "second"), line("a.b.pkg", "first")], 2));
-        assert_eq!(shelves.list_failed(1).0, [line("a.b.pkg", "first")]);
-        assert_eq!(shelves.count_done(), 3);
+        assert_eq!(processed_folders.list_failed(1).0, [line("a.b.pkg", "first")]);
+        assert_eq!(processed_folders.count_done(), 3);
         // An empty bundle is rejected like any other; a reserved name is not a bundle.
         fs::write(folder.path().join(name), "").expect("write");
-        shelves.move_to_failed(name, "empty").expect("moved").expect("there");
+        processed_folders.move_to_failed(name, "empty").expect("moved").expect("there");
         fs::write(folder.path().join("failed/taken.pkg"), "").expect("write");
-        assert_eq!(shelves.list_failed(1), (vec![line("a.b.pkg", "first")], 3));
-        assert!(shelves.list_failed(3).0.contains(&line("a.b-3.pkg", "empty")));
+        assert_eq!(processed_folders.list_failed(1), (vec![line("a.b.pkg", "first")], 3));
+        assert!(processed_folders.list_failed(3).0.contains(&line("a.b-3.pkg", "empty")));
     }
 
     #[test]
     fn the_longest_names_can_be_rejected_repeatedly() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let mut shelves = ProcessedFolders::new(folder.path());
+        let mut processed_folders = ProcessedFolders::new(folder.path());
         for stem in ["a".repeat(251), "é".repeat(125), "b".repeat(241)] {
             let name = OsString::from(format!("{stem}.pkg"));
             for reason in ["first", "second"] {
                 fs::write(folder.path().join(&name), "bad").expect("write");
-                let moved = shelves.move_to_failed(&name, reason).expect("moved").expect("there");
+                let moved = processed_folders.move_to_failed(&name, reason).expect("moved").expect("there");
                 let moved = moved.to_str().expect("text");
                 assert!(moved.len() <= 244 && moved.ends_with(".pkg"), "{moved}");
                 let reported = folder.path().join("failed").join(format!("{moved}.reason.txt"));
                 assert_eq!(fs::read_to_string(reported).expect("read"), reason);
                 fs::write(folder.path().join(&name), "good").expect("write");
-                shelves.move_to_done(&name).expect("moved").expect("there");
+                processed_folders.move_to_done(&name).expect("moved").expect("there");
             }
         }
-        assert_eq!((shelves.list_failed(9).1, shelves.count_done()), (6, 6));
-        assert!(shelves.list_failed(9).0.iter().any(|(name, _)| name.to_string_lossy().ends_with("é-2.pkg")));
+        assert_eq!((processed_folders.list_failed(9).1, processed_folders.count_done()), (6, 6));
+        assert!(processed_folders.list_failed(9).0.iter().any(|(name, _)| name.to_string_lossy().ends_with("é-2.pkg")));
     }
 
     #[test]
     fn the_reason_of_a_deleted_bundle_counts_until_removed() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let mut shelves = ProcessedFolders::new(folder.path());
+        let mut processed_folders = ProcessedFolders::new(folder.path());
         let name = OsStr::new("a.pkg");
         fs::write(folder.path().join(name), "bad").expect("write");
-        shelves.move_to_failed(name, "why\n").expect("moved").expect("there");
+        processed_folders.move_to_failed(name, "why\n").expect("moved").expect("there");
         // Another file has replaced it.
-        shelves.delete_failed(name, |_| false).expect("left");
+        processed_folders.delete_failed(name, |_| false).expect("left");
         assert_eq!(names(&folder.path().join("failed")).len(), 2);
-        shelves.delete_failed(name, |about| about.len() == 3).expect("deleted");
+        processed_folders.delete_failed(name, |about| about.len() == 3).expect("deleted");
         assert_eq!(names(&folder.path().join("failed")), ["a.pkg.reason.txt"]);
         for _ in 0..2 {
-            assert_eq!(shelves.list_failed(9), (vec![(name.into(), "why".to_owned())], 1));
-            shelves = ProcessedFolders::new(folder.path());
+            assert_eq!(processed_folders.list_failed(9), (vec![(name.into(), "why".to_owned())], 1));
+            processed_folders = ProcessedFolders::new(folder.path());
         }
         // A second bundle with the same name, and then one that is moved back for a retry.
         fs::write(folder.path().join(name), "bad").expect("write");
-        let moved = shelves.move_to_failed(name, "again\n").expect("moved").expect("there");
-        assert_eq!((moved.to_str(), shelves.list_failed(9).1), (Some("a-2.pkg"), 2));
+        let moved = processed_folders.move_to_failed(name, "again\n").expect("moved").expect("there");
+        assert_eq!((moved.to_str(), processed_folders.list_failed(9).1), (Some("a-2.pkg"), 2));
         fs::rename(folder.path().join("failed/a-2.pkg"), folder.path().join("a-2.pkg")).expect("moved back");
         assert_eq!(ProcessedFolders::new(folder.path()).list_failed(9).1, 1);
         fs::remove_file(folder.path().join("failed/a.pkg.reason.txt")).expect("removed");
@@ -371,20 +371,20 @@ mod tests {
     #[test]
     fn a_missing_file_leaves_nothing_behind() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let shelves = ProcessedFolders::new(folder.path());
-        assert_eq!(shelves.move_to_failed(OsStr::new("a.pkg"), "why").expect("no failure"), None);
+        let processed_folders = ProcessedFolders::new(folder.path());
+        assert_eq!(processed_folders.move_to_failed(OsStr::new("a.pkg"), "why").expect("no failure"), None);
         assert_eq!(names(folder.path()), [""; 0]);
     }
 
     #[test]
     fn an_unusable_done_folder_is_detected() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let shelves = ProcessedFolders::new(folder.path());
-        assert!(shelves.can_move_to_done());
+        let processed_folders = ProcessedFolders::new(folder.path());
+        assert!(processed_folders.can_move_to_done());
         fs::write(folder.path().join("done"), "a file").expect("write");
-        assert!(!shelves.can_move_to_done());
+        assert!(!processed_folders.can_move_to_done());
         fs::write(folder.path().join("a.pkg"), "x").expect("write");
-        shelves.move_to_done(OsStr::new("a.pkg")).expect_err("no folder");
+        processed_folders.move_to_done(OsStr::new("a.pkg")).expect_err("no folder");
         assert_eq!(names(folder.path()), ["a.pkg", "done"]);
     }
 }

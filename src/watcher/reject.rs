@@ -32,21 +32,23 @@ pub(super) struct Rejection<'a> {
 /// # Errors
 /// A file system operation failed; the bundle is then unchanged.
 pub(super) fn reject_bundle(
-    shelves: &ProcessedFolders,
+    processed_folders: &ProcessedFolders,
     refusal: &Rejection<'_>,
     tally: &ImportCounters,
     sink: &dyn Sink,
 ) -> io::Result<bool> {
     let Rejection { name, checked_stamp, reason, keeps_file: keep, now } = refusal;
     let when = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let Some(moved) = shelves.move_to_failed(name, &reason_text(reason, &when, *keep, name))? else { return Ok(false) };
+    let Some(moved) = processed_folders.move_to_failed(name, &reason_text(reason, &when, *keep, name))? else {
+        return Ok(false);
+    };
     tally.rejected.fetch_add(1, Ordering::Relaxed);
     let line = first_line(reason);
     let is_checked_file = |about: &fs::Metadata| file_stamp(about) == *checked_stamp;
     let file = display_name(&moved);
     if *keep {
         sink.warning(format!("{file} was rejected and moved to failed/: {line}"));
-    } else if let Err(error) = shelves.delete_failed(&moved, is_checked_file) {
+    } else if let Err(error) = processed_folders.delete_failed(&moved, is_checked_file) {
         sink.warning(format!("{file} was rejected, but could not be deleted in failed/: {error}"));
     } else {
         sink.warning(format!("{file} was rejected and deleted; its reason is in failed/: {line}"));

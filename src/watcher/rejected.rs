@@ -76,9 +76,9 @@ pub enum Error {
 
 /// The rejected bundles in `incoming`.
 pub fn list(incoming: &Path) -> RejectedBundles {
-    let mut shelves = ProcessedFolders::new(incoming);
-    let (failed, failed_count) = shelves.list_failed(MAX_LISTED);
-    let dismissed = shelves.list_dismissed(MAX_LISTED);
+    let mut processed_folders = ProcessedFolders::new(incoming);
+    let (failed, failed_count) = processed_folders.list_failed(MAX_LISTED);
+    let dismissed = processed_folders.list_dismissed(MAX_LISTED);
     let folder = incoming.join(FAILED_FOLDER);
     let refused = |list: Vec<(OsString, String)>| {
         let refused = list.into_iter().map(|(name, reason)| RejectedBundle {
@@ -211,9 +211,9 @@ fn find(incoming: &Path, file: &str) -> Result<(PathBuf, OsString), Error> {
     if !folder.symlink_metadata().is_ok_and(|about| about.is_dir()) {
         return Err(Error::NotFound);
     }
-    let shelves = ProcessedFolders::new(incoming);
-    let mut names = shelves.failed_names();
-    names.extend(shelves.dismissed_names());
+    let processed_folders = ProcessedFolders::new(incoming);
+    let mut names = processed_folders.failed_names();
+    names.extend(processed_folders.dismissed_names());
     names.retain(|name| sanitize_line(&name.to_string_lossy()) == file);
     match (names.pop(), names.is_empty()) {
         (None, _) => Err(Error::NotFound),

@@ -53,7 +53,7 @@ pub(super) fn check(
     if needs == RequiredAccess::Read {
         return may_read(state, headers).then_some(()).ok_or_else(|| {
             ApiError::new(StatusCode::UNAUTHORIZED, "reading needs a token")
-                .with_hint("send `Authorization: Bearer TOKEN` with a reader's token, or log in on the page")
+                .with_hint("send `Authorization: Bearer TOKEN` with a read token, or log in on the page")
         });
     }
     check_same_origin(headers, at)?;
@@ -74,7 +74,7 @@ pub(super) fn check(
 /// The configured admin token, if any.
 pub(super) fn admin_token(state: &WebState) -> Result<Option<Token>, ApiError> {
     state.options.access.admin_token().map_err(|error| {
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the file of the admin token cannot be used")
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the admin token file cannot be used")
             .with_hint("see the server's log for the reason")
             .with_internal_message(format!("write access is disabled: {}", one_line_message(&Failure::from(error))))
     })
@@ -105,8 +105,8 @@ fn check_token(state: &WebState, token: &Token, headers: &HeaderMap) -> Result<(
     {
         return Ok(());
     }
-    Err(ApiError::new(StatusCode::UNAUTHORIZED, "the request needs the admin token")
-        .with_hint("send `Authorization: Bearer TOKEN`, or log in on the page; `serve` got the token by --admin-token, FROSTMIRROR_ADMIN_TOKEN or admin_token_file"))
+    Err(ApiError::new(StatusCode::UNAUTHORIZED, "the request requires the admin token")
+        .with_hint("send `Authorization: Bearer TOKEN`, or log in on the page; the operator sets the token with --admin-token-file, FROSTMIRROR_ADMIN_TOKEN or admin_token_file"))
 }
 
 fn check_local(behind_proxy: bool, headers: &HeaderMap, version: Version, at: &RequestOrigin) -> Result<(), ApiError> {
@@ -118,7 +118,7 @@ fn check_local(behind_proxy: bool, headers: &HeaderMap, version: Version, at: &R
         return Ok(());
     }
     Err(ApiError::new(StatusCode::FORBIDDEN, "without an admin token, only local requests may write").with_hint(
-        "start `serve` with --admin-token-file FILE (or FROSTMIRROR_ADMIN_TOKEN), or open it on its own machine as http://localhost:PORT/",
+        "start `serve` with --admin-token-file FILE (or FROSTMIRROR_ADMIN_TOKEN), or send the request on the server's own machine to http://localhost:PORT/",
     ))
 }
 

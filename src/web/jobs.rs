@@ -158,8 +158,9 @@ impl Jobs {
             let sink = JobSink { jobs: jobs.clone(), id, cancel_state: course };
             // After a panic, the job must not stay in the running state: no other job could start.
             let done = catch_unwind(AssertUnwindSafe(|| work(&sink)));
-            let done =
-                done.unwrap_or_else(|_| Err(Failure::new(ErrorClass::Bug, "the job broke off: please report it")));
+            let done = done.unwrap_or_else(|_| {
+                Err(Failure::new(ErrorClass::Bug, "the job ended because of a bug: please report it"))
+            });
             if let Some(why) = jobs.finish(id, done, clock) {
                 log.warning(format!("job {id} failed: {why}"));
             }
@@ -213,7 +214,7 @@ impl Jobs {
         let mut table = self.lock();
         if let Some(other) = table.jobs.iter().find(|job| job.state == JobState::Running) {
             let error = format!("job {} is running, and only one can run at a time", other.id);
-            let hint = format!("/api/jobs/{} tells how far it is; ask again when it is done", other.id);
+            let hint = format!("/api/jobs/{} shows its progress; send the request again when it has ended", other.id);
             return Err(ApiError::new(StatusCode::CONFLICT, error).with_hint(hint));
         }
         table.last_id += 1;

@@ -106,7 +106,7 @@ fn incoming_metrics(text: &mut MetricsText, tally: &ImportCounters, arrivals: Op
     let Some(arrivals) = arrivals else { return };
     let watching = arrivals.watching && !failed;
     text.gauge_value("watching", "Whether the server imports bundles of the incoming folder.", watching.into());
-    text.gauge("incoming_bundles", "Bundles that are not imported: incomplete, waiting for another one, or invalid.");
+    text.gauge("incoming_bundles", "Bundles that are not imported: incomplete, waiting for another one, or rejected.");
     let (arriving, waiting) = (arrivals.arriving.len() as u64, arrivals.waiting.len() as u64);
     for (state, count) in [("arriving", arriving), ("waiting", waiting), ("failed", arrivals.failed_total)] {
         text.sample("incoming_bundles", &[("state", state)], count);

@@ -34,7 +34,7 @@ use crate::error_report::{ErrorClass, Failure};
 pub(super) fn routes() -> Vec<Route> {
     let mut routes = vec![
         Route::page("/", "The dashboard.", dashboard::show),
-        Route::page("/packages", "Imported bundles, invalid bundles, and maintenance.", packages::show),
+        Route::page("/packages", "Imported bundles, rejected bundles, and maintenance.", packages::show),
         Route::page("/browse", "The stored crates.", crates::show),
         Route::page("/deps", "The contents of depends.toml, and its editor.", deps::show),
         Route::page("/config", "Every setting of frostmirror.toml, and its editor.", config::show),
@@ -125,9 +125,9 @@ impl Frame {
     fn who(&self) -> &'static str {
         match (self.reads, self.admin, self.session) {
             (false, ..) => "Not logged in",
-            (true, true, false) if !self.token => "At this machine",
+            (true, true, false) if !self.token => "Local administrator",
             (true, true, _) => "Logged in",
-            (true, false, true) => "Logged in to read",
+            (true, false, true) => "Logged in, read only",
             (true, false, false) => "Read only",
         }
     }
@@ -138,8 +138,7 @@ impl Frame {
             (true, _) => None,
             (false, true) => Some("Log in with the admin token to change anything here."),
             (false, false) => Some(
-                "Only a user at the server itself may change anything: open this page there as http://localhost, or \
-                 start `serve` with an admin token (--admin-token-file).",
+                "To change anything, open this page on the server's own machine as http://localhost, or start `serve` with --admin-token-file.",
             ),
         }
     }

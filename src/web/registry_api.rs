@@ -48,7 +48,7 @@ pub(super) fn unsupported(method: &Method, path: &[String]) -> ApiError {
         ("PUT", ["crates", "new"]) => ("crates cannot be published here", "publish to the registry that it mirrors"),
         ("DELETE", ["crates", _, _, "yank"]) => ("versions cannot be yanked here", "yank them upstream"),
         ("PUT", ["crates", _, _, "unyank"]) => ("versions cannot be un-yanked here", "un-yank them upstream"),
-        (_, ["crates", _, "owners"]) => ("crates have no owners here", "ask the registry that it mirrors"),
+        (_, ["crates", _, "owners"]) => ("crate owners cannot be changed here", "use the registry that it mirrors"),
         ("GET", _) => {
             return ApiError::new(
                 StatusCode::NOT_FOUND,

@@ -87,7 +87,7 @@ impl WebRequest {
         match self.query_value(name) {
             None | Some("false") => Ok(false),
             Some("true" | "") => Ok(true),
-            Some(_) => Err(ApiError::new(StatusCode::BAD_REQUEST, format!("`{name}` is true or false"))),
+            Some(_) => Err(ApiError::new(StatusCode::BAD_REQUEST, format!("`{name}` must be true or false"))),
         }
     }
 
@@ -95,7 +95,7 @@ impl WebRequest {
     pub(super) fn query_number(&self, name: &str, default: usize, max: usize) -> Result<usize, ApiError> {
         let Some(text) = self.query_value(name) else { return Ok(default) };
         let number = text.parse::<usize>().ok().filter(|number| *number <= max);
-        let wrong = || ApiError::new(StatusCode::BAD_REQUEST, format!("`{name}` is a number, at most {max}"));
+        let wrong = || ApiError::new(StatusCode::BAD_REQUEST, format!("`{name}` must be a number, at most {max}"));
         number.ok_or_else(wrong)
     }
 
@@ -109,7 +109,7 @@ impl WebRequest {
         let (number, size) =
             (self.query_number("page", 1, MAX_PAGE_NUMBER)?, self.query_number("per_page", size, MAX_PER_PAGE)?);
         if number == 0 || size == 0 {
-            return Err(ApiError::new(StatusCode::BAD_REQUEST, "`page` and `per_page` begin at 1"));
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "`page` and `per_page` must be at least 1"));
         }
         Ok(Pagination { number, size })
     }
@@ -129,7 +129,7 @@ impl WebRequest {
     pub(super) fn check_query_names(&self, names: &[&str]) -> Result<(), ApiError> {
         match self.query.iter().find(|(name, _)| !names.contains(&name.as_str())) {
             Some((name, _)) => {
-                let error = format!("the query's `{}` is not a parameter of this route", sanitize_line(name));
+                let error = format!("the query parameter `{}` does not exist on this path", sanitize_line(name));
                 Err(ApiError::new(StatusCode::BAD_REQUEST, error).with_hint(format!("use one of {}", names.join(", "))))
             }
             None => Ok(()),
@@ -142,12 +142,12 @@ impl WebRequest {
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {
             // A browser sends a foreign form with any other content type without a preflight request.
-            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body is not declared as JSON")
+            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the request's Content-Type is not JSON")
                 .with_hint("send `Content-Type: application/json`"));
         }
         serde_json::from_slice(&self.body).map_err(|error| {
-            ApiError::new(StatusCode::BAD_REQUEST, format!("invalid body: {error}"))
-                .with_hint("see its schema in /api/openapi.json")
+            ApiError::new(StatusCode::BAD_REQUEST, format!("invalid request body: {error}"))
+                .with_hint("see the schema in /api/openapi.json")
         })
     }
 }
@@ -169,14 +169,14 @@ pub(super) fn parse_query(raw: Option<&str>) -> Vec<(String, String)> {
 /// Reads the whole body, at most `most` bytes.
 pub(super) async fn read_body(incoming: IncomingBody, limit: usize) -> Result<Bytes, ApiError> {
     let Ok(collected) = timeout(BODY_TIMEOUT, Limited::new(incoming, limit).collect()).await else {
-        return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"));
+        return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time"));
     };
     match collected {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
-            Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {limit} bytes")))
+            Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the request body has more than {limit} bytes")))
         }
-        Err(_) => Err(ApiError::new(StatusCode::BAD_REQUEST, "the body is incomplete")),
+        Err(_) => Err(ApiError::new(StatusCode::BAD_REQUEST, "the request body is incomplete")),
     }
 }
 

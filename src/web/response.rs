@@ -54,7 +54,7 @@ impl ApiError {
 
     /// The error for an unknown job.
     pub(super) fn job_not_found() -> ApiError {
-        ApiError::new(StatusCode::NOT_FOUND, "there is no such job")
+        ApiError::new(StatusCode::NOT_FOUND, "the server has no such job")
             .with_hint("list the jobs since the server's start with /api/jobs")
     }
 

@@ -296,7 +296,7 @@ async fn check_access(
 }
 
 fn handler_panicked() -> ApiError {
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error: a bug of this server")
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error: a bug in this server")
         .with_internal_message("the handler panicked, which is a bug: please report it")
 }
 
@@ -358,8 +358,10 @@ fn no_route_error(known: &[(&Route, Vec<String>)], path: &[String]) -> Option<Ap
         if methods.contains(&"GET") {
             methods.push("HEAD");
         }
-        let refusal = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not support that method");
-        return Some(ApiError { allow: Some(methods.join(", ")), ..refusal });
+        let allowed = methods.join(", ");
+        let refusal = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not support this method")
+            .with_hint(format!("use {}", allowed.replace(", ", " or ")));
+        return Some(ApiError { allow: Some(allowed), ..refusal });
     }
     let is_api = path.first().is_some_and(|first| first == "api");
     is_api.then(|| {

@@ -130,7 +130,7 @@ async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|_| Err(Failure::new(ErrorClass::Bug, "the upload panicked").into()))
+    done.unwrap_or_else(|_| Err(Failure::new(ErrorClass::Bug, "a bug ended the upload").into()))
 }
 
 fn upload_stalled() -> ApiError {
@@ -138,17 +138,17 @@ fn upload_stalled() -> ApiError {
 }
 
 fn body_interrupted() -> ApiError {
-    ApiError::new(StatusCode::BAD_REQUEST, "the body is incomplete").with_hint("send it again")
+    ApiError::new(StatusCode::BAD_REQUEST, "the request body is incomplete").with_hint("send it again")
 }
 
 fn name_taken(name: &str) -> ApiError {
     ApiError::new(StatusCode::CONFLICT, format!("a file `{name}` already exists in the incoming folder"))
-        .with_hint("wait until that file is imported, or use another name")
+        .with_hint("send it again when that file is imported, or use another name")
 }
 
 fn no_space(needed: u64, free: u64) -> ApiError {
     let error = format!("the bundle has {}, and the incoming folder's disk has {free} free", pluralize(needed, "byte"));
-    ApiError::new(StatusCode::INSUFFICIENT_STORAGE, error).with_hint("free some space on that disk")
+    ApiError::new(StatusCode::INSUFFICIENT_STORAGE, error).with_hint("free some space on that disk, then send it again")
 }
 
 /// An unfinished upload; dropping it removes its file.
@@ -165,7 +165,7 @@ impl PartialUpload {
             durable::make_folder(folder)
                 .map_err(|error| Failure::io(format!("could not create the folder `{}`", folder.display()), error))?;
         } else if !folder.is_dir() {
-            let error = format!("the incoming folder `{}` is not there", folder.display());
+            let error = format!("the incoming folder `{}` does not exist", folder.display());
             return Err(
                 ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error).with_hint("check that its disk is mounted")
             );
@@ -199,9 +199,8 @@ impl PartialUpload {
     fn finish(self, request: &UploadRequest) -> Result<ReceivedUpload, ApiError> {
         let PartialUpload { file, hasher, bytes } = self;
         if bytes == 0 {
-            return Err(
-                ApiError::new(StatusCode::BAD_REQUEST, "the body is empty").with_hint("send the bundle's bytes")
-            );
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "the request body is empty")
+                .with_hint("send the bundle's bytes"));
         }
         let failed = |error| Failure::io("could not write the uploaded bundle", error);
         file.as_file().sync_all().and_then(|()| durable::make_public(file.path())).map_err(failed)?;

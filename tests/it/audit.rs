@@ -151,7 +151,7 @@ fn altered_and_missing_index_lines_are_repaired() {
     fs::write(&index, text.replace(&json().pack().cksum, &Sha256::of(b"forged").to_string())).unwrap();
     let (problem_text, listed) = problems_and_repair_list(&sandbox);
     assert!(
-        problem_text.contains(&"index/js/on/json: line 1, of json 1.0.0, differs from the recorded line".to_owned()),
+        problem_text.contains(&"index/js/on/json: line 1, for json 1.0.0, differs from the recorded line".to_owned()),
         "{problem_text:?}"
     );
     assert!(
@@ -358,7 +358,7 @@ fn rebuilding_without_any_record_does_not_accept_corrupt_files() {
     flip_byte(&mirror.join(JSON));
     let run = verify(&sandbox, &["--rebuild-state", "--repair-list", "list.jsonl"]).exits(4);
     assert!(run.stdout.contains(&format!("{JSON}: its SHA-256 is ")), "{}", run.describe());
-    // That its file was left out is known nowhere any more.
+    // No record states that its file was left out.
     assert!(run.stdout.contains("crates/winapi-0.3.9.crate: is missing"), "{}", run.describe());
     assert!(run.stderr.contains("they are kept as lineage `rebuilt`"), "{}", run.describe());
     let list = sandbox.read("list.jsonl");
@@ -398,7 +398,7 @@ fn gc_keeps_the_rebuilt_lineage_until_it_is_forgotten() {
     // Its line is gone, and the file waits for those who saw the line.
     assert!(mirror.join("crates/json-1.1.0.crate").exists());
     verify(&sandbox, &[]).ok();
-    // What was let go does not come back with the head that is made anew.
+    // A rebuilt summary does not restore forgotten lineages.
     fs::remove_file(mirror.join("manifest.json")).unwrap();
     verify(&sandbox, &["--rebuild-state"]).ok();
     assert_eq!(current_crates(&mirror).0.lineages.len(), 1);
@@ -501,7 +501,10 @@ fn following_the_hint_removes_a_counted_unrecognized_file() {
     // What must bring a file back counts the tree.
     fs::remove_file(mirror.join(JSON)).unwrap();
     sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
-    verify(&sandbox, &[]).exits(4).stdout_has("crates/foo-1.0.0.crate").stderr_has("with `--rebuild-state` after it");
+    verify(&sandbox, &[])
+        .exits(4)
+        .stdout_has("crates/foo-1.0.0.crate")
+        .stderr_has("with `--rebuild-state` to count the files again");
     fs::remove_file(stray).unwrap();
     verify(&sandbox, &[]).exits(4).stdout_has("manifest.json: states 4 crates").stderr_has("--rebuild-state");
     verify(&sandbox, &["--rebuild-state"]).ok();

@@ -42,7 +42,7 @@ fn a_cancelled_audit_or_rebuild_reports_and_changes_nothing() {
         assert!(matches!(stopped, Error::Stopped), "{files}: {stopped}");
     }
     assert!(audit(&layout, &StopAfter(AtomicUsize::new(1000))).unwrap().problems.is_empty());
-    // Records that are made anew from half a look would take crates for lost.
+    // Records that are rebuilt from an incomplete scan would lack crates.
     let records = layout.index_meta();
     let before = sandbox.read_tree("mirror");
     assert!(records.is_dir());

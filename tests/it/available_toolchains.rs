@@ -123,8 +123,8 @@ fn the_setup_page_shows_the_configured_toolchain_and_targets() {
     assert!(page("").contains("-- --default-toolchain stable\n"), "the defaults ask for no other target");
     let other = page(&format!("toolchain = 'nightly'\ntargets = ['{WINDOWS}', '{LINUX}']\n"));
     assert!(other.contains("-- --default-toolchain stable\n") && !other.contains("--default-toolchain nightly"));
-    assert!(other.contains("the toolchain nightly, which this mirror does not have"), "{other}");
-    assert!(other.contains(&format!("The settings name {WINDOWS}, which this mirror has no standard library for.")));
+    assert!(other.contains("the toolchain nightly, which this mirror lacks"), "{other}");
+    assert!(other.contains(&format!("The settings name {WINDOWS}, but this mirror lacks that standard library.")));
 }
 
 #[test]

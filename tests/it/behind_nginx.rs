@@ -40,7 +40,7 @@ fn behind_a_proxy_writing_needs_a_token() {
         let server = format!("location / {{ proxy_pass {}; {lines} }}", alone.url());
         let nginx = Nginx::start(&server);
         let named = lines.contains("http_host");
-        // With the Host passed on, the name that was asked for is what tells.
+        // If the Host is passed on, the requested name decides.
         let extra = if named { "X-Real-IP: 10.0.0.1\r\n" } else { "" };
         let reply = post(nginx.url(), "/api/verify", extra);
         assert_eq!((reply.status, hint(&reply)), (403, true), "{lines}: {}", reply.text());

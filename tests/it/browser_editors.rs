@@ -155,11 +155,11 @@ fn dependencies_are_edited_and_saved() {
         json!("Version of itoa")
     );
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "One thing is wrong");
+    browser.wait_for("#said", "One entry is invalid");
     assert_eq!((focused_name(&browser), sandbox.read(DEPENDS_FILE)), ("Version of itoa".to_owned(), wanted.to_owned()));
     browser.fill("[aria-label='Version of itoa']", "1");
     browser.wait_for("#said", "No changes");
-    // A name that stands twice cannot be told from one in JSON.
+    // JSON cannot represent a name that is listed twice.
     browser.fill("[aria-label='Crate of axum']", "tower");
     browser.fill("[aria-label='Crate of tokio']", "serde");
     browser.wait_for(".problem:not([hidden])", "serde is listed twice");
@@ -210,8 +210,8 @@ fn unknown_entries_are_shown_as_text_and_preserved() {
     sandbox.write(SETTINGS_FILE, format!("read_token_file = {quoted}\n"));
     let serving = serve(&sandbox);
     browser.open(&format!("{}/deps", serving.url()));
-    browser.wait_for("#editor", "is no table of depends.toml");
-    browser.wait_for("#editor", "is no entry");
+    browser.wait_for("#editor", "is not a table of depends.toml");
+    browser.wait_for("#editor", "is not a valid entry");
     assert!(browser.text("#toml").contains("# \"><img src=x"));
     let before = sandbox.read(DEPENDS_FILE);
     browser.wait_until("document.querySelector('#problems').checkVisibility()");
@@ -267,10 +267,10 @@ fn changed_settings_take_effect() {
     browser.fill("#set-proxy_cache_max", "10GiB");
     scroll_and_click(&browser, "#row-proxy_ttl button");
     assert_eq!(focused_name(&browser), "set-proxy_ttl");
-    assert!(browser.text("#row-proxy_ttl").contains("Goes back to the default"));
+    assert!(browser.text("#row-proxy_ttl").contains("Saving restores the default"));
     assert!(browser.text("#said").contains("5 changes") && warns_before_leaving(&browser));
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "Saved, and in effect.");
+    browser.wait_for("#said", "Saved and in effect.");
     assert!(!warns_before_leaving(&browser));
     assert_eq!(
         sandbox.read(SETTINGS_FILE),
@@ -287,12 +287,12 @@ fn changed_settings_take_effect() {
     browser.fill("#set-tls_cert", "c.pem");
     browser.fill("#set-tls_key", "k.pem");
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "tls_cert and tls_key: after a restart");
+    browser.wait_for("#said", "Restart the server to apply tls_cert and tls_key.");
     browser.assert_clean(serving.url());
     // What is wrong is said at its setting.
     browser.fill("#set-min_age", "soon");
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#wrong-min_age", "`min_age` is `soon`");
+    browser.wait_for("#wrong-min_age", "`min_age` has the invalid value `soon`");
     assert_eq!(focused_name(&browser), "set-min_age");
     scroll_and_click(&browser, "#discard");
     assert!(browser.text("#wrong-min_age").is_empty() && !warns_before_leaving(&browser));
@@ -333,12 +333,12 @@ fn concurrent_settings_changes_are_reported() {
     assert_eq!(shown, json!(["mine", "2h"]));
     assert!(browser.text("#said").len() > 10 && warns_before_leaving(&browser), "mine is still to be saved");
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "Saved, and in effect.");
+    browser.wait_for("#said", "Saved and in effect.");
     assert_eq!(sandbox.read(SETTINGS_FILE), "deny = [\"mine\"]\nproxy_ttl = \"2h\"\n");
     // One who changed it and saved knows the newest state.
     scroll_and_click(&browser, "#set-prune_on_import");
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "Saved, and in effect.");
+    browser.wait_for("#said", "Saved and in effect.");
     let output = browser.js("return document.querySelector('#wrong-deny').textContent", &json!([]));
     assert_eq!(output, json!(""));
 }

@@ -140,5 +140,5 @@ fn an_invalid_plan_is_not_written() {
     plan.files.retain(|(artifact, _)| artifact.path.as_str() != "crates/a-1.9.0.crate");
     let error = pack::write(plan, folder.path(), &NullSink).expect_err("a missing file");
     let source = std::error::Error::source(&error).expect("a cause").to_string();
-    assert_eq!(source, "a 1.9.0 is stated to be shipped, but has no entry");
+    assert_eq!(source, "a 1.9.0 is listed as shipped, but has no entry");
 }

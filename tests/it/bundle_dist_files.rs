@@ -51,30 +51,33 @@ fn a_valid_dist_file_table_is_read() {
 #[test]
 fn an_invalid_dist_file_table_is_refused_with_the_reason() {
     assert_refused(&bundle_with_modified_table(|table| table.swap(0, 1)), &["manifest", "out of order"]);
-    assert_refused(&bundle_with_modified_table(|table| table.push(table[1].clone())), &["manifest", MANIFEST, "twice"]);
+    assert_refused(
+        &bundle_with_modified_table(|table| table.push(table[1].clone())),
+        &["manifest", MANIFEST, "duplicated"],
+    );
     assert_refused(
         &bundle_with_modified_table(|table| table[0].state = DistFileState::Sent),
-        &["manifest", STD, "no delta"],
+        &["manifest", STD, "not a delta"],
     );
     assert_refused(
         &bundle_with_modified_table(|table| table[0].state = DistFileState::Kept),
-        &["manifest", STD, "states to be shipped"],
+        &["manifest", STD, "no matching row as shipped"],
     );
     assert_refused(
         &bundle_with_modified_table(|table| table[1].sha256 = Sha256::of(b"other")),
-        &["manifest", MANIFEST, "states to be shipped"],
+        &["manifest", MANIFEST, "no matching row as shipped"],
     );
     assert_refused(
         &bundle_with_modified_table(|table| table[1].size = 5),
-        &["manifest", MANIFEST, "states to be shipped"],
+        &["manifest", MANIFEST, "no matching row as shipped"],
     );
     assert_refused(
         &bundle_with_modified_table(|table| drop(table.pop())),
-        &["manifest", MANIFEST, "states to be shipped"],
+        &["manifest", MANIFEST, "no matching row as shipped"],
     );
     assert_refused(
         &bundle_with_modified_table(|table| table[1].read_at = Some("2026-01-01T00:00:00Z".to_owned())),
-        &["manifest", "no snapshot"],
+        &["manifest", "not a snapshot"],
     );
     assert_refused(
         &bundle_with_modified_table(|table| table.push(dist_record("rustup/x", b"nowhere"))),
@@ -85,7 +88,7 @@ fn an_invalid_dist_file_table_is_refused_with_the_reason() {
             table.push(dist_record(path, b"std"));
             table.sort_by(|a, b| a.path.cmp(&b.path));
         };
-        assert_refused(&bundle_with_modified_table(table), &["manifest", path, "no path of a rustup artifact"]);
+        assert_refused(&bundle_with_modified_table(table), &["manifest", path, "not a path of a rustup artifact"]);
     }
     assert_refused(
         &bundle_with_modified_table(|table| table.insert(0, dist_record("dist/.x/y", b"std"))),
@@ -108,9 +111,9 @@ fn an_invalid_dist_file_table_is_refused_with_the_reason() {
     }
     let mut forged = two_dist_files();
     forged.manifest.lineage.inputs[0].dist_files = vec![0, 2];
-    assert_refused(&forged.bytes(), &["manifest", "positions beyond"]);
+    assert_refused(&forged.bytes(), &["manifest", "row numbers"]);
     forged.manifest.lineage.inputs[0].dist_files = vec![1, 0];
-    assert_refused(&forged.bytes(), &["manifest", "positions beyond"]);
+    assert_refused(&forged.bytes(), &["manifest", "row numbers"]);
 }
 
 /// What passes, by path.

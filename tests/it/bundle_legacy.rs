@@ -181,15 +181,15 @@ fn an_unmodified_forged_legacy_bundle_is_valid_and_reproducible() {
 #[test]
 fn invalid_sections_are_refused_and_named() {
     assert_refused(&bundle_with_modified_sections(|s| s[1].1[5] ^= 1), &["crates/a-1.0.0.crate", "SHA-256"]);
-    assert_refused(&bundle_with_modified_sections(|s| s[1].1.push(0)), &["crates/a/1.0.0/download", "another size"]);
+    assert_refused(&bundle_with_modified_sections(|s| s[1].1.push(0)), &["crates/a/1.0.0/download", "different size"]);
     assert_refused(
         &bundle_with_modified_sections(|s| drop(s.remove(1))),
-        &["crates/a/1.0.0/download", "not in the bundle"],
+        &["crates/a/1.0.0/download", "does not contain it"],
     );
     assert_refused(&bundle_with_modified_sections(|s| drop(s.remove(2))), &["a 1.0.0", "no index line"]);
     assert_refused(
         &bundle_with_modified_sections(|s| s.push(("crates/x/1.0.0/download".to_owned(), vec![1]))),
-        &["crates/x/1.0.0/download", "not in its manifest"],
+        &["crates/x/1.0.0/download", "not listed in manifest.json"],
     );
     assert_refused(
         &bundle_with_modified_sections(|s| s.push(("crates/../../x".to_owned(), vec![1]))),
@@ -201,22 +201,25 @@ fn invalid_sections_are_refused_and_named() {
     );
     assert_refused(
         &bundle_with_modified_sections(|s| s.push(("evil".to_owned(), vec![1]))),
-        &["evil", "not in its manifest"],
+        &["evil", "not listed in manifest.json"],
     );
     assert_refused(&bundle_with_modified_sections(|s| s.push(s[0].clone())), &["manifest.json", "twice"]);
     assert_refused(&bundle_with_modified_sections(|s| drop(s.remove(0))), &["no manifest"]);
-    assert_refused(&bundle_with_modified_sections(|s| s[0].1[20] ^= 1), &["manifest.json", "its own hash"]);
-    assert_refused(&bundle_with_modified_sections(|s| s[0].1.truncate(100)), &["manifest is malformed"]);
+    assert_refused(
+        &bundle_with_modified_sections(|s| s[0].1[20] ^= 1),
+        &["manifest.json", "`manifest_hash` does not match"],
+    );
+    assert_refused(&bundle_with_modified_sections(|s| s[0].1.truncate(100)), &["manifest.json is malformed"]);
     assert_refused(&bundle_with_modified_sections(|s| s.push(s[2].clone())), &["index/1/a", "twice"]);
     let other = FakeCrate::new("a", "1.0.0", 61).line() + "\n";
     assert_refused(
         &bundle_with_modified_sections(|s| s[2].1 = other.clone().into_bytes()),
-        &["index/1/a", "another checksum"],
+        &["index/1/a", "different checksum"],
     );
     assert_refused(&bundle_with_modified_sections(|s| s[2].0 = "index/2/aa".to_owned()), &["a 1.0.0", "no index line"]);
     let twice: &dyn Fn(&mut Vec<Section>) = &|s| s[2].1 = s[2].1.repeat(2);
     assert_refused(&bundle_with_modified_sections(twice), &["index/1/a", "second line"]);
-    assert_refused(&bundle_with_modified_sections(|s| s[2].1 = vec![b' '; 3_000_000]), &["shrank more"]);
+    assert_refused(&bundle_with_modified_sections(|s| s[2].1 = vec![b' '; 3_000_000]), &["compression ratio"]);
 }
 
 #[test]
@@ -230,11 +233,11 @@ fn an_invalid_section_table_is_refused() {
     };
     let offset = u64::from_le_bytes(good[at..at + 8].try_into().expect("eight"));
     for value in [0, offset - 1, offset + 1, u64::MAX] {
-        assert_refused(&table(at, value), &["manifest.json", "is not where"]);
+        assert_refused(&table(at, value), &["manifest.json", "does not start where"]);
     }
     let length = u64::from_le_bytes(good[at + 8..at + 16].try_into().expect("eight"));
     for value in [0, length - 1, length + 1, u64::MAX, u64::MAX - offset] {
-        assert_refused(&table(at + 8, value), &["is not where"]);
+        assert_refused(&table(at + 8, value), &["does not start where"]);
     }
     let mut bytes = good.clone();
     bytes[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
@@ -288,7 +291,7 @@ fn a_duplicate_section_is_refused_and_named() {
     let mut all = two_sections();
     let again = all.iter().find(|(path, _)| path == "crates/a/1.0.0/download").cloned().expect("a crate");
     all.push(again);
-    assert_refused(&brotli(&plain_bytes(&all)), &["`crates/a/1.0.0/download` is in it twice"]);
+    assert_refused(&brotli(&plain_bytes(&all)), &["`crates/a/1.0.0/download` occurs twice"]);
 }
 
 #[test]
@@ -301,5 +304,5 @@ fn an_endless_index_line_is_refused_and_named() {
     // Enough that does not shrink, so that it is no bomb by its ratio.
     let noise = FakeCrate::new("noise", "1.0.0", 200_000).bytes;
     all.insert(0, ("config/noise".to_owned(), noise));
-    assert_refused(&brotli(&plain_bytes(&all)), &["index/1/a", "is larger than an index file may be"]);
+    assert_refused(&brotli(&plain_bytes(&all)), &["index/1/a", "exceeds the size limit of an index file"]);
 }

@@ -42,7 +42,7 @@ fn left_out_packages_must_be_sorted_and_bounded() {
     assert_eq!(leaving(&[a.clone(), b.clone()]), "");
     for (all, why) in [
         (vec![b, a.clone()], "out of order"),
-        (vec![a.clone(), a], "left out twice"),
+        (vec![a.clone(), a], "duplicated or out of order"),
         (vec![left_out("a", "")], "empty or too long"),
         (vec![left_out("a", &"y".repeat(1025))], "empty or too long"),
     ] {
@@ -67,11 +67,23 @@ fn refreshed_crates_must_be_sorted_and_not_in_the_crate_table() {
     };
     let as_it_is = |_: &mut ForgedBundle| {};
     for (all, why) in [
-        (vec![refreshed("c", "1.0.0"), refreshed("b", "1.0.0")], "b 1.0.0 is twice in the table of refreshed crates"),
-        (vec![refreshed("c", "1.0.0"), refreshed("c", "1.0.0")], "c 1.0.0 is twice in the table of refreshed crates"),
-        (vec![refreshed("a", "1.0.0")], "a 1.0.0 is refreshed, though its index line belongs to the table"),
-        (vec![refreshed("A", "2.0.0")], "A 2.0.0 is refreshed, and its name is in the bundle in different case"),
-        (vec![refreshed("C", "1.0.0"), refreshed("c", "1.0.0")], "c 1.0.0 is refreshed, and its name is in the bundle"),
+        (
+            vec![refreshed("c", "1.0.0"), refreshed("b", "1.0.0")],
+            "b 1.0.0 is duplicated or out of order in the table of refreshed crates",
+        ),
+        (
+            vec![refreshed("c", "1.0.0"), refreshed("c", "1.0.0")],
+            "c 1.0.0 is duplicated or out of order in the table of refreshed crates",
+        ),
+        (vec![refreshed("a", "1.0.0")], "a 1.0.0 is in the table of refreshed crates, but the table of crates has"),
+        (
+            vec![refreshed("A", "2.0.0")],
+            "A 2.0.0 is in the table of refreshed crates, but the bundle also has its name with different case",
+        ),
+        (
+            vec![refreshed("C", "1.0.0"), refreshed("c", "1.0.0")],
+            "c 1.0.0 is in the table of refreshed crates, but the bundle also has its name",
+        ),
         // Its line is missing.
         (vec![refreshed("c", "1.0.0")], "c 1.0.0"),
     ] {
@@ -80,8 +92,8 @@ fn refreshed_crates_must_be_sorted_and_not_in_the_crate_table() {
     }
     let kept = |forged: &mut ForgedBundle| forged.manifest.crates[0].state = CrateState::Kept;
     let reported = with(&[refreshed("a", "1.0.0")], &kept);
-    assert!(reported.contains("a 1.0.0 is refreshed with another digest"), "{reported}");
+    assert!(reported.contains("a 1.0.0 has different digests"), "{reported}");
     let snapshot = |forged: &mut ForgedBundle| forged.manifest.kind = BundleKind::Snapshot;
     let reported = with(&[refreshed("c", "1.0.0")], &snapshot);
-    assert!(reported.contains("refreshes index lines, though it is a snapshot"), "{reported}");
+    assert!(reported.contains("refreshes index lines, but is a snapshot"), "{reported}");
 }

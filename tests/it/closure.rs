@@ -76,11 +76,11 @@ fn a_different_checksum_is_distinguished_from_a_missing_package() {
     let other = "0".repeat(64);
     sandbox.write("other.lock", lockfile(&[json()]).replace(&good, &other));
     let run = sandbox.run(["verify", "full.pkg", "--closure", "other.lock"]).exits(4);
-    run.stdout_has(&format!("json 1.0.0: the lock has the checksum {other}, and full.pkg has {good}\n"));
+    run.stdout_has(&format!("json 1.0.0: the lock has the checksum {other}, but full.pkg has {good}\n"));
     import(&sandbox.path("mirror"), &sandbox.path("full.pkg")).unwrap();
     let run = sandbox.run(["verify", "--mirror", "mirror", "--closure", "other.lock"]).exits(4);
     let run =
-        run.stdout_has(&format!("the lock has the checksum {other}, and the mirror's index/js/on/json has {good}\n"));
+        run.stdout_has(&format!("the lock has the checksum {other}, but the mirror's index/js/on/json has {good}\n"));
     // A fetch of this lock fails, so the hint must not promise a bundle.
     run.stderr_has("hint: run `cargo frostmirror fetch --lockfile other.lock` on the connected side: if it fails, the lock was altered");
 }
@@ -91,7 +91,7 @@ fn a_delta_needs_its_base_bundle_or_a_mirror() {
     let run = sandbox.run(["verify", "delta.pkg", "--closure", "both.lock"]).exits(4);
     let run = run
         .stdout_has("json 1.0.0: is missing\n")
-        .stdout_has("delta.pkg: builds on full.pkg, and 1 crate that it relies on is nowhere, first json 1.0.0\n");
+        .stdout_has("delta.pkg: builds on full.pkg, but 1 crate that it needs is missing, first json 1.0.0\n");
     run.stderr_has("add the base bundles, or use `--mirror DIR`");
     sandbox.run(["verify", "--closure", "both.lock"]).exits(2).stderr_has("FILE").stderr_has("--mirror <DIR>");
     for order in [["full.pkg", "delta.pkg"], ["delta.pkg", "full.pkg"]] {
@@ -121,9 +121,11 @@ fn a_mirror_covers_crates_with_an_index_line_and_a_file() {
     assert_eq!(ask("both.lock").ok().stdout, "OK -- closure of 2 packages\n");
     ask("windows.lock").ok().stderr_has("1 package is in the index only, left out by a platform filter: winapi 0.3.9");
     fs::remove_file(mirror.join("crates/json-1.1.0.crate")).unwrap();
-    ask("both.lock").exits(4).stdout_has("json 1.1.0: the mirror's index has it, and its file is missing\n");
+    ask("both.lock").exits(4).stdout_has("json 1.1.0: the mirror's index lists it, but its file is missing\n");
     fs::remove_file(mirror.join("index/js/on/json")).unwrap();
-    ask("old.lock").exits(4).stdout_has("json 1.0.0: its file is there, and the mirror's index does not have it\n");
+    ask("old.lock")
+        .exits(4)
+        .stdout_has("json 1.0.0: the mirror has its file, but the mirror's index does not list it\n");
     ask("absent.lock").exits(3).stderr_has("check the path");
     sandbox.write("Cargo.toml", "[package]\nname = \"a\"\nversion = \"1.0.0\"\n");
     ask("Cargo.toml").exits(3).stderr_has("is a manifest, not a Cargo.lock");
@@ -151,8 +153,8 @@ fn packages_from_other_sources_cannot_be_covered() {
     assert_eq!(
         run.stdout.lines().skip(1).collect::<Vec<_>>(),
         [
-            "inner 1.0.0: cannot be covered, it comes from registry: https://corp.example/index/",
-            "tool 0.2.0: cannot be covered, it comes from git: https://example.org/tool?branch=main",
+            "inner 1.0.0: a bundle cannot contain it, because it is from registry: https://corp.example/index/",
+            "tool 0.2.0: a bundle cannot contain it, because it is from git: https://example.org/tool?branch=main",
         ]
     );
     let run = run.stderr_has("hint: `cargo vendor` in the workspace on the connected side copies the packages of git");

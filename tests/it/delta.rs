@@ -73,7 +73,7 @@ impl ConnectedSide {
     }
 }
 
-/// What a bundle says of itself.
+/// A bundle's own manifest.
 pub fn read_manifest(bundle: &Path) -> Manifest {
     let file = Box::new(File::open(bundle).unwrap());
     open_any(file, "bundle", bundle.parent().unwrap()).unwrap().manifest().clone()

@@ -17,7 +17,7 @@ mod cancelled;
 
 const EXPORT_KINDS: [&str; 2] = ["local-registry", "vendor"];
 
-/// A mirror of a few crates that need each other, one of them yanked, and one left out for its platform.
+/// A mirror of a few crates that need each other, one of them yanked, and one left out by a platform filter.
 fn mirror(sandbox: &Sandbox) -> PathBuf {
     let script = "#!/bin/sh\n";
     let bundle = BundleBuilder::new("a", 1)

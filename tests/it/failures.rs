@@ -6,6 +6,7 @@ mod fetching;
 mod user_input;
 mod offline;
 
+use std::fs;
 use std::path::Path;
 
 use snapbox::Data;
@@ -69,6 +70,37 @@ fn redact(sandbox: &Sandbox, text: &str) -> String {
     out
 }
 
+/// A hint names only options that the command has: that of the failed verb, or the one that the hint spells out.
+#[track_caller]
+fn assert_hint_options(name: &str, text: &str) {
+    let failed = text.lines().next().and_then(|line| line.strip_prefix("$ cargo frostmirror ")).unwrap_or_default();
+    let hint = text.rsplit_once("\nhint: ").map_or("", |(_, hint)| hint);
+    let mut verb = failed.split(' ').next().unwrap_or_default().to_owned();
+    for (number, part) in hint.split('`').enumerate() {
+        // Every second part is in backticks. Other programs have their own options.
+        let (is_code, is_program) = (number % 2 == 1, !part.starts_with('-'));
+        if let (true, Some(command)) = (is_code, part.strip_prefix("cargo frostmirror ")) {
+            command.split(' ').next().unwrap_or_default().clone_into(&mut verb);
+        } else if is_code && is_program {
+            continue;
+        }
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/snapshots/help/{verb}.txt"));
+        for option in part.split([' ', '\n', ',', ';', ')']).filter(|term| term.starts_with("--")) {
+            let help = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {}: {error}", path.display()));
+            let option = option.trim_end_matches('.');
+            assert!(help.contains(&format!(" {option}")), "{name}: `{verb}` has no {option}\n{text}");
+        }
+    }
+}
+
+#[test]
+fn a_hint_with_an_option_of_another_verb_is_detected() {
+    let text = |hint: &str| format!("$ cargo frostmirror up --offline\nerror: x\n\nhint: {hint}\n");
+    assert_hint_options("good", &text("run `cargo frostmirror fetch` with --skip-git, or `rustc --print target-list`"));
+    let result = std::panic::catch_unwind(|| assert_hint_options("bad", &text("exclude them with --skip-git")));
+    assert!(result.is_err(), "`up` has no --skip-git");
+}
+
 /// What holds for every failure, whatever it says.
 #[track_caller]
 fn assert_well_formed_error(name: &str, run: &Run, text: &str) {
@@ -80,7 +112,7 @@ fn assert_well_formed_error(name: &str, run: &Run, text: &str) {
     assert!(errors.len() == 1 || (errors.len() > 1 && errors.iter().all(is_located)), "{name}: one error\n{text}");
     assert!(clap || run.stderr.contains("\nhint: "), "{name}: what to do next is missing\n{text}");
     assert_ne!(run.code, 1, "{name}: a failure is never a bug of ours\n{text}");
-    // A cause that is told twice. Source lines and carets may repeat.
+    // A cause that is printed twice. Source lines and carets may repeat.
     let is_source = |line: &str| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|');
     let causes = run.stderr.lines().map(str::trim).filter(|line| line.len() > 12 && !is_source(line));
     let causes: Vec<&str> = causes.collect();
@@ -88,6 +120,7 @@ fn assert_well_formed_error(name: &str, run: &Run, text: &str) {
         let again = causes[place + 1..].iter().find(|other| other.contains(cause));
         assert!(again.is_none(), "{name}: told twice: {cause}\n{text}");
     }
+    assert_hint_options(name, text);
     for ours in ["[ROOT]/tmp", "frostmirror-client-", "panicked", "frostmirror-snapshot", "frostmirror-scratch"] {
         assert!(!text.contains(ours), "{name}: `{ours}` is private\n{text}");
     }

@@ -308,7 +308,7 @@ fn a_folder_and_stdin_can_be_imported() {
     let piped = sandbox.process(["import", "in/a.pkg", "-", "--mirror", "late"]).stdin(&bytes).run();
     piped.exits(4).stderr_has("its base `z.pkg` is not imported");
     sandbox.process(["import", "-", "in/a.pkg", "--mirror", "late"]).stdin(&bytes).run().ok();
-    // A word that is no bundle is told of before anything is changed.
+    // An argument that is not a bundle is reported before anything is changed.
     sandbox.run(["import", "in/z.pkg", "none.pkg", "--mirror", "unchanged"]).exits(3).stderr_has("none.pkg");
     assert!(!sandbox.path("unchanged").exists());
     fs::create_dir(sandbox.path("empty")).unwrap();

@@ -166,7 +166,10 @@ fn missing_space_is_detected_early_and_a_false_size_is_not_a_full_disk() {
     // Of a pipe the length that would give the lie away is not known before it is kept, and it is not kept.
     let piped = sandbox.process(["import", "-", "--mirror", "mirror"]).stdin(&forged.bytes()).run().exits(7);
     piped.stderr_has("needs 11529215046").stderr_has("free some space");
-    sandbox.run(["import", "huge.pkg", "--mirror", "mirror"]).exits(4).stderr_has("the file ends inside it");
+    sandbox
+        .run(["import", "huge.pkg", "--mirror", "mirror"])
+        .exits(4)
+        .stderr_has("the bundle ends before the end of this file");
     assert_eq!(all_files(&mirror), before);
 }
 

@@ -125,7 +125,7 @@ fn a_full_disk_is_reported_and_nothing_is_left() {
     // Files may grow to 16 KiB: the write of the copy fails as it does on a full disk.
     let script = format!("trap '' XFSZ; ulimit -f 32; exec '{BINARY}' import - --mirror mirror");
     let run = Process::new("sh", &sandbox.path("")).args(["-c", &script]).stdin(&bytes).run().exits(7);
-    run.stderr_has("could not keep standard input in `");
+    run.stderr_has("could not store standard input in `");
     assert_eq!(all_files(&mirror), before);
     assert_eq!(entries_beside_mirror(&sandbox), names);
 }

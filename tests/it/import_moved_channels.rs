@@ -95,7 +95,7 @@ fn an_old_signature_does_not_stay_beside_a_new_manifest() {
     import(&sandbox, "signed.pkg");
     assert_eq!(public_files(&mirror), before);
     sandbox.run(["verify", "--mirror", "mirror"]).ok();
-    // Nor is it missed where the record of all this is made anew.
+    // A rebuild of the record does not report it as missing either.
     fs::remove_file(mirror.join(".frostmirror/artifacts.json")).unwrap();
     sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
     sandbox.run(["verify", "--mirror", "mirror"]).ok();
@@ -120,7 +120,7 @@ fn importing_an_old_delta_again_changes_nothing() {
     for file in ["one.pkg", "two.pkg", "three.pkg"] {
         import(&sandbox, file);
     }
-    // No other name has these bytes any more.
+    // No other name has these bytes now.
     let args = ["gc", "--mirror", "mirror", "--grace", "0"];
     sandbox.run(args).ok();
     assert!(!mirror.join("dist/channel-rust-1.94.0.toml").exists());

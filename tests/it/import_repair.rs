@@ -14,7 +14,7 @@ use crate::bundle_builder::{BundleBuilder, import, import_with, options, public_
 use crate::import_dist_files::full_bundle;
 use crate::support::sandbox::Sandbox;
 
-/// What is told while it imports.
+/// Warnings of the import.
 #[derive(Default)]
 struct WarningRecorder(std::sync::Mutex<Vec<String>>);
 

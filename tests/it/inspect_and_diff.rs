@@ -25,7 +25,7 @@ pub fn write_forged(sandbox: &Sandbox, name: &str, crates: &[(&str, &str, usize)
     fs::write(sandbox.path(name), forged.bytes()).unwrap();
 }
 
-/// What each crate says of itself: licence and repository.
+/// The licence and repository that each crate declares.
 pub fn set_metadata(manifest: &mut Manifest, about: &[(&str, Option<&str>, Option<&str>)]) {
     for (id, license, repository) in about {
         let record = manifest.crates.iter_mut().find(|record| record.id().to_string() == *id).unwrap();
@@ -106,7 +106,7 @@ Rustup      0 artifacts
 Stored      7.6 KiB (7840 bytes)
 Unpacked    8.3 KiB (8556 bytes)
 
-Licences of what is shipped:
+Licences of the shipped crates:
      3  MIT OR Apache-2.0
      1  ISC
      1  no licence stated
@@ -118,7 +118,7 @@ Shipped (5):
   syn      2.0.0       20 B  MIT OR Apache-2.0
   windows  0.5.0      700 B  no licence stated
 
-Sent before, and relied on (3):
+Sent by earlier bundles, and needed (3):
   anyhow  1.0.1  1.9 KiB  not known from this bundle  yanked
   stays   1.0.0    100 B  not known from this bundle
   syn     1.0.0     10 B  not known from this bundle
@@ -155,9 +155,9 @@ Removed (1):
 
 Changed (2):
   anyhow   1.0.1  yanked
-  windows  0.5.0  its file comes, which was left out
+  windows  0.5.0  its file is now included
 
-Total: 4 versions (6.5 KiB) in, 2 versions (4.4 KiB) out, 2 changed, 2 as before.
+Total: 4 versions (6.5 KiB) added, 2 versions (4.4 KiB) removed, 2 changed, 2 unchanged.
 
 "#]]
     );
@@ -226,8 +226,7 @@ fn a_reversed_diff_swaps_added_and_removed() {
     assert_eq!((&there["added"], &there["removed"]), (&back["removed"], &back["added"]));
     assert_eq!(there["totals"]["coming"], back["totals"]["going"]);
     let text = sandbox.run(["diff", "new.pkg", "old.pkg"]).ok().stdout;
-    for expected in ["made before the old one", "no longer yanked", "its file is left out now", "Toolchain   - 1.86.0"]
-    {
+    for expected in ["older than the old one", "no longer yanked", "its file is now left out", "Toolchain   - 1.86.0"] {
         assert!(text.contains(expected), "{expected} in {text}");
     }
 }
@@ -241,7 +240,7 @@ fn changed_content_of_the_same_version_is_reported() {
     let text = sandbox.run(["diff", "one.pkg", "other.pkg"]).ok().stdout;
     let (old, new) = (FakeCrate::new("a", "1.0.0", 10).sha256(), FakeCrate::new("a", "1.0.0", 11).sha256());
     assert!(text.contains(&format!("  a  1.0.0  OTHER CONTENT: SHA-256 {new}, was {old}\n")), "{text}");
-    assert!(text.contains("of different histories"), "{text}");
+    assert!(text.contains("to different histories"), "{text}");
 }
 
 #[test]
@@ -321,7 +320,7 @@ fn the_diff_of_three_hundred_crates_is_summarized() {
     assert_eq!(rows.len(), 300);
     let column = rows[0].find("1.0.0");
     assert!(rows.iter().all(|row| row.find("1.0.0") == column && row.ends_with("  1 B  MIT")), "{text}");
-    assert!(text.contains("\nLicences of what is shipped:\n   300  MIT\n"), "{text}");
+    assert!(text.contains("\nLicences of the shipped crates:\n   300  MIT\n"), "{text}");
 }
 
 #[test]

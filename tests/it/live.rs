@@ -205,7 +205,7 @@ fn a_project_builds_through_an_empty_mirror_and_then_without_upstream() {
     client.cargo(&app, build).ok();
     live.wait_for_stored_crates(2);
     assert_eq!(live.stored_files(), ["Mid_Case-0.3.0+build.7.crate", "leaf-1.1.0.crate"]);
-    // The file on disk offers what is held, and the server what upstream has besides.
+    // The file on disk lists the stored versions; the server adds upstream's.
     assert!(
         live.stored_index_file("le/af/leaf").contains("1.1.0")
             && !live.stored_index_file("le/af/leaf").contains("1.0.0")

@@ -1,4 +1,4 @@
-//! Live mode with rustup: toolchains come from upstream when they are asked for, each file once, and stay.
+//! Live mode with rustup: toolchains are fetched from upstream on request, each file once, and stay.
 
 mod faults;
 mod with_rustup;
@@ -139,7 +139,7 @@ fn each_file_is_fetched_once_and_stays_identical_to_upstream() {
         // Every question about rustup begins with which one there is.
         assert!(
             path.ends_with("release-stable.toml") || live.dist.request_count(path) == 1,
-            "{path} was asked for again"
+            "{path} was requested again"
         );
     }
     let request_count = live.dist.requests().len();

@@ -242,7 +242,7 @@ fn metrics_need_read_access_and_health_does_not() {
         metrics(&serving, &[&line]);
     }
     assert_eq!(get(serving.url(), "/healthz", &[]).text(), "ok\n");
-    // A mirror that is gone is no good health, and its figures are not told as if it were empty.
+    // A mirror that disappeared is unhealthy, and has no metrics instead of zeros.
     fs::rename(sandbox.path("mirror"), sandbox.path("away")).unwrap();
     fs::write(sandbox.path("mirror"), "a file").unwrap();
     let ill = get(serving.url(), "/healthz", &[]);

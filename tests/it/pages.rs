@@ -168,7 +168,7 @@ fn untrusted_text_is_escaped() {
     site.mirror.write_file(".frostmirror/incoming.json", incoming.to_string().as_bytes());
     let query: String = HOSTILE.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let packages = get_page(&site, "/packages").text();
-    assert!(packages.contains("2 other bundles"), "{packages}");
+    assert!(packages.contains("2 older rejected bundles"), "{packages}");
     let escaped = "&lt;script&gt;alert(1)&lt;/script&gt;";
     assert!(packages.replace("&#60;", "&lt;").replace("&#62;", "&gt;").contains(escaped), "{packages}");
     let paths = ["/".into(), "/packages".into(), "/browse".into(), format!("/browse?q={query}")];
@@ -181,7 +181,7 @@ fn untrusted_text_is_escaped() {
         assert!(!text.contains("onerror='"), "{path}: a quote ends what it must not end: {text}");
     }
     let dashboard = get_page(&site, "/").text();
-    assert!(dashboard.contains("102 bundles were refused"), "{dashboard}");
+    assert!(dashboard.contains("102 bundles were rejected"), "{dashboard}");
 }
 
 #[test]
@@ -292,14 +292,14 @@ fn an_empty_mirror_shows_the_first_steps() {
     let serving = sandbox.serve(["--mirror", "none"]);
     let site = TestSite { server: serving, mirror: MirrorTree::at(sandbox.path("none")), sandbox };
     assert!(get_page(&site, "/").text().contains("The mirror is empty"));
-    assert!(get_page(&site, "/browse").text().contains("holds no crate yet"));
+    assert!(get_page(&site, "/browse").text().contains("has no crates yet"));
     for path in ["/packages", "/setup"] {
         assert_eq!(get_page(&site, path).status, 200, "{path}");
     }
     let unknown = get_page(&site, "/browse?crate=leaf");
     assert_eq!(unknown.status, 404);
     assert!(unknown.text().contains("has no crate named"), "{}", unknown.text());
-    // A mirror that cannot be read is told of within the page.
+    // A page reports a mirror that cannot be read.
     fs::create_dir_all(site.sandbox.path("none/.frostmirror")).unwrap();
     fs::write(site.sandbox.path("none/.frostmirror/format"), r#"{"layout":99,"tool":"9.9.9"}"#).unwrap();
     let broken = get_page(&site, "/");
@@ -373,15 +373,15 @@ fn dependencies_are_readable_without_javascript() {
     ] {
         assert!(text.contains(row), "{row}: {text}");
     }
-    assert!(!text.contains("fetch refuses") && !text.contains("Not known"), "{text}");
+    assert!(!text.contains("fetch rejects") && !text.contains("Unknown keys"), "{text}");
     write_config(
         &site,
         "depends.toml",
         "[dependencies]\nleaf = { version = '1', feature = ['x'] }\n[dependecies]\na = '1'\n",
     );
     let wrong = get_page(&site, "/deps").text();
-    assert!(wrong.contains("fetch refuses this file") && wrong.contains("Line 2:25: unknown key"), "{wrong}");
-    assert!(wrong.contains("did you mean `[dependencies]`?") && wrong.contains("Not known"), "{wrong}");
+    assert!(wrong.contains("fetch rejects this file") && wrong.contains("Line 2:25: unknown key"), "{wrong}");
+    assert!(wrong.contains("did you mean `[dependencies]`?") && wrong.contains("Unknown keys"), "{wrong}");
     write_config(&site, "depends.toml", "[dependencies\n");
     let broken = get_page(&site, "/deps").text();
     assert!(broken.contains("cannot be edited here") && !broken.contains("data-depends"), "{broken}");
@@ -429,7 +429,7 @@ fn text_from_configuration_files_is_escaped() {
     );
     write_config(&site, "depends.toml", &toml);
     let text = get_page(&site, "/deps").text();
-    assert!(text.contains("fetch refuses this file"), "{text}");
+    assert!(text.contains("fetch rejects this file"), "{text}");
     assert!(text.matches("alert(1)").count() > 8, "{text}");
     assert!(!text.contains("<script>") && !text.contains("<img") && !text.contains("onerror='"), "{text}");
 }

@@ -22,7 +22,7 @@ fn an_overlong_version_anywhere_in_a_manifest_is_refused() {
                 1,
             )
         });
-        assert_refused(&bytes, &["a version has at most 150 bytes, this one has 300"]);
+        assert_refused(&bytes, &["the version has 300 bytes, more than the limit of 150"]);
     }
 }
 

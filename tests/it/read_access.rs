@@ -150,7 +150,7 @@ fn a_logged_in_reader_can_read_and_not_write() {
         assert_eq!(with(path).status, 200, "{path}");
     }
     let page = with("/packages").text();
-    assert!(page.contains("Logged in to read") && page.contains("data-admin=\"false\""), "{page}");
+    assert!(page.contains("Logged in, read only") && page.contains("data-admin=\"false\""), "{page}");
     assert!(page.contains("id=\"login\"") && page.contains("id=\"logout\""), "who has the admin token too goes on");
     let post = |path: &str, lines: &str| {
         RawConnection::connect(serving.url())
@@ -167,7 +167,7 @@ fn a_logged_in_reader_can_read_and_not_write() {
     assert_eq!(with("/api/status"), 200);
     let (login, _) = log_in(&serving, "reader-0123456789abcdeg");
     assert_eq!((login.status, login.header("set-cookie")), (403, None));
-    assert!(login.text().contains("neither the admin token nor a reader's"), "{}", login.text());
+    assert!(login.text().contains("neither the admin token nor a read token"), "{}", login.text());
     sandbox.write("config/readers", "reader-another-0123456789\n");
     wait::until("the session of the removed token is refused", || with("/api/status") == 401);
 }
@@ -181,7 +181,7 @@ fn a_reader_token_cannot_log_in_when_reading_is_open() {
     let serving = sandbox.serve(["--mirror", "mirror", "--config-dir", "config", "--admin-token", ADMIN]);
     let (login, _) = log_in(&serving, READER);
     assert_eq!(login.status, 403);
-    assert!(login.text().contains("that is not the admin token"), "{}", login.text());
+    assert!(login.text().contains("wrong token: it is not the admin token"), "{}", login.text());
     assert_eq!(log_in(&serving, ADMIN).0.status, 200);
 }
 

@@ -1,4 +1,4 @@
-//! A lost record of rustup artifacts is made anew from the ledger and the files, and what must be fetched again is listed.
+//! A lost record of rustup artifacts is rebuilt from the ledger and the files, and missing files are listed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -126,7 +126,7 @@ fn dist_files_of_a_lost_record_are_kept_until_forgotten() {
         import(&mirror, &third.write(&sandbox.path(""), "three.pkg")).unwrap();
         let args = ["gc", "--mirror", "mirror", "--grace", "0", "--forget", "rebuilt"];
         let run = sandbox.run(args).ok();
-        run.stdout_has("  Doubtful: bundle number 3 came when the highest number before it was 1\n");
+        run.stdout_has("  Doubtful: bundle number 3 was imported when the highest number was 1\n");
         assert!(public_files(&mirror).contains_key("dist/channel-rust-1.94.0.toml"));
         sandbox.run(args.into_iter().chain(["--accept", lineage.as_str()])).ok();
         assert!(!public_files(&mirror).contains_key("dist/channel-rust-1.94.0.toml"));

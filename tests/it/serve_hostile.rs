@@ -177,7 +177,7 @@ fn memory_for_clients_that_never_read_is_bounded() {
     let ended = |hostile: &mut Vec<StreamOwned<ClientConnection, TcpStream>>| {
         hostile.retain_mut(|stream| {
             stream.sock.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
-            // What it sent so far is taken off the socket, and nothing more is asked for.
+            // The server drains the received bytes, and requests no more.
             ping(stream) && is_open(stream)
         });
         100 - hostile.len()

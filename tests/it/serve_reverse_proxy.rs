@@ -102,8 +102,8 @@ fn cargo_publish_shows_that_the_mirror_is_read_only() {
     };
     yank(&["yank", "leaf@1.0.0"], "this mirror is read-only: versions cannot be yanked here");
     yank(&["yank", "--undo", "leaf@1.0.0"], "this mirror is read-only: versions cannot be un-yanked here");
-    yank(&["owner", "--list", "leaf"], "this mirror is read-only: crates have no owners here");
-    // A search that is refused has cargo's form too, and what is no part of cargo's API keeps its own.
+    yank(&["owner", "--list", "leaf"], "this mirror is read-only: crate owners cannot be changed here");
+    // A rejected search has cargo's error form too; other routes keep their own.
     let form = |path: &str| serde_json::from_str::<Value>(&get(serving.url(), path, &[]).text()).unwrap();
     let long = "a".repeat(3000);
     assert!(form(&format!("/api/v1/crates?q={long}"))["errors"][0]["detail"].is_string());

@@ -1,4 +1,4 @@
-//! Bodies that are asked for often are sent by the system itself: the same bytes, in the same order, no longer than they are so.
+//! Popular bodies are sent with sendfile(2): the same bytes, in the same order, and only while they are current.
 
 use std::fs;
 use std::thread::{self, sleep};
@@ -84,7 +84,7 @@ fn slow_clients_get_the_old_file_and_new_requests_the_new_one() {
         .collect();
     assert!(others.into_iter().all(|other| other.join().unwrap()));
     let bodies: Vec<Vec<u8>> = (1..SENDFILE_REQUESTS).map(|_| slow.read_reply().body).collect();
-    let turned = bodies.iter().position(|body| *body == new).expect("the new one was there before it was asked for");
+    let turned = bodies.iter().position(|body| *body == new).expect("the new body was served before it was requested");
     assert!(bodies[..turned].iter().all(|body| *body == old) && bodies[turned..].iter().all(|body| *body == new));
     for _ in 0..SENDFILE_REQUESTS {
         assert!(get(serving.url(), "/dist/file", &[]).body == new);

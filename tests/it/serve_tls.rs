@@ -193,9 +193,9 @@ fn an_invalid_certificate_and_key_pair_is_refused() {
         sandbox.run(args).exits(3).stderr_has("hint:")
     };
     serve("cert.pem", "other.pem").stderr_has("cannot be used with the certificate");
-    serve("cert.pem", "text.pem").stderr_has("holds no private key");
-    serve("text.pem", "key.pem").stderr_has("holds no certificate");
-    serve("key.pem", "cert.pem").stderr_has("holds no certificate");
+    serve("cert.pem", "text.pem").stderr_has("contains no private key");
+    serve("text.pem", "key.pem").stderr_has("contains no certificate");
+    serve("key.pem", "cert.pem").stderr_has("contains no certificate");
     let old = sandbox.write("old.pem", VERSION_1);
     serve("old.pem", "key.pem").stderr_has(&format!("the certificate in `{}` cannot be used", old.display()));
     serve("old.pem", "key.pem").stderr_has("version 1").stderr_has("openssl req -x509");
@@ -243,7 +243,7 @@ fn an_invalid_certificate_is_warned_of_and_measured() {
         let run = serving.stop().ok();
         match warned {
             Some(warned) => {
-                assert!(status.contains(warned) && page.contains("Clients refuse the TLS certificate"), "{status}");
+                assert!(status.contains(warned) && page.contains("Clients reject the TLS certificate"), "{status}");
                 let reported = run.stderr.matches(warned).count();
                 assert_eq!(reported, 1, "{}", run.stderr);
                 assert!(run.stderr.contains("cert.pem"), "{}", run.stderr);

@@ -89,12 +89,12 @@ fn insecure_settings_are_refused_and_live_mode_is_announced() {
     sandbox.write(CONFIG_FILE, "auth_required = true\n");
     sandbox.run(args).exits(3).stderr_has("`auth_required` requires a token for reading");
     sandbox.write(CONFIG_FILE, "tls_cert = 'cert.pem'\n");
-    sandbox.run(args).exits(3).stderr_has("`tls_cert` is set without `tls_key`");
+    sandbox.run(args).exits(3).stderr_has("`tls_cert` needs `tls_key`, which is not set");
     sandbox.write(CONFIG_FILE, "tls_cert = 'cert.pem'\ntls_key = 'key.pem'\n");
     sandbox.run(args).exits(3).stderr_has("hint: the files of --tls-cert and --tls-key");
     sandbox.write(CONFIG_FILE, "");
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "maybe");
-    sandbox.run(args).exits(3).stderr_has("FROSTMIRROR_PROXY_MODE is `maybe`");
+    sandbox.run(args).exits(3).stderr_has("FROSTMIRROR_PROXY_MODE has the invalid value `maybe`");
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "Yes");
     start_server(&sandbox, &["--bind", "127.0.0.1:0"]).stop().ok().stderr_has("missing files are fetched from");
     let sandbox = sandbox.env("FROSTMIRROR_PROXY_MODE", "off");
@@ -107,7 +107,7 @@ fn an_offline_server_has_no_live_mode() {
     let sandbox = Sandbox::new();
     let args = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config"];
     let with = |more: &'static str| args.into_iter().chain([more]);
-    let refused = "error: `offline` forbids live mode, and `proxy_mode` switches it on";
+    let refused = "error: `offline` forbids live mode, but `proxy_mode` switches it on";
     sandbox.write(CONFIG_FILE, "");
     sandbox.run(with("--offline").chain(["--live"])).exits(2).stderr_has("'--offline' cannot be used with '--live'");
     sandbox.write(CONFIG_FILE, "proxy_mode = true\n");
@@ -118,7 +118,7 @@ fn an_offline_server_has_no_live_mode() {
     let variable = Sandbox::new().env("FROSTMIRROR_OFFLINE", "1");
     variable.run(with("--live")).exits(3).stderr_has(refused);
     let maybe = Sandbox::new().env("FROSTMIRROR_OFFLINE", "maybe");
-    maybe.run(args).exits(3).stderr_has("FROSTMIRROR_OFFLINE is `maybe`");
+    maybe.run(args).exits(3).stderr_has("FROSTMIRROR_OFFLINE has the invalid value `maybe`");
 
     for (sandbox, flag) in
         [(&sandbox, &["--bind", "127.0.0.1:0", "--offline"][..]), (&variable, &["--bind", "127.0.0.1:0"])]

@@ -122,14 +122,14 @@ fn an_existing_mirror_is_replaced_with_a_note_and_restored_exactly() {
     let sandbox = Sandbox::new();
     mirror_with_crates(&sandbox);
     let serving = sandbox.serve(["--mirror", "mirror"]);
-    let old = "# ours; ask Jo\r\n[net]\r\nretry = 2 # patience\r\n\r\n[source.crates-io]\r\nreplace-with = 'corp'   # since 2020\r\n\
+    let old = "# ours; ask Jo\r\n[net]\r\nretry = 2 # slow proxy\r\n\r\n[source.crates-io]\r\nreplace-with = 'corp'   # since 2020\r\n\
                [source.corp]\r\nregistry = \"sparse+http://127.0.0.1:9/index/\"\r\n\r\n[alias]\r\nb = \"build\"\r\n# the end";
     let client = Client::new().config(old);
     let run = run_setup(&sandbox, &client, ["--write", "--url", serving.url()]).ok();
     run.stderr_has("warning: crates.io was replaced by 'corp' before").stderr_has("(was 'corp')");
     let text = fs::read_to_string(config_path(&client)).unwrap();
     for kept in
-        ["# ours; ask Jo", "retry = 2 # patience", "# since 2020", "[source.corp]", "b = \"build\"", "# the end"]
+        ["# ours; ask Jo", "retry = 2 # slow proxy", "# since 2020", "[source.corp]", "b = \"build\"", "# the end"]
     {
         assert!(text.contains(kept), "{kept}: {text}");
     }
@@ -186,7 +186,7 @@ fn a_local_mirror_works_without_a_server() {
 fn a_local_mirror_with_crates_cargo_cannot_see_is_refused() {
     let sandbox = Sandbox::new();
     let args = ["setup", "--local", "--write", "--mirror", "mirror"];
-    sandbox.run(args).exits(3).stderr_has("there is no index in it").stderr_has("hint:");
+    sandbox.run(args).exits(3).stderr_has("it has no index").stderr_has("hint:");
     mirror_with_crates(&sandbox);
     let link = sandbox.path("mirror/crates/index");
     fs::remove_file(&link).unwrap();

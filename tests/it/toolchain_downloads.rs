@@ -37,7 +37,7 @@ impl EventRecorder {
         events.iter().filter_map(warning).collect()
     }
 
-    /// Items and bytes that were announced, and those that were told of.
+    /// Announced items and bytes, and reported ones.
     fn announced_and_done(&self) -> [(u64, u64); 2] {
         let (mut announced, mut output) = ((0, 0), (0, 0));
         for event in self.0.lock().unwrap().iter() {
@@ -209,7 +209,7 @@ fn all_files_that_rustup_needs_are_downloaded_byte_for_byte() {
     assert_eq!(plan.by_request, [plan.files.keys().cloned().collect::<BTreeSet<_>>()]);
     // 12 manifests' files, 5 of rustup's texts, 4 installers, 16 archives.
     assert_eq!(plan.files.len(), 12 + 5 + 4 + 16);
-    // No archive was asked for twice, no installer under both of its names, and no progress is invented.
+    // No archive was requested twice, no installer under both of its names, and all progress is real.
     let gets = bench.dist.requests().into_iter().filter(|seen| seen.method == "GET");
     let large: Vec<String> =
         gets.map(|seen| seen.path).filter(|path| !path.contains(".toml") && !path.ends_with(".sha256")).collect();

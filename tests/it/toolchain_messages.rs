@@ -161,7 +161,7 @@ fn a_repair_list_with_only_a_digest_file_is_fetched_and_imported() {
     desk.sandbox.run(["verify", "--mirror", "mirror", "--repair-list", "list"]).exits(4);
     let mending = desk.fetch(&["--from-list", "list"]).ok().stdout;
     desk.inspect(mending.trim())
-        .stdout_has("Kind        repair: what a mirror has lost, and nothing else\n")
+        .stdout_has("Kind        repair: only files that a mirror has lost\n")
         .stdout_has("\nToolchains  stable\n");
     let import = desk.sandbox.run(["import", "--mirror", "mirror", mending.trim()]).ok();
     import.stderr_lacks("warning").stderr_has("Imported 1 rustup artifact (");

@@ -74,7 +74,7 @@ fn inspect_groups_dist_files_by_state() {
         .stdout_has("1 version, 4 rustup artifacts for Cargo.lock\n")
         .stdout_has("\nRustup artifacts, shipped (2):\n")
         .stdout_has(WASM)
-        .stdout_has("\nRustup artifacts, sent before, and relied on (1):\n")
+        .stdout_has("\nRustup artifacts, sent by earlier bundles, and needed (1):\n")
         .stdout_has("\nRustup artifacts, kept for other inputs of the history (1):\n");
     sandbox.run(["list", "two.pkg"]).ok().stdout_has(&format!(
         "Total size: {} bytes\n",
@@ -98,8 +98,8 @@ fn diff_shows_added_removed_and_moved_toolchains() {
         .stdout_has("\nRustup artifacts, added (2):\n  dist/2026-04-16/other.tar.xz ")
         .stdout_has("\nRustup artifacts, changed (1):\n  rustup/release-stable.toml  19 B\n")
         .stdout_has("\nRustup artifacts, removed (8):\n")
-        .stdout_has("\nRustup: 2 artifacts (2.0 KiB) in, 8 artifacts (")
-        .stdout_has("out, 1 artifact (19 B) changed, 1 as before.\n");
+        .stdout_has("\nRustup: 2 artifacts (2.0 KiB) added, 8 artifacts (")
+        .stdout_has("removed, 1 artifact (19 B) changed, 1 unchanged.\n");
     let object = parse_json(&sandbox.run(["diff", "one.pkg", "two.pkg", "--format", "json"]).ok().stdout);
     assert_eq!(object["rustup_artifacts"]["added"][1]["path"], WASM);
     assert_eq!(object["rustup_artifacts"]["bytes"]["added"], 2049);

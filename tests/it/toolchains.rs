@@ -202,7 +202,7 @@ fn an_input_that_blocks_the_fetch_is_named_and_can_be_forgotten() {
     let input = "desk-a (depends.toml)";
     let refused = sandbox.run(["fetch", "-c", "b.toml", "--incremental"]).exits(3);
     refused.stderr_has(WINDOWS).stderr_has(&format!("for `{input}`")).stderr_has(&format!("--forget '{input}'"));
-    // Its own mistake is told of without that.
+    // An error in this run's own input does not name another input.
     let own = sandbox.run(["fetch", "-c", "a.toml"]).exits(3);
     assert!(!own.stderr.contains("--forget"), "{}", own.stderr);
     fetch(&sandbox, &["-c", "b.toml", "--incremental", "--forget", "a.toml"]);

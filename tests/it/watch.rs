@@ -132,7 +132,7 @@ impl WatchFixture {
         self.wait_until("first look", || WatcherState::read(&self.layout()).unwrap().is_some());
     }
 
-    /// Waits for a file on a shelf. An empty one is no more than a name that was taken for what comes next.
+    /// Waits for a file in done/ or failed/. An empty one only reserves the name for the next file.
     #[track_caller]
     fn wait_for_file(&self, name: &str) {
         self.wait_until(name, || fs::metadata(self.incoming().join(name)).is_ok_and(|about| about.len() > 0));
@@ -317,8 +317,8 @@ fn two_servers_on_one_folder_import_each_bundle_once() {
 fn bundles_that_cannot_be_moved_are_imported_once() {
     let world = WatchFixture::new();
     // Nothing can be moved into a file, not even by root.
-    for shelf in ["done", "failed"] {
-        fs::write(world.incoming().join(shelf), "a file").unwrap();
+    for folder in ["done", "failed"] {
+        fs::write(world.incoming().join(folder), "a file").unwrap();
     }
     world.drop_bundle(1, "one.pkg");
     fs::write(world.incoming().join("bad.pkg"), "bad").unwrap();

@@ -194,7 +194,7 @@ fn hints_name_the_mirror_and_work_in_a_shell() {
     let unknown = sandbox.run(["gc", "--forget", "ffff", "--mirror", "my mirror"]).exits(3);
     unknown.stderr_has(&format!("`cargo frostmirror gc {flag} --dry-run`"));
     let short = sandbox.run(["gc", "--forget", &lineage[..3], "--mirror", "my mirror"]).exits(3);
-    short.stderr_has("is too short for the id of a lineage, which needs at least 4 digits").stderr_has(&lineage);
+    short.stderr_has("is too short: the id of a lineage needs at least 4 digits").stderr_has(&lineage);
     // A record outlives a move of the mirror, so it does not name the path.
     let names = ledger::record_names(&Layout::new(&mirror)).unwrap();
     let record = ledger::read_record(&Layout::new(&mirror), names.last().unwrap()).unwrap().unwrap();

@@ -16,7 +16,7 @@ const SHELLS: &[(&str, &str)] = &[
     ("elvish", "cargo-frostmirror.elv"),
 ];
 
-/// Writes the files anew, and removes what is no longer made.
+/// Writes the files, and removes files that are no longer generated.
 pub fn write_files() -> TaskResult {
     let fresh = generate()?;
     let folder = committed_folder();

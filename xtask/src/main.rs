@@ -69,7 +69,7 @@ fn target_dir() -> PathBuf {
 fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(repository_root()).args(args);
-    // `cargo run` describes this package to us; ring's build script would see that and be built anew each time.
+    // `cargo run` describes this package to us; ring's build script would see that and be rebuilt each time.
     for (name, _) in std::env::vars_os() {
         let ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
         if name.to_str().is_some_and(|name| ours.iter().any(|start| name.starts_with(start))) {

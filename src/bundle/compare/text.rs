@@ -58,9 +58,9 @@ fn write_heading(comparison: &Comparison<'_>, files: [&str; 2], out: &mut String
     }
     let (old, new) = (&comparison.old.lineage, &comparison.new.lineage);
     if old.id != new.id {
-        out.push_str("Note        the two are of different histories\n");
+        out.push_str("Note        the bundles belong to different histories\n");
     } else if new.sequence < old.sequence {
-        out.push_str("Note        the new one was made before the old one\n");
+        out.push_str("Note        the new bundle is older than the old one\n");
     }
 }
 
@@ -177,8 +177,8 @@ fn describe_change(change: &VersionChange) -> String {
         }
         VersionChange::Yanked => "yanked".to_owned(),
         VersionChange::Unyanked => "no longer yanked".to_owned(),
-        VersionChange::FileAdded => "its file comes, which was left out".to_owned(),
-        VersionChange::FileExcluded => "its file is left out now".to_owned(),
+        VersionChange::FileAdded => "its file is now included".to_owned(),
+        VersionChange::FileExcluded => "its file is now left out".to_owned(),
     }
 }
 
@@ -188,7 +188,7 @@ fn totals(comparison: &Comparison<'_>) -> String {
     }
     let (added, removed) = (comparison.all_added().count(), comparison.all_removed().count());
     format!(
-        "Total: {} ({}) in, {} ({}) out, {} changed, {} as before.\n",
+        "Total: {} ({}) added, {} ({}) removed, {} changed, {} unchanged.\n",
         pluralize(added, "version"),
         format_size(total_crate_bytes(comparison.all_added())),
         pluralize(removed, "version"),
@@ -209,7 +209,7 @@ fn dist_file_totals(comparison: &Comparison<'_>) -> String {
         format!("{} ({bytes})", pluralize(records.len(), "artifact"))
     };
     format!(
-        "Rustup: {} in, {} out, {} changed, {} as before.\n",
+        "Rustup: {} added, {} removed, {} changed, {} unchanged.\n",
         count_and_size(&dist_files.added),
         count_and_size(&dist_files.removed),
         count_and_size(&dist_files.changed),

@@ -57,12 +57,12 @@ pub(super) struct LegacyDistFile {
 pub(super) fn read(sections: &[Section], file: &mut File) -> Result<LegacyManifest, ConvertError> {
     let mut named = sections.iter().filter(|section| section.path.as_str() == "manifest.json");
     let section = match (named.next(), named.next()) {
-        (None, _) => return Err(LegacyError::Framing("it has no manifest").into()),
-        (Some(_), Some(_)) => return Err(section_error("manifest.json", "is in it twice").into()),
+        (None, _) => return Err(LegacyError::Framing("it has no manifest.json").into()),
+        (Some(_), Some(_)) => return Err(section_error("manifest.json", "occurs twice").into()),
         (Some(section), None) => section,
     };
     if section.length > MAX_MANIFEST_SIZE {
-        return Err(section_error("manifest.json", "is too long").into());
+        return Err(section_error("manifest.json", "exceeds its size limit").into());
     }
     file.seek(SeekFrom::Start(section.offset)).map_err(ConvertError::Spool)?;
     let reader = BufReader::with_capacity(BUFFER_SIZE, file.take(section.length));
@@ -71,7 +71,7 @@ pub(super) fn read(sections: &[Section], file: &mut File) -> Result<LegacyManife
     let mut hashing = HashingWriter::new(io::sink());
     serde_json::to_writer(&mut hashing, &manifest)?;
     if hash != hashing.finish().0.to_string() {
-        return Err(section_error("manifest.json", "is damaged: its own hash does not fit").into());
+        return Err(section_error("manifest.json", "is damaged: its `manifest_hash` does not match").into());
     }
     Ok(manifest)
 }

@@ -29,7 +29,7 @@
             'AMD64' { $triple = 'x86_64-pc-windows-msvc' }
             'ARM64' { $triple = 'aarch64-pc-windows-msvc' }
             'x86' { $triple = 'i686-pc-windows-msvc' }
-            default { throw "the triple of this machine ($machine) is not known; name it with `$env:FROSTMIRROR_TRIPLE" }
+            default { throw "the triple of this machine ($machine) is unknown; set `$env:FROSTMIRROR_TRIPLE to it" }
         }
     }
     if ($triple -notmatch '\A[A-Za-z0-9_.-]+\z') {
@@ -46,17 +46,17 @@
             Invoke-WebRequest -UseBasicParsing -Uri "$url.sha256" -OutFile "$file.sha256"
             Invoke-WebRequest -UseBasicParsing -Uri $url -OutFile $file
         } catch {
-            throw "could not download $url ($($_.Exception.Message)); either $base cannot be reached, or it has no rustup for $triple, and then its next bundle must bring that triple"
+            throw "could not download $url ($($_.Exception.Message)); either $base cannot be reached, or it has no rustup for $triple; then add that triple to the next bundle"
         }
 
         # The file name after the digest is ignored.
         $wanted = ([System.IO.File]::ReadAllText("$file.sha256") -split '\s')[0]
         if ($wanted -notmatch '\A[0-9a-f]{64}\z') {
-            throw "$url.sha256 is no SHA-256 digest"
+            throw "$url.sha256 is not a SHA-256 digest"
         }
         $found = (Get-FileHash -Algorithm SHA256 -Path $file).Hash.ToLowerInvariant()
         if ($found -ne $wanted) {
-            throw "$url is damaged and was not run: its SHA-256 is $found, and $wanted was promised"
+            throw "$url is damaged and was not run: its SHA-256 is $found, expected $wanted"
         }
         if ($program -eq 'rustup-init') {
             & chmod u+x $file
@@ -85,7 +85,7 @@
                 $name, $known, $small = $line -split ' '
                 # If none is installed now, this applies to later installations.
                 if ($known -and ($known -eq $target) -and (@('none', $name, "$name-$known") -contains $toolchain)) {
-                    Write-Host "the mirror has the profile '$small' and no larger one, so rustup-init gets: --profile $small"
+                    Write-Host "the mirror has no larger profile than '$small', so rustup-init runs with --profile $small"
                     $words += @('--profile', $small)
                     break
                 }
@@ -95,8 +95,8 @@
         if ($LASTEXITCODE -ne 0) {
             throw "rustup-init ended with exit code $LASTEXITCODE"
         }
-        Write-Host "rustup needs its mirror in the environment from now on; $base/api/setup/rustup-env.ps1 sets it for a"
-        Write-Host "session and says how to set it for good."
+        Write-Host "rustup reads its mirror from the environment. $base/api/setup/rustup-env.ps1 sets it for one"
+        Write-Host "session, and shows how to set it for all sessions."
     } finally {
         Remove-Item -Recurse -Force -Path $folder
     }

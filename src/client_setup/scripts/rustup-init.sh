@@ -100,7 +100,7 @@ download() {
     elif has wget; then
         wget -q -O "$2" "$1"
     else
-        fail "neither curl nor wget is here to download with"
+        fail "found neither curl nor wget; install one of them"
     fi
 }
 
@@ -117,7 +117,7 @@ digest() {
     elif [ -x /usr/bin/digest ]; then
         /usr/bin/digest -a sha256 "$1"
     else
-        fail "none of sha256sum, shasum, openssl and sha256 is here to check the download with"
+        fail "found none of sha256sum, shasum, openssl and sha256; install one of them"
     fi
 }
 
@@ -160,8 +160,8 @@ main() {
         triple=$FROSTMIRROR_TRIPLE
     else
         triple=$(find_triple) ||
-            fail "the triple of this machine ($(uname -s) $(uname -m)) is not known; name it with FROSTMIRROR_TRIPLE," \
-                "or run rustup-init.ps1 where this is Windows"
+            fail "the triple of this machine ($(uname -s) $(uname -m)) is unknown; set FROSTMIRROR_TRIPLE to it," \
+                "or run rustup-init.ps1 on Windows"
     fi
     case $triple in
     *[!A-Za-z0-9_.-]*) fail "'$triple' is not a triple" ;;
@@ -177,7 +177,7 @@ main() {
     url=$BASE/rustup/dist/$triple/$program
     if ! download "$url.sha256" "$folder/$program.sha256" || ! download "$url" "$folder/$program"; then
         say "error: could not download $url"
-        fail "either $BASE cannot be reached, or it has no rustup for $triple; then its next bundle must bring that triple"
+        fail "either $BASE cannot be reached, or it has no rustup for $triple; then add that triple to the next bundle"
     fi
 
     # The file name after the digest is ignored.
@@ -186,10 +186,10 @@ main() {
     case $wanted in
     *[!0-9a-f]*) wanted= ;;
     esac
-    [ ${#wanted} -eq 64 ] || fail "$url.sha256 is no SHA-256 digest"
+    [ ${#wanted} -eq 64 ] || fail "$url.sha256 is not a SHA-256 digest"
     found=$(digest "$folder/$program") || exit 1
     [ "$found" = "$wanted" ] ||
-        fail "$url is damaged and was not run: its SHA-256 is $found, and $wanted was promised"
+        fail "$url is damaged and was not run: its SHA-256 is $found, expected $wanted"
 
     chmod u+x "$folder/$program" || fail "could not make $folder/$program executable"
     [ -x "$folder/$program" ] ||
@@ -203,7 +203,7 @@ main() {
 
     profile=$(small_profile "$triple" "$@")
     if [ -n "$profile" ]; then
-        say "the mirror has the profile '$profile' and no larger one, so rustup-init gets: --profile $profile"
+        say "the mirror has no larger profile than '$profile', so rustup-init runs with --profile $profile"
         set -- "$@" --profile "$profile"
     fi
 
@@ -222,12 +222,12 @@ main() {
         # stdin is this script; rustup-init asks the terminal.
         "$folder/$program" "$@" </dev/tty
     else
-        fail "there is no terminal to ask questions on; pass -y, as in: sh -s -- -y"
+        fail "rustup-init asks questions, but there is no terminal; pass -y, as in: sh -s -- -y"
     fi
     status=$?
     if [ $status -eq 0 ]; then
-        say "rustup needs its mirror in the environment from now on; for that, put into your shell's profile what"
-        say "$BASE/api/setup/rustup-env.sh says"
+        say "rustup reads its mirror from the environment. To set it for every shell, add the lines of"
+        say "$BASE/api/setup/rustup-env.sh to your shell's profile."
     fi
     exit $status
 }

@@ -68,10 +68,8 @@ fn incomplete_export(skipped: &[SkippedCrate], folder: &Path) -> Failure {
     for one in skipped {
         list.push_str(&format!("\n{}: {}", one.id, skip_reason(one)));
     }
-    let lacks = format!(
-        "{} could not be unpacked, and the folder lacks them:{list}",
-        event::format_crates(skipped.len() as u64)
-    );
+    let lacks =
+        format!("could not unpack {}, so the folder lacks them:{list}", event::format_crates(skipped.len() as u64));
     Failure::new(ErrorClass::Integrity, lacks).context(format!("`{}` is incomplete", folder.display())).hint(
         "the files are as upstream published them, so fetching them again does not help; `export local-registry` takes crates as they are",
     )
@@ -87,7 +85,7 @@ fn report_export(kind: FolderFormat, exported: &ExportReport, context: &Context)
         hard_linked: linked,
         link_failure: no_links,
         skipped: left_out,
-        case_conflicts: twins,
+        case_conflicts,
     } = exported;
     let config = cargo_config(kind, folder);
     let copied = crates - linked;
@@ -103,11 +101,11 @@ fn report_export(kind: FolderFormat, exported: &ExportReport, context: &Context)
     if let Some(why) = no_links {
         report.status("Note", format!("some files were copied because hard links failed: {why}"));
     }
-    for memfd in twins {
-        report.detail("Found", format!("{} of {}", memfd.paths.join(", "), memfd.id));
+    for conflict in case_conflicts {
+        report.detail("Found", format!("{} of {}", conflict.paths.join(", "), conflict.id));
     }
-    if let Some(first) = twins.first() {
-        let has = match twins.len() {
+    if let Some(first) = case_conflicts.first() {
+        let has = match case_conflicts.len() {
             1 => format!("{} has", first.id),
             count => format!("{}, {} first, have", pluralize(count, "crate"), first.id),
         };

@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     // The environment variable may name a default folder that does not exist yet.
     let flag = args.config_dir.is_some() && args.config_dir != context.env.path("FROSTMIRROR_CONFIG_DIR");
     if flag && !config_dir.is_dir() {
-        let reason = format!("no folder `{}` is there for the configuration", config_dir.display());
+        let reason = format!("the configuration folder `{}` does not exist", config_dir.display());
         let hint =
             "check the path; without `--config-dir`, the snapshot contains the files of the default folder, if any";
         return Err(Failure::new(ErrorClass::Input, reason).context(failure_context()).hint(hint));
@@ -77,7 +77,7 @@ fn report_snapshot(exported: &SnapshotReport, context: &Context) {
     report.status("Exported", format!("{message} to {}", path.display()));
     if *left_behind > 0 {
         let files = event::format_crates(*left_behind);
-        report.status("Note", format!("{files} that the index does not list stay behind"));
+        report.status("Note", format!("the snapshot omits {files} that the index does not list"));
     }
     if report.is_json() {
         report.print_json(&json!({

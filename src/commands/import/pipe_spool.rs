@@ -19,7 +19,7 @@ use crate::units::pluralize;
 /// # Errors
 /// The pipe cannot be read, the bundle is invalid, or the disk is too full.
 pub(super) fn spool_pipe(pipe: impl Read, name: &str, folder: &Path) -> Result<OpenedBundle, Failure> {
-    let refused = |source| Failure::io(format!("could not keep {name} in `{}`", folder.display()), source);
+    let refused = |source| Failure::io(format!("could not store {name} in `{}`", folder.display()), source);
     let file = tempfile::tempfile_in(folder).map_err(refused)?;
     let mut tee = TeeReader { pipe, file, bytes_written: 0, write_error: None };
     let opened = catch_panic(|| open_any(Box::new(&mut tee), name, folder).map(|bundle| bundle.file_length()));

@@ -60,8 +60,7 @@ fn overruled(client: &ClientSetup, config: &CargoConfig) -> Vec<String> {
         };
         if !same {
             warnings.push(format!(
-                "`{}` in `{}` wins over what setup wrote, so cargo does not use the mirror in the folders below it; \
-                 remove that key there",
+                "`{}` in `{}` overrides setup's changes, so cargo does not use the mirror in the folders below it; remove that key there",
                 key.join("."),
                 file.display()
             ));

@@ -225,24 +225,24 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failu
     let mut steps = Vec::new();
     if !audit.repairs.is_empty() || !audit.dist_file_repairs.is_empty() {
         let list = match &args.repair_list {
-            Some(path) => format!("carry {} out", path.display()),
-            None => "write a list with `--repair-list FILE`, carry it out".to_owned(),
+            Some(path) => format!("carry {} to the connected side", path.display()),
+            None => "write a list with `--repair-list FILE`, carry it to the connected side".to_owned(),
         };
         steps.push(format!(
-            "{list}, `cargo frostmirror fetch --from-list` it, and import that bundle: {} {} to be fetched again",
+            "{list}, run `cargo frostmirror fetch --from-list FILE` there, and import that bundle: {} {} to be fetched again",
             describe_repairs(audit),
             if audit.repairs.len() + audit.dist_file_repairs.len() == 1 { "is" } else { "are" }
         ));
     }
     if !args.rebuild_state && audit.problems.iter().any(|problem| problem.fault.is_rebuildable()) {
         let then = if steps.is_empty() { "" } else { "then " };
-        steps.push(format!("{then}make lost records anew with `--rebuild-state`"));
+        steps.push(format!("{then}rebuild lost records with `--rebuild-state`"));
     }
     if audit.problems.iter().any(|problem| problem.fault.is_stray()) {
         // An import that had to count the files may have counted an unrecognized file as the mirror's.
         let counted = if args.rebuild_state { "once more " } else { "" };
         steps.push(format!(
-            "inspect the unrecognized files, and remove them by hand; run this {counted}with `--rebuild-state` after it, which counts anew"
+            "inspect the unrecognized files, and remove them by hand; then run this {counted}with `--rebuild-state` to count the files again"
         ));
     }
     let hint = steps.join("; ");

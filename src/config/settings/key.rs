@@ -101,7 +101,7 @@ impl Key {
     pub fn about(self) -> &'static str {
         match self {
             Key::BaseUrl => {
-                "Base URL for clients. Set it behind a reverse proxy. Once it is set, every write needs the admin token."
+                "Base URL for clients. Set it behind a reverse proxy. If it is set, every write needs the admin token."
             }
             Key::TrustedProxies => {
                 "Addresses and networks of reverse proxies, such as 10.0.0.5 and 10.1.0.0/16. Their X-Forwarded-Proto, X-Forwarded-Host and Forwarded headers name the address that clients use. Through them, every write needs the admin token."
@@ -115,9 +115,11 @@ impl Key {
             }
             Key::WatchIncoming => "Import bundles that appear in the incoming folder.",
             Key::VerifyChecksums => {
-                "Hash files again that the mirror already has. Off: an import trusts their size. A bundle is always checked."
+                "Hash stored files again during an import. Off: an import trusts their size. The bundle itself is always checked."
             }
-            Key::KeepFailedPackages => "Keep invalid bundles in failed/. Off: it deletes them and keeps the reason.",
+            Key::KeepFailedPackages => {
+                "Keep rejected bundles in failed/. Off: they are deleted, and only the reason is kept."
+            }
             Key::PruneOnImport => "Run gc with its usual grace period after each import.",
             Key::ProxyMode => {
                 "Live mode: fetch what the mirror lacks from upstream. Off: only stored files are served."
@@ -140,7 +142,7 @@ impl Key {
             Key::Allow => "The only crates that live mode fetches: name or name@requirement.",
             Key::Deny => "Crates that live mode does not fetch: name or name@requirement. Overrides allow.",
             Key::AdminTokenFile => {
-                "File with the admin token. Once it is set, every write needs that token, even from localhost."
+                "File with the admin token. If it is set, every write needs that token, even from localhost."
             }
             Key::ReadTokenFile => "File with the read tokens, one per line. They apply if auth_required is set.",
             Key::AuthRequired => {

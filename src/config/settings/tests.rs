@@ -84,23 +84,23 @@ fn every_key_round_trips() {
 #[test]
 fn every_key_rejects_invalid_values_and_says_what_is_expected() {
     for (key, value, what, expected) in [
-        ("base_url", "'ftp://m'", "`base_url` is `ftp://m`", "http://mirror.example:8080"),
+        ("base_url", "'ftp://m'", "`base_url` has the invalid value `ftp://m`", "http://mirror.example:8080"),
         ("base_url", "'http://me:hunter2@m'", "is no address", "http://mirror.example:8080"),
-        ("base_url", "''", "`base_url` is ``", "address"),
+        ("base_url", "''", "`base_url` has the invalid value ``", "address"),
         ("trusted_proxies", "'10.0.0.5'", "is a string", "a list of addresses"),
-        ("trusted_proxies", "['proxy.example']", "has `proxy.example` in it", "such as `10.0.0.5`"),
-        ("trusted_proxies", "['10.0.0.0/40']", "has `10.0.0.0/40` in it", "10.0.0.0/8"),
+        ("trusted_proxies", "['proxy.example']", "contains `proxy.example`", "such as `10.0.0.5`"),
+        ("trusted_proxies", "['10.0.0.0/40']", "contains `10.0.0.0/40`", "10.0.0.0/8"),
         ("bind", "8080", "`bind` is an integer", "HOST:PORT"),
-        ("bind", "'8080'", "`bind` is `8080`", "HOST:PORT"),
-        ("bind", "':8080'", "`bind` is `:8080`", "HOST:PORT"),
-        ("bind", "'a b:1'", "`bind` is `a b:1`", "HOST:PORT"),
+        ("bind", "'8080'", "`bind` has the invalid value `8080`", "HOST:PORT"),
+        ("bind", "':8080'", "`bind` has the invalid value `:8080`", "HOST:PORT"),
+        ("bind", "'a b:1'", "`bind` has the invalid value `a b:1`", "HOST:PORT"),
         ("targets", "'x86_64-unknown-linux-gnu'", "is a string", "a list"),
-        ("targets", "['../../x-y']", "has `../../x-y` in it", "target triples"),
+        ("targets", "['../../x-y']", "contains `../../x-y`", "target triples"),
         ("targets", "['a-b', 'a-b']", "has `a-b` twice", "target triples"),
         ("targets", "[]", "is empty", "one or more"),
-        ("targets", "['a-b', 1]", "has an integer in it", "a list"),
+        ("targets", "['a-b', 1]", "contains an integer", "a list"),
         ("toolchain", "'stables'", "is `stables`", "`stable`"),
-        ("toolchain", "['stable', 'stables']", "has `stables` in it", "a channel"),
+        ("toolchain", "['stable', 'stables']", "contains `stables`", "a channel"),
         ("toolchain", "['beta', 'beta']", "has `beta` twice", "a channel"),
         ("toolchain", "[]", "is empty", "a channel"),
         ("watch_incoming", "'yes'", "is a string", "true or false"),
@@ -122,8 +122,8 @@ fn every_key_rejects_invalid_values_and_says_what_is_expected() {
         ("proxy_cache_max", "'9999999TiB'", "is `9999999TiB`", "10GiB"),
         ("min_age", "'1w'", "is `1w`", "7d"),
         ("allow", "[]", "is empty", "all crates are allowed"),
-        ("allow", "['serde@']", "has `serde@` in it", "a list of crates"),
-        ("deny", "['not a crate']", "has `not a crate` in it", "a list of crates"),
+        ("allow", "['serde@']", "contains `serde@`", "a list of crates"),
+        ("deny", "['not a crate']", "contains `not a crate`", "a list of crates"),
         ("admin_token_file", "''", "is ``", "the path"),
         ("read_token_file", "true", "is a boolean", "the path"),
         ("auth_required", "1979-05-27", "is a date", "true or false"),
@@ -199,7 +199,7 @@ fn half_of_a_tls_pair_is_rejected() {
         parse_valid("tls_cert = 'a'\ntls_key = 'b'\n").validate().is_ok() && Settings::default().validate().is_ok()
     );
     let error = parse_valid("tls_key = 'b'\n").validate().expect_err("half");
-    assert_eq!(error.to_string(), "`tls_key` is set without `tls_cert`");
+    assert_eq!(error.to_string(), "`tls_key` needs `tls_cert`, which is not set");
 }
 
 #[test]

@@ -197,7 +197,7 @@ impl ValueReader<'_, '_> {
 
     /// The error for an invalid value of the right type.
     fn invalid_text(&self, text: &str, expected: impl Into<String>) -> InvalidValue {
-        InvalidValue::new(format!("`{}` is {}", self.key.name(), quote(text)), expected)
+        InvalidValue::new(format!("`{}` has the invalid value {}", self.key.name(), quote(text)), expected)
     }
 
     fn text(&self, expected: &str) -> Result<&str, InvalidValue> {
@@ -219,7 +219,7 @@ impl ValueReader<'_, '_> {
         let text = self.text(EXPECTED)?;
         BaseUrl::parse(text).map_err(|_| match text.contains('@') {
             // The value may be a password.
-            true => InvalidValue::new("`base_url` is no address of a server", EXPECTED),
+            true => InvalidValue::new("`base_url` is not the address of a server", EXPECTED),
             false => self.invalid_text(text, EXPECTED),
         })
     }
@@ -266,7 +266,7 @@ impl ValueReader<'_, '_> {
     pub(super) fn non_empty_crates(&self) -> Result<Vec<CratePattern>, InvalidValue> {
         let crates = self.crates()?;
         if crates.is_empty() {
-            let expected = "at least one crate in it; without the key, all crates are allowed";
+            let expected = "at least one crate; remove the key to allow all crates";
             return Err(InvalidValue::new(format!("`{}` is empty", self.key.name()), expected));
         }
         Ok(crates)
@@ -275,17 +275,17 @@ impl ValueReader<'_, '_> {
     pub(super) fn upstream(&self) -> Result<UpstreamUrl, InvalidValue> {
         let text = self.text("an address such as `https://index.example/path/`")?;
         let wrong =
-            |expected| InvalidValue::new(format!("`{}` is no address of an upstream", self.key.name()), expected);
+            |expected| InvalidValue::new(format!("`{}` is not the address of an upstream", self.key.name()), expected);
         let upstream = UpstreamUrl::parse(text).map_err(wrong)?;
         if upstream.contains_mask() {
             return Err(InvalidValue::new(
-                format!("`{}` has `{MASK}` in place of a secret", self.key.name()),
+                format!("`{}` contains the mask `{MASK}` instead of the secret", self.key.name()),
                 "the secret itself; to keep the stored one, send the whole masked address unchanged",
             ));
         }
         if self.key != Key::ProxyDlUrl {
             return match upstream.as_str().contains(['{', '}', '?']) {
-                true => Err(wrong("an address without query and markers")),
+                true => Err(wrong("an address without a query and without markers")),
                 false => Ok(upstream),
             };
         }
@@ -293,7 +293,7 @@ impl ValueReader<'_, '_> {
         let without = DL_MARKERS.iter().fold(upstream.as_str().to_owned(), |text, marker| text.replace(marker, ""));
         match without.contains(['{', '}']) {
             true => Err(wrong(
-                "no other braces than those of `{crate}`, `{version}`, `{prefix}`, `{lowerprefix}` and `{sha256-checksum}`",
+                "only the markers `{crate}`, `{version}`, `{prefix}`, `{lowerprefix}` and `{sha256-checksum}` in braces",
             )),
             false => Ok(upstream),
         }
@@ -309,7 +309,7 @@ impl ValueReader<'_, '_> {
     }
 
     pub(super) fn size(&self) -> Result<u64, InvalidValue> {
-        const EXPECTED: &str = "a number of bytes, or a string such as \"500MB\" or \"10GiB\"; 0 for no cap";
+        const EXPECTED: &str = "a number of bytes, or a string such as \"500MB\" or \"10GiB\"; 0 for no limit";
         // A number beyond TOML's integers is useless as a limit.
         let fits = |bytes: &u64| i64::try_from(*bytes).is_ok();
         match self.value {
@@ -351,7 +351,7 @@ impl ValueReader<'_, '_> {
         let mut items = Vec::new();
         for one in list {
             let item_error =
-                |what: String| InvalidValue::new(format!("`{}` has {what} in it", self.key.name()), expected);
+                |what: String| InvalidValue::new(format!("`{}` contains {what}", self.key.name()), expected);
             let DeValue::String(word) = one.get_ref() else {
                 return Err(item_error(describe_value_kind(one.get_ref()).to_owned()));
             };

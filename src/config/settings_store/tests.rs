@@ -63,7 +63,7 @@ fn a_write_changes_the_file_and_the_settings_or_neither() {
         store.write(&changes(bad)).expect_err("refused");
         assert_eq!((text(&folder).as_str(), store.current().watch_incoming), (expected, false));
     }
-    // Back to what it was at the start: nothing waits for a restart any more.
+    // Back to what it was at the start: nothing waits for a restart.
     let written = store.write(&changes(json!({ "bind": "a:1" }))).expect("written");
     assert_eq!((written.changed, written.needs_restart), (vec![Key::Bind], vec![]));
     // Another start reads the same.

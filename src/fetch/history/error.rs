@@ -84,7 +84,7 @@ pub enum Error {
         id: InputId,
     },
     /// The history lacks the base, or has several matching bundles.
-    #[error("the history `{}` knows {} bundle `{}`{}; it knows {}", path.display(), if *is_ambiguous { "more than one" } else { "no" }, name.escape_debug(), if is_bundle_file_name(name) && !is_ambiguous { ", and no such file is here" } else { "" }, list_names(names))]
+    #[error("the history `{}` has {} bundle `{}`{}; its newest bundles are: {}", path.display(), if *is_ambiguous { "more than one" } else { "no" }, name.escape_debug(), if is_bundle_file_name(name) && !is_ambiguous { ", and no such file exists" } else { "" }, list_names(names))]
     UnknownBundle {
         /// The file.
         path: PathBuf,

@@ -92,7 +92,7 @@ fn describe_unknown_table(name: &str, value: &DeValue<'_>) -> String {
     }
     let kind = if is_table { "table" } else { "key" };
     if !is_table && name.parse::<CrateName>().is_ok() {
-        return format!("unknown key {shown}; crates stand below `[dependencies]` or `[locked]`");
+        return format!("unknown key {shown}; crates belong below `[dependencies]` or `[locked]`");
     }
     format!("unknown {kind} {shown}; expected `[dependencies]`, `[locked]` or `[platforms]`")
 }

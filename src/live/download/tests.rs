@@ -57,7 +57,7 @@ async fn a_repeated_body_continues_and_a_different_one_breaks_the_connection() {
         tokio::task::yield_now().await;
         tokio::time::sleep(Duration::from_millis(20)).await;
 
-        writer.begin(None, false).await.expect("begun anew");
+        writer.begin(None, false).await.expect("begun again");
         take(&mut writer, &again).await;
         let size = again.len() as u64;
         let landed = writer.finish(size).await.expect("landed");
@@ -123,7 +123,7 @@ async fn a_body_that_becomes_held_is_no_longer_delivered() {
     let begun = download.wait_started().await.expect("begun");
     let rest = download.clone();
     let reading = tokio::spawn(async move { read(&rest, begun, 0, None).await });
-    writer.begin(None, true).await.expect("begun anew");
+    writer.begin(None, true).await.expect("begun again");
     take(&mut writer, &body(7)).await;
     writer.flush_buffer().await.expect("written");
     download_writer.fail(LiveError::bad_gateway("other bytes"));

@@ -74,7 +74,7 @@ pub enum Fault {
         number: usize,
     },
     /// A line of a crate that belongs in another index file.
-    #[error("line {number} is of {id}, which belongs in another index file")]
+    #[error("line {number} is for {id}, which belongs in another index file")]
     Misplaced {
         /// Line number from 1.
         number: usize,
@@ -82,7 +82,7 @@ pub enum Fault {
         id: CrateId,
     },
     /// A second line of a version.
-    #[error("line {number} is a second line of {id}")]
+    #[error("line {number} is a second line for {id}")]
     Duplicate {
         /// Line number from 1.
         number: usize,
@@ -90,7 +90,7 @@ pub enum Fault {
         id: CrateId,
     },
     /// A line that differs from the recorded one.
-    #[error("line {number}, of {id}, differs from the recorded line")]
+    #[error("line {number}, for {id}, differs from the recorded line")]
     Altered {
         /// Line number from 1.
         number: usize,

@@ -402,7 +402,7 @@ const IS_FOLDER: &str = "is a file, but a folder has that name";
 
 fn component_fault(component: &str, windows: bool) -> Option<&'static str> {
     match component {
-        ".." => Some("leaves its folder with `..`"),
+        ".." => Some("leaves its folder through `..`"),
         _ if component.len() > MAX_COMPONENT => Some("has a component of more than 255 bytes"),
         _ if component.contains(['\0', '\\']) => Some("has a NUL or a backslash"),
         _ if windows && component.contains(':') => Some("has a colon, which Windows does not allow"),

@@ -146,8 +146,8 @@ fn unpack_crate(
     if let Err(why) = check_manifest(entry, root) {
         return Ok(Err(why));
     }
-    let twins: HashSet<&String> = unpacked.case_conflicts.iter().flatten().collect();
-    let listed = unpacked.files.iter().filter(|(path, _)| *path == "Cargo.toml" || !twins.contains(path));
+    let case_conflicts: HashSet<&String> = unpacked.case_conflicts.iter().flatten().collect();
+    let listed = unpacked.files.iter().filter(|(path, _)| *path == "Cargo.toml" || !case_conflicts.contains(path));
     let files = listed.map(|(path, file)| (path.as_str(), file.sha256)).collect();
     let text = serde_json::to_vec(&Checksums { files, package: entry.cksum }).expect("texts and digests are JSON");
     let path = root.join(unpack::CHECKSUM_FILE);

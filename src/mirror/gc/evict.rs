@@ -74,7 +74,7 @@ fn evict(
     }
     // If it is unknown which dist files are stored, none is evicted.
     let dist_files = DistFiles::read(layout)?;
-    let is_on_record = |path: &SafePath| dist_files.as_ref().is_some_and(|shelf| shelf.0.contains_key(path));
+    let is_on_record = |path: &SafePath| dist_files.as_ref().is_some_and(|files| files.0.contains_key(path));
     let is_removable = |record: &&&LiveRecord| match &record.item {
         ItemId::Crate(_) => true,
         ItemId::DistFile(path) => {

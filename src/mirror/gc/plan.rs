@@ -118,7 +118,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     let known = stored_summary.filter(|_| !was_interrupted(layout));
     // A mirror without any import needs no summary.
     let is_right = known.is_some_and(|known| MirrorSummary { tool: head.tool.clone(), ..known } == head);
-    // A mirror that only live mode feeds needs one too.
+    // A mirror that only live mode fills needs one too.
     let wants_head = !ledger_lineages.record_names.is_empty() || has_head || live.is_some();
     let work = FileChanges {
         live: live_work.with_deleted_files(layout, &[&crates, &artifacts.mutable_files, &artifacts.components]),
@@ -159,12 +159,12 @@ fn lineages_to_retire(lineages: &Lineages, given: &[String], has_live: bool) -> 
 }
 
 /// The ids of the lineages whose newest bundle is accepted.
-fn accepted(feeds: &Lineages, terms: &[String]) -> Result<BTreeSet<String>, Error> {
+fn accepted(lineages: &Lineages, terms: &[String]) -> Result<BTreeSet<String>, Error> {
     let mut ids = BTreeSet::new();
     for word in terms {
         let (lineage, bundle) = word.split_once('@').map_or((word.as_str(), None), |(id, bundle)| (id, Some(bundle)));
-        for id in resolve_lineages(feeds, &[lineage.to_owned()], |_| false)? {
-            let newest = feeds.by_id.get(&id).map_or("", |feed| feed.newest.bundle.as_str());
+        for id in resolve_lineages(lineages, &[lineage.to_owned()], |_| false)? {
+            let newest = lineages.by_id.get(&id).map_or("", |feed| feed.newest.bundle.as_str());
             if let Some(bundle) = bundle.filter(|bundle| !matches_id(bundle, newest)) {
                 let (bundle, newest) = (bundle.to_owned(), newest.to_owned());
                 return Err(Error::NotNewest { lineage: id, bundle, newest });

@@ -61,7 +61,7 @@ pub(super) fn reject_damaged<R: Read>(
         return Ok(missing);
     }
     let Problems(mut lines) = Problems::summarize(&problems);
-    lines.push(format!("besides, {missing}"));
+    lines.push(missing.to_string());
     Ok(Error::Invalid { file: options.file_name.clone(), problems: Problems(lines) })
 }
 

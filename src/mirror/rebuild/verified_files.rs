@@ -1,4 +1,4 @@
-//! Dist files that no record names any more and that upstream's digests beside them prove.
+//! Dist files that no record names, but that upstream's digests beside them prove.
 //!
 //! | file | proven by |
 //! |---|---|

@@ -112,7 +112,7 @@ pub(super) fn with_index(
     index: &str,
 ) -> Result<Upstream, Error> {
     let search = RegistryLookup { files, cargo_home, env };
-    let index = normalize_index_url(index, "what was given")?;
+    let index = normalize_index_url(index, "the configured index")?;
     let (token, provider) = search.find_token(search.registries_with_index(&index), &index)?;
     Ok(Upstream { index, dl: None, token, provider, origin: Origin::Explicit, warnings: Vec::new() })
 }

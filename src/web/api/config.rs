@@ -55,8 +55,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/api/config", "The settings: every key of frostmirror.toml; the ETag identifies their state. Readers see no paths of the host.", read).returns_json::<ConfigBody>(200),
         Route::post(
             "/api/config",
-            "Changes keys of frostmirror.toml: `{key: value}`, with null to take a key out. Comments are kept. A masked \
-             password that comes back as it was shown keeps the stored one. 409 for a key that a flag or the environment fixes, for `offline`, which only the operator changes on the server itself, and for live mode where `offline` is true. With If-Match only where they still are in that state.",
+            "Changes keys of frostmirror.toml: `{key: value}`; null removes a key. Comments are kept. A masked password that is sent back unchanged keeps the stored one. The answer is 409 for a key that a flag or the environment fixes, for `offline`, and for live mode if `offline` is true. With If-Match, only if the settings are unchanged.",
             write,
         )
         .takes_json::<BTreeMap<String, Value>>()
@@ -128,9 +127,10 @@ fn check_write_access_remains(access: &AccessControl, after: &Settings) -> Resul
         None
     };
     if let Some(key) = behind_proxy.filter(|_| !has_token) {
-        let error = format!("with `{key}` and without an admin token, all writes would be refused");
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error)
-            .with_hint("set `admin_token_file` too: behind a proxy, the server cannot recognize local clients"));
+        let error = format!("with `{key}` and without an admin token, no request could write");
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error).with_hint(
+            "set `admin_token_file` too, because the server cannot recognize local clients behind a proxy",
+        ));
     }
     Ok(())
 }

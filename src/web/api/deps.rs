@@ -69,7 +69,7 @@ fn read(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let mut response = match request.query_value("format") {
         Some("toml") => with_content_type("text/plain; charset=utf-8", text.clone().into_bytes()),
         None | Some("json") => json(&json_edit::to_json(&text, &path).map_err(Failure::from)?),
-        Some(_) => return Err(ApiError::new(StatusCode::BAD_REQUEST, "`format` is json or toml")),
+        Some(_) => return Err(ApiError::new(StatusCode::BAD_REQUEST, "`format` must be json or toml")),
     };
     set_header(&mut response, ETAG, &etag_of(&text));
     Ok(response)
@@ -124,7 +124,7 @@ impl From<EditError> for Failure {
         match error {
             EditError::Depends(error) => Failure::from(error),
             error => Failure::new(ErrorClass::Input, error)
-                .hint("/api/openapi.json describes the shape; `?dry_run=true` tries without storing"),
+                .hint("see the schema in /api/openapi.json; `?dry_run=true` checks the request without storing it"),
         }
     }
 }

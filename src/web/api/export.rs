@@ -59,8 +59,7 @@ struct ExportOutcome {
 pub(super) fn routes() -> Vec<Route> {
     let about = "Builds a snapshot of the mirror and its server's configuration, as a job. Its outcome has `file`, `bytes`, `sha256`, \
                  `id`, `crates`, `histories` and `left_behind`.";
-    let download = "A snapshot. Ranges are answered, so that a download can be resumed. It holds the mirror's files and the \
-                    configuration without tokens and passwords, and needs read access.";
+    let download = "Downloads a snapshot. It supports ranges, so that a client can resume. It contains the mirror's files and the configuration without tokens and passwords, and needs read access.";
     vec![
         Route::post("/api/export", about, start_export).returns_json::<Job>(202),
         Route::get("/api/export", "The snapshots that this server built.", list).returns_json::<SnapshotList>(200),
@@ -80,7 +79,7 @@ fn list(state: &Arc<WebState>, _: &WebRequest) -> HandlerResult {
 fn download_snapshot(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let name = request.path_param(0);
     let unknown = || {
-        ApiError::new(StatusCode::NOT_FOUND, "there is no such snapshot")
+        ApiError::new(StatusCode::NOT_FOUND, "the server has no such snapshot")
             .with_hint("list the snapshots with /api/export")
     };
     let path = snapshots::find(&state.context.incoming, name).ok_or_else(unknown)?;
@@ -96,7 +95,7 @@ fn delete(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     if snapshots::delete(&state.context.incoming, request.path_param(0))? {
         return Ok(no_content());
     }
-    Err(ApiError::new(StatusCode::NOT_FOUND, "there is no such snapshot")
+    Err(ApiError::new(StatusCode::NOT_FOUND, "the server has no such snapshot")
         .with_hint("list the snapshots with /api/export"))
 }
 

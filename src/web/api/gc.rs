@@ -39,7 +39,7 @@ struct GcRequest {
 
 pub(super) fn routes() -> Vec<Route> {
     let about = "Removes files that no history needs, as a job. Its outcome has `lines`, `crates`, `artifacts`, `bytes`, `waiting` \
-                 and `artifacts_waiting`. With `dry_run=true` the plan is the answer, and nothing is changed.";
+                 and `artifacts_waiting`. With `dry_run=true`, the response is the plan, and nothing changes.";
     let collect = Route::post("/api/gc", about, start_gc)
         .with_query("dry_run", "true: only show the plan")
         .with_query("grace", "grace period before unreferenced files are deleted: 0, 90s, 10m (default), 2h, 7d")

@@ -57,30 +57,29 @@ struct RetriedBundle {
 }
 
 pub(super) fn routes() -> Vec<Route> {
-    let upload = "Uploads a bundle. It is streamed, may have any size and come without one, and appears in the incoming folder when \
-                  it is whole. A file of that name is never replaced.";
+    let upload = "Uploads a bundle of any size, with or without Content-Length. It appears in the incoming folder when it is complete. An existing file is never replaced.";
     let import = "Imports a bundle of the incoming folder, as a job, on a server that does not watch the folder. The bundle moves to \
-                  done/, or to failed/ where it is invalid. The outcome has `file`.";
-    let retry = "Moves an invalid bundle back into the incoming folder. A server that does not watch it imports it at once, as a job.";
-    let dismiss = "Dismisses the alarm about an invalid bundle, which stays in failed/.";
+                  done/, or to failed/ if it is invalid. The outcome has `file`.";
+    let retry = "Moves a rejected bundle back into the incoming folder. A server that does not watch it imports it at once, as a job.";
+    let dismiss = "Dismisses the alarm about a rejected bundle, which stays in failed/.";
     vec![
         Route::get(
             "/api/incoming",
-            "The incoming folder: arriving, waiting, invalid and imported bundles.",
+            "The incoming folder: arriving, waiting, rejected and imported bundles.",
             show_folder,
         )
         .returns_json::<IncomingFolder>(200),
         Route::put("/api/incoming/{filename}", upload, upload_bundle)
             .with_query(
                 "import",
-                "`true`: imports the bundle at once, as a job, where the server does not watch the folder",
+                "`true`: imports the bundle at once, as a job, if the server does not watch the folder",
             )
             .takes_bytes()
             .returns_json::<UploadedBundle>(201),
         Route::post("/api/incoming/{filename}/import", import, import_bundle).returns_json::<Job>(202),
         Route::post("/api/incoming/failed/{filename}/retry", retry, retry_rejected).returns_json::<RetriedBundle>(202),
         Route::post("/api/incoming/failed/{filename}/dismiss", dismiss, dismiss_rejected).returns_other(204),
-        Route::delete("/api/incoming/failed/{filename}", "Deletes an invalid bundle and its reason.", delete_rejected)
+        Route::delete("/api/incoming/failed/{filename}", "Deletes a rejected bundle and its reason.", delete_rejected)
             .returns_other(204),
     ]
 }
@@ -96,7 +95,7 @@ fn upload_bundle(state: Arc<WebState>, request: WebRequest, body: IncomingBody) 
         let import = request.query_flag("import")?;
         let Ok(_permit) = state.upload_permits.try_acquire() else {
             return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many uploads are in progress")
-                .with_hint("send it again when one of them is done"));
+                .with_hint("send it again when one of them has ended"));
         };
         let file = upload_request.name.clone();
         let received = upload::receive(body, upload_request, MinRate::default()).await;
@@ -110,7 +109,7 @@ fn upload_bundle(state: Arc<WebState>, request: WebRequest, body: IncomingBody) 
             (false, true) => job_or_hint(start_import(&state, OsString::from(&file), true)),
             (false, false) => {
                 let hint = format!(
-                    "the server does not watch the folder: POST /api/incoming/{file}/import, or start `serve` with --watch-incoming"
+                    "the server does not watch the folder: send POST /api/incoming/{file}/import, or start `serve` with --watch-incoming"
                 );
                 (None, Some(hint))
             }
@@ -135,7 +134,7 @@ fn start_import(state: &Arc<WebState>, name: OsString, is_complete: bool) -> Res
 fn job_or_hint(job: Result<Job, ApiError>) -> (Option<Job>, Option<String>) {
     match job {
         Ok(job) => (Some(job), None),
-        Err(refusal) => (None, Some(format!("{}; then POST /api/incoming/FILE/import", refusal.error))),
+        Err(refusal) => (None, Some(format!("{}; then send POST /api/incoming/FILE/import", refusal.error))),
     }
 }
 
@@ -158,7 +157,7 @@ fn import_bundle(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
             .with_hint("see its state in /api/incoming; it imports every complete bundle"));
     }
     let name = import_request::find_bundle(&state.context.incoming, request.path_param(0)).ok_or_else(|| {
-        ApiError::new(StatusCode::NOT_FOUND, "the incoming folder has no such bundle")
+        ApiError::new(StatusCode::NOT_FOUND, "the incoming folder has no bundle of that name")
             .with_hint("list the bundles with /api/incoming, under `files`")
     })?;
     Ok(json_with_status(StatusCode::ACCEPTED, &start_import(state, name, false)?))
@@ -188,7 +187,7 @@ fn api_error(error: rejected::Error) -> ApiError {
     use rejected::Error as E;
     match error {
         E::NotFound => ApiError::new(StatusCode::NOT_FOUND, error.to_string())
-            .with_hint("list invalid bundles with /api/incoming, under `failed` and `dismissed`"),
+            .with_hint("list rejected bundles with /api/incoming, under `failed` and `dismissed`"),
         E::Ambiguous => ApiError::new(StatusCode::CONFLICT, error.to_string())
             .with_hint("rename or remove them in failed/ on the server"),
         E::Deleted => ApiError::new(StatusCode::CONFLICT, error.to_string()).with_hint("upload the bundle again"),
@@ -208,7 +207,7 @@ fn upload_request(state: &WebState, request: &WebRequest) -> Result<UploadReques
     }
     if request.headers.contains_key(CONTENT_ENCODING) || request.headers.contains_key(CONTENT_RANGE) {
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a bundle must be sent complete and unencoded")
-            .with_hint("leave out Content-Encoding and Content-Range"));
+            .with_hint("omit Content-Encoding and Content-Range"));
     }
     let length = request.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let watching = state.context.settings.current().watch_incoming;

@@ -24,8 +24,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/api/jobs", "The jobs since the server started.", list_jobs).returns_json::<JobList>(200),
         Route::post(
             "/api/jobs/{id}/stop",
-            "Cancels a job at its next safe point: while it waits for the mirror, between two files of a \
-             check or of a snapshot. 409 where it is over, or where what it does is done to its end.",
+            "Cancels a job at its next safe point: while it waits for the mirror, or between two files of a check or a snapshot. The answer is 409 if the job has ended or can no longer be cancelled.",
             stop_job,
         )
         .returns_json::<Job>(202),

@@ -106,11 +106,11 @@ fn identify_token(state: &WebState, text: &str) -> Result<(Token, bool), ApiErro
     }
     match (admin?, state.options.access.requires_reader_token()) {
         (None, false) => Err(ApiError::new(StatusCode::CONFLICT, "no admin token is configured").with_hint(
-            "start `serve` with --admin-token-file FILE (or FROSTMIRROR_ADMIN_TOKEN); without one, a user at the server's own machine may write",
+            "start `serve` with --admin-token-file FILE (or FROSTMIRROR_ADMIN_TOKEN); without a token, only requests from the server's own machine may write",
         )),
-        (Some(_), false) => Err(ApiError::new(StatusCode::FORBIDDEN, "that is not the admin token")),
-        (None, true) => Err(ApiError::new(StatusCode::FORBIDDEN, "that is no reader's token")),
-        (Some(_), true) => Err(ApiError::new(StatusCode::FORBIDDEN, "that is neither the admin token nor a reader's")),
+        (Some(_), false) => Err(ApiError::new(StatusCode::FORBIDDEN, "wrong token: it is not the admin token")),
+        (None, true) => Err(ApiError::new(StatusCode::FORBIDDEN, "wrong token: it is not a read token")),
+        (Some(_), true) => Err(ApiError::new(StatusCode::FORBIDDEN, "wrong token: it is neither the admin token nor a read token")),
     }
 }
 

@@ -144,10 +144,10 @@ fn problems(
     token_error: Option<String>,
 ) -> Vec<String> {
     let mut problems = Vec::new();
-    problems.extend(token_error.map(|trouble| format!("no reader's token is let in: {trouble}")));
+    problems.extend(token_error.map(|trouble| format!("no read token is accepted: {trouble}")));
     if live.mismatches > 0 {
         let files = pluralize(live.mismatches, "file");
-        problems.push(format!("live mode: upstream sent {files} with other bytes than its index promises"));
+        problems.push(format!("live mode: upstream sent {files} with a wrong checksum"));
     }
     problems.extend(live.config_error.iter().map(|trouble| format!("live mode: {trouble}")));
     for upstream in live.upstreams.iter().filter(|upstream| upstream.state == "down") {
@@ -157,8 +157,8 @@ fn problems(
     problems.extend(incoming.problem.iter().map(|problem| format!("the incoming folder: {problem}")));
     match incoming.failed_total {
         0 => {}
-        1 => problems.push("a bundle was refused".to_owned()),
-        many => problems.push(format!("{} were refused", pluralize(many, "bundle"))),
+        1 => problems.push("a bundle was rejected".to_owned()),
+        many => problems.push(format!("{} were rejected", pluralize(many, "bundle"))),
     }
     for (id, doubts) in &status.doubts {
         problems.push(format!("the newest bundle of the history {id} is doubtful: {}", doubts.join("; ")));

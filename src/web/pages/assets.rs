@@ -37,7 +37,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 fn serve_asset(_: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let Some((_, kind, text)) = ASSETS.iter().find(|(name, ..)| *name == request.path_param(0)) else {
-        return Err(ApiError::new(StatusCode::NOT_FOUND, "no such asset"));
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "this server has no such file"));
     };
     let etag = etag_of(text);
     let is_unchanged = request.headers.get_all(IF_NONE_MATCH).iter().any(|given| given.as_bytes() == etag.as_bytes());

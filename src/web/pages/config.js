@@ -116,7 +116,7 @@ function state(one) {
   const by = about.fixed_by ?? '';
   let said = '';
   if (!about.may) said = `Fixed by ${by} until the server ends.`;
-  else if (next === null) said = 'Goes back to the default when it is saved.';
+  else if (next === null) said = 'Saving restores the default.';
   else if (next !== undefined) said = 'Changed, not saved yet.';
   else if (by) said = `Set by ${by}; a change here lasts until the server ends.`;
   else if (about.source === 'file') said = 'Set by frostmirror.toml.';
@@ -147,13 +147,13 @@ async function save() {
     bar.say('No changes.');
     return;
   }
-  bar.say('It is being saved.');
+  bar.say('Saving…');
   try {
     const { answer: done } = await ask('config', { method: 'POST', body: wanted, headers: { 'If-Match': etag } });
     await reload(Object.keys(wanted));
     const waits = done.needs_restart;
-    if (waits.length === 0) bar.say('Saved, and in effect.', 'good');
-    else bar.say(`Saved. ${waits.join(' and ')}: after a restart of the server.`, 'good');
+    if (waits.length === 0) bar.say('Saved and in effect.', 'good');
+    else bar.say(`Saved. Restart the server to apply ${waits.join(' and ')}.`, 'good');
   } catch (error) {
     if (error.status === 412) await moved();
     else refused(error, wanted);
@@ -177,7 +177,7 @@ async function moved() {
   both[0]?.control.focus();
 }
 
-/** Takes what is in effect now; who may not write any more is shown that. Gives the settings that have another value. */
+/** Adopts the settings in effect; a client that may no longer write sees this. Returns the settings whose value changed. */
 async function reload(sent) {
   const others = [];
   try {
@@ -221,7 +221,7 @@ function refused(error, wanted) {
     return;
   }
   wrong(one, told(error));
-  bar.say('Not saved: a setting is wrong.', 'wrong');
+  bar.say('Not saved: a setting is invalid.', 'wrong');
   one.control.focus();
 }
 

@@ -71,9 +71,9 @@ const SETTING_GROUPS: &[(&str, &str, &str, &[Labelled])] = &[
         "Server",
         "",
         &[
-            (Key::BaseUrl, Control::Text, "Address for clients"),
+            (Key::BaseUrl, Control::Text, "Base URL for clients"),
             (Key::TrustedProxies, Control::List, "Trusted proxies"),
-            (Key::Bind, Control::Text, "Listens on"),
+            (Key::Bind, Control::Text, "Listening address"),
         ],
     ),
     (
@@ -83,7 +83,7 @@ const SETTING_GROUPS: &[(&str, &str, &str, &[Labelled])] = &[
         &[
             (Key::WatchIncoming, Control::Switch, "Watch the incoming folder"),
             (Key::VerifyChecksums, Control::Switch, "Hash stored files again"),
-            (Key::KeepFailedPackages, Control::Switch, "Keep invalid bundles"),
+            (Key::KeepFailedPackages, Control::Switch, "Keep rejected bundles"),
             (Key::PruneOnImport, Control::Switch, "Clean up after each import"),
         ],
     ),
@@ -98,22 +98,22 @@ const SETTING_GROUPS: &[(&str, &str, &str, &[Labelled])] = &[
         "Access",
         "",
         &[
-            (Key::AdminTokenFile, Control::Text, "File of the admin token"),
-            (Key::ReadTokenFile, Control::Text, "File of the readers' tokens"),
+            (Key::AdminTokenFile, Control::Text, "Admin token file"),
+            (Key::ReadTokenFile, Control::Text, "Read token file"),
             (Key::AuthRequired, Control::Switch, "Reading needs a token"),
         ],
     ),
     (
         "tls",
         "TLS",
-        "Both or neither. The files may be replaced while the server runs.",
+        "Set both or neither. The server reloads the files when they change.",
         &[(Key::TlsCert, Control::Text, "Certificate"), (Key::TlsKey, Control::Text, "Private key")],
     ),
     ("logs", "Logs", "", &[(Key::LogFormat, Control::Select(&["text", "json"]), "Format")]),
     (
         "live",
         "Live mirror",
-        "The server can fetch missing files from upstream, check, serve and store them. This needs a network. When off, it sends no request to upstream.",
+        "The server can fetch missing files from upstream, check, serve and store them. This needs a network. If live mode is off, the server sends no request to upstream.",
         &[
             (Key::ProxyMode, Control::Switch, "Live mode"),
             (Key::Offline, Control::Switch, "Offline"),
@@ -121,8 +121,8 @@ const SETTING_GROUPS: &[(&str, &str, &str, &[Labelled])] = &[
             (Key::ProxyDlUrl, Control::Text, "Downloads"),
             (Key::ProxyDistUrl, Control::Text, "Toolchains"),
             (Key::ProxyTtl, Control::Text, "Fresh for"),
-            (Key::ProxyCacheMax, Control::Size, "Keeps at most"),
-            (Key::MinAge, Control::Text, "Youngest version"),
+            (Key::ProxyCacheMax, Control::Size, "Limit for fetched files"),
+            (Key::MinAge, Control::Text, "Minimum age of versions"),
             (Key::Allow, Control::List, "Only these crates"),
             (Key::Deny, Control::List, "Not these crates"),
         ],
@@ -199,7 +199,7 @@ fn format_value(control: &Control, value: &Value, without: &str) -> String {
         (_, Value::Array(list)) if list.is_empty() => without.to_owned(),
         (Control::Switch, Value::Bool(on)) => if *on { "on" } else { "off" }.to_owned(),
         (Control::Size, Value::Number(bytes)) => match bytes.as_u64() {
-            Some(0) => "no cap".to_owned(),
+            Some(0) => "no limit".to_owned(),
             Some(bytes) => event::format_size(bytes),
             None => bytes.to_string(),
         },
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn values_are_readable() {
         assert_eq!(format_value(&Control::Switch, &json!(true), ""), "on");
-        assert_eq!(format_value(&Control::Size, &json!(0), ""), "no cap");
+        assert_eq!(format_value(&Control::Size, &json!(0), ""), "no limit");
         assert_eq!(format_value(&Control::Size, &json!(10u64 << 30), ""), "10.00 GiB");
         assert_eq!(format_value(&Control::List, &json!([]), "none"), "none");
         assert_eq!(format_value(&Control::List, &json!(["a", "b@1"]), "none"), "a\nb@1");

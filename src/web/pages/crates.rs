@@ -47,7 +47,7 @@ fn crate_list(frame: Frame, state: &WebState, query: &str, number: usize) -> Res
     let listed = state.crates.list(&state.context.mirror, &query, Pagination { number, size: CRATES_PER_PAGE })?;
     let total = usize::try_from(listed.total).unwrap_or(usize::MAX);
     let found = format_quantity(listed.total, "crate");
-    let found = if query.trim().is_empty() { format!("{found} held") } else { format!("{found} found") };
+    let found = if query.trim().is_empty() { format!("{found} stored") } else { format!("{found} found") };
     let pages = Pager::new(total, CRATES_PER_PAGE, number, format!("./browse?q={}&page=", encode_component(&query)));
     let live = state.options.live.is_enabled();
     Ok(BrowsePage { frame, query, found, rows: listed.crates, one: None, live, pages })

@@ -151,7 +151,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
 /// The warning that clients refuse the certificate because of its dates.
 fn certificate_alarm(state: &WebState) -> Option<Alarm> {
     let fault = state.certificate_fault()?;
-    let title = "Clients refuse the TLS certificate".to_owned();
+    let title = "Clients reject the TLS certificate".to_owned();
     Some(Alarm { id: "certificate", title, text: sentence(&fault) })
 }
 
@@ -170,7 +170,7 @@ impl WatcherCard {
         let about = if about.is_empty() { none.to_owned() } else { about.join(", ") };
         let state = match (watching, &problem) {
             (false, _) => "not watched",
-            (true, Some(_)) => "out of reach",
+            (true, Some(_)) => "not readable",
             (true, None) => "watched",
         };
         WatcherCard { state, about, problem }

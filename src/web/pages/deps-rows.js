@@ -37,7 +37,7 @@ export function oddities(odd, said, change) {
 
 /**
  * A table of entries that grows and shrinks, of a kind that styles know. `head` are its columns, `rows(one, redraw)` fills the rows of an entry, and
- * `fresh()` makes a new one. `change` is told of every change.
+ * `fresh()` makes a new one. `change` is called after every change.
  */
 function table({ kind, caption, entries, head, rows, fresh, add, change }) {
   const element = make('table', { class: `edit ${kind}` }, make('caption', { class: 'unseen' }, caption));
@@ -127,7 +127,7 @@ function nameInput(one) {
 
 /** What cannot be edited here, and can be taken out. */
 function strangeRow(one, width, remove) {
-  const about = make('td', { colspan: String(width) }, make('code', {}, plain(one.strange)), ' is no entry, and cannot be edited here.');
+  const about = make('td', { colspan: String(width) }, make('code', {}, plain(one.strange)), ' is not a valid entry, and cannot be edited here.');
   return make('tr', {}, make('th', { scope: 'row' }, one.name), about, make('td', {}, removal(remove)));
 }
 
@@ -172,7 +172,7 @@ export function crates(caption, entries, change) {
         });
         actions.append(gone);
       }
-      const odd = oddities(req.odd, 'is not known here.', change);
+      const odd = oddities(req.odd, 'is not a known key.', change);
       row.append(
         cell('Version', input(req.version, '1', set('version'), label('Version', 'version')), ...odd),
         cell('Features', input(req.features, 'none', set('features'), label('Features', 'features'))),

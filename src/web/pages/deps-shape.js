@@ -173,8 +173,8 @@ export function doubled(shape) {
     const seen = new Set();
     for (const one of entries.filter((each) => !isBlank(each))) {
       const name = one.name.trim();
-      if (name === '') wrong.push([one, 'An entry has no name of a crate.']);
-      else if (seen.has(name)) wrong.push([one, `${name} is listed twice in [${table}]. Give the first one another version instead.`]);
+      if (name === '') wrong.push([one, 'An entry has no crate name.']);
+      else if (seen.has(name)) wrong.push([one, `${name} is listed twice in [${table}]. Add another version to the first entry instead.`]);
       seen.add(name);
     }
   }
@@ -185,7 +185,7 @@ export function doubled(shape) {
 
 const isGroup = (path) => path.length === 2 && path[0] === 'dependencies' && isNumber(path[1]);
 
-/** `mine` on top of `theirs`, entry by entry; both came of `base`. `both` are the places where mine replaced theirs. */
+/** `mine` on top of `theirs`, entry by entry; both are edits of `base`. `both` are the places where mine replaced theirs. */
 export function merge(base, mine, theirs) {
   const both = [];
   const inner = (path, b, m, t) => {

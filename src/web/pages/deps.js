@@ -11,9 +11,9 @@ const problems = id('problems');
 const PAUSE = 250;
 const PROFILES = ['minimal', 'default', 'complete'];
 const ABOUT = {
-  targets: ['Targets', 'The machines that build, and the targets that they build for; one in each line.', 'x86_64-unknown-linux-gnu'],
-  toolchain: ['Channels', 'stable, beta, nightly, 1.86.0, nightly-2026-04-25; one in each line.', 'stable'],
-  components: ['Further components', 'What the profile does not have, such as rust-src; one in each line.', ''],
+  targets: ['Targets', 'Hosts that build, and targets that they build for. One per line.', 'x86_64-unknown-linux-gnu'],
+  toolchain: ['Channels', 'stable, beta, nightly, 1.86.0, nightly-2026-04-25. One per line.', 'stable'],
+  components: ['Further components', 'Components that the profile lacks, such as rust-src. One per line.', ''],
 };
 
 let base;
@@ -42,7 +42,7 @@ function groupCard(group) {
   const view = crates(title, group.entries, changed);
   marks.push([group.entries, view.mark]);
   const actions = make('div', { class: 'actions' }, view.more);
-  const about = group.number === null ? 'Resolved together, in their newest versions that fit.' : 'Resolved together, apart from all others.';
+  const about = group.number === null ? 'Resolved together, to their newest matching versions.' : 'Resolved together, separately from all other crates.';
   const section = card(title, name, make('p', { class: 'soft' }, about), scroll(title, view.element), actions);
   if (group.number !== null) {
     const gone = button('Remove the group', group.number, { class: '' });
@@ -98,20 +98,20 @@ function platformsCard() {
     area.value = own[key];
     fields.append(field(key, area, label, about));
   }
-  const select = make('select', {}, make('option', { value: '' }, 'not said: default'));
+  const select = make('select', {}, make('option', { value: '' }, 'not set (default)'));
   for (const profile of new Set([...PROFILES, own.profile])) {
     if (profile) select.append(make('option', { value: profile }, profile));
   }
   select.value = own.profile;
-  fields.children[1].after(field('profile', select, 'Profile', 'How much of a toolchain is brought, as with rustup.'));
-  fields.append(...oddities(own.odd, 'is not known here.', changed), make('p', { class: 'wrong', id: 'platforms-wrong' }));
-  return card('Toolchains', 'platforms', make('label', { class: 'check' }, box, ' Bring toolchains too'), fields);
+  fields.children[1].after(field('profile', select, 'Profile', 'The rustup profile to fetch.'));
+  fields.append(...oddities(own.odd, 'is not a known key.', changed), make('p', { class: 'wrong', id: 'platforms-wrong' }));
+  return card('Toolchains', 'platforms', make('label', { class: 'check' }, box, ' Fetch toolchains too'), fields);
 }
 
 function unknownCard() {
-  const about = 'These mean nothing here. As long as one of them is in the file, fetch refuses it, and nothing can be saved.';
-  const section = card('Not known', 'unknown', make('p', {}, about));
-  const list = oddities(shape.unknown, 'is no table of depends.toml.', () => {
+  const about = 'fetch rejects a file with unknown keys. Remove them before you save.';
+  const section = card('Unknown keys', 'unknown', make('p', {}, about));
+  const list = oddities(shape.unknown, 'is not a table of depends.toml.', () => {
     if (shape.unknown.size === 0) {
       section.remove();
       editor.querySelector('h2').focus();
@@ -128,10 +128,10 @@ function draw(json) {
   const sections = shape.groups.map(groupCard);
   const more = button('Add a group', '', { class: '', id: 'add-group' });
   more.addEventListener('click', addGroup);
-  sections.push(make('div', { class: 'actions' }, more, make('span', { class: 'soft' }, 'of crates that are resolved apart: other versions of the same ones')));
+  sections.push(make('div', { class: 'actions' }, more, make('span', { class: 'soft' }, 'for crates that are resolved separately, such as other versions of the same crates')));
   const exact = locked(shape.locked, changed);
   marks.push([shape.locked, exact.mark]);
-  const about = make('p', { class: 'soft' }, 'Mirrored as they stand, resolved no further. Several versions of one crate stand side by side, with commas.');
+  const about = make('p', { class: 'soft' }, 'Mirrored exactly as listed; their dependencies are not resolved. Separate several versions of one crate with commas.');
   sections.push(card('Locked', 'locked', about, scroll('Locked', exact.element), make('div', { class: 'actions' }, exact.more)));
   sections.push(platformsCard());
   if (shape.unknown.size > 0) sections.unshift(unknownCard());
@@ -168,7 +168,7 @@ async function attempt() {
     });
     if (number !== tried) return;
     show([]);
-    toml(answer.toml, answer.changed ? 'As it would be stored.' : 'The stored file.');
+    toml(answer.toml, answer.changed ? 'Preview of the new file.' : 'The stored file.');
   } catch (error) {
     if (number === tried) refused(error, wanted);
   }
@@ -232,10 +232,10 @@ function show(lot) {
   }
   problems.hidden = lot.length === 0;
   problems.replaceChildren(...lot.map(({ text }) => make('li', {}, text)));
-  const some = lot.length === 1 ? 'One thing is' : `${lot.length} things are`;
+  const some = lot.length === 1 ? 'One entry is' : `${lot.length} entries are`;
   if (lot.length > 0) {
-    id('preview-about').textContent = 'As it was before the mistake.';
-    bar.say(`${some} wrong; fix it before you save.`, 'wrong');
+    id('preview-about').textContent = 'Preview before the invalid entry.';
+    bar.say(`${some} invalid. Correct the marked entries before you save.`, 'wrong');
   } else {
     bar.say(isDirty() ? 'Not saved yet.' : 'No changes.');
   }
@@ -257,7 +257,7 @@ async function save() {
     bar.say('No changes.');
     return;
   }
-  bar.say('It is being saved.');
+  bar.say('Saving…');
   try {
     const stored = await ask('deps', { method: 'POST', body: wanted, headers: { 'If-Match': etag } });
     etag = stored.etag;
@@ -289,12 +289,12 @@ function discard() {
 
 /** Another user changed the file. */
 function moved() {
-  bar.say('It cannot be saved yet: another client changed the file. See above.', 'wrong');
+  bar.say('Not saved: another client changed the file. Load it again above.', 'wrong');
   if (id('moved-title')) return;
   const keep = button('Load again, keep my changes', '', { class: 'strong', id: 'load-keep' });
   const drop = button('Load again, drop my changes', '', { class: '', id: 'load-drop' });
   const title = make('h2', { id: 'moved-title', tabindex: '-1' }, 'Another client changed the file');
-  const about = 'Another user has saved a different depends.toml since this page was loaded. Nothing of theirs is overwritten and nothing of yours is lost: load it again, and your changes are put on top of theirs, to be looked at before you save.';
+  const about = 'Another client saved a different depends.toml after this page was loaded. Load it again: your changes are applied to the new file. Review them before you save.';
   id('moved').replaceChildren(make('section', { class: 'notice', role: 'group', 'aria-labelledby': 'moved-title' },
     title, make('p', {}, about), make('div', { class: 'actions' }, keep, drop)));
   keep.addEventListener('click', () => again(true));
@@ -317,7 +317,7 @@ async function again(isKept) {
   start = build(shape);
   if (isKept) draw(merged);
   const note = both.length > 0
-    ? make('p', { class: 'notice' }, `Both of you changed ${both.join(', ')}; your version is shown. Discard changes shows theirs.`)
+    ? make('p', { class: 'notice' }, `Both of you changed ${both.join(', ')}; your version is shown. To use theirs, discard your changes.`)
     : '';
   id('moved').replaceChildren(note);
   await attempt();

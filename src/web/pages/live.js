@@ -29,7 +29,7 @@ async function look() {
     say('');
     document.dispatchEvent(new CustomEvent('refreshed'));
   } catch {
-    say('The server cannot be reached. What is shown is from before; it is asked again every 30 seconds.');
+    say('The server cannot be reached. This page shows its last state and retries every 30 seconds.');
   }
   plan();
 }

@@ -190,8 +190,7 @@ pub(super) fn alarms(metrics: &MetricsSnapshot) -> Vec<Alarm> {
             "mismatch",
             "Files from upstream do not match its index".to_owned(),
             format!(
-                "{files} since the start of the server. Nothing of that was kept, and no client was given it as whole. Upstream, \
-                 or something on the way to it, alters files: the log names them."
+                "{files} since the server started. The server discarded them, and no client received a complete one. Upstream, or a proxy before it, alters files: the log names them."
             ),
         );
     }
@@ -206,7 +205,7 @@ pub(super) fn alarms(metrics: &MetricsSnapshot) -> Vec<Alarm> {
             _ => ("dist-down", "toolchains"),
         };
         let why = upstream.reason.as_deref().map(sentence).unwrap_or_default();
-        let text = format!("{why} Stored files are served; upstream is retried from time to time.");
+        let text = format!("{why} Stored files are served; the server retries upstream from time to time.");
         add(id, format!("The upstream of {of} is down"), text.trim().to_owned());
     }
     alarms

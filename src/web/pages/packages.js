@@ -46,7 +46,7 @@ function add(files) {
   const order = isWatching() ? [...files] : [...files].sort((a, b) => (a.name < b.name ? -1 : 1));
   for (const file of order) {
     const entry = line(file);
-    if (!file.name.endsWith('.pkg')) entry.fail('It is no .pkg file.');
+    if (!file.name.endsWith('.pkg')) entry.fail('This is not a .pkg file.');
     else queue.push({ file, entry });
   }
   work();
@@ -112,14 +112,14 @@ function send(file, entry) {
       if (request.status >= 200 && request.status < 300) done(answer);
       else failed(refusal(answer, request.status));
     });
-    request.addEventListener('error', () => failed(new Error('The connection broke off. What was sent is dropped; upload it again.')));
-    request.addEventListener('abort', () => failed(new Error('It was broken off.')));
-    entry.announce('upload began');
+    request.addEventListener('error', () => failed(new Error('The connection broke. Upload the file again.')));
+    request.addEventListener('abort', () => failed(new Error('The upload was cancelled.')));
+    entry.announce('upload started');
     request.send(file);
   });
 }
 
-/** How things stand before an upload, so that what it changes can be told from what was there. */
+/** The state before an upload, to recognize the changes that the upload causes. */
 async function standing() {
   const [incoming, packages] = await Promise.all([api('incoming'), api('packages?per_page=1')]);
   const failed = new Set(incoming.failed.map((one) => one.reason + one.file));
@@ -145,18 +145,18 @@ async function importNow({ file, job }, entry, before) {
         watch(file, entry, before);
         return;
       }
-      entry.say('It is whole, and waits for another job to end.');
+      entry.say('Uploaded. Waiting for another job to end.');
       await later(1000);
     }
   }
   entry.unknown();
-  entry.say('It is whole, and is being checked and imported.');
+  entry.say('Uploaded. Verifying and importing.');
   while (job.state === 'running') {
     await later(500);
     job = await api(`jobs/${job.id}`);
   }
-  if (job.state === 'done') entry.done('It is imported.');
-  else if (job.state === 'stopped') entry.stay('Its import was stopped. The bundle stays in the incoming folder.');
+  if (job.state === 'done') entry.done('Imported.');
+  else if (job.state === 'stopped') entry.stay('The import was stopped. The bundle is still in the incoming folder.');
   else entry.fail(told(refusal(job)));
   refresh();
 }
@@ -175,7 +175,7 @@ async function watch(name, entry, before) {
       continue;
     }
     if (!now.watching) {
-      entry.stay('It is in the incoming folder, which this server no longer watches. Import it below.');
+      entry.stay('The server no longer watches the incoming folder. Import the bundle below.');
       break;
     }
     const find = (list) => list.find((one) => one.file === name);
@@ -185,25 +185,25 @@ async function watch(name, entry, before) {
       one.file.startsWith(stem) && !before.failed.has(one.reason + one.file));
     const waiting = find(now.waiting);
     if (refused) {
-      entry.fail(`It was refused: ${refused.reason}`);
+      entry.fail(`Rejected: ${refused.reason}`);
       break;
     }
     if (waiting) {
-      entry.stay(`It waits: ${waiting.reason}`);
+      entry.stay(`Waiting: ${waiting.reason}`);
       break;
     }
     if (find(now.files) || find(now.arriving)) {
-      entry.say('It is whole, and is being checked and imported.');
+      entry.say('Uploaded. Verifying and importing.');
       unseen = 0;
     } else {
       // Briefly, an imported file may be in neither list.
       unseen += 1;
       if (await isImported(name, now, before, unseen).catch(() => false)) {
-        entry.done('It is imported.');
+        entry.done('Imported.');
         break;
       }
       if (unseen > 30) {
-        entry.stay('The incoming folder has it no more; the list of imports below tells what became of it.');
+        entry.stay('The bundle left the incoming folder. See the list of imports below.');
         break;
       }
     }
@@ -280,7 +280,7 @@ function showStop(job) {
   if (!button) return;
   id('job-actions').hidden = !goes || !isAdmin();
   button.disabled = job.stopping || !isAdmin();
-  button.textContent = job.stopping ? 'It stops at its next safe point' : 'Stop';
+  button.textContent = job.stopping ? 'Stopping at the next safe point' : 'Stop';
   if (!goes) id('job-stop-said').textContent = '';
 }
 
@@ -309,8 +309,8 @@ function showFound(came) {
     parts.push(make('p', {},
       `${counted(came.to_fetch, 'file')} must be fetched again: on this server, `,
       make('code', {}, 'cargo frostmirror verify --mirror DIR --repair-list FILE'),
-      ' writes which; on the connected side, ',
-      make('code', {}, 'cargo frostmirror fetch --from-list FILE'), ' gets them.'));
+      ' writes the list; on the connected side, ',
+      make('code', {}, 'cargo frostmirror fetch --from-list FILE'), ' fetches them.'));
   }
   id('job-found').replaceChildren(...parts);
 }
@@ -324,7 +324,7 @@ function earlier(job) {
 function words(job) {
   if (job.state === 'running') return 'The server continues it even if you close this page.';
   if (job.state === 'failed') return told(refusal(job));
-  if (job.state === 'stopped') return 'It was stopped.';
+  if (job.state === 'stopped') return 'Stopped.';
   const came = job.outcome ?? {};
   if (job.kind === 'gc') return `Done: ${removed(came)}.`;
   if (job.kind === 'export') return `Done: ${came.file ?? 'the snapshot'} is ready below.`;
@@ -379,8 +379,8 @@ const ACTS = {
   import: (name) => ['POST', `incoming/${name}/import`, ''],
   retry: (name) => ['POST', `incoming/failed/${name}/retry`, 'Moved back to the incoming folder.'],
   dismiss: (name) => ['POST', `incoming/failed/${name}/dismiss`, 'Dismissed. The bundle stays in failed/.'],
-  delete: (name) => ['DELETE', `incoming/failed/${name}`, 'It is deleted.'],
-  'delete-snapshot': (name) => ['DELETE', `export/${name}`, 'It is deleted.'],
+  delete: (name) => ['DELETE', `incoming/failed/${name}`, 'Deleted.'],
+  'delete-snapshot': (name) => ['DELETE', `export/${name}`, 'Deleted.'],
 };
 
 async function act(button, said) {
@@ -388,7 +388,7 @@ async function act(button, said) {
   // A deletion is final: the button asks for a second press.
   if (what.startsWith('delete') && !button.dataset.sure) {
     button.dataset.sure = 'true';
-    button.textContent = 'Delete for good';
+    button.textContent = 'Delete permanently';
     return;
   }
   const [method, path, words] = ACTS[what](encodeURIComponent(file));
@@ -474,23 +474,23 @@ function showPlan(plan, accept) {
       `Bundle number ${accepted.sequence} becomes the newest of its history. Its id is `, make('code', {}, accepted.bundle), '.'));
   }
   if (!goes.length && !later.length && accepted) {
-    parts.push(make('p', {}, 'Nothing would go.'));
+    parts.push(make('p', {}, 'Nothing to remove.'));
   } else if (!goes.length && !later.length) {
-    parts.push(make('p', {}, 'Nothing would go: everything that is held is named by the newest bundle of a history, or was brought by live mode.'));
+    parts.push(make('p', {}, 'Nothing to remove: the newest bundle of a history or live mode needs every file.'));
   } else if (!goes.length) {
-    parts.push(make('p', {}, 'Nothing would go now.'));
+    parts.push(make('p', {}, 'Nothing to remove now.'));
   } else {
     parts.push(make('p', {}, plan.bytes ? `This would free ${size(plan.bytes)}:` : 'To remove:'));
   }
   for (const [name, list, about] of goes) parts.push(listed(name, list, about));
   if (later.length) {
     const until = later.map((one) => one.until).sort().at(-1);
-    const about = `their index lines are gone; clients that saw those have until ${until.slice(0, 16).replace('T', ' ')} UTC to fetch them`;
-    parts.push(listed('Left for a later run', later.map((one) => `${one.file} (${size(one.size)})`), about));
+    const about = `their index lines are removed; clients can still fetch the files until ${until.slice(0, 16).replace('T', ' ')} UTC`;
+    parts.push(listed('To remove by a later run', later.map((one) => `${one.file} (${size(one.size)})`), about));
   }
   if (plan.live?.crates || plan.live?.artifacts) parts.push(livePart(plan.live));
   if (plan.strangers.length) {
-    parts.push(listed('Stays although no bundle brought it', plan.strangers, ''));
+    parts.push(listed('Unrecognized files (kept)', plan.strangers, ''));
   }
   if (goes.length || accepted) {
     const words = accepted ? (goes.length ? 'Accept it and remove these' : 'Accept it') : 'Remove these';
@@ -505,7 +505,7 @@ function showPlan(plan, accept) {
       planned.replaceChildren();
       id('plan').focus();
     });
-    if (goes.length) parts.push(make('p', {}, 'What is removed comes back only with a bundle that ships it.'));
+    if (goes.length) parts.push(make('p', {}, 'To restore a removed file, import a bundle that contains it.'));
     parts.push(make('div', { class: 'actions' }, yes, no));
   }
   planned.replaceChildren(...parts);
@@ -516,7 +516,7 @@ function livePart({ crates, artifacts = 0, bytes }) {
   const what = [[crates, 'crate'], [artifacts, 'toolchain file']].filter(([number]) => number).map(([number, one]) => counted(number, one));
   return make('p', {},
     `Files of live mode stay: ${what.join(' and ')} (${size(bytes)}). `,
-    make('code', {}, 'cargo frostmirror gc --forget live'), ', on this server, lets it go.');
+    make('code', {}, 'cargo frostmirror gc --forget live'), ', on this server, removes them.');
 }
 
 function listed(name, list, about) {

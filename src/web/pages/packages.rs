@@ -90,7 +90,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
             problem: arrivals.problem.clone(),
             soon: arrivals.watching && !(arrivals.arriving.is_empty() && arrivals.files.is_empty()),
             more_failed: (more > 0)
-                .then(|| format!("{} were found invalid before these.", format_quantity(more, "other bundle"))),
+                .then(|| format!("{} are not shown.", format_quantity(more, "older rejected bundle"))),
             lot: not_imported_rows(arrivals),
             brought: describe_totals(live::read_totals(&context.mirror).unwrap_or_default()),
             imports: history.packages,
@@ -143,7 +143,7 @@ impl JobPanel {
                 format!("{} {were} found.{ended}", format_quantity(problems, "problem"))
             }
             JobState::Done => format!("Done.{ended}"),
-            JobState::Stopped => format!("It was stopped.{ended}"),
+            JobState::Stopped => format!("Stopped.{ended}"),
             JobState::Failed => {
                 let why = [job.error, job.hint].into_iter().flatten().map(|text| sentence(&text));
                 format!("{}{ended}", why.collect::<Vec<_>>().join(" "))
@@ -170,7 +170,7 @@ fn not_imported_rows(arrivals: IncomingFolder) -> Vec<NotImportedRow> {
             (one.moved && bad).then_some(("dismiss", "Dismiss")),
             one.moved.then_some(("delete", "Delete")),
         ];
-        let state = if bad { "refused" } else { "dismissed" };
+        let state = if bad { "rejected" } else { "dismissed" };
         NotImportedRow { file: one.file, state, reason: one.reason, bad, acts: acts.into_iter().flatten().collect() }
     };
     let mut rows: Vec<NotImportedRow> = failed.into_iter().map(|one| rejected_row(one, true)).collect();

@@ -150,8 +150,8 @@ function prepareCopies() {
     button.addEventListener('click', async () => {
       const copied = await copy(text);
       label.data = copied ? 'Copied' : 'Selected';
-      if (told) told.textContent = copied ? 'Copied.' : 'The browser does not let this page copy; the text is selected.';
-      button.title = copied ? '' : 'The browser does not let this page copy. The text is selected: press Ctrl+C.';
+      if (told) told.textContent = copied ? 'Copied.' : 'The browser does not allow this page to copy. The text is selected: press Ctrl+C.';
+      button.title = copied ? '' : 'The browser does not allow this page to copy. The text is selected: press Ctrl+C.';
       clearTimeout(timer);
       timer = setTimeout(() => { label.data = word; }, 3000);
       // All buttons share one status: an earlier one must not clear a later one's.

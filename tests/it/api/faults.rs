@@ -1,4 +1,4 @@
-//! What is wrong with the server itself: the client is told, and the operator too.
+//! Faults of the server itself are reported to the client and to the operator.
 
 use std::fs;
 
@@ -51,7 +51,7 @@ fn a_failed_job_is_logged() {
     assert_eq!(begun.status, 202, "{}", begun.text());
     let job = wait_for_job(&serving, &json_body(&begun)["id"]);
     assert_eq!(job["state"], json!("failed"), "{job}");
-    // A reader is told why, and the operator also where.
+    // A reader sees the reason; the operator also sees the path.
     let root = sandbox.path("").display().to_string();
     assert!(!job["error"].as_str().expect("why").contains(root.trim_end_matches('/')), "{job}");
     let output = |line: &str| line.contains("job 1 failed: ") && line.contains(root.trim_end_matches('/'));
@@ -86,7 +86,7 @@ fn an_invalid_reader_token_file_is_logged_once() {
     wait::until("the reader is accepted", || status(&reader).status == 200);
     assert_eq!(json_body(&status(&admin))["problems"], json!([]));
     let output = serving.stop().stderr;
-    assert_eq!(output.matches("no reader's token is accepted").count(), 1, "{output}");
+    assert_eq!(output.matches("no read token is accepted").count(), 1, "{output}");
     assert_eq!(output.matches("is valid again").count(), 1, "{output}");
     assert!(!output.contains("too many"), "what was written there may be a token: {output}");
 }

@@ -66,7 +66,7 @@ fn a_doubtful_bundle_is_shown_and_accepted() {
     sandbox.run(["import", "--mirror", "mirror", jump.write(&sandbox.path("made"), "nine.pkg").to_str().unwrap()]).ok();
 
     // In every place that reports it.
-    let reported = "bundle number 9 came when the highest number before it was 2";
+    let reported = "bundle number 9 was imported when the highest number was 2";
     let status = get_json(&serving, "/api/status");
     let about = &status["lineages"][0];
     assert_eq!((&about["id"], &about["doubts"]), (&json!(lineage), &json!([reported])), "{status}");

@@ -242,7 +242,7 @@ fn changes_need_write_access_and_an_existing_bundle() {
     }
     assert!(!sandbox.path("incoming/failed/bad.pkg").exists());
     assert!(!sandbox.path("incoming/exports/snapshot-1.pkg").exists());
-    // A token is asked for where there is one.
+    // If a token is configured, it is required.
     let sandbox = Sandbox::new();
     let serving = sandbox.serve(["--mirror", "mirror", "--incoming", "incoming", "--admin-token", "0123456789abcdef"]);
     for (method, route, good) in routes {

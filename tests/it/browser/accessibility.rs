@@ -225,7 +225,7 @@ fn every_page_has_readable_layout_and_contrast() {
             wait_until_loaded(&browser);
             if number == 0 && page.path == "/packages" {
                 browser.choose_file("#choose", &site.sandbox.write("notes.txt", "no bundle"));
-                browser.wait_for("#uploads", "It is no .pkg file.");
+                browser.wait_for("#uploads", "This is not a .pkg file.");
                 browser.click("#plan");
                 browser.wait_for("#planned", "Remove these");
             }

@@ -58,7 +58,7 @@ fn gc_removes_exactly_what_the_plan_showed() {
         .iter()
         .map(|text| text.rsplit_once(".crate (").unwrap_or_else(|| panic!("{text}")).0.to_owned())
         .collect();
-    let later = items_below_heading(&browser, "Left for a later run");
+    let later = items_below_heading(&browser, "To remove by a later run");
     assert_eq!((lines.as_slice(), later.len()), (&["other 1.0.0".to_owned()][..], 1), "{later:?}");
     assert!(
         crates.contains(&"leaf-1.0.0".to_owned()) && crates.contains(&"Under_Score-0.1.0".to_owned()),
@@ -82,7 +82,7 @@ fn gc_removes_exactly_what_the_plan_showed() {
     assert_records_agree(&mirror);
     browser.wait_until("!document.querySelector('#plan').disabled");
     browser.click("#plan");
-    browser.wait_for("#planned", "Nothing would go now.");
+    browser.wait_for("#planned", "Nothing to remove now.");
     browser.assert_clean(site.url());
 }
 
@@ -100,7 +100,7 @@ fn a_doubtful_bundle_is_accepted_on_the_page() {
     browser.open(&site.page_url("/"));
     browser.wait_for("#alarm", "The newest bundle of a history is doubtful");
     browser.click("#alarm a");
-    browser.wait_for("#histories .doubtful", "Bundle number 9 came when the highest number before it was 2.");
+    browser.wait_for("#histories .doubtful", "Bundle number 9 was imported when the highest number was 2.");
     browser.wait_for("#histories .doubtful", &id);
     browser.wait_for("#histories .doubtful", "Cargo.lock");
     browser.click("#imports .warnings summary");

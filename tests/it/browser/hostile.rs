@@ -57,7 +57,7 @@ fn hostile_text_is_never_executed() {
     sandbox.write(format!("incoming/other {HOSTILE_NAME}"), "no bundle");
     let site = TestSite::start(sandbox, &["--watch-incoming"]);
     browser.open(&site.page_url("/packages"));
-    browser.wait_for("#arrivals", "refused");
+    browser.wait_for("#arrivals", "rejected");
     has_visible_text(&browser, "#arrivals", HOSTILE_NAME);
     has_visible_text(&browser, "#imports", HOSTILE_NAME);
     assert_nothing_executed(&browser);
@@ -75,7 +75,7 @@ fn hostile_text_is_never_executed() {
     has_visible_text(&browser, "tbody", HOSTILE_NAME);
     assert_nothing_executed(&browser);
     browser.open(&site.page_url("/"));
-    browser.wait_for("#alarm", "refused");
+    browser.wait_for("#alarm", "rejected");
     assert_nothing_executed(&browser);
     browser.assert_clean_except(site.url(), &[400, 409]);
 

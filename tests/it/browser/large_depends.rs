@@ -30,7 +30,7 @@ fn thousands_of_dependencies_can_be_edited() {
     let begun = Instant::now();
     browser.fill(&last, "2");
     browser.wait_for("#said", "Not saved yet");
-    browser.wait_for("#preview-about", "As it would be stored.");
+    browser.wait_for("#preview-about", "Preview of the new file.");
     browser.click("#save");
     browser.wait_for("#said", "Saved.");
     let saved = begun.elapsed();

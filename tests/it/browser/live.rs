@@ -71,7 +71,7 @@ fn switch_live_mode(browser: &Browser, site: &TestSite, word: &str) {
     browser.js("document.querySelector('#set-proxy_mode').scrollIntoView({ block: 'center' })", &json!([]));
     browser.click("#set-proxy_mode");
     browser.click("#save");
-    browser.wait_for("#said", "Saved, and in effect.");
+    browser.wait_for("#said", "Saved and in effect.");
     browser.wait_for("#live-state", word);
 }
 
@@ -123,11 +123,11 @@ fn live_mode_is_switched_on_used_and_switched_off() {
     browser.wait_for("#live-mode", "60 % of the requests");
     browser.wait_for("#live-mode", "1 download from upstream");
     browser.wait_for("#live-mode", "1 crate (");
-    wait_for_number(&browser, "Wrong bytes", "0");
+    wait_for_number(&browser, "Checksum mismatches", "0");
     assert_eq!(browser.text("#alarm"), "");
     assert_eq!(browser.text("#first"), "");
 
-    // It is told wherever crates are.
+    // Each page with crates shows it.
     browser.open(&site.page_url("/browse?crate=leaf"));
     browser.wait_for("tbody .tag", "live mode");
     browser.open(&site.page_url("/browse?q=nosuch"));
@@ -145,13 +145,13 @@ fn live_mode_is_switched_on_used_and_switched_off() {
     browser.open(&site.page_url("/"));
     browser.wait_for("#alarm", "Files from upstream do not match its index");
     browser.wait_for("#alarm", "The upstream of the index is down");
-    wait_for_number(&browser, "Wrong bytes", "1");
+    wait_for_number(&browser, "Checksum mismatches", "1");
     browser.wait_for("#live-mode .upstreams", "down");
     browser.open(&site.page_url("/config"));
     browser.wait_for("#live-state .tag.bad", "down");
     let status = String::from_utf8(http_client::get(&site.page_url("/api/status")).body).unwrap();
     assert!(
-        status.contains("\"healthy\": false") && status.contains("upstream sent 1 file with other bytes"),
+        status.contains("\"healthy\": false") && status.contains("upstream sent 1 file with a wrong checksum"),
         "{status}"
     );
 

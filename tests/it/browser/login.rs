@@ -70,10 +70,10 @@ fn a_reader_logs_in_when_reading_requires_a_token() {
     browser.wait_for("#may", "Not logged in");
     browser.wait_until("!document.querySelector('#login').hidden");
     browser.click("#login");
-    browser.wait_for("#login-about", "With a read token, or with the admin token");
+    browser.wait_for("#login-about", "Enter a read token, or the admin token");
     browser.fill("#login-token", READER);
     browser.press("\u{e007}");
-    browser.wait_for("#may", "Logged in to read");
+    browser.wait_for("#may", "Logged in, read only");
     browser.wait_for("#why-not", "Log in with the admin token");
     browser.wait_until("document.querySelector('#choose-button') === null");
     // Then as an administrator, and logged out again.

@@ -41,10 +41,10 @@ fn every_page_opens_without_console_messages() {
     for (path, part, text) in [
         ("/", "#first", "The mirror is empty"),
         ("/", "#facts", "not watched"),
-        ("/packages", "#arrivals", "No bundle is waiting or invalid."),
-        ("/packages", "#imports", "No bundle is imported yet."),
+        ("/packages", "#arrivals", "No bundle is waiting or rejected."),
+        ("/packages", "#imports", "No bundle has been imported yet."),
         ("/packages", "#exports", "There are no snapshots yet."),
-        ("/browse", "main", "The mirror holds no crate yet."),
+        ("/browse", "main", "The mirror has no crates yet."),
         ("/browse?q=leaf", "main", "No stored crate has such a name."),
         ("/setup", "#cargo", "config.toml"),
     ] {

@@ -50,7 +50,7 @@ fn every_page_works_below_a_path_prefix() {
     browser.wait_for("#may", "Logged in");
     browser.wait_until("!document.querySelector('#choose-button').disabled");
     browser.choose_file("#choose", &site.write_bundle("fresh.pkg"));
-    browser.wait_for("#uploads", "It is imported.");
+    browser.wait_for("#uploads", "Imported.");
     browser.wait_for("#imports tbody tr:first-child", "fresh.pkg");
     browser.assert_clean(&base);
 

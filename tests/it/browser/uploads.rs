@@ -20,29 +20,29 @@ fn an_upload_is_imported_and_a_corrupt_one_shows_the_reason() {
     let fresh = site.write_bundle("fresh.pkg");
     browser.choose_file("#choose", &fresh);
     browser.wait_for("#uploads", "fresh.pkg");
-    browser.wait_for("#uploads", "It is imported.");
+    browser.wait_for("#uploads", "Imported.");
     browser.wait_for("#imports tbody tr:first-child", "fresh.pkg");
-    browser.wait_for("#arrivals", "No bundle is waiting or invalid.");
+    browser.wait_for("#arrivals", "No bundle is waiting or rejected.");
     browser.assert_clean(site.url());
 
     let damaged = site.write_corrupt_bundle("damaged.pkg");
     browser.choose_file("#choose", &damaged);
-    browser.wait_for("#uploads li:nth-child(2)", "It was refused:");
+    browser.wait_for("#uploads li:nth-child(2)", "Rejected:");
     browser.wait_for("#arrivals tbody tr", "damaged.pkg");
     let reason = browser.text("#arrivals .why");
     assert!(!reason.is_empty());
     assert!(browser.text("#uploads li:nth-child(2)").contains(&reason), "{reason}");
     assert!(fs::read(site.sandbox.path("incoming/failed/damaged.pkg")).unwrap() == fs::read(&damaged).unwrap());
-    // What is no bundle by its name is not even sent.
+    // A file whose name is not that of a bundle is not sent.
     let other = site.sandbox.write("made/notes.txt", "no bundle");
     browser.choose_file("#choose", &other);
-    browser.wait_for("#uploads li:nth-child(3)", "It is no .pkg file.");
+    browser.wait_for("#uploads li:nth-child(3)", "This is not a .pkg file.");
     assert!(!site.sandbox.path("incoming").join(file_name(&other)).exists());
     browser.assert_clean(site.url());
 
     browser.open(&site.page_url("/"));
-    browser.wait_for("#alarm", "1 bundle was refused");
-    browser.wait_for("#facts .alarm", "Refused bundles");
+    browser.wait_for("#alarm", "1 bundle was rejected");
+    browser.wait_for("#facts .alarm", "Rejected bundles");
     browser.click("#alarm a");
     browser.wait_for("#not-imported", &reason);
 
@@ -79,12 +79,12 @@ fn files_can_be_dropped_anywhere_on_the_page() {
     browser.wait_until("!document.querySelector('#choose-button').disabled");
     let (fresh, damaged) = (site.write_bundle("fresh.pkg"), site.write_corrupt_bundle("damaged.pkg"));
     drop_files(&browser, "#drop", &[&fresh, &damaged]);
-    browser.wait_for("#uploads li:nth-child(1)", "It is imported.");
-    browser.wait_for("#uploads li:nth-child(2)", "It was refused:");
+    browser.wait_for("#uploads li:nth-child(1)", "Imported.");
+    browser.wait_for("#uploads li:nth-child(2)", "Rejected:");
     // Beside the field is as good, and the page does not go away to show the file.
     let other = site.sandbox.write("made/notes.txt", "no bundle");
     drop_files(&browser, "h1", &[&other]);
-    browser.wait_for("#uploads li:nth-child(3)", "It is no .pkg file.");
+    browser.wait_for("#uploads li:nth-child(3)", "This is not a .pkg file.");
     assert_eq!(browser.url(), site.page_url("/packages"));
     browser.assert_clean(site.url());
 
@@ -110,35 +110,35 @@ fn without_a_watcher_uploads_are_imported_and_rejected_ones_can_be_handled() {
     browser.click("#arrivals [data-act=import]");
     browser.wait_for("#job-said", "by-hand.pkg is imported");
     browser.wait_for("#imports tbody tr:first-child", "by-hand.pkg");
-    browser.wait_for("#arrivals", "No bundle is waiting or invalid.");
+    browser.wait_for("#arrivals", "No bundle is waiting or rejected.");
 
     let damaged = site.write_corrupt_bundle("damaged.pkg");
     browser.choose_file("#choose", &damaged);
     browser.wait_for("#uploads li:nth-child(1)", "Could not import `damaged.pkg`");
-    browser.wait_for("#arrivals tbody tr", "refused");
+    browser.wait_for("#arrivals tbody tr", "rejected");
     browser.click("#arrivals [data-act=retry]");
     browser.wait_for("#job-title", "Importing a bundle");
     // The one before said the same.
     let jobs = || get(site.url(), "/api/jobs", &[]).text();
     wait::until_with("the second import job has failed", jobs, || jobs().matches("\"failed\"").count() >= 2);
     browser.wait_for("#job-said", "Could not import `damaged.pkg`");
-    browser.wait_for("#arrivals tbody tr", "refused");
+    browser.wait_for("#arrivals tbody tr", "rejected");
     // The alarm ends, the bundle stays.
     browser.click("#arrivals [data-act=dismiss]");
     browser.wait_for("#acted", "Dismissed.");
     browser.wait_for("#arrivals tbody tr", "dismissed");
     browser.open(&site.page_url("/"));
-    browser.wait_for("#facts", "Refused");
+    browser.wait_for("#facts", "Rejected");
     assert_eq!(browser.text("#alarm").trim(), "");
     browser.open(&site.page_url("/packages"));
     // Deleting asks once more.
     browser.wait_for("#arrivals [data-act=delete]", "Delete");
     browser.wait_until("!document.querySelector('#choose-button').disabled");
     browser.click("#arrivals [data-act=delete]");
-    browser.wait_for("#arrivals [data-act=delete]", "Delete for good");
+    browser.wait_for("#arrivals [data-act=delete]", "Delete permanently");
     assert!(site.sandbox.path("incoming/failed/damaged.pkg").is_file());
     browser.click("#arrivals [data-act=delete]");
-    browser.wait_for("#arrivals", "No bundle is waiting or invalid.");
+    browser.wait_for("#arrivals", "No bundle is waiting or rejected.");
     assert_eq!(fs::read_dir(site.sandbox.path("incoming/failed")).unwrap().count(), 0);
 
     fs::create_dir_all(site.sandbox.path("incoming/exports")).unwrap();
@@ -146,7 +146,7 @@ fn without_a_watcher_uploads_are_imported_and_rejected_ones_can_be_handled() {
     browser.open(&site.page_url("/packages"));
     browser.wait_until("!document.querySelector('#choose-button').disabled");
     browser.click("#exports [data-act=delete-snapshot]");
-    browser.wait_for("#exports [data-act=delete-snapshot]", "Delete for good");
+    browser.wait_for("#exports [data-act=delete-snapshot]", "Delete permanently");
     browser.click("#exports [data-act=delete-snapshot]");
     browser.wait_for("#exports", "There are no snapshots yet.");
     assert!(!site.sandbox.path("incoming/exports/snapshot-1.pkg").exists());

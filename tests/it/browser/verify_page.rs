@@ -66,7 +66,7 @@ fn a_waiting_job_can_be_cancelled() {
     browser.wait_until("document.querySelector('#job-stop').checkVisibility()");
     assert_eq!(browser.js("return document.querySelector('#check').disabled", &json!([])), json!(true));
     browser.click("#job-stop");
-    browser.wait_for("#job-said", "It was stopped.");
+    browser.wait_for("#job-said", "Stopped.");
     browser.wait_until("!document.querySelector('#check').disabled");
     browser.wait_until("!document.querySelector('#job-stop').checkVisibility()");
     drop(guard);

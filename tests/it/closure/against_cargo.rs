@@ -178,7 +178,7 @@ fn verify_closure_agrees_with_cargo() {
         let args = ["fetch", "--skip-git", "--lockfile", path.to_str().unwrap(), "-o", "out"];
         let run = sandbox.run(args);
         if packages.is_empty() {
-            run.exits(3).stderr_has("needs no crate of crates.io");
+            run.exits(3).stderr_has("needs no crate from crates.io");
             continue;
         }
         let bundle = run.ok().path();

@@ -1,4 +1,4 @@
-//! What cargo reads of a lock besides the packages that it builds, and what was left out of a set.
+//! Packages of a lock that cargo reads but does not build, and packages that a fetch skipped.
 
 use std::fs;
 
@@ -60,7 +60,7 @@ fn missing_git_packages_are_reported_on_both_sides() {
     sandbox.run(["inspect", bundle]).ok().stdout_has("Left out (1)").stdout_has("--skip-git");
     let import = sandbox.run(["import", bundle, "--mirror", "mirror"]).ok();
     import.stderr_has("does not build from this mirror alone. It was fetched without far 1.0.0");
-    let gap = "far 1.0.0: cannot be covered, it comes from git: http://127.0.0.1:9/far (an unused patch that cargo loads nevertheless); `";
+    let gap = "far 1.0.0: a bundle cannot contain it, because it is from git: http://127.0.0.1:9/far (an unused patch that cargo loads nevertheless); `";
     let lock = project.join("Cargo.lock");
     let closure = ["--closure", lock.to_str().unwrap()];
     for subject in [vec!["verify", bundle], vec!["verify", "--mirror", "mirror"]] {

@@ -175,7 +175,7 @@ fn base_names_the_last_bundle_that_arrived_after_a_loss() {
     let unknown = near
         .run_fetch(&["-c", "one.toml", "--base", "gone.pkg"])
         .exits(3)
-        .stderr_has("`gone.pkg`, and no such file is here");
+        .stderr_has("`gone.pkg`, and no such file exists");
     unknown.stderr_has(&format!("{name} ({id})"));
     let planned = near.run_fetch(&["-c", "one.toml", "--base", name, "--dry-run"]).ok().stdout;
     assert_eq!(planned.lines().count(), 3, "{planned}");
@@ -219,7 +219,10 @@ fn the_fetch_mode_comes_from_the_flag_then_the_environment() {
     let near = ConnectedSide::with_crates(&CRATES);
     near.write_depends("depends.toml", &[("a", "1.0.0")]);
     let with = |mode: &str, args: &[&str]| near.process(args).envs([("FROSTMIRROR_MODE", mode)]).run();
-    with("weekly", &["fetch"]).exits(3).stderr_has("FROSTMIRROR_MODE is `weekly`").stderr_has("incremental");
+    with("weekly", &["fetch"])
+        .exits(3)
+        .stderr_has("FROSTMIRROR_MODE has the unknown value `weekly`")
+        .stderr_has("incremental");
     assert!(files_below(&near.sandbox.path("output")).is_empty());
     with("incremental", &["fetch"]).ok().stderr_has("is full");
     with("incremental", &["fetch"]).ok().stderr_has("nothing new");

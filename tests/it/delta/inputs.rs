@@ -49,7 +49,7 @@ fn forgetting_an_input_writes_a_bundle_without_its_crates() {
     let contents = assert_delta(&third, &second, &[], &[]);
     assert_eq!(crates_in_state(&contents, CrateState::Kept), ["both 1.0.0", "c 1.0.0"]);
     assert_eq!(contents.lineage.inputs.len(), 1);
-    // With a fetch, and by a flag's name; and what comes back comes anew.
+    // Forgetting works in a fetch, and by the label of a crate; a forgotten input that returns is sent again.
     let fourth = near.fetch(&["--incremental", "--crate", "a@=1.0.0"]);
     assert_delta(&fourth, &third, &["a 1.0.0"], &[]);
     let fifth = near.fetch(&["-c", "two.toml", "--forget", "--crate a@=1.0.0"]);

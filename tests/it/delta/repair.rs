@@ -40,7 +40,7 @@ fn a_repair_bundle_fixes_a_corrupt_mirror_without_advancing_the_lineage() {
     assert_eq!(contents.lineage.inputs, read_manifest(&first).lineage.inputs);
     assert_eq!(contents.lineage.sequence, 2);
     let output = near.sandbox.run(["inspect".as_ref(), mending.as_os_str()]).ok();
-    output.stdout_has("Kind        repair: what a mirror has lost, and nothing else\n");
+    output.stdout_has("Kind        repair: only files that a mirror has lost\n");
     near.sandbox
         .run(["import".as_ref(), mending.as_os_str(), "--mirror".as_ref(), mirror.as_os_str()])
         .ok()
@@ -69,7 +69,7 @@ fn a_repair_list_from_verify_is_fetched_and_imported() {
     fs::remove_file(mirror.join("crates/b-1.0.0.crate")).unwrap();
     fs::write(mirror.join("index/1/c"), "nonsense\n").unwrap();
     fs::remove_file(mirror.join("index/1/d")).unwrap();
-    let output = audit(&["--repair-list", "list"]).exits(4).stderr_has("carry list out");
+    let output = audit(&["--repair-list", "list"]).exits(4).stderr_has("carry list to the connected side");
     for path in ["crates/a-1.0.0.crate", "crates/b-1.0.0.crate", "index/1/c", "index/1/d"] {
         assert!(output.stdout.contains(&format!("{path}: ")), "{}", output.describe());
     }
@@ -109,7 +109,7 @@ fn an_unavailable_repair_list_writes_no_bundle() {
     near.run_fetch(&["--from-list", "absent"]).exits(3).stderr_has("absent");
     near.run_fetch(&["--from-list", "list", "--incremental"]).exits(2);
     near.sandbox.write("list", "");
-    let nothing = near.run_fetch(&["--from-list", "list"]).ok().stderr_has("names nothing");
+    let nothing = near.run_fetch(&["--from-list", "list"]).ok().stderr_has("the list is empty");
     assert_eq!(nothing.stdout, "");
     assert!(!near.sandbox.path("output").exists());
 }

@@ -85,7 +85,7 @@ fn mirror_failures() {
         assert_failure(&sandbox, &format!("import-mirror-{name}"), 4, &["import", "good.pkg", "--mirror", "mirror"]);
         assert_failure(&sandbox, &format!("status-mirror-{name}"), 4, &["status", "--mirror", "mirror"]);
     }
-    // As a full disk looks: files cannot grow any more.
+    // As on a full disk: files cannot grow.
     let args = ["import", "good.pkg", "--mirror", "full"];
     let limited = format!("trap '' XFSZ; ulimit -f 1; exec '{}' {}", crate::support::sandbox::BINARY, args.join(" "));
     let process = crate::support::process::Process::new("sh", &sandbox.path(""))
@@ -109,6 +109,10 @@ fn serve_and_setup_failures() {
     fs::write(sandbox.cargo_home().join("config.toml"), "[http\n").unwrap();
     assert_failure(&sandbox, "setup-config-broken", 3, &["setup", "--write"]);
     assert_failure(&sandbox, "up-nothing-here", 3, &["up", "--bind", "127.0.0.1:0"]);
+    let lock = "version = 4\n\n[[package]]\nname = \"zebra\"\nversion = \"1.0.0\"\nsource = \"git+https://example.com/zebra#0123456789abcdef0123456789abcdef01234567\"\n";
+    sandbox.write("git.lock", lock);
+    fs::remove_file(sandbox.cargo_home().join("config.toml")).unwrap();
+    assert_failure(&sandbox, "up-lock-git", 3, &["up", "--bind", "127.0.0.1:0", "--lockfile", "git.lock"]);
     assert_failure(&sandbox, "unknown-verb", 2, &["fetsh"]);
     assert_failure(&sandbox, "unknown-flag", 2, &["fetch", "--lockfiles", "a"]);
 }

@@ -1,4 +1,4 @@
-//! Real projects, real fetches: what any of them needs stays, what none needs any more goes.
+//! Real projects, real fetches: files that any of them needs stay; others are removed.
 
 use super::{assert_records_agree, stored_and_indexed_crates};
 use crate::end_to_end::fixture_registry::FixtureRegistry;

@@ -101,7 +101,7 @@ fn write(bundles: &[(bool, bool, Vec<CratePick>)], folder: &Path) -> Vec<Bundle>
     written
 }
 
-/// What came of a history: bundles in the order of their first import, and those whose number jumped when they came.
+/// The bundles of a history in the order of their first import, and those whose number jumped at their import.
 #[derive(Default)]
 struct ImportedHistory<'b> {
     imported: Vec<&'b Bundle>,

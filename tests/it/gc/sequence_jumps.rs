@@ -45,7 +45,7 @@ fn a_sequence_jump_removes_nothing_until_it_is_accepted() {
     let mirror = mirror_with_bundles(&sandbox, &[(1, "first"), (2, "genuine"), (1000, "forged")]);
     let id = lineage_id();
     let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
-    run.stdout_has("  Doubtful: bundle number 1000 came when the highest number before it was 2\n")
+    run.stdout_has("  Doubtful: bundle number 1000 was imported when the highest number was 2\n")
         .stdout_has(&format!("Lineage {id} (Cargo.lock): forged.pkg, "))
         .stdout_has(&format!("mirror --accept {id}@"))
         .stdout_has("Removed 1 crate,");
@@ -177,7 +177,7 @@ fn rebuild(sandbox: &Sandbox) -> Run {
 #[track_caller]
 fn assert_doubted(sandbox: &Sandbox, is_doubted: bool) {
     let of = |args: &[&str]| sandbox.run(args.iter().chain(&["--mirror", "mirror"])).ok().stdout;
-    let doubt = "Doubtful: bundle number 1000 came";
+    let doubt = "Doubtful: bundle number 1000 was imported";
     assert_eq!(of(&["gc", "--dry-run"]).contains(doubt), is_doubted, "gc");
     assert_eq!(of(&["status"]).contains(doubt), is_doubted, "status");
 }

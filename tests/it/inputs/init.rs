@@ -56,9 +56,9 @@ fn write_workspace(sandbox: &Sandbox, folder: &str) {
 }
 
 const LOCKED_TEXT: &str = "\
-# What to carry across the air gap; written by `cargo frostmirror init`.
+# Crates to carry across the air gap. Written by `cargo frostmirror init`.
 
-# Every package of crates.io that Cargo.lock names; renewed by `cargo frostmirror init --update`.
+# Every crates.io package in Cargo.lock. `cargo frostmirror init --update` updates this table.
 [locked]
 cc = \"1.2.0\"
 check = \"2.0.0\"
@@ -176,9 +176,9 @@ fn direct_merges_the_requirements_of_all_members() {
     let before = sandbox.read_tree("ws");
     sandbox.run(["init", "--from", "direct", "--manifest-path", "ws"]).ok().stderr_has("(8 requirements)");
     let expected = "\
-# What to carry across the air gap; written by `cargo frostmirror init`.
+# Crates to carry across the air gap. Written by `cargo frostmirror init`.
 
-# What the members of the workspace ask for themselves.
+# The requirements of the workspace's members.
 [dependencies]
 cc = \"1.2\"
 check = \">=1, <3\"
@@ -254,14 +254,14 @@ fn git_and_other_registry_packages_are_left_out_and_named() {
         let run = sandbox.run_in(&project, ["init", "--force", "--from", from, "-o", "../depends.toml"]).ok();
         let versions = if from == "lock" { ("0.1.0", "7.0.0") } else { ("*", "7") };
         let run = run.stderr_has(&format!(
-            "warning: left out: from-git {} (git: {git}), which does not come from crates.io",
+            "warning: left out: from-git {} (git: {git}), which is not from crates.io",
             versions.0
         ));
         run.stderr_has(&format!("warning: left out: secret {} (", versions.1));
         let text = sandbox.read("depends.toml");
         let index = corp.index_url();
         let comment = format!(
-            "# Left out, for it does not come from crates.io:\n#   from-git {} (git: {git})\n#   secret {} (registry: {index})\n",
+            "# Left out, because it is not from crates.io:\n#   from-git {} (git: {git})\n#   secret {} (registry: {index})\n",
             versions.0, versions.1
         );
         assert!(text.ends_with(&(comment + expected)), "{text}");

@@ -20,7 +20,7 @@ pub struct ServedFiles {
     lines: BTreeMap<String, BTreeSet<String>>,
     /// Crates by their path.
     crates: BTreeMap<String, Vec<u8>>,
-    /// Whether a line may go between the moment it is read and the moment its crate is asked for.
+    /// Whether a line may disappear after it was read and before its crate is requested.
     lines_may_disappear: bool,
 }
 

@@ -95,7 +95,7 @@ fn made_up_crate_names_fill_neither_disk_nor_memory() {
     assert!(grown < 12 * 1024, "{grown} KiB for 3,000 names");
     let now = live.sandbox.read_tree("mirror");
     assert_eq!(now.keys().collect::<Vec<_>>(), disk.keys().collect::<Vec<_>>());
-    // Each of them was asked for upstream, and nothing else of it.
+    // Upstream received one request for each of them, and no other.
     assert_eq!(live.upstream.downloads().len(), 1);
     assert_eq!(live.upstream.request_count("/index/in/ve/invented-3999"), 1);
 }

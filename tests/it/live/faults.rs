@@ -70,7 +70,7 @@ fn wrong_bytes_abort_the_response_and_are_not_stored() {
                 && live.leftover_files().is_empty()
                 && live.stored_index_file("le/af/leaf").is_empty()
         );
-        live.serving.running().stderr().lines().find(|line| line.contains("leaf 1.1.0")).expect("it is told");
+        live.serving.running().stderr().lines().find(|line| line.contains("leaf 1.1.0")).expect("a log line");
 
         live.upstream.clear_faults();
         assert_eq!(live.status_of(LEAF), 200);

@@ -88,7 +88,7 @@ fn stored_index_files_are_served_while_upstream_is_down() {
     }
     assert!(live.status()["stale"].as_u64() > Some(0), "{}", live.status());
 
-    // The copy outlives the process, and where it is lost, what is held is offered.
+    // The copy outlives the process; if it is lost, the stored versions are available.
     let live = live.restart();
     assert_eq!(live.text(LEAF), fresh);
     let live = {

@@ -36,7 +36,7 @@ fn too_recent_versions_are_hidden_and_cargo_picks_an_older_one() {
     assert!(live.text("/index/le/af/leaf").contains("1.1.0"));
     assert_eq!(live.status_of("/crates/leaf-1.1.0.crate"), 200);
     live.wait_for_stored_crates(3);
-    // What is held is offered whatever is set later.
+    // Stored files stay available, whatever is set later.
     live.change_settings(r#"{"min_age": "7d"}"#);
     assert!(live.text("/index/le/af/leaf").contains("1.1.0"));
 }
@@ -52,9 +52,10 @@ fn allow_and_deny_lists_filter_crates() {
     let left_out = live.get("/index/ot/he/other");
     assert_eq!(left_out.status, 404);
     assert!(String::from_utf8_lossy(&left_out.body).contains("`allow`, `deny` or `min_age`"), "{:?}", left_out.body);
-    for (path, why) in
-        [("/crates/leaf-1.1.0.crate", "`deny` names it"), ("/crates/other/0.1.0/download", "`allow` does not name it")]
-    {
+    for (path, why) in [
+        ("/crates/leaf-1.1.0.crate", "its setting `deny` excludes it"),
+        ("/crates/other/0.1.0/download", "its setting `allow` does not list it"),
+    ] {
         let answer = live.get(path);
         assert_eq!(answer.status, 404);
         assert!(String::from_utf8_lossy(&answer.body).contains(why), "{path}: {:?}", answer.body);

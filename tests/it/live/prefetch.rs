@@ -22,7 +22,7 @@ fn index_files_are_prefetched_before_cargo_requests_them() {
     wait::until("the last index file of the chain is prefetched", || {
         live.upstream.request_count("/index/li/nk/link0") > 0
     });
-    assert!(live.stored_files().is_empty() && live.upstream.downloads().is_empty(), "no crate was asked for");
+    assert!(live.stored_files().is_empty() && live.upstream.downloads().is_empty(), "no crate was requested");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn what_a_build_fetches_ahead_in_vain_stays_within_the_bound() {
             assert!(metrics.contains(&line), "{line}: {metrics}");
         }
         let dashboard = send_request("GET", &live.url("/"), &[("Accept", "text/html")]);
-        assert!(String::from_utf8_lossy(&dashboard.body).contains("Fetched ahead"));
+        assert!(String::from_utf8_lossy(&dashboard.body).contains("Prefetched"));
     }
 }
 

@@ -156,7 +156,7 @@ fn prefetched_crates_are_hidden_by_the_deny_list() {
     live.change_settings(r#"{"deny": ["link0"]}"#);
     let answer = live.get("/crates/link0-1.0.0.crate");
     assert_eq!(answer.status, 404, "{}", answer.head);
-    assert!(String::from_utf8_lossy(&answer.body).contains("`deny` names it"));
+    assert!(String::from_utf8_lossy(&answer.body).contains("its setting `deny` excludes it"));
     assert_eq!(live.status_of("/crates/link1-1.0.0.crate"), 200);
     assert_eq!(live.upstream.request_count(&live.upstream.download_path("link1", "1.0.0")), 1, "it had come already");
 }
@@ -195,6 +195,6 @@ fn a_full_disk_is_not_visible_to_clients() {
     let answer = live.get("/crates/leaf-1.1.0.crate");
     assert_eq!(answer.status, 507);
     let body = String::from_utf8_lossy(&answer.body).into_owned();
-    assert!(body.contains("could not keep leaf 1.1.0") && !body.contains("frostmirror"), "{body}");
+    assert!(body.contains("could not store leaf 1.1.0") && !body.contains("frostmirror"), "{body}");
     wait::until("the log names the partial files", || live.serving.running().stderr().contains("partial"));
 }

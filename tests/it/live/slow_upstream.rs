@@ -50,7 +50,7 @@ fn slow_downloads_block_no_index_request_and_end_when_clients_disconnect() {
     stays.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut piece = [0; 64];
     assert!(stays.read(&mut piece).unwrap() > 0, "its bytes still come");
-    // The connections are free again, and what was abandoned comes anew.
+    // The connections are free again, and the abandoned file is fetched again.
     live.upstream.clear_faults();
     assert_eq!(live.status_of("/crates/slow-5-1.0.0.crate"), 200);
     wait::until("the abandoned downloads leave no partial file", || live.leftover_files().len() <= 1);

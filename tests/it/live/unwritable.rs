@@ -30,19 +30,19 @@ fn start_confined(sandbox: &Sandbox, before: &str) -> RunningServer {
     RunningServer::start(sandbox.other_program("unshare", ["-rm", "sh", "-c", &script]))
 }
 
-/// Asks for a file that cannot be kept: the client is told before the first byte.
+/// Requests a file that cannot be stored: the client gets the error before the first byte.
 #[track_caller]
 fn assert_refused(live: &LiveServer, path: &str) {
     let answer = live.get(path);
     let output = String::from_utf8_lossy(&answer.body[..answer.body.len().min(200)]).into_owned();
     assert!(
-        answer.status == 507 && output.starts_with("the mirror could not keep"),
+        answer.status == 507 && output.starts_with("the mirror could not store"),
         "{path}: {} {output}",
         answer.status
     );
 }
 
-/// Waits until the operator is told this.
+/// Waits until the log has this line.
 #[track_caller]
 fn assert_logged(live: &LiveServer, text: &str) {
     wait::until_with(
@@ -69,7 +69,7 @@ fn files_above_the_file_size_limit_are_not_stored() {
     assert!(live.stored_files().is_empty() && live.leftover_files().is_empty());
     assert_eq!(live.status_of(SMALL), 200);
     live.wait_for_stored_crates(1);
-    assert_logged(&live, "could not fetch large 1.0.0: the mirror could not keep large 1.0.0");
+    assert_logged(&live, "could not fetch large 1.0.0: the mirror could not store large 1.0.0");
     let live = live.restart();
     assert_eq!(live.status_of(LARGE), 200);
     live.wait_for_stored_crates(2);
@@ -143,9 +143,9 @@ fn a_read_only_mirror_serves_stored_files_and_reports_the_error() {
     assert_eq!(live.status_of("/index/la/rg/large"), 200);
     let answer = live.get(LARGE);
     assert_eq!(answer.status, 507, "{}", String::from_utf8_lossy(&answer.body));
-    assert!(String::from_utf8_lossy(&answer.body).contains("could not keep large 1.0.0"), "{:?}", answer.body);
+    assert!(String::from_utf8_lossy(&answer.body).contains("could not store large 1.0.0"), "{:?}", answer.body);
     assert_eq!(live.status_of("/healthz"), 200);
-    assert_logged(&live, "could not fetch large 1.0.0: the mirror could not keep large 1.0.0");
+    assert_logged(&live, "could not fetch large 1.0.0: the mirror could not store large 1.0.0");
     assert_logged(&live, "Read-only");
     assert_eq!(served_contents(&live.sandbox), before);
     let live = live.restart();

@@ -219,7 +219,7 @@ fn a_killed_server_leaves_no_partial_files() {
     let path = release.archive_path("rustc", LINUX, "xz");
     live.dist.fault_always(&path, Fault::Slow(20_000, Duration::from_millis(100)));
     let client = send_request(&live, &path);
-    live.wait_until("some of it has come", || {
+    live.wait_until("some of it has arrived", || {
         let folder = fs::read_dir(live.sandbox.path("mirror/.frostmirror/live/partial"));
         folder.into_iter().flatten().any(|file| file.unwrap().metadata().is_ok_and(|about| about.len() > 60_000))
     });
@@ -232,7 +232,7 @@ fn a_killed_server_leaves_no_partial_files() {
     sandbox.run(["verify", "--mirror", "mirror"]).ok();
     dist.clear_faults();
     let live = LiveDistServer { serving: start_live(&sandbox), sandbox, dist };
-    live.wait_until("what is left is removed", || live.leftover_files() == 0);
+    live.wait_until("leftover files are removed", || live.leftover_files() == 0);
     live.assert_same_as_upstream(&path);
     live.wait_for_stored_file(&path);
     live.sandbox.run(["verify", "--mirror", "mirror"]).ok();

@@ -188,7 +188,7 @@ fn verify_compares_live_records_with_the_files() {
     drop(adding(&mirror));
     assert_records_agree(&mirror);
 
-    // Numbers and lines that are none are made anew, and nothing is lost by that.
+    // Invalid numbers and lines are rebuilt, and nothing is lost.
     fs::write(layout.live_counts(), r#"{"crates":9,"artifacts":0,"bytes":1}"#).unwrap();
     let text = fs::read_to_string(layout.live_records()).unwrap();
     fs::write(layout.live_records(), text.replacen("\"name\":\"a\"", "\"name\":7", 1)).unwrap();

@@ -48,19 +48,19 @@ fn a_concurrent_import_and_live_batch_give_one_state() {
         let mirror = folder.path().join(round.to_string());
         store_crates(&mirror, &[Crate::new("d", "1.0.0")], 1);
         let (packed, layout) = (crates().map(Crate::pack), Layout::new(&mirror));
-        let patient = || lock_for_adding(&layout, Duration::from_secs(30), &test_holder(), &NullSink).unwrap();
+        let lock_mirror = || lock_for_adding(&layout, Duration::from_secs(30), &test_holder(), &NullSink).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let reader = Box::new(fs::File::open(&bundle).unwrap());
                 let opened = open_any(reader, "one.pkg", folder.path()).unwrap();
-                patient().import(opened, &options(&bundle), &NullSink).unwrap();
+                lock_mirror().import(opened, &options(&bundle), &NullSink).unwrap();
             });
             for one in &packed {
-                let (mirror, patient) = (&mirror, &patient);
+                let (mirror, lock_mirror) = (&mirror, &lock_mirror);
                 scope.spawn(move || {
                     let arrivals = vec![fetched_crate(mirror, one, 2)];
                     let placed =
-                        patient().store_live(arrivals, Vec::new(), Vec::new(), test_time(2), &NullSink).unwrap();
+                        lock_mirror().store_live(arrivals, Vec::new(), Vec::new(), test_time(2), &NullSink).unwrap();
                     assert_eq!(placed.crates + placed.already_stored, 1);
                 });
             }

@@ -359,7 +359,7 @@ fn the_token_is_sent_with_every_request_to_its_registry() {
     assert_eq!(fixture.resolved_names("[dependencies]\na = \"1\"\n"), ["a 1.0.0"]);
     let tokens: Vec<bool> =
         upstream.requests().iter().map(|seen| seen.header("authorization") == Some("secret-token")).collect();
-    assert_eq!(tokens, [false, true, true], "config.json is asked for without it first, as cargo does");
+    assert_eq!(tokens, [false, true, true], "the first request for config.json has no token, as with cargo");
 
     let without = ResolverFixture::new(&upstream);
     let message = without.failure_text(&[without.depends_input("[dependencies]\na = \"1\"\n")]);

@@ -137,7 +137,7 @@ fn usage_errors_end_the_json_output_and_respect_the_color_setting() {
         assert!(!last["error"].as_str().unwrap().starts_with("error"), "{last}");
         assert_eq!(run.stderr, "");
     }
-    // Help is what was asked for, and no report.
+    // Requested help is data, not a report.
     sandbox.run(["fetch", "--message-format", "json", "--help"]).ok().stdout_has("Usage: cargo frostmirror fetch");
     let coloured = |run: crate::support::process::Run| run.stderr.contains("\u{1b}[");
     assert!(coloured(sandbox.run(["--color", "always", "fetch", "--bogus"]).exits(2)));

@@ -21,7 +21,7 @@ const CRATES: usize = 2_000;
 const CLIENTS: usize = 32;
 const MAX_MEMORY_MIB: f64 = 100.0;
 
-/// How often each side answers what is held, and for how many seconds.
+/// How often each side serves stored files, and for how many seconds.
 const ROUNDS: usize = 5;
 const SECONDS: usize = 2;
 
@@ -143,7 +143,7 @@ impl Bench {
         Ok(())
     }
 
-    /// What is held, with live mode on and off.
+    /// Stored files, with live mode on and off.
     fn serve_stored_files(&self, wrk: &Path) -> Outcome<()> {
         const HELD: [(&str, &str); 3] = [
             ("live on / off, index text of 35 kB", "/index/se/rv/served"),
@@ -240,7 +240,7 @@ fn check_namespaces() -> Result<(), String> {
     }
 }
 
-/// What a cargo of `home` must be told to trust `upstream`.
+/// The configuration with which a cargo of `home` trusts `upstream`.
 fn trust_settings(home: &Path, upstream: &Upstream) -> Outcome<String> {
     if !upstream.base_url().starts_with("https") {
         return Ok(String::new());

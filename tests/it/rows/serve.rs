@@ -21,7 +21,7 @@ const CONNECTIONS: usize = 32;
 /// MiB that ours may hold at the end of it.
 const MAX_MEMORY_MIB: f64 = 64.0;
 
-/// What is asked for: a name, the path, a header, and the goals against nginx and against frostmirror 1.0.0.
+/// The requests: a name, the path, a header, and the goals against nginx and against frostmirror 1.0.0.
 const REQUEST_ROWS: [(&str, &str, Option<&str>, f64); 4] = [
     ("index text of 35 kB", "/index/se/rv/served", None, 0.9),
     ("index text of 35 kB, gzip accepted", "/index/se/rv/served", Some("Accept-Encoding: gzip"), 0.9),
@@ -242,7 +242,7 @@ pub(super) fn start_server(command: &mut Command, address: String) -> Outcome<Se
     Ok(server)
 }
 
-/// What wrk counts; one answer that is not good ends the bench.
+/// The counts of wrk; one unsuccessful answer ends the benchmark.
 pub(super) fn requests_per_second(
     wrk: &Path,
     server: &Server,

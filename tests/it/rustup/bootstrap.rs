@@ -143,7 +143,7 @@ fn the_bootstrap_never_runs_a_corrupt_installer() {
         run(&[], &["-y"]).exits(1).stderr_has(".sha256 is");
     }
     fs::remove_file(&digest).unwrap();
-    run(&[], &["-y"]).exits(1).stderr_has(&url).stderr_has("next bundle must bring that triple");
+    run(&[], &["-y"]).exits(1).stderr_has(&url).stderr_has("add that triple to the next bundle");
     fs::write(&digest, right).unwrap();
     let other = format!("{}/rustup/dist/s390x-unknown-linux-gnu/rustup-init", serving.url());
     run(&[("FROSTMIRROR_TRIPLE", "s390x-unknown-linux-gnu")], &["-y"]).exits(1).stderr_has(&other);
@@ -190,13 +190,13 @@ fn the_bootstrap_detects_the_host_triple() {
         tool("getconf", &format!("echo {bits}"));
         tool("ldd", &format!("echo '{ldd}' >&2; exit 1"));
         tool("sysctl", "exit 1");
-        // Nothing is downloaded: what is asked for is what counts.
+        // Nothing is downloaded: only the requests matter.
         tool("curl", "for word; do url=$word; done; echo \"asked $url\" >&2; exit 22");
         let path = format!("{}:/usr/bin:/bin", bin.display());
         let run =
             Process::with_empty_env("/bin/sh", &sandbox.path("")).args([&script]).envs([("PATH", path)]).run().exits(1);
         match triple {
-            "" => drop(run.stderr_has(&format!("({system} {cpu}) is not known"))),
+            "" => drop(run.stderr_has(&format!("({system} {cpu}) is unknown"))),
             triple => {
                 drop(run.stderr_has(&format!("asked {}/rustup/dist/{triple}/rustup-init.sha256\n", serving.url())))
             }

@@ -44,22 +44,22 @@ fn snapshot_only_fields_are_validated_and_refused_in_other_bundles() {
         bend(&mut forged);
         forged.bytes()
     };
-    assert_refused(&bent(&|f| f.manifest.kind = BundleKind::Full), &["brings histories along"]);
+    assert_refused(&bent(&|f| f.manifest.kind = BundleKind::Full), &["carries other histories"]);
     let config = |f: &mut ForgedBundle| {
         f.manifest.kind = BundleKind::Full;
         f.manifest.carried_histories.clear();
     };
-    assert_refused(&bent(&config), &["depends.toml", "only a snapshot"]);
+    assert_refused(&bent(&config), &["depends.toml", "not a snapshot"]);
     let read = |f: &mut ForgedBundle, text: &str| f.manifest.crates[1].read_at = Some(text.to_owned());
     assert_refused(&bent(&|f| read(f, "yesterday")), &["bb 0.2.0", "`read`"]);
     let mut full = small_bundle();
     read(&mut full, "2026-01-01T00:00:00Z");
-    assert_refused(&full.bytes(), &["bb 0.2.0", "no snapshot"]);
+    assert_refused(&full.bytes(), &["bb 0.2.0", "not a snapshot"]);
     let lines: [(ModifyCarried, &str); 6] = [
-        (|one| one.lineage.id = "rebuilt".to_owned(), "whose id is none"),
-        (|one| one.bundle = "../../../../etc/passwd".to_owned(), "whose id is none"),
-        (|one| one.created = "2026".to_owned(), "with a time"),
-        (|one| one.crates = vec![0, 2], "not in its table"),
+        (|one| one.lineage.id = "rebuilt".to_owned(), "an invalid id"),
+        (|one| one.bundle = "../../../../etc/passwd".to_owned(), "an invalid id"),
+        (|one| one.created = "2026".to_owned(), "an invalid time"),
+        (|one| one.crates = vec![0, 2], "out of range"),
         (|one| one.crates = vec![1, 0], "out of order"),
         (
             |one| {
@@ -71,32 +71,35 @@ fn snapshot_only_fields_are_validated_and_refused_in_other_bundles() {
                     skipped_packages: Vec::new(),
                 }]
             },
-            "positions",
+            "row numbers",
         ),
     ];
     for (bend, expected) in lines {
         assert_refused(&bent(&|f| bend(&mut f.manifest.carried_histories[0])), &[expected]);
     }
-    assert_refused(&bent(&|f| f.manifest.carried_histories.push(carried_history("a"))), &["a history twice"]);
+    assert_refused(
+        &bent(&|f| f.manifest.carried_histories.push(carried_history("a"))),
+        &["duplicated or out of order"],
+    );
     assert_refused(&bent(&|f| f.manifest.carried_histories.insert(0, carried_history("b"))), &["out of order"]);
     assert_refused(
         &bent(&|f| f.manifest.carried_histories[0].lineage.id = f.manifest.lineage.id.clone()),
-        &["a history twice"],
+        &["duplicated or out of order"],
     );
-    assert_refused(&bent(&|f| f.manifest.crates[0].state = CrateState::Sent), &["a 1.0.0", "relied on"]);
+    assert_refused(&bent(&|f| f.manifest.crates[0].state = CrateState::Sent), &["a 1.0.0", "sent before"]);
     let large = "#".repeat(1024 * 1024 + 1);
     let mut forged = small_snapshot();
     forged.manifest.blocks.pop();
     forged.payload.pop();
     forged.add_stored_block(entry("frostmirror.toml", FileKind::Config, large.as_bytes()), large.as_bytes());
-    assert_refused(&forged.bytes(), &["frostmirror.toml", "larger than a configuration file"]);
+    assert_refused(&forged.bytes(), &["frostmirror.toml", "size limit of a configuration file"]);
 }
 
 #[test]
 fn a_bundle_claimed_by_two_histories_is_refused() {
     let mut forged = small_snapshot();
     forged.manifest.carried_histories.push(CarriedHistory { bundle: "a".repeat(32), ..carried_history("b") });
-    assert_refused(&forged.bytes(), &["one bundle along for two histories"]);
+    assert_refused(&forged.bytes(), &["one bundle for two histories"]);
 }
 
 #[test]
@@ -110,7 +113,7 @@ fn too_many_histories_are_refused() {
     };
     forged.manifest.carried_histories = (0..3000).map(id).map(one).collect();
     forged.manifest.carried_histories.sort_by(|a, b| a.bundle.cmp(&b.bundle));
-    assert_refused(&forged.bytes(), &["more histories along"]);
+    assert_refused(&forged.bytes(), &["more than 1024 histories"]);
 }
 
 #[test]

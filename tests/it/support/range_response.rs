@@ -1,4 +1,4 @@
-//! A fake's answer from a file that it holds: whole, or the range that is asked for.
+//! A fake's answer from a stored file: whole, or the requested range.
 
 use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderValue};

@@ -1,4 +1,4 @@
-//! A connection that can be told to end with a reset instead of a farewell.
+//! A connection that can end with a reset instead of an orderly close.
 
 use std::io;
 use std::pin::Pin;

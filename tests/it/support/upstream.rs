@@ -355,7 +355,7 @@ impl Upstream {
         self.requests().into_iter().filter(|seen| seen.path == path).collect()
     }
 
-    /// How often `path` was asked for.
+    /// How often `path` was requested.
     pub fn request_count(&self, path: &str) -> usize {
         self.requests_to(path).len()
     }
@@ -536,7 +536,7 @@ impl State {
         let etag = format!("\"{}\"", &hex(&Sha256::digest(&file.text))[..32]);
         let modified = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(file.changed));
         let is = |name, value: &str| headers.get(name).is_some_and(|given: &HeaderValue| given == value);
-        // If-None-Match, where it is there, decides alone (RFC 9110, 13.2.2).
+        // If-None-Match, if present, decides alone (RFC 9110, 13.2.2).
         let unchanged = match headers.contains_key(header::IF_NONE_MATCH) {
             true => is(header::IF_NONE_MATCH, &etag),
             false => is(header::IF_MODIFIED_SINCE, &modified),

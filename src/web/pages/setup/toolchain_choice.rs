@@ -40,7 +40,7 @@ impl ToolchainChoice {
                 let stable = offered.names.iter().find(|name| *name == "stable").or(offered.names.first());
                 let name = stable.unwrap_or(&offered.name).clone();
                 notes.push(format!(
-                    "The settings name the toolchain {toolchain}, which this mirror does not have: the commands name {name}."
+                    "The settings name the toolchain {toolchain}, which this mirror lacks, so the commands below use {name}."
                 ));
                 name
             }
@@ -53,7 +53,7 @@ impl ToolchainChoice {
             targets.iter().filter(|target| !is_available(target)).map(String::as_str).collect();
         if !unavailable.is_empty() {
             let what = unavailable.join(", ");
-            notes.push(format!("The settings name {what}, which this mirror has no standard library for."));
+            notes.push(format!("The settings name {what}, but this mirror lacks that standard library."));
         }
         let chosen = if chosen.is_empty() { valid_targets } else { chosen };
         ToolchainChoice {

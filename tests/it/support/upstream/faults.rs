@@ -48,7 +48,7 @@ pub enum Fault {
     Hang,
     /// This many bytes of the right answer, then silence.
     HangAfter(usize),
-    /// The whole file with 200, whatever range was asked for.
+    /// The whole file with 200, whatever range was requested.
     IgnoreRange,
     /// The right answer, and from then on these files, by their paths: upstream publishes between two requests.
     PublishAfter(Vec<(String, Vec<u8>)>),
