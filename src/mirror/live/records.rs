@@ -360,9 +360,9 @@ mod tests {
         assert_eq!(names(follower.read_new(&layout).expect("read")), ["c 1.0.0+b"]);
         // The file was rewritten, and is longer than before.
         fs::remove_file(&path).expect("removed");
-        let anew = [record("a-longer-name", 1), record("x", 2), record("y", 2), record("z", 2)];
-        append(&layout, &anew);
-        assert_eq!(follower.read_new(&layout).expect("read"), anew);
+        let rewritten = [record("a-longer-name", 1), record("x", 2), record("y", 2), record("z", 2)];
+        append(&layout, &rewritten);
+        assert_eq!(follower.read_new(&layout).expect("read"), rewritten);
         fs::remove_file(&path).expect("removed");
         assert!(follower.has_changed(&layout));
         assert_eq!(follower.read_new(&layout).expect("read"), []);
