@@ -315,7 +315,7 @@ fn a_folder_and_stdin_can_be_imported() {
     sandbox.run(["import", "empty", "--mirror", "mirror"]).exits(3).stderr_has("empty` is empty");
     sandbox.write("stick/output/20260402-2130-crates.pkg", "");
     let above = sandbox.run(["import", "stick", "--mirror", "mirror"]).exits(3);
-    above.stderr_has("no bundle (*.pkg) is in").stderr_has("stick/output`, which has bundles in it");
+    above.stderr_has("no bundle (*.pkg) is in").stderr_has("stick/output, which has bundles in it");
     sandbox.run(["import", "none.pkg", "--mirror", "mirror"]).exits(3).stderr_has("none.pkg");
 }
 
