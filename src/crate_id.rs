@@ -26,7 +26,7 @@ pub enum InvalidVersion {
     #[error(transparent)]
     NotSemver(#[from] semver::Error),
     /// It is too long.
-    #[error("the version has {0} bytes, more than the limit of {MAX_VERSION}")]
+    #[error("the length of the version is {0}, more than the limit of {MAX_VERSION} bytes")]
     TooLong(usize),
 }
 

@@ -22,7 +22,7 @@ fn an_overlong_version_anywhere_in_a_manifest_is_refused() {
                 1,
             )
         });
-        assert_refused(&bytes, &["the version has 300 bytes, more than the limit of 150"]);
+        assert_refused(&bytes, &["the length of the version is 300, more than the limit of 150 bytes"]);
     }
 }
 
