@@ -31,21 +31,10 @@ impl Sha256 {
     }
 
     /// The digest and length in bytes of all data of `reader`.
-    pub fn of_reader(mut reader: impl Read) -> io::Result<(Sha256, u64)> {
+    pub fn of_reader(reader: impl Read) -> io::Result<(Sha256, u64)> {
         let mut hasher = Hasher::new();
-        let mut buffer = vec![0; BUFFER_SIZE];
-        let mut length = 0u64;
-        loop {
-            match reader.read(&mut buffer) {
-                Ok(0) => return Ok((hasher.finish(), length)),
-                Ok(n) => {
-                    hasher.update(&buffer[..n]);
-                    length += n as u64;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
+        let length = hasher.update_from(reader)?;
+        Ok((hasher.finish(), length))
     }
 
     /// The digest and length in bytes of the file at `path`.
@@ -145,6 +134,23 @@ impl Hasher {
     /// Adds `bytes`.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
+    }
+
+    /// Adds all data of `reader`, and returns its length in bytes.
+    pub fn update_from(&mut self, mut reader: impl Read) -> io::Result<u64> {
+        let mut buffer = vec![0; BUFFER_SIZE];
+        let mut length = 0u64;
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(length),
+                Ok(n) => {
+                    self.update(&buffer[..n]);
+                    length += n as u64;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
     }
 
     /// The digest of all input.

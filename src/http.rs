@@ -6,18 +6,13 @@
 //! error or report contains credentials of a URL or a header.
 
 use std::fmt;
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode, Version, redirect};
-use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use crate::digest::Sha256;
 
 mod redact;
 mod address_class;
@@ -29,15 +24,14 @@ mod host_limits;
 mod low_speed;
 mod observer;
 pub mod proxy;
-mod chunk_sink;
-mod resume;
+mod download;
 mod redirects;
 mod settings;
 mod host_policy;
 mod tls;
 
 pub use address_class::AddressClass;
-pub use chunk_sink::ChunkSink;
+pub use download::ChunkSink;
 pub use error::{Error, RootCause, TransportError};
 pub use observer::{HttpReport, Observer, RequestReport, RetryReport};
 pub use proxy::{InvalidProxy, ProxyAddress, ProxySettings};
@@ -215,7 +209,7 @@ impl Client {
     /// Fetches a small response into memory: at most `limit` bytes, also after decoding. Retries temporary errors (429,
     /// 5xx, resets, truncation, timeouts).
     pub async fn get(&self, request: &Request<'_>, limit: u64) -> Result<Response, Error> {
-        self.get_with_retries(request, limit, None).await
+        self.retry(|| self.try_get(request, limit, None)).await
     }
 
     /// Like [`Client::get`], but a response of more than [`LargeBodyLimit::SMALL_BODY_BYTES`] bytes waits for a permit
@@ -226,53 +220,7 @@ impl Client {
         limit: u64,
         large_bodies: &LargeBodyLimit,
     ) -> Result<Response, Error> {
-        self.get_with_retries(request, limit, Some(large_bodies)).await
-    }
-
-    async fn get_with_retries(
-        &self,
-        request: &Request<'_>,
-        limit: u64,
-        large_bodies: Option<&LargeBodyLimit>,
-    ) -> Result<Response, Error> {
-        let mut tries =
-            RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.observer, &self.inner.proxies);
-        loop {
-            match self.try_get(request, limit, large_bodies).await {
-                Ok(answer) => return Ok(answer),
-                Err(trouble) => tries.wait_after(trouble).await?,
-            }
-        }
-    }
-
-    /// Downloads to the file `into` and returns the number of bytes. It hashes while it downloads, and never has the
-    /// whole body in memory.
-    ///
-    /// The file is created or truncated. It is complete and verified when this returns `Ok`; after an error it contains
-    /// the bytes received so far. It is not synced. `progress` receives the number of new bytes; bytes that a retry
-    /// repeats are not counted again.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotFound`] for 404, 410 and 451, [`Error::Checksum`] for a complete body with another digest,
-    /// [`Error::TooLarge`] for more than `limit` bytes: these are permanent. Temporary errors are retried first.
-    pub async fn download(
-        &self,
-        request: &Request<'_>,
-        into: &Path,
-        expected: Sha256,
-        limit: u64,
-        progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<u64, Error> {
-        let mut tries =
-            RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.observer, &self.inner.proxies);
-        let mut reported = 0;
-        loop {
-            match self.try_download(request, into, expected, limit, progress, &mut reported).await {
-                Ok(length) => return Ok(length),
-                Err(trouble) => tries.wait_after(trouble).await?,
-            }
-        }
+        self.retry(|| self.try_get(request, limit, Some(large_bodies))).await
     }
 
     /// The length in bytes that the server states for a body, without fetching it; `None` if it states none.
@@ -281,14 +229,25 @@ impl Client {
     ///
     /// As for [`Client::download`].
     pub async fn length(&self, request: &Request<'_>) -> Result<Option<u64>, Error> {
-        let mut tries =
-            RetryState::new(self.inner.retries, self.inner.first_backoff, &self.inner.observer, &self.inner.proxies);
+        self.retry(|| self.try_length(request)).await
+    }
+
+    async fn retry<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, AttemptError>>,
+    {
+        let mut tries = self.retry_state();
         loop {
-            match self.try_length(request).await {
-                Ok(length) => return Ok(length),
+            match attempt().await {
+                Ok(answer) => return Ok(answer),
                 Err(trouble) => tries.wait_after(trouble).await?,
             }
         }
+    }
+
+    fn retry_state(&self) -> RetryState {
+        let inner = &self.inner;
+        RetryState::new(inner.retries, inner.first_backoff, &inner.observer, &inner.proxies)
     }
 
     async fn try_length(&self, request: &Request<'_>) -> Result<Option<u64>, AttemptError> {
@@ -362,44 +321,6 @@ impl Client {
             None => return Err(AttemptError::permanent(Error::TooLarge { url: incoming.address, limit })),
         }
         Ok(answer)
-    }
-
-    async fn try_download(
-        &self,
-        request: &Request<'_>,
-        into: &Path,
-        expected: Sha256,
-        limit: u64,
-        progress: &(dyn Fn(u64) + Sync),
-        reported: &mut u64,
-    ) -> Result<u64, AttemptError> {
-        let written = |source: io::Error| AttemptError::permanent(Error::Io { path: into.to_owned(), source });
-        let mut decodes = false;
-        loop {
-            let mut incoming = self.send(Method::GET, request, "identity", 0).await?;
-            match incoming.response.status() {
-                StatusCode::OK => {}
-                _ => return Err(incoming.into_attempt_error().await),
-            }
-            if decodes {
-                let codings = incoming.codings()?;
-                incoming.enable_decoding(&codings);
-            }
-            let mut file = tokio::fs::File::create(into).await.map_err(written)?;
-            let received = incoming.write_to(limit, &mut file, written, progress, reported).await;
-            // Also after an error: a pending write must not end up in the next attempt's file.
-            let flushed = file.flush().await.map_err(written);
-            let actual = received?;
-            flushed?;
-            if actual == expected {
-                return Ok(incoming.received);
-            }
-            if decodes || incoming.codings()?.is_empty() {
-                return Err(incoming.mismatch(expected, actual));
-            }
-            // Many servers label a file's own compression as an encoding. Here it is a real encoding.
-            decodes = true;
-        }
     }
 
     /// Waits as after failure number `failures` of one request, and reports why. For retries after complete but

@@ -2,12 +2,11 @@
 
 use std::io;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::header::{self, HeaderMap};
 use reqwest::{Response, StatusCode, Version};
-use tokio::io::AsyncWriteExt as _;
 
-use crate::digest::{BUFFER_SIZE, Hasher, Sha256};
+use crate::digest::Sha256;
 
 use super::encoding::{self, ContentCoding, Decoder};
 use super::error::{AttemptError, Error, TransportError};
@@ -185,34 +184,6 @@ impl ResponseBody {
         let error = Error::Checksum { url: self.address.clone(), expected, actual };
         // A body without an announced end may be truncated; every other one is complete.
         if self.has_known_end { AttemptError::permanent(error) } else { AttemptError::retryable(error) }
-    }
-
-    /// Writes the whole body to `file`, hashing on the way; returns the digest. `told` is the number of bytes already
-    /// reported to `progress`.
-    pub(super) async fn write_to(
-        &mut self,
-        limit: u64,
-        file: &mut tokio::fs::File,
-        write_error: impl Fn(io::Error) -> AttemptError,
-        progress: &(dyn Fn(u64) + Sync),
-        reported: &mut u64,
-    ) -> Result<Sha256, AttemptError> {
-        let mut hasher = Hasher::new();
-        let mut buffer = BytesMut::new();
-        while let Some(chunk) = self.chunk(limit).await? {
-            hasher.update(&chunk);
-            buffer.extend_from_slice(&chunk);
-            if buffer.len() >= BUFFER_SIZE {
-                file.write_all(&buffer).await.map_err(&write_error)?;
-                buffer.clear();
-            }
-            if self.received > *reported {
-                progress(self.received - *reported);
-                *reported = self.received;
-            }
-        }
-        file.write_all(&buffer).await.map_err(&write_error)?;
-        Ok(hasher.finish())
     }
 
     /// Reads an unneeded body if it is short, so that the connection can be reused.

@@ -1,11 +1,13 @@
 //! The client against local servers that misbehave on purpose.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::digest::Sha256;
 use crate::env::Env;
 
 mod responses;

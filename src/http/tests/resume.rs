@@ -7,7 +7,7 @@ async fn resume(server: &Server, target: &DownloadTarget, expected: &[u8], repor
     let progress = |bytes| {
         reported.fetch_add(bytes, Ordering::Relaxed);
     };
-    client().resume(&Request::new(&url), &target.path(), Sha256::of(expected), 10_000_000, &progress).await
+    client().download(&Request::new(&url), &target.path(), Sha256::of(expected), 10_000_000, &progress).await
 }
 
 #[tokio::test]
@@ -146,12 +146,12 @@ async fn the_size_limit_includes_the_partial_file() {
     let url = server.url("/a");
     for stored in [0, 150_000] {
         std::fs::write(target.path(), &body[..stored]).expect("part");
-        let error = client().resume(&Request::new(&url), &target.path(), Sha256::of(&body), 199_999, &|_| {}).await;
+        let error = client().download(&Request::new(&url), &target.path(), Sha256::of(&body), 199_999, &|_| {}).await;
         assert!(matches!(error, Err(Error::TooLarge { limit: 199_999, .. })), "{error:?}");
     }
     let folder = DownloadTarget::new();
     std::fs::create_dir(folder.path()).expect("folder");
-    let error = client().resume(&Request::new(&url), &folder.path(), Sha256::of(&body), 1, &|_| {}).await;
+    let error = client().download(&Request::new(&url), &folder.path(), Sha256::of(&body), 1, &|_| {}).await;
     assert!(matches!(error, Err(Error::Io { .. })), "{error:?}");
 }
 

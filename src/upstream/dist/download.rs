@@ -208,7 +208,7 @@ impl DistDownloader {
         let url = self.dist_client().url(path);
         sink.detail("Downloading", path.to_string());
         let resumed =
-            self.client.resume(&Request::new(&url), &store.part_path(digest), digest, MAX_DIST_FILE, &progress).await;
+            self.client.download(&Request::new(&url), &store.part_path(digest), digest, MAX_DIST_FILE, &progress).await;
         let size = match resumed {
             Ok(size) => size,
             Err(error) => return Ok(Err(error)),
