@@ -8,6 +8,8 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::error_chain;
+
 mod bundle;
 mod channel_manifest;
 mod lock_coverage;
@@ -142,6 +144,11 @@ impl Failure {
         Failure { hint, ..failure }
     }
 
+    /// The failure in one line, without its hint and control characters.
+    pub fn one_line(&self) -> String {
+        replace_control(&error_chain::join_messages(self.context.as_deref().unwrap_or_default(), self.cause.as_ref()))
+    }
+
     /// The process's exit code.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.class.code())
@@ -184,16 +191,10 @@ pub fn io_hint(error: &std::io::Error) -> Option<String> {
 impl fmt::Display for Failure {
     /// Uses the form of cargo: a first line, then `Caused by:` with the chain. The hint is printed separately.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut chain: Vec<String> = Vec::new();
-        let mut next: Option<&dyn Error> = Some(self.cause.as_ref());
-        while let Some(error) = next {
-            let line = replace_control(&error.to_string());
-            // Transparent wrappers repeat the message of their source.
-            if chain.last() != Some(&line) {
-                chain.push(line);
-            }
-            next = error.source();
-        }
+        let causes = error_chain::causes(self.cause.as_ref()).map(ToString::to_string);
+        let mut chain: Vec<String> = causes.map(|text| replace_control(&text)).collect();
+        // Transparent wrappers repeat the message of their source.
+        chain.dedup();
         if let Some(doing) = &self.context {
             chain.insert(0, replace_control(doing));
         }

@@ -96,4 +96,5 @@ pub mod durable;
 pub mod file_stamp;
 pub mod random;
 pub mod panics;
+pub mod error_chain;
 pub mod env;

@@ -48,6 +48,7 @@ use crate::client_setup::BaseUrl;
 use crate::config::settings::UpstreamUrl;
 use crate::config::{Key, Settings, SettingsStore};
 use crate::crate_id::CrateName;
+use crate::error_chain::one_line;
 use crate::http;
 use crate::mirror::live::IndexUpdate;
 use crate::random;
@@ -58,7 +59,6 @@ use access_times::AccessTimes;
 use breaker::BreakerHealth;
 use crates::CrateDownloads;
 use dist::DistState;
-use error::error_chain;
 use index_cache::IndexCache;
 use index_view::OfferFilter;
 use metrics::{LiveMetrics, MetricsSnapshot, UpstreamHealth};
@@ -411,7 +411,7 @@ impl LiveMirror {
         let upstreams = match self.build_upstreams(&settings) {
             Ok(upstreams) => Arc::new(upstreams),
             Err(error) => {
-                let trouble = error_chain(&error);
+                let trouble = one_line(&error);
                 sink.warning(format!("live mode is on, but has no usable upstream: {trouble}"));
                 return State { config_error: Some((trouble, Instant::now())), ..State::default() };
             }

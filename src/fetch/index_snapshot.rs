@@ -17,14 +17,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::crate_id::CrateName;
-use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::fetch::crate_cache::CrateCache;
 use crate::fetch::index_spool::{IndexSpool, SpooledText};
 use crate::http::{Client, Secret};
 use crate::index_line::RegistryConfig;
 use crate::upstream::cargo_config::Upstream;
-use crate::upstream::index_file::{CachedIndexFile, IndexFile};
+use crate::upstream::index_file::{CachedIndexFile, IndexFile, cache_folder};
 use crate::upstream::prefetch::{self, DependencyQuery};
 pub use crate::upstream::registry_client::Error;
 use crate::upstream::registry_client::{CONFIG_FILE_NAME, RegistryClient, RegistryInfo, describe_index_file};
@@ -71,8 +70,7 @@ impl IndexSnapshot {
         offline: bool,
         sink: Arc<dyn Sink>,
     ) -> IndexSnapshot {
-        let registry = Sha256::of(upstream.index.as_bytes()).to_string();
-        let folder = cache.root().join("index").join(&registry[..16]);
+        let folder = cache_folder(&cache.root().join("index"), &upstream.index);
         IndexSnapshot {
             inner: Arc::new(Inner {
                 registry: RegistryClient::new(client, upstream),
@@ -181,24 +179,11 @@ impl IndexSnapshot {
             return Ok(kept.file);
         }
         let config = self.registry_info().await?;
-        // An absence has no validators, and a text without validators cannot be requested conditionally.
-        let validated = kept.as_ref().filter(|kept| kept.file.is_some());
-        let etag = validated.and_then(|kept| kept.etag.as_deref());
-        let date = validated.and_then(|kept| kept.last_modified.as_deref());
-        let response = inner.registry.fetch_index(&config, name, etag, date).await?;
-        if response.status == 304
-            && let Some(kept) = kept
-        {
-            return Ok(kept.file);
+        let fetched = inner.registry.fetch_index(&config, name, kept.as_ref(), |file, _| file).await?;
+        match fetched {
+            Some(fresh) => Ok(inner.write_cached(&path, fresh).await),
+            None => Ok(kept.and_then(|kept| kept.file)),
         }
-        let file = (response.status == 200).then(|| Arc::new(IndexFile::new(&response.body)));
-        if let Some(file) = &file
-            && !file.looks_like_index()
-        {
-            return Err(Arc::new(inner.registry.not_an_index_file(name)));
-        }
-        let fresh = CachedIndexFile { etag: response.etag, last_modified: response.last_modified, file };
-        Ok(inner.write_cached(&path, fresh).await)
     }
 
     async fn registry_info(&self) -> Result<Arc<RegistryInfo>, Arc<Error>> {
@@ -210,22 +195,14 @@ impl IndexSnapshot {
 
 impl Inner {
     async fn fetch_registry_info(&self) -> Result<Arc<RegistryInfo>, Arc<Error>> {
-        let (kept, locked) = if self.offline {
+        if self.offline {
             let kept = self.read_cached(CONFIG_FILE_NAME).await;
-            (kept.ok_or_else(|| self.uncached_error(CONFIG_FILE_NAME.to_owned()))?, false)
-        } else {
-            let (answer, locked) = self.registry.fetch_config().await?;
-            let file = (answer.status == 200).then(|| Arc::new(IndexFile::new(&answer.body)));
-            let now = CachedIndexFile { etag: None, last_modified: None, file };
-            (now, locked)
-        };
-        let config = self.registry.parse_config(kept.file.as_ref().map(|file| file.text()), locked)?;
-        if config.config.auth_required && !self.offline {
-            self.registry.token().await?;
+            let kept = kept.ok_or_else(|| self.uncached_error(CONFIG_FILE_NAME.to_owned()))?;
+            return Ok(Arc::new(self.registry.parse_config(kept.file.as_ref().map(|file| file.text()), false)?));
         }
-        if !self.offline {
-            self.write_cached(CONFIG_FILE_NAME, kept).await;
-        }
+        let (config, response) = self.registry.fetch_config().await?;
+        let file = (response.status == 200).then(|| Arc::new(IndexFile::new(&response.body)));
+        self.write_cached(CONFIG_FILE_NAME, CachedIndexFile { etag: None, last_modified: None, file }).await;
         Ok(Arc::new(config))
     }
 

@@ -78,7 +78,8 @@ impl Client {
             }
         }
         let buffer = BytesMut::new();
-        let mut sink = FileSink { file: File::from_std(file), buffer, position: received, reported: received, progress };
+        let mut sink =
+            FileSink { file: File::from_std(file), buffer, position: received, reported: received, progress };
         // The file is shown to nobody before it is verified.
         let mut state = Transfer { hasher, received, hold_until_verified: true, must_decode: false };
         let mut tries = self.retry_state();
@@ -115,8 +116,7 @@ impl Client {
         sink: &mut impl ChunkSink,
     ) -> Result<u64, Error> {
         let mut tries = self.retry_state();
-        let mut state =
-            Transfer { hasher: Hasher::new(), received: 0, hold_until_verified: false, must_decode: false };
+        let mut state = Transfer { hasher: Hasher::new(), received: 0, hold_until_verified: false, must_decode: false };
         while let Err(failure) = self.try_download(request, expected, limit, sink, &mut state).await {
             tries.wait_after(failure).await?;
         }

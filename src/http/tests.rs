@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::digest::Sha256;
 use crate::env::Env;
+use crate::error_chain::causes;
 
 mod responses;
 mod bodies;
@@ -43,13 +44,7 @@ async fn get(url: &str) -> Result<Response, Error> {
 
 /// The error and its causes, one per line, as the user sees them.
 fn error_chain(error: &Error) -> String {
-    let mut lines = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        lines = format!("{lines}\n{cause}");
-        next = cause.source();
-    }
-    lines
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 struct DownloadTarget {

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::error_chain::one_line;
 use crate::http;
 
 /// An error response. Its text contains no credentials.
@@ -67,7 +68,7 @@ impl LiveError {
     /// The disk write failed.
     pub(super) fn store_failed(what: &str, error: &io::Error) -> LiveError {
         let text = format!("the mirror could not store {what}");
-        LiveError { status: 507, detail: Some(error_chain(error)), ..LiveError::bad_gateway(text) }
+        LiveError { status: 507, detail: Some(one_line(error)), ..LiveError::bad_gateway(text) }
     }
 
     /// Converts an HTTP error for a client that requested `what`.
@@ -80,9 +81,9 @@ impl LiveError {
             ),
             http::Error::Sink { source, .. } | http::Error::Io { source, .. } => LiveError::store_failed(what, source),
             error @ http::Error::Checksum { .. } => {
-                LiveError { is_mismatch: true, ..LiveError::bad_gateway(error_chain(error)) }
+                LiveError { is_mismatch: true, ..LiveError::bad_gateway(one_line(error)) }
             }
-            error => LiveError::bad_gateway(format!("could not fetch {what} from upstream: {}", error_chain(error))),
+            error => LiveError::bad_gateway(format!("could not fetch {what} from upstream: {}", one_line(error))),
         }
     }
 
@@ -113,21 +114,6 @@ impl LiveError {
     pub fn is_not_found(&self) -> bool {
         self.status == 404
     }
-}
-
-/// An error and its causes in one line.
-pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        // Some errors repeat their cause.
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        next = cause.source();
-    }
-    text
 }
 
 /// Whether an error means that upstream itself has a problem, rather than that it lacks the file.

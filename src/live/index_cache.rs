@@ -14,9 +14,8 @@ use super::error::LiveError;
 use super::metrics::LiveMetrics;
 use super::upstreams::Upstreams;
 use crate::crate_id::CrateName;
-use crate::digest::Sha256;
 use crate::event::Sink;
-use crate::upstream::index_file::{CachedIndexFile, IndexFile};
+use crate::upstream::index_file::{CachedIndexFile, IndexFile, cache_folder};
 
 /// How long a client waits for upstream if a cached copy exists.
 const TIMEOUT_WITH_COPY: Duration = Duration::from_secs(4);
@@ -86,9 +85,8 @@ impl IndexCache {
         figures: Arc<LiveMetrics>,
         sink: Arc<dyn Sink>,
     ) -> IndexCache {
-        let registry = Sha256::of(index.as_bytes()).to_string();
         IndexCache {
-            folder: folder.join(&registry[..16]),
+            folder: cache_folder(folder, index),
             table: Mutex::default(),
             clock,
             early_changes: surprises,
@@ -170,8 +168,8 @@ impl IndexCache {
     ) -> Result<Entry, LiveError> {
         let path = name.index_path();
         let previous = self.cached_copy(&path).await.map(|entry| entry.cached);
-        let requested = self.fetch(&upstreams, &name, previous.as_deref()).await;
-        let kept = match requested {
+        self.metrics.index_requests.fetch_add(1, Relaxed);
+        let kept = match upstreams.fetch_index_file(&name, previous.as_deref()).await {
             Ok(Some(new)) => self.persist(&path, new, previous.is_some()).await,
             // An unmodified file is in the cache.
             Ok(None) => {
@@ -192,44 +190,6 @@ impl IndexCache {
         table.insert(&path, entry.clone());
         table.pending.remove(&path);
         Ok(entry)
-    }
-
-    /// Upstream's current file; `None`: it is the `previous` one.
-    async fn fetch(
-        &self,
-        upstreams: &Upstreams,
-        name: &CrateName,
-        previous: Option<&CachedIndexFile>,
-    ) -> Result<Option<CachedIndexFile>, LiveError> {
-        // A missing file has no validators, and a text without validators cannot be revalidated.
-        let validated = previous.filter(|kept| kept.file.is_some());
-        let etag = validated.and_then(|kept| kept.etag.as_deref());
-        let date = validated.and_then(|kept| kept.last_modified.as_deref());
-        self.metrics.index_requests.fetch_add(1, Relaxed);
-        let answer = upstreams.fetch_index_file(name, etag, date).await?;
-        match answer.status {
-            304 if validated.is_some() => return Ok(None),
-            304 => {
-                return Err(LiveError::bad_gateway(format!(
-                    "upstream answered an unconditional request for its index file of {name} with `not modified`"
-                )));
-            }
-            _ => {}
-        }
-        if answer.status == 200 && !IndexFile::new(&answer.body).looks_like_index() {
-            let error = upstreams.registry_client().not_an_index_file(name);
-            return Err(LiveError::bad_gateway(error.to_string()));
-        }
-        let file = match answer.status {
-            200 => {
-                let (body, name) = (answer.body, name.clone());
-                let parsed = tokio::task::spawn_blocking(move || IndexFile::valid_lines_only(&body, &name)).await;
-                let broken_off = |_| LiveError::bad_gateway("reading upstream's index file was interrupted");
-                Some(parsed.map_err(broken_off)?)
-            }
-            _ => None,
-        };
-        Ok(Some(CachedIndexFile { etag: answer.etag, last_modified: answer.last_modified, file: file.map(Arc::new) }))
     }
 
     /// Saves a file for the next process. Names that upstream never had are not saved: clients can invent any number of

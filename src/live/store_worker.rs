@@ -12,10 +12,10 @@ use jiff::Timestamp;
 
 use super::access_times::AccessTimes;
 use super::download::CompletedDownload;
-use super::error::error_chain;
 use super::metrics::LiveMetrics;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
+use crate::error_chain::one_line;
 use crate::event::{self, NullSink, format_contents};
 use crate::index_line::IndexLine;
 use crate::mirror::gc::{self, EvictionReport};
@@ -205,7 +205,7 @@ impl WorkerThread {
             Err(error) => {
                 self.server.sink.warning(format!(
                     "`proxy_cache_max` is exceeded, but no file could be evicted: {}",
-                    error_chain(&error)
+                    one_line(&error)
                 ));
                 // Prevents an attempt with every batch.
                 self.next_eviction = Instant::now() + EVICTION_RETRY_DELAY;
@@ -223,10 +223,9 @@ impl WorkerThread {
         if let Ok(mut guard) = lock_for_adding(&self.server.mirror, Duration::ZERO, &holder, &NullSink)
             && let Err(error) = guard.remove_stale_partial_files()
         {
-            self.server.sink.warning(format!(
-                "could not remove unfinished downloads of an earlier server: {}",
-                error_chain(&error)
-            ));
+            self.server
+                .sink
+                .warning(format!("could not remove unfinished downloads of an earlier server: {}", one_line(&error)));
         }
     }
 
@@ -237,7 +236,7 @@ impl WorkerThread {
             match lock_for_adding(&self.server.mirror, LOCK_TIMEOUT, &me, self.server.sink.as_ref()) {
                 Ok(guard) => break guard,
                 Err(stored @ lock::Error::Locked { .. }) => {
-                    self.server.sink.warning(format!("fetched files wait to be stored: {}", error_chain(&stored)));
+                    self.server.sink.warning(format!("fetched files wait to be stored: {}", one_line(&stored)));
                 }
                 Err(error) => return self.fail_batch(batch, &error),
             }
@@ -291,7 +290,7 @@ impl WorkerThread {
             Err(error) => {
                 self.server
                     .sink
-                    .warning(format!("could not store the files that live mode fetched: {}", error_chain(&error)));
+                    .warning(format!("could not store the files that live mode fetched: {}", one_line(&error)));
                 self.metrics.record_store_failure();
                 false
             }
@@ -302,8 +301,8 @@ impl WorkerThread {
         }
     }
 
-    fn fail_batch(&self, batch: Vec<(StoreJob, OnStored)>, error: &dyn std::error::Error) {
-        self.server.sink.warning(format!("could not store the files that live mode fetched: {}", error_chain(error)));
+    fn fail_batch(&self, batch: Vec<(StoreJob, OnStored)>, error: &(dyn std::error::Error + 'static)) {
+        self.server.sink.warning(format!("could not store the files that live mode fetched: {}", one_line(error)));
         self.metrics.record_store_failure();
         for (_, done) in batch {
             done(false);

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
 
 use super::breaker::CircuitBreaker;
-use super::error::{LiveError, error_chain, is_upstream_failure};
+use super::error::{LiveError, is_upstream_failure};
 use crate::config::{Key, Settings, SettingsStore};
 use crate::crate_id::CrateName;
 use crate::env::Env;
+use crate::error_chain::one_line;
 use crate::event::{Event, Sink};
-use crate::http::{self, Client, HttpReport, Observer, Response};
+use crate::http::{self, Client, HttpReport, Observer};
 use crate::toolchain;
 use crate::upstream::cargo_config::{self, CargoConfig, Origin, Upstream};
+use crate::upstream::index_file::{CachedIndexFile, IndexFile};
 use crate::upstream::registry_client::{self, RegistryClient, RegistryInfo};
 
 /// How long an index's config.json counts as fresh.
@@ -170,23 +172,10 @@ impl Upstreams {
                 }
             },
         };
-        let read = requested.and_then(|(answer, locked)| {
-            // A restarted mirror has a new ID.
-            *self.lock_upstream_mirrors() = mirrors_in_via(answer.via.as_deref().unwrap_or_default());
-            let text = (answer.status == 200).then(|| String::from_utf8_lossy(&answer.body).into_owned());
-            self.registry_client
-                .parse_config(text.as_deref(), locked)
-                .map_err(|error| LiveError::bad_gateway(error_chain(&error)))
-        });
-        let read = match read {
-            Ok(new) if new.config.auth_required => match self.registry_client.token().await {
-                Ok(_) => Ok(new),
-                Err(error) => Err(LiveError::bad_gateway(error_chain(&error))),
-            },
-            other => other,
-        };
-        match (read, &*config) {
-            (Ok(new), _) => {
+        match (requested, &*config) {
+            (Ok((new, response)), _) => {
+                // A restarted mirror has a new ID.
+                *self.lock_upstream_mirrors() = mirrors_in_via(response.via.as_deref().unwrap_or_default());
                 let new = Arc::new(new);
                 *config = Some((Arc::clone(&new), Instant::now() + CONFIG_TTL));
                 Ok(new)
@@ -210,16 +199,15 @@ impl Upstreams {
         self.upstream_mirrors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fetches the index file of one crate, unless the validators still match.
+    /// Fetches the index file of one crate, with the lines that may be served; `None`: it is still the `cached` one.
     pub(super) async fn fetch_index_file(
         &self,
         name: &CrateName,
-        etag: Option<&str>,
-        last_modified: Option<&str>,
-    ) -> Result<Response, LiveError> {
+        cached: Option<&CachedIndexFile>,
+    ) -> Result<Option<CachedIndexFile>, LiveError> {
         let config = self.config().await?;
         let what = format!("the index file of {name}");
-        let requested = self.registry_client.fetch_index(&config, name, etag, last_modified);
+        let requested = self.registry_client.fetch_index(&config, name, cached, IndexFile::valid_lines_only);
         with_breaker(&self.index_breaker, &what, requested, http_error).await
     }
 }
@@ -231,7 +219,7 @@ pub(super) fn mirrors_in_via(via: &str) -> Vec<String> {
 }
 
 /// Sends a request if the upstream is not down, and records its result.
-pub(super) async fn with_breaker<T, E: std::error::Error>(
+pub(super) async fn with_breaker<T, E: std::error::Error + 'static>(
     breaker: &CircuitBreaker,
     what: &str,
     request: impl Future<Output = Result<T, E>>,
@@ -251,14 +239,14 @@ pub(super) async fn with_breaker<T, E: std::error::Error>(
     guard.is_recorded = true;
     match &result {
         Err(error) if http_error(error).is_some_and(is_upstream_failure) => {
-            breaker.record_failure(Instant::now(), error_chain(error))
+            breaker.record_failure(Instant::now(), one_line(error))
         }
         // Upstream answered even if the response could not be saved.
         _ => breaker.record_success(),
     }
     result.map_err(|error| match http_error(&error) {
         Some(wire) => LiveError::from_http(what, wire),
-        None => LiveError::bad_gateway(error_chain(&error)),
+        None => LiveError::bad_gateway(one_line(&error)),
     })
 }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::layout::Layout;
 use crate::durable;
+use crate::error_chain::causes;
 
 /// Bytes that a collection may need in addition to its own lists.
 const MIN_RESERVE: u64 = 1 << 20;
@@ -63,14 +64,7 @@ pub(super) fn release(layout: &Layout) -> bool {
 
 /// Whether an error or one of its causes says that the disk or the user's quota is full.
 pub(super) fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.downcast_ref::<io::Error>().is_some_and(durable::is_disk_full) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+    causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some_and(durable::is_disk_full))
 }
 
 /// The mirror that contains the file `path`.

@@ -5,7 +5,6 @@
 //! (cargo's protocol for authenticated registries). Other clients send `Authorization: Bearer TOKEN`. The paths that
 //! rustup requests stay open, because rustup sends no token.
 
-use std::error::Error as _;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap};
 
 use crate::config::SettingsStore;
 use crate::digest::Sha256;
+use crate::error_chain::one_line;
 use crate::event::Sink;
 use crate::file_stamp::FileStamp;
 use crate::units::pluralize;
@@ -260,7 +260,7 @@ impl AccessControl {
             Some(readers) => (readers.tokens, None),
             None => match read_tokens(&path) {
                 Ok(tokens) => (Arc::new(tokens), None),
-                Err(error) => (Arc::default(), Some(error_chain(&error))),
+                Err(error) => (Arc::default(), Some(one_line(&error))),
             },
         };
         if trouble != was {
@@ -278,17 +278,6 @@ impl AccessControl {
             None => sink.status("Fixed", "the read token file is valid again".to_owned()),
         }
     }
-}
-
-/// The error and its causes in one line.
-fn error_chain(error: &TokenError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text.replace('\n', " ")
 }
 
 /// The token of a request, with or without `Bearer`.

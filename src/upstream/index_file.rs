@@ -4,7 +4,7 @@
 //! file so that they cannot get out of step. A file with a wrong digest counts as absent.
 
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
@@ -38,14 +38,13 @@ impl IndexFile {
         IndexFile { text: String::from_utf8_lossy(bytes).into_owned(), versions: OnceLock::new() }
     }
 
-    /// Like [`IndexFile::new`], but only with the lines that cargo can read and whose crate has the path of `name`.
-    /// Nothing else is served to clients, whatever upstream sent.
-    pub fn valid_lines_only(bytes: &[u8], name: &CrateName) -> IndexFile {
-        let file = IndexFile::new(bytes);
+    /// Only the lines that cargo can read and whose crate has the path of `name`. Nothing else is served to clients,
+    /// whatever upstream sent.
+    pub fn valid_lines_only(self, name: &CrateName) -> IndexFile {
         let path = name.index_path();
         let is_valid_line = |line: &str| IndexLine::parse(line).is_ok_and(|line| line.id.name.index_path() == path);
-        let mut text = String::with_capacity(file.text.len());
-        for line in file.text.lines().map(str::trim_end).filter(|line| is_valid_line(line)) {
+        let mut text = String::with_capacity(self.text.len());
+        for line in self.text.lines().map(str::trim_end).filter(|line| is_valid_line(line)) {
             text.push_str(line);
             text.push('\n');
         }
@@ -118,6 +117,11 @@ impl PartialEq for IndexFile {
     fn eq(&self, other: &IndexFile) -> bool {
         self.text == other.text
     }
+}
+
+/// The folder of the server at `url` in `base`. An address may contain a password; its digest reveals none.
+pub fn cache_folder(base: &Path, url: &str) -> PathBuf {
+    base.join(&Sha256::of(url.as_bytes()).to_string()[..16])
 }
 
 /// The cached form of one index file.

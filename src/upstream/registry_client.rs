@@ -9,6 +9,7 @@ use crate::crate_id::CrateName;
 use crate::http::{self, Client, LargeBodyLimit, Request, Response, Secret};
 use crate::index_line::RegistryConfig;
 use crate::upstream::cargo_config::{Provider, Upstream};
+use crate::upstream::index_file::{CachedIndexFile, IndexFile};
 
 /// The file name of a registry's configuration, beside its index files.
 pub const CONFIG_FILE_NAME: &str = "config.json";
@@ -158,11 +159,22 @@ impl RegistryClient {
     }
 
     /// Requests config.json, first without the token, as cargo does: a registry that requires no token never receives
-    /// it. Returns the response, and whether it required the token.
+    /// it. Returns the configuration, for which every token is available, and the response.
     ///
     /// # Errors
-    /// [`Error::Fetch`], [`Error::MissingToken`].
-    pub async fn fetch_config(&self) -> Result<(Response, bool), Error> {
+    /// [`Error::Fetch`], and those of [`RegistryClient::parse_config`] and [`RegistryClient::token`].
+    pub async fn fetch_config(&self) -> Result<(RegistryInfo, Response), Error> {
+        let (response, needs_token) = self.request_config().await?;
+        let text = (response.status == 200).then(|| String::from_utf8_lossy(&response.body));
+        let info = self.parse_config(text.as_deref(), needs_token)?;
+        if info.config.auth_required {
+            self.token().await?;
+        }
+        Ok((info, response))
+    }
+
+    /// The response, and whether it required the token.
+    async fn request_config(&self) -> Result<(Response, bool), Error> {
         let url = format!("{}{CONFIG_FILE_NAME}", self.upstream.index);
         let request = Request::new(&url);
         let refused = match self.client.get(&request, MAX_CONFIG).await {
@@ -201,17 +213,22 @@ impl RegistryClient {
         Ok(RegistryInfo { config: registry, config_needs_token: locked })
     }
 
-    /// Requests the index file of one crate, unless it matches these validators. A response of 200 is an index file.
+    /// The current index file of one crate, or its absence; `None`: it is still the `cached` one. `filter` runs where
+    /// blocking is allowed.
     ///
     /// # Errors
-    /// [`Error::Fetch`], [`Error::NotAnIndexFile`].
+    /// [`Error::Fetch`], [`Error::NotAnIndexFile`], [`Error::Aborted`].
     pub async fn fetch_index(
         &self,
         config: &RegistryInfo,
         name: &CrateName,
-        etag: Option<&str>,
-        last_modified: Option<&str>,
-    ) -> Result<Response, Error> {
+        cached: Option<&CachedIndexFile>,
+        filter: fn(IndexFile, &CrateName) -> IndexFile,
+    ) -> Result<Option<CachedIndexFile>, Error> {
+        // An absence has no validators, and a text without validators cannot be requested conditionally.
+        let cached = cached.filter(|cached| cached.file.is_some());
+        let etag = cached.and_then(|cached| cached.etag.as_deref());
+        let last_modified = cached.and_then(|cached| cached.last_modified.as_deref());
         let send_token = config.config.auth_required || config.config_needs_token;
         let url = format!("{}{}", self.upstream.index, name.index_path());
         let request = Request {
@@ -221,8 +238,26 @@ impl RegistryClient {
             if_modified_since: last_modified.filter(|_| etag.is_none()),
             ..Request::new(&url)
         };
-        let answer = self.client.get_with_body_limit(&request, MAX_INDEX_FILE, &self.large_bodies).await;
-        answer.map_err(|source| self.fetch_error(describe_index_file(name), source))
+        let response = self.client.get_with_body_limit(&request, MAX_INDEX_FILE, &self.large_bodies).await;
+        let response = response.map_err(|source| self.fetch_error(describe_index_file(name), source))?;
+        let not_an_index_file = || Error::NotAnIndexFile { what: describe_index_file(name), index: self.address() };
+        let (etag, last_modified) = (response.etag.clone(), response.last_modified.clone());
+        let file = match response.status {
+            304 if cached.is_some() => return Ok(None),
+            304 => return Err(not_an_index_file()),
+            200 => {
+                let owned_name = name.clone();
+                let parsing = tokio::task::spawn_blocking(move || {
+                    // Cargo would skip each line of a login page, and report the crate as absent.
+                    let file = IndexFile::new(&response.body);
+                    file.looks_like_index().then(|| Arc::new(filter(file, &owned_name)))
+                });
+                let parsed = parsing.await.map_err(|_| Error::Aborted { what: describe_index_file(name) })?;
+                Some(parsed.ok_or_else(not_an_index_file)?)
+            }
+            _ => None,
+        };
+        Ok(Some(CachedIndexFile { etag, last_modified, file }))
     }
 
     /// The token for downloads: the registry's token, if it requires one for every request. As in cargo, `dl` may be on
@@ -268,12 +303,6 @@ impl RegistryClient {
     /// The registry requires a token, and none is available.
     fn missing_token(&self) -> Error {
         Error::MissingToken { index: self.address(), variable: self.upstream.token_env_var() }
-    }
-
-    /// The response for `name` is not an index file, for example a login page. Cargo would skip each of its lines, and
-    /// report the crate as absent.
-    pub fn not_an_index_file(&self, name: &CrateName) -> Error {
-        Error::NotAnIndexFile { what: describe_index_file(name), index: self.address() }
     }
 
     fn fetch_error(&self, what: String, source: http::Error) -> Error {

@@ -1,7 +1,6 @@
 //! Inspects one file of the incoming folder, imports it, and moves it away.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek};
@@ -98,8 +97,8 @@ impl FileImporter {
         drop(bundle);
         // If the watcher cannot move a bundle away, it would import it again after each start. Elsewhere a second
         // import is useful: it repairs corrupt files.
-        let records =
-            ledger::record_names(&self.context.mirror).map_err(|error| Outcome::Blocked(one_line(&error.into())))?;
+        let records = ledger::record_names(&self.context.mirror)
+            .map_err(|error| Outcome::Blocked(Failure::from(error).one_line()))?;
         if ledger::contains_bundle(&records, &position.id)
             && !ProcessedFolders::new(&self.context.incoming).can_move_to_done()
         {
@@ -143,8 +142,8 @@ impl FileImporter {
             Err(error) => {
                 let failure = Failure::from(error);
                 return match failure.class {
-                    ErrorClass::Locked => Outcome::MirrorLocked(one_line(&failure)),
-                    _ => Outcome::Blocked(one_line(&failure)),
+                    ErrorClass::Locked => Outcome::MirrorLocked(failure.one_line()),
+                    _ => Outcome::Blocked(failure.one_line()),
                 };
             }
         };
@@ -163,7 +162,7 @@ impl FileImporter {
             now,
         };
         // An error in the configuration folder says nothing about the bundle, which waits until it is fixed.
-        let not_restored = |error: config::Error| Outcome::Blocked(one_line(&error.into()));
+        let not_restored = |error: config::Error| Outcome::Blocked(Failure::from(error).one_line());
         if bundle.manifest().kind == BundleKind::Snapshot
             && let Err(error) = config::check_files(self.context.settings.folder())
         {
@@ -205,7 +204,7 @@ impl FileImporter {
         if failure.class == ErrorClass::Locked {
             return false;
         }
-        self.context.sink.warning(format!("the mirror was not pruned: {}", one_line(&failure)));
+        self.context.sink.warning(format!("the mirror was not pruned: {}", failure.one_line()));
         true
     }
 
@@ -214,7 +213,7 @@ impl FileImporter {
         let path = self.context.incoming.join(name);
         let blocked = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => Outcome::Gone,
-            _ => Outcome::Blocked(one_line(&Failure::io(format!("could not read `{}`", path.display()), source))),
+            _ => Outcome::Blocked(Failure::io(format!("could not read `{}`", path.display()), source).one_line()),
         };
         let mut file = open_regular(&path).map_err(blocked)?;
         let length = file.metadata().map_err(blocked)?.len();
@@ -232,7 +231,7 @@ impl FileImporter {
 fn import_error_outcome(error: import::Error) -> Outcome {
     match error {
         import::Error::Open(error) => open_error_outcome(error),
-        import::Error::MissingBase { .. } => Outcome::BaseMissing(one_line(&error.into())),
+        import::Error::MissingBase { .. } => Outcome::BaseMissing(Failure::from(error).one_line()),
         error => failure_outcome(error.into()),
     }
 }
@@ -241,7 +240,7 @@ fn open_error_outcome(error: open::Error) -> Outcome {
     match error {
         // A disk or network error says nothing about the bundle.
         open::Error::Io { .. } | open::Error::Spool { .. } | open::Error::Visitor { .. } => {
-            Outcome::Blocked(one_line(&error.into()))
+            Outcome::Blocked(Failure::from(error).one_line())
         }
         error => failure_outcome(error.into()),
     }
@@ -250,7 +249,7 @@ fn open_error_outcome(error: open::Error) -> Outcome {
 fn failure_outcome(failure: Failure) -> Outcome {
     match failure.class {
         ErrorClass::Disk | ErrorClass::Locked | ErrorClass::Network | ErrorClass::Interrupted => {
-            Outcome::Blocked(one_line(&failure))
+            Outcome::Blocked(failure.one_line())
         }
         ErrorClass::Bug | ErrorClass::Usage | ErrorClass::Input | ErrorClass::Integrity => {
             Outcome::Invalid(full_text(&failure))
@@ -258,24 +257,9 @@ fn failure_outcome(failure: Failure) -> Outcome {
     }
 }
 
-/// A failure in one line, without its hint.
-fn one_line(failure: &Failure) -> String {
-    let mut parts: Vec<String> = failure.context.iter().cloned().collect();
-    let mut next: Option<&dyn Error> = Some(failure.cause.as_ref());
-    while let Some(error) = next {
-        let part = replace_control_chars(&error.to_string().replace('\n', "; "));
-        // A transparent wrapper repeats the message of its source.
-        if parts.last() != Some(&part) {
-            parts.push(part);
-        }
-        next = error.source();
-    }
-    parts.join(": ")
-}
-
 /// A failure for the reason file of a rejected bundle: one summary line, then the full text.
 fn full_text(failure: &Failure) -> String {
-    let mut text = format!("{}\n\nerror: {failure}\n", one_line(failure));
+    let mut text = format!("{}\n\nerror: {failure}\n", failure.one_line());
     if let Some(hint) = &failure.hint {
         text.push_str(&format!("\nhint: {hint}\n"));
     }

@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use hyper::header::{HeaderMap, ORIGIN};
 use hyper::{StatusCode, Version};
 
-use super::response::{ApiError, one_line_message};
+use super::response::ApiError;
 use super::sessions::session_cookies;
 use super::state::WebState;
 use crate::error_report::Failure;
@@ -76,7 +76,7 @@ pub(super) fn admin_token(state: &WebState) -> Result<Option<Token>, ApiError> {
     state.options.access.admin_token().map_err(|error| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the admin token file cannot be used")
             .with_hint("see the server's log for the reason")
-            .with_internal_message(format!("write access is disabled: {}", one_line_message(&Failure::from(error))))
+            .with_internal_message(format!("write access is disabled: {}", Failure::from(error).one_line()))
     })
 }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::incoming::redact_paths;
-use super::response::{ApiError, one_line_message};
+use super::response::ApiError;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::{Event, Sink};
 use crate::server_context::ServerContext;
@@ -252,7 +252,7 @@ impl Jobs {
                 Err(failure) => {
                     let stopped = job.stopping && failure.class == ErrorClass::Interrupted;
                     job.state = if stopped { JobState::Stopped } else { JobState::Failed };
-                    job.error = Some(one_line_message(&failure));
+                    job.error = Some(failure.one_line());
                     job.hint = failure.hint;
                 }
             }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::digest::Sha256;
-use crate::error_report::{ErrorClass, Failure, replace_control};
+use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
 use crate::server::OutgoingBody;
 pub(super) use crate::server::set_header;
@@ -108,26 +108,13 @@ impl From<Failure> for ApiError {
         };
         ApiError {
             status,
-            error: one_line_message(&failure),
+            error: failure.one_line(),
             hint: failure.hint,
             allow: None,
             retry_after: None,
             internal_message: None,
         }
     }
-}
-
-/// The failed action and its cause, in one line.
-pub(super) fn one_line_message(failure: &Failure) -> String {
-    let mut parts: Vec<String> = failure.context.iter().cloned().collect();
-    parts.push(failure.cause.to_string());
-    let mut cause = failure.cause.source();
-    while let Some(next) = cause {
-        parts.push(next.to_string());
-        cause = next.source();
-    }
-    parts.dedup();
-    replace_control(&parts.join(": ")).replace('\n', " ")
 }
 
 /// A JSON response.

@@ -1,6 +1,5 @@
 //! `export local-registry` and `export vendor`: a folder that cargo builds from, and the configuration that uses it.
 
-use std::error::Error;
 use std::path::Path;
 
 use serde_json::json;
@@ -8,6 +7,7 @@ use serde_json::json;
 use super::FolderArgs;
 use crate::client_setup;
 use crate::commands::Context;
+use crate::error_chain::one_line;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::{self, Sink};
 use crate::mirror::export::{ExportReport, SkippedCrate};
@@ -66,7 +66,7 @@ pub(super) fn run(args: &FolderArgs, kind: FolderFormat, context: &Context) -> R
 fn incomplete_export(skipped: &[SkippedCrate], folder: &Path) -> Failure {
     let mut list = String::new();
     for one in skipped {
-        list.push_str(&format!("\n{}: {}", one.id, skip_reason(one)));
+        list.push_str(&format!("\n{}: {}", one.id, one_line(&one.reason)));
     }
     let lacks =
         format!("could not unpack {}, so the folder lacks them:{list}", event::format_crates(skipped.len() as u64));
@@ -129,7 +129,7 @@ fn report_export(kind: FolderFormat, exported: &ExportReport, context: &Context)
     if report.is_json() {
         let left_out: Vec<_> = left_out
             .iter()
-            .map(|one| json!({"name": one.id.name, "version": one.id.version.to_string(), "reason": skip_reason(one)}))
+            .map(|one| json!({"name": one.id.name, "version": one.id.version.to_string(), "reason": one_line(&one.reason)}))
             .collect();
         report.print_json(&json!({
             "reason": "exported", "form": kind.verb_name(), "path": folder.to_string_lossy(), "crates": crates,
@@ -144,17 +144,6 @@ fn report_export(kind: FolderFormat, exported: &ExportReport, context: &Context)
         );
         report.print_data(&config);
     }
-}
-
-/// The reason why a crate was left out, in one line.
-fn skip_reason(skipped: &SkippedCrate) -> String {
-    let mut text = skipped.reason.to_string();
-    let mut next = skipped.reason.source();
-    while let Some(source) = next {
-        text.push_str(&format!(": {source}"));
-        next = source.source();
-    }
-    text
 }
 
 /// Cargo's configuration to build from the folder, or `None` if TOML cannot express its path. The path is absolute, so the

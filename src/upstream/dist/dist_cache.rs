@@ -22,6 +22,7 @@ use crate::durable;
 use crate::event::Sink;
 use crate::process_lock::{LOCK_POLL_INTERVAL, ProcessLock, REPORT_WAIT_AFTER};
 use crate::safe_path::SafePath;
+use crate::upstream::index_file::cache_folder;
 
 use super::Error;
 
@@ -45,9 +46,7 @@ impl DistCache {
     /// Opens the store in `cache`, with the records of the server `base`.
     pub(super) fn open(cache: &Path, base: &str) -> Result<DistCache, Error> {
         let root = cache.join("dist");
-        // An address may contain a password; its digest reveals none.
-        let server = Sha256::of(base.as_bytes()).to_string();
-        let store = DistCache { meta: root.join("meta").join(&server[..16]), root };
+        let store = DistCache { meta: cache_folder(&root.join("meta"), base), root };
         for folder in [store.meta.clone(), store.parts_folder()] {
             durable::make_folder(&folder).map_err(|source| Error::Cache { path: folder, source })?;
         }

@@ -14,7 +14,7 @@ use crate::inputs::depends::json_edit;
 use crate::inputs::depends::{DependsFile, Error};
 use crate::web::api::deps::{read_depends, visible_text};
 use crate::web::request::WebRequest;
-use crate::web::response::{HandlerResult, etag_of, one_line_message};
+use crate::web::response::{HandlerResult, etag_of};
 use crate::web::state::WebState;
 
 #[derive(Template)]
@@ -84,7 +84,7 @@ fn problems(text: &str, path: &Path) -> Vec<String> {
     match DependsFile::parse(text, path) {
         Ok(_) => Vec::new(),
         Err(Error::Invalid { list, .. }) => list.problems.iter().map(|problem| format!("Line {problem}")).collect(),
-        Err(error) => vec![one_line_message(&Failure::from(error))],
+        Err(error) => vec![Failure::from(error).one_line()],
     }
 }
 
