@@ -42,6 +42,15 @@ impl Sha256 {
         Sha256::of_reader(std::fs::File::open(path)?)
     }
 
+    /// The length in bytes of the file at `path`, after hashing it; `None` if it is absent or has another digest.
+    pub fn verified_length(self, path: &Path) -> io::Result<Option<u64>> {
+        match Sha256::of_file(path) {
+            Ok((found, length)) => Ok((found == self).then_some(length)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A digest from its 32 raw bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Sha256 {
         Sha256(bytes)

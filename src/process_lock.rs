@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A shorter wait for a lock is not reported. Then the owner has also written who it is.
 pub const REPORT_WAIT_AFTER: Duration = Duration::from_millis(200);
@@ -50,6 +50,25 @@ impl ProcessLock {
         // The content only informs waiting processes.
         let _unnamed = fs::write(path, format!("{} {verb}", std::process::id())).is_err();
         Ok(Ok(ProcessLock(file)))
+    }
+
+    /// Waits for the lock; `None` if the file system has no locks. `report` is called repeatedly with the owner during a
+    /// long wait.
+    ///
+    /// # Errors
+    /// A file system error.
+    pub async fn wait(path: &Path, verb: &str, mut report: impl FnMut(LockOwner)) -> io::Result<Option<ProcessLock>> {
+        let started = Instant::now();
+        loop {
+            match ProcessLock::try_lock(path, verb) {
+                Ok(Ok(lock)) => return Ok(Some(lock)),
+                Ok(Err(owner)) if started.elapsed() >= REPORT_WAIT_AFTER => report(owner),
+                Ok(Err(_)) => {}
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(None),
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(LOCK_POLL_INTERVAL).await;
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Cargo's configuration decides which registry, proxy and token are used.
 
 pub mod dist;
+pub mod file_batch;
 pub mod registry_client;
 pub mod prefetch;
 pub mod index_file;

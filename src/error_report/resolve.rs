@@ -148,10 +148,10 @@ impl From<crate_downloader::Error> for Failure {
                 ErrorClass::Input,
                 Some("the `dl` of upstream's config.json points to local files; put the file there, or set FROSTMIRROR_DL_URL to an http address".to_owned()),
             ),
-            Error::Unavailable { ref altered, .. } if !altered.is_empty() => {
+            Error::Unavailable(ref files) if !files.altered.is_empty() => {
                 (ErrorClass::Integrity, Some("upstream, or a proxy before it, sent a file that does not match the index; do not use it".to_owned()))
             }
-            Error::Unavailable { .. } => (
+            Error::Unavailable(_) => (
                 ErrorClass::Network,
                 Some("upstream's index lists files that upstream does not have; check the `dl` of its config.json, or FROSTMIRROR_DL_URL. For a file that upstream deleted, use `cargo frostmirror fetch --reuse MIRROR` with a mirror or bundle that has it".to_owned()),
             ),

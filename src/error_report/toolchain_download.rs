@@ -41,8 +41,8 @@ impl From<Error> for Failure {
                 ErrorClass::Integrity,
                 "upstream may be publishing a release: run the same command again in a few minutes; if the error persists, do not trust upstream".to_owned(),
             ),
-            Error::Unavailable { ref altered, .. } if !altered.is_empty() => (ErrorClass::Integrity, WRONG_BYTES_HINT.to_owned()),
-            Error::Unavailable { .. } => (
+            Error::Unavailable(ref files) if !files.altered.is_empty() => (ErrorClass::Integrity, WRONG_BYTES_HINT.to_owned()),
+            Error::Unavailable(_) => (
                 ErrorClass::Network,
                 "upstream's channel manifest lists files that upstream does not have; check that FROSTMIRROR_DIST_URL is a complete mirror".to_owned(),
             ),
@@ -103,8 +103,8 @@ mod tests {
             (Error::NoRustup { url: url() }, 5),
             (Error::Inconsistent { what: "x".into() }, 4),
             (Error::ConflictingDigests { path: path() }, 4),
-            (Error::Unavailable { absent: absent(), altered: Vec::new() }, 5),
-            (Error::Unavailable { absent: absent(), altered: altered() }, 4),
+            (Error::Unavailable(UnavailableFiles { absent: absent(), altered: Vec::new() }), 5),
+            (Error::Unavailable(UnavailableFiles { absent: absent(), altered: altered() }), 4),
             (Error::Offline { paths: vec![path()] }, 5),
             (Error::Network { path: path(), source: Box::new(refused()) }, 5),
             (Error::Cache { path: "/cache/dist/part/00".into(), source: full }, 7),

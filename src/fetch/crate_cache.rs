@@ -61,11 +61,7 @@ impl CrateCache {
 
     /// The size in bytes of the file with this digest, after hashing it; `None` if it is absent or corrupted.
     pub fn verified_size(&self, digest: Sha256) -> io::Result<Option<u64>> {
-        match Sha256::of_file(&self.path(digest)) {
-            Ok((found, length)) => Ok((found == digest).then_some(length)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        digest.verified_length(&self.path(digest))
     }
 
     /// A temporary file for a download, which is removed unless it is stored.

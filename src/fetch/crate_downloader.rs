@@ -6,9 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
-
-use futures_util::stream::{self, StreamExt as _};
 
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
@@ -17,8 +14,8 @@ use crate::fetch::crate_cache::CrateCache;
 use crate::fetch::index_snapshot::{self, IndexSnapshot};
 use crate::http::{self, Client, Request, Secret};
 use crate::index_line::RegistryConfig;
-use crate::process_lock::{LOCK_POLL_INTERVAL, ProcessLock, REPORT_WAIT_AFTER};
-use crate::units::pluralize;
+use crate::process_lock::{LockOwner, ProcessLock};
+use crate::upstream::file_batch::{UnavailableFiles, describe_uncached, download_all, find_cached};
 
 /// Maximum size of a `.crate` in bytes. Crates.io allows 10 MB with a few exceptions; private registries have larger
 /// ones.
@@ -71,13 +68,8 @@ pub enum FileOrigin {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Upstream lacks files that its index lists, or has other bytes.
-    #[error("{}", list_failures(absent, altered))]
-    Unavailable {
-        /// Crates that the index lists and upstream lacks.
-        absent: Vec<(CrateId, http::Error)>,
-        /// Crates whose digest differs from the index.
-        altered: Vec<(CrateId, http::Error)>,
-    },
+    #[error("{}", .0.describe("crate", |id, error| format!("{id}: {error}")))]
+    Unavailable(UnavailableFiles<CrateId>),
     /// Upstream could not be reached.
     #[error("could not download {id}")]
     Network {
@@ -97,7 +89,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The network is forbidden, and the files are not cached.
-    #[error("{} not in the cache, and network access is forbidden:\n{}", count_crates_are(ids), join_names(ids))]
+    #[error("{}", describe_uncached("crate", ids))]
     Offline {
         /// The missing crates.
         ids: Vec<CrateId>,
@@ -124,13 +116,13 @@ impl CrateDownloader {
     /// downloads.
     pub async fn fetch(&self, wanted: &BTreeMap<CrateId, Sha256>) -> Result<BTreeMap<CrateId, DownloadedCrate>, Error> {
         let mut found = self.find_local(wanted).await?;
-        let missing: Vec<(&CrateId, Sha256)> =
-            wanted.iter().filter(|(id, _)| !found.contains_key(*id)).map(|(id, digest)| (id, *digest)).collect();
+        let missing = wanted.iter().filter(|(id, _)| !found.contains_key(*id));
+        let missing: Vec<(CrateId, Sha256)> = missing.map(|(id, digest)| (id.clone(), *digest)).collect();
         if missing.is_empty() {
             return Ok(found);
         }
         if self.offline {
-            let ids = missing.into_iter().map(|(id, _)| id.clone()).collect();
+            let ids = missing.into_iter().map(|(id, _)| id).collect();
             return Err(Error::Offline { ids });
         }
         let site =
@@ -162,7 +154,7 @@ impl CrateDownloader {
         match self.client.length(&request).await {
             Ok(length) => Ok((length, false)),
             Err(source @ http::Error::NotFound { .. }) => {
-                Err(Error::Unavailable { absent: vec![(id.clone(), source)], altered: Vec::new() })
+                Err(Error::Unavailable(UnavailableFiles { absent: vec![(id.clone(), source)], altered: Vec::new() }))
             }
             // Some upstreams do not answer HEAD; the plan then has no size.
             Err(http::Error::Status { .. }) => Ok((None, false)),
@@ -175,31 +167,16 @@ impl CrateDownloader {
         &self,
         wanted: &BTreeMap<CrateId, Sha256>,
     ) -> Result<BTreeMap<CrateId, DownloadedCrate>, Error> {
-        let folders = Arc::new(self.cargo_cache_folders());
-        let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        let looked = stream::iter(wanted.clone()).map(|(id, digest)| {
-            let cache = self.cache.clone();
-            let folders = Arc::clone(&folders);
-            tokio::task::spawn_blocking(move || {
-                let found = find_local_file(&cache, &folders, &id, digest);
-                (id, found)
-            })
-        });
-        let mut looked = looked.buffer_unordered(threads);
-        let mut found_files = BTreeMap::new();
-        while let Some(found) = looked.next().await {
-            // A cancelled task has no result.
-            let Ok((id, found)) = found else { continue };
-            match found {
-                Ok(Some(downloaded)) => {
-                    self.report_reused(&id, &downloaded);
-                    found_files.insert(id, downloaded)
-                }
-                Ok(None) => None,
-                Err(source) => return Err(Error::Cache { id, source }),
-            };
+        let (cache, folders) = (self.cache.clone(), Arc::new(self.cargo_cache_folders()));
+        let look_up = move |(id, digest)| match find_local_file(&cache, &folders, &id, digest) {
+            Ok(file) => Ok(file.map(|file| (id, file))),
+            Err(source) => Err(Error::Cache { id, source }),
+        };
+        let found = find_cached(wanted.clone(), look_up).await?;
+        for (id, file) in &found {
+            self.report_reused(id, file);
         }
-        Ok(found_files)
+        Ok(found.into_iter().collect())
     }
 
     /// `registry/cache/*` of cargo's home: one folder for each registry that cargo has used.
@@ -213,37 +190,19 @@ impl CrateDownloader {
     async fn fetch_missing(
         &self,
         site: &DownloadEndpoint,
-        missing: Vec<(&CrateId, Sha256)>,
+        missing: Vec<(CrateId, Sha256)>,
     ) -> Result<Vec<(CrateId, DownloadedCrate)>, Error> {
         let reported = &AtomicBool::new(false);
-        let downloads = stream::iter(missing).map(|(id, digest)| async move {
-            let outcome = self.download_exclusively(site, id, digest, reported).await;
-            (id, outcome)
-        });
-        let mut downloads = downloads.buffer_unordered(self.jobs.max(1));
-        let mut completed = Vec::new();
-        let (mut absent, mut altered) = (Vec::new(), Vec::new());
-        // Leaving this loop early drops the stream, which stops every download and removes its partial file.
-        while let Some((id, outcome)) = downloads.next().await {
-            match outcome {
-                Ok(downloaded) => completed.push((id.clone(), downloaded)),
-                Err(DownloadError::Http(source @ http::Error::NotFound { .. })) => absent.push((id.clone(), source)),
-                Err(DownloadError::Http(source @ http::Error::Checksum { .. })) => altered.push((id.clone(), source)),
-                Err(DownloadError::Http(http::Error::Io { source, .. }) | DownloadError::Io(source)) => {
-                    let id = id.clone();
-                    return Err(Error::Cache { id, source });
-                }
-                Err(DownloadError::File { path, source }) => return Err(Error::File { id: id.clone(), path, source }),
-                Err(DownloadError::Http(source)) => {
-                    let id = id.clone();
-                    return Err(Error::Network { id, source: Box::new(source) });
-                }
-            }
-        }
-        if absent.is_empty() && altered.is_empty() {
-            Ok(completed)
-        } else {
-            Err(Error::Unavailable { absent, altered })
+        let download =
+            |id: CrateId, digest| async move { self.download_exclusively(site, &id, digest, reported).await };
+        let http_error = |id, error| match error {
+            http::Error::Io { source, .. } => Error::Cache { id, source },
+            source => Error::Network { id, source: Box::new(source) },
+        };
+        let (files, unavailable) = download_all(missing, self.jobs, download, http_error).await?;
+        match unavailable.is_empty() {
+            true => Ok(files.into_iter().map(|(id, _, file)| (id, file)).collect()),
+            false => Err(Error::Unavailable(unavailable)),
         }
     }
 
@@ -255,36 +214,31 @@ impl CrateDownloader {
         id: &CrateId,
         digest: Sha256,
         reported: &AtomicBool,
-    ) -> Result<DownloadedCrate, DownloadError> {
+    ) -> Result<Result<DownloadedCrate, http::Error>, Error> {
+        let cache_error = |source| Error::Cache { id: id.clone(), source };
         let path = self.cache.lock_path(digest);
-        let started = Instant::now();
-        let _lock = loop {
-            match ProcessLock::try_lock(&path, self.verb) {
-                Ok(Ok(lock)) => break Some(CrateLock { path, _lock: lock }),
-                // On a file system without locks two processes may download the same file; every file is hashed.
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => break None,
-                Err(error) => return Err(DownloadError::Io(error)),
-                Ok(Err(owner)) => {
-                    let report = started.elapsed() >= REPORT_WAIT_AFTER && owner.is_another();
-                    if report && !reported.swap(true, Ordering::Relaxed) {
-                        self.sink.status("Blocking", format!("waiting for {owner}, which downloads {id}"));
-                    }
-                    tokio::time::sleep(LOCK_POLL_INTERVAL).await;
-                }
+        let report = |owner: LockOwner| {
+            if owner.is_another() && !reported.swap(true, Ordering::Relaxed) {
+                self.sink.status("Blocking", format!("waiting for {owner}, which downloads {id}"));
             }
         };
-        match self.cache.verified_size(digest).map_err(DownloadError::Io)? {
+        // On a file system without locks two processes may download the same file; every file is hashed.
+        let lock = ProcessLock::wait(&path, self.verb, report).await.map_err(cache_error)?;
+        let _lock = lock.map(|lock| CrateLock { path, _lock: lock });
+        match self.cache.verified_size(digest).map_err(cache_error)? {
             Some(size) => {
                 self.sink.event(Event::Advance { phase: Phase::Downloading, items: 1, bytes: 0 });
                 let cached = DownloadedCrate { path: self.cache.path(digest), size, origin: FileOrigin::Cache };
                 self.report_reused(id, &cached);
-                Ok(cached)
+                Ok(Ok(cached))
             }
             None => {
                 self.sink.detail("Downloading", id.to_string());
-                let downloaded = self.download(site, id, digest).await?;
-                self.sink.detail("Downloaded", format!("{id} ({})", event::format_size(downloaded.size)));
-                Ok(downloaded)
+                let outcome = self.download(site, id, digest).await?;
+                if let Ok(downloaded) = &outcome {
+                    self.sink.detail("Downloaded", format!("{id} ({})", event::format_size(downloaded.size)));
+                }
+                Ok(outcome)
             }
         }
     }
@@ -294,26 +248,25 @@ impl CrateDownloader {
         site: &DownloadEndpoint,
         id: &CrateId,
         digest: Sha256,
-    ) -> Result<DownloadedCrate, DownloadError> {
+    ) -> Result<Result<DownloadedCrate, http::Error>, Error> {
+        let cache_error = |source| Error::Cache { id: id.clone(), source };
         let phase = Phase::Downloading;
         let url = site.registry_config.download_url(id, &digest);
         if let Some(path) = file_of(&url) {
-            return self.copy(path, url, digest).await;
+            return self.copy(id, path, url, digest).await;
         }
         let request = Request { authorization: site.token.as_ref(), ..Request::new(&url) };
-        let partial = self.cache.new_partial_file().map_err(DownloadError::Io)?;
+        let partial = self.cache.new_partial_file().map_err(cache_error)?;
         let progress = |bytes| {
             self.sink.event(Event::Advance { phase, items: 0, bytes });
         };
-        let size = self
-            .client
-            .download(&request, partial.path(), digest, MAX_CRATE_SIZE, &progress)
-            .await
-            .map_err(DownloadError::Http)?;
-        let path = self.cache.insert(partial, digest).map_err(DownloadError::Io)?;
+        let size = match self.client.download(&request, partial.path(), digest, MAX_CRATE_SIZE, &progress).await {
+            Ok(size) => size,
+            Err(error) => return Ok(Err(error)),
+        };
+        let path = self.cache.insert(partial, digest).map_err(cache_error)?;
         self.sink.event(Event::Advance { phase, items: 1, bytes: 0 });
-        let from = FileOrigin::Upstream;
-        Ok(DownloadedCrate { path, size, origin: from })
+        Ok(Ok(DownloadedCrate { path, size, origin: FileOrigin::Upstream }))
     }
 }
 
@@ -328,22 +281,32 @@ impl CrateDownloader {
     }
 
     /// A crate from a `dl` that points to local files, as in cargo.
-    async fn copy(&self, path: PathBuf, url: String, digest: Sha256) -> Result<DownloadedCrate, DownloadError> {
-        let cache = self.cache.clone();
+    async fn copy(
+        &self,
+        id: &CrateId,
+        path: PathBuf,
+        url: String,
+        digest: Sha256,
+    ) -> Result<Result<DownloadedCrate, http::Error>, Error> {
+        let (cache, owned_id) = (self.cache.clone(), id.clone());
         let copying = tokio::task::spawn_blocking(move || {
-            let unreadable = |source| DownloadError::File { path: path.clone(), source };
+            let id = owned_id;
+            let unreadable = |source| Error::File { id: id.clone(), path: path.clone(), source };
             length_of(&path).map_err(unreadable)?;
-            match cache.import_copy(&path, digest).map_err(DownloadError::Io)? {
-                Some(size) => Ok(size),
+            match cache.import_copy(&path, digest).map_err(|source| Error::Cache { id: id.clone(), source })? {
+                Some(size) => Ok::<_, Error>(Ok(size)),
                 None => {
                     let (actual, _) = Sha256::of_file(&path).map_err(unreadable)?;
-                    Err(DownloadError::Http(http::Error::Checksum { url, expected: digest, actual }))
+                    Ok(Err(http::Error::Checksum { url, expected: digest, actual }))
                 }
             }
         });
-        let size = copying.await.map_err(|error| DownloadError::Io(io::Error::other(error)))??;
-        self.sink.event(Event::Advance { phase: Phase::Downloading, items: 1, bytes: size });
-        Ok(DownloadedCrate { path: self.cache.path(digest), size, origin: FileOrigin::Upstream })
+        let copied =
+            copying.await.map_err(|error| Error::Cache { id: id.clone(), source: io::Error::other(error) })??;
+        Ok(copied.map(|size| {
+            self.sink.event(Event::Advance { phase: Phase::Downloading, items: 1, bytes: size });
+            DownloadedCrate { path: self.cache.path(digest), size, origin: FileOrigin::Upstream }
+        }))
     }
 }
 
@@ -379,12 +342,6 @@ struct DownloadEndpoint {
     token: Option<Secret>,
 }
 
-enum DownloadError {
-    Http(http::Error),
-    Io(io::Error),
-    File { path: PathBuf, source: io::Error },
-}
-
 fn find_local_file(
     cache: &CrateCache,
     folders: &[PathBuf],
@@ -404,24 +361,4 @@ fn find_local_file(
         }
     }
     Ok(None)
-}
-
-fn list_failures(absent: &[(CrateId, http::Error)], altered: &[(CrateId, http::Error)]) -> String {
-    let lines: Vec<String> = altered.iter().chain(absent).map(|(id, error)| format!("{id}: {error}")).collect();
-    match lines.len() {
-        1 => lines.concat(),
-        count => format!("{} are unavailable:\n{}", pluralize(count, "crate"), lines.join("\n")),
-    }
-}
-
-fn join_names(ids: &[CrateId]) -> String {
-    let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    names.join("\n")
-}
-
-fn count_crates_are(ids: &[CrateId]) -> String {
-    match ids.len() {
-        1 => "1 crate is".to_owned(),
-        count => format!("{} are", pluralize(count, "crate")),
-    }
 }

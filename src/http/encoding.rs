@@ -3,11 +3,9 @@
 //! Cargo's libcurl decodes the encodings that it was built for, `gzip` and `deflate`, even without a request for them
 //! (libcurl, content_encoding.c). So does this client; every other encoding is an error that names it.
 
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write as _};
 
-use flate2::bufread::{DeflateDecoder, ZlibDecoder};
-use flate2::read::MultiGzDecoder;
-use flate2::write;
+use flate2::{Decompress, write};
 use reqwest::header::{self, HeaderMap};
 
 /// Maximum number of nested encodings, as in libcurl.
@@ -50,23 +48,10 @@ pub(super) fn parse_content_encoding(headers: &HeaderMap) -> Result<Vec<ContentC
 
 /// Decodes `body`; `None` if the result is longer than `limit` bytes.
 pub(super) fn decode(body: &[u8], codings: &[ContentCoding], limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut text = None;
-    for coding in codings.iter().rev() {
-        let encoded = text.as_deref().unwrap_or(body);
-        let (mut decoded, max_bytes) = (Vec::new(), limit.saturating_add(1));
-        match coding {
-            ContentCoding::Gzip => MultiGzDecoder::new(encoded).take(max_bytes).read_to_end(&mut decoded)?,
-            ContentCoding::Deflate if is_zlib(encoded) => {
-                ZlibDecoder::new(encoded).take(max_bytes).read_to_end(&mut decoded)?
-            }
-            ContentCoding::Deflate => DeflateDecoder::new(encoded).take(max_bytes).read_to_end(&mut decoded)?,
-        };
-        if decoded.len() as u64 > limit {
-            return Ok(None);
-        }
-        text = Some(decoded);
-    }
-    Ok(Some(text.unwrap_or_else(|| body.to_vec())))
+    let mut decoder = Decoder::new(codings);
+    let Some(mut text) = decoder.decode(body, limit)? else { return Ok(None) };
+    text.append(&mut decoder.finish()?);
+    Ok(Some(text).filter(|text| text.len() as u64 <= limit))
 }
 
 /// Whether a deflated body begins with zlib's header (RFC 1950, 2.2).
@@ -84,8 +69,8 @@ enum Stage {
     Gzip(write::MultiGzDecoder<Vec<u8>>),
     /// The first two bytes decide the format.
     Unknown(Vec<u8>),
-    Zlib(write::ZlibDecoder<Vec<u8>>),
-    Deflate(write::DeflateDecoder<Vec<u8>>),
+    /// With zlib's header or without it.
+    Deflate(write::ZlibDecoder<Vec<u8>>),
 }
 
 impl Decoder {
@@ -141,18 +126,12 @@ impl Stage {
                 return Ok(Vec::new());
             }
             let begin = std::mem::take(begin);
-            *self = match is_zlib(&begin) {
-                true => Stage::Zlib(write::ZlibDecoder::new(Vec::new())),
-                false => Stage::Deflate(write::DeflateDecoder::new(Vec::new())),
-            };
+            let format = Decompress::new(is_zlib(&begin));
+            *self = Stage::Deflate(write::ZlibDecoder::new_with_decompress(Vec::new(), format));
             return self.feed(&begin);
         }
         match self {
             Stage::Gzip(decoder) => {
-                decoder.write_all(piece)?;
-                Ok(std::mem::take(decoder.get_mut()))
-            }
-            Stage::Zlib(decoder) => {
                 decoder.write_all(piece)?;
                 Ok(std::mem::take(decoder.get_mut()))
             }
@@ -167,10 +146,6 @@ impl Stage {
     fn finish(&mut self) -> io::Result<Vec<u8>> {
         match self {
             Stage::Gzip(decoder) => {
-                decoder.try_finish()?;
-                Ok(std::mem::take(decoder.get_mut()))
-            }
-            Stage::Zlib(decoder) => {
                 decoder.try_finish()?;
                 Ok(std::mem::take(decoder.get_mut()))
             }

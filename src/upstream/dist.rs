@@ -28,7 +28,6 @@ mod dist_client;
 
 pub use dist_client::{DistClient, MAX_DIGEST_FILE, Texts, parse_sha256};
 pub use download::MAX_DIST_FILE;
-pub use download::UnavailableFiles;
 pub use error::Error;
 pub use rustup::{RUSTUP_RELEASE_PATH, RustupInstaller, RustupRelease};
 pub use std_lock::is_rust_src;

@@ -13,14 +13,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::digest::Sha256;
 use crate::durable;
 use crate::event::Sink;
-use crate::process_lock::{LOCK_POLL_INTERVAL, ProcessLock, REPORT_WAIT_AFTER};
+use crate::process_lock::ProcessLock;
 use crate::safe_path::SafePath;
 use crate::upstream::index_file::cache_folder;
 
@@ -70,11 +70,7 @@ impl DistCache {
     /// The size in bytes of the file with this digest, after hashing it; `None` if it is absent or corrupted.
     pub(super) fn verified_size(&self, digest: Sha256) -> Result<Option<u64>, Error> {
         let path = self.path(digest);
-        match Sha256::of_file(&path) {
-            Ok((found, length)) => Ok((found == digest).then_some(length)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Cache { path, source }),
-        }
+        digest.verified_length(&path).map_err(|source| Error::Cache { path, source })
     }
 
     /// Stores a partial file as complete. The caller has checked its digest.
@@ -145,22 +141,15 @@ impl DistCache {
     /// is the reason that they report.
     pub(super) async fn lock(&self, verb: &str, sink: &dyn Sink) -> Result<DownloadLock, Error> {
         let path = self.root.join("lock");
-        let (began, mut reported) = (Instant::now(), false);
-        let lock = loop {
-            match ProcessLock::try_lock(&path, verb) {
-                Ok(Ok(lock)) => break Some(lock),
-                Ok(Err(owner)) => {
-                    if !reported && began.elapsed() >= REPORT_WAIT_AFTER {
-                        reported = true;
-                        sink.status("Blocking", format!("waiting for {owner}, which downloads toolchains"));
-                    }
-                    tokio::time::sleep(LOCK_POLL_INTERVAL).await;
-                }
-                // A file system without locks does not prevent downloads: every file is hashed.
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => break None,
-                Err(source) => return Err(Error::Cache { path, source }),
+        let mut reported = false;
+        let report = |owner| {
+            if !std::mem::replace(&mut reported, true) {
+                sink.status("Blocking", format!("waiting for {owner}, which downloads toolchains"));
             }
         };
+        // A file system without locks does not prevent downloads: every file is hashed.
+        let lock = ProcessLock::wait(&path, verb, report).await;
+        let lock = lock.map_err(|source| Error::Cache { path, source })?;
         self.remove_abandoned_parts();
         Ok(DownloadLock { _lock: lock })
     }

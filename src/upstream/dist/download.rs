@@ -12,6 +12,7 @@ use crate::event::{self, Event, Phase, Sink};
 use crate::http::{self, Request};
 use crate::mirror_file::FileSource;
 use crate::safe_path::SafePath;
+use crate::upstream::file_batch::{UnavailableFiles, download_all, find_cached};
 
 use super::dist_cache::DistCache;
 use super::{DistDownloader, DownloadPlan, Error};
@@ -24,15 +25,6 @@ const MAX_CONCURRENT_DOWNLOADS: usize = 8;
 
 /// The files to download: one path for each digest.
 type MissingFiles = BTreeMap<Sha256, SafePath>;
-
-/// Files that upstream lacks or has with other bytes, each with the response.
-#[derive(Debug, Default)]
-pub struct UnavailableFiles {
-    /// The file does not exist.
-    pub absent: Vec<(SafePath, http::Error)>,
-    /// The file has another digest.
-    pub altered: Vec<(SafePath, http::Error)>,
-}
 
 /// The cached files: the size of each digest.
 type FileSizes = BTreeMap<Sha256, u64>;
@@ -51,8 +43,8 @@ impl DistDownloader {
         wanted: &(dyn Fn(&SafePath, &Sha256) -> bool + Sync),
     ) -> Result<(), Error> {
         match self.fetch_available(plan, wanted).await? {
-            UnavailableFiles { absent, altered } if absent.is_empty() && altered.is_empty() => Ok(()),
-            UnavailableFiles { absent, altered } => Err(Error::Unavailable { absent, altered }),
+            none if none.is_empty() => Ok(()),
+            unavailable => Err(Error::Unavailable(unavailable)),
         }
     }
 
@@ -62,7 +54,7 @@ impl DistDownloader {
         &self,
         plan: &mut DownloadPlan,
         wanted: &(dyn Fn(&SafePath, &Sha256) -> bool + Sync),
-    ) -> Result<UnavailableFiles, Error> {
+    ) -> Result<UnavailableFiles<SafePath>, Error> {
         let mut unavailable = UnavailableFiles::default();
         let mut missing = MissingFiles::new();
         for (path, needed) in &plan.files {
@@ -74,7 +66,7 @@ impl DistDownloader {
             return Ok(unavailable);
         }
         let store = DistCache::open(&self.cache, &self.server_url)?;
-        let mut sizes = find_cached(&store, &missing).await?;
+        let mut sizes = find_files(&store, &missing).await?;
         self.report_reused(&missing, &sizes);
         missing.retain(|digest, _| !sizes.contains_key(digest));
         if !missing.is_empty() {
@@ -83,7 +75,7 @@ impl DistDownloader {
             }
             let guard = store.lock(self.verb, &*self.sink).await?;
             // The previous holder of the lock may have downloaded the same files.
-            let cached = find_cached(&store, &missing).await?;
+            let cached = find_files(&store, &missing).await?;
             self.report_reused(&missing, &cached);
             sizes.extend(cached);
             missing.retain(|digest, _| !sizes.contains_key(digest));
@@ -111,7 +103,7 @@ impl DistDownloader {
         let store = DistCache::open(&self.cache, &self.server_url)?;
         let unknown = plan.files.iter().filter(|(path, needed)| needed.size.is_none() && wanted(path, &needed.sha256));
         let mut unknown: MissingFiles = unknown.map(|(path, needed)| (needed.sha256, path.clone())).collect();
-        let mut sizes = find_cached(&store, &unknown).await?;
+        let mut sizes = find_files(&store, &unknown).await?;
         unknown.retain(|digest, _| !sizes.contains_key(digest));
         if !self.offline {
             sizes.extend(self.content_lengths(&unknown).await);
@@ -138,7 +130,7 @@ impl DistDownloader {
         store: &DistCache,
         plan: &DownloadPlan,
         missing: MissingFiles,
-    ) -> Result<(FileSizes, UnavailableFiles), Error> {
+    ) -> Result<(FileSizes, UnavailableFiles<SafePath>), Error> {
         if missing.is_empty() {
             return Ok((FileSizes::new(), UnavailableFiles::default()));
         }
@@ -160,39 +152,29 @@ impl DistDownloader {
         &self,
         store: &DistCache,
         missing: MissingFiles,
-    ) -> Result<(FileSizes, UnavailableFiles), Error> {
-        let mut waiting = missing.into_iter();
-        // Separate tasks instead of one future, because hashing uses a processor. Dropping the set stops them.
-        let mut running = JoinSet::new();
-        let (mut sizes, mut unavailable) = (FileSizes::new(), UnavailableFiles::default());
-        loop {
-            while running.len() < self.max_concurrent()
-                && let Some((digest, path)) = waiting.next()
-            {
-                let (dist, store) = (self.clone(), store.clone());
-                running.spawn(async move {
-                    let outcome = dist.download_file(&store, digest, &path).await;
-                    (digest, path, outcome)
-                });
+    ) -> Result<(FileSizes, UnavailableFiles<SafePath>), Error> {
+        // Separate tasks, because hashing uses a processor. Dropping their sets stops them.
+        let download = |path: SafePath, digest| {
+            let (dist, store) = (self.clone(), store.clone());
+            let mut task = JoinSet::new();
+            task.spawn(async move { dist.download_file(&store, digest, &path).await });
+            async move {
+                match task.join_next().await {
+                    Some(Ok(outcome)) => outcome,
+                    Some(Err(ended)) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+                    Some(Err(_)) | None => {
+                        Err(Error::Cache { path: "dist".into(), source: io::ErrorKind::Other.into() })
+                    }
+                }
             }
-            let Some(ended) = running.join_next().await else { break };
-            let (digest, path, outcome) = match ended {
-                Ok(ended) => ended,
-                Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
-                Err(_) => continue,
-            };
-            match outcome {
-                Ok(Ok(size)) => drop(sizes.insert(digest, size)),
-                Ok(Err(source @ http::Error::NotFound { .. })) => unavailable.absent.push((path, source)),
-                Ok(Err(source @ http::Error::Checksum { .. })) => unavailable.altered.push((path, source)),
-                Ok(Err(http::Error::Io { path, source })) => return Err(Error::Cache { path, source }),
-                Ok(Err(source)) => return Err(Error::Network { path, source: Box::new(source) }),
-                Err(error) => return Err(error),
-            }
-        }
-        unavailable.absent.sort_by(|(one, _), (other, _)| one.cmp(other));
-        unavailable.altered.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Ok((sizes, unavailable))
+        };
+        let http_error = |path, error| match error {
+            http::Error::Io { path, source } => Error::Cache { path, source },
+            source => Error::Network { path, source: Box::new(source) },
+        };
+        let missing = missing.into_iter().map(|(digest, path)| (path, digest));
+        let (files, unavailable) = download_all(missing, self.max_concurrent(), download, http_error).await?;
+        Ok((files.into_iter().map(|(_, digest, size)| (digest, size)).collect(), unavailable))
     }
 
     /// Downloads one file; it is complete and stored when this returns.
@@ -236,22 +218,8 @@ impl DistDownloader {
 }
 
 /// The cached files, hashed on blocking threads.
-async fn find_cached(store: &DistCache, wanted: &MissingFiles) -> Result<FileSizes, Error> {
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let digests: Vec<Sha256> = wanted.keys().copied().collect();
-    let looked = stream::iter(digests).map(|digest| {
-        let store = store.clone();
-        async move {
-            let stored = tokio::task::spawn_blocking(move || store.verified_size(digest)).await;
-            let ended =
-                |ended| Error::Cache { path: "dist".into(), source: io::Error::other::<tokio::task::JoinError>(ended) };
-            stored.map_err(ended)?.map(|size| size.map(|size| (digest, size)))
-        }
-    });
-    let mut looked = looked.buffer_unordered(threads);
-    let mut stored = FileSizes::new();
-    while let Some(found) = looked.next().await {
-        stored.extend(found?);
-    }
-    Ok(stored)
+async fn find_files(store: &DistCache, wanted: &MissingFiles) -> Result<FileSizes, Error> {
+    let store = store.clone();
+    let look_up = move |digest| Ok(store.verified_size(digest)?.map(|size| (digest, size)));
+    Ok(find_cached(wanted.keys().copied(), look_up).await?.into_iter().collect())
 }

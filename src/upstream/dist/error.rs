@@ -9,7 +9,7 @@ use crate::http;
 use crate::inputs::lockfile;
 use crate::safe_path::SafePath;
 use crate::toolchain::{Date, ManifestError, SelectError, ToolchainName};
-use crate::units::pluralize;
+use crate::upstream::file_batch::{UnavailableFiles, describe_uncached};
 
 use super::ToolchainRequest;
 
@@ -71,13 +71,8 @@ pub enum Error {
         path: SafePath,
     },
     /// Upstream lacks files of its manifests, or has other bytes.
-    #[error("{}", list_failures(absent, altered))]
-    Unavailable {
-        /// Files that do not exist.
-        absent: Vec<(SafePath, http::Error)>,
-        /// Files with another digest.
-        altered: Vec<(SafePath, http::Error)>,
-    },
+    #[error("{}", .0.describe("file", |_, error| error.to_string()))]
+    Unavailable(UnavailableFiles<SafePath>),
     /// Upstream is unreachable.
     #[error("could not download `{path}`")]
     Network {
@@ -87,7 +82,7 @@ pub enum Error {
         source: Box<http::Error>,
     },
     /// The network is forbidden, and the files are not cached.
-    #[error("{} not in the cache, and network access is forbidden:\n{}", count_files_are(paths), join_names(paths))]
+    #[error("{}", describe_uncached("file", paths))]
     Offline {
         /// The paths of the missing files.
         paths: Vec<SafePath>,
@@ -144,25 +139,5 @@ impl Error {
             },
             _ => None,
         }
-    }
-}
-
-fn list_failures(absent: &[(SafePath, http::Error)], altered: &[(SafePath, http::Error)]) -> String {
-    let lines: Vec<String> = altered.iter().chain(absent).map(|(_, error)| error.to_string()).collect();
-    match lines.len() {
-        1 => lines.concat(),
-        count => format!("{} are unavailable:\n{}", pluralize(count, "file"), lines.join("\n")),
-    }
-}
-
-fn join_names(paths: &[SafePath]) -> String {
-    let names: Vec<&str> = paths.iter().map(SafePath::as_str).collect();
-    names.join("\n")
-}
-
-fn count_files_are(paths: &[SafePath]) -> String {
-    match paths.len() {
-        1 => "1 file is".to_owned(),
-        count => format!("{} are", pluralize(count, "file")),
     }
 }
