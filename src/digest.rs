@@ -9,6 +9,8 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::Digest as _;
 
+use crate::durable;
+
 /// Buffer size for hashing. Larger buffers are not faster and use more memory.
 pub const BUFFER_SIZE: usize = 64 * 1024;
 
@@ -44,11 +46,8 @@ impl Sha256 {
 
     /// The length in bytes of the file at `path`, after hashing it; `None` if it is absent or has another digest.
     pub fn verified_length(self, path: &Path) -> io::Result<Option<u64>> {
-        match Sha256::of_file(path) {
-            Ok((found, length)) => Ok((found == self).then_some(length)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let found = durable::if_exists(Sha256::of_file(path))?;
+        Ok(found.filter(|(found, _)| *found == self).map(|(_, length)| length))
     }
 
     /// A digest from its 32 raw bytes.

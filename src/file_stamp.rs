@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::durable;
+
 /// Identifies a version of a file: equal stamps of one path mean equal bytes, unless the file is younger than the
 /// resolution of the file system's clock (see [`FileStamp::is_settled`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +28,7 @@ impl FileStamp {
     /// # Errors
     /// The file system's.
     pub fn read(path: &Path) -> io::Result<Option<FileStamp>> {
-        match fs::metadata(path) {
-            Ok(metadata) => Ok(Some(FileStamp::of(&metadata))),
-            Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => Ok(None),
-            Err(e) => Err(e),
-        }
+        Ok(durable::if_exists(fs::metadata(path))?.map(|metadata| FileStamp::of(&metadata)))
     }
 
     /// The stamp of content that exists only in memory and never changes.

@@ -6,13 +6,12 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 
 use crate::crate_id::CrateId;
+use crate::parallel;
 
 /// Maximum number of decompressed bytes to search for the manifest; packagers put it near the front.
 const MAX_UNPACKED_BYTES: u64 = 64 * 1024 * 1024;
@@ -38,25 +37,7 @@ pub struct PackageMetadata {
 
 /// The metadata of these crates, in their order; `None` for an unreadable file or one without metadata.
 pub fn read_all_metadata(crates: &[(CrateId, PathBuf)]) -> Vec<Option<PackageMetadata>> {
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(vec![None; crates.len()]);
-    std::thread::scope(|scope| {
-        for _ in 0..THREADS.min(crates.len()) {
-            scope.spawn(|| {
-                while let Some((place, (id, path))) = next_item(&next, crates) {
-                    let about = read_metadata(id, path);
-                    let mut results = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    results[place] = about;
-                }
-            });
-        }
-    });
-    results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn next_item<'t, T>(next: &AtomicUsize, items: &'t [T]) -> Option<(usize, &'t T)> {
-    let index = next.fetch_add(1, Ordering::Relaxed);
-    items.get(index).map(|item| (index, item))
+    parallel::map(crates, THREADS, |(id, path), _| read_metadata(id, path))
 }
 
 /// The metadata of the crate in the file at `path`.

@@ -175,19 +175,14 @@ impl ConfigFile {
     }
 
     fn read_text(&self) -> Result<Option<String>, Error> {
-        match fs::read_to_string(&self.path) {
-            Ok(text) => Ok(Some(text)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Read { path: self.path.clone(), source }),
-        }
+        let text = durable::if_exists(fs::read_to_string(&self.path));
+        text.map_err(|source| Error::Read { path: self.path.clone(), source })
     }
 
     fn read_record(&self) -> Result<Option<UndoRecord>, Error> {
-        let text = match fs::read_to_string(&self.record_path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(Error::Read { path: self.record_path.clone(), source }),
-        };
+        let text = durable::if_exists(fs::read_to_string(&self.record_path));
+        let text = text.map_err(|source| Error::Read { path: self.record_path.clone(), source })?;
+        let Some(text) = text else { return Ok(None) };
         match serde_json::from_str(&text) {
             Ok(record) => Ok(Some(record)),
             Err(source) => Err(Error::InvalidRecord { path: self.record_path.clone(), source }),

@@ -16,6 +16,7 @@ use toml::de::{DeTable, DeValue};
 use super::SERVER;
 use crate::client_setup::BaseUrl;
 use crate::diagnostics::{ProblemCollector, ProblemList, closest_match, quote, suggest_quotes};
+use crate::durable;
 use crate::toolchain::{self, ToolchainName};
 use crate::units;
 
@@ -232,10 +233,8 @@ impl ParsedFile {
 pub(super) fn read_text(path: &Path) -> Result<Option<String>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes)) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => return Ok(None),
-        read => read.map_err(failed)?,
-    };
+    let read = File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes));
+    let Some(_) = durable::if_exists(read).map_err(failed)? else { return Ok(None) };
     if bytes.len() as u64 > MAX_SIZE {
         return Err(Error::TooLarge { path: path.to_owned() });
     }

@@ -174,11 +174,8 @@ pub fn check_files(folder: &Path) -> Result<(), Error> {
 }
 
 fn read_toml(path: &Path) -> Result<Option<(String, DocumentMut)>, Error> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => return Ok(None),
-        Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
-    };
+    let text = durable::if_exists(fs::read_to_string(path));
+    let Some(text) = text.map_err(|source| Error::Read { path: path.to_owned(), source })? else { return Ok(None) };
     let document = parse_document(&text).map_err(|list| Error::Toml { path: path.to_owned(), list })?;
     Ok(Some((text, document)))
 }

@@ -70,6 +70,7 @@ mod tests {
 
     use crate::digest::Sha256;
     use crate::toolchain::SelectError;
+    use crate::upstream::file_batch::UnavailableFiles;
 
     #[test]
     fn errors_map_to_their_classes() {

@@ -24,6 +24,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::format::SkippedPackage;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::durable;
@@ -107,20 +108,6 @@ pub struct InputSet {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "artifacts")]
     pub dist_files: Vec<DistFileRef>,
-}
-
-/// A package that an input needs and that was skipped.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct SkippedPackage {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Its source, as in bundles.
-    pub source: String,
-    /// The reason for the skip.
-    #[serde(rename = "why")]
-    pub reason: String,
 }
 
 /// One dist file of a set.

@@ -263,18 +263,13 @@ fn input_sets(memory: &History, gathered: &FetchPlan, options: &Options) -> Vec<
 }
 
 /// A skipped package, in the form of the history and of bundles.
-fn to_history_record(SkippedPackage { package, reason: why }: &SkippedPackage) -> history::SkippedPackage {
-    history::SkippedPackage {
+fn to_history_record(SkippedPackage { package, reason: why }: &SkippedPackage) -> format::SkippedPackage {
+    format::SkippedPackage {
         name: package.name.clone(),
         version: package.version.clone(),
         source: package.source.without_local_path(),
         reason: (*why).to_owned(),
     }
-}
-
-fn to_bundle_record(one: &history::SkippedPackage) -> format::SkippedPackage {
-    let history::SkippedPackage { name, version, source, reason: why } = one.clone();
-    format::SkippedPackage { name, version, source, reason: why }
 }
 
 fn pack_plan(
@@ -324,7 +319,7 @@ fn pack_plan(
             .iter()
             .filter_map(|stored| dist_file_positions.get(&stored.path).copied())
             .collect(),
-        skipped_packages: input.skipped_packages.iter().map(to_bundle_record).collect(),
+        skipped_packages: input.skipped_packages.clone(),
     });
     // The files for other inputs of the history are included too.
     let needed = toolchains.downloads.files.keys();

@@ -80,7 +80,7 @@ impl Client {
         let buffer = BytesMut::new();
         let mut sink =
             FileSink { file: File::from_std(file), buffer, position: received, reported: received, progress };
-        // The file is shown to nobody before it is verified.
+        // No client sees the file before it is verified.
         let mut state = Transfer { hasher, received, hold_until_verified: true, must_decode: false };
         let mut tries = self.retry_state();
         let mut furthest = received;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::durable;
 use crate::inputs::depends::Platforms;
 use crate::toolchain::{InvalidProfile, InvalidToolchainName, Profile, ToolchainName, is_triple};
 
@@ -134,11 +135,8 @@ fn candidate_paths(folder: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 fn read(path: &Path) -> Result<Option<String>, Error> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
-        Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
-    };
+    let file = durable::if_exists(fs::File::open(path));
+    let Some(file) = file.map_err(|source| Error::Read { path: path.to_owned(), source })? else { return Ok(None) };
     // rustup ignores a folder of that name.
     if file.metadata().is_ok_and(|about| about.is_dir()) {
         return Ok(None);

@@ -7,7 +7,6 @@
 //! | `component` | a file that a stored manifest names |
 //! | `manifest_index` | the files that manifests name |
 //! | `freshness` | what is fresh, absent, or being fetched |
-//! | `lru` | tables that clients cannot grow without limit |
 //!
 //! rustup requests a manifest's `.sha256` first, and then the manifest: both are stored, and replaced, together.
 //! Components are only fetched if a stored manifest names them.
@@ -15,7 +14,6 @@
 mod sync;
 mod component;
 mod manifest_index;
-mod lru;
 mod freshness;
 mod file_set;
 

@@ -15,6 +15,7 @@ use super::metrics::LiveMetrics;
 use super::upstreams::Upstreams;
 use crate::crate_id::CrateName;
 use crate::event::Sink;
+use crate::generational_map::GenerationalMap;
 use crate::upstream::index_file::{CachedIndexFile, IndexFile, cache_folder};
 
 /// How long a client waits for upstream if a cached copy exists.
@@ -27,7 +28,7 @@ const ABSENT_TTL: Duration = Duration::from_secs(60);
 const STALE_TTL: Duration = Duration::from_secs(5);
 /// Maximum number of pending fetches: a client may request any number of names and disconnect.
 const MAX_PENDING: usize = 8192;
-/// Bytes of index files in one of two memory segments; the older segment is dropped when the younger one is full.
+/// Bytes of index files in one generation of the memory cache.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// Memory of an entry beside its text, in bytes.
 const ENTRY_OVERHEAD: usize = 512;
@@ -58,12 +59,9 @@ pub(super) struct IndexCache {
 
 type PendingFetch = Shared<BoxFuture<'static, Result<Entry, LiveError>>>;
 
-#[derive(Default)]
 struct Table {
-    young: HashMap<String, Entry>,
-    old: HashMap<String, Entry>,
-    /// Bytes in the younger segment.
-    bytes: usize,
+    /// By bytes.
+    entries: GenerationalMap<String, Entry>,
     pending: HashMap<String, PendingFetch>,
 }
 
@@ -87,7 +85,7 @@ impl IndexCache {
     ) -> IndexCache {
         IndexCache {
             folder: cache_folder(folder, index),
-            table: Mutex::default(),
+            table: Mutex::new(Table { entries: GenerationalMap::new(SEGMENT_BYTES), pending: HashMap::new() }),
             clock,
             early_changes: surprises,
             metrics: figures,
@@ -245,19 +243,11 @@ impl Entry {
 
 impl Table {
     fn get(&self, path: &str) -> Option<Entry> {
-        self.young.get(path).or_else(|| self.old.get(path)).cloned()
+        self.entries.get(path).cloned()
     }
 
     fn insert(&mut self, path: &str, entry: Entry) {
         let weight = entry.weight(path);
-        if self.bytes + weight > SEGMENT_BYTES {
-            self.old = std::mem::take(&mut self.young);
-            self.bytes = 0;
-        }
-        self.old.remove(path);
-        self.bytes += weight;
-        if let Some(before) = self.young.insert(path.to_owned(), entry) {
-            self.bytes -= before.weight(path);
-        }
+        self.entries.insert(path.to_owned(), entry, weight);
     }
 }

@@ -264,36 +264,3 @@ impl AuditContext<'_> {
         known.cloned().or_else(|| path.rsplit('/').next()?.parse().ok())
     }
 }
-
-/// The number of threads that read and hash. At least two, so that one hashes while the other waits for the disk.
-fn thread_count() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16)
-}
-
-/// Runs `work` for each item on several threads, each with its own buffer. Results have the order of the items.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T, &mut [u8]) -> R + Sync) -> Vec<R> {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    let next = AtomicUsize::new(0);
-    let run = || {
-        let mut buffer = vec![0; crate::digest::BUFFER_SIZE];
-        let mut done = Vec::new();
-        while let Some((at, item)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, items.get(at)?)))
-        {
-            done.push((at, work(item, &mut buffer)));
-        }
-        done
-    };
-    let mut all: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let running: Vec<_> = (0..thread_count().min(items.len())).map(|_| scope.spawn(run)).collect();
-        running
-            .into_iter()
-            .flat_map(|thread| match thread.join() {
-                Ok(done) => done,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .collect()
-    });
-    all.sort_unstable_by_key(|(at, _)| *at);
-    all.into_iter().map(|(_, result)| result).collect()
-}

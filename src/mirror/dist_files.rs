@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,6 +13,7 @@ use super::layout::Layout;
 use super::transaction::{Error, failed};
 use crate::crate_id::Version;
 use crate::digest::Sha256;
+use crate::durable;
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 
@@ -68,12 +68,8 @@ impl DistFiles {
     /// Reads the record; `None` if the file exists but is invalid.
     pub(super) fn read(layout: &Layout) -> Result<Option<DistFiles>, Error> {
         let path = layout.dist_files();
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => {
-                return Ok(Some(DistFiles::default()));
-            }
-            Err(source) => return Err(failed("read", &path)(source)),
+        let Some(text) = durable::if_exists(fs::read(&path)).map_err(failed("read", &path))? else {
+            return Ok(Some(DistFiles::default()));
         };
         let form = serde_json::from_slice::<Document>(&text).ok().filter(|form| form.format == FORMAT_VERSION);
         Ok(form.map(|form| DistFiles(form.dist_files.into_iter().map(|row| (row.path, row.file)).collect())))

@@ -23,9 +23,10 @@ use super::layout::Layout;
 use super::lock::ReadGuard;
 use super::transaction;
 use crate::crate_id::{CrateId, CrateName};
-use crate::digest::{BUFFER_SIZE, Sha256};
+use crate::digest::Sha256;
 use crate::durable::checkpoint;
 use crate::event::{Event, Phase, Sink};
+use crate::parallel;
 
 mod local_registry;
 mod output_dir;
@@ -211,50 +212,25 @@ fn for_each_crate(
     work: impl Fn(&InventoryEntry, &mut [u8]) -> Result<u64, Error> + Sync,
 ) -> Result<u64, Error> {
     sink.event(Event::Begin { phase: Phase::Exporting, items: crates.len() as u64, bytes: 0 });
-    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let run = || {
-        let mut buffer = vec![0; BUFFER_SIZE];
-        let mut sum = 0;
-        while !failed.load(Ordering::Relaxed) {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(stored) = crates.get(at) else { break };
-            if at == crates.len() / 2 {
-                checkpoint("export:half");
-            }
-            match check_stopped(sink).and_then(|()| work(stored, &mut buffer)) {
-                Ok(bytes) => {
-                    sum += bytes;
-                    sink.detail("Exported", stored.id.to_string());
-                    sink.event(Event::Advance { phase: Phase::Exporting, items: 1, bytes });
-                }
-                Err(error) => {
-                    failed.store(true, Ordering::Relaxed);
-                    return Err((at, error));
-                }
-            }
+    let (started, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let run = |stored: &&InventoryEntry, buffer: &mut [u8]| {
+        if failed.load(Ordering::Relaxed) {
+            return Ok(0);
         }
-        Ok(sum)
+        if started.fetch_add(1, Ordering::Relaxed) == crates.len() / 2 {
+            checkpoint("export:half");
+        }
+        let done = check_stopped(sink).and_then(|()| work(stored, buffer));
+        match &done {
+            Ok(bytes) => {
+                sink.detail("Exported", stored.id.to_string());
+                sink.event(Event::Advance { phase: Phase::Exporting, items: 1, bytes: *bytes });
+            }
+            Err(_) => failed.store(true, Ordering::Relaxed),
+        }
+        done
     };
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16).min(crates.len());
-    let results: Vec<Result<u64, (usize, Error)>> = std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
-        running
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
+    let results = parallel::map(crates, parallel::thread_count(), run);
     sink.event(Event::End { phase: Phase::Exporting });
-    let mut sum = 0;
-    let mut first: Option<(usize, Error)> = None;
-    for result in results {
-        match result {
-            Ok(bytes) => sum += bytes,
-            Err((at, error)) => {
-                if first.as_ref().is_none_or(|(other, _)| at < *other) {
-                    first = Some((at, error));
-                }
-            }
-        }
-    }
-    first.map_or(Ok(sum), |(_, error)| Err(error))
+    results.into_iter().sum()
 }

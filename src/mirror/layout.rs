@@ -356,12 +356,8 @@ impl Layout {
     /// # Errors
     /// A file system operation failed; a missing file is not an error.
     pub fn is_mirror(&self) -> io::Result<bool> {
-        let exists = |path: &Path| match fs::symlink_metadata(path) {
-            Ok(_) => Ok(true),
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
-            // An unreadable folder may be a mirror.
-            Err(error) => Err(error),
-        };
+        // An unreadable folder may be a mirror.
+        let exists = |path: &Path| durable::if_exists(fs::symlink_metadata(path)).map(|about| about.is_some());
         let private = [self.format(), self.ledger(), self.index_meta(), self.live(), self.watcher_state()];
         for mark in private.into_iter().chain([self.summary(), self.index_link()]) {
             if exists(&mark)? {

@@ -5,7 +5,6 @@
 //! same folder.
 
 use std::fs;
-use std::io;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +17,7 @@ use super::summary::{HistorySize, ImportTotals, LineageTip, MirrorSummary};
 use super::transaction::{Error, failed, was_interrupted};
 use crate::bundle::format::{BundleKind, Manifest};
 use crate::digest::Sha256;
+use crate::durable;
 
 pub(super) mod chain;
 
@@ -145,12 +145,8 @@ fn read_stored_record(layout: &Layout, name: &str) -> Result<Option<Record>, Err
 /// A file system operation failed.
 pub fn record_names(layout: &Layout) -> Result<Vec<String>, Error> {
     let folder = layout.ledger();
-    let entries = match fs::read_dir(&folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => {
-            return Ok(Vec::new());
-        }
-        entries => entries.map_err(failed("list", &folder))?,
-    };
+    let entries = durable::if_exists(fs::read_dir(&folder)).map_err(failed("list", &folder))?;
+    let Some(entries) = entries else { return Ok(Vec::new()) };
     let mut names = Vec::new();
     for entry in entries {
         let name = entry.map_err(failed("list", &folder))?.file_name();

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -11,6 +10,7 @@ use serde::Deserialize;
 use super::layout::Layout;
 use super::transaction::{Error, failed};
 use crate::crate_id::CrateId;
+use crate::durable;
 use crate::index_line::IndexLine;
 
 /// Maximum total bytes of waiting lines. Beyond that, the lines that were read first are dropped. The limit exists
@@ -28,11 +28,8 @@ impl PendingLines {
     /// A file system operation failed; a missing file is not an error.
     pub(super) fn read(layout: &Layout) -> Result<PendingLines, Error> {
         let path = layout.pending_lines();
-        match fs::read(&path) {
-            Ok(bytes) => Ok(PendingLines::parse(&String::from_utf8_lossy(&bytes))),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(PendingLines::default()),
-            Err(source) => Err(failed("read", &path)(source)),
-        }
+        let bytes = durable::if_exists(fs::read(&path)).map_err(failed("read", &path))?;
+        Ok(bytes.map_or_else(PendingLines::default, |bytes| PendingLines::parse(&String::from_utf8_lossy(&bytes))))
     }
 
     fn parse(text: &str) -> PendingLines {

@@ -8,7 +8,6 @@
 //! that was accepted as the lineage's newest.
 
 use std::fs;
-use std::io;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,12 +41,8 @@ struct RetirementFile {
 /// A file system operation failed.
 pub fn read_retirements(layout: &Layout) -> Result<Vec<Retirement>, Error> {
     let folder = layout.ledger();
-    let entries = match fs::read_dir(&folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => {
-            return Ok(Vec::new());
-        }
-        entries => entries.map_err(failed("list", &folder))?,
-    };
+    let entries = durable::if_exists(fs::read_dir(&folder)).map_err(failed("list", &folder))?;
+    let Some(entries) = entries else { return Ok(Vec::new()) };
     let mut notes = Vec::new();
     for entry in entries {
         let name = entry.map_err(failed("list", &folder))?.file_name();

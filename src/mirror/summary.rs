@@ -18,6 +18,7 @@ use crate::bundle::format::{
     BundleKind, HISTORY_WEIGHT_PER_ROW, MAX_CARRIED_HISTORIES, MAX_HISTORIES_WEIGHT, Manifest, history_weight,
 };
 use crate::bundle::sanitize::sanitize_line;
+use crate::durable;
 
 /// The version of the summary's format.
 const FORMAT_VERSION: u32 = 1;
@@ -151,13 +152,9 @@ impl MirrorSummary {
     /// Reads `manifest.json`; `None` if it does not exist or is not a valid summary.
     pub(super) fn read(layout: &Layout) -> Result<Option<MirrorSummary>, Error> {
         let path = layout.summary();
-        match fs::read(&path) {
-            Ok(text) => {
-                Ok(serde_json::from_slice(&text).ok().filter(|head: &MirrorSummary| head.format == FORMAT_VERSION))
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => Ok(None),
-            Err(source) => Err(failed("read", &path)(source)),
-        }
+        let text = durable::if_exists(fs::read(&path)).map_err(failed("read", &path))?;
+        let head = text.and_then(|text| serde_json::from_slice::<MirrorSummary>(&text).ok());
+        Ok(head.filter(|head| head.format == FORMAT_VERSION))
     }
 
     /// This summary with other counts.

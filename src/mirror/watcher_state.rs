@@ -1,7 +1,6 @@
 //! The last state of the watcher of an incoming folder, stored in the mirror so that `status` need not scan the folder.
 
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -51,11 +50,8 @@ impl WatcherState {
     /// A file system operation failed; a missing file is not an error.
     pub fn read(layout: &Layout) -> Result<Option<WatcherState>, Error> {
         let path = layout.watcher_state();
-        match fs::read(&path) {
-            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => Ok(None),
-            Err(source) => Err(failed("read", &path)(source)),
-        }
+        let text = durable::if_exists(fs::read(&path)).map_err(failed("read", &path))?;
+        Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 
     /// Saves the state durably, if it has changed. Needs no lock, because the mirror's files do not change.

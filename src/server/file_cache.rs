@@ -9,7 +9,6 @@
 //! thousands of concurrent requests avoid it. A counter kept by importers would save no more, and would miss changes by
 //! other programs.
 
-use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +30,7 @@ use super::router::FileRoute;
 use super::sendfile::{MemfdBudget, SendfileCandidate};
 use crate::digest::Sha256;
 use crate::file_stamp::FileStamp;
+use crate::generational_map::GenerationalMap;
 
 /// Larger files are streamed from the disk, in bytes.
 pub(super) const MAX_CACHED_FILE: u64 = 512 * 1024;
@@ -39,7 +39,6 @@ const MIN_GZIP: usize = 512;
 /// Cache size in bytes. The cache has two generations; the older one is dropped as a whole when the younger one is
 /// full.
 const MAX_CACHE_BYTES: usize = 32 * 1024 * 1024;
-const SEGMENT_BYTES: usize = MAX_CACHE_BYTES / 2;
 /// Memory of an entry and one of its representations beside their bodies and paths, in bytes.
 const ENTRY_OVERHEAD: usize = 1536;
 
@@ -50,7 +49,7 @@ pub(super) type SettingsGeneration = Box<dyn Fn() -> u64 + Send + Sync>;
 pub(super) struct FileCache {
     mirror: PathBuf,
     settings_generation: SettingsGeneration,
-    entries: RwLock<GenerationalLru>,
+    entries: RwLock<GenerationalMap<String, Arc<CachedFile>>>,
     epoch: Epoch,
     memfd_budget: Arc<MemfdBudget>,
 }
@@ -60,18 +59,6 @@ struct Epoch {
     started: Instant,
     millisecond: AtomicU64,
     current: AtomicU64,
-}
-
-#[derive(Default)]
-struct GenerationalLru {
-    young: Segment,
-    old: Segment,
-}
-
-#[derive(Default)]
-struct Segment {
-    files: HashMap<String, Arc<CachedFile>>,
-    bytes: usize,
 }
 
 /// One cached file with its headers.
@@ -131,7 +118,7 @@ impl FileCache {
         FileCache {
             mirror: mirror.to_owned(),
             settings_generation: generation,
-            entries: RwLock::default(),
+            entries: RwLock::new(GenerationalMap::new(MAX_CACHE_BYTES / 2)),
             epoch: age,
             memfd_budget: space,
         }
@@ -149,13 +136,17 @@ impl FileCache {
 
     /// The cached file for a request path, if it is still valid.
     pub fn get(&self, requested: &str) -> Option<Arc<CachedFile>> {
-        let (kept, is_old) = self.entries.read().unwrap_or_else(PoisonError::into_inner).find(requested)?;
+        let (kept, is_old) = {
+            let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+            let (kept, is_old) = entries.find(requested)?;
+            (Arc::clone(kept), is_old)
+        };
         let is_fresh = kept.validity.settings_generation == (self.settings_generation)() && kept.is_fresh(&self.epoch);
         if !is_fresh || is_old {
             let mut halves = self.entries.write().unwrap_or_else(PoisonError::into_inner);
             halves.remove(requested);
             if is_fresh {
-                halves.insert(requested.to_owned(), Arc::clone(&kept));
+                halves.insert(requested.to_owned(), Arc::clone(&kept), cache_weight(requested, &kept));
             }
         }
         is_fresh.then_some(kept)
@@ -236,7 +227,9 @@ impl FileCache {
 
     /// What another request has read of the same file, perhaps under another spelling of its path.
     fn find_current(&self, route: &FileRoute, source: &OpenFile, gzip: bool) -> Option<Arc<CachedFile>> {
-        let (kept, _) = self.entries.read().unwrap_or_else(PoisonError::into_inner).find(&cache_key(route))?;
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let kept = Arc::clone(entries.get(&cache_key(route))?);
+        drop(entries);
         let untried = gzip && matches!(kept.gzip, GzipState::NotCompressed);
         let is_so = kept.validity.stamp.as_ref() == Some(&source.stamp)
             && kept.validity.settings_generation == (self.settings_generation)();
@@ -248,10 +241,10 @@ impl FileCache {
     fn insert(&self, is_settled: bool, kept: CachedFile) -> Arc<CachedFile> {
         let kept = Arc::new(kept);
         if is_settled {
-            self.entries
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(cache_key(&kept.route), Arc::clone(&kept));
+            let (key, mut entries) =
+                (cache_key(&kept.route), self.entries.write().unwrap_or_else(PoisonError::into_inner));
+            let weight = cache_weight(&key, &kept);
+            entries.insert(key, Arc::clone(&kept), weight);
         }
         kept
     }
@@ -306,34 +299,6 @@ impl Representation {
     /// The body to send: all of it, or the part `slice`.
     pub fn outgoing_body(&self, slice: Bytes) -> OutgoingBody {
         OutgoingBody::from_bytes(slice).with_memfd(self.sendfile.memfd_body(&self.body))
-    }
-}
-
-impl GenerationalLru {
-    fn find(&self, requested: &str) -> Option<(Arc<CachedFile>, bool)> {
-        let young = self.young.files.get(requested).map(|kept| (Arc::clone(kept), false));
-        young.or_else(|| self.old.files.get(requested).map(|kept| (Arc::clone(kept), true)))
-    }
-
-    fn insert(&mut self, requested: String, kept: Arc<CachedFile>) {
-        let weight = cache_weight(&requested, &kept);
-        if weight > SEGMENT_BYTES {
-            return;
-        }
-        self.remove(&requested);
-        if self.young.bytes + weight > SEGMENT_BYTES {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.bytes += weight;
-        self.young.files.insert(requested, kept);
-    }
-
-    fn remove(&mut self, requested: &str) {
-        for half in [&mut self.young, &mut self.old] {
-            if let Some(kept) = half.files.remove(requested) {
-                half.bytes -= cache_weight(requested, &kept);
-            }
-        }
     }
 }
 
@@ -507,8 +472,7 @@ mod tests {
         fs::remove_file(tree.folder.path().join("index/x")).expect("remove");
         std::thread::sleep(Duration::from_millis(2));
         assert!(tree.cache.get("/index/x").is_none(), "no file");
-        let halves = tree.cache.entries.read().expect("lock");
-        assert_eq!((halves.young.bytes, halves.young.files.len(), halves.old.bytes), (0, 0, 0));
+        assert_eq!(tree.cache.entries.read().expect("lock").weight(), 0);
     }
 
     #[test]
@@ -522,11 +486,7 @@ mod tests {
             let stored = file::open(tree.folder.path(), route.path()).expect("open").expect("there");
             tree.cache.load(&Arc::new(route), &stored, false, keeping(later())).expect("file");
             assert!(tree.cache.get("/index/0").is_some(), "requested regularly");
-            let halves = tree.cache.entries.read().expect("lock");
-            for half in [&halves.young, &halves.old] {
-                let sum: usize = half.files.iter().map(|(path, kept)| cache_weight(path, kept)).sum();
-                assert!(half.bytes == sum && sum <= SEGMENT_BYTES);
-            }
+            assert!(tree.cache.entries.read().expect("lock").weight() <= MAX_CACHE_BYTES);
         }
         assert!(tree.cache.get("/index/1").is_none() && tree.cache.get("/index/99").is_some());
     }

@@ -4,7 +4,7 @@
 //! and gc replaces, or when it is old.
 
 use std::collections::HashMap;
-use std::fs::{self, ReadDir};
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +18,7 @@ use super::request::Pagination;
 use super::search::{self, Relevance, SearchResult, SearchTerms, normalize};
 use crate::crate_id::{CrateName, Version};
 use crate::digest::Sha256;
+use crate::durable;
 use crate::error_report::Failure;
 use crate::file_stamp::FileStamp;
 use crate::index_line::IndexLine;
@@ -249,10 +250,7 @@ impl CrateCatalog {
 
 /// Adds the names of all index files in `folder`, down to `depth` levels of subfolders; links are not followed.
 fn collect_names(root: &Path, folder: &Path, depth: u32, names: &mut Vec<Box<str>>) -> io::Result<()> {
-    let entries: ReadDir = match fs::read_dir(folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => return Ok(()),
-        entries => entries?,
-    };
+    let Some(entries) = durable::if_exists(fs::read_dir(folder))? else { return Ok(()) };
     for entry in entries {
         let entry = entry?;
         let (kind, path) = (entry.file_type()?, entry.path());
@@ -321,17 +319,12 @@ fn read_lines(layout: &Layout, name: &CrateName) -> Result<Vec<IndexLine>, Failu
 /// The text of a file that is not a link; `None` if it is missing or cannot be an index file.
 fn read_text(path: &Path) -> Result<Option<String>, Failure> {
     let failed = |error| Failure::io(format!("could not read `{}`", path.display()), error);
-    match fs::symlink_metadata(path) {
-        Ok(about) if about.is_file() && about.len() <= MAX_INDEX_FILE => {}
-        Ok(_) => return Ok(None),
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
-        Err(e) => return Err(failed(e)),
+    let about = durable::if_exists(fs::symlink_metadata(path)).map_err(failed)?;
+    if !about.is_some_and(|about| about.is_file() && about.len() <= MAX_INDEX_FILE) {
+        return Ok(None);
     }
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(failed(e)),
-    }
+    let bytes = durable::if_exists(fs::read(path)).map_err(failed)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 #[cfg(test)]

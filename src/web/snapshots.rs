@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -10,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bundle::file_name::is_bundle_file_name;
+use crate::durable;
 use crate::error_report::Failure;
 
 /// The name of the snapshots folder in the incoming folder.
@@ -43,10 +43,7 @@ pub(super) fn list(incoming: &Path) -> Result<Vec<Snapshot>, Failure> {
     if !is_folder(&folder) {
         return Ok(Vec::new());
     }
-    let entries = match fs::read_dir(&folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(failed)?,
-    };
+    let Some(entries) = durable::if_exists(fs::read_dir(&folder)).map_err(failed)? else { return Ok(Vec::new()) };
     let mut snapshots = Vec::new();
     for entry in entries {
         let entry = entry.map_err(failed)?;
@@ -78,11 +75,9 @@ pub(super) fn find(incoming: &Path, name: &str) -> Option<PathBuf> {
 /// The file system's.
 pub(super) fn delete(incoming: &Path, name: &str) -> Result<bool, Failure> {
     let Some(path) = find(incoming, name) else { return Ok(false) };
-    match fs::remove_file(&path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Failure::io(format!("could not delete `{}`", path.display()), error)),
-    }
+    let removed = durable::if_exists(fs::remove_file(&path));
+    let failed = |error| Failure::io(format!("could not delete `{}`", path.display()), error);
+    Ok(removed.map_err(failed)?.is_some())
 }
 
 fn is_folder(folder: &Path) -> bool {

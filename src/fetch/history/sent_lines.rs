@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 use super::{BundlePlan, DeltaBase, Error, History};
@@ -36,12 +35,10 @@ impl History {
     /// [`Error::Io`], except for a missing file.
     pub fn sent_lines(&self) -> Result<BTreeMap<CrateId, IndexLine>, Error> {
         let path = self.sent_lines_path();
-        let text = match fs::read(&path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(Error::Io { path, source }),
-        };
-        Ok(IndexLine::parse_file(&text).map(|line| (line.id.clone(), line)).collect())
+        let bytes = durable::if_exists(fs::read(&path)).map_err(|source| Error::Io { path, source })?;
+        Ok(IndexLine::parse_file(&String::from_utf8_lossy(&bytes.unwrap_or_default()))
+            .map(|line| (line.id.clone(), line))
+            .collect())
     }
 
     /// Adds the lines of a bundle.

@@ -10,9 +10,9 @@ use tokio::sync::Semaphore;
 use super::super::download::SharedDownload;
 use super::super::error::LiveError;
 use super::file_set::FileSet;
-use super::lru::LruMap;
 use super::manifest_index::ManifestIndex;
 use crate::digest::Sha256;
+use crate::generational_map::GenerationalMap;
 use crate::safe_path::SafePath;
 
 /// How long an older copy is used before upstream is asked again.
@@ -41,8 +41,8 @@ pub(in super::super) struct DistState {
 }
 
 struct FreshnessTable {
-    fresh: LruMap<FileSet, Freshness>,
-    absent: LruMap<SafePath, Instant>,
+    fresh: GenerationalMap<FileSet, Freshness>,
+    absent: GenerationalMap<SafePath, Instant>,
     /// Running syncs, by file set and whether the sync is forced.
     pending: HashMap<(FileSet, bool), PendingSync>,
 }
@@ -63,8 +63,8 @@ struct Freshness {
 impl Default for DistState {
     fn default() -> DistState {
         let table = FreshnessTable {
-            fresh: LruMap::new(MAX_FILE_SETS),
-            absent: LruMap::new(MAX_ABSENT),
+            fresh: GenerationalMap::new(MAX_FILE_SETS),
+            absent: GenerationalMap::new(MAX_ABSENT),
             pending: HashMap::new(),
         };
         DistState {
@@ -106,6 +106,7 @@ impl DistState {
         table.fresh.insert(
             file_set.clone(),
             Freshness { until: now + ttl, is_stale: false, primary_held_until: leads_until, last_digest: seen },
+            1,
         );
     }
 
@@ -130,6 +131,7 @@ impl DistState {
         table.fresh.insert(
             file_set.clone(),
             Freshness { until: now + STALE_TTL, is_stale: true, primary_held_until: leads_until, last_digest: seen },
+            1,
         );
     }
 
@@ -168,7 +170,7 @@ impl DistState {
 
     /// Records a missing file.
     pub(super) fn record_absent(&self, path: SafePath, ttl: Duration) {
-        self.table().absent.insert(path, Instant::now() + ttl.min(ABSENT_TTL));
+        self.table().absent.insert(path, Instant::now() + ttl.min(ABSENT_TTL), 1);
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::digest::Sha256;
+use crate::durable;
 use crate::safe_path::SafePath;
 use crate::toolchain::{ChannelManifest, MAX_MANIFEST_SIZE};
 
@@ -60,12 +61,7 @@ fn cached_files(cached: &mut VecDeque<(Sha256, ManifestFiles)>, text: &[u8]) -> 
 /// The manifests in a folder, which may be missing. The release in the file name of `path` comes first, then stable,
 /// whose files do not contain the release.
 fn manifests_in(folder: &Path, path: &SafePath) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
-        entries => entries?,
-    };
+    let Some(entries) = durable::if_exists(fs::read_dir(folder))? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for entry in entries {
         let name = entry?.file_name();
@@ -81,10 +77,7 @@ fn manifests_in(folder: &Path, path: &SafePath) -> io::Result<Vec<PathBuf>> {
 
 /// The bytes of a manifest; `None` if it no longer exists or exceeds the size limit.
 fn read_manifest(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
+    let Some(file) = durable::if_exists(File::open(path))? else { return Ok(None) };
     let mut text = Vec::new();
     file.take(MAX_MANIFEST_SIZE as u64 + 1).read_to_end(&mut text)?;
     Ok((text.len() <= MAX_MANIFEST_SIZE).then_some(text))

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::crate_file::hash_file;
-use super::in_parallel;
 use super::listing::Listing;
 use super::metadata::Metadata;
 use super::problem::{Fault, Problem};
 use crate::digest::Sha256;
 use crate::event::{Event, Phase, Sink};
 use crate::mirror::layout::Layout;
+use crate::parallel;
 use crate::safe_path::SafePath;
 
 /// The result for all dist files.
@@ -31,7 +31,7 @@ pub(super) fn check_all(layout: &Layout, metadata: &Metadata, listing: &Listing,
         return verdict;
     };
     let rows: Vec<_> = artifacts.0.iter().collect();
-    let found = in_parallel(&rows, |(path, stored), buffer| {
+    let found = parallel::map(&rows, parallel::thread_count(), |(path, stored), buffer| {
         let file = path.below(layout.root());
         if sink.is_cancelled() {
             return Err("the check was stopped".to_owned());

@@ -7,15 +7,16 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::AuditContext;
 use super::crate_file::{self, CrateFileState};
 use super::metadata::{CrateRef, Metadata};
 use super::problem::{Fault, Problem};
-use super::{AuditContext, in_parallel};
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::event::{Event, Phase, Sink};
 use crate::index_line::{IndexLine, InvalidLine};
 use crate::mirror::index_meta::{self, IndexLineMeta};
+use crate::parallel;
 
 /// The state of an index file and its records.
 pub(in crate::mirror) struct IndexState {
@@ -128,7 +129,7 @@ fn find_crate_file<'b>(blobs: &'b [(CrateId, CrateFileState)], id: &CrateId) -> 
 
 /// Reads every index file with its records, and every crate file.
 pub(super) fn check_all(places: &[&str], context: &AuditContext<'_>, sink: &dyn Sink) -> Vec<IndexState> {
-    in_parallel(places, |place, buffer| {
+    parallel::map(places, parallel::thread_count(), |place, buffer| {
         IndexAuditor { context, path: place, sink, problems: Vec::new(), repairs: Vec::new() }.read(buffer)
     })
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, FileType};
-use std::io;
 use std::path::Path;
 
 use super::problem::{Fault, Problem};
 use crate::crate_id::{CrateId, CrateName};
+use crate::durable;
 use crate::index_line::RegistryConfig;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::{Error, failed};
@@ -147,10 +147,8 @@ fn parse_crate_file_name(name: &str) -> Option<CrateId> {
 
 /// Names and types of the entries of `folder`; none if it does not exist. Links are not followed.
 fn read_folder(folder: &Path) -> Result<Vec<(String, FileType)>, Error> {
-    let listed = match fs::read_dir(folder) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
-        listed => listed.map_err(failed("list", folder))?,
-    };
+    let listed = durable::if_exists(fs::read_dir(folder)).map_err(failed("list", folder))?;
+    let Some(listed) = listed else { return Ok(Vec::new()) };
     listed
         .map(|entry| {
             let entry = entry.map_err(failed("list", folder))?;

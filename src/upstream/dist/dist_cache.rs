@@ -94,11 +94,8 @@ impl DistCache {
     /// Reads a stored text.
     pub(super) fn load_text(&self, digest: Sha256) -> Result<Option<Bytes>, Error> {
         let path = self.path(digest);
-        match fs::read(&path) {
-            Ok(text) => Ok((Sha256::of(&text) == digest).then(|| text.into())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Cache { path, source }),
-        }
+        let text = durable::if_exists(fs::read(&path)).map_err(|source| Error::Cache { path, source })?;
+        Ok(text.filter(|text| Sha256::of(text) == digest).map(Bytes::from))
     }
 
     /// Records the current texts of `name`.
@@ -115,12 +112,9 @@ impl DistCache {
             Ok(_) => fs::read(&path),
             Err(error) => Err(error),
         };
-        match read {
-            // A damaged record counts as absent.
-            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Cache { path, source }),
-        }
+        let text = durable::if_exists(read).map_err(|source| Error::Cache { path, source })?;
+        // A damaged record counts as absent.
+        Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 
     fn record_path(&self, name: &str) -> PathBuf {
