@@ -64,7 +64,7 @@ impl<K: Eq + Hash, V> GenerationalMap<K, V> {
     /// Adds or replaces a value in the young generation.
     pub fn insert(&mut self, key: K, value: V, weight: usize) {
         self.remove(&key);
-        if self.young.weight + weight > self.generation_weight {
+        if !self.young.entries.is_empty() && self.young.weight + weight > self.generation_weight {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.weight += weight;

@@ -89,7 +89,7 @@ struct Inner {
     retries: u32,
     first_backoff: Duration,
     observer: Observer,
-    proxies: Arc<ProxySettings>,
+    proxies: ProxySettings,
     connect_timeout: Duration,
     low_speed_timeout: Duration,
     low_speed_limit: u32,
@@ -198,7 +198,7 @@ impl Client {
                 retries: settings.retries,
                 first_backoff: settings.first_backoff,
                 observer: settings.observer.clone(),
-                proxies: Arc::new(settings.proxy.clone()),
+                proxies: settings.proxy.clone(),
                 connect_timeout: settings.connect_timeout,
                 low_speed_timeout: settings.low_speed_timeout,
                 low_speed_limit: settings.low_speed_limit,
@@ -236,18 +236,13 @@ impl Client {
     where
         F: Future<Output = Result<T, AttemptError>>,
     {
-        let mut tries = self.retry_state();
+        let mut tries = RetryState::new(self);
         loop {
             match attempt().await {
                 Ok(answer) => return Ok(answer),
                 Err(trouble) => tries.wait_after(trouble).await?,
             }
         }
-    }
-
-    fn retry_state(&self) -> RetryState {
-        let inner = &self.inner;
-        RetryState::new(inner.retries, inner.first_backoff, &inner.observer, &inner.proxies)
     }
 
     async fn try_length(&self, request: &Request<'_>) -> Result<Option<u64>, AttemptError> {

@@ -393,46 +393,31 @@ impl LiveMirror {
         if !settings.proxy_mode {
             return State::default();
         }
-        let wanted = UpstreamConfig::of(live, &settings);
-        let limits = OfferFilter::of(&settings);
-        if let Some(before) = before.filter(|before| before.config == wanted) {
-            let ActiveState { upstreams, index_cache: lines, dist: toolchains, .. } = &*before;
-            let (upstreams, lines, toolchains) = (Arc::clone(upstreams), Arc::clone(lines), Arc::clone(toolchains));
-            let running = ActiveState {
-                settings,
-                config: wanted,
-                upstreams,
-                index_cache: lines,
-                dist: toolchains,
-                filter: limits,
-            };
-            return State { active: Some(Arc::new(running)), ..State::default() };
-        }
-        let upstreams = match self.build_upstreams(&settings) {
-            Ok(upstreams) => Arc::new(upstreams),
-            Err(error) => {
-                let trouble = one_line(&error);
-                sink.warning(format!("live mode is on, but has no usable upstream: {trouble}"));
-                return State { config_error: Some((trouble, Instant::now())), ..State::default() };
+        let config = UpstreamConfig::of(live, &settings);
+        let (upstreams, index_cache, dist) = match before.filter(|before| before.config == config) {
+            Some(before) => (Arc::clone(&before.upstreams), Arc::clone(&before.index_cache), Arc::clone(&before.dist)),
+            None => {
+                let upstreams = match self.build_upstreams(&settings) {
+                    Ok(upstreams) => Arc::new(upstreams),
+                    Err(error) => {
+                        let trouble = one_line(&error);
+                        sink.warning(format!("live mode is on, but has no usable upstream: {trouble}"));
+                        return State { config_error: Some((trouble, Instant::now())), ..State::default() };
+                    }
+                };
+                let index_cache = IndexCache::new(
+                    &mirror.live_index(),
+                    &upstreams.registry_client().upstream().index,
+                    *clock,
+                    Arc::clone(&self.early_changes),
+                    Arc::clone(&self.metrics),
+                    Arc::clone(sink),
+                );
+                (upstreams, Arc::new(index_cache), Arc::default())
             }
         };
-        let index = &upstreams.registry_client().upstream().index;
-        let lines = Arc::new(IndexCache::new(
-            &mirror.live_index(),
-            index,
-            *clock,
-            Arc::clone(&self.early_changes),
-            Arc::clone(&self.metrics),
-            Arc::clone(sink),
-        ));
-        let running = ActiveState {
-            settings,
-            config: wanted,
-            upstreams,
-            index_cache: lines,
-            dist: Arc::default(),
-            filter: limits,
-        };
+        let filter = OfferFilter::of(&settings);
+        let running = ActiveState { settings, config, upstreams, index_cache, dist, filter };
         State { active: Some(Arc::new(running)), ..State::default() }
     }
 

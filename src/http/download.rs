@@ -16,6 +16,7 @@ use super::error::{AttemptError, Error};
 use super::host_policy::HostTrust;
 use super::redact::redact_url;
 use super::response_body::header_text;
+use super::retry::RetryState;
 use super::{Client, Request};
 
 /// An attempt that brought this many new bytes made progress: the count of attempts restarts.
@@ -82,7 +83,7 @@ impl Client {
             FileSink { file: File::from_std(file), buffer, position: received, reported: received, progress };
         // No client sees the file before it is verified.
         let mut state = Transfer { hasher, received, hold_until_verified: true, must_decode: false };
-        let mut tries = self.retry_state();
+        let mut tries = RetryState::new(self);
         let mut furthest = received;
         loop {
             let outcome = self.try_download(request, expected, limit, &mut sink, &mut state).await;
@@ -115,7 +116,7 @@ impl Client {
         limit: u64,
         sink: &mut impl ChunkSink,
     ) -> Result<u64, Error> {
-        let mut tries = self.retry_state();
+        let mut tries = RetryState::new(self);
         let mut state = Transfer { hasher: Hasher::new(), received: 0, hold_until_verified: false, must_decode: false };
         while let Err(failure) = self.try_download(request, expected, limit, sink, &mut state).await {
             tries.wait_after(failure).await?;

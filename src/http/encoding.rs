@@ -3,8 +3,10 @@
 //! Cargo's libcurl decodes the encodings that it was built for, `gzip` and `deflate`, even without a request for them
 //! (libcurl, content_encoding.c). So does this client; every other encoding is an error that names it.
 
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write};
 
+use flate2::bufread::ZlibDecoder;
+use flate2::read::MultiGzDecoder;
 use flate2::{Decompress, write};
 use reqwest::header::{self, HeaderMap};
 
@@ -46,12 +48,25 @@ pub(super) fn parse_content_encoding(headers: &HeaderMap) -> Result<Vec<ContentC
     Ok(codings)
 }
 
-/// Decodes `body`; `None` if the result is longer than `limit` bytes.
+/// Decodes `body`; `None` if the result is longer than `limit` bytes. A truncated body is an error.
 pub(super) fn decode(body: &[u8], codings: &[ContentCoding], limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut decoder = Decoder::new(codings);
-    let Some(mut text) = decoder.decode(body, limit)? else { return Ok(None) };
-    text.append(&mut decoder.finish()?);
-    Ok(Some(text).filter(|text| text.len() as u64 <= limit))
+    let mut text = None;
+    for coding in codings.iter().rev() {
+        let encoded = text.as_deref().unwrap_or(body);
+        let (mut decoded, max_bytes) = (Vec::new(), limit.saturating_add(1));
+        match coding {
+            ContentCoding::Gzip => MultiGzDecoder::new(encoded).take(max_bytes).read_to_end(&mut decoded)?,
+            ContentCoding::Deflate => {
+                let decoder = ZlibDecoder::new_with_decompress(encoded, Decompress::new(is_zlib(encoded)));
+                decoder.take(max_bytes).read_to_end(&mut decoded)?
+            }
+        };
+        if decoded.len() as u64 > limit {
+            return Ok(None);
+        }
+        text = Some(decoded);
+    }
+    Ok(Some(text.unwrap_or_else(|| body.to_vec())))
 }
 
 /// Whether a deflated body begins with zlib's header (RFC 1950, 2.2).

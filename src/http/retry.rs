@@ -1,53 +1,49 @@
 //! When a failed request is tried again: the number of attempts, and the wait before the next one.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap};
 
 use super::error::{AttemptError, Error};
-use super::observer::{Observer, RetryReport};
-use super::proxy::ProxySettings;
+use super::observer::RetryReport;
+use super::{Client, Inner};
 
 /// The longest wait that a server can request.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Counts attempts and determines the wait before the next one.
-pub(super) struct RetryState {
+pub(super) struct RetryState<'c> {
     attempts: u32,
-    retries: u32,
-    first_backoff: Duration,
-    observer: Observer,
-    proxies: Arc<ProxySettings>,
+    client: &'c Client,
 }
 
-impl RetryState {
-    pub(super) fn new(retries: u32, first: Duration, observer: &Observer, proxies: &Arc<ProxySettings>) -> RetryState {
-        let (observer, proxies) = (observer.clone(), Arc::clone(proxies));
-        RetryState { attempts: 0, retries, first_backoff: first, observer, proxies }
+impl RetryState<'_> {
+    pub(super) fn new(client: &Client) -> RetryState<'_> {
+        RetryState { attempts: 0, client }
     }
 
     /// Waits before the next attempt, or returns the error if there is none.
     pub(super) async fn wait_after(&mut self, failure: AttemptError) -> Result<(), Error> {
+        let Inner { retries, first_backoff, observer, proxies, .. } = &*self.client.inner;
         self.attempts += 1;
-        if !failure.is_retryable || self.attempts > self.retries {
+        if !failure.is_retryable || self.attempts > *retries {
             let mut error = failure.error;
             if let Error::Status { attempts, .. } | Error::Transport { attempts, .. } = &mut error {
                 *attempts = self.attempts;
             }
             if let Error::Transport { url, proxy, .. } = &mut error {
-                *proxy = self.proxies.used_for(url).map(Box::new);
+                *proxy = proxies.used_for(url).map(Box::new);
             }
             return Err(error);
         }
-        let backoff = backoff(self.first_backoff, self.attempts);
+        let backoff = backoff(*first_backoff, self.attempts);
         let pause = failure.retry_after.map_or(backoff, |pause| pause.min(MAX_RETRY_AFTER).max(backoff));
-        self.observer.report_retry(RetryReport {
+        observer.report_retry(RetryReport {
             object: failure.error.url().to_owned(),
             cause: failure.cause(),
             attempt: self.attempts + 1,
-            max_attempts: self.retries + 1,
+            max_attempts: retries + 1,
             pause,
             is_first: true,
         });

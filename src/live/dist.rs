@@ -168,9 +168,9 @@ impl LiveMirror {
         let (toolchains, ttl) = (&running.dist, running.settings.proxy_ttl);
         let added = self.sync(&running, &file_set, toolchains.last_digest(&file_set), force).await;
         let outcome = match added {
-            Ok(added) => {
+            Ok(digest) => {
                 if file_set.is_mutable() {
-                    toolchains.record_fresh(&file_set, ttl, added.sha256);
+                    toolchains.record_fresh(&file_set, ttl, digest);
                 }
                 Ok(())
             }

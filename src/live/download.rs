@@ -23,6 +23,8 @@ use crate::durable;
 use crate::http::{ChunkSink, Client, Request, Secret};
 use crate::mirror::layout::Layout;
 use crate::mirror::live::PartialFile;
+use crate::safe_path::SafePath;
+use crate::upstream::dist::MAX_DIST_FILE;
 
 /// Bytes that are written and announced at a time.
 const CHUNK_SIZE: usize = 64 * 1024;
@@ -54,6 +56,14 @@ pub(super) struct DownloadSpec {
     pub(super) max_bytes: u64,
     /// Decides whether it continues; `None`: always.
     pub(super) gate: Option<Gate>,
+}
+
+impl DownloadSpec {
+    /// A file of the dist server at `server_url`.
+    pub(super) fn of_dist_file(server_url: &str, path: &SafePath, sha256: Sha256) -> DownloadSpec {
+        let url = format!("{server_url}/{path}");
+        DownloadSpec { name: path.to_string(), url, token: None, sha256, max_bytes: MAX_DIST_FILE, gate: None }
+    }
 }
 
 /// Decides at each step whether a download continues.

@@ -424,28 +424,25 @@ impl ConfigValues<'_> {
     }
 
     fn number_at(&self, keys: &[&str]) -> Result<Option<u32>, Error> {
-        let wrong =
-            |place| Error::InvalidValue { key: keys.join("."), location: place, expected: "a non-negative integer" };
-        if let Some(set) = self.env_value(keys) {
-            return set.value.trim().parse().map(Some).map_err(|_| wrong(set.location));
-        }
-        let Some(found) = self.files.effective(keys) else {
-            return Ok(None);
-        };
-        let number = found.value.as_integer().and_then(|number| u32::try_from(number).ok());
-        number.map(Some).ok_or_else(|| wrong(found.location()))
+        self.parsed(keys, "a non-negative integer", |value| value.as_integer()?.try_into().ok())
     }
 
     fn bool(&self, table: &str, key: &str) -> Result<Option<bool>, Error> {
-        let keys = [table, key];
-        let wrong = |place| Error::InvalidValue { key: keys.join("."), location: place, expected: "`true` or `false`" };
-        if let Some(set) = self.env_value(&keys) {
-            return set.value.trim().parse().map(Some).map_err(|_| wrong(set.location));
-        }
-        let Some(found) = self.files.effective(&keys) else {
-            return Ok(None);
+        self.parsed(&[table, key], "`true` or `false`", toml::Value::as_bool)
+    }
+
+    fn parsed<T: std::str::FromStr>(
+        &self,
+        keys: &[&str],
+        expected: &'static str,
+        convert: impl Fn(&toml::Value) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let (value, location) = match (self.env_value(keys), self.files.effective(keys)) {
+            (Some(set), _) => (set.value.trim().parse().ok(), set.location),
+            (None, Some(found)) => (convert(found.value), found.location()),
+            (None, None) => return Ok(None),
         };
-        found.value.as_bool().map(Some).ok_or_else(|| wrong(found.location()))
+        value.map(Some).ok_or_else(|| Error::InvalidValue { key: keys.join("."), location, expected })
     }
 }
 

@@ -13,7 +13,6 @@ use super::sync;
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
 use crate::toolchain::{Date, DistPath};
-use crate::upstream::dist::MAX_DIST_FILE;
 
 impl LiveMirror {
     /// The digest that a manifest states for a component. If no stored manifest names it, the manifests of its date are
@@ -114,9 +113,7 @@ impl LiveMirror {
         sha256: Sha256,
     ) {
         let upstreams = &running.upstreams;
-        let url = format!("{}/{path}", upstreams.dist_url);
-        let spec =
-            DownloadSpec { name: path.to_string(), url, token: None, sha256, max_bytes: MAX_DIST_FILE, gate: None };
+        let spec = DownloadSpec::of_dist_file(&upstreams.dist_url, &path, sha256);
         self.metrics.fetches.fetch_add(1, Relaxed);
         let read = self.context.now();
         match writer.run(&upstreams.client, &upstreams.dist_breaker, &spec).await {

@@ -20,13 +20,7 @@ use crate::http;
 use crate::mirror::live::PartialFile;
 use crate::safe_path::SafePath;
 use crate::toolchain::{Date, ToolchainName, digest_path};
-use crate::upstream::dist::{DistClient, Error, MAX_DIGEST_FILE, MAX_DIST_FILE, Texts, parse_sha256};
-
-/// Result of a sync.
-pub(super) struct SyncOutcome {
-    /// The digest that upstream states for the primary.
-    pub(super) sha256: Option<Sha256>,
-}
+use crate::upstream::dist::{DistClient, Error, MAX_DIGEST_FILE, Texts, parse_sha256};
 
 /// What upstream has.
 enum UpstreamState {
@@ -47,7 +41,7 @@ struct LocalState {
 }
 
 impl LiveMirror {
-    /// Fetches a file set from upstream and stores what is new. `seen` is the digest that upstream had the last time;
+    /// Fetches a file set from upstream and stores what is new; returns the digest that upstream states for the primary. `last_digest` is the digest that upstream had the last time;
     /// if the mirror rejected it with reason, it is not fetched again.
     ///
     /// # Errors Upstream has no such files, does not answer, or sends inconsistent files; the disk write failed.
@@ -57,7 +51,7 @@ impl LiveMirror {
         file_set: &FileSet,
         last_digest: Option<Sha256>,
         force: bool,
-    ) -> Result<SyncOutcome, LiveError> {
+    ) -> Result<Option<Sha256>, LiveError> {
         match self.try_sync(running, file_set, last_digest, force).await {
             // Upstream may have published a new file between the two requests. Texts were already requested again.
             Err(refusal) if refusal.is_mismatch() && file_set.is_mutable() => {
@@ -73,7 +67,7 @@ impl LiveMirror {
         file_set: &FileSet,
         last_digest: Option<Sha256>,
         force: bool,
-    ) -> Result<SyncOutcome, LiveError> {
+    ) -> Result<Option<Sha256>, LiveError> {
         let here = self.local_state(file_set).await;
         let known: Vec<Sha256> = match (here.stated_digest, force) {
             (Some(stored), false) => [Some(stored), last_digest].into_iter().flatten().collect(),
@@ -93,15 +87,13 @@ impl LiveMirror {
                 UpstreamState::Absent => {
                     return Err(LiveError::not_found(format!("upstream does not have {file_set}")));
                 }
-                UpstreamState::Unchanged(sha256) => return Ok(SyncOutcome { sha256 }),
+                UpstreamState::Unchanged(sha256) => return Ok(sha256),
                 UpstreamState::Changed { texts, installer: program, sha256 } => (texts, program, sha256),
             };
         self.metrics.fetches.fetch_add(texts.len() as u64, Relaxed);
         let mut files = Vec::new();
         if let Some((path, sha256)) = program {
-            let url = source.url(&path);
-            let spec =
-                DownloadSpec { name: path.to_string(), url, token: None, sha256, max_bytes: MAX_DIST_FILE, gate: None };
+            let spec = DownloadSpec::of_dist_file(&upstreams.dist_url, &path, sha256);
             self.metrics.fetches.fetch_add(1, Relaxed);
             let (_, writer) = SharedDownload::create(self.context.mirror.clone());
             let landed = writer.run(&upstreams.client, &upstreams.dist_breaker, &spec).await?;
@@ -119,7 +111,7 @@ impl LiveMirror {
         });
         self.store_worker.enqueue(StoreJob::DistFiles(files), done);
         match placed.await {
-            Ok(true) => Ok(SyncOutcome { sha256 }),
+            Ok(true) => Ok(sha256),
             _ => Err(LiveError::store_failed(&file_set.to_string(), &io::Error::other("the mirror rejected it"))),
         }
     }
