@@ -15,6 +15,7 @@ use super::layout::Layout;
 use super::ledger;
 use super::summary::LineageTip;
 use super::transaction::{Error, Transaction, failed};
+use crate::durable;
 
 /// A lineage, and the number of the newest record when it was retired.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
