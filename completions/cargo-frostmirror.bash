@@ -978,10 +978,37 @@ _cargo__frostmirror() {
 }
 
 if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
-    complete -F _cargo__frostmirror -o nosort -o bashdefault -o default cargo-frostmirror
+    complete -F _cargo_frostmirror -o nosort -o bashdefault -o default cargo-frostmirror
 else
-    complete -F _cargo__frostmirror -o bashdefault -o default cargo-frostmirror
+    complete -F _cargo_frostmirror -o bashdefault -o default cargo-frostmirror
 fi
+
+# Completes the program, also a value in the form `--option=value`. Bash splits such a word at the `=`, unless the user has
+# removed the `=` from COMP_WORDBREAKS.
+_cargo_frostmirror() {
+    local cur="$2" prev="$3" prefix=""
+    local -i at=COMP_CWORD before=-1
+    if [[ $cur == --*=* ]]; then
+        prefix="${cur%%=*}="
+        prev="${cur%%=*}"
+        cur="${cur#*=}"
+        before=at
+    elif (( at >= 2 )) && [[ ${COMP_WORDS[at]} == = && ${COMP_WORDS[at - 1]} == --* ]]; then
+        prev="${COMP_WORDS[at - 1]}"
+        cur=""
+        before=at-1
+    elif (( at >= 3 )) && [[ ${COMP_WORDS[at - 1]} == = && ${COMP_WORDS[at - 2]} == --* ]]; then
+        prev="${COMP_WORDS[at - 2]}"
+        before=at-2
+    fi
+    if (( before >= 0 )); then
+        # As if the value stood behind a space.
+        COMP_WORDS=("${COMP_WORDS[@]:0:before}" "$prev" "$cur")
+        COMP_CWORD=$((before + 1))
+    fi
+    _cargo__frostmirror "$1" "$cur" "$prev"
+    [[ -z $prefix ]] || COMPREPLY=("${COMPREPLY[@]/#/$prefix}")
+}
 
 # Completes `cargo frostmirror …`, and leaves all other arguments of cargo to the completion that is registered for it.
 _cargo_frostmirror_of_cargo() {
@@ -991,7 +1018,7 @@ _cargo_frostmirror_of_cargo() {
         COMP_WORDS=(cargo-frostmirror "${COMP_WORDS[@]:at+1}")
         (( COMP_CWORD -= at ))
         compopt -o bashdefault -o default 2>/dev/null
-        _cargo__frostmirror cargo-frostmirror "$2" "$3"
+        _cargo_frostmirror cargo-frostmirror "$2" "$3"
         return
     fi
     # bash-completion loads cargo's own completion at the first use.
