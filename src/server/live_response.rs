@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use hyper::body::Body as _;
-use hyper::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, VIA, X_CONTENT_TYPE_OPTIONS,
-};
+use hyper::header::{ACCEPT_RANGES, CACHE_CONTROL, RETRY_AFTER, VIA};
 use hyper::{HeaderMap, Response, StatusCode};
 
 use super::conditional::{self, RequestedRange, Validators};
@@ -16,9 +14,7 @@ use super::content::ContentHeaders;
 use super::file::{OpenFile, OutgoingBody};
 use super::file_cache::Derived;
 use super::handler::Server;
-use super::response::{
-    RequestMeta, internal_error, range_not_satisfiable, set_body_headers, set_header, text_response,
-};
+use super::response::{RequestMeta, internal_error, set_header, text_response};
 use super::router::FileRoute;
 use crate::live::{FetchOutcome, LiveError, LiveMirror, SharedDownload};
 
@@ -118,7 +114,6 @@ async fn download_response(
     meta: &RequestMeta,
     headers: ContentHeaders,
 ) -> Response<OutgoingBody> {
-    let kind = headers.content_type;
     let started = match download.wait_started().await {
         Ok(begun) => begun,
         Err(refusal) => return error_response(&refusal),
@@ -137,34 +132,15 @@ async fn download_response(
         Some(length) if !meta.is_head => conditional::requested_range(&meta.headers, length, &known),
         _ => RequestedRange::Full,
     };
-    let mut response = match part {
-        RequestedRange::Full => {
-            let body = if meta.is_head {
-                OutgoingBody::default()
-            } else {
-                OutgoingBody::from_stream(length, download.stream(started, 0, None))
-            };
-            let mut response = Response::new(body);
-            match length {
-                Some(length) => set_body_headers(&mut response, kind, length),
-                None => {
-                    set_header(&mut response, CONTENT_TYPE, kind);
-                    set_header(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
-                }
-            }
-            response
-        }
-        RequestedRange::Partial { start, length: wanted } => {
-            let pieces = download.stream(started, start, Some(start + wanted));
-            let mut response = Response::new(OutgoingBody::from_stream(Some(wanted), pieces));
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            set_body_headers(&mut response, kind, wanted);
-            let whole = length.unwrap_or_default();
-            set_header(&mut response, CONTENT_RANGE, &format!("bytes {start}-{}/{whole}", start + wanted - 1));
-            response
-        }
-        RequestedRange::Unsatisfiable => return range_not_satisfiable(length.unwrap_or_default()),
+    let body = |start: u64, wanted: Option<u64>| {
+        let end = wanted.filter(|_| part != RequestedRange::Full).map(|wanted| start + wanted);
+        Ok(OutgoingBody::from_stream(wanted, download.stream(started, start, end)))
     };
+    let response = meta.part_response(part, headers.content_type, length, body);
+    let mut response = response.unwrap_or_else(|_: io::Error| internal_error());
+    if part == RequestedRange::Unsatisfiable {
+        return response;
+    }
     set_header(&mut response, ACCEPT_RANGES, "bytes");
     set_header(&mut response, CACHE_CONTROL, headers.cache_control);
     response

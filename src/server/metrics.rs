@@ -1,7 +1,6 @@
 //! The server's counters. They are atomics in fixed positions, so counting a response takes a few nanoseconds and no
 //! lock.
 
-use std::array;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use hyper::StatusCode;
@@ -100,7 +99,7 @@ const fn status_indexes() -> [u8; 500] {
 }
 
 /// The counters of a server. All but the open connections only increase.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ServerMetrics {
     responses: [[AtomicU64; OTHER_STATUS + 1]; RequestKind::ALL.len()],
     bytes: [AtomicU64; RequestKind::ALL.len()],
@@ -114,20 +113,6 @@ pub struct ServerMetrics {
     pub total_connections: AtomicU64,
     /// Log lines dropped because the queue was full.
     pub dropped_log_lines: AtomicU64,
-}
-
-impl Default for ServerMetrics {
-    fn default() -> ServerMetrics {
-        ServerMetrics {
-            responses: array::from_fn(|_| array::from_fn(|_| AtomicU64::new(0))),
-            bytes: array::from_fn(|_| AtomicU64::new(0)),
-            cache_hits: AtomicU64::new(0),
-            cache_misses: AtomicU64::new(0),
-            open_connections: AtomicU64::new(0),
-            total_connections: AtomicU64::new(0),
-            dropped_log_lines: AtomicU64::new(0),
-        }
-    }
 }
 
 impl ServerMetrics {

@@ -46,15 +46,30 @@ impl RequestMeta {
         response
     }
 
-    /// A complete body of `length` bytes, read only if it is sent.
-    fn full_response(
+    /// The selected part of a content of `size` bytes, if known. `body` gets the first byte and the length of the part; it
+    /// is called only if a body is sent.
+    pub(super) fn part_response(
         &self,
-        kind: &str,
-        length: u64,
-        read: impl FnOnce() -> io::Result<OutgoingBody>,
+        part: RequestedRange,
+        content_type: &str,
+        size: Option<u64>,
+        body: impl FnOnce(u64, Option<u64>) -> io::Result<OutgoingBody>,
     ) -> io::Result<Response<OutgoingBody>> {
-        let mut response = Response::new(if self.is_head { OutgoingBody::default() } else { read()? });
-        set_body_headers(&mut response, kind, length);
+        let whole = size.unwrap_or_default();
+        let (start, length) = match part {
+            RequestedRange::Full => (0, size),
+            RequestedRange::Partial { start, length } => (start, Some(length)),
+            RequestedRange::Unsatisfiable => return Ok(range_not_satisfiable(whole)),
+        };
+        let mut response = Response::new(if self.is_head { OutgoingBody::default() } else { body(start, length)? });
+        set_content_type(&mut response, content_type);
+        if let Some(length) = length {
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
+        if let RequestedRange::Partial { start, length } = part {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            set_header(&mut response, CONTENT_RANGE, &format!("bytes {start}-{}/{whole}", start + length - 1));
+        }
         Ok(response)
     }
 
@@ -101,7 +116,7 @@ impl RequestMeta {
         source: OpenFile,
         headers: ContentHeaders,
     ) -> io::Result<Response<OutgoingBody>> {
-        let (OpenFile { file, stamp }, kind) = (source, headers.content_type);
+        let OpenFile { file, stamp } = source;
         let etag = stamp.etag();
         let known = Validators { etag: &etag, modified: stamp.modified };
         let mut response = match conditional::evaluate_preconditions(&self.headers, &known) {
@@ -109,24 +124,20 @@ impl RequestMeta {
                 text_response(StatusCode::PRECONDITION_FAILED, "precondition failed: the file has changed\n")
             }
             Precondition::NotModified => empty_response(StatusCode::NOT_MODIFIED),
-            // HEAD ignores ranges.
-            Precondition::Proceed if self.is_head => {
-                self.full_response(kind, stamp.size, || Ok(OutgoingBody::default()))?
+            Precondition::Proceed => {
+                // HEAD ignores ranges.
+                let part = match self.is_head {
+                    true => RequestedRange::Full,
+                    false => conditional::requested_range(&self.headers, stamp.size, &known),
+                };
+                let body =
+                    |start, length: Option<u64>| OutgoingBody::from_file(file, start, length.unwrap_or(stamp.size));
+                let response = self.part_response(part, headers.content_type, Some(stamp.size), body)?;
+                if part == RequestedRange::Unsatisfiable {
+                    return Ok(response);
+                }
+                response
             }
-            Precondition::Proceed => match conditional::requested_range(&self.headers, stamp.size, &known) {
-                RequestedRange::Full => {
-                    self.full_response(kind, stamp.size, || OutgoingBody::from_file(file, 0, stamp.size))?
-                }
-                RequestedRange::Partial { start, length } => {
-                    let mut response = Response::new(OutgoingBody::from_file(file, start, length)?);
-                    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                    set_body_headers(&mut response, kind, length);
-                    let range = format!("bytes {start}-{}/{}", start + length - 1, stamp.size);
-                    set_header(&mut response, CONTENT_RANGE, &range);
-                    response
-                }
-                RequestedRange::Unsatisfiable => return Ok(range_not_satisfiable(stamp.size)),
-            },
         };
         set_validators(&mut response, &etag, stamp.modified);
         set_header(&mut response, ACCEPT_RANGES, "bytes");
@@ -166,7 +177,7 @@ pub(super) fn not_found() -> Response<OutgoingBody> {
     text_response(StatusCode::NOT_FOUND, "not in this mirror\n")
 }
 
-pub(super) fn range_not_satisfiable(size: u64) -> Response<OutgoingBody> {
+fn range_not_satisfiable(size: u64) -> Response<OutgoingBody> {
     let mut response = text_response(StatusCode::RANGE_NOT_SATISFIABLE, "the file has no byte in this range\n");
     set_header(&mut response, CONTENT_RANGE, &format!("bytes */{size}"));
     response
@@ -183,10 +194,14 @@ pub(super) fn unavailable() -> Response<OutgoingBody> {
     response
 }
 
-pub(super) fn set_body_headers(response: &mut Response<OutgoingBody>, kind: &str, length: u64) {
-    set_header(response, CONTENT_TYPE, kind);
-    set_header(response, X_CONTENT_TYPE_OPTIONS, "nosniff");
+fn set_body_headers(response: &mut Response<OutgoingBody>, kind: &str, length: u64) {
+    set_content_type(response, kind);
     response.headers_mut().insert(CONTENT_LENGTH, length.into());
+}
+
+fn set_content_type(response: &mut Response<OutgoingBody>, content_type: &str) {
+    set_header(response, CONTENT_TYPE, content_type);
+    set_header(response, X_CONTENT_TYPE_OPTIONS, "nosniff");
 }
 
 fn set_validators(response: &mut Response<OutgoingBody>, etag: &str, modified: Option<SystemTime>) {

@@ -106,14 +106,7 @@ impl From<Failure> for ApiError {
             ErrorClass::Locked | ErrorClass::Interrupted => StatusCode::SERVICE_UNAVAILABLE,
             ErrorClass::Disk => StatusCode::INSUFFICIENT_STORAGE,
         };
-        ApiError {
-            status,
-            error: failure.one_line(),
-            hint: failure.hint,
-            allow: None,
-            retry_after: None,
-            internal_message: None,
-        }
+        ApiError { hint: failure.hint.clone(), ..ApiError::new(status, failure.one_line()) }
     }
 }
 

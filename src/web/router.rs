@@ -66,54 +66,34 @@ pub(super) struct Route {
 }
 
 impl Route {
-    fn new(method: Method, path: &'static str, needs: RequiredAccess, handler: Handler, about: &'static str) -> Route {
-        let (query, takes, gives) = (Vec::new(), None, Vec::new());
-        Route {
-            method,
-            path,
-            access: needs,
-            handler,
-            summary: about,
-            query,
-            request_body: takes,
-            responses: gives,
-            is_page: false,
-        }
+    fn new(
+        method: Method,
+        path: &'static str,
+        access: RequiredAccess,
+        handler: Handler,
+        summary: &'static str,
+    ) -> Route {
+        let (query, responses) = (Vec::new(), Vec::new());
+        Route { method, path, access, handler, summary, query, request_body: None, responses, is_page: false }
     }
 
     /// A read route.
-    pub(super) fn get(
-        path: &'static str,
-        about: &'static str,
-        run: fn(&Arc<WebState>, &WebRequest) -> HandlerResult,
-    ) -> Route {
+    pub(super) fn get(path: &'static str, about: &'static str, run: BufferedHandler) -> Route {
         Route::new(Method::GET, path, RequiredAccess::Read, Handler::Buffered(run), about)
     }
 
     /// A web page.
-    pub(super) fn page(
-        path: &'static str,
-        about: &'static str,
-        run: fn(&Arc<WebState>, &WebRequest) -> HandlerResult,
-    ) -> Route {
+    pub(super) fn page(path: &'static str, about: &'static str, run: BufferedHandler) -> Route {
         Route { is_page: true, ..Route::get(path, about, run) }
     }
 
     /// A write route.
-    pub(super) fn post(
-        path: &'static str,
-        about: &'static str,
-        run: fn(&Arc<WebState>, &WebRequest) -> HandlerResult,
-    ) -> Route {
+    pub(super) fn post(path: &'static str, about: &'static str, run: BufferedHandler) -> Route {
         Route::new(Method::POST, path, RequiredAccess::Write, Handler::Buffered(run), about)
     }
 
     /// A delete route.
-    pub(super) fn delete(
-        path: &'static str,
-        about: &'static str,
-        run: fn(&Arc<WebState>, &WebRequest) -> HandlerResult,
-    ) -> Route {
+    pub(super) fn delete(path: &'static str, about: &'static str, run: BufferedHandler) -> Route {
         Route::new(Method::DELETE, path, RequiredAccess::Write, Handler::Buffered(run), about)
     }
 
