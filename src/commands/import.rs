@@ -22,7 +22,7 @@ use crate::event::Sink;
 use crate::mirror::import::{ImportOptions, ImportReport};
 use crate::mirror::import_order::{BundlePosition, sort_for_import};
 use crate::mirror::layout::Layout;
-use crate::mirror::lock::{Holder, lock_for_adding};
+use crate::mirror::lock::{Holder, NewMirror, lock_for_adding};
 use crate::panics::catch_panic;
 use crate::units::pluralize;
 use crate::watcher::rejected;
@@ -265,9 +265,20 @@ fn import_one(
     }
     let options = ImportOptions { bundle_length: length, ..options };
     let holder = Holder::this_process("import", &context.env, options.now);
+    let new = NewMirror::before_lock(layout);
     let mut guard =
         lock_for_adding(layout, Duration::from_secs(args.lock_timeout), &holder, context.reporter.as_ref())?;
-    let imported = catch_panic(|| guard.import(bundle, &options, context.reporter.as_ref()))??;
+    let imported = match catch_panic(|| guard.import(bundle, &options, context.reporter.as_ref())) {
+        Ok(Ok(imported)) => imported,
+        Ok(Err(error)) => {
+            new.discard(guard);
+            return Err(error.into());
+        }
+        Err(panic) => {
+            new.discard(guard);
+            return Err(panic.into());
+        }
+    };
     drop(guard);
     let restored = config::restore_files(config, &imported.config, context.reporter.as_ref());
     restored.map_err(|error| {

@@ -45,8 +45,12 @@ impl From<layout::Error> for Failure {
                 let hint = format!("use cargo-frostmirror {tool} or later on this mirror");
                 Failure::new(ErrorClass::Integrity, error).hint(hint)
             }
-            layout::Error::Unreadable { .. } => Failure::new(ErrorClass::Integrity, error)
-                .hint("restore the file from a copy of the mirror, or import all bundles into a new mirror"),
+            layout::Error::Unreadable { ref path, .. } => {
+                let root = path.ancestors().nth(2).unwrap_or(path);
+                let hint = "write the file anew with `cargo frostmirror verify --mirror DIR --rebuild-state`";
+                let hint = Layout::new(root).fill_in(hint);
+                Failure::new(ErrorClass::Integrity, error).hint(hint)
+            }
             layout::Error::Io { ref source, .. } => {
                 let hint = io_hint(source);
                 Failure { hint, ..Failure::new(ErrorClass::Disk, error) }
@@ -124,7 +128,11 @@ impl From<import::Error> for Failure {
             E::Invalid { .. } => Failure::new(ErrorClass::Integrity, error)
                 .hint("copy the bundle again, and compare both copies with `cargo frostmirror verify`"),
             E::Conflicts { .. } => Failure::new(ErrorClass::Integrity, error)
-                .hint("upstream never changes a published version: find out which of the two was altered"),
+                .hint(
+                    "audit the mirror with `cargo frostmirror verify --mirror DIR`; if it names these crates, run it with \
+                     `--rebuild-state`, and import the bundle again; otherwise the bundle was altered, because upstream never \
+                     changes a published version",
+                ),
             E::MissingBase { ref bundles, .. } => {
                 let hint = bundles.hint();
                 Failure::new(ErrorClass::Integrity, error).hint(hint)

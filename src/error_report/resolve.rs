@@ -37,7 +37,7 @@ impl From<resolve::Error> for Failure {
             ),
             Error::ChecksumMismatch { .. } => (
                 ErrorClass::Integrity,
-                "the lock or upstream was altered; compare both with crates.io before you trust either".to_owned(),
+                "this file or upstream was altered; compare both with crates.io before you trust either".to_owned(),
             ),
             Error::ForeignPackages { ref foreign, .. } => (
                 ErrorClass::Input,

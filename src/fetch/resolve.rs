@@ -174,7 +174,7 @@ pub enum Error {
         /// The missing versions.
         missing: Vec<MissingVersion>,
     },
-    /// The checksums of a lock and the index differ.
+    /// The checksums of a lockfile or a repair list and those of the index differ.
     #[error("{}", join_lines(mismatches.iter()))]
     ChecksumMismatch {
         /// The mismatches.
@@ -218,13 +218,13 @@ impl From<crate_downloader::Error> for Error {
 
 /// A checksum that differs from the index.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{input} locks {id} with the checksum {locked}, but the index has {upstream}")]
+#[error("{input} states the checksum {locked} for {id}, but the index has {upstream}")]
 pub struct ChecksumMismatch {
     /// The crate.
     pub id: CrateId,
-    /// The input with the lock.
+    /// The input that states the checksum: a lockfile or a repair list.
     pub input: String,
-    /// The lock's checksum.
+    /// The checksum in the input.
     pub locked: Sha256,
     /// The index line's `cksum`.
     pub upstream: Sha256,

@@ -14,9 +14,9 @@
 //! therefore be an import in progress. [`AddGuard::audit_again`] checks again under the lock, and hashes only files
 //! that were not valid before.
 //!
-//! The audit returns all problems and decides nothing. If two digests differ, it trusts the recorded one while the line
-//! matches its record or was altered. If a line has no record, it trusts the ledger's digest, and otherwise the line's
-//! own.
+//! The audit returns all problems and decides nothing. If two digests of a crate differ, it trusts the import record.
+//! Without one, it trusts the record of the line, and otherwise the line's own. If no import record is lost, a line of a
+//! crate that none names is a problem too.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -43,8 +43,9 @@ mod problem;
 pub use problem::{Fault, Problem, Repair};
 
 pub(super) use crate_file::CrateFileState;
-pub(super) use index_entry::{IndexState, RecordMatch};
+pub(super) use index_entry::{IndexState, LineState, RecordMatch};
 use listing::Listing;
+pub(super) use listing::parse_crate_file_name;
 pub(super) use metadata::Metadata;
 
 /// The result of an audit.
@@ -62,11 +63,11 @@ pub struct Audit {
     pub repairs: Vec<Repair>,
     /// Dist files that must be fetched again, with the recorded digests.
     pub dist_file_repairs: Vec<(SafePath, Sha256)>,
-    crate_files: CrateFileStates,
+    pub(super) crate_files: CrateFileStates,
 }
 
 /// The state of each crate file, by the index path of its name. An audit hashes no valid file twice.
-type CrateFileStates = BTreeMap<String, Vec<(CrateId, CrateFileState)>>;
+pub(super) type CrateFileStates = BTreeMap<String, Vec<(CrateId, CrateFileState)>>;
 
 /// The mirror cannot be audited.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +135,7 @@ pub(super) struct Pass {
     pub(super) index_states: Vec<IndexState>,
     /// The summary and the ledger.
     pub(super) metadata: Metadata,
-    /// Counts of the files on disk.
+    /// Counts of the files on disk, without unrecognized crates.
     pub(super) counts: Counts,
     problems: Vec<Problem>,
     repairs: BTreeMap<CrateId, Sha256>,
@@ -152,13 +153,15 @@ impl Pass {
         });
         let (mut listing, metadata) = (listing?, metadata?);
         let artifacts_there = listing.dist_files.len() as u64;
-        let versions = listing.crates.values().map(|ids| ids.len() as u64).sum();
+        let crate_files: u64 = listing.crates.values().map(|ids| ids.len() as u64).sum();
         let places = listing.index_paths();
         let bytes = metadata.summary.as_ref().map_or(0, |head| head.counts.bytes + head.counts.dist_file_bytes);
-        let items = versions + places.len() as u64 + artifacts_there;
+        let items = crate_files + places.len() as u64 + artifacts_there;
         sink.event(Event::Begin { phase: Phase::Verifying, items, bytes });
         let (waiting, interrupted) = (gc::pending_file_names(layout), has_unfinished_work(layout));
+        let is_complete = metadata.is_complete() && !interrupted;
         let known = AuditContext {
+            is_complete,
             layout,
             listing: &listing,
             metadata: &metadata,
@@ -167,14 +170,17 @@ impl Pass {
             interrupted,
         };
         let names = index_entry::check_all(&places, &known, sink);
-        let artifacts = dist_files::check_all(layout, &metadata, &listing, sink);
+        let artifacts = dist_files::check_all(layout, &metadata, &listing, interrupted, sink);
         sink.event(Event::End { phase: Phase::Verifying });
-        let lengths = names.iter().flat_map(|name| &name.crate_files).map(|(_, blob)| blob.length());
+        let is_stored = |(id, file): &&(CrateId, CrateFileState)| {
+            !matches!(file, CrateFileState::Unlisted { .. }) || known.pending_deletions.contains(&id.file_name())
+        };
+        let stored = names.iter().flat_map(|name| &name.crate_files).filter(is_stored);
+        let (versions, lengths) = stored.fold((0, 0), |(count, bytes), (_, file)| (count + 1, bytes + file.length()));
         let crates = listing.index.len() as u64;
         let (recorded, artifact_bytes) =
             metadata.dist_files.as_ref().map(DistFiles::count_and_bytes).unwrap_or_default();
-        let counts =
-            Counts { crates, versions, bytes: lengths.sum(), dist_files: recorded, dist_file_bytes: artifact_bytes };
+        let counts = Counts { crates, versions, bytes: lengths, dist_files: recorded, dist_file_bytes: artifact_bytes };
         let problems = std::mem::take(&mut listing.problems);
         let mut pass =
             Pass { index_states: names, metadata, counts, problems, repairs: BTreeMap::new(), dist_files: artifacts };
@@ -254,9 +260,16 @@ struct AuditContext<'a> {
     pending_deletions: BTreeSet<String>,
     /// An import or a garbage collection was killed, and no run has completed since.
     interrupted: bool,
+    /// The records name every crate of the mirror.
+    is_complete: bool,
 }
 
 impl AuditContext<'_> {
+    /// Whether no import brought the crate.
+    fn is_unknown_crate(&self, id: &CrateId) -> bool {
+        self.is_complete && !self.metadata.crates.contains_key(id)
+    }
+
     /// The crate name for an index path: as a file or a record spells it, else in lower case.
     fn crate_name_at(&self, path: &str) -> Option<CrateName> {
         let file = self.listing.crates.get(path).and_then(|ids| ids.first()).map(|id| &id.name);

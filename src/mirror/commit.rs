@@ -30,6 +30,8 @@ pub(super) struct Before<'k> {
     pub(super) own: &'k RecordState,
     /// The existing records.
     pub(super) known: &'k LedgerState,
+    /// See [`ledger::Record::base_recorded`].
+    pub(super) base_recorded: bool,
     /// Warnings of the import, one sentence each.
     pub(super) warnings: Vec<String>,
 }
@@ -56,6 +58,16 @@ impl LedgerState {
     /// Lists the ledger.
     pub(super) fn read(layout: &Layout) -> Result<LedgerState, Error> {
         Ok(LedgerState { record_names: ledger::record_names(layout)?, retirements: retired::read_retirements(layout)? })
+    }
+
+    /// See [`ledger::is_base_recorded`].
+    pub(super) fn is_base_recorded(
+        &self,
+        layout: &Layout,
+        head: &MirrorSummary,
+        manifest: &Manifest,
+    ) -> Result<bool, Error> {
+        ledger::is_base_recorded(layout, &self.record_names, &self.retirements, head, manifest)
     }
 
     /// The name of a bundle's record. A record of a retired lineage counts as missing.
@@ -272,7 +284,7 @@ pub(super) fn prepare_commit(
     options: &ImportOptions,
     staging: &mut Staging,
 ) -> Result<PreparedCommit, Error> {
-    let Before { own: record_state, known: ledger_state, warnings } = before;
+    let Before { own: record_state, known: ledger_state, base_recorded, warnings } = before;
     let imported = options.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let mut head = head.with_counts(counts);
     let mut names = ledger_state.record_names.clone();
@@ -284,7 +296,7 @@ pub(super) fn prepare_commit(
         let (file, carried) = (feed.file_name(&options.file_name), feed.as_carried());
         let rows = (carried.crates.len() + carried.dist_files.len()) as u64;
         let size = HistorySize { weight: history_weight(&carried.lineage, &file, rows), rows };
-        head = head.with_import(&imported, LineageTip { record: name.clone(), ..lineage }, size);
+        head = head.with_import(&imported, LineageTip { record: name.clone(), ..lineage }, false, size);
         names.push(name.clone());
         let previous = chain::predecessor(layout, &ledger_state.record_names, head.newest_record.as_ref(), &name)?;
         let record = Record {
@@ -294,6 +306,7 @@ pub(super) fn prepare_commit(
             totals: head.totals(),
             snapshot_id: Some(manifest.id.clone()),
             gap_after: head.gap_before(&name),
+            base_recorded: false,
             warnings: Vec::new(),
             manifest: history_manifest(carried, &manifest),
         };
@@ -307,7 +320,7 @@ pub(super) fn prepare_commit(
             BundleKind::Snapshot => head.with_record(&imported),
             BundleKind::Full | BundleKind::Delta => {
                 let size = HistorySize::from_manifest(&manifest, &options.file_name);
-                head.with_import(&imported, LineageTip::from_manifest(&manifest, name.clone()), size)
+                head.with_import(&imported, LineageTip::from_manifest(&manifest, name.clone()), base_recorded, size)
             }
         };
         if matches!(record_state, RecordState::Corrupt(_)) {
@@ -323,6 +336,7 @@ pub(super) fn prepare_commit(
             totals: head.totals(),
             snapshot_id: None,
             gap_after: head.gap_before(&name),
+            base_recorded,
             warnings,
             manifest,
         };

@@ -12,7 +12,7 @@
 //!    the renames.
 //! 5. The record in the ledger, which is the commit. Then the summary, which can be derived.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -24,10 +24,11 @@ use super::commit::{self, RecordState};
 use super::dist_files::DistFiles;
 use super::import_steps::Transaction;
 use super::index_link::LinkState;
+use super::index_meta::{self, IndexLineMeta};
 use super::ledger;
 use super::lock::AddGuard;
 use super::pending_lines::PendingLines;
-use super::stager::{ImportVisitor, LineInfo, dist_files};
+use super::stager::{ImportVisitor, LineInfo, dist_files, read_text};
 use super::summary::{Counts, MirrorSummary};
 use super::topo_sort::{NameIds, dependencies_first};
 use super::transaction::{self, Removal, Rename, Staging, failed};
@@ -36,6 +37,7 @@ use crate::bundle::format::{CrateRecord, CrateState, DistFileState, Manifest, Re
 use crate::bundle::open::{self, Bundle};
 use crate::client_setup::BaseUrl;
 use crate::config::SnapshotFile;
+use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
 use crate::event::{self, Event, Phase, Sink};
@@ -118,8 +120,12 @@ pub struct ImportReport {
     pub crates_new: u64,
     /// Stored crates whose file was corrupt.
     pub crates_repaired: u64,
+    /// Crates of the bundle that an interrupted import had already placed.
+    pub crates_completed: u64,
     /// Dist files that the mirror did not have.
     pub dist_files_new: u64,
+    /// Dist files of the bundle that an interrupted import had already placed.
+    pub dist_files_completed: u64,
     /// Bytes of the crates and dist files that were added.
     pub bytes_new: u64,
     /// Index files that changed.
@@ -299,9 +305,14 @@ impl AddGuard {
             Some(head) => head.clone(),
             None => ledger::derive_summary(&self.layout)?.unwrap_or_default(),
         };
-        let warnings = collect_warnings(&self.layout, &head, &streamed.manifest, &options.file_name, options.now);
+        let base_recorded = ledger_state.is_base_recorded(&self.layout, &head, &streamed.manifest)?;
+        let warnings =
+            collect_warnings(&self.layout, &head, &streamed.manifest, base_recorded, &options.file_name, options.now);
         received.warnings.extend(warnings.iter().cloned());
         let stated = MirrorSummary::read(&self.layout)?;
+        if stated.is_none() && self.layout.summary().is_file() {
+            received.warnings.push("manifest.json was damaged; it is written anew".to_owned());
+        }
         received.warnings.extend(lost_records_warning(
             stated.as_ref(),
             &ledger_state.record_names,
@@ -309,7 +320,10 @@ impl AddGuard {
         ));
         let mut counts = match &known {
             Some(head) if !received.needs_recount() => head.counts,
-            _ => Counts::count_tree(&self.layout)?,
+            _ => {
+                let shipped: HashSet<CrateId> = shipped_crates(&streamed.manifest).map(CrateRecord::id).collect();
+                Counts::count_tree_with(&self.layout, &|id| shipped.contains(id))?
+            }
         };
         (counts.dist_files, counts.dist_file_bytes) = dist_plan.after.count_and_bytes();
         let mut imported = ImportReport {
@@ -317,6 +331,8 @@ impl AddGuard {
             crates: received.shipped,
             crates_new: received.crates_new,
             crates_repaired: received.crates_repaired,
+            crates_completed: 0,
+            dist_files_completed: 0,
             dist_files_new: dist_plan.added.0,
             bytes_new: received.bytes_new + dist_plan.added.1,
             index_changed: received.index.len() as u64,
@@ -326,6 +342,15 @@ impl AddGuard {
             config: received.config,
             config_json: false,
         };
+        if staging.interrupted {
+            // manifest.json has the counts from before the interrupted import.
+            let before = stated.map(|summary| summary.counts).unwrap_or_default();
+            let placed = received.shipped - received.crates_new - received.crates_repaired;
+            imported.crates_completed = counts.versions.saturating_sub(before.versions).min(placed);
+            let placed = artifacts.saturating_sub(dist_plan.added.0);
+            imported.dist_files_completed =
+                counts.dist_files.saturating_sub(before.dist_files + dist_plan.added.0).min(placed);
+        }
         let order = dependencies_first(&received.nodes);
         let mut steps = vec![
             Step::new("import:crates", self.layout.crates(), received.crates),
@@ -371,7 +396,7 @@ impl AddGuard {
                 ));
             }
             let (manifest, counts) = (streamed.manifest, imported.counts);
-            let before = commit::Before { own: &record_state, known: &ledger_state, warnings };
+            let before = commit::Before { own: &record_state, known: &ledger_state, base_recorded, warnings };
             let commit = commit::prepare_commit(&self.layout, head, counts, manifest, before, options, &mut staging)?;
             if let Some(what) = commit.summary.too_many_histories() {
                 let (file, root) = (options.file_name.clone(), self.layout.root().to_owned());
@@ -438,7 +463,27 @@ impl AddGuard {
             return Err(Error::MissingBase { file: file(), bundles, missing: missing.len(), first });
         }
         self.check_space(manifest, options)?;
-        Ok(line_info)
+        // Files whose size is trusted are compared all the same if their line is of another file.
+        let contradicted = if verify_existing { HashSet::new() } else { self.contradicted_crates(manifest)? };
+        Ok(LineInfo { contradicted, ..line_info })
+    }
+
+    /// The crates of the bundle whose stored line has another checksum.
+    fn contradicted_crates(&self, manifest: &Manifest) -> Result<HashSet<SafePath>, Error> {
+        let mut contradicted = HashSet::new();
+        let mut last: Option<(&CrateName, Vec<IndexLineMeta>)> = None;
+        for record in shipped_crates(manifest) {
+            if last.as_ref().is_none_or(|(name, _)| **name != record.name) {
+                let text = read_text(&self.layout.index_meta_file(&record.name))?;
+                last = Some((&record.name, index_meta::parse(&text.unwrap_or_default())));
+            }
+            let records = last.iter().flat_map(|(_, records)| records);
+            let mut of_version = records.filter(|stored| stored.version == record.version);
+            if of_version.any(|stored| stored.cksum != record.sha256) {
+                contradicted.insert(record.id().crate_path());
+            }
+        }
+        Ok(contradicted)
     }
 
     fn check_space(&self, manifest: &Manifest, options: &ImportOptions) -> Result<(), Error> {
@@ -487,8 +532,8 @@ pub(super) struct Step {
     checkpoint: &'static str,
     root: PathBuf,
     /// Removals before the renames.
-    removals: Vec<Removal>,
-    renames: Vec<Rename>,
+    pub(super) removals: Vec<Removal>,
+    pub(super) renames: Vec<Rename>,
 }
 
 impl Step {
@@ -567,7 +612,13 @@ fn read_line_info(manifest: &Manifest, pending: PendingLines, options: &ImportOp
         index_only: left_out.map(CrateRecord::id).collect(),
         refreshed: manifest.refreshed_crates.iter().map(RefreshedCrate::id).collect(),
         pending,
+        contradicted: HashSet::new(),
     })
+}
+
+/// The crates whose files are in the bundle.
+fn shipped_crates(manifest: &Manifest) -> impl Iterator<Item = &CrateRecord> {
+    manifest.crates.iter().filter(|record| record.state == CrateState::Shipped)
 }
 
 /// `renames` in the order that `order` gives by position.

@@ -19,6 +19,15 @@ pub struct StoredIndexFile {
     pub records: Vec<IndexLineMeta>,
 }
 
+impl StoredIndexFile {
+    /// Removes the line of a version and its records.
+    pub(super) fn remove_version(&mut self, version: &Version) {
+        let stays = |raw: &&str| IndexLine::parse(raw).map_or(true, |line| line.id.version != *version);
+        self.text = self.text.lines().filter(stays).map(|raw| format!("{raw}\n")).collect();
+        self.records.retain(|record| record.version != *version);
+    }
+}
+
 /// An index line from a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewLine {

@@ -14,7 +14,8 @@
 //!     lines/<prefix>/<name>          the record of every line of index/<prefix>/<name>
 //!     pending-lines                  refreshed index lines whose crates are not stored yet, each `READ LINE`
 //!     ledger/NNNNNNNN-ID.json        one immutable record per bundle, in the order of import, with the import's warnings;
-//!                                    `jumped_from` if numbers of the history were missing before the bundle's
+//!                                    `jumped_from` if numbers of the history were missing before the bundle's,
+//!                                    `base_recorded` if its base was on record
 //!     ledger/NNNNNNNN-ID.lost        a rebuild reported that the record of that name is lost
 //!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was retired after the record of that number
 //!     ledger/NNNNNNNN-ID-KKKKKKKK.accepted  of the lineage ID, of the records up to N only that of number K counts
@@ -69,6 +70,16 @@
 //! A rebuild moves these records to aside/. For a record that is missing afterwards, although a later one names it, it
 //! writes a note `NNNNNNNN-ID.lost`. If the newest record is damaged or missing, the next record names it as
 //! manifest.json does, so that the chain still shows the loss.
+//!
+//! # Numbers of a history
+//!
+//! The bundles of a history are numbered without gaps. A bundle whose number is more than one higher than the highest on
+//! record may be forged, or from another history: it makes nothing unreferenced until it is accepted, or until its
+//! predecessor or successor is imported. Its record has `jumped_from`. There is one exception: the bundle names a base
+//! that is on record, in the same history, with a lower number, not retired, and itself without an unexplained gap. Such
+//! a bundle contains everything since its base, so the bundles between them may be lost; a fetch with `--base` makes
+//! one. Its record has `base_recorded`. This trusts a bundle no more than one with the next number. A number that two
+//! different bundles have, and a higher number with an earlier time, stay uncertain with or without a base.
 //!
 //! # Lines and their records
 //!
@@ -171,7 +182,7 @@ pub enum Error {
         tool: String,
     },
     /// The version of the layout cannot be read.
-    #[error("`{}` does not state the layout of the mirror", path.display())]
+    #[error("`{}` is damaged: it does not state the version of the mirror's layout", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -422,6 +433,23 @@ impl Layout {
         let staged = durable::make_folder(&self.staging());
         let written = staged.and_then(|()| durable::write_via(&self.staging(), &self.format(), &text));
         written.map_err(|source| Error::Io { path: self.format(), source })
+    }
+
+    /// Moves a damaged file with the layout's version aside. The next process that takes the lock writes it anew. Returns
+    /// whether it was damaged.
+    ///
+    /// # Errors
+    /// [`Error::Newer`], or a failed file system operation.
+    pub fn move_damaged_format_aside(&self) -> Result<bool, Error> {
+        match self.read_format() {
+            Err(Error::Unreadable { path, .. }) => {
+                let failed = |source| Error::Io { path: path.clone(), source };
+                durable::make_folder(&self.moved_aside()).map_err(failed)?;
+                fs::rename(&path, self.moved_aside().join("format")).map_err(failed)?;
+                Ok(true)
+            }
+            read => read.map(|_| false),
+        }
     }
 
     fn read_format(&self) -> Result<Option<Format>, Error> {

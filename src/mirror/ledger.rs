@@ -4,6 +4,7 @@
 //! collection derives the current files, and upstream's crate descriptions. The notes of [`super::retired`] are in the
 //! same folder.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 
 use serde::{Deserialize, Serialize};
@@ -11,11 +12,13 @@ use serde::{Deserialize, Serialize};
 use super::commit;
 use super::dist_files::DistFiles;
 use super::layout::Layout;
+use super::live;
 use super::rebuild::REBUILT_LINEAGE;
 use super::retired::{self, Retirement};
 use super::summary::{HistorySize, ImportTotals, LineageTip, MirrorSummary};
 use super::transaction::{Error, failed, was_interrupted};
 use crate::bundle::format::{BundleKind, Manifest};
+use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::durable;
 
@@ -46,6 +49,10 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "jumped_from")]
     pub gap_after: Option<u64>,
+    /// Whether the bundle's base was on record at this import, as a certain bundle of the history with a lower number.
+    /// Then a gap before the bundle's number is explained. See [`crate::mirror::layout`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub base_recorded: bool,
     /// Warnings of the import, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -180,6 +187,30 @@ pub fn read_record(layout: &Layout, name: &str) -> Result<Option<Record>, Error>
     Reader::new(layout).read(name)
 }
 
+/// The digests that bundles on record state for each crate, and live mode's for other crates. Records that are damaged, or
+/// that the chain contradicts, prove nothing, and neither do those of a rebuild.
+pub(super) fn recorded_digests(layout: &Layout) -> Result<HashMap<CrateId, BTreeSet<Sha256>>, Error> {
+    let stated = MirrorSummary::read(layout)?.and_then(|summary| summary.newest_record);
+    let faults = chain::read_faults(layout, stated.as_ref())?;
+    let mut digests: HashMap<CrateId, BTreeSet<Sha256>> = HashMap::new();
+    let mut reader = Reader::new(layout);
+    for name in record_names(layout)? {
+        let is_trusted = faults.iter().all(|fault| fault.record != name);
+        let record = if is_trusted { reader.read(&name)? } else { None };
+        for one in record.into_iter().filter(|record| record.manifest.lineage.id != REBUILT_LINEAGE) {
+            for one in &one.manifest.crates {
+                digests.entry(one.id()).or_default().insert(one.sha256);
+            }
+        }
+    }
+    for record in live::read_records(layout)? {
+        if let live::ItemId::Crate(id) = record.item {
+            digests.entry(id).or_insert_with(|| [record.sha256].into());
+        }
+    }
+    Ok(digests)
+}
+
 /// A bundle on record.
 #[derive(Clone, Debug)]
 pub(super) struct ImportedBundle {
@@ -225,6 +256,27 @@ pub(super) fn read_imported_bundles(layout: &Layout, lineage: &str) -> Result<Ve
         }
     }
     Ok(bundles)
+}
+
+/// Whether the base of the bundle with this manifest is on record: as a bundle of the same history with a lower number,
+/// which was not retired and whose own number is certain. `head` is the summary before the import.
+pub(super) fn is_base_recorded(
+    layout: &Layout,
+    names: &[String],
+    notes: &[Retirement],
+    head: &MirrorSummary,
+    manifest: &Manifest,
+) -> Result<bool, Error> {
+    let Some(parent) = &manifest.parent else { return Ok(false) };
+    let Some(name) = find_record(names, &parent.id) else { return Ok(false) };
+    let is_doubted = head.all_contenders().any(|tip| tip.bundle == parent.id && tip.gap_after.is_some());
+    let is_retired = retired::is_retired(notes, record_number(name).unwrap_or(0), &manifest.lineage.id);
+    if is_doubted || is_retired {
+        return Ok(false);
+    }
+    let Some(base) = read_stored_record(layout, name)? else { return Ok(false) };
+    let (base, own) = (base.manifest, &manifest.lineage);
+    Ok(base.kind != BundleKind::Snapshot && base.lineage.id == own.id && base.lineage.sequence < own.sequence)
 }
 
 /// The newest record of the bundle with this id among `names`.
@@ -279,7 +331,7 @@ pub(super) fn add_history(mut head: MirrorSummary, name: &str, record: &Record, 
     if manifest.kind != BundleKind::Snapshot && !retired::is_retired(notes, number, &lineage.id) {
         lineage.gap_after = gap_after.filter(|_| !retired::is_accepted(notes, number, &lineage.id));
         let size = HistorySize::from_manifest(manifest, file);
-        head = head.with_import(imported, lineage, size);
+        head = head.with_import(imported, lineage, record.base_recorded, size);
     }
     head.last_import = last_import;
     head

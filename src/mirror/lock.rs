@@ -96,6 +96,42 @@ struct FileLock {
     holder_text: Option<Vec<u8>>,
 }
 
+/// The folders that the lock of a new mirror creates, so that a failed first import can remove them.
+#[derive(Debug)]
+pub struct NewMirror {
+    layout: Layout,
+    /// Nested ones first; empty if the mirror exists.
+    missing: Vec<PathBuf>,
+}
+
+impl NewMirror {
+    /// Determines what is missing. To be called before the lock is taken.
+    pub fn before_lock(layout: &Layout) -> NewMirror {
+        let private = layout.private();
+        let missing = private.ancestors().take_while(|path| path.symlink_metadata().is_err());
+        NewMirror { layout: layout.clone(), missing: missing.map(Path::to_owned).collect() }
+    }
+
+    /// Removes what the lock created, if the mirror did not exist and nothing was stored since. Releases the lock.
+    pub fn discard(&self, guard: AddGuard) {
+        let layout = &self.layout;
+        let own = [layout.format(), layout.reserve(), layout.holder(), layout.staging(), layout.lock()];
+        let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_empty = !self.missing.is_empty()
+            && entries(&layout.private()).all(|path| own.contains(&path))
+            && entries(&layout.staging()).next().is_none();
+        if is_empty {
+            // Nothing depends on these files; what cannot be removed stays.
+            let _stays = fs::remove_dir(layout.staging()).is_err();
+            for path in own {
+                let _stays = fs::remove_file(path).is_err();
+            }
+            let _stays = self.missing.iter().try_for_each(fs::remove_dir).is_err();
+        }
+        drop(guard);
+    }
+}
+
 /// The lock could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -228,10 +264,20 @@ pub(super) fn require_mirror(layout: &Layout) -> Result<(), Error> {
 fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<FileLock, Error> {
     layout.check_format()?;
     let failed = |path: PathBuf| move |source| Error::Io { path, source };
-    durable::make_folder(&layout.private()).map_err(failed(layout.private()))?;
     let path = layout.lock();
-    let file = open_lock_file(&path, false).map_err(failed(path))?;
-    wait_for_lock(layout, timeout, sink, &|| file.try_lock())?;
+    let file = loop {
+        durable::make_folder(&layout.private()).map_err(failed(layout.private()))?;
+        let file = match open_lock_file(&path, false) {
+            // The process that created the mirror has just removed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !layout.private().exists() => continue,
+            opened => opened.map_err(failed(path.clone()))?,
+        };
+        wait_for_lock(layout, timeout, sink, &|| file.try_lock())?;
+        // The process that had the lock may have removed the file, see `NewMirror::discard`.
+        if is_current(&file, &path) {
+            break file;
+        }
+    };
     let text = me.to_json();
     let named = match fs::write(layout.holder(), &text) {
         // The holder's name only informs waiting processes, and a collection frees space.
@@ -268,6 +314,24 @@ fn count_again(layout: &Layout) -> Result<(), transaction::Error> {
     let mut tx = Transaction::begin(layout, "the recount of the mirror's files")?;
     tx.put_bytes(&layout.summary(), &summary.with_counts(Counts::count_tree(layout)?).render())?;
     tx.commit()
+}
+
+/// Whether the open file is still the one at `path`.
+#[cfg(unix)]
+fn is_current(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |about: fs::Metadata| (about.dev(), about.ino());
+    match (file.metadata().map(identity), fs::metadata(path).map(identity)) {
+        (Ok(open), Ok(there)) => open == there,
+        (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
+        (Err(_), Ok(_)) => true,
+    }
+}
+
+/// Whether the open file is still the one at `path`. Other systems do not remove open files.
+#[cfg(not(unix))]
+fn is_current(_: &File, _: &Path) -> bool {
+    true
 }
 
 /// Opens the lock file, and creates it if it does not exist.
@@ -381,6 +445,29 @@ mod tests {
 
     fn me() -> Holder {
         Holder { pid: 7, host: "h".to_owned(), verb: "import".to_owned(), since: "2026-01-01T00:00:00Z".to_owned() }
+    }
+
+    #[test]
+    fn a_new_mirror_without_content_is_removed() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path().join("new/mirror"));
+        let lock = || lock_for_adding(&layout, Duration::from_secs(30), &me(), &NullSink).expect("free");
+        let new = NewMirror::before_lock(&layout);
+        let first = lock();
+        let second = std::thread::scope(|scope| {
+            let waiting = scope.spawn(lock);
+            new.discard(first);
+            waiting.join().expect("no panic")
+        });
+        // The waiting process created the mirror again.
+        assert!(layout.lock().exists());
+        new.discard(second);
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 0);
+        let first = lock();
+        fs::write(layout.private().join("other"), "x").expect("written");
+        new.discard(first);
+        assert!(layout.format().exists(), "it is in use");
+        assert!(NewMirror::before_lock(&layout).missing.is_empty());
     }
 
     #[test]

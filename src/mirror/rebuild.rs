@@ -23,7 +23,8 @@
 //! A lost record cannot be restored, only brought again by its bundle. The report names the bundles that manifest.json
 //! still names.
 //!
-//! Unreadable records, and the signatures above, are moved to `.frostmirror/aside/`.
+//! Damaged and altered records, and the signatures above, are moved to `.frostmirror/aside/`. So are crates that an
+//! import record contradicts, and crates that no import brought although no record is lost.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -53,7 +54,10 @@ use crate::durable;
 use crate::event::Sink;
 use crate::safe_path::SafePath;
 
+mod untrusted;
 mod verified_files;
+
+pub use untrusted::UntrustedCrates;
 
 /// The lineage of crates whose own records were lost. A bundle's lineage is 32 hexadecimal digits, and never this.
 pub const REBUILT_LINEAGE: &str = "rebuilt";
@@ -72,6 +76,17 @@ pub const CHECKPOINTS: &[&str] = &[
 /// Additional checkpoints, after `rebuild:lines`, if the record of dist files was lost.
 pub const DIST_FILE_CHECKPOINTS: &[&str] = &["rebuild:artifacts-half", "rebuild:artifacts"];
 
+/// Why a rebuild writes a record of [`REBUILT_LINEAGE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptCause {
+    /// Import records are lost.
+    LostRecords,
+    /// Lines of live mode's records are damaged.
+    DamagedLiveRecords,
+    /// No record names the files, and it is unknown whether records are lost.
+    NoRecord,
+}
+
 /// The result of a rebuild.
 #[derive(Debug)]
 pub struct RebuildReport {
@@ -79,8 +94,10 @@ pub struct RebuildReport {
     pub lines: u64,
     /// Dist files that are recorded again, if that record was lost.
     pub dist_files: Option<u64>,
-    /// Crates in the new record of [`REBUILT_LINEAGE`].
-    pub kept_crates: Option<u64>,
+    /// Crates that the import records contradict or do not know.
+    pub untrusted: UntrustedCrates,
+    /// The number of crates in the new record of [`REBUILT_LINEAGE`], and why it was written.
+    pub kept_crates: Option<(u64, KeptCause)>,
     /// Dist files in that record.
     pub kept_dist_files: u64,
     /// Import records that could not be read, and were moved aside.
@@ -107,11 +124,18 @@ impl AddGuard {
     /// A file system operation failed; the changes are then rolled back.
     pub fn rebuild(&mut self, now: Timestamp, sink: &dyn Sink) -> Result<RebuildReport, import::Error> {
         let layout = self.layout.clone();
-        let pass = Pass::run(&layout, &Default::default(), sink)?;
+        let mut pass = Pass::run(&layout, &Default::default(), sink)?;
         if sink.is_cancelled() {
             return Err(import::Error::Stopped);
         }
         let mut staging = Staging::begin(&layout)?;
+        let untrusted = untrusted::move_aside(&layout, &pass, &mut staging)?;
+        if !untrusted.is_empty() {
+            pass = Pass::run(&layout, &pass.into_audit().crate_files, sink)?;
+            if sink.is_cancelled() {
+                return Err(import::Error::Stopped);
+            }
+        }
         let (line_moves, lines) = stage_index_meta(&pass, &mut staging)?;
         let mut steps = vec![Step::new("rebuild:lines", layout.index_meta(), line_moves)];
 
@@ -130,20 +154,25 @@ impl AddGuard {
         let artifacts = restored.or_else(|| pass.metadata.dist_files.clone()).unwrap_or_default();
         let unnamed = unreferenced_crates(&pass, &current);
         let unnamed_artifacts = unreferenced_dist_files(&artifacts, &current);
-        // Crates that no record names belong to a lost record.
-        let lost = lost_records.total > 0
-            || lost_records.differs
-            || !pass.metadata.damaged_live_lines.is_empty()
-            || unnamed.iter().any(|one| !pass.metadata.crates.contains_key(&one.id()))
+        let is_unknown = unnamed.iter().any(|one| !pass.metadata.crates.contains_key(&one.id()))
             || unnamed_artifacts.iter().any(|one| !pass.metadata.dist_file_digests.contains_key(&one.path));
+        let cause = if lost_records.total > 0 {
+            Some(KeptCause::LostRecords)
+        } else if !pass.metadata.damaged_live_lines.is_empty() {
+            Some(KeptCause::DamagedLiveRecords)
+        } else {
+            // They belong to a lost record.
+            is_unknown.then_some(KeptCause::NoRecord)
+        };
         let (mut kept, mut kept_artifacts) = (None, 0);
         head.imports = pass.metadata.records.len() as u64;
         head.newest_record.clone_from(&pass.metadata.newest_record);
+        head.live = pass.metadata.has_live_records();
         head.toolchains = artifacts.toolchain_names();
         let (count, bytes) = artifacts.count_and_bytes();
         head = head.with_counts(Counts { dist_files: count, dist_file_bytes: bytes, ..pass.counts });
-        if lost && !(unnamed.is_empty() && unnamed_artifacts.is_empty()) {
-            kept = Some(unnamed.len() as u64);
+        if let Some(cause) = cause.filter(|_| !(unnamed.is_empty() && unnamed_artifacts.is_empty())) {
+            kept = Some((unnamed.len() as u64, cause));
             kept_artifacts = unnamed_artifacts.len() as u64;
             let names = ledger::record_names(&layout)?;
             let record = make_rebuilt_record(&mut head, unnamed, unnamed_artifacts, &names, &pass.metadata, now);
@@ -167,8 +196,10 @@ impl AddGuard {
         }
         // The records that name them are kept, and the notes explain why they are missing.
         let faults = chain::read_faults(&layout, head.newest_record.as_ref())?;
-        for fault in faults.iter().filter(|fault| matches!(fault.kind, ChainFaultKind::Missing { .. })) {
-            chain::write_lost(&layout, &fault.record, &format_time(now))?;
+        let is_missing = |fault: &&ChainFault| matches!(fault.kind, ChainFaultKind::Missing { .. });
+        let missing = faults.iter().chain(&pass.metadata.chain_faults).filter(is_missing).map(|fault| &fault.record);
+        for record in missing.chain(&pass.metadata.unreadable) {
+            chain::write_lost(&layout, record, &format_time(now))?;
         }
         drop(staging);
         // Everything that is served must be recorded, and signatures cannot be verified here.
@@ -188,6 +219,7 @@ impl AddGuard {
             other => import::Error::Store(failed("audit", layout.root())(std::io::Error::other(other))),
         })?;
         Ok(RebuildReport {
+            untrusted,
             lines,
             dist_files: restored_count,
             kept_crates: kept,
@@ -206,12 +238,7 @@ impl AddGuard {
     fn move_record_aside(&self, from: &Path, name: &str) -> Result<(), transaction::Error> {
         let folder = self.layout.moved_aside();
         durable::make_folder(&folder).map_err(failed("make the folder", &folder))?;
-        let mut to = folder.join(name);
-        let mut number = 1;
-        while to.symlink_metadata().is_ok() {
-            to = folder.join(format!("{name}.{number}"));
-            number += 1;
-        }
+        let to = folder.join(untrusted::free_name(&self.layout, name));
         fs::rename(from, &to).map_err(failed("move", from))?;
         let left = from.parent().unwrap_or(from);
         durable::sync_folder(left).map_err(failed("sync", left))
@@ -260,8 +287,7 @@ fn verified_summary(metadata: &Metadata, copy: Option<MirrorSummary>) -> (Mirror
     let missing = metadata.chain_faults.iter().filter(is_missing).count() + metadata.unreadable.len();
     let total = base.imports.saturating_sub(records).max(missing as u64).max(named.len() as u64);
     let MirrorSummary { lineages, contested, history_sizes, .. } = metadata.histories.clone();
-    let differs = base.imports != records;
-    (MirrorSummary { lineages, contested, history_sizes, ..base }, LostRecords { total, named, differs })
+    (MirrorSummary { lineages, contested, history_sizes, ..base }, LostRecords { total, named })
 }
 
 /// Records of imports that cannot be read.
@@ -270,8 +296,6 @@ struct LostRecords {
     total: u64,
     /// Those of bundles that are or may be the newest of their history, from `manifest.json`.
     named: Vec<LineageTip>,
-    /// Whether `manifest.json` states another number of records than the ledger has.
-    differs: bool,
 }
 
 /// The files that the newest records of the lineages name, and those of live mode.
@@ -416,7 +440,7 @@ fn make_rebuilt_record(
     // It counts as a record of the ledger, but not as an import, so `last_import` does not change.
     let last_import = head.last_import.take();
     let size = HistorySize::from_manifest(&manifest, "(rebuilt)");
-    *head = MirrorSummary { last_import, ..std::mem::take(head).with_import(&now, lineage, size) };
+    *head = MirrorSummary { last_import, ..std::mem::take(head).with_import(&now, lineage, false, size) };
     Record {
         previous: metadata.newest_record.clone(),
         imported_at: now,
@@ -424,6 +448,7 @@ fn make_rebuilt_record(
         totals: head.totals(),
         snapshot_id: None,
         gap_after: None,
+        base_recorded: false,
         warnings: Vec::new(),
         manifest,
     }

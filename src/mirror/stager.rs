@@ -1,7 +1,7 @@
 //! Receives a bundle's bytes while they are read, and stages the files that the mirror does not have. It does not
 //! change the mirror's files.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::dist_files::MutableName;
-use super::index_merge::{self, MergeResult, NewLine, StoredIndexFile};
+use super::index_merge::{self, Conflict, MergeResult, NewLine, StoredIndexFile};
 use super::index_meta;
 use super::layout::Layout;
+use super::ledger;
 use super::pending_lines::PendingLines;
 use super::summary::CountsDelta;
 use super::topo_sort::{NameIds, Node};
@@ -25,6 +26,7 @@ use crate::durable;
 use crate::event::{Event, Phase, Sink};
 use crate::index_line::IndexLine;
 use crate::mirror_file::FileKind;
+use crate::safe_path::SafePath;
 use crate::units::pluralize;
 
 pub(super) mod dist_files;
@@ -107,6 +109,8 @@ pub(super) struct LineInfo {
     pub(super) refreshed: HashSet<CrateId>,
     /// Refreshed lines of earlier imports whose crates were not stored.
     pub(super) pending: PendingLines,
+    /// Crates of the bundle whose stored line has another checksum.
+    pub(super) contradicted: HashSet<SafePath>,
 }
 
 /// Stages the entries of a bundle.
@@ -122,6 +126,8 @@ pub(super) struct ImportVisitor<'a> {
     /// The number of dependencies of all nodes so far.
     dependency_count: usize,
     damaged_lines: u64,
+    /// See [`ledger::recorded_digests`]; read at the first conflict.
+    recorded_digests: Option<HashMap<CrateId, BTreeSet<Sha256>>>,
     staged: StagedImport,
 }
 
@@ -146,6 +152,7 @@ impl<'a> ImportVisitor<'a> {
             name_ids: names,
             dependency_count: 0,
             damaged_lines: 0,
+            recorded_digests: None,
             staged: StagedImport::default(),
         }
     }
@@ -188,7 +195,12 @@ impl<'a> ImportVisitor<'a> {
             self.staged.files_lost = true;
             return self.stage(Some(length));
         }
-        Ok(if self.compare_stored { EntryState::Compare { path, file, equal: 0 } } else { EntryState::Skip })
+        let is_doubted = self.line_info.contradicted.contains(&entry.path);
+        Ok(if self.compare_stored || is_doubted {
+            EntryState::Compare { path, file, equal: 0 }
+        } else {
+            EntryState::Skip
+        })
     }
 
     /// Mutable files are always staged: they are small, and the newer one is determined when both are complete.
@@ -300,11 +312,23 @@ impl<'a> ImportVisitor<'a> {
         }
         let (index_path, records_path) = (self.layout.index_file(&name), self.layout.index_meta_file(&name));
         let (stored_text, stored_meta) = (read_text(&index_path)?, read_text(&records_path)?);
-        let stored = StoredIndexFile {
+        let mut stored = StoredIndexFile {
             text: stored_text.clone().unwrap_or_default(),
             records: index_meta::parse(stored_meta.as_deref().unwrap_or_default()),
         };
-        match index_merge::merge(&stored, incoming) {
+        let mut merged = index_merge::merge(&stored, incoming.clone());
+        while let Err(conflict) = &merged
+            && let Conflict::Checksum { id, held, incoming: sha256 } = conflict.as_ref()
+            && self.is_proven(id, *sha256, *held)?
+        {
+            // The stored line, its record and the file may have been altered alike.
+            self.staged.warnings.push(format!(
+                "the mirror's index stated another checksum of {id} than the import records; the bundle's line replaces it"
+            ));
+            stored.remove_version(&id.version);
+            merged = index_merge::merge(&stored, incoming.clone());
+        }
+        match merged {
             Ok(merged) => {
                 let waits = |id: &CrateId| merged.pending.iter().any(|(line, _)| line.id == *id);
                 ids.iter().filter(|id| !waits(id)).for_each(|id| self.line_info.pending.remove(id));
@@ -316,6 +340,17 @@ impl<'a> ImportVisitor<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the import records state the bundle's checksum of a crate, and not the stored one.
+    fn is_proven(&mut self, id: &CrateId, sha256: Sha256, stored: Sha256) -> Result<bool, Error> {
+        let digests = match self.recorded_digests.take() {
+            Some(digests) => digests,
+            None => ledger::recorded_digests(self.layout)?,
+        };
+        let is_proven = digests.get(id).is_some_and(|known| known.contains(&sha256) && !known.contains(&stored));
+        self.recorded_digests = Some(digests);
+        Ok(is_proven)
     }
 
     fn stage_index(

@@ -10,15 +10,21 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::audit::parse_crate_file_name;
 use super::dist_files::DistFiles;
+use super::gc;
+use super::index_meta;
 use super::layout::Layout;
 use super::ledger::RecordRef;
+use super::stager::read_text;
 use super::transaction::{Error, failed};
 use crate::bundle::format::{
     BundleKind, HISTORY_WEIGHT_PER_ROW, MAX_CARRIED_HISTORIES, MAX_HISTORIES_WEIGHT, Manifest, history_weight,
 };
 use crate::bundle::sanitize::sanitize_line;
+use crate::crate_id::{CrateId, Version};
 use crate::durable;
+use crate::index_line::IndexLine;
 
 /// The version of the summary's format.
 const FORMAT_VERSION: u32 = 1;
@@ -44,6 +50,9 @@ pub struct MirrorSummary {
     /// The newest record of the ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_record: Option<RecordRef>,
+    /// Whether live mode has records of files.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
     /// The histories that feed the mirror, by id.
     pub lineages: Vec<LineageTip>,
     /// Other bundles of these histories that are not certainly older according to numbers and times, by id and number.
@@ -194,12 +203,21 @@ impl MirrorSummary {
     }
 
     /// This summary after an import of a bundle, which becomes its lineage's newest unless a later one is known.
-    pub(super) fn with_import(self, imported: &str, lineage: LineageTip, size: HistorySize) -> MirrorSummary {
+    /// `base_recorded`: see [`ledger::Record::base_recorded`].
+    ///
+    /// [`ledger::Record::base_recorded`]: super::ledger::Record::base_recorded
+    pub(super) fn with_import(
+        self,
+        imported: &str,
+        lineage: LineageTip,
+        base_recorded: bool,
+        size: HistorySize,
+    ) -> MirrorSummary {
         let mut head = self.with_record(imported);
         head.history_sizes.insert(lineage.record.clone(), size);
         let id = lineage.id.clone();
         let mut contenders: Vec<LineageTip> = head.contenders(&id).cloned().collect();
-        add_contender(&mut contenders, lineage);
+        add_contender(&mut contenders, lineage, base_recorded);
         head.set_contenders(&id, contenders);
         head
     }
@@ -254,11 +272,12 @@ impl MirrorSummary {
 
 /// Adds a bundle to those that may be their history's newest, unless one of them is certainly later. A bundle with a
 /// gap before its number does not displace others, see [`LineageTip::gap_after`]. The gap is found, or is the one that
-/// the bundle's record states.
-pub(super) fn add_contender(contenders: &mut Vec<LineageTip>, mut lineage: LineageTip) {
+/// the bundle's record states. A base on record explains a gap: its numbers belong to bundles that this one replaces.
+pub(super) fn add_contender(contenders: &mut Vec<LineageTip>, mut lineage: LineageTip, base_recorded: bool) {
     let again = contenders.iter().find(|known| (&known.bundle, known.sequence) == (&lineage.bundle, lineage.sequence));
     lineage.gap_after = match again {
         Some(known) => known.gap_after,
+        None if base_recorded => None,
         None => find_sequence_gap(contenders, &lineage).or(lineage.gap_after),
     };
     if lineage.gap_after.is_none() {
@@ -404,15 +423,35 @@ impl Counts {
     /// # Errors
     /// A file system operation failed.
     pub fn count_tree(layout: &Layout) -> Result<Counts, Error> {
+        Counts::count_tree_with(layout, &|_| false)
+    }
+
+    /// The same. A crate counts if a line or the record of a line names it, if it has a pending removal, or if
+    /// `is_imported` says that its line follows. Other files in crates/ are unrecognized.
+    pub(super) fn count_tree_with(layout: &Layout, is_imported: &dyn Fn(&CrateId) -> bool) -> Result<Counts, Error> {
         let (artifacts, artifact_bytes) = DistFiles::read(layout)?.unwrap_or_default().count_and_bytes();
         let mut counts = Counts { dist_files: artifacts, dist_file_bytes: artifact_bytes, ..Counts::default() };
+        let mut files: BTreeMap<String, Vec<(CrateId, u64)>> = BTreeMap::new();
         for_each_file(&layout.crates(), 0, &mut |path| {
-            if path.extension().is_some_and(|end| end == "crate") {
-                counts.versions += 1;
-                counts.bytes += fs::symlink_metadata(path)?.len();
+            let name = path.file_name().and_then(|name| name.to_str());
+            if let Some(id) = name.and_then(parse_crate_file_name) {
+                files.entry(id.name.index_path()).or_default().push((id, fs::symlink_metadata(path)?.len()));
             }
             Ok(())
         })?;
+        let pending = gc::pending_file_names(layout);
+        for (path, crates) in files {
+            let lines = read_text(&layout.index().join(&path))?.unwrap_or_default();
+            let mut listed: HashSet<Version> = IndexLine::parse_file(&lines).map(|line| line.id.version).collect();
+            let records = read_text(&layout.index_meta().join(&path))?.unwrap_or_default();
+            listed.extend(index_meta::parse(&records).into_iter().map(|record| record.version));
+            for (id, size) in crates {
+                if listed.contains(&id.version) || pending.contains(&id.file_name()) || is_imported(&id) {
+                    counts.versions += 1;
+                    counts.bytes += size;
+                }
+            }
+        }
         // Index files are at least one folder deep; config.json is not.
         for_each_file(&layout.index(), 3, &mut |path| {
             if path.parent() != Some(&layout.index()) {
@@ -480,7 +519,7 @@ mod tests {
     /// The remaining contenders of bundles imported in this order: their numbers, and the number before a gap.
     fn contenders(numbers: &[u64]) -> Vec<(u64, Option<u64>)> {
         let mut contenders = Vec::new();
-        numbers.iter().for_each(|number| add_contender(&mut contenders, lineage("a", *number)));
+        numbers.iter().for_each(|number| add_contender(&mut contenders, lineage("a", *number), false));
         sort_contenders(&mut contenders);
         contenders.iter().map(|one| (one.sequence, one.gap_after)).collect()
     }
@@ -505,7 +544,7 @@ mod tests {
     fn an_older_bundle_of_a_lineage_does_not_become_its_newest() {
         let mut head = MirrorSummary::default();
         for (id, sequence) in [("b", 1), ("a", 2), ("a", 1), ("b", 3)] {
-            head = head.with_import("2026-01-01T00:00:00Z", lineage(id, sequence), HistorySize::default());
+            head = head.with_import("2026-01-01T00:00:00Z", lineage(id, sequence), false, HistorySize::default());
         }
         let known: Vec<_> = head.lineages.iter().map(|l| (l.id.as_str(), l.sequence)).collect();
         assert_eq!(known, [("a", 2), ("b", 3)]);
@@ -519,9 +558,15 @@ mod tests {
         assert_eq!(Counts::count_tree(&layout).expect("counted"), Counts::default());
         fs::create_dir_all(layout.index().join("se/rd")).expect("folder");
         fs::create_dir_all(layout.crates().join("index/se/rd")).expect("folder");
+        let line = format!(r#"{{"name":"serde","vers":"1.0.0","deps":[],"cksum":"{:064}","features":{{}}}}"#, 0);
+        fs::create_dir_all(layout.index_meta().join("se/rd")).expect("folder");
+        let record = format!("1.0.1 2026-01-01T00:00:00Z {0:064} {0:064} held\n", 0);
+        fs::write(layout.index_meta().join("se/rd/serde"), record).expect("write");
         for (path, text) in [
             ("index/config.json", "{}"),
-            ("index/se/rd/serde", "x"),
+            ("index/se/rd/serde", &line),
+            ("crates/serde-9.9.9.crate", "unrecognized"),
+            ("crates/other-1.0.0.crate", "unrecognized"),
             ("crates/serde-1.0.0.crate", "12345"),
             ("crates/serde-1.0.1.crate", "123"),
             ("crates/index/se/rd/x.crate", "1"),

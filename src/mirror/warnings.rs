@@ -20,16 +20,18 @@ const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(24);
 const MAX_NAMED: usize = 5;
 
 /// All warnings about the bundle in `file`, one sentence each. `head` is the mirror's summary before the import.
+/// `base_recorded`: its base is on record.
 pub(super) fn collect_warnings(
     layout: &Layout,
     head: &MirrorSummary,
     manifest: &Manifest,
+    base_recorded: bool,
     file: &str,
     now: Timestamp,
 ) -> Vec<String> {
     let doubts = [
         clock_warning(manifest, file, now),
-        lineage_warning(head, manifest, file),
+        lineage_warning(head, manifest, base_recorded, file),
         missing_files_warning(layout, manifest, file),
         incomplete_input_warning(manifest, file),
     ];
@@ -71,11 +73,11 @@ fn clock_warning(manifest: &Manifest, file: &str, now: Timestamp) -> Option<Stri
 }
 
 /// Each number is assigned once, so a number that arrives after a higher one was assigned twice.
-fn lineage_warning(head: &MirrorSummary, manifest: &Manifest, file: &str) -> Option<String> {
+fn lineage_warning(head: &MirrorSummary, manifest: &Manifest, base_recorded: bool, file: &str) -> Option<String> {
     let lineage = &manifest.lineage;
     let known = head.lineages.iter().find(|known| known.id == lineage.id)?;
     let own = lineage.sequence;
-    if known.sequence < FIRST_TIMESTAMP_SEQUENCE && own > known.sequence.saturating_add(1) {
+    if known.sequence < FIRST_TIMESTAMP_SEQUENCE && own > known.sequence.saturating_add(1) && !base_recorded {
         return Some(format!(
             "{file} has the number {own} in its history, but the newest imported bundle has {}: the bundles between them are \
              missing, or this one is not from that history. Compare its id {} with the output of the sender's \

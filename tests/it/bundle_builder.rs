@@ -83,6 +83,13 @@ impl BundleBuilder {
         self
     }
 
+    /// A delta on the bundle with this id.
+    pub fn based_on(mut self, id: &str) -> BundleBuilder {
+        self.kind = BundleKind::Delta;
+        self.parent = Some(Parent { id: id.to_owned(), file: "base.pkg".to_owned() });
+        self
+    }
+
     /// It mends what a mirror has lost.
     pub fn repair(mut self) -> BundleBuilder {
         self.repair = true;

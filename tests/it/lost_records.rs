@@ -217,3 +217,73 @@ fn removed_and_inserted_records_are_reported() {
     run.stdout_has("was added later: ");
     sandbox.run(["gc", "--mirror", "mirror"]).exits(4).stderr_has("was added later: ");
 }
+
+#[test]
+fn the_second_run_reports_what_the_killed_import_stored() {
+    let two = || BundleBuilder::new("a", 1).ship(Crate::new("one", "1.0.0")).ship(Crate::new("two", "1.0.0"));
+    for (checkpoint, completed) in
+        [("import:crates-half", 1), ("import:crates", 2), ("import:index", 2), ("import:record", 2)]
+    {
+        for is_first in [true, false] {
+            let sandbox = Sandbox::new();
+            if !is_first {
+                let before = BundleBuilder::new("b", 1).ship(Crate::new("before", "1.0.0"));
+                import(&sandbox.path("mirror"), &before.write(&sandbox.path(""), "before.pkg")).unwrap();
+            }
+            two().write(&sandbox.path(""), "two.pkg");
+            let args = ["import", "two.pkg", "--mirror", "mirror"];
+            let died = sandbox.process(args).envs([("FROSTMIRROR_CRASH_AT", checkpoint)]).run();
+            assert_eq!(died.code, 128 + 6, "{checkpoint}: {}", died.describe());
+            let run = sandbox.run(args).ok();
+            let crates = if completed == 1 { "1 crate".to_owned() } else { format!("{completed} crates") };
+            let run = run.stderr_has(&format!("Completed an interrupted import, which had already stored {crates} of"));
+            if checkpoint != "import:record" {
+                run.stderr_has("Imported 2 crates (").stderr_has(" in this run) of two.pkg");
+            }
+            let run = sandbox.run(args).ok().stderr_has("already imported");
+            assert!(!run.stderr.contains("Completed"), "{}", run.describe());
+            sandbox.run(["verify", "--mirror", "mirror"]).ok();
+        }
+    }
+}
+
+#[test]
+fn a_refused_first_import_leaves_no_mirror() {
+    let sandbox = Sandbox::new();
+    let delta = BundleBuilder::new("a", 2).parent("gone.pkg").with_crate(Crate::new("lost", "1.0.0"), CrateState::Sent);
+    delta.write(&sandbox.path(""), "delta.pkg");
+    fs::create_dir(sandbox.path("empty")).unwrap();
+    for mirror in ["new/folder/mirror", "empty"] {
+        sandbox.run(["import", "delta.pkg", "--mirror", mirror]).exits(4);
+    }
+    assert!(!sandbox.path("new").exists());
+    assert_eq!(fs::read_dir(sandbox.path("empty")).unwrap().count(), 0);
+    // An existing mirror stays.
+    import(&sandbox.path("mirror"), &write_bundle(&sandbox, 1)).unwrap();
+    let before = all_files(&sandbox.path("mirror"));
+    sandbox.run(["import", "delta.pkg", "--mirror", "mirror"]).exits(4);
+    assert_eq!(all_files(&sandbox.path("mirror")), before);
+}
+
+#[test]
+fn a_damaged_layout_version_is_written_anew() {
+    for text in ["", "rotten", "{\"layout\":"] {
+        let sandbox = Sandbox::new();
+        let mirror = sandbox.path("mirror");
+        import(&mirror, &write_bundle(&sandbox, 1)).unwrap();
+        let format = mirror.join(".frostmirror/format");
+        fs::write(&format, text).unwrap();
+        for args in [&["import", "1.pkg"][..], &["status"], &["gc"], &["verify"]] {
+            let run = sandbox.run(args.iter().chain(&["--mirror", "mirror"])).exits(4);
+            run.stderr_has("format` is damaged: it does not state the version of the mirror's layout")
+                .stderr_has("hint: write the file anew with `cargo frostmirror verify --mirror ")
+                .stderr_has("/mirror --rebuild-state`");
+        }
+        sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok().stderr_has("Rebuilt the version");
+        assert_eq!(fs::read_to_string(mirror.join(".frostmirror/aside/format")).unwrap(), text);
+        sandbox.run(["verify", "--mirror", "mirror"]).ok();
+        // A newer tool's is not touched.
+        fs::write(&format, "{\"layout\":9,\"tool\":\"7.0.0\"}").unwrap();
+        sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).exits(4).stderr_has("7.0.0");
+    }
+}

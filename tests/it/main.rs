@@ -30,6 +30,7 @@ mod sbom;
 mod list;
 mod long_term_faults;
 mod lost_records;
+mod forged_mirror;
 mod wrong_paths;
 mod panic_safety;
 mod import_limits;

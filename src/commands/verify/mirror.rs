@@ -8,19 +8,24 @@ use serde_json::json;
 use super::Args;
 use crate::bundle::sanitize::sanitize_line;
 use crate::commands::Context;
+use crate::crate_id::CrateId;
 use crate::durable;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::{self, Sink};
-use crate::mirror::audit::{Audit, Fault, Repair, audit, require_mirror};
+use crate::mirror::audit::{Audit, Fault, Problem, Repair, audit, require_mirror};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{self, AddGuard, Holder, lock_for_adding};
-use crate::mirror::rebuild::{REBUILT_LINEAGE, RebuildReport};
+use crate::mirror::rebuild::{KeptCause, REBUILT_LINEAGE, RebuildReport, UntrustedCrates};
 use crate::mirror::summary::LineageTip;
 use crate::units::{plural_of, pluralize};
 
 /// Audits the mirror; with `--rebuild-state`, rebuilds lost state first.
 pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failure> {
     let with_context = |failure: Failure| failure.context(format!("could not audit `{}`", layout.root().display()));
+    if args.rebuild_state && layout.move_damaged_format_aside()? {
+        let text = "the version of the layout in .frostmirror/format; the damaged file is in .frostmirror/aside";
+        context.reporter.status("Rebuilt", text.to_owned());
+    }
     require_mirror(layout).map_err(Failure::from)?;
     let sink = context.reporter.as_ref();
     sink.detail("Checking", format!("the mirror `{}`", layout.root().display()));
@@ -103,14 +108,40 @@ fn lost_record_warnings(rebuilt: &RebuildReport) -> Vec<String> {
         ));
     }
     if rebuilt.kept_crates.is_some() {
+        let when = if warnings.is_empty() { "" } else { "after these imports, " };
         warnings.push(format!(
-            "after that, `cargo frostmirror gc --forget {REBUILT_LINEAGE} --mirror DIR` removes what no bundle needs"
+            "{when}`cargo frostmirror gc --forget {REBUILT_LINEAGE} --mirror DIR` removes what no bundle needs"
         ));
     }
     warnings
 }
 
-/// Maximum number of lost bundles that are named; the others are counted.
+/// Which crates were moved aside, and why.
+fn untrusted_warnings(untrusted: &UntrustedCrates) -> Vec<String> {
+    let list = |ids: &[CrateId]| {
+        let named: Vec<String> = ids.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+        let more = ids.len().saturating_sub(MAX_NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{}{more}", named.join(", "))
+    };
+    let mut warnings = Vec::new();
+    if !untrusted.contradicted.is_empty() {
+        warnings.push(format!(
+            "the index stated other checksums than the import records for {}: these index lines were removed, and files \
+             with other bytes were moved to .frostmirror/aside",
+            list(&untrusted.contradicted)
+        ));
+    }
+    if !untrusted.unknown.is_empty() {
+        warnings.push(format!(
+            "no import brought {}: the index lines were removed, and the files were moved to .frostmirror/aside",
+            list(&untrusted.unknown)
+        ));
+    }
+    warnings
+}
+
+/// Maximum number of bundles or crates that a warning names; the others are counted.
 const MAX_NAMED: usize = 20;
 
 fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
@@ -148,11 +179,21 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
              manifest; the next bundle with this channel restores it"
         ));
     }
-    if let Some(kept) = kept {
+    for warning in untrusted_warnings(&rebuilt.untrusted) {
+        sink.warning(warning);
+    }
+    if let Some((kept, cause)) = kept {
         let what = count_text(*kept, *kept_artifacts);
-        sink.warning(format!(
-            "import records were lost, so the lineages of {what} are unknown; they are kept as lineage `{REBUILT_LINEAGE}`"
-        ));
+        let kept = format!("they are kept as lineage `{REBUILT_LINEAGE}`");
+        sink.warning(match cause {
+            KeptCause::LostRecords => {
+                format!("import records were lost, so the lineages of {what} are unknown; {kept}")
+            }
+            KeptCause::DamagedLiveRecords => {
+                format!("records of live mode are damaged, so the origin of {what} is unknown; {kept}")
+            }
+            KeptCause::NoRecord => format!("no record names {what}, so their origin is unknown; {kept}"),
+        });
     }
     for warning in lost_record_warnings(rebuilt) {
         sink.warning(layout.fill_in(&warning));
@@ -164,6 +205,7 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
         && *aside == 0
         && signatures_aside.is_empty()
         && kept.is_none()
+        && rebuilt.untrusted.is_empty()
         && rebuilt.lost_records == 0
     {
         sink.status("Unchanged", "nothing was lost that could be rebuilt".to_owned());
@@ -236,14 +278,17 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failu
     }
     if !args.rebuild_state && audit.problems.iter().any(|problem| problem.fault.is_rebuildable()) {
         let then = if steps.is_empty() { "" } else { "then " };
-        steps.push(format!("{then}rebuild lost records with `--rebuild-state`"));
+        let untrusted = |problem: &Problem| problem.fault.is_untrusted();
+        steps.push(match audit.problems.iter().any(untrusted) {
+            true => format!(
+                "{then}run it with `--rebuild-state`, which moves crates that contradict the import records aside, and \
+                     rebuilds lost records"
+            ),
+            false => format!("{then}rebuild lost records with `--rebuild-state`"),
+        });
     }
     if audit.problems.iter().any(|problem| problem.fault.is_stray()) {
-        // An import that had to count the files may have counted an unrecognized file as the mirror's.
-        let counted = if args.rebuild_state { "once more " } else { "" };
-        steps.push(format!(
-            "inspect the unrecognized files, and remove them by hand; then run this {counted}with `--rebuild-state` to count the files again"
-        ));
+        steps.push("inspect the unrecognized files, and remove them by hand".to_owned());
     }
     let hint = steps.join("; ");
     let failure = Failure::new(ErrorClass::Integrity, message);

@@ -8,6 +8,7 @@ use super::metadata::Metadata;
 use super::problem::{Fault, Problem};
 use crate::digest::Sha256;
 use crate::event::{Event, Phase, Sink};
+use crate::mirror::dist_files::{DistFile, MutableName};
 use crate::mirror::layout::Layout;
 use crate::parallel;
 use crate::safe_path::SafePath;
@@ -23,7 +24,13 @@ pub(super) struct DistFileResults {
 }
 
 /// Hashes the recorded files, and reports files without a record.
-pub(super) fn check_all(layout: &Layout, metadata: &Metadata, listing: &Listing, sink: &dyn Sink) -> DistFileResults {
+pub(super) fn check_all(
+    layout: &Layout,
+    metadata: &Metadata,
+    listing: &Listing,
+    interrupted: bool,
+    sink: &dyn Sink,
+) -> DistFileResults {
     let mut verdict = DistFileResults::default();
     let Some(artifacts) = &metadata.dist_files else {
         // Without the record no expected digest is known.
@@ -49,6 +56,11 @@ pub(super) fn check_all(layout: &Layout, metadata: &Metadata, listing: &Listing,
     });
     for ((path, stored), found) in rows.into_iter().zip(found) {
         let expected = stored.sha256;
+        if let Some(expected) = contradicting_digest(metadata, path, stored) {
+            verdict.problems.push(Problem::new(path.as_str(), Fault::LedgerDistFile { expected }));
+            verdict.repairs.push((path.clone(), expected));
+            continue;
+        }
         let fault = match found {
             Ok((sha256, _)) if sha256 == expected => {
                 verdict.valid += 1;
@@ -67,7 +79,21 @@ pub(super) fn check_all(layout: &Layout, metadata: &Metadata, listing: &Listing,
             verdict.problems.push(Problem::new(path, Fault::Unrecognized));
         }
     }
+    if metadata.is_complete() && !interrupted {
+        let unknown = artifacts.0.keys().filter(|path| !metadata.dist_file_digests.contains_key(*path));
+        verdict.problems.extend(unknown.map(|path| Problem::new(path.as_str(), Fault::Unrecognized)));
+    }
     verdict
+}
+
+/// The digest that the import records state for a file, if they contradict the record of dist files. The digest of a
+/// file that upstream replaces may be in a lost record.
+fn contradicting_digest(metadata: &Metadata, path: &SafePath, stored: &DistFile) -> Option<Sha256> {
+    let digests = metadata.dist_file_digests.get(path)?;
+    let is_named = digests.iter().any(|named| named.sha256 == stored.sha256);
+    let is_certain = metadata.was_always_complete() || MutableName::from_path(path).is_none();
+    let latest = digests.iter().max_by_key(|named| named.read_at).map(|named| named.sha256);
+    latest.filter(|_| !is_named && is_certain)
 }
 
 /// Whether a link leads to the file. A link may point outside of the mirror, so the server does not follow it.

@@ -66,6 +66,9 @@ pub(in crate::mirror) enum RecordMatch {
     Unrecorded,
     /// The record is of another line.
     Altered,
+    /// An import record states another checksum of the crate. The line, its record and the crate's file may agree, and
+    /// are not trusted.
+    Contradicted,
 }
 
 impl IndexState {
@@ -271,10 +274,14 @@ impl IndexAuditor<'_> {
                 self.problems.push(Problem::new(index, Fault::Altered { number, id: id() }));
                 self.repairs.push((id(), state.cksum));
             }
+            RecordMatch::Contradicted => {
+                let record = metadata.crates.get(&state.id).map(|named| named.record.to_string()).unwrap_or_default();
+                self.problems.push(Problem::new(index, Fault::LedgerChecksum { id: id(), record }));
+                self.repairs.push((id(), state.cksum));
+            }
         }
-        if let Some(named) = metadata.crates.get(&state.id).filter(|named| named.sha256 != state.cksum) {
-            let record = named.record.to_string();
-            self.problems.push(Problem::new(index, Fault::LedgerChecksum { id: id(), record }));
+        if self.context.is_unknown_crate(&state.id) {
+            self.problems.push(Problem::new(index, Fault::NotImported { number, id: id() }));
         }
     }
 
@@ -296,8 +303,8 @@ impl IndexAuditor<'_> {
             let Some(name) = name.clone() else { continue };
             let id = CrateId { name, version: record.version.clone() };
             lost.entry(&record.version).or_insert(LineState {
+                cksum: self.context.metadata.crates.get(&id).map_or(record.cksum, |named| named.sha256),
                 id,
-                cksum: record.cksum,
                 digest: record.line_sha256,
                 index_only: record.index_only,
                 record_match: RecordMatch::Altered,
@@ -351,18 +358,20 @@ fn compare_with_records(
     let mut of_version = records.iter().filter(|record| record.version == line.id.version).peekable();
     let first = of_version.peek().map(|record| record.cksum);
     let fitting = of_version.filter(|record| record.line_sha256 == digest).max_by_key(|record| record.read_at);
-    let in_ledger = metadata.crates.get(&line.id).map(|named| named.sha256);
-    let (standing, cksum, index_only) = match (fitting, first) {
+    let (record_match, cksum, index_only) = match (fitting, first) {
         (Some(record), _) if record.cksum == line.cksum => (RecordMatch::Recorded, line.cksum, record.index_only),
         (Some(_), _) => (RecordMatch::Unrecorded, line.cksum, false),
         (None, Some(recorded)) => (RecordMatch::Altered, recorded, false),
-        (None, None) => (RecordMatch::Unrecorded, in_ledger.unwrap_or(line.cksum), false),
+        (None, None) => (RecordMatch::Unrecorded, line.cksum, false),
     };
-    let contradiction = fitting.is_some() && standing == RecordMatch::Unrecorded;
-    // An unrecorded line that contradicts the ledger counts as altered, so that it is not trusted.
-    let standing = match in_ledger {
-        Some(sha256) if standing == RecordMatch::Unrecorded && sha256 != line.cksum => RecordMatch::Altered,
-        _ => standing,
+    let contradiction = fitting.is_some() && record_match == RecordMatch::Unrecorded;
+    // The import record decides, because the index and its records can be altered alike.
+    let in_ledger = metadata.crates.get(&line.id).map(|named| named.sha256);
+    let is_contradicted = in_ledger.is_some_and(|sha256| sha256 != line.cksum);
+    let record_match = match record_match {
+        RecordMatch::Recorded | RecordMatch::Unrecorded if is_contradicted => RecordMatch::Contradicted,
+        other => other,
     };
-    (LineState { id: line.id, cksum, digest, index_only, record_match: standing }, contradiction)
+    let cksum = in_ledger.unwrap_or(cksum);
+    (LineState { id: line.id, cksum, digest, index_only, record_match }, contradiction)
 }

@@ -138,7 +138,7 @@ impl Listing {
 }
 
 /// Parses a crate file name. Crate names have no dot, so the digits before the first dot begin the version.
-fn parse_crate_file_name(name: &str) -> Option<CrateId> {
+pub(in crate::mirror) fn parse_crate_file_name(name: &str) -> Option<CrateId> {
     let stem = name.strip_suffix(".crate")?;
     let dash = stem[..stem.find('.')?].rfind('-')?;
     let id = CrateId::parse(&stem[..dash], &stem[dash + 1..]).ok()?;

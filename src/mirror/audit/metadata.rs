@@ -16,6 +16,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
 use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use crate::mirror::live::{self, ItemId, LiveTotals, RecordFile};
+use crate::mirror::rebuild::REBUILT_LINEAGE;
 use crate::mirror::retired::{self, Retirement};
 use crate::mirror::summary::{Counts, ImportTotals, LineageTip, MirrorSummary};
 use crate::mirror::transaction::Error;
@@ -39,6 +40,8 @@ pub(in crate::mirror) struct Metadata {
     pub(in crate::mirror) unreadable: Vec<String>,
     /// The faults of the chain of records.
     pub(in crate::mirror) chain_faults: Vec<ChainFault>,
+    /// Whether a rebuild reported lost records whose bundles were not imported again.
+    has_losses: bool,
     /// The newest valid record.
     pub(in crate::mirror) newest_record: Option<RecordRef>,
     /// Every crate that a record names, as the last such record states it.
@@ -79,6 +82,19 @@ pub(in crate::mirror) struct CrateRef {
     index_only: bool,
     /// Whether the newest record of a lineage of the summary names it as stored.
     is_current: bool,
+    /// How the record knows the digest.
+    source: DigestSource,
+}
+
+/// How a record knows the digest of a crate; the greater one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum DigestSource {
+    /// A rebuild read it from the index.
+    Rebuilt,
+    /// Live mode read it from upstream's index.
+    Live,
+    /// A bundle stated it.
+    Bundle,
 }
 
 impl CrateRef {
@@ -103,6 +119,7 @@ impl Metadata {
             unreadable: Vec::new(),
             chain_faults,
             newest_record: None,
+            has_losses: chain::has_losses(layout)?,
             crates: HashMap::new(),
             dist_files: DistFiles::read(layout)?,
             dist_file_digests: BTreeMap::new(),
@@ -155,26 +172,15 @@ impl Metadata {
     fn add_record(&mut self, name: &str, record: Record, newest: bool) {
         self.histories = ledger::add_history(std::mem::take(&mut self.histories), name, &record, &self.retirements);
         let record_name: Arc<str> = name.into();
+        let is_rebuilt = record.manifest.lineage.id == REBUILT_LINEAGE;
+        let source = if is_rebuilt { DigestSource::Rebuilt } else { DigestSource::Bundle };
         self.crates.reserve(record.manifest.crates.len());
         for one in &record.manifest.crates {
             let is_stored = matches!(one.state, CrateState::Shipped | CrateState::Sent);
             let left_out = one.state == CrateState::IndexOnly;
             let (sha256, record) = (one.sha256, record_name.clone());
-            let named = CrateRef { sha256, record, index_only: left_out, is_current: newest && is_stored };
-            match self.crates.entry(one.id()) {
-                Entry::Vacant(place) => {
-                    place.insert(named);
-                }
-                Entry::Occupied(mut before) => {
-                    // Several records may name the crate; its flags are combined.
-                    let (left_out, current) = (before.get().index_only, before.get().is_current);
-                    before.insert(CrateRef {
-                        index_only: named.index_only && left_out,
-                        is_current: named.is_current || current,
-                        ..named
-                    });
-                }
-            }
+            let is_current = newest && is_stored;
+            self.add_crate(one.id(), CrateRef { sha256, record, index_only: left_out, is_current, source });
         }
         for one in record.manifest.dist_files.iter().filter(|one| one.state != DistFileState::Kept) {
             let read = record.manifest.dist_file_read_at(one).parse().unwrap_or(Timestamp::MIN);
@@ -188,6 +194,24 @@ impl Metadata {
         self.records.push(RecordHeader { totals: record.totals, lineage });
     }
 
+    /// Several records may name the crate; their flags are combined.
+    fn add_crate(&mut self, id: CrateId, named: CrateRef) {
+        match self.crates.entry(id) {
+            Entry::Vacant(place) => {
+                place.insert(named);
+            }
+            Entry::Occupied(mut before) => {
+                let before = before.get_mut();
+                let (index_only, is_current) =
+                    (named.index_only && before.index_only, named.is_current || before.is_current);
+                if named.source >= before.source {
+                    *before = named;
+                }
+                (before.index_only, before.is_current) = (index_only, is_current);
+            }
+        }
+    }
+
     /// Live mode's crates are current, like those that the newest record of a lineage names.
     fn add_live_records(&mut self, file: RecordFile) {
         let record: Arc<str> = LIVE_RECORDS.into();
@@ -197,8 +221,8 @@ impl Metadata {
             let sha256 = one.sha256;
             match one.item {
                 ItemId::Crate(id) => {
-                    self.crates
-                        .insert(id, CrateRef { sha256, record: record.clone(), index_only: false, is_current: true });
+                    let (record, source) = (record.clone(), DigestSource::Live);
+                    self.add_crate(id, CrateRef { sha256, record, index_only: false, is_current: true, source });
                 }
                 ItemId::DistFile(path) => {
                     let digests = self.dist_file_digests.entry(path.clone()).or_default();
@@ -242,6 +266,28 @@ impl Metadata {
             && self.records.is_empty()
             && self.unreadable.is_empty()
             && !self.summary_exists
+    }
+
+    /// Whether the records name everything that was ever imported: none is lost.
+    pub(in crate::mirror) fn is_complete(&self) -> bool {
+        let has_newest = self.summary.as_ref().is_some_and(|summary| {
+            summary.newest_record == self.newest_record && summary.imports == self.records.len() as u64
+        });
+        // All records of live mode may be lost at once.
+        let (found, stated) = self.live_totals;
+        let has_live = self.summary.as_ref().is_some_and(|summary| !summary.live || stated == Some(found))
+            && stated.is_none_or(|stated| stated == found);
+        has_newest && has_live && self.chain_faults.is_empty() && self.damaged_live_lines.is_empty()
+    }
+
+    /// Whether live mode has records.
+    pub(in crate::mirror) fn has_live_records(&self) -> bool {
+        self.live_totals.0 != LiveTotals::default()
+    }
+
+    /// Whether, besides, no record was ever lost without an import of its bundle since.
+    pub(super) fn was_always_complete(&self) -> bool {
+        self.is_complete() && !self.has_losses
     }
 
     /// Whether the record `name` can be read.

@@ -137,6 +137,20 @@ pub enum Fault {
         /// The record.
         record: String,
     },
+    /// A line of a crate that no import brought, although no import record is lost.
+    #[error("line {number} is of {id}, which no import brought")]
+    NotImported {
+        /// Line number from 1.
+        number: usize,
+        /// The crate of the line.
+        id: CrateId,
+    },
+    /// The record of dist files contradicts the import records.
+    #[error("is recorded with a digest that no import record states; {expected} is right")]
+    LedgerDistFile {
+        /// The digest of the newest import record.
+        expected: Sha256,
+    },
     /// `manifest.json` is missing or wrong.
     #[error("{0}")]
     Summary(SummaryFault),
@@ -189,7 +203,8 @@ fn book(record: &str) -> String {
 }
 
 impl Fault {
-    /// Whether the problem concerns a derived record, which `rebuild` restores.
+    /// Whether `rebuild` mends the problem: it restores derived records, and moves crates aside that contradict the
+    /// import records.
     pub fn is_rebuildable(&self) -> bool {
         use Fault as F;
         matches!(
@@ -203,8 +218,15 @@ impl Fault {
                 | F::LiveRecord { .. }
                 | F::LiveCounts { .. }
                 | F::Unfinished
+                | F::LedgerChecksum { .. }
+                | F::NotImported { .. }
                 | F::Link { .. }
         )
+    }
+
+    /// Whether the import records show that a crate of the index is not the imported one.
+    pub fn is_untrusted(&self) -> bool {
+        matches!(self, Fault::LedgerChecksum { .. } | Fault::NotImported { .. })
     }
 
     /// Whether the file is unknown, so that only a person can decide about it.
@@ -220,7 +242,7 @@ pub enum SummaryFault {
     #[error("is missing")]
     Missing,
     /// The file is not a valid summary.
-    #[error("is damaged")]
+    #[error("is damaged: it is not a valid summary of the mirror")]
     Damaged,
     /// A count differs from the files on disk.
     #[error("states {says} {what}, but {found} are on disk")]

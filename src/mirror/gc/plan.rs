@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::dir_scan::CrateFile;
 use super::dist_scan::{self, DistScan};
 use super::grace_period::partition_by_grace;
 use super::lineages::{KeepSet, LineageState, Lineages};
@@ -57,6 +58,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     }
 
     let (live, live_work) = live_records::plan_live(layout, &options.retire)?;
+    let keeps_live = live_work.kept().next().is_some();
     live_work.kept().for_each(|record| current.add_live(record));
 
     let mut scan = MirrorScan::scan(layout, &mut current)?;
@@ -89,6 +91,18 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         versions: scan.versions - crates.len() as u64,
         bytes: scan.bytes - crates.iter().map(|item| item.size).sum::<u64>(),
     };
+    // Crates that no line and no record names are not part of the mirror.
+    let is_unknown = |file: &&CrateFile| {
+        unrecognized_keys.has_file(&file.name)
+            && !sorted.with_unrecognized_line.contains(&file.name.to_lowercase())
+            && !after.0.contains_key(&file.name)
+    };
+    let unknown: Vec<u64> = scan.unreferenced.iter().filter(is_unknown).map(|file| file.size).collect();
+    let counts = Counts {
+        versions: counts.versions - unknown.len() as u64,
+        bytes: counts.bytes - unknown.iter().sum::<u64>(),
+        ..counts
+    };
     let mut unrecognized = sorted.unrecognized;
     unrecognized.append(&mut scan.unrecognized);
     let unrecognized_crates = scan.unreferenced.iter().filter(|file| unrecognized_keys.has_file(&file.name));
@@ -110,6 +124,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         toolchains: artifacts.after.toolchain_names(),
         imports: ledger_lineages.record_names.len() as u64,
         newest_record: ledger_lineages.newest.clone(),
+        live: keeps_live,
         lineages: kept.map(|feed| feed.newest.clone()).collect(),
         ..MirrorSummary::default()
     }

@@ -68,13 +68,23 @@ pub(super) fn report_import(
     for note in warnings {
         sink.warning(layout.fill_in(note));
     }
-    let ImportReport { crates_new, crates_repaired: crates_mended, .. } = imported;
+    let ImportReport { crates_new, crates_repaired: crates_mended, crates_completed, dist_files_completed, .. } =
+        imported;
+    if crates_completed + dist_files_completed > 0 {
+        let count = event::format_contents(*crates_completed, *dist_files_completed);
+        sink.status("Completed", format!("an interrupted import, which had already stored {count} of {file}"));
+    }
     if imported.already_imported {
         sink.status("Unchanged", format!("{file} is already imported, and nothing changed"));
         return;
     }
-    let count = event::format_contents(crates_new + crates_mended, imported.dist_files_new);
-    sink.status("Imported", format!("{count} ({}) of {file}", event::format_size(imported.bytes_new)));
+    let count = event::format_contents(
+        crates_new + crates_mended + crates_completed,
+        imported.dist_files_new + dist_files_completed,
+    );
+    let size = event::format_size(imported.bytes_new);
+    let size = if crates_completed + dist_files_completed > 0 { format!("{size} in this run") } else { size };
+    sink.status("Imported", format!("{count} ({size}) of {file}"));
     if *crates_mended > 0 {
         sink.status("Repaired", format!("{} whose file was corrupt", event::format_crates(*crates_mended)));
     }

@@ -199,6 +199,12 @@ pub(in crate::mirror) fn read_lost(layout: &Layout) -> Result<BTreeSet<String>, 
     Ok(lost)
 }
 
+/// Whether a rebuild reported lost records whose bundles are not on record again.
+pub(in crate::mirror) fn has_losses(layout: &Layout) -> Result<bool, Error> {
+    let (lost, names) = (read_lost(layout)?, record_names(layout)?);
+    Ok(lost.iter().any(|record| !is_bundle_recorded(&names, record)))
+}
+
 /// Notes that the record `name` is lost, so that its absence is no longer a problem. Staging must have begun.
 pub(in crate::mirror) fn write_lost(layout: &Layout, name: &str, now: &str) -> Result<(), Error> {
     let Some(stem) = name.strip_suffix(".json").filter(|stem| !stem.contains(['/', '\\'])) else { return Ok(()) };

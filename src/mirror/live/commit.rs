@@ -137,7 +137,8 @@ fn commit(
         Some(summary) => summary,
         None => ledger::derive_summary(layout)?.or(MirrorSummary::read(layout)?).unwrap_or_default(),
     };
-    let before = if recount { Counts::count_tree(layout)? } else { summary.counts };
+    let is_imported = |id: &CrateId| batch.crates.iter().any(|one| one.id == *id);
+    let before = if recount { Counts::count_tree_with(layout, &is_imported)? } else { summary.counts };
     let mut counts = before.with_delta(&staged_crates.delta);
     if !batch.dist_files.is_empty() {
         (counts.dist_files, counts.dist_file_bytes) = staged_dist_files.after.count_and_bytes();
@@ -160,7 +161,8 @@ fn commit(
     if staged_dist_files.after != staged_dist_files.before {
         tx.put_bytes(&layout.dist_files(), &staged_dist_files.after.render())?;
     }
-    tx.put_bytes(&layout.summary(), &summary.with_counts(counts).render())?;
+    let summary = MirrorSummary { live: true, ..summary.with_counts(counts) };
+    tx.put_bytes(&layout.summary(), &summary.render())?;
     if index_link::link_state(layout) == LinkState::Missing {
         tx.link_index()?;
     }

@@ -247,3 +247,77 @@ fn an_audit_reports_a_summary_without_the_doubt() {
     rebuild(&sandbox);
     assert_doubted(&sandbox, true);
 }
+
+/// Imports bundles of the history `a` and returns their ids. Each ships one crate, named after its number.
+fn import_based(sandbox: &Sandbox, bundles: &[(u64, i64, Option<&str>)]) -> Vec<String> {
+    let mirror = sandbox.path("mirror");
+    let mut ids: Vec<String> = Vec::new();
+    for (at, (number, second, base)) in bundles.iter().enumerate() {
+        let name = format!("c{at}");
+        let make = BundleBuilder::new("a", *number).read_at(*second).ship(Crate::new(&name, "1.0.0"));
+        let make = match base {
+            // The id of an earlier one of these bundles, by its position.
+            Some(base) => make.based_on(base.parse::<usize>().map_or(base, |at| ids[at].as_str())),
+            None => make,
+        };
+        ids.push(import(&mirror, &make.write(&sandbox.path(""), &format!("{name}.pkg"))).unwrap().id);
+    }
+    ids
+}
+
+#[test]
+fn a_base_on_record_explains_a_sequence_jump() {
+    for base in ["1", "0"] {
+        for lost in ["nothing", "manifest.json", "rebuild"] {
+            let sandbox = Sandbox::new();
+            let mirror = sandbox.path("mirror");
+            import_based(&sandbox, &[(1, 10, None), (2, 20, None), (5, 30, Some(base))]);
+            match lost {
+                "manifest.json" => fs::remove_file(mirror.join("manifest.json")).unwrap(),
+                "rebuild" => drop(rebuild(&sandbox)),
+                _ => {}
+            }
+            assert!(!sandbox.run(["status", "--mirror", "mirror"]).ok().stdout.contains("Doubtful"));
+            let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_has("Removed 2 crates");
+            assert!(!run.stdout.contains("Doubtful"), "{}", run.describe());
+            assert_eq!(stored_crates(&mirror), ["c2"], "{base} {lost}");
+            sandbox.run(["verify", "--mirror", "mirror"]).ok();
+            assert_records_agree(&mirror);
+        }
+    }
+}
+
+#[test]
+fn a_base_does_not_excuse_other_contradictions() {
+    let foreign = "0123456789abcdef0123456789abcdef";
+    // The numbers and times of the bundles, the base of each, and what stays after a collection.
+    let cases: [(&[(u64, i64, Option<&str>)], &[&str]); 5] = [
+        // The base is not on record.
+        (&[(1, 10, None), (2, 20, None), (5, 30, Some(foreign))], &["c1", "c2"]),
+        // The number of the base jumped too.
+        (&[(1, 10, None), (3, 20, None), (7, 30, Some("1"))], &["c0", "c1", "c2"]),
+        // Another bundle has the same number.
+        (&[(1, 10, None), (2, 20, None), (2, 30, Some("0"))], &["c1", "c2"]),
+        // It was written before the newest.
+        (&[(1, 10, None), (2, 20, None), (5, 15, Some("0"))], &["c1", "c2"]),
+        // Its base has a higher number.
+        (&[(5, 10, None), (3, 5, Some("0"))], &["c0"]),
+    ];
+    for (bundles, left) in cases {
+        let sandbox = Sandbox::new();
+        import_based(&sandbox, bundles);
+        sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+        assert_eq!(stored_crates(&sandbox.path("mirror")), left, "{bundles:?}");
+    }
+    // The base is a bundle of another history.
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    import_based(&sandbox, &[(1, 10, None), (2, 20, None)]);
+    let other = BundleBuilder::new("b", 1).ship(Crate::new("other", "1.0.0")).write(&sandbox.path(""), "other.pkg");
+    let other = import(&mirror, &other).unwrap().id;
+    let forged = BundleBuilder::new("a", 9).read_at(40).ship(Crate::new("forged", "1.0.0")).based_on(&other);
+    forged.write(&sandbox.path(""), "forged.pkg");
+    sandbox.run(["import", "forged.pkg", "--mirror", "mirror"]).ok().stderr_has("the bundles between them are missing");
+    sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_has("  Doubtful: bundle number 9 came");
+    assert_eq!(stored_crates(&mirror), ["c1", "forged", "other"]);
+}

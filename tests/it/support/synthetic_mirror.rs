@@ -139,6 +139,7 @@ impl SyntheticMirror {
             totals,
             snapshot_id: None,
             gap_after: None,
+            base_recorded: false,
             warnings: Vec::new(),
             manifest,
         };

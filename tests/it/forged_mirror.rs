@@ -1,0 +1,226 @@
+//! A mirror whose files were altered alike: the crate, its index line and the record of the line agree, and only the
+//! import records show the truth.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use frostmirror::bundle::format::DistFileState::Shipped;
+use frostmirror::crate_id::CrateId;
+use frostmirror::digest::Sha256;
+use frostmirror::mirror::import::ImportOptions;
+use frostmirror::mirror::layout::Layout;
+
+use crate::bundle_builder::{BundleBuilder, all_files, import, import_with, options, public_files};
+use crate::import_dist_files::full_bundle;
+use crate::support::crates::Crate;
+use crate::support::sandbox::Sandbox;
+
+const JSON: &str = "crates/json-1.0.0.crate";
+
+fn json() -> Crate {
+    Crate::new("json", "1.0.0")
+}
+
+/// A mirror of one bundle with two versions of a crate.
+fn mirror_of_one(sandbox: &Sandbox) -> PathBuf {
+    let mirror = sandbox.path("mirror");
+    let bundle = BundleBuilder::new("a", 1).ship(json()).ship(Crate::new("json", "1.1.0"));
+    import(&mirror, &bundle.write(&sandbox.path(""), "one.pkg")).unwrap();
+    mirror
+}
+
+/// Writes other bytes of the same length as the crate's file, and the line and the record of the line that fit.
+fn forge_crate(mirror: &Path) {
+    let layout = Layout::new(mirror);
+    let id = CrateId::parse("json", "1.0.0").unwrap();
+    let mut bytes = fs::read(layout.crate_file(&id)).unwrap();
+    bytes.reverse();
+    fs::write(layout.crate_file(&id), &bytes).unwrap();
+    let (right, forged) = (json().pack().cksum, Sha256::of(&bytes).to_string());
+    let text = fs::read_to_string(layout.index_file(&id.name)).unwrap();
+    let line = |text: &str| Sha256::of(text.lines().next().unwrap().as_bytes()).to_string();
+    let after = text.replace(&right, &forged);
+    fs::write(layout.index_file(&id.name), &after).unwrap();
+    let records = fs::read_to_string(layout.index_meta_file(&id.name)).unwrap();
+    let records = records.replace(&right, &forged).replace(&line(&text), &line(&after));
+    fs::write(layout.index_meta_file(&id.name), records).unwrap();
+}
+
+/// Adds a version that no bundle had, with its line and the record of the line.
+fn add_version(mirror: &Path, name: &str, version: &str) {
+    let layout = Layout::new(mirror);
+    let packed = Crate::new(name, version).pack();
+    let id = CrateId::parse(name, version).unwrap();
+    fs::write(layout.crate_file(&id), &packed.bytes).unwrap();
+    let record = format!("{version} 2026-01-01T00:00:00Z {} {} held", packed.cksum, Sha256::of(packed.line.as_bytes()));
+    for (path, line) in [(layout.index_file(&id.name), &packed.line), (layout.index_meta_file(&id.name), &record)] {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let before = fs::read_to_string(&path).unwrap_or_default();
+        fs::write(path, format!("{before}{line}\n")).unwrap();
+    }
+}
+
+fn assert_restored(sandbox: &Sandbox, before: &BTreeMap<String, Vec<u8>>) {
+    let files = |all: &BTreeMap<String, Vec<u8>>| -> BTreeMap<String, Vec<u8>> {
+        all.iter().filter(|(path, _)| !path.ends_with('/')).map(|(path, bytes)| (path.clone(), bytes.clone())).collect()
+    };
+    assert_eq!(files(&public_files(&sandbox.path("mirror"))), files(before));
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
+}
+
+#[test]
+fn the_repair_list_has_the_digest_of_the_import_record() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_of_one(&sandbox);
+    forge_crate(&mirror);
+    let run = sandbox.run(["verify", "--mirror", "mirror", "--repair-list", "list.jsonl"]).exits(4);
+    run.stdout_has("index/js/on/json: has a different checksum for json 1.0.0 than the ledger's 00000001-")
+        .stdout_has(&format!("{JSON}: its SHA-256 is "))
+        .stderr_has("--rebuild-state");
+    let list = sandbox.read("list.jsonl");
+    let cksum = json().pack().cksum;
+    assert_eq!(
+        list,
+        format!("{{\"kind\":\"crate\",\"name\":\"json\",\"version\":\"1.0.0\",\"sha256\":\"{cksum}\"}}\n")
+    );
+}
+
+#[test]
+fn an_import_replaces_what_the_import_record_contradicts() {
+    for verify_existing in [true, false] {
+        for is_repair in [false, true] {
+            let sandbox = Sandbox::new();
+            let mirror = mirror_of_one(&sandbox);
+            let before = public_files(&mirror);
+            forge_crate(&mirror);
+            let bundle = match is_repair {
+                true => BundleBuilder::new("a", 2).repair().ship(json()).write(&sandbox.path(""), "repair.pkg"),
+                false => sandbox.path("one.pkg"),
+            };
+            let imported =
+                import_with(&mirror, &bundle, &ImportOptions { verify_existing, ..options(&bundle) }).unwrap();
+            assert_eq!((imported.crates_new, imported.crates_repaired), (0, 1));
+            assert_restored(&sandbox, &before);
+        }
+    }
+    let sandbox = Sandbox::new();
+    forge_crate(&mirror_of_one(&sandbox));
+    let run = sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
+    run.stderr_has("the mirror's index stated another checksum of json 1.0.0 than the import records")
+        .stderr_has("Repaired 1 crate");
+}
+
+#[test]
+fn a_rebuild_moves_a_contradicted_crate_aside() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_of_one(&sandbox);
+    let before = public_files(&mirror);
+    forge_crate(&mirror);
+    let forged = fs::read(mirror.join(JSON)).unwrap();
+    let rebuild = ["verify", "--mirror", "mirror", "--rebuild-state", "--repair-list", "list.jsonl"];
+    let run = sandbox.run(rebuild).exits(4);
+    run.stderr_has("the index stated other checksums than the import records for json 1.0.0")
+        .stderr_lacks("were lost")
+        .stderr_lacks("gc --forget")
+        .stdout_has("index/js/on/json: the line of json 1.0.0 is missing, but the ledger's 00000001-");
+    assert!(sandbox.read("list.jsonl").contains(&json().pack().cksum));
+    assert!(!mirror.join(JSON).exists());
+    assert_eq!(fs::read(mirror.join(".frostmirror/aside/json-1.0.0.crate")).unwrap(), forged);
+    assert!(mirror.join("crates/json-1.1.0.crate").exists());
+    sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
+    assert_restored(&sandbox, &before);
+}
+
+#[test]
+fn a_crate_that_no_import_brought_is_reported_and_moved_aside() {
+    for name in ["json", "other"] {
+        let sandbox = Sandbox::new();
+        let mirror = mirror_of_one(&sandbox);
+        let before = public_files(&mirror);
+        add_version(&mirror, name, "6.6.6");
+        let run = sandbox.run(["verify", "--mirror", "mirror", "--repair-list", "list.jsonl"]).exits(4);
+        run.stdout_has(&format!("of {name} 6.6.6, which no import brought")).stderr_has("--rebuild-state");
+        assert_eq!(sandbox.read("list.jsonl"), "");
+        let run = sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
+        run.stderr_has(&format!("no import brought {name} 6.6.6: ")).stderr_lacks("were lost");
+        assert!(mirror.join(format!(".frostmirror/aside/{name}-6.6.6.crate")).exists());
+        assert_restored(&sandbox, &before);
+    }
+}
+
+#[test]
+fn a_bundle_after_an_invented_version_names_the_way_out() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_of_one(&sandbox);
+    add_version(&mirror, "other", "1.0.0");
+    let genuine = Crate::new("other", "1.0.0").dep("json", "^1");
+    BundleBuilder::new("a", 2).ship(genuine).write(&sandbox.path(""), "two.pkg");
+    let run = sandbox.run(["import", "two.pkg", "--mirror", "mirror"]).exits(4);
+    run.stderr_has("contradicts the mirror").stderr_has("hint: audit the mirror").stderr_has("--rebuild-state");
+    sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
+    sandbox.run(["import", "two.pkg", "--mirror", "mirror"]).ok();
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
+}
+
+#[test]
+fn no_bundle_replaces_a_crate_that_the_import_record_proves() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_of_one(&sandbox);
+    let before = all_files(&mirror);
+    BundleBuilder::new("b", 1).ship(json().dep("evil", "^1")).write(&sandbox.path(""), "other.pkg");
+    sandbox.run(["import", "other.pkg", "--mirror", "mirror"]).exits(4).stderr_has("contradicts the mirror");
+    assert_eq!(all_files(&mirror), before);
+}
+
+#[test]
+fn a_dist_file_that_the_import_record_contradicts_is_listed_and_replaced() {
+    let path = "dist/2026-04-16/cargo-1.95.0-x86_64-unknown-linux-gnu.tar.xz";
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    let bundle = full_bundle("a", 1, "2026-04-16", "1.95.0", "1.29.0");
+    import(&mirror, &bundle.write(&sandbox.path(""), "one.pkg")).unwrap();
+    let before = public_files(&mirror);
+    let records = mirror.join(".frostmirror/artifacts.json");
+    let (right, forged) = (Sha256::of(&before[path]).to_string(), Sha256::of(b"forged").to_string());
+    fs::write(mirror.join(path), b"forged").unwrap();
+    let text = fs::read_to_string(&records).unwrap();
+    let size = format!("\"size\":{}", before[path].len());
+    let at = text.find(path).unwrap();
+    let (head, tail) = text.split_at(at);
+    fs::write(&records, format!("{head}{}", tail.replacen(&right, &forged, 1).replacen(&size, "\"size\":6", 1)))
+        .unwrap();
+    let run = sandbox.run(["verify", "--mirror", "mirror", "--repair-list", "list.jsonl"]).exits(4);
+    run.stdout_has(&format!("{path}: is recorded with a digest that no import record states; {right} is right"));
+    assert!(sandbox.read("list.jsonl").contains(&right));
+    let repair = BundleBuilder::new("a", 2).repair().dist_file(path, &before[path], Shipped);
+    import(&mirror, &repair.write(&sandbox.path(""), "repair.pkg")).unwrap();
+    assert_restored(&sandbox, &before);
+}
+
+#[test]
+fn unrecognized_crates_do_not_count() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_of_one(&sandbox);
+    let summary = fs::read(mirror.join("manifest.json")).unwrap();
+    for name in ["other-1.0.0", "json-6.6.6"] {
+        fs::write(mirror.join(format!("crates/{name}.crate")), "x").unwrap();
+    }
+    let audit = |more: &[&str]| {
+        let run = sandbox.run(["verify", "--mirror", "mirror"].iter().chain(more)).exits(4);
+        let expected =
+            ["json-6.6.6", "other-1.0.0"].map(|name| format!("crates/{name}.crate: no index line names it\n"));
+        assert_eq!(run.stdout, expected.concat(), "{more:?}");
+        run.stderr_lacks("were lost");
+    };
+    audit(&[]);
+    audit(&["--rebuild-state"]);
+    assert_eq!(fs::read(mirror.join("manifest.json")).unwrap(), summary);
+    // Counted anew.
+    fs::remove_file(mirror.join("manifest.json")).unwrap();
+    sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
+    audit(&[]);
+    fs::remove_file(mirror.join("manifest.json")).unwrap();
+    sandbox.run(["gc", "--mirror", "mirror", "--grace", "0"]).ok();
+    audit(&[]);
+}
