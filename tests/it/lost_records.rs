@@ -70,8 +70,8 @@ fn a_refused_delta_names_the_missing_bundles_and_the_base_of_a_new_fetch() {
     };
     delta("lost", 4)
         .stderr_has("needs 1 file that the mirror lacks, first lost 1.0.0: bundles number 1 to 3 of its history are not imported")
-        .stderr_has("hint: import `gone.pkg` and the other bundles number 1 to 3 first; if they are lost, repeat the fetch")
-        .stderr_has("without `--incremental` and `--base`");
+        .stderr_has("hint: import `gone.pkg` and the other bundles number 1 to 3 first; if they are lost, ship everything again")
+        .stderr_has("`cargo frostmirror fetch --base none`");
     for number in [1, 2, 5, 7] {
         import(&mirror, &write_bundle(&sandbox, number)).unwrap();
     }
