@@ -318,6 +318,9 @@ fn a_base_does_not_excuse_other_contradictions() {
     let forged = BundleBuilder::new("a", 9).read_at(40).ship(Crate::new("forged", "1.0.0")).based_on(&other);
     forged.write(&sandbox.path(""), "forged.pkg");
     sandbox.run(["import", "forged.pkg", "--mirror", "mirror"]).ok().stderr_has("the bundles between them are missing");
-    sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_has("  Doubtful: bundle number 9 was imported when the highest number was 2");
+    sandbox
+        .run(["gc", "--grace", "0", "--mirror", "mirror"])
+        .ok()
+        .stdout_has("  Doubtful: bundle number 9 was imported when the highest number was 2");
     assert_eq!(stored_crates(&mirror), ["c1", "forged", "other"]);
 }
