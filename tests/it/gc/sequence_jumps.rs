@@ -248,8 +248,11 @@ fn an_audit_reports_a_summary_without_the_doubt() {
     assert_doubted(&sandbox, true);
 }
 
+/// The number of a bundle, the second at which it was written, and its base.
+type BundleRow<'b> = (u64, i64, Option<&'b str>);
+
 /// Imports bundles of the history `a` and returns their ids. Each ships one crate, named after its number.
-fn import_based(sandbox: &Sandbox, bundles: &[(u64, i64, Option<&str>)]) -> Vec<String> {
+fn import_based(sandbox: &Sandbox, bundles: &[BundleRow<'_>]) -> Vec<String> {
     let mirror = sandbox.path("mirror");
     let mut ids: Vec<String> = Vec::new();
     for (at, (number, second, base)) in bundles.iter().enumerate() {
@@ -291,7 +294,7 @@ fn a_base_on_record_explains_a_sequence_jump() {
 fn a_base_does_not_excuse_other_contradictions() {
     let foreign = "0123456789abcdef0123456789abcdef";
     // The numbers and times of the bundles, the base of each, and what stays after a collection.
-    let cases: [(&[(u64, i64, Option<&str>)], &[&str]); 5] = [
+    let cases: [(&[BundleRow<'_>], &[&str]); 5] = [
         // The base is not on record.
         (&[(1, 10, None), (2, 20, None), (5, 30, Some(foreign))], &["c1", "c2"]),
         // The number of the base jumped too.
