@@ -47,7 +47,7 @@ impl From<layout::Error> for Failure {
             }
             layout::Error::Unreadable { ref path, .. } => {
                 let root = path.ancestors().nth(2).unwrap_or(path);
-                let hint = "write the file anew with `cargo frostmirror verify --mirror DIR --rebuild-state`";
+                let hint = "write the file again with `cargo frostmirror verify --mirror DIR --rebuild-state`";
                 let hint = Layout::new(root).fill_in(hint);
                 Failure::new(ErrorClass::Integrity, error).hint(hint)
             }

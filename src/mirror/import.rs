@@ -12,7 +12,7 @@
 //!    the renames.
 //! 5. The record in the ledger, which is the commit. Then the summary, which can be derived.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -24,20 +24,19 @@ use super::commit::{self, RecordState};
 use super::dist_files::DistFiles;
 use super::import_steps::Transaction;
 use super::index_link::LinkState;
-use super::index_meta::{self, IndexLineMeta};
 use super::ledger;
 use super::lock::AddGuard;
 use super::pending_lines::PendingLines;
-use super::stager::{ImportVisitor, LineInfo, dist_files, read_text};
+use super::stager::{ImportVisitor, LineInfo, dist_files};
 use super::summary::{Counts, MirrorSummary};
 use super::topo_sort::{NameIds, dependencies_first};
 use super::transaction::{self, Removal, Rename, Staging, failed};
 use super::warnings::{collect_warnings, lost_records_warning};
-use crate::bundle::format::{CrateRecord, CrateState, DistFileState, Manifest, RefreshedCrate};
+use crate::bundle::format::{CrateRecord, DistFileState, Manifest};
 use crate::bundle::open::{self, Bundle};
 use crate::client_setup::BaseUrl;
 use crate::config::SnapshotFile;
-use crate::crate_id::{CrateId, CrateName};
+use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
 use crate::event::{self, Event, Phase, Sink};
@@ -46,10 +45,12 @@ use crate::panics::set_current_object;
 use crate::safe_path::SafePath;
 use crate::units::pluralize;
 
+mod line_info;
 mod missing_base;
 mod problems;
 mod report;
 
+use line_info::{contradicted_crates, read_line_info, shipped_crates};
 pub use missing_base::MissingBundles;
 pub use problems::Problems;
 use problems::{reject_damaged, reject_invalid};
@@ -311,7 +312,7 @@ impl AddGuard {
         received.warnings.extend(warnings.iter().cloned());
         let stated = MirrorSummary::read(&self.layout)?;
         if stated.is_none() && self.layout.summary().is_file() {
-            received.warnings.push("manifest.json was damaged; it is written anew".to_owned());
+            received.warnings.push("manifest.json was damaged; it is written again".to_owned());
         }
         received.warnings.extend(lost_records_warning(
             stated.as_ref(),
@@ -464,26 +465,8 @@ impl AddGuard {
         }
         self.check_space(manifest, options)?;
         // Files whose size is trusted are compared all the same if their line is of another file.
-        let contradicted = if verify_existing { HashSet::new() } else { self.contradicted_crates(manifest)? };
+        let contradicted = if verify_existing { HashSet::new() } else { contradicted_crates(&self.layout, manifest)? };
         Ok(LineInfo { contradicted, ..line_info })
-    }
-
-    /// The crates of the bundle whose stored line has another checksum.
-    fn contradicted_crates(&self, manifest: &Manifest) -> Result<HashSet<SafePath>, Error> {
-        let mut contradicted = HashSet::new();
-        let mut last: Option<(&CrateName, Vec<IndexLineMeta>)> = None;
-        for record in shipped_crates(manifest) {
-            if last.as_ref().is_none_or(|(name, _)| **name != record.name) {
-                let text = read_text(&self.layout.index_meta_file(&record.name))?;
-                last = Some((&record.name, index_meta::parse(&text.unwrap_or_default())));
-            }
-            let records = last.iter().flat_map(|(_, records)| records);
-            let mut of_version = records.filter(|stored| stored.version == record.version);
-            if of_version.any(|stored| stored.cksum != record.sha256) {
-                contradicted.insert(record.id().crate_path());
-            }
-        }
-        Ok(contradicted)
     }
 
     fn check_space(&self, manifest: &Manifest, options: &ImportOptions) -> Result<(), Error> {
@@ -591,34 +574,6 @@ pub(super) fn is_stored(path: &Path, size: Option<u64>, sha256: &Sha256, verify_
         return Ok(false);
     }
     Ok(!verify_bytes || Sha256::of_reader(file)?.0 == *sha256)
-}
-
-/// Reads from the manifest the properties of the index lines that follow.
-fn read_line_info(manifest: &Manifest, pending: PendingLines, options: &ImportOptions) -> Result<LineInfo, Error> {
-    let time = |text: &str| {
-        let no_time = |_| Error::InvalidTime { file: options.file_name.clone(), text: text.chars().take(80).collect() };
-        text.parse::<Timestamp>().map_err(no_time)
-    };
-    let left_out = manifest.crates.iter().filter(|record| record.state == CrateState::IndexOnly);
-    let mut reads = HashMap::new();
-    for record in &manifest.crates {
-        if let Some(read) = &record.read_at {
-            reads.insert(record.id(), time(read)?);
-        }
-    }
-    Ok(LineInfo {
-        read_at: time(&manifest.index_read)?,
-        read_at_by_crate: reads,
-        index_only: left_out.map(CrateRecord::id).collect(),
-        refreshed: manifest.refreshed_crates.iter().map(RefreshedCrate::id).collect(),
-        pending,
-        contradicted: HashSet::new(),
-    })
-}
-
-/// The crates whose files are in the bundle.
-fn shipped_crates(manifest: &Manifest) -> impl Iterator<Item = &CrateRecord> {
-    manifest.crates.iter().filter(|record| record.state == CrateState::Shipped)
 }
 
 /// `renames` in the order that `order` gives by position.

@@ -435,7 +435,7 @@ impl Layout {
         written.map_err(|source| Error::Io { path: self.format(), source })
     }
 
-    /// Moves a damaged file with the layout's version aside. The next process that takes the lock writes it anew. Returns
+    /// Moves a damaged file with the layout's version aside. The next process that takes the lock writes it again. Returns
     /// whether it was damaged.
     ///
     /// # Errors

@@ -216,7 +216,7 @@ fn unrecognized_crates_do_not_count() {
     audit(&[]);
     audit(&["--rebuild-state"]);
     assert_eq!(fs::read(mirror.join("manifest.json")).unwrap(), summary);
-    // Counted anew.
+    // Counted again.
     fs::remove_file(mirror.join("manifest.json")).unwrap();
     sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
     audit(&[]);

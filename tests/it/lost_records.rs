@@ -266,7 +266,7 @@ fn a_refused_first_import_leaves_no_mirror() {
 }
 
 #[test]
-fn a_damaged_layout_version_is_written_anew() {
+fn a_damaged_layout_version_is_written_again() {
     for text in ["", "rotten", "{\"layout\":"] {
         let sandbox = Sandbox::new();
         let mirror = sandbox.path("mirror");
@@ -276,7 +276,7 @@ fn a_damaged_layout_version_is_written_anew() {
         for args in [&["import", "1.pkg"][..], &["status"], &["gc"], &["verify"]] {
             let run = sandbox.run(args.iter().chain(&["--mirror", "mirror"])).exits(4);
             run.stderr_has("format` is damaged: it does not state the version of the mirror's layout")
-                .stderr_has("hint: write the file anew with `cargo frostmirror verify --mirror ")
+                .stderr_has("hint: write the file again with `cargo frostmirror verify --mirror ")
                 .stderr_has("/mirror --rebuild-state`");
         }
         sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok().stderr_has("Rebuilt the version");
