@@ -428,8 +428,7 @@ fn the_process_on_a_port_that_is_in_use_is_named() {
     let address = serving.url().strip_prefix("http://").unwrap();
     let run = sandbox.run(["serve", "--bind", address, "--mirror", "other"]).exits(3);
     let pid = serving.running().pid();
-    // The system shows at most 15 characters of a program's name.
-    run.stderr_has(&format!("hint: `cargo-frostmirr` with pid {pid} listens on port "));
+    run.stderr_has(&format!("hint: `cargo-frostmirror` with pid {pid} listens on port "));
 }
 
 #[test]
