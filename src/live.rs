@@ -24,7 +24,7 @@
 
 mod prefetch;
 mod breaker;
-mod crates;
+mod crate_downloads;
 mod dist;
 pub mod metrics;
 mod download;
@@ -57,7 +57,7 @@ use crate::server_context::ServerContext;
 use crate::upstream::index_file::IndexFile;
 use access_times::AccessTimes;
 use breaker::BreakerHealth;
-use crates::CrateDownloads;
+use crate_downloads::CrateDownloads;
 use dist::DistState;
 use index_cache::IndexCache;
 use index_view::OfferFilter;
@@ -66,7 +66,7 @@ use prefetch::Prefetcher;
 use store_worker::{StoreJob, StoreWorker, WorkerContext};
 use upstreams::{Upstreams, VIA_PREFIX, mirrors_in_via};
 
-pub use crates::FetchOutcome;
+pub use crate_downloads::FetchOutcome;
 pub use dist::is_mutable_path;
 pub use download::{SharedDownload, StartedDownload};
 pub use error::LiveError;

@@ -48,10 +48,12 @@ pub fn format_duration(duration: Duration) -> String {
 /// Formats a size in binary units with this number of decimals: `512 B`, `1.30 MiB`.
 pub fn approximate_size(bytes: u64, decimals: usize) -> String {
     const PREFIXES: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    // The largest number that a unit shows: 1023.999 KiB is shown as 1.00 MiB.
+    let limit = 1024.0 - 0.5 / 10f64.powi(i32::try_from(decimals).unwrap_or(0));
     let mut size = bytes as f64;
     let mut prefix = None;
     for next in PREFIXES {
-        if size < 1024.0 {
+        if bytes < 1024 || size < limit {
             break;
         }
         size /= 1024.0;

@@ -10,7 +10,7 @@
 //! | `login_throttle` | limits login attempts |
 //! | `jobs` | background jobs, one at a time |
 //! | `imports`, `provenance` | the import history, and the bundle of each crate |
-//! | `crates` | the stored crates |
+//! | `crate_catalog` | the stored crates |
 //! | `background_loader` | loads data that takes long to read |
 //! | `search` | searches names and descriptions |
 //! | `incoming` | the incoming folder |
@@ -33,7 +33,7 @@ mod api;
 mod incoming;
 mod request;
 mod background_loader;
-mod crates;
+mod crate_catalog;
 mod imports;
 mod jobs;
 mod metrics;

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::units::pluralize;
+use crate::units::{self, pluralize};
 
 /// The replacement for invisible and control characters.
 const REPLACEMENT: char = '\u{fffd}';
@@ -64,21 +64,9 @@ pub fn escape_json(document: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A readable size such as `12.1 KiB`; whole bytes below one KiB.
+/// A readable size such as `12.10 KiB`; whole bytes below one KiB.
 pub fn format_size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut unit = 0;
-    let mut scale = 1024u64;
-    while unit + 1 < UNITS.len() && bytes / scale >= 1024 {
-        scale *= 1024;
-        unit += 1;
-    }
-    // In tenths, truncated and not rounded, so that 1023.99 KiB never shows four digits.
-    let tenths = u128::from(bytes) * 10 / u128::from(scale);
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+    units::approximate_size(bytes, 2)
 }
 
 /// A readable size, followed by the exact number of bytes.
@@ -155,10 +143,10 @@ mod tests {
         let sizes = [0, 1023, 1024, 1536, 1024 * 1024 - 1, 45_231_872, u64::MAX];
         assert_eq!(
             sizes.map(format_size),
-            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1023.9 KiB", "43.1 MiB", "15.9 EiB"]
+            ["0 B", "1023 B", "1.00 KiB", "1.50 KiB", "1.00 MiB", "43.14 MiB", "16.00 EiB"]
         );
         assert_eq!(format_exact_size(12), "12 bytes");
-        assert_eq!(format_exact_size(2048), "2.0 KiB (2048 bytes)");
+        assert_eq!(format_exact_size(2048), "2.00 KiB (2048 bytes)");
     }
 
     #[test]

@@ -71,8 +71,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             list_mirror(&layout)?
         }
     };
-    // `status` prints times in the same form.
-    let created = listed.created.map(|time| sanitize_line(&time.replace('Z', "+00:00")));
+    let created = listed.created.as_deref().map(sanitize_line);
     if context.reporter.is_json() {
         context.reporter.print_json(&json!({
             "reason": "listed",

@@ -100,10 +100,7 @@ fn toolchain_lines(status: &Status, available: &AvailableToolchains) -> String {
         toolchains => toolchains.iter().map(|name| sanitize_line(name)).collect::<Vec<_>>().join(", "),
     };
     let Counts { dist_files: artifacts, dist_file_bytes: artifact_bytes, .. } = status.counts;
-    let size = match artifact_bytes {
-        0..1024 => pluralize(artifact_bytes, "byte"),
-        _ => format!("{}, {}", format_size(artifact_bytes), pluralize(artifact_bytes, "byte")),
-    };
+    let size = format_size(artifact_bytes);
     let mut text = format!("Toolchains: {toolchains}\nRustup artifacts: {artifacts} ({size})\n");
     for one in &available.toolchains {
         text.push_str(&format!("Toolchain {}: {}\n", sanitize_line(&one.name), toolchain_details(one)));
@@ -178,7 +175,7 @@ fn live_line(live: &LiveTotals) -> String {
     if crates + artifacts == 0 {
         String::new()
     } else {
-        format!("By live mode: {} ({})\n", format_contents(crates, artifacts), pluralize(bytes, "byte"))
+        format!("By live mode: {} ({})\n", format_contents(crates, artifacts), format_size(bytes))
     }
 }
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-use super::crates::FetchOutcome;
+use super::crate_downloads::FetchOutcome;
 use super::error::LiveError;
 use super::{ActiveState, LiveMirror};
 use crate::safe_path::SafePath;

@@ -24,7 +24,7 @@ use crate::digest::Sha256;
 use crate::index_line::IndexLine;
 use crate::safe_path::SafePath;
 
-mod crates;
+mod merge_crates;
 mod records;
 mod partial;
 mod commit;

@@ -94,7 +94,7 @@ impl Status {
     /// The printed time of the newest import: RFC 3339, `never`, or `unknown` if its record was lost.
     pub fn last_import_text(&self) -> String {
         match self.last_import {
-            Some(time) => time.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string(),
+            Some(time) => time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             None if self.imports > 0 => "unknown".to_owned(),
             None => "never".to_owned(),
         }

@@ -8,7 +8,7 @@ mod gc;
 mod incoming;
 mod jobs;
 mod login;
-mod packages;
+mod bundles;
 mod search;
 mod status;
 mod verify;
@@ -21,7 +21,7 @@ pub(super) fn routes() -> Vec<Route> {
     routes.extend(status::routes());
     routes.extend(config::routes());
     routes.extend(deps::routes());
-    routes.extend(packages::routes());
+    routes.extend(bundles::routes());
     routes.extend(crates::routes());
     routes.extend(search::routes());
     routes.extend(incoming::routes());

@@ -91,7 +91,8 @@ pub(super) struct ImportHistory {
     /// The page size in imports.
     pub(super) per_page: u64,
     /// Newest first.
-    pub(super) packages: Vec<Import>,
+    #[serde(rename = "packages")]
+    pub(super) bundles: Vec<Import>,
 }
 
 /// The cached part of the ledger.
@@ -107,14 +108,14 @@ impl ImportCache {
         let mut names = ledger::record_names(layout)?;
         names.reverse();
         let head = ledger::read_summary(layout)?.unwrap_or_default();
-        let mut packages = Vec::new();
+        let mut bundles = Vec::new();
         for name in page.slice(&names) {
             let number = ledger::record_number(name).unwrap_or(0);
             let current = head.lineages.iter().any(|lineage| lineage.record == *name);
-            packages.push(Import { number, current, info: self.read_info(layout, name)? });
+            bundles.push(Import { number, current, info: self.read_info(layout, name)? });
         }
         let (total, number, size) = (names.len() as u64, page.number as u64, page.size as u64);
-        Ok(ImportHistory { total, page: number, per_page: size, packages })
+        Ok(ImportHistory { total, page: number, per_page: size, bundles })
     }
 
     fn read_info(&self, layout: &Layout, name: &str) -> Result<Option<ImportInfo>, Failure> {

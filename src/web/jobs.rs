@@ -207,7 +207,7 @@ impl Jobs {
 
     /// The number of ended jobs by kind and state.
     pub(super) fn ended_counts(&self) -> Vec<(JobKind, JobState, u64)> {
-        self.lock().ended_counts.iter().map(|((kind, standing), count)| (*kind, *standing, *count)).collect()
+        self.lock().ended_counts.iter().map(|((kind, state), count)| (*kind, *state, *count)).collect()
     }
 
     fn create(&self, kind: JobKind, clock: fn() -> Timestamp) -> Result<(Job, Arc<CancelState>), ApiError> {

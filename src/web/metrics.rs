@@ -96,19 +96,19 @@ fn job_metrics(text: &mut MetricsText, state: &WebState) {
     text.gauge_value("jobs_running", "Running jobs.", u64::from(state.jobs.running_id().is_some()));
 }
 
-fn incoming_metrics(text: &mut MetricsText, tally: &ImportCounters, arrivals: Option<&IncomingFolder>) {
+fn incoming_metrics(text: &mut MetricsText, tally: &ImportCounters, folder: Option<&IncomingFolder>) {
     text.counter("imports_total", "Completed import attempts of the incoming folder, by result.");
     for (result, count) in [("done", &tally.imported), ("failed", &tally.rejected)] {
         text.sample("imports_total", &[("result", result)], count.load(Relaxed));
     }
     let failed = tally.watcher_failed.load(Relaxed);
     text.gauge_value("watcher_failed", "Whether a bug ended the watcher; the server needs a restart.", failed.into());
-    let Some(arrivals) = arrivals else { return };
-    let watching = arrivals.watching && !failed;
+    let Some(folder) = folder else { return };
+    let watching = folder.watching && !failed;
     text.gauge_value("watching", "Whether the server imports bundles of the incoming folder.", watching.into());
     text.gauge("incoming_bundles", "Bundles that are not imported: incomplete, waiting for another one, or rejected.");
-    let (arriving, waiting) = (arrivals.arriving.len() as u64, arrivals.waiting.len() as u64);
-    for (state, count) in [("arriving", arriving), ("waiting", waiting), ("failed", arrivals.failed_total)] {
+    let (arriving, waiting) = (folder.arriving.len() as u64, folder.waiting.len() as u64);
+    for (state, count) in [("arriving", arriving), ("waiting", waiting), ("failed", folder.failed_total)] {
         text.sample("incoming_bundles", &[("state", state)], count);
     }
 }
@@ -187,8 +187,8 @@ fn kind_label(kind: JobKind) -> &'static str {
     }
 }
 
-fn result_label(standing: JobState) -> &'static str {
-    match standing {
+fn result_label(state: JobState) -> &'static str {
+    match state {
         JobState::Running => "running",
         JobState::Done => "done",
         JobState::Failed => "failed",

@@ -13,7 +13,7 @@ mod deps;
 mod guide;
 mod live_mode;
 mod not_found;
-mod packages;
+mod bundles;
 mod setup;
 mod format;
 
@@ -34,7 +34,7 @@ use crate::error_report::{ErrorClass, Failure};
 pub(super) fn routes() -> Vec<Route> {
     let mut routes = vec![
         Route::page("/", "The dashboard.", dashboard::show),
-        Route::page("/packages", "Imported bundles, rejected bundles, and maintenance.", packages::show),
+        Route::page("/packages", "Imported bundles, rejected bundles, and maintenance.", bundles::show),
         Route::page("/browse", "The stored crates.", crates::show),
         Route::page("/deps", "The contents of depends.toml, and its editor.", deps::show),
         Route::page("/config", "Every setting of frostmirror.toml, and its editor.", config::show),
@@ -56,7 +56,7 @@ struct NavEntry {
 /// The navigation, in order.
 const NAV_ENTRIES: &[NavEntry] = &[
     NavEntry { path: "/", name: "Dashboard", scripts: &["live.js"] },
-    NavEntry { path: "/packages", name: "Packages", scripts: &["live.js", "packages.js"] },
+    NavEntry { path: "/packages", name: "Packages", scripts: &["live.js", "bundles.js"] },
     NavEntry { path: "/browse", name: "Crates", scripts: &[] },
     NavEntry { path: "/deps", name: "Dependencies", scripts: &["deps.js"] },
     NavEntry { path: "/config", name: "Configuration", scripts: &["config.js"] },

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::WebOptions;
-use super::crates::CrateCatalog;
+use super::crate_catalog::CrateCatalog;
 use super::imports::ImportCache;
 use super::jobs::{Job, JobKind, Jobs};
 use super::login_throttle::LoginThrottle;

@@ -36,7 +36,7 @@ fn status_and_list_show_the_available_toolchains() {
         STABLE.1
     ));
     let status = status.stdout_has("\nRustup: ").stdout_has(&format!(" for {LINUX}\n"));
-    status.stdout_has("Rustup artifacts: ").stdout_has("iB, ");
+    status.stdout_has("Rustup artifacts: ").stdout_has("iB)\n");
     let object = sandbox.run(["status", "--mirror", "mirror", "--message-format", "json"]).ok().stdout;
     let object: Value = serde_json::from_str(object.lines().next().unwrap()).unwrap();
     let stable = &object["offers"]["toolchains"][0];

@@ -79,7 +79,7 @@ fn status_shows_the_recorded_state() {
     import(&mirror, &bundle).unwrap();
     let size = json().pack().bytes.len();
     let text = format!(
-        "Crate count: 1\nTotal size: {size} bytes\nLast import: 2026-09-21T14:30:00+00:00\nToolchains: none\nRustup artifacts: 0 (0 bytes)\nLineage {} (Cargo.lock): bundle number 1 of 2026-09-21T14:13:21Z\nMirror: {}\nIndex link: good\n",
+        "Crate count: 1\nTotal size: {size} bytes\nLast import: 2026-09-21T14:30:00Z\nToolchains: none\nRustup artifacts: 0 (0 B)\nLineage {} (Cargo.lock): bundle number 1 of 2026-09-21T14:13:21Z\nMirror: {}\nIndex link: good\n",
         BundleBuilder::new("a", 1).lineage(),
         mirror.display()
     );

@@ -9,7 +9,7 @@ use crate::support::forged_bundle;
 use crate::support::sandbox::Sandbox;
 
 const EXPECTED_LIST: &str = "\
-Created: 2026-04-02T21:30:00+00:00
+Created: 2026-04-02T21:30:00Z
 Crate count: 5
 Total size: 73600 bytes
 Foo-Bar 0.1.0+b.1
@@ -60,7 +60,7 @@ fn crates_that_a_bundle_does_not_ship_are_not_listed() {
         manifest.crates[2].state = CrateState::IndexOnly;
     });
     let text = sandbox.run(["list", "x.pkg"]).ok().stdout;
-    assert_eq!(text, "Created: 2026-04-02T21:30:00+00:00\nCrate count: 1\nTotal size: 20 bytes\nb 1.0.0\n");
+    assert_eq!(text, "Created: 2026-04-02T21:30:00Z\nCrate count: 1\nTotal size: 20 bytes\nb 1.0.0\n");
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn start_live(sandbox: &Sandbox) -> RunningServer {
     sandbox.serve(["--mirror", "mirror", "--incoming", "incoming", "--config-dir", "config", "--live"])
 }
 
-/// After so long, what is fresh for a second is looked at again.
+/// Waits until a file that is fresh for one second is checked again. A request would renew it, so nothing can be polled.
 fn wait_for_expiry() {
     std::thread::sleep(Duration::from_millis(1_600));
 }

@@ -134,7 +134,7 @@ fn every_page_is_complete_and_every_link_works() {
 fn javascript_modules_import_existing_files() {
     let site = start_site(&[]);
     let modules =
-        ["page.js", "live.js", "packages.js", "form.js", "deps.js", "deps-rows.js", "deps-shape.js", "config.js"];
+        ["page.js", "live.js", "bundles.js", "form.js", "deps.js", "deps-rows.js", "deps-shape.js", "config.js"];
     for name in modules {
         let reply = get(site.server.url(), &format!("/assets/{name}"), &[]);
         assert_eq!((reply.status, reply.header("content-type")), (200, Some("text/javascript; charset=utf-8")));

@@ -73,6 +73,7 @@ fn slow_clients_get_the_old_file_and_new_requests_the_new_one() {
     }
     assert!(slow.read_reply().body == old);
     mirror.write_file("dist/file", &new);
+    // The server compares a cached file with the disk once in a millisecond; no event marks that.
     sleep(Duration::from_millis(3));
     let others: Vec<_> = (0..4)
         .map(|_| {

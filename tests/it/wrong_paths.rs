@@ -8,6 +8,7 @@ use frostmirror::mirror::ledger;
 
 use crate::bundle_builder::{BundleBuilder, all_files, import};
 use crate::support::crates::Crate;
+use crate::support::http_client::send_request;
 use crate::support::sandbox::Sandbox;
 
 fn write_bundle(sandbox: &Sandbox, number: u64, name: &str) {
@@ -231,4 +232,14 @@ fn status_explains_why_it_counts_more_crates_than_verify() {
     sandbox.run(["verify", "--mirror", "mirror"]).ok().stdout_has("OK -- 1 crate");
     let run = sandbox.run(["status", "--mirror", "mirror"]).ok();
     run.stdout_has("Crate count: 2\n").stdout_has("Awaiting deletion: 1 (counted above");
+    // The pages and the API label the same difference.
+    let serving = sandbox.serve(["--mirror", "mirror"]);
+    let page = |path: &str| {
+        let url = format!("{}{path}", serving.url());
+        String::from_utf8(send_request("GET", &url, &[("Accept", "text/html")]).body).unwrap()
+    };
+    assert!(page("/").contains("<b>2</b> <small>of 1 name; 1 version awaiting deletion</small>"), "{}", page("/"));
+    assert!(page("/browse").contains("1 crate in the index"), "{}", page("/browse"));
+    let status: serde_json::Value = serde_json::from_str(&page("/api/status")).unwrap();
+    assert_eq!((&status["crates"], &status["awaiting_deletion"]), (&2.into(), &1.into()));
 }

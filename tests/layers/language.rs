@@ -97,7 +97,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("tests/it/export/builds.rs", "twins", "the name of a made-up crate"),
     ("tests/it/live_store.rs", "nobody", "the name of a made-up crate"),
     ("tests/it/failures/fetching.rs", "stranger", "the name of a snapshot"),
-    ("src/web/pages/packages.js", "strangers", "a key of the API"),
+    ("src/web/pages/bundles.js", "strangers", "a key of the API"),
     ("src/mirror/gc/plan_report.rs", "strangers", "a key of the API"),
     ("tests/it/snapshots/golden/messages-mirror.txt", "strangers", "a key of the API"),
     ("tests/it/snapshots/golden/api.txt", "strangers", "a key of the API"),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::super::crates::FetchOutcome;
+use super::super::crate_downloads::FetchOutcome;
 use super::super::download::{DownloadSpec, DownloadWriter, SharedDownload};
 use super::super::error::LiveError;
 use super::super::store_worker::StoreJob;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::crates::{self, StagedCrates};
 use super::dist_files::{self, StagedDistFiles};
+use super::merge_crates::{self, StagedCrates};
 use super::{Error, FetchedCrate, FetchedDistFile, IndexUpdate, ItemId, LiveRecord, LiveTotals, records};
 use crate::bundle::package_metadata::{PackageMetadata, read_all_metadata};
 use crate::crate_id::{CrateId, CrateName};
@@ -90,7 +90,7 @@ fn store_batch(layout: &Layout, batch: &Batch, sink: &dyn Sink) -> Result<StoreO
     }
     let count = event::format_contents(batch.crates.len() as u64, batch.dist_files.len() as u64);
     let mut tx = Transaction::begin(layout, format!("live mode's batch of {count}"))?;
-    let mut staged_crates = crates::stage_crates(layout, &mut tx.staging, batch, sink)?;
+    let mut staged_crates = merge_crates::stage_crates(layout, &mut tx.staging, batch, sink)?;
     let staged_dist_files = dist_files::stage_dist_files(layout, &mut tx.staging, batch, sink)?;
     let mut outcome = StoreOutcome {
         crates: staged_crates.crates.len() as u64,

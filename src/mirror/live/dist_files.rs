@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 
 use super::commit::{Batch, Rejection};
-use super::crates::is_complete_file;
+use super::merge_crates::is_complete_file;
 use super::{FetchedDistFile, ItemId};
 use crate::bundle::format::{BundleKind, DistFileRecord, DistFileState, FormatVersion, Lineage, Manifest};
 use crate::bundle::pack::format_time;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 
-use crate::web::crates::{CrateDetail, CrateList};
+use crate::web::crate_catalog::{CrateDetail, CrateList};
 use crate::web::request::{MAX_PER_PAGE, WebRequest};
 use crate::web::response::{ApiError, HandlerResult, json};
 use crate::web::router::Route;

@@ -25,9 +25,11 @@ struct StatusBody {
     problems: Vec<String>,
     /// The version of this tool.
     version: String,
-    /// The number of crate versions.
+    /// The number of stored crate versions, including those that await deletion.
     crates: u64,
-    /// The number of crate names.
+    /// The number of crate versions that the index no longer lists, and that gc deletes after its grace period.
+    awaiting_deletion: u64,
+    /// The number of crate names in the index.
     names: u64,
     /// The total size in bytes.
     bytes: u64,
@@ -116,6 +118,7 @@ fn status(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
         problems,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         crates: status.counts.versions,
+        awaiting_deletion: status.pending_deletions,
         names: status.counts.crates,
         bytes: status.counts.total_bytes(),
         crate_bytes: status.counts.bytes,

@@ -17,7 +17,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("icon.svg", "image/svg+xml", include_str!("icon.svg")),
     ("page.js", JS_CONTENT_TYPE, include_str!("page.js")),
     ("live.js", JS_CONTENT_TYPE, include_str!("live.js")),
-    ("packages.js", JS_CONTENT_TYPE, include_str!("packages.js")),
+    ("bundles.js", JS_CONTENT_TYPE, include_str!("bundles.js")),
     ("form.js", JS_CONTENT_TYPE, include_str!("form.js")),
     ("deps.js", JS_CONTENT_TYPE, include_str!("deps.js")),
     ("deps-rows.js", JS_CONTENT_TYPE, include_str!("deps-rows.js")),

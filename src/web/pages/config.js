@@ -1,7 +1,7 @@
 // The controls of the settings. Only changed values are sent; the source of a value and pending restarts are shown.
 
 import { api, ask, isAdmin, make } from './page.js';
-import { button, id, same, savebar, told, words } from './form.js';
+import { button, id, same, savebar, errorText, splitList } from './form.js';
 
 const settings = [...document.querySelectorAll('[data-setting]')].map(prepare);
 let bar;
@@ -16,7 +16,7 @@ function prepare(row) {
 // ---- Values ----
 
 /** A number of bytes in the largest unit that loses nothing. */
-function exact(bytes) {
+function formatExactSize(bytes) {
   const units = ['', 'KiB', 'MiB', 'GiB', 'TiB'];
   let unit = 0;
   while (bytes > 0 && bytes % 1024 === 0 && unit < units.length - 1) {
@@ -26,21 +26,21 @@ function exact(bytes) {
   return `${bytes}${units[unit]}`;
 }
 
-function put({ about, control }, value) {
+function setValue({ about, control }, value) {
   if (about.kind === 'switch') control.checked = value === true;
   else if (about.kind === 'list') control.value = (value ?? []).join('\n');
-  else if (about.kind === 'size') control.value = exact(value ?? 0);
+  else if (about.kind === 'size') control.value = formatExactSize(value ?? 0);
   else control.value = value ?? '';
 }
 
-function take({ about, control }) {
+function readValue({ about, control }) {
   const text = control.value.trim();
   if (about.kind === 'switch') return control.checked;
   if (about.kind === 'list') {
-    const list = words(text);
+    const list = splitList(text);
     return list.length === 0 && about.default === null ? null : list;
   }
-  if (about.kind === 'size') return /^\d{1,15}$/.test(text) ? Number(text) : text === exact(about.value) ? about.value : text;
+  if (about.kind === 'size') return /^\d{1,15}$/.test(text) ? Number(text) : text === formatExactSize(about.value) ? about.value : text;
   return text === '' && about.default === null ? null : text;
 }
 
@@ -48,7 +48,7 @@ function take({ about, control }) {
 function change(one) {
   if (!one.about.may) return undefined;
   if (one.reset) return one.about.source === 'file' ? null : undefined;
-  const now = take(one);
+  const now = readValue(one);
   return same(now, one.about.value) ? undefined : now;
 }
 
@@ -79,8 +79,8 @@ function draw(one) {
   control.setAttribute('aria-describedby', `about-${key} source-${key} wrong-${key}`);
   const label = row.querySelector('.label');
   label.replaceWith(make('label', { for: control.id, class: 'label' }, label.textContent));
-  one.word = about.kind === 'switch' ? make('span', { 'aria-hidden': 'true' }) : '';
-  row.querySelector('.value').replaceChildren(control, ...(one.word ? [' ', one.word] : []));
+  one.stateLabel = about.kind === 'switch' ? make('span', { 'aria-hidden': 'true' }) : '';
+  row.querySelector('.value').replaceChildren(control, ...(one.stateLabel ? [' ', one.stateLabel] : []));
   one.wrong = make('p', { class: 'wrong', id: `wrong-${key}` });
   row.querySelector('.about').after(one.wrong);
   row.querySelector('.source')?.remove();
@@ -92,7 +92,7 @@ function draw(one) {
     changed(one);
   });
   one.back.addEventListener('click', () => {
-    put(one, about.default);
+    setValue(one, about.default);
     one.reset = true;
     control.focus();
     changed(one);
@@ -103,7 +103,7 @@ function draw(one) {
 /** Shows what is in effect. */
 function fill(one) {
   one.reset = false;
-  put(one, one.about.value);
+  setValue(one, one.about.value);
   if (one.about.kind === 'list') one.control.rows = Math.max(2, (one.about.value ?? []).length);
   state(one);
   wrong(one, '');
@@ -113,17 +113,17 @@ function fill(one) {
 function state(one) {
   const { about } = one;
   const next = change(one);
-  const by = about.fixed_by ?? '';
-  let said = '';
-  if (!about.may) said = `Fixed by ${by} until the server ends.`;
-  else if (next === null) said = 'Saving restores the default.';
-  else if (next !== undefined) said = 'Changed, not saved yet.';
-  else if (by) said = `Set by ${by}; a change here lasts until the server ends.`;
-  else if (about.source === 'file') said = 'Set by frostmirror.toml.';
-  if (one.source.textContent !== said) one.source.textContent = said;
-  one.back.hidden = !about.may || Boolean(by) || next === null || (about.source !== 'file' && next === undefined);
+  const fixedBy = about.fixed_by ?? '';
+  let sourceText = '';
+  if (!about.may) sourceText = `Fixed by ${fixedBy} until the server ends.`;
+  else if (next === null) sourceText = 'Saving restores the default.';
+  else if (next !== undefined) sourceText = 'Changed, not saved yet.';
+  else if (fixedBy) sourceText = `Set by ${fixedBy}; a change here lasts until the server ends.`;
+  else if (about.source === 'file') sourceText = 'Set by frostmirror.toml.';
+  if (one.source.textContent !== sourceText) one.source.textContent = sourceText;
+  one.back.hidden = !about.may || Boolean(fixedBy) || next === null || (about.source !== 'file' && next === undefined);
   one.row.classList.toggle('dirty', next !== undefined);
-  if (one.word) one.word.textContent = one.control.checked ? 'on' : 'off';
+  if (one.stateLabel) one.stateLabel.textContent = one.control.checked ? 'on' : 'off';
 }
 
 function wrong(one, text) {
@@ -155,26 +155,26 @@ async function save() {
     if (waits.length === 0) bar.say('Saved and in effect.', 'good');
     else bar.say(`Saved. Restart the server to apply ${waits.join(' and ')}.`, 'good');
   } catch (error) {
-    if (error.status === 412) await moved();
-    else refused(error, wanted);
+    if (error.status === 412) await showConflict();
+    else showRefusal(error, wanted);
   }
 }
 
 /** Another user changed the settings: shows theirs, and keeps the choices made here. */
-async function moved() {
+async function showConflict() {
   let theirs;
   try {
     theirs = await reload([]);
   } catch (error) {
-    bar.say(`Not saved: ${told(error)}`, 'wrong');
+    bar.say(`Not saved: ${errorText(error)}`, 'wrong');
     return;
   }
-  const both = theirs.filter((one) => change(one) !== undefined);
+  const conflicts = theirs.filter((one) => change(one) !== undefined);
   const names = (list) => list.map(({ key }) => key).join(', ');
-  for (const one of both) wrong(one, 'Another client changed this in the meantime. Your value is shown; saving it replaces theirs.');
+  for (const one of conflicts) wrong(one, 'Another client changed this in the meantime. Your value is shown; saving it replaces theirs.');
   const what = theirs.length > 0 ? `Another client changed ${names(theirs)} in the meantime.` : 'Another client changed the settings in the meantime.';
   bar.say(`Not saved: ${what} Review it, and save again.`, 'wrong');
-  both[0]?.control.focus();
+  conflicts[0]?.control.focus();
 }
 
 /** Adopts the settings in effect; a client that may no longer write sees this. Returns the settings whose value changed. */
@@ -210,17 +210,17 @@ async function showLive() {
 }
 
 /** Shows an error at the setting that it names. */
-function refused(error, wanted) {
+function showRefusal(error, wanted) {
   const named = [...error.message.matchAll(/`([a-z_]+)`/g)].map((found) => found[1]);
   const one = settings.find(({ key }) => named.includes(key) && key in wanted) ??
     settings.find(({ key }) => named.includes(key)) ??
     // A single change caused the error.
     (Object.keys(wanted).length === 1 && error.status === 422 ? settings.find(({ key }) => key in wanted) : undefined);
   if (!one) {
-    bar.say(`Not saved: ${told(error)}`, 'wrong');
+    bar.say(`Not saved: ${errorText(error)}`, 'wrong');
     return;
   }
-  wrong(one, told(error));
+  wrong(one, errorText(error));
   bar.say('Not saved: a setting is invalid.', 'wrong');
   one.control.focus();
 }

@@ -44,7 +44,7 @@ struct SettingRow {
     value: String,
     default: String,
     /// The source of the value, if it is not the default.
-    said_by: Option<String>,
+    set_by: Option<String>,
     needs_restart: bool,
     operator_only: bool,
     /// The initial value of the control.
@@ -178,7 +178,7 @@ fn setting_row((key, control, label): &Labelled, settings_json: &Value, settings
         },
         value: format(&setting["value"]),
         default: format(&setting["default"]),
-        said_by: match setting["source"].as_str() {
+        set_by: match setting["source"].as_str() {
             Some("file") => Some("frostmirror.toml".to_owned()),
             _ => fixed_by.map(str::to_owned),
         },

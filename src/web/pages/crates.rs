@@ -7,7 +7,7 @@ use hyper::StatusCode;
 
 use super::format::{Pager, encode_component, filters, format_quantity};
 use super::{Frame, render_page};
-use crate::web::crates::{CrateDetail, CrateSummary, CrateVersion};
+use crate::web::crate_catalog::{CrateDetail, CrateSummary, CrateVersion};
 use crate::web::request::{Pagination, WebRequest};
 use crate::web::response::{ApiError, HandlerResult};
 use crate::web::state::WebState;
@@ -47,7 +47,7 @@ fn crate_list(frame: Frame, state: &WebState, query: &str, number: usize) -> Res
     let listed = state.crates.list(&state.context.mirror, &query, Pagination { number, size: CRATES_PER_PAGE })?;
     let total = usize::try_from(listed.total).unwrap_or(usize::MAX);
     let found = format_quantity(listed.total, "crate");
-    let found = if query.trim().is_empty() { format!("{found} stored") } else { format!("{found} found") };
+    let found = if query.trim().is_empty() { format!("{found} in the index") } else { format!("{found} found") };
     let pages = Pager::new(total, CRATES_PER_PAGE, number, format!("./browse?q={}&page=", encode_component(&query)));
     let live = state.options.live.is_enabled();
     Ok(BrowsePage { frame, query, found, rows: listed.crates, one: None, live, pages })
@@ -71,7 +71,7 @@ fn crate_detail(frame: Frame, state: &WebState, name: &str, number: usize) -> Re
         format!("./browse?crate={}&page=", encode_component(&detail.name)),
     );
     pages.label = "Versions";
-    pages.words = ["Newer", "Older"];
+    pages.labels = ["Newer", "Older"];
     if pages.page != number {
         // A page after the end shows the last page.
         detail = part(pages.page)?.ok_or_else(unknown)?;

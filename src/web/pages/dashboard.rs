@@ -33,6 +33,8 @@ struct DashboardPage {
     import_command: String,
     empty: bool,
     counts: Counts,
+    /// The number of counted crate versions that await deletion.
+    pending: u64,
     last_import: DisplayTime,
     imports: u64,
     toolchains: Vec<String>,
@@ -41,7 +43,7 @@ struct DashboardPage {
     watcher: WatcherCard,
     failed: u64,
     /// Why clients with a read token are refused.
-    shut_out: Option<String>,
+    reader_token_error: Option<String>,
     /// The warning about doubtful histories.
     doubtful: Option<String>,
     /// The problems of live mode's upstreams.
@@ -107,18 +109,22 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
     render_page("/", state, request, |frame| {
         let layout = &state.context.mirror;
         let status = Status::read(layout).map_err(Failure::from)?;
-        let arrivals = incoming::read_visible(&state.context, frame.admin)?;
-        let shut_out = state.options.access.reader_tokens_error();
-        let shut_out =
-            if frame.admin { shut_out } else { shut_out.map(|why| incoming::redact_paths(&state.context, &why)) };
+        let folder = incoming::read_visible(&state.context, frame.admin)?;
+        let reader_token_error = state.options.access.reader_tokens_error();
+        let reader_token_error = if frame.admin {
+            reader_token_error
+        } else {
+            reader_token_error.map(|why| incoming::redact_paths(&state.context, &why))
+        };
         let statistics = state.statistics.snapshot(layout);
-        let (counts, failed) = (status.counts, arrivals.failed_total);
+        let (counts, failed) = (status.counts, folder.failed_total);
         let live_metrics = state.options.live.metrics_snapshot();
         Ok(DashboardPage {
             import_command: import_command(state, frame.admin),
             frame,
             empty: status.imports == 0 && counts == Counts::default(),
             counts,
+            pending: status.pending_deletions,
             last_import: match status.last_import {
                 Some(time) => DisplayTime::Known(time),
                 None => DisplayTime::Missing(if status.imports > 0 { "unknown" } else { "never" }),
@@ -130,9 +136,9 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
             } else {
                 "rustup cannot use this mirror"
             },
-            watcher: WatcherCard::new(arrivals),
+            watcher: WatcherCard::new(folder),
             failed,
-            shut_out,
+            reader_token_error,
             doubtful: match status.doubts.len() {
                 0 => None,
                 1 => Some("The newest bundle of a history is doubtful".to_owned()),
@@ -156,8 +162,8 @@ fn certificate_alarm(state: &WebState) -> Option<Alarm> {
 }
 
 impl WatcherCard {
-    fn new(arrivals: IncomingFolder) -> WatcherCard {
-        let IncomingFolder { watching, problem, arriving, waiting, files, .. } = arrivals;
+    fn new(folder: IncomingFolder) -> WatcherCard {
+        let IncomingFolder { watching, problem, arriving, waiting, files, .. } = folder;
         let mut about: Vec<String> = Vec::new();
         let named = [(arriving.len(), "arriving"), (waiting.len(), "waiting")];
         let not_watched = [(files.len(), "not imported")];

@@ -5,7 +5,7 @@ import { button } from './form.js';
 import { entry, isBlank, lockedEntry, plain, requirement } from './deps-shape.js';
 
 let last = 0;
-const next = (word) => `${word}-${(last += 1)}`;
+const next = (prefix) => `${prefix}-${(last += 1)}`;
 
 function input(value, hint, change, attributes = {}) {
   const element = make('input', {
@@ -19,18 +19,18 @@ function input(value, hint, change, attributes = {}) {
 const cell = (label, ...children) => make('td', { 'data-label': label }, ...children);
 
 /** What stands in the file and is not understood: shown, and taken away on request. */
-export function oddities(odd, said, change) {
-  return [...odd].map(([key, value]) => {
-    const item = make('p', { class: 'odd' }, make('code', {}, `${key} = ${plain(value)}`), ` ${said} `);
-    const gone = button('Remove', key);
-    gone.addEventListener('click', () => {
-      odd.delete(key);
+export function unknownKeyRows(unknownKeys, reason, change) {
+  return [...unknownKeys].map(([key, value]) => {
+    const item = make('p', { class: 'odd' }, make('code', {}, `${key} = ${plain(value)}`), ` ${reason} `);
+    const removeButton = button('Remove', key);
+    removeButton.addEventListener('click', () => {
+      unknownKeys.delete(key);
       const near = item.parentElement.querySelector('input, textarea, select, button');
       item.remove();
       near?.focus();
       change();
     });
-    item.append(gone);
+    item.append(removeButton);
     return item;
   });
 }
@@ -97,28 +97,28 @@ function table({ kind, caption, entries, head, rows, fresh, add, change }) {
   more.addEventListener('click', () => insert());
   for (const one of entries) element.append(draw(one));
 
-  /** Shows what is wrong with an entry; `concern` is the key of those controls that it is about. */
-  const mark = (one, text, concern) => {
+  /** Shows what is wrong with an entry; `key` is the key of those controls that it is about. */
+  const mark = (one, text, key) => {
     const body = bodies.get(one);
     const row = body.querySelector('.problem');
-    const said = row.querySelector('p');
+    const message = row.querySelector('p');
     row.hidden = !text;
-    if (said.textContent !== text) said.textContent = text;
+    if (message.textContent !== text) message.textContent = text;
     for (const control of body.querySelectorAll('input')) {
-      const concerned = Boolean(text) && control.dataset.key === concern;
-      for (const [key, value] of [['aria-invalid', 'true'], ['aria-describedby', said.id]]) {
-        if (concerned) control.setAttribute(key, value);
-        else control.removeAttribute(key);
+      const isConcerned = Boolean(text) && control.dataset.key === key;
+      for (const [name, value] of [['aria-invalid', 'true'], ['aria-describedby', message.id]]) {
+        if (isConcerned) control.setAttribute(name, value);
+        else control.removeAttribute(name);
       }
     }
   };
   return { element, more, mark };
 }
 
-function removal(remove) {
-  const gone = button('Remove', '', { 'data-name': 'Remove %', 'data-remove': '' });
-  gone.addEventListener('click', remove);
-  return gone;
+function createRemoveButton(remove) {
+  const removeButton = button('Remove', '', { 'data-name': 'Remove %', 'data-remove': '' });
+  removeButton.addEventListener('click', remove);
+  return removeButton;
 }
 
 function nameInput(one) {
@@ -126,15 +126,15 @@ function nameInput(one) {
 }
 
 /** What cannot be edited here, and can be taken out. */
-function strangeRow(one, width, remove) {
-  const about = make('td', { colspan: String(width) }, make('code', {}, plain(one.strange)), ' is not a valid entry, and cannot be edited here.');
-  return make('tr', {}, make('th', { scope: 'row' }, one.name), about, make('td', {}, removal(remove)));
+function invalidRow(one, width, remove) {
+  const about = make('td', { colspan: String(width) }, make('code', {}, plain(one.invalidValue)), ' is not a valid entry, and cannot be edited here.');
+  return make('tr', {}, make('th', { scope: 'row' }, one.name), about, make('td', {}, createRemoveButton(remove)));
 }
 
 /** The table of `[dependencies]` or of a group. */
 export function crates(caption, entries, change) {
   const rows = (one, redraw, remove) => {
-    if (one.strange !== undefined) return [strangeRow(one, 4, remove)];
+    if (one.invalidValue !== undefined) return [invalidRow(one, 4, remove)];
     return one.requirements.map((req, index) => {
       const row = make('tr');
       const nth = index === 0 ? '' : `, version ${index + 1}`;
@@ -144,7 +144,7 @@ export function crates(caption, entries, change) {
         row.append(head);
       }
       const set = (key) => (text) => { req[key] = text; };
-      const label = (word, key) => ({ 'data-name': `${word} of %${nth}`, 'data-key': key });
+      const label = (prefix, key) => ({ 'data-name': `${prefix} of %${nth}`, 'data-key': key });
       const defaults = make('input', { type: 'checkbox', ...label('Default features', 'default-features') });
       defaults.checked = req.defaults;
       defaults.addEventListener('input', () => { req.defaults = defaults.checked; });
@@ -159,22 +159,22 @@ export function crates(caption, entries, change) {
           redraw();
           [...table.children[at].querySelectorAll('[data-key="version"]')].at(-1).focus();
         });
-        actions.append(more, removal(remove));
+        actions.append(more, createRemoveButton(remove));
       } else {
-        const gone = button('Remove', '', { 'data-name': `Remove version ${index + 1} of %` });
-        gone.addEventListener('click', () => {
+        const removeButton = button('Remove', '', { 'data-name': `Remove version ${index + 1} of %` });
+        removeButton.addEventListener('click', () => {
           one.requirements.splice(index, 1);
-          const body = gone.closest('tbody');
+          const body = removeButton.closest('tbody');
           const table = body.parentElement;
           const at = [...table.children].indexOf(body);
           redraw();
           [...table.children[at].querySelectorAll('[data-key="version"]')][index - 1].focus();
         });
-        actions.append(gone);
+        actions.append(removeButton);
       }
-      const odd = oddities(req.odd, 'is not a known key.', change);
+      const unknownRows = unknownKeyRows(req.unknownKeys, 'is not a known key.', change);
       row.append(
-        cell('Version', input(req.version, '1', set('version'), label('Version', 'version')), ...odd),
+        cell('Version', input(req.version, '1', set('version'), label('Version', 'version')), ...unknownRows),
         cell('Features', input(req.features, 'none', set('features'), label('Features', 'features'))),
         make('td', { class: 'tick', 'data-label': 'Default features' }, defaults),
         cell('Package', input(req.package, 'same', set('package'), label('Package', 'package'))),
@@ -190,11 +190,11 @@ export function crates(caption, entries, change) {
 /** The table of `[locked]`. */
 export function locked(entries, change) {
   const rows = (one, _, remove) => {
-    if (one.strange !== undefined) return [strangeRow(one, 1, remove)];
+    if (one.invalidValue !== undefined) return [invalidRow(one, 1, remove)];
     const set = (text) => { one.versions = text; };
     const row = make('tr', {}, make('th', { scope: 'row', 'data-label': 'Crate' }, nameInput(one)));
     const versions = input(one.versions, '1.0.11', set, { 'data-name': 'Exact versions of %', 'data-key': 'version' });
-    row.append(cell('Exact versions', versions), make('td', { class: 'acts' }, removal(remove)));
+    row.append(cell('Exact versions', versions), make('td', { class: 'acts' }, createRemoveButton(remove)));
     return [row];
   };
   const head = ['Crate', 'Exact versions', ''];

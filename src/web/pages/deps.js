@@ -2,9 +2,9 @@
 // be stored.
 
 import { api, ask, isAdmin, make } from './page.js';
-import { button, id, same, savebar, told } from './form.js';
-import { LISTS, build, doubled, merge, parse, placeOf, plain, tables } from './deps-shape.js';
-import { crates, locked, oddities } from './deps-rows.js';
+import { button, id, same, savebar, errorText } from './form.js';
+import { LISTS, build, findDuplicates, merge, parse, pathOf, plain, tables } from './deps-shape.js';
+import { crates, locked, unknownKeyRows } from './deps-rows.js';
 
 const editor = id('editor');
 const problems = id('problems');
@@ -20,7 +20,7 @@ let base;
 let etag;
 let start;
 let shape;
-let marks = [];
+let markers = [];
 let bar;
 
 const isDirty = () => !same(build(shape), start);
@@ -40,27 +40,27 @@ function groupCard(group) {
   const name = group.number === null ? 'group' : `group-${group.number}`;
   const title = group.number === null ? 'Crates' : `Crates of group ${group.number}`;
   const view = crates(title, group.entries, changed);
-  marks.push([group.entries, view.mark]);
+  markers.push([group.entries, view.mark]);
   const actions = make('div', { class: 'actions' }, view.more);
   const about = group.number === null ? 'Resolved together, to their newest matching versions.' : 'Resolved together, separately from all other crates.';
   const section = card(title, name, make('p', { class: 'soft' }, about), scroll(title, view.element), actions);
   if (group.number !== null) {
-    const gone = button('Remove the group', group.number, { class: '' });
-    gone.addEventListener('click', () => {
+    const removeButton = button('Remove the group', group.number, { class: '' });
+    removeButton.addEventListener('click', () => {
       shape.groups = shape.groups.filter((other) => other !== group);
       section.remove();
       id('add-group').focus();
       changed();
     });
-    actions.append(gone);
+    actions.append(removeButton);
   }
   return section;
 }
 
 function addGroup() {
-  const taken = new Set(shape.groups.map(({ number }) => number));
+  const usedNumbers = new Set(shape.groups.map(({ number }) => number));
   let number = 2;
-  while (taken.has(String(number))) number += 1;
+  while (usedNumbers.has(String(number))) number += 1;
   const group = { number: String(number), entries: [] };
   shape.groups.push(group);
   const section = groupCard(group);
@@ -70,13 +70,13 @@ function addGroup() {
 
 function platformsCard() {
   const own = shape.platforms;
-  const box = make('input', { type: 'checkbox', id: 'platforms' });
-  box.checked = own.there;
+  const checkbox = make('input', { type: 'checkbox', id: 'platforms' });
+  checkbox.checked = own.isPresent;
   const fields = make('div', { id: 'platform-fields' });
-  fields.hidden = !own.there;
-  box.addEventListener('input', () => {
-    own.there = box.checked;
-    fields.hidden = !own.there;
+  fields.hidden = !own.isPresent;
+  checkbox.addEventListener('input', () => {
+    own.isPresent = checkbox.checked;
+    fields.hidden = !own.isPresent;
     changed();
   });
   const field = (key, control, label, about) => {
@@ -104,14 +104,14 @@ function platformsCard() {
   }
   select.value = own.profile;
   fields.children[1].after(field('profile', select, 'Profile', 'The rustup profile to fetch.'));
-  fields.append(...oddities(own.odd, 'is not a known key.', changed), make('p', { class: 'wrong', id: 'platforms-wrong' }));
-  return card('Toolchains', 'platforms', make('label', { class: 'check' }, box, ' Fetch toolchains too'), fields);
+  fields.append(...unknownKeyRows(own.unknownKeys, 'is not a known key.', changed), make('p', { class: 'wrong', id: 'platforms-wrong' }));
+  return card('Toolchains', 'platforms', make('label', { class: 'check' }, checkbox, ' Fetch toolchains too'), fields);
 }
 
 function unknownCard() {
   const about = 'fetch rejects a file with unknown keys. Remove them before you save.';
   const section = card('Unknown keys', 'unknown', make('p', {}, about));
-  const list = oddities(shape.unknown, 'is not a table of depends.toml.', () => {
+  const list = unknownKeyRows(shape.unknown, 'is not a table of depends.toml.', () => {
     if (shape.unknown.size === 0) {
       section.remove();
       editor.querySelector('h2').focus();
@@ -124,13 +124,13 @@ function unknownCard() {
 
 function draw(json) {
   shape = parse(json);
-  marks = [];
+  markers = [];
   const sections = shape.groups.map(groupCard);
   const more = button('Add a group', '', { class: '', id: 'add-group' });
   more.addEventListener('click', addGroup);
   sections.push(make('div', { class: 'actions' }, more, make('span', { class: 'soft' }, 'for crates that are resolved separately, such as other versions of the same crates')));
   const exact = locked(shape.locked, changed);
-  marks.push([shape.locked, exact.mark]);
+  markers.push([shape.locked, exact.mark]);
   const about = make('p', { class: 'soft' }, 'Mirrored exactly as listed; their dependencies are not resolved. Separate several versions of one crate with commas.');
   sections.push(card('Locked', 'locked', about, scroll('Locked', exact.element), make('div', { class: 'actions' }, exact.more)));
   sections.push(platformsCard());
@@ -142,7 +142,7 @@ function draw(json) {
 
 let timer;
 let running;
-let tried = 0;
+let attempts = 0;
 
 function changed() {
   clearTimeout(timer);
@@ -154,10 +154,10 @@ function changed() {
 async function attempt() {
   clearTimeout(timer);
   const wanted = build(shape);
-  const number = (tried += 1);
+  const number = (attempts += 1);
   running?.abort();
   running = new AbortController();
-  const own = doubled(shape);
+  const own = findDuplicates(shape);
   if (own.length > 0) {
     show(own.map(([entry, text]) => ({ entry, text, key: 'name' })));
     return;
@@ -166,74 +166,74 @@ async function attempt() {
     const answer = await api('deps?dry_run=true', {
       method: 'POST', body: wanted, headers: { 'If-Match': etag }, signal: running.signal,
     });
-    if (number !== tried) return;
+    if (number !== attempts) return;
     show([]);
-    toml(answer.toml, answer.changed ? 'Preview of the new file.' : 'The stored file.');
+    showToml(answer.toml, answer.changed ? 'Preview of the new file.' : 'The stored file.');
   } catch (error) {
-    if (number === tried) refused(error, wanted);
+    if (number === attempts) showRefusal(error, wanted);
   }
 }
 
-function toml(text, about) {
+function showToml(text, about) {
   const lines = text.split(/(?<=\n)/);
   id('toml').replaceChildren(...lines.map((line) => make('span', { class: 'line' }, line)));
   id('preview-about').textContent = about;
 }
 
-function refused(error, wanted) {
+function showRefusal(error, wanted) {
   if (error.status === 412) {
     show([]);
-    moved();
+    showConflict();
   } else if (same(wanted, {}) && same(start, {})) {
     // A missing file is empty, and not an error.
     show([]);
   } else {
-    show(parts(error).map(placed));
+    show(splitProblems(error).map(locateProblem));
   }
 }
 
 /** The problems in an error, without their positions: the user does not see that file. */
-function parts(error) {
+function splitProblems(error) {
   const at = /depends\.toml:\d+:\d+: /;
   const first = error.message.match(at);
-  if (!first) return [told(error)];
+  if (!first) return [errorText(error)];
   const path = error.message.slice(0, first.index).split(': ').at(-1);
-  const lot = error.message.split(path + 'depends.toml:').slice(1);
-  return lot.map((one) => one.replace(/^\d+:\d+: /, '').trim());
+  const found = error.message.split(path + 'depends.toml:').slice(1);
+  return found.map((one) => one.replace(/^\d+:\d+: /, '').trim());
 }
 
 /** What a problem is about: an entry, or a key of `[platforms]`. */
-function placed(text) {
+function locateProblem(text) {
   const within = text.match(/`([^`]*)` in `\[([^`\]]*)\]`/);
   const path = within ? `${within[2]}.${within[1]}` : text.match(/`((?:dependencies|locked|platforms)\.[^`]*)`/)?.[1];
   if (!path) return { text };
   for (const [table, entries] of tables(shape)) {
     for (const entry of entries) {
-      const place = placeOf(table, entry);
-      if (path === place) return { entry, text, key: within ? 'name' : 'version' };
-      if (path.startsWith(`${place}.`)) return { entry, text, key: path.slice(place.length + 1) };
+      const entryPath = pathOf(table, entry);
+      if (path === entryPath) return { entry, text, key: within ? 'name' : 'version' };
+      if (path.startsWith(`${entryPath}.`)) return { entry, text, key: path.slice(entryPath.length + 1) };
     }
   }
   return { text, field: path.match(/^platforms\.(.*)$/)?.[1] };
 }
 
 /** Shows problems where they are, and all of them above the file. */
-function show(lot) {
-  for (const [entries, mark] of marks) {
+function show(found) {
+  for (const [entries, mark] of markers) {
     for (const entry of entries) {
-      const own = lot.filter((one) => one.entry === entry);
+      const own = found.filter((one) => one.entry === entry);
       mark(entry, own.map((one) => one.text).join(' '), own[0]?.key);
     }
   }
   for (const key of [...LISTS, 'profile']) {
-    const own = lot.filter((one) => one.field === key).map((one) => one.text).join(' ');
+    const own = found.filter((one) => one.field === key).map((one) => one.text).join(' ');
     id(`platforms-${key}-wrong`).textContent = own;
     id(`platforms-${key}`).setAttribute('aria-invalid', String(own !== ''));
   }
-  problems.hidden = lot.length === 0;
-  problems.replaceChildren(...lot.map(({ text }) => make('li', {}, text)));
-  const some = lot.length === 1 ? 'One entry is' : `${lot.length} entries are`;
-  if (lot.length > 0) {
+  problems.hidden = found.length === 0;
+  problems.replaceChildren(...found.map(({ text }) => make('li', {}, text)));
+  const some = found.length === 1 ? 'One entry is' : `${found.length} entries are`;
+  if (found.length > 0) {
     id('preview-about').textContent = 'Preview before the invalid entry.';
     bar.say(`${some} invalid. Correct the marked entries before you save.`, 'wrong');
   } else {
@@ -245,8 +245,8 @@ function show(lot) {
 
 async function save() {
   clearTimeout(timer);
-  tried += 1;
-  const own = doubled(shape);
+  attempts += 1;
+  const own = findDuplicates(shape);
   if (own.length > 0) {
     attempt();
     focusWrong();
@@ -266,11 +266,11 @@ async function save() {
     // The editor continues from the stored state.
     shape.json = wanted;
     show([]);
-    toml(stored.answer.toml, 'The stored file.');
+    showToml(stored.answer.toml, 'The stored file.');
     if (isDirty()) changed();
     else bar.say('Saved.', 'good');
   } catch (error) {
-    refused(error, wanted);
+    showRefusal(error, wanted);
     focusWrong();
   }
 }
@@ -288,36 +288,36 @@ function discard() {
 }
 
 /** Another user changed the file. */
-function moved() {
+function showConflict() {
   bar.say('Not saved: another client changed the file. Load it again above.', 'wrong');
   if (id('moved-title')) return;
-  const keep = button('Load again, keep my changes', '', { class: 'strong', id: 'load-keep' });
-  const drop = button('Load again, drop my changes', '', { class: '', id: 'load-drop' });
+  const keepButton = button('Load again, keep my changes', '', { class: 'strong', id: 'load-keep' });
+  const dropButton = button('Load again, drop my changes', '', { class: '', id: 'load-drop' });
   const title = make('h2', { id: 'moved-title', tabindex: '-1' }, 'Another client changed the file');
   const about = 'Another client saved a different depends.toml after this page was loaded. Load it again: your changes are applied to the new file. Review them before you save.';
   id('moved').replaceChildren(make('section', { class: 'notice', role: 'group', 'aria-labelledby': 'moved-title' },
-    title, make('p', {}, about), make('div', { class: 'actions' }, keep, drop)));
-  keep.addEventListener('click', () => again(true));
-  drop.addEventListener('click', () => again(false));
+    title, make('p', {}, about), make('div', { class: 'actions' }, keepButton, dropButton)));
+  keepButton.addEventListener('click', () => reload(true));
+  dropButton.addEventListener('click', () => reload(false));
 }
 
-async function again(isKept) {
+async function reload(keepsChanges) {
   const mine = build(shape);
   let theirs;
   try {
     theirs = await ask('deps');
   } catch (error) {
-    bar.say(told(error), 'wrong');
+    bar.say(errorText(error), 'wrong');
     return;
   }
-  const { merged, both } = isKept ? merge(start, mine, theirs.answer) : { merged: theirs.answer, both: [] };
+  const { merged, conflicts } = keepsChanges ? merge(start, mine, theirs.answer) : { merged: theirs.answer, conflicts: [] };
   base = theirs.answer;
   etag = theirs.etag;
   draw(base);
   start = build(shape);
-  if (isKept) draw(merged);
-  const note = both.length > 0
-    ? make('p', { class: 'notice' }, `Both of you changed ${both.join(', ')}; your version is shown. To use theirs, discard your changes.`)
+  if (keepsChanges) draw(merged);
+  const note = conflicts.length > 0
+    ? make('p', { class: 'notice' }, `Both of you changed ${conflicts.join(', ')}; your version is shown. To use theirs, discard your changes.`)
     : '';
   id('moved').replaceChildren(note);
   await attempt();
@@ -331,6 +331,6 @@ if (isAdmin() && editor.dataset.depends !== undefined) {
   draw(base);
   start = build(shape);
   bar.say('No changes.');
-  toml(id('toml').textContent, id('preview-about').textContent);
+  showToml(id('toml').textContent, id('preview-about').textContent);
   if (!same(base, {})) attempt();
 }

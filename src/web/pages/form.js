@@ -5,10 +5,10 @@ import { make } from './page.js';
 export const id = (name) => document.getElementById(name);
 
 /** What went wrong, as one text. */
-export const told = (error) => [error.message, error.hint].filter(Boolean).join(' ');
+export const errorText = (error) => [error.message, error.hint].filter(Boolean).join(' ');
 
 /** The words of a text, whatever is between them. */
-export const words = (text) => text.split(/[\s,]+/).filter(Boolean);
+export const splitList = (text) => text.split(/[\s,]+/).filter(Boolean);
 
 /** Whether two values that JSON knows are one, whatever the order of their keys. */
 export const same = (a, b) => canonical(a) === canonical(b);
@@ -26,7 +26,7 @@ function canonical(value) {
  */
 export function savebar({ save, discard, changes }) {
   const bar = id('savebar');
-  const said = id('said');
+  const message = id('said');
   let busy = false;
   bar.hidden = false;
   const run = async (work) => {
@@ -47,8 +47,8 @@ export function savebar({ save, discard, changes }) {
   });
   addEventListener('beforeunload', (event) => { if (changes()) event.preventDefault(); });
   const say = (text, kind = '') => {
-    if (said.textContent !== text) said.textContent = text;
-    said.className = kind;
+    if (message.textContent !== text) message.textContent = text;
+    message.className = kind;
     bar.classList.toggle('dirty', Boolean(changes()));
   };
   return { say };

@@ -128,14 +128,14 @@ pub(super) struct Pager {
     pub(super) anchor: &'static str,
     pub(super) label: &'static str,
     /// The labels of the links to the previous and the next page.
-    pub(super) words: [&'static str; 2],
+    pub(super) labels: [&'static str; 2],
 }
 
 impl Pager {
     /// Paginates a list of `items`, `size` per page, at page `page` (from 1); an out-of-range page becomes the nearest one.
     pub(super) fn new(items: usize, size: usize, page: usize, link: String) -> Pager {
         let last = items.div_ceil(size).max(1);
-        Pager { page: page.clamp(1, last), last, link, anchor: "", label: "Pages", words: ["Previous", "Next"] }
+        Pager { page: page.clamp(1, last), last, link, anchor: "", label: "Pages", labels: ["Previous", "Next"] }
     }
 
     fn link_to(&self, page: usize) -> Option<String> {

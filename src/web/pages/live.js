@@ -1,19 +1,19 @@
 // Refreshes the elements marked `data-live`: it loads the page again and changes only the differences, so that focus,
 // selection and scroll position stay.
 
-const EVERY = 30_000;
-const SOON = 2_000;
+const INTERVAL = 30_000;
+const SHORT_INTERVAL = 2_000;
 const note = document.getElementById('unreachable');
 let timer;
 let running = null;
 
 /** Fetches the page and takes over what has changed. */
 export function refresh() {
-  running ??= look().finally(() => { running = null; });
+  running ??= update().finally(() => { running = null; });
   return running;
 }
 
-async function look() {
+async function update() {
   clearTimeout(timer);
   try {
     const response = await fetch(location.href.split('#')[0], {
@@ -26,22 +26,22 @@ async function look() {
       const now = fresh.getElementById(old.id);
       if (now) morph(old, now);
     }
-    say('');
+    showNote('');
     document.dispatchEvent(new CustomEvent('refreshed'));
   } catch {
-    say('The server cannot be reached. This page shows its last state and retries every 30 seconds.');
+    showNote('The server cannot be reached. This page shows its last state and retries every 30 seconds.');
   }
-  plan();
+  schedule();
 }
 
 // A page that is still loading data is refreshed soon.
-function plan() {
-  const wait = document.querySelector('[data-live][data-soon]') ? SOON : EVERY;
+function schedule() {
+  const wait = document.querySelector('[data-live][data-soon]') ? SHORT_INTERVAL : INTERVAL;
   timer = setTimeout(() => { if (!document.hidden) refresh(); }, wait);
 }
 
 // Shown once, not every half minute.
-function say(text) {
+function showNote(text) {
   if (note.textContent !== text) note.textContent = text;
 }
 
@@ -89,4 +89,4 @@ const same = (a, b) =>
   a.nodeType === b.nodeType && a.nodeName === b.nodeName && a.dataset?.key === b.dataset?.key && a.id === b.id;
 
 document.addEventListener('visibilitychange', () => { if (!document.hidden) refresh(); });
-plan();
+schedule();

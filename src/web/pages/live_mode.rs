@@ -20,7 +20,7 @@ pub(super) struct LiveStatus {
     pub(super) trouble: Option<String>,
     pub(super) upstreams: Vec<UpstreamRow>,
     /// The stored files that it fetched.
-    pub(super) brought: Option<String>,
+    pub(super) stored: Option<String>,
 }
 
 /// An upstream.
@@ -34,7 +34,7 @@ pub(super) struct UpstreamRow {
 
 /// The dashboard's card.
 pub(super) struct LiveCard {
-    pub(super) standing: LiveStatus,
+    pub(super) status: LiveStatus,
     pub(super) savings: Savings,
     pub(super) rate: String,
     pub(super) ahead_result: String,
@@ -86,14 +86,14 @@ fn is_mirror_file(kind: RequestKind) -> bool {
 }
 
 impl LiveStatus {
-    /// `brought`: its files in the mirror.
+    /// `totals`: the files that it stored.
     pub(super) fn new(metrics: &MetricsSnapshot, totals: LiveTotals) -> LiveStatus {
         LiveStatus {
             on: metrics.is_enabled,
             offline: metrics.offline,
             trouble: metrics.config_error.as_deref().map(sentence),
             upstreams: metrics.upstreams.iter().map(UpstreamRow::new).collect(),
-            brought: describe_totals(totals),
+            stored: describe_totals(totals),
         }
     }
 }
@@ -131,15 +131,15 @@ fn upstream_name(upstream: &str) -> &'static str {
 
 impl LiveCard {
     /// `None` if live mode is off and never fetched anything.
-    pub(super) fn new(state: &WebState, metrics: &MetricsSnapshot, brought: LiveTotals) -> Option<LiveCard> {
+    pub(super) fn new(state: &WebState, metrics: &MetricsSnapshot, totals: LiveTotals) -> Option<LiveCard> {
         let MetricsSnapshot { misses, fetches, index_requests, stale_responses, failures, mismatches, .. } = *metrics;
         let was_on = index_requests + misses + fetches + stale_responses + failures + mismatches > 0;
-        if !metrics.is_enabled && !was_on && brought == LiveTotals::default() {
+        if !metrics.is_enabled && !was_on && totals == LiveTotals::default() {
             return None;
         }
         let savings = Savings::current(&state.options.server_metrics, metrics);
         Some(LiveCard {
-            standing: LiveStatus::new(metrics, brought),
+            status: LiveStatus::new(metrics, totals),
             rate: hit_rate(savings.hits, misses),
             savings,
             ahead_result: ahead_result(metrics),

@@ -139,24 +139,24 @@ async function copy(element) {
 }
 
 function prepareCopies() {
-  const told = document.getElementById('copied');
+  const copyStatus = document.getElementById('copied');
   let silence;
   for (const button of document.querySelectorAll('[data-copy]')) {
     const text = document.getElementById(button.dataset.copy);
     const label = button.firstChild;
-    const word = label.data;
+    const originalLabel = label.data;
     let timer;
     button.hidden = false;
     button.addEventListener('click', async () => {
       const copied = await copy(text);
       label.data = copied ? 'Copied' : 'Selected';
-      if (told) told.textContent = copied ? 'Copied.' : 'The browser does not allow this page to copy. The text is selected: press Ctrl+C.';
+      if (copyStatus) copyStatus.textContent = copied ? 'Copied.' : 'The browser does not allow this page to copy. The text is selected: press Ctrl+C.';
       button.title = copied ? '' : 'The browser does not allow this page to copy. The text is selected: press Ctrl+C.';
       clearTimeout(timer);
-      timer = setTimeout(() => { label.data = word; }, 3000);
+      timer = setTimeout(() => { label.data = originalLabel; }, 3000);
       // All buttons share one status: an earlier one must not clear a later one's.
       clearTimeout(silence);
-      silence = setTimeout(() => { if (told) told.textContent = ''; }, 3000);
+      silence = setTimeout(() => { if (copyStatus) copyStatus.textContent = ''; }, 3000);
     });
   }
 }

@@ -25,7 +25,7 @@ fn every_page_is_readable_without_javascript() {
         ("/packages", "#arrivals", "No bundle is waiting"),
         ("/packages", "#job", "Checking every file"),
         ("/packages", "#job-said", "Done. Ended at 2"),
-        ("/browse", "#found-title", "3 crates stored"),
+        ("/browse", "#found-title", "3 crates in the index"),
         ("/browse?crate=leaf", "tbody", "1.1.0 yanked"),
         ("/setup", "#cargo-config", "replace-with"),
         ("/setup", "#docker", "FROM"),

@@ -15,7 +15,8 @@ fn publish_chain(upstream: &Upstream, length: usize) {
     }
 }
 
-/// A count when it has not grown for more than a second.
+/// A count when it has not grown for more than a second. No event marks the end of the prefetch, so its silence is the
+/// condition; a slow machine can only make the count larger.
 #[track_caller]
 fn settled(count: impl Fn() -> usize) -> usize {
     let until = Instant::now() + Duration::from_secs(60);
@@ -131,7 +132,7 @@ fn switching_off_stops_crate_prefetch() {
         let name = format!("link{number}");
         assert_eq!(live.status_of(&format!("/index/{}", crate::support::crates::index_path(&name))), 200);
     }
-    // The last answers are under way.
+    // No event shows that the server has processed its last answers.
     std::thread::sleep(Duration::from_millis(500));
     for name in ["root", "link0", "link1"] {
         assert_eq!(live.status_of(&format!("/crates/{name}-1.0.0.crate")), 200);

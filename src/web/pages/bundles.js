@@ -6,14 +6,14 @@ import { refresh } from './live.js';
 const id = (name) => document.getElementById(name);
 
 /** What went wrong, as one text. */
-const told = (error) => [error.message, error.hint].filter(Boolean).join(' ');
+const errorText = (error) => [error.message, error.hint].filter(Boolean).join(' ');
 
-const later = (ms) => new Promise((go) => setTimeout(go, ms));
+const delay = (ms) => new Promise((go) => setTimeout(go, ms));
 
 // ---- Uploads ----
 
-const drop = id('drop');
-const choose = id('choose');
+const dropTarget = id('drop');
+const fileInput = id('choose');
 const queue = [];
 let sending = false;
 
@@ -22,17 +22,17 @@ function prepareUploads() {
   for (const kind of ['dragover', 'drop']) {
     addEventListener(kind, (event) => { if (hasFiles(event)) event.preventDefault(); });
   }
-  if (!isAdmin() || !choose) return;
-  id('choose-button').addEventListener('click', () => choose.click());
-  choose.addEventListener('change', () => {
-    add(choose.files);
-    choose.value = '';
+  if (!isAdmin() || !fileInput) return;
+  id('choose-button').addEventListener('click', () => fileInput.click());
+  fileInput.addEventListener('change', () => {
+    addFiles(fileInput.files);
+    fileInput.value = '';
   });
-  addEventListener('dragover', (event) => { if (hasFiles(event)) drop.classList.add('over'); });
-  addEventListener('dragleave', (event) => { if (!event.relatedTarget) drop.classList.remove('over'); });
+  addEventListener('dragover', (event) => { if (hasFiles(event)) dropTarget.classList.add('over'); });
+  addEventListener('dragleave', (event) => { if (!event.relatedTarget) dropTarget.classList.remove('over'); });
   addEventListener('drop', (event) => {
-    drop.classList.remove('over');
-    if (hasFiles(event)) add(event.dataTransfer.files);
+    dropTarget.classList.remove('over');
+    if (hasFiles(event)) addFiles(event.dataTransfer.files);
   });
   addEventListener('beforeunload', (event) => { if (sending) event.preventDefault(); });
 }
@@ -41,57 +41,57 @@ const isWatching = () => id('add').dataset.watching === 'true';
 
 const hasFiles = (event) => event.dataTransfer?.types.includes('Files');
 
-function add(files) {
+function addFiles(files) {
   // Names begin with the time, so a bundle sorts before its deltas.
   const order = isWatching() ? [...files] : [...files].sort((a, b) => (a.name < b.name ? -1 : 1));
   for (const file of order) {
-    const entry = line(file);
+    const entry = createUpload(file);
     if (!file.name.endsWith('.pkg')) entry.fail('This is not a .pkg file.');
     else queue.push({ file, entry });
   }
-  work();
+  processQueue();
 }
 
 /** An upload as it is shown. */
-function line(file) {
+function createUpload(file) {
   const meter = make('progress', { max: '1', value: '0', 'aria-label': `Upload of ${file.name}` });
   const text = make('p', {}, `waiting (${size(file.size)})`);
   const item = make('li', {}, make('strong', {}, file.name), text, meter);
   id('uploads').append(item);
-  const end = (words, kind) => {
+  const finish = (message, kind) => {
     meter.remove();
     text.className = kind;
-    text.textContent = words;
-    announce(`${file.name}: ${words}`);
+    text.textContent = message;
+    announce(`${file.name}: ${message}`);
   };
   return {
-    say: (words) => { if (text.textContent !== words) text.textContent = words; },
-    announce: (words) => announce(`${file.name}: ${words}`),
-    far: (part) => { meter.value = part; },
+    setText: (message) => { if (text.textContent !== message) text.textContent = message; },
+    announce: (message) => announce(`${file.name}: ${message}`),
+    setProgress: (part) => { meter.value = part; },
     unknown: () => meter.removeAttribute('value'),
-    fail: (words) => end(words, 'wrong'),
-    done: (words) => end(words, 'good'),
-    stay: (words) => end(words, ''),
+    fail: (message) => finish(message, 'wrong'),
+    done: (message) => finish(message, 'good'),
+    keep: (message) => finish(message, ''),
   };
 }
 
-function announce(words) {
-  id('upload-said').textContent = words;
+function announce(message) {
+  id('upload-said').textContent = message;
 }
 
-async function work() {
+async function processQueue() {
   if (sending) return;
   sending = true;
   for (let next = queue.shift(); next; next = queue.shift()) {
     const { file, entry } = next;
     try {
-      const before = await standing();
+      const before = await readState();
       const answer = await send(file, entry);
       // The next file is sent while this one is imported; without a watcher, one job runs at a time.
       if (answer?.watching === false) await importNow(answer, entry, before);
       else watch(answer?.file ?? file.name, entry, before);
     } catch (error) {
-      entry.fail(told(error));
+      entry.fail(errorText(error));
     }
   }
   sending = false;
@@ -103,8 +103,8 @@ function send(file, entry) {
     request.open('PUT', `./api/incoming/${encodeURIComponent(file.name)}?import=true`);
     request.setRequestHeader('Content-Type', 'application/octet-stream');
     request.upload.addEventListener('progress', ({ loaded, total }) => {
-      entry.far(total ? loaded / total : 0);
-      entry.say(`${size(loaded)} of ${size(total)} sent`);
+      entry.setProgress(total ? loaded / total : 0);
+      entry.setText(`${size(loaded)} of ${size(total)} sent`);
     });
     request.addEventListener('load', () => {
       let answer = null;
@@ -120,18 +120,18 @@ function send(file, entry) {
 }
 
 /** The state before an upload, to recognize the changes that the upload causes. */
-async function standing() {
+async function readState() {
   const [incoming, packages] = await Promise.all([api('incoming'), api('packages?per_page=1')]);
   const failed = new Set(incoming.failed.map((one) => one.reason + one.file));
   return { failed, done: incoming.done_total, newest: packages.packages[0]?.number ?? 0 };
 }
 
 /** Whether a bundle that left the folder is on record, or was held already, which makes no record. */
-async function isImported(name, now, before, unseen) {
+async function isImported(name, now, before, absentPolls) {
   const { packages } = await api('packages?per_page=25');
   if (packages.some((one) => one.number > before.newest && one.file === name)) return true;
   // During other imports, the watcher's state may be outdated.
-  return now.done_total > before.done && now.files.length === now.waiting.length && unseen > 2;
+  return now.done_total > before.done && now.files.length === now.waiting.length && absentPolls > 2;
 }
 
 /** Follows the import of an uploaded bundle on a server that does not watch; begins it where another job was at work. */
@@ -145,37 +145,37 @@ async function importNow({ file, job }, entry, before) {
         watch(file, entry, before);
         return;
       }
-      entry.say('Uploaded. Waiting for another job to end.');
-      await later(1000);
+      entry.setText('Uploaded. Waiting for another job to end.');
+      await delay(1000);
     }
   }
   entry.unknown();
-  entry.say('Uploaded. Verifying and importing.');
+  entry.setText('Uploaded. Verifying and importing.');
   while (job.state === 'running') {
-    await later(500);
+    await delay(500);
     job = await api(`jobs/${job.id}`);
   }
   if (job.state === 'done') entry.done('Imported.');
-  else if (job.state === 'stopped') entry.stay('The import was stopped. The bundle is still in the incoming folder.');
-  else entry.fail(told(refusal(job)));
+  else if (job.state === 'stopped') entry.keep('The import was stopped. The bundle is still in the incoming folder.');
+  else entry.fail(errorText(refusal(job)));
   refresh();
 }
 
 /** Follows a bundle that lies in the incoming folder until it is imported or refused. */
 async function watch(name, entry, before) {
   entry.unknown();
-  let unseen = 0;
+  let absentPolls = 0;
   for (;;) {
     let now;
     try {
       now = await api('incoming');
     } catch (error) {
-      entry.say(told(error));
-      await later(5000);
+      entry.setText(errorText(error));
+      await delay(5000);
       continue;
     }
     if (!now.watching) {
-      entry.stay('The server no longer watches the incoming folder. Import the bundle below.');
+      entry.keep('The server no longer watches the incoming folder. Import the bundle below.');
       break;
     }
     const find = (list) => list.find((one) => one.file === name);
@@ -189,25 +189,25 @@ async function watch(name, entry, before) {
       break;
     }
     if (waiting) {
-      entry.stay(`Waiting: ${waiting.reason}`);
+      entry.keep(`Waiting: ${waiting.reason}`);
       break;
     }
     if (find(now.files) || find(now.arriving)) {
-      entry.say('Uploaded. Verifying and importing.');
-      unseen = 0;
+      entry.setText('Uploaded. Verifying and importing.');
+      absentPolls = 0;
     } else {
       // Briefly, an imported file may be in neither list.
-      unseen += 1;
-      if (await isImported(name, now, before, unseen).catch(() => false)) {
+      absentPolls += 1;
+      if (await isImported(name, now, before, absentPolls).catch(() => false)) {
         entry.done('Imported.');
         break;
       }
-      if (unseen > 30) {
-        entry.stay('The bundle left the incoming folder. See the list of imports below.');
+      if (absentPolls > 30) {
+        entry.keep('The bundle left the incoming folder. See the list of imports below.');
         break;
       }
     }
-    await later(1000);
+    await delay(1000);
   }
   refresh();
 }
@@ -228,7 +228,7 @@ async function follow(job) {
   for (;;) {
     show(job);
     if (job.state !== 'running') break;
-    await later(700);
+    await delay(700);
     try {
       job = await api(`jobs/${job.id}`);
     } catch (error) {
@@ -236,7 +236,7 @@ async function follow(job) {
         id('job-said').textContent = 'The server was restarted, and the outcome of the job is unknown.';
         break;
       }
-      id('job-said').textContent = told(error);
+      id('job-said').textContent = errorText(error);
     }
   }
   following = null;
@@ -251,9 +251,9 @@ function show(job) {
   const meter = id('job-progress');
   id('job-meter').hidden = job.state !== 'running';
   if (progress && (progress.bytes_total || progress.items_total)) {
-    const [part, whole] = progress.bytes_total
+    const [done, total] = progress.bytes_total
       ? [progress.bytes, progress.bytes_total] : [progress.items, progress.items_total];
-    meter.value = Math.min(1, part / whole);
+    meter.value = Math.min(1, done / total);
     const items = `${progress.items.toLocaleString('en')} of ${progress.items_total.toLocaleString('en')}`;
     const bytes = progress.bytes_total ? `, ${size(progress.bytes)} of ${size(progress.bytes_total)}` : '';
     id('job-far').textContent = `${progress.phase}: ${items}${bytes}`;
@@ -266,22 +266,22 @@ function show(job) {
   if (id('job-lines').textContent !== lines) id('job-lines').textContent = lines;
   showFound(job.outcome ?? {});
   showStop(job);
-  const said = id('job-said');
-  said.className = job.state === 'failed' || !isSound(job.outcome) ? 'wrong' : '';
-  const text = words(job);
-  if (said.textContent !== text) said.textContent = text;
+  const status = id('job-said');
+  status.className = job.state === 'failed' || !isValid(job.outcome) ? 'wrong' : '';
+  const text = jobText(job);
+  if (status.textContent !== text) status.textContent = text;
 }
 
 /** The button that stops the job. One that is past where it could stop says so when it is asked. */
 function showStop(job) {
-  const goes = job.state === 'running';
+  const isRunning = job.state === 'running';
   const button = id('job-stop');
   // Readers do not have this button.
   if (!button) return;
-  id('job-actions').hidden = !goes || !isAdmin();
+  id('job-actions').hidden = !isRunning || !isAdmin();
   button.disabled = job.stopping || !isAdmin();
   button.textContent = job.stopping ? 'Stopping at the next safe point' : 'Stop';
-  if (!goes) id('job-stop-said').textContent = '';
+  if (!isRunning) id('job-stop-said').textContent = '';
 }
 
 id('job-stop')?.addEventListener('click', async () => {
@@ -291,23 +291,23 @@ id('job-stop')?.addEventListener('click', async () => {
     // The button disappears when the job ends, so the focus moves.
     id('job').focus();
   } catch (error) {
-    id('job-stop-said').textContent = told(error);
+    id('job-stop-said').textContent = errorText(error);
   }
 });
 
 /** What a check found, and what to do about it; the whole of it may be a thousand lines. */
-function showFound(came) {
-  const problems = came.problems ?? [];
-  const total = came.problems_total ?? 0;
-  const items = problems.slice(0, NAMED).map((text) => make('li', {}, text));
+function showFound(outcome) {
+  const problems = outcome.problems ?? [];
+  const total = outcome.problems_total ?? 0;
+  const items = problems.slice(0, MAX_LISTED).map((text) => make('li', {}, text));
   const more = total - items.length;
   if (more > 0) items.push(make('li', {}, `and ${more.toLocaleString('en')} more`));
   const about = { class: 'names', tabindex: '0', role: 'region', 'aria-label': 'Problems that were found' };
   const list = make('div', about, make('ul', {}, ...items));
   const parts = items.length > 0 ? [list] : [];
-  if (came.to_fetch) {
+  if (outcome.to_fetch) {
     parts.push(make('p', {},
-      `${counted(came.to_fetch, 'file')} must be fetched again: on this server, `,
+      `${counted(outcome.to_fetch, 'file')} must be fetched again: on this server, `,
       make('code', {}, 'cargo frostmirror verify --mirror DIR --repair-list FILE'),
       ' writes the list; on the connected side, ',
       make('code', {}, 'cargo frostmirror fetch --from-list FILE'), ' fetches them.'));
@@ -316,38 +316,38 @@ function showFound(came) {
 }
 
 /** What is said of a job that had ended before the page was opened. */
-function earlier(job) {
+function endedJobText(job) {
   const ended = job.finished ? ` Ended at ${job.finished.slice(0, 16).replace('T', ' ')} UTC.` : '';
-  return `${words(job)}${ended}`;
+  return `${jobText(job)}${ended}`;
 }
 
-function words(job) {
+function jobText(job) {
   if (job.state === 'running') return 'The server continues it even if you close this page.';
-  if (job.state === 'failed') return told(refusal(job));
+  if (job.state === 'failed') return errorText(refusal(job));
   if (job.state === 'stopped') return 'Stopped.';
-  const came = job.outcome ?? {};
-  if (job.kind === 'gc') return `Done: ${removed(came)}.`;
-  if (job.kind === 'export') return `Done: ${came.file ?? 'the snapshot'} is ready below.`;
-  if (job.kind === 'verify') return checked(came);
-  if (job.kind === 'import') return `Done: ${came.file ?? 'the bundle'} is imported.`;
+  const outcome = job.outcome ?? {};
+  if (job.kind === 'gc') return `Done: ${gcText(outcome)}.`;
+  if (job.kind === 'export') return `Done: ${outcome.file ?? 'the snapshot'} is ready below.`;
+  if (job.kind === 'verify') return verifyText(outcome);
+  if (job.kind === 'import') return `Done: ${outcome.file ?? 'the bundle'} is imported.`;
   return 'Done.';
 }
 
-function checked(came) {
-  if (isSound(came)) return `Done: ${counted(came.crates ?? 0, 'crate')} (${size(came.bytes ?? 0)}) and all other files are valid.`;
-  const number = came.problems_total ?? 0;
-  return `${counted(number, 'problem')} ${number === 1 ? 'was' : 'were'} found.`;
+function verifyText(outcome) {
+  if (isValid(outcome)) return `Done: ${counted(outcome.crates ?? 0, 'crate')} (${size(outcome.bytes ?? 0)}) and all other files are valid.`;
+  const count = outcome.problems_total ?? 0;
+  return `${counted(count, 'problem')} ${count === 1 ? 'was' : 'were'} found.`;
 }
 
-const isSound = (came) => came?.ok !== false;
+const isValid = (outcome) => outcome?.ok !== false;
 
-function removed(came) {
-  const parts = [`${counted(came.crates ?? 0, 'crate')} removed`];
-  if (came.lines) parts.unshift(`${counted(came.lines, 'index line')} removed`);
-  if (came.artifacts) parts.push(`${counted(came.artifacts, 'toolchain file')} removed`);
-  parts.push(`${size(came.bytes ?? 0)} freed`);
-  const left = (came.waiting ?? 0) + (came.artifacts_waiting ?? 0);
-  if (left) parts.push(`${counted(left, 'file')} remaining for a later run`);
+function gcText(outcome) {
+  const parts = [`${counted(outcome.crates ?? 0, 'crate')} removed`];
+  if (outcome.lines) parts.unshift(`${counted(outcome.lines, 'index line')} removed`);
+  if (outcome.artifacts) parts.push(`${counted(outcome.artifacts, 'toolchain file')} removed`);
+  parts.push(`${size(outcome.bytes ?? 0)} freed`);
+  const remaining = (outcome.waiting ?? 0) + (outcome.artifacts_waiting ?? 0);
+  if (remaining) parts.push(`${counted(remaining, 'file')} remaining for a later run`);
   return parts.join(', ');
 }
 
@@ -361,14 +361,14 @@ function setWrites(on) {
   }
 }
 
-async function start(path, where) {
+async function start(path, errorElement) {
   try {
     const job = await api(path, { method: 'POST' });
     follow(job);
     id('job').focus();
     id('job').scrollIntoView({ block: 'nearest' });
   } catch (error) {
-    where.replaceChildren(make('p', { class: 'wrong', role: 'alert' }, told(error)));
+    errorElement.replaceChildren(make('p', { class: 'wrong', role: 'alert' }, errorText(error)));
   }
 }
 
@@ -383,18 +383,18 @@ const ACTS = {
   'delete-snapshot': (name) => ['DELETE', `export/${name}`, 'Deleted.'],
 };
 
-async function act(button, said) {
-  const { act: what, file } = button.dataset;
+async function act(button, status) {
+  const { act: action, file } = button.dataset;
   // A deletion is final: the button asks for a second press.
-  if (what.startsWith('delete') && !button.dataset.sure) {
+  if (action.startsWith('delete') && !button.dataset.sure) {
     button.dataset.sure = 'true';
     button.textContent = 'Delete permanently';
     return;
   }
-  const [method, path, words] = ACTS[what](encodeURIComponent(file));
+  const [method, path, message] = ACTS[action](encodeURIComponent(file));
   button.disabled = true;
-  said.className = '';
-  said.textContent = '';
+  status.className = '';
+  status.textContent = '';
   try {
     const answer = await api(path, { method });
     const job = answer?.job ?? (answer?.kind ? answer : null);
@@ -402,30 +402,30 @@ async function act(button, said) {
       follow(job);
       id('job').focus();
     } else {
-      said.textContent = [`${file}: ${words}`, answer?.hint].filter(Boolean).join(' ');
+      status.textContent = [`${file}: ${message}`, answer?.hint].filter(Boolean).join(' ');
     }
   } catch (error) {
-    said.className = 'wrong';
-    said.textContent = `${file}: ${told(error)}`;
+    status.className = 'wrong';
+    status.textContent = `${file}: ${errorText(error)}`;
   }
   button.disabled = false;
   refresh();
 }
 
-for (const [where, said] of [['arrivals', 'acted'], ['exports', 'deleted']]) {
-  id(where).addEventListener('click', (event) => {
+for (const [listId, statusId] of [['arrivals', 'acted'], ['exports', 'deleted']]) {
+  id(listId).addEventListener('click', (event) => {
     const button = event.target.closest('button[data-act]');
-    if (button) act(button, id(said));
+    if (button) act(button, id(statusId));
   });
 }
 
 // ---- Snapshots ----
 
-const exportSaid = make('div');
-id('export')?.parentElement.after(exportSaid);
+const exportStatus = make('div');
+id('export')?.parentElement.after(exportStatus);
 id('export')?.addEventListener('click', () => {
-  exportSaid.replaceChildren();
-  start('export', exportSaid);
+  exportStatus.replaceChildren();
+  start('export', exportStatus);
 });
 
 // ---- Checking ----
@@ -437,7 +437,7 @@ id('check')?.addEventListener('click', () => {
 
 // ---- Cleaning up ----
 
-const planned = id('planned');
+const planElement = id('planned');
 id('plan')?.addEventListener('click', () => plan(null));
 id('histories').addEventListener('click', (event) => {
   const button = event.target.closest('button[data-accept]');
@@ -447,81 +447,81 @@ id('histories').addEventListener('click', (event) => {
 /** Shows the plan; if `acceptance` is the button of a doubtful bundle, the plan after its acceptance. */
 async function plan(acceptance) {
   const accept = acceptance ? `accept=${encodeURIComponent(acceptance.dataset.accept)}` : '';
-  planned.replaceChildren(make('p', { role: 'status' }, 'Looking…'));
+  planElement.replaceChildren(make('p', { role: 'status' }, 'Looking…'));
   try {
     showPlan(await api(`gc?dry_run=true&${accept}`, { method: 'POST' }), accept);
   } catch (error) {
-    planned.replaceChildren(make('p', { class: 'wrong', role: 'alert' }, told(error)));
+    planElement.replaceChildren(make('p', { class: 'wrong', role: 'alert' }, errorText(error)));
   }
-  planned.focus();
-  planned.scrollIntoView({ block: 'nearest' });
+  planElement.focus();
+  planElement.scrollIntoView({ block: 'nearest' });
 }
 
 /** How many of a list are named; the whole of it may have a hundred thousand. */
-const NAMED = 200;
+const MAX_LISTED = 200;
 
 function showPlan(plan, accept) {
-  const goes = [
+  const removals = [
     ['Index lines', plan.lines.map((one) => `${one.name} ${one.version}`), 'cargo no longer finds these versions'],
     ['Crates', plan.crates.map((one) => `${one.file} (${size(one.size)})`), ''],
     ['Toolchain files', plan.artifacts.map((one) => `${one.file} (${size(one.size)})`), ''],
   ].filter(([, list]) => list.length);
-  const later = [...plan.waiting, ...plan.artifacts_waiting];
+  const pending = [...plan.waiting, ...plan.artifacts_waiting];
   const parts = [];
   const accepted = plan.lineages.find((one) => one.accepted);
   if (accepted) {
     parts.push(make('p', {},
       `Bundle number ${accepted.sequence} becomes the newest of its history. Its id is `, make('code', {}, accepted.bundle), '.'));
   }
-  if (!goes.length && !later.length && accepted) {
+  if (!removals.length && !pending.length && accepted) {
     parts.push(make('p', {}, 'Nothing to remove.'));
-  } else if (!goes.length && !later.length) {
+  } else if (!removals.length && !pending.length) {
     parts.push(make('p', {}, 'Nothing to remove: the newest bundle of a history or live mode needs every file.'));
-  } else if (!goes.length) {
+  } else if (!removals.length) {
     parts.push(make('p', {}, 'Nothing to remove now.'));
   } else {
     parts.push(make('p', {}, plan.bytes ? `This would free ${size(plan.bytes)}:` : 'To remove:'));
   }
-  for (const [name, list, about] of goes) parts.push(listed(name, list, about));
-  if (later.length) {
-    const until = later.map((one) => one.until).sort().at(-1);
+  for (const [name, list, about] of removals) parts.push(listed(name, list, about));
+  if (pending.length) {
+    const until = pending.map((one) => one.until).sort().at(-1);
     const about = `their index lines are removed; clients can still fetch the files until ${until.slice(0, 16).replace('T', ' ')} UTC`;
-    parts.push(listed('To remove by a later run', later.map((one) => `${one.file} (${size(one.size)})`), about));
+    parts.push(listed('To remove by a later run', pending.map((one) => `${one.file} (${size(one.size)})`), about));
   }
   if (plan.live?.crates || plan.live?.artifacts) parts.push(livePart(plan.live));
   if (plan.strangers.length) {
     parts.push(listed('Unrecognized files (kept)', plan.strangers, ''));
   }
-  if (goes.length || accepted) {
-    const words = accepted ? (goes.length ? 'Accept it and remove these' : 'Accept it') : 'Remove these';
-    const yes = make('button', { type: 'button', class: 'danger' }, words);
-    const no = make('button', { type: 'button' }, 'Keep everything');
-    const said = make('div');
-    yes.addEventListener('click', () => {
-      planned.replaceChildren(said);
-      start(accept ? `gc?${accept}` : 'gc', said);
+  if (removals.length || accepted) {
+    const label = accepted ? (removals.length ? 'Accept it and remove these' : 'Accept it') : 'Remove these';
+    const confirm = make('button', { type: 'button', class: 'danger' }, label);
+    const cancel = make('button', { type: 'button' }, 'Keep everything');
+    const status = make('div');
+    confirm.addEventListener('click', () => {
+      planElement.replaceChildren(status);
+      start(accept ? `gc?${accept}` : 'gc', status);
     });
-    no.addEventListener('click', () => {
-      planned.replaceChildren();
+    cancel.addEventListener('click', () => {
+      planElement.replaceChildren();
       id('plan').focus();
     });
-    if (goes.length) parts.push(make('p', {}, 'To restore a removed file, import a bundle that contains it.'));
-    parts.push(make('div', { class: 'actions' }, yes, no));
+    if (removals.length) parts.push(make('p', {}, 'To restore a removed file, import a bundle that contains it.'));
+    parts.push(make('div', { class: 'actions' }, confirm, cancel));
   }
-  planned.replaceChildren(...parts);
+  planElement.replaceChildren(...parts);
 }
 
 /** Files of live mode stay unless the user forgets them. */
 function livePart({ crates, artifacts = 0, bytes }) {
-  const what = [[crates, 'crate'], [artifacts, 'toolchain file']].filter(([number]) => number).map(([number, one]) => counted(number, one));
+  const contents = [[crates, 'crate'], [artifacts, 'toolchain file']].filter(([number]) => number).map(([number, one]) => counted(number, one));
   return make('p', {},
-    `Files of live mode stay: ${what.join(' and ')} (${size(bytes)}). `,
+    `Files of live mode stay: ${contents.join(' and ')} (${size(bytes)}). `,
     make('code', {}, 'cargo frostmirror gc --forget live'), ', on this server, removes them.');
 }
 
 function listed(name, list, about) {
-  const items = list.slice(0, NAMED).map((text) => make('li', {}, text));
-  if (list.length > NAMED) items.push(make('li', {}, `and ${(list.length - NAMED).toLocaleString('en')} more`));
+  const items = list.slice(0, MAX_LISTED).map((text) => make('li', {}, text));
+  if (list.length > MAX_LISTED) items.push(make('li', {}, `and ${(list.length - MAX_LISTED).toLocaleString('en')} more`));
   const heading = `${name}: ${list.length.toLocaleString('en')}${about ? ` – ${about}` : ''}`;
   return make('details', {}, make('summary', {}, heading), make('ul', { class: 'names' }, ...items));
 }
@@ -529,7 +529,7 @@ function listed(name, list, about) {
 // ---- At the beginning ----
 
 /** Shows the running job, also one that another client started. */
-async function pickUp() {
+async function showCurrentJob() {
   if (following !== null) return;
   const jobs = (await api('jobs').catch(() => null))?.jobs ?? [];
   if (following !== null) return;
@@ -539,11 +539,11 @@ async function pickUp() {
   } else if (jobs.length && jobs[0].id !== last) {
     // A user who returns after its end sees the outcome.
     show(jobs[0]);
-    id('job-said').textContent = earlier(jobs[0]);
+    id('job-said').textContent = endedJobText(jobs[0]);
     id('job').hidden = false;
   }
 }
 
 prepareUploads();
-pickUp();
-document.addEventListener('refreshed', pickUp);
+showCurrentJob();
+document.addEventListener('refreshed', showCurrentJob);

@@ -26,22 +26,22 @@ const IMPORTS_PER_PAGE: usize = 25;
 const MAX_LISTED_PROBLEMS: usize = 200;
 
 #[derive(Template)]
-#[template(path = "packages.html")]
-struct PackagesPage {
+#[template(path = "bundles.html")]
+struct BundlesPage {
     frame: Frame,
     why_not: Option<&'static str>,
     /// Whether there is no mirror yet.
-    nothing: bool,
+    is_missing: bool,
     watching: bool,
     problem: Option<String>,
     /// Whether a bundle is arriving, so that the page refreshes soon.
     soon: bool,
-    lot: Vec<NotImportedRow>,
+    not_imported: Vec<NotImportedRow>,
     /// The number of further invalid bundles, as a sentence.
     more_failed: Option<String>,
     imports: Vec<Import>,
     /// The files that live mode fetched, which no bundle contains.
-    brought: Option<String>,
+    live_files: Option<String>,
     pages: Pager,
     job: Option<JobPanel>,
     snapshots: Vec<Snapshot>,
@@ -51,7 +51,7 @@ struct PackagesPage {
 /// The running job, or the last one.
 struct JobPanel {
     title: &'static str,
-    said: String,
+    message: String,
     bad: bool,
     /// The listed problems of a check, and the number of others.
     found: Vec<String>,
@@ -67,7 +67,7 @@ struct NotImportedRow {
     reason: String,
     bad: bool,
     /// The available actions: the module's name, and the label.
-    acts: Vec<(&'static str, &'static str)>,
+    actions: Vec<(&'static str, &'static str)>,
 }
 
 pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
@@ -77,23 +77,23 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
         let history = state.imports.page(&context.mirror, Pagination { number, size: IMPORTS_PER_PAGE })?;
         let total = usize::try_from(history.total).unwrap_or(usize::MAX);
         let mut pages = Pager::new(total, IMPORTS_PER_PAGE, number, "./packages?page=".to_owned());
-        (pages.anchor, pages.words) = ("#history", ["Newer", "Older"]);
+        (pages.anchor, pages.labels) = ("#history", ["Newer", "Older"]);
         let admin = frame.admin;
-        let arrivals = incoming::read_visible(context, admin)?;
+        let folder = incoming::read_visible(context, admin)?;
         let status = Status::read(&context.mirror).map_err(Failure::from)?;
-        let more = arrivals.failed_total.saturating_sub(arrivals.failed.len() as u64);
-        Ok(PackagesPage {
+        let more = folder.failed_total.saturating_sub(folder.failed.len() as u64);
+        Ok(BundlesPage {
             why_not: frame.why_not(),
             frame,
-            nothing: !context.mirror.private().exists(),
-            watching: arrivals.watching,
-            problem: arrivals.problem.clone(),
-            soon: arrivals.watching && !(arrivals.arriving.is_empty() && arrivals.files.is_empty()),
+            is_missing: !context.mirror.private().exists(),
+            watching: folder.watching,
+            problem: folder.problem.clone(),
+            soon: folder.watching && !(folder.arriving.is_empty() && folder.files.is_empty()),
             more_failed: (more > 0)
                 .then(|| format!("{} are not shown.", format_quantity(more, "older rejected bundle"))),
-            lot: not_imported_rows(arrivals),
-            brought: describe_totals(live::read_totals(&context.mirror).unwrap_or_default()),
-            imports: history.packages,
+            not_imported: not_imported_rows(folder),
+            live_files: describe_totals(live::read_totals(&context.mirror).unwrap_or_default()),
+            imports: history.bundles,
             pages,
             job: state.jobs.list().into_iter().next().map(|job| JobPanel::from_job(job.visible(context, admin))),
             snapshots: snapshots::list(&context.incoming)?,
@@ -136,7 +136,7 @@ impl JobPanel {
         let found: Vec<String> = named.take(MAX_LISTED_PROBLEMS).map(str::to_owned).collect();
         let more = problems.saturating_sub(found.len() as u64);
         let to_fetch = Some(number("to_fetch")).filter(|files| *files > 0).map(|files| format_quantity(files, "file"));
-        let said = match job.state {
+        let message = match job.state {
             JobState::Running => "The server continues it even if you close this page.".to_owned(),
             JobState::Done if problems > 0 => {
                 let were = if problems == 1 { "was" } else { "were" };
@@ -152,7 +152,7 @@ impl JobPanel {
         let bad = job.state == JobState::Failed || problems > 0;
         JobPanel {
             title,
-            said,
+            message,
             bad,
             found,
             more: (more > 0).then(|| format!("and {} more", format_count(more))),
@@ -162,16 +162,22 @@ impl JobPanel {
 }
 
 /// All bundles that are not imported: invalid ones first, dismissed ones last.
-fn not_imported_rows(arrivals: IncomingFolder) -> Vec<NotImportedRow> {
-    let IncomingFolder { failed, waiting, arriving, files, watching, dismissed, .. } = arrivals;
+fn not_imported_rows(folder: IncomingFolder) -> Vec<NotImportedRow> {
+    let IncomingFolder { failed, waiting, arriving, files, watching, dismissed, .. } = folder;
     let rejected_row = |one: RejectedBundle, bad: bool| {
-        let acts = [
+        let actions = [
             (one.moved && one.has_file).then_some(("retry", "Retry")),
             (one.moved && bad).then_some(("dismiss", "Dismiss")),
             one.moved.then_some(("delete", "Delete")),
         ];
         let state = if bad { "rejected" } else { "dismissed" };
-        NotImportedRow { file: one.file, state, reason: one.reason, bad, acts: acts.into_iter().flatten().collect() }
+        NotImportedRow {
+            file: one.file,
+            state,
+            reason: one.reason,
+            bad,
+            actions: actions.into_iter().flatten().collect(),
+        }
     };
     let mut rows: Vec<NotImportedRow> = failed.into_iter().map(|one| rejected_row(one, true)).collect();
     for (bundles, state) in [(waiting, "waiting"), (arriving, "arriving")] {
@@ -180,7 +186,7 @@ fn not_imported_rows(arrivals: IncomingFolder) -> Vec<NotImportedRow> {
             state,
             reason: one.reason,
             bad: false,
-            acts: Vec::new(),
+            actions: Vec::new(),
         };
         rows.extend(bundles.into_iter().map(stuck));
     }
@@ -190,7 +196,7 @@ fn not_imported_rows(arrivals: IncomingFolder) -> Vec<NotImportedRow> {
             state: "not watched",
             reason: "this server does not watch its incoming folder".to_owned(),
             bad: false,
-            acts: vec![("import", "Import")],
+            actions: vec![("import", "Import")],
         }));
     }
     rows.extend(dismissed.into_iter().map(|one| rejected_row(one, false)));

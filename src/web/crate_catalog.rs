@@ -101,7 +101,7 @@ impl CrateVersion {
 /// A page of the list of crates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct CrateList {
-    /// The number of matching crates.
+    /// The number of matching crate names in the index. Versions that await deletion are not in the index.
     pub(super) total: u64,
     /// The page number, from 1.
     pub(super) page: u64,
@@ -142,8 +142,8 @@ impl CrateCatalog {
         if let Some(at) = found.iter().position(|name| normalize(name) == word) {
             found[..=at].rotate_right(1);
         }
-        let origins = self.provenance.view(layout);
-        let descriptions = origins.descriptions();
+        let provenance = self.provenance.view(layout);
+        let descriptions = provenance.descriptions();
         let newest = Pagination { number: 1, size: MAX_LISTED_VERSIONS };
         let mut crates = Vec::new();
         for name in page.slice(&found) {
@@ -155,11 +155,11 @@ impl CrateCatalog {
                 name: first.id.name.to_string(),
                 description: descriptions.get(name.as_str()).map(str::to_owned),
                 versions_total: lines.len() as u64,
-                versions: read_versions(layout, &name, newest.slice(&lines), &origins)?,
+                versions: read_versions(layout, &name, newest.slice(&lines), &provenance)?,
             });
         }
         let (total, number, size) = (found.len() as u64, page.number as u64, page.size as u64);
-        Ok(CrateList { total, page: number, per_page: size, bundles_known: origins.is_complete, crates })
+        Ok(CrateList { total, page: number, per_page: size, bundles_known: provenance.is_complete, crates })
     }
 
     /// The crates whose names or descriptions match, best match first: the total number, and one page.
@@ -210,17 +210,17 @@ impl CrateCatalog {
     ) -> Result<Option<CrateDetail>, Failure> {
         let lines = read_sorted_lines(layout, name)?;
         let Some(first) = lines.first() else { return Ok(None) };
-        let origins = self.provenance.view(layout);
+        let provenance = self.provenance.view(layout);
         let small = name.as_str().to_ascii_lowercase();
         Ok(Some(CrateDetail {
             name: first.id.name.to_string(),
-            description: origins.descriptions().get(&small).map(str::to_owned),
+            description: provenance.descriptions().get(&small).map(str::to_owned),
             versions_total: lines.len() as u64,
             bytes: lines.iter().filter_map(|line| stored_size(layout, line)).fold(0, u64::saturating_add),
             page: page.number as u64,
             per_page: page.size as u64,
-            bundles_known: origins.is_complete,
-            versions: read_versions(layout, name, page.slice(&lines), &origins)?,
+            bundles_known: provenance.is_complete,
+            versions: read_versions(layout, name, page.slice(&lines), &provenance)?,
         }))
     }
 
@@ -272,7 +272,7 @@ fn read_versions(
     layout: &Layout,
     name: &CrateName,
     lines: &[IndexLine],
-    origins: &ProvenanceView<'_>,
+    provenance: &ProvenanceView<'_>,
 ) -> Result<Vec<CrateVersion>, Failure> {
     let records = read_text(&layout.index_meta_file(name))?.unwrap_or_default();
     let records: HashMap<(Version, Sha256), bool> = index_meta::parse(&records)
@@ -288,7 +288,7 @@ fn read_versions(
             sha256: line.cksum.to_string(),
             yanked: line.yanked,
             index_only: bytes.is_none() && recorded == Some(&true),
-            bundle: origins.bundle_of(line.id.name.as_str(), &version).map(|file| file.to_string()),
+            bundle: provenance.bundle_of(line.id.name.as_str(), &version).map(|file| file.to_string()),
             version,
         }
     };
@@ -347,11 +347,11 @@ mod tests {
             fs::create_dir_all(path.parent().expect("a folder")).expect("folder");
             fs::write(path, text).expect("write");
         };
-        let holdings = CrateCatalog::default();
+        let catalog = CrateCatalog::default();
         let page = Pagination { number: 1, size: 10 };
         let found = |word: &str| {
-            *holdings.names.lock().expect("sound") = None;
-            let listed = holdings.list(&layout, word, page).expect("read");
+            *catalog.names.lock().expect("sound") = None;
+            let listed = catalog.list(&layout, word, page).expect("read");
             listed.crates.iter().map(|one| one.name.clone()).collect::<Vec<_>>()
         };
         assert_eq!(found(""), Vec::<String>::new());
@@ -365,7 +365,7 @@ mod tests {
         assert_eq!(found("foo-b"), ["Foo_Bar"]);
         assert_eq!(found("BAR"), ["bar", "Foo_Bar"]);
         assert_eq!(found("../"), Vec::<String>::new());
-        let one = |name: &str, page| holdings.detail(&layout, &name.parse().expect("name"), page).expect("read");
+        let one = |name: &str, page| catalog.detail(&layout, &name.parse().expect("name"), page).expect("read");
         let bar = one("bar", page).expect("held");
         let listed: Vec<_> = bar.versions.iter().map(|one| (one.version.as_str(), one.bytes, one.yanked)).collect();
         assert_eq!(listed, [("1.10.0", Some(5), false), ("1.2.0", None, true)]);
