@@ -299,7 +299,7 @@ fn changed_settings_take_effect() {
     // Behind an address that was set, who writes needs a token: the page says so from then on.
     browser.fill("#set-base_url", "http://mirror.example");
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#wrong-base_url", "without an admin token, all writes");
+    browser.wait_for("#wrong-base_url", "without an admin token, no request could write");
     sandbox.write("config/admin", "0123456789abcdef-token");
     browser.fill("#set-admin_token_file", "admin");
     scroll_and_click(&browser, "#save");

@@ -103,8 +103,8 @@ Toolchains  1.86.0, stable
 Crates      8 (5 shipped, 3 sent before)
 Yanked      1
 Rustup      0 artifacts
-Stored      7.6 KiB (7840 bytes)
-Unpacked    8.3 KiB (8556 bytes)
+Stored      7.66 KiB (7840 bytes)
+Unpacked    8.36 KiB (8556 bytes)
 
 Licences of the shipped crates:
      3  MIT OR Apache-2.0
@@ -112,16 +112,16 @@ Licences of the shipped crates:
      1  no licence stated
 
 Shipped (5):
-  new-one  0.3.0+b  1.5 KiB  ISC                https://git.example/new-one
-  serde    1.0.1    4.8 KiB  MIT OR Apache-2.0  https://git.example/serde
-  serde    2.0.0      120 B  MIT OR Apache-2.0  https://elsewhere.example/serde
-  syn      2.0.0       20 B  MIT OR Apache-2.0
-  windows  0.5.0      700 B  no licence stated
+  new-one  0.3.0+b  1.50 KiB  ISC                https://git.example/new-one
+  serde    1.0.1    4.88 KiB  MIT OR Apache-2.0  https://git.example/serde
+  serde    2.0.0       120 B  MIT OR Apache-2.0  https://elsewhere.example/serde
+  syn      2.0.0        20 B  MIT OR Apache-2.0
+  windows  0.5.0       700 B  no licence stated
 
 Sent by earlier bundles, and needed (3):
-  anyhow  1.0.1  1.9 KiB  not known from this bundle  yanked
-  stays   1.0.0    100 B  not known from this bundle
-  syn     1.0.0     10 B  not known from this bundle
+  anyhow  1.0.1  1.95 KiB  not known from this bundle  yanked
+  stays   1.0.0     100 B  not known from this bundle
+  syn     1.0.0      10 B  not known from this bundle
 
 "#]]
     );
@@ -139,16 +139,16 @@ fn diff_lists_added_and_removed_crates() {
     snapbox::assert_data_eq!(
         text,
         snapbox::str![[r#"
-Old         full of 2026-04-02T21:30:00Z, 6 versions (7.2 KiB), id [OLD-ID], old.pkg
-New         delta of 2026-04-02T21:30:00Z, 8 versions (9.2 KiB), id [NEW-ID], new.pkg
+Old         full of 2026-04-02T21:30:00Z, 6 versions (7.23 KiB), id [OLD-ID], old.pkg
+New         delta of 2026-04-02T21:30:00Z, 8 versions (9.26 KiB), id [NEW-ID], new.pkg
 Toolchain   + 1.86.0
 
 Added (2):
-  new-one  0.3.0+b  1.5 KiB  ISC                https://git.example/new-one
-  syn      2.0.0       20 B  MIT OR Apache-2.0
+  new-one  0.3.0+b  1.50 KiB  ISC                https://git.example/new-one
+  syn      2.0.0        20 B  MIT OR Apache-2.0
 
 Updated (1):
-  serde  1.0.0 -> 1.0.1, 2.0.0  5.0 KiB  MIT OR Apache-2.0 (was MIT)  https://elsewhere.example/serde, https://git.example/serde (was https://git.example/serde)
+  serde  1.0.0 -> 1.0.1, 2.0.0  5.00 KiB  MIT OR Apache-2.0 (was MIT)  https://elsewhere.example/serde, https://git.example/serde (was https://git.example/serde)
 
 Removed (1):
   gone  0.1.0  500 B
@@ -157,7 +157,7 @@ Changed (2):
   anyhow   1.0.1  yanked
   windows  0.5.0  its file is now included
 
-Total: 4 versions (6.5 KiB) added, 2 versions (4.4 KiB) removed, 2 changed, 2 unchanged.
+Total: 4 versions (6.52 KiB) added, 2 versions (4.49 KiB) removed, 2 changed, 2 unchanged.
 
 "#]]
     );

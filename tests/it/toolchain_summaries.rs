@@ -70,7 +70,7 @@ fn inspect_groups_dist_files_by_state() {
     sandbox
         .run(["inspect", "two.pkg"])
         .ok()
-        .stdout_has("4 artifacts (2 shipped, 2.04 KiB; 1 sent before, 26 B; 1 kept, 1 B)\n")
+        .stdout_has("4 artifacts (2 shipped, 2.02 KiB; 1 sent before, 26 B; 1 kept, 1 B)\n")
         .stdout_has("1 version, 4 rustup artifacts for Cargo.lock\n")
         .stdout_has("\nRustup artifacts, shipped (2):\n")
         .stdout_has(WASM)
@@ -98,7 +98,7 @@ fn diff_shows_added_removed_and_moved_toolchains() {
         .stdout_has("\nRustup artifacts, added (2):\n  dist/2026-04-16/other.tar.xz ")
         .stdout_has("\nRustup artifacts, changed (1):\n  rustup/release-stable.toml  19 B\n")
         .stdout_has("\nRustup artifacts, removed (8):\n")
-        .stdout_has("\nRustup: 2 artifacts (2.0 KiB) added, 8 artifacts (")
+        .stdout_has("\nRustup: 2 artifacts (2.00 KiB) added, 8 artifacts (")
         .stdout_has("removed, 1 artifact (19 B) changed, 1 unchanged.\n");
     let object = parse_json(&sandbox.run(["diff", "one.pkg", "two.pkg", "--format", "json"]).ok().stdout);
     assert_eq!(object["rustup_artifacts"]["added"][1]["path"], WASM);
