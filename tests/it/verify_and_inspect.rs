@@ -88,7 +88,7 @@ fn inspect_reads_only_the_manifest() {
         "Kind        full",
         "Created     2026-04-02T21:30:00Z",
         "Crates      5 (5 shipped)",
-        "  Foo-Bar  0.1.0+b.1      500 B  no licence stated",
+        "  Foo-Bar  0.1.0+b.1       500 B  no licence stated",
     ] {
         assert!(run.stdout.contains(line), "{line} in {}", run.stdout);
     }
