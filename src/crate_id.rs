@@ -168,6 +168,14 @@ impl CrateId {
         format!("{}-{}.crate", self.name, self.version)
     }
 
+    /// Parses a file name. A crate name has no dot, so the last hyphen before the first dot ends it (`foo-1-2.0.0.crate`).
+    pub fn from_file_name(file: &str) -> Option<CrateId> {
+        let stem = file.strip_suffix(".crate")?;
+        let (name, _) = stem.split_once('.')?.0.rsplit_once('-')?;
+        let version = stem.strip_prefix(name)?.strip_prefix('-')?;
+        CrateId::parse(name, version).ok().filter(|id| id.file_name() == file)
+    }
+
     /// The file's path in a mirror and in a bundle.
     ///
     /// # Panics
@@ -213,6 +221,23 @@ impl fmt::Display for CrateId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_crate_file_name_parses_in_one_way() {
+        for (file, id) in [
+            ("serde-1.0.0.crate", "serde 1.0.0"),
+            ("foo-1-2.0.0-rc.1.crate", "foo-1 2.0.0-rc.1"),
+            ("foo-1.0.0-rc.1-2.0.crate", "foo 1.0.0-rc.1-2.0"),
+            ("a-b-1.0.0-x-2.0.0.crate", "a-b 1.0.0-x-2.0.0"),
+            ("zstd-sys-2.0.9+zstd.1.5.5.crate", "zstd-sys 2.0.9+zstd.1.5.5"),
+        ] {
+            assert_eq!(CrateId::from_file_name(file).map(|id| id.to_string()).as_deref(), Some(id));
+        }
+        for file in ["a.crate", "a-1.0.crate", "-1.0.0.crate", "a-01.0.0.crate", "a-1.0.0", "ä-1.0.0.crate", ".crate"]
+        {
+            assert_eq!(CrateId::from_file_name(file), None, "{file}");
+        }
+    }
     use proptest::prelude::*;
 
     fn name(text: &str) -> CrateName {

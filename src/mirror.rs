@@ -9,11 +9,13 @@
 //! | `stager` | stages a bundle's files while the bundle is read |
 //! | `warnings` | suspicious properties of valid bundles |
 //! | [`index_merge`] | merges index lines of two origins into one index file |
+//! | `index_changes` | the changed index files of a transaction, in their order |
 //! | [`index_meta`] | the record of each index line |
 //! | `disk_reserve` | disk space reserved for garbage collections |
+//! | `disk` | reads files and folders that may be missing |
+//! | `item` | a stored file: a crate or a dist file |
 //! | `staging` | staged files, and the error of a file operation |
 //! | [`transaction`] | journal, commit, rollback, completion after a kill |
-//! | `import_steps` | the renames of an import and of a rebuild |
 //! | [`live`] | files stored by live mode: commits in batches, records, removal |
 //! | [`toolchains`] | toolchains available to rustup, with their hosts, targets and profiles |
 //! | [`topo_sort`] | sorts dependencies before their dependents |
@@ -56,7 +58,9 @@ mod pending_lines;
 pub mod rebuild;
 mod stager;
 mod staging;
-mod import_steps;
+mod item;
+mod disk;
+mod index_changes;
 mod disk_reserve;
 mod warnings;
 pub mod snapshot;

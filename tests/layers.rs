@@ -58,6 +58,42 @@ const AMBIENT_EXCEPTIONS: &[(&str, &str, &str)] = &[(
     "the crash tests' variable, read by debug builds alone, would burden every signature",
 )];
 
+/// What changes files.
+const WRITING_APIS: &[&[&str]] = &[
+    &["fs", "copy"],
+    &["fs", "create_dir"],
+    &["fs", "create_dir_all"],
+    &["fs", "hard_link"],
+    &["fs", "remove_dir"],
+    &["fs", "remove_dir_all"],
+    &["fs", "remove_file"],
+    &["fs", "rename"],
+    &["fs", "write"],
+    &["durable", "make_folder"],
+    &["durable", "rewrite"],
+    &["durable", "write"],
+    &["durable", "write_via"],
+    &["File", "create"],
+    &["File", "create_new"],
+    &["OpenOptions", "new"],
+];
+
+/// The files of `mirror` that change files: (file or folder, why). All others add to a transaction.
+const MIRROR_WRITERS: &[(&str, &str)] = &[
+    ("mirror/transaction.rs", "it makes the changes of a mirror"),
+    ("mirror/transaction/", "the same"),
+    ("mirror/staging.rs", "its files have no public name"),
+    ("mirror/lock.rs", "the lock file and its holder's name"),
+    ("mirror/layout.rs", "the version of the layout, before any transaction"),
+    ("mirror/disk_reserve.rs", "the reserve has no content"),
+    ("mirror/watcher_state.rs", "the watcher's own state, which needs no lock"),
+    ("mirror/live/partial.rs", "downloads in progress"),
+    ("mirror/live/commit.rs", "removes these downloads"),
+    ("mirror/index_link.rs", "moves a folder away that blocks crates/index"),
+    ("mirror/snapshot.rs", "writes outside of the mirror"),
+    ("mirror/export/", "writes outside of the mirror"),
+];
+
 /// Lines of code that a file may have without a word about it.
 const MAX_CODE_LINES: usize = 500;
 
@@ -134,11 +170,17 @@ fn check(name: &str, source: &str, layers: &[String]) -> Vec<String> {
         }
     }
     if !ENTRY_POINTS.iter().any(|entry| name == *entry || (entry.ends_with('/') && name.starts_with(entry))) {
-        for (line, what) in ambient_uses(&code) {
+        for (line, what) in uses(&code, AMBIENT_APIS) {
             if AMBIENT_EXCEPTIONS.iter().any(|(file, allowed, _)| (*file, *allowed) == (name, what.as_str())) {
                 continue;
             }
             problem(format!("line {line}: `{what}` comes in through src/commands, as a parameter"));
+        }
+    }
+    let is_writer = |entry: &str| name == entry || (entry.ends_with('/') && name.starts_with(entry));
+    if name.starts_with("mirror/") && !MIRROR_WRITERS.iter().any(|(entry, _)| is_writer(entry)) {
+        for (line, what) in uses(&code, WRITING_APIS) {
+            problem(format!("line {line}: `{what}` changes a mirror outside of a transaction"));
         }
     }
     let own = name.trim_end_matches(".rs").split('/').next().unwrap_or_default();
@@ -364,11 +406,10 @@ fn printing_lines(tokens: &[Token]) -> Vec<usize> {
     found
 }
 
-/// The lines that ask the process's surroundings.
-fn ambient_uses(tokens: &[Token]) -> Vec<(usize, String)> {
+/// The lines that use one of these.
+fn uses(tokens: &[Token], apis: &[&[&str]]) -> Vec<(usize, String)> {
     let windows = tokens.windows(3).filter(|window| window[1].text == "::");
-    let known =
-        windows.filter(|window| AMBIENT_APIS.iter().any(|path| path[0] == window[0].text && path[1] == window[2].text));
+    let known = windows.filter(|window| apis.iter().any(|path| path[0] == window[0].text && path[1] == window[2].text));
     known.map(|window| (window[0].line, format!("{}::{}", window[0].text, window[2].text))).collect()
 }
 
@@ -416,6 +457,11 @@ mod samples {
     fn a_reference_to_an_upper_layer_is_found() {
         assert_finds("mirror.rs", "use crate::server;", "line 1: `server` lies above `mirror`");
         assert_finds("mirror.rs", "fn f() {\n crate::commands::run() }", "line 2: `commands` lies above");
+        assert_finds(
+            "mirror/gc.rs",
+            "fn f() { fs::rename(a, b) }",
+            "`fs::rename` changes a mirror outside of a transaction",
+        );
         assert_finds("mirror/import.rs", "use crate::{\n event,\n server::{a, b},\n};", "line 3: `server` lies above");
         assert_finds(
             "mirror/import.rs",

@@ -301,6 +301,13 @@ pub struct Input {
     pub skipped_packages: Vec<SkippedPackage>,
 }
 
+impl Input {
+    /// An input without roots, which names these positions.
+    pub fn new(name: impl Into<String>, crates: Vec<u32>, dist_files: Vec<u32>) -> Input {
+        Input { name: name.into(), roots: Vec::new(), crates, dist_files, skipped_packages: Vec::new() }
+    }
+}
+
 /// A package that an input needs and that the user left out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SkippedPackage {
@@ -348,6 +355,22 @@ pub struct CrateRecord {
 }
 
 impl CrateRecord {
+    /// A crate without metadata.
+    pub fn new(CrateId { name, version }: CrateId, sha256: Sha256, size: u64, state: CrateState) -> CrateRecord {
+        CrateRecord {
+            name,
+            version,
+            sha256,
+            size,
+            state,
+            yanked: false,
+            read_at: None,
+            description: None,
+            license: None,
+            repository: None,
+        }
+    }
+
     /// The crate's identity.
     pub fn id(&self) -> CrateId {
         CrateId { name: self.name.clone(), version: self.version.clone() }
@@ -469,6 +492,28 @@ pub struct Entry {
 }
 
 impl Manifest {
+    /// A full manifest without content or id, of this tool and the current format.
+    pub fn new(created: String, index_read: String, lineage: Lineage) -> Manifest {
+        Manifest {
+            id: String::new(),
+            format: FormatVersion::CURRENT,
+            tool: format!("cargo-frostmirror {}", env!("CARGO_PKG_VERSION")),
+            created,
+            kind: BundleKind::Full,
+            repair: false,
+            parent: None,
+            targets: Vec::new(),
+            toolchains: Vec::new(),
+            index_read,
+            crates: Vec::new(),
+            dist_files: Vec::new(),
+            lineage,
+            carried_histories: Vec::new(),
+            refreshed_crates: Vec::new(),
+            blocks: Vec::new(),
+        }
+    }
+
     /// The time when the index line of `record`, a crate of the table, was read.
     pub fn line_read_at<'m>(&'m self, record: &'m CrateRecord) -> &'m str {
         record.read_at.as_deref().unwrap_or(&self.index_read)

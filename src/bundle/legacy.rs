@@ -26,8 +26,8 @@ use jiff::Timestamp;
 
 use super::brotli_stream::{self, BrotliReader};
 use super::format::{
-    Block, BundleKind, CrateRecord, CrateState, DistFileRecord, DistFileState, Encoding, Entry, FormatVersion, Input,
-    LEGACY_LINEAGE, Lineage, MAX_INDEX_ENTRY_SIZE, MAX_LINE_LENGTH, Manifest, max_plain_size,
+    Block, CrateRecord, CrateState, DistFileRecord, DistFileState, Encoding, Entry, Input, LEGACY_LINEAGE, Lineage,
+    MAX_INDEX_ENTRY_SIZE, MAX_LINE_LENGTH, Manifest, max_plain_size,
 };
 use super::open::{Bundle, Error};
 use super::pack::format_time;
@@ -289,23 +289,11 @@ impl LegacyContents {
     ) -> Result<Vec<CrateRecord>, ConvertError> {
         let mut records = Vec::with_capacity(legacy_manifest.crates.len());
         for one in legacy_manifest.crates.values() {
-            let CrateId { name, version } = CrateId::parse(&one.name, &one.version).map_err(LegacyError::Crate)?;
+            let id = CrateId::parse(&one.name, &one.version).map_err(LegacyError::Crate)?;
             let sha256: Sha256 = one.sha256.parse().map_err(LegacyError::Digest)?;
             let from = format!("crates/{}/{}/download", one.name, one.version);
-            let id = CrateId { name: name.clone(), version: version.clone() };
             self.take_file(files, &from, id.crate_path(), one.size, sha256, FileKind::Crate)?;
-            records.push(CrateRecord {
-                name,
-                version,
-                sha256,
-                size: one.size,
-                state: CrateState::Shipped,
-                yanked: false,
-                read_at: None,
-                description: None,
-                license: None,
-                repository: None,
-            });
+            records.push(CrateRecord::new(id, sha256, one.size, CrateState::Shipped));
         }
         Ok(records)
     }
@@ -429,34 +417,20 @@ impl LegacyContents {
         let all = 0..u32::try_from(crates.len()).unwrap_or(u32::MAX);
         let has_toolchain = !legacy_manifest.dist.is_empty();
         let all_dist_files = 0..u32::try_from(dist_files.len()).unwrap_or(u32::MAX);
+        let lineage = Lineage {
+            id: LEGACY_LINEAGE.to_owned(),
+            // Legacy bundles have no numbers; their creation time in seconds gives the order.
+            sequence: u64::try_from(time.as_second()).unwrap_or(0),
+            inputs: vec![Input::new("frostmirror 1.x", all.collect(), all_dist_files.collect())],
+        };
         let mut manifest = Manifest {
-            id: String::new(),
-            format: FormatVersion::CURRENT,
             tool: "frostmirror 1.x".to_owned(),
-            created: format_time(time),
-            kind: BundleKind::Full,
-            repair: false,
-            parent: None,
             targets: legacy_manifest.targets.clone(),
             toolchains: if has_toolchain { vec![legacy_manifest.toolchain.clone()] } else { Vec::new() },
-            index_read: format_time(time),
-            lineage: Lineage {
-                id: LEGACY_LINEAGE.to_owned(),
-                // Legacy bundles have no numbers; their creation time in seconds gives the order.
-                sequence: u64::try_from(time.as_second()).unwrap_or(0),
-                inputs: vec![Input {
-                    name: "frostmirror 1.x".to_owned(),
-                    roots: Vec::new(),
-                    crates: all.collect(),
-                    dist_files: all_dist_files.collect(),
-                    skipped_packages: Vec::new(),
-                }],
-            },
-            carried_histories: Vec::new(),
-            refreshed_crates: Vec::new(),
             crates,
             dist_files,
             blocks: blocks.collect(),
+            ..Manifest::new(format_time(time), format_time(time), lineage)
         };
         manifest.assign_id();
         validate::validate(&manifest)?;

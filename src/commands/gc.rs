@@ -12,7 +12,7 @@ use super::Context;
 use crate::bundle::sanitize::sanitize_line;
 use crate::error_report::Failure;
 use crate::event::{Sink, format_contents, format_crates, format_dist_files, format_size};
-use crate::mirror::gc::{self, GcReport, Item, LiveSummary, Options, Plan};
+use crate::mirror::gc::{self, GcReport, Item, LiveSummary, Options, Plan, total_size};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_collecting};
 use crate::toolchain::DistPath;
@@ -114,13 +114,13 @@ fn report_plan(plan: &Plan, dry_run: bool, now: Timestamp, layout: &Layout, cont
     for line in &plan.lines {
         report.detail("Remove", format!("index line {} {}", line.name, line.version));
     }
-    for item in &plan.crates {
+    for item in plan.crates() {
         report.detail("Remove", format!("crate {} ({})", item.file, pluralize(item.size, "byte")));
     }
     for item in plan.dist_files() {
         report.detail("Remove", format!("dist file {} ({})", item.file, pluralize(item.size, "byte")));
     }
-    for waiting in plan.pending_crates.iter().chain(&plan.pending_components) {
+    for waiting in &plan.pending {
         let until = waiting.until.strftime("%Y-%m-%dT%H:%M:%SZ");
         report.detail(
             "Remove",
@@ -170,18 +170,19 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
         let fate = if *forgotten { ", forgotten" } else { "" };
         line(format!("Live mode: {} ({}){fate}", format_contents(*crates, *artifacts), format_size(*bytes)));
     }
-    let pending = plan.pending_crates.len() as u64;
+    let pending = plan.pending_crates().count() as u64;
     line(format!("To remove: {}", pluralize(plan.lines.len(), "index line")));
-    line(format!("To remove: {} ({})", format_crates(plan.crates.len() as u64), format_size(plan.bytes())));
+    let bytes = format_size(total_size(plan.crates()));
+    line(format!("To remove: {} ({bytes})", format_crates(plan.crates().count() as u64)));
     let to_remove = DistFileGroups::from_items(plan.dist_files());
     to_remove.write_lines("To remove", &mut line);
     let last_deletion =
         plan.last_deletion().map(|until| until.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default();
     if pending > 0 {
-        let bytes = format_size(plan.pending_bytes());
+        let bytes = format_size(total_size(plan.pending_crates().map(|waiting| &waiting.item)));
         line(format!("To remove by a later run, after {last_deletion}: {} ({bytes})", format_crates(pending)));
     }
-    let later = DistFileGroups::from_items(plan.pending_components.iter().map(|waiting| &waiting.item));
+    let later = DistFileGroups::from_items(plan.pending_dist_files().map(|waiting| &waiting.item));
     later.write_lines(&format!("To remove by a later run, after {last_deletion}"), &mut line);
     if !plan.unrecognized.is_empty() {
         // A crate with a damaged index line counts as unrecognized, but it is needed.
@@ -195,7 +196,7 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
     line(format!(
         "To stay: {} ({})",
         format_crates(counts.versions - pending),
-        format_size(counts.bytes - plan.pending_bytes())
+        format_size(counts.bytes - total_size(plan.pending_crates().map(|waiting| &waiting.item)))
     ));
     if counts.dist_files > 0 {
         let bytes = counts.dist_file_bytes.saturating_sub(later.bytes());

@@ -147,10 +147,6 @@ impl From<import::Error> for Failure {
                 let hint = disk_full_hint(root);
                 Failure::new(ErrorClass::Disk, error).hint(hint)
             }
-            E::RollbackFailed { .. } => {
-                let hint = "the mirror is consistent and still served; repair the disk, and import the same bundle again";
-                Failure::new(ErrorClass::Disk, error).hint(hint)
-            }
         }
     }
 }

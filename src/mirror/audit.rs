@@ -24,14 +24,13 @@ use std::path::PathBuf;
 use super::dist_files::DistFiles;
 use super::gc;
 use super::index_link::{self, LinkState};
+use super::item::ItemId;
 use super::layout::{self, Layout};
 use super::lock::AddGuard;
 use super::summary::Counts;
-use super::transaction::{self, has_unfinished_work, was_interrupted};
+use super::transaction::{self, counts_are_stale, has_unfinished_work};
 use crate::crate_id::{CrateId, CrateName};
-use crate::digest::Sha256;
 use crate::event::{Event, Phase, Sink};
-use crate::safe_path::SafePath;
 
 mod dist_files;
 mod crate_file;
@@ -40,12 +39,11 @@ mod listing;
 mod index_entry;
 mod problem;
 
-pub use problem::{Fault, Problem, Repair};
+pub use problem::{Fault, Problem, Repairs, render_repair_list};
 
 pub(super) use crate_file::CrateFileState;
 pub(super) use index_entry::{IndexState, LineState, RecordMatch};
 use listing::Listing;
-pub(super) use listing::parse_crate_file_name;
 pub(super) use metadata::Metadata;
 
 /// The result of an audit.
@@ -59,10 +57,8 @@ pub struct Audit {
     pub dist_files: u64,
     /// All problems, by path.
     pub problems: Vec<Problem>,
-    /// Crates that must be fetched again, by name and version.
-    pub repairs: Vec<Repair>,
-    /// Dist files that must be fetched again, with the recorded digests.
-    pub dist_file_repairs: Vec<(SafePath, Sha256)>,
+    /// Files that must be fetched again, with upstream's digest as recorded.
+    pub repairs: Repairs,
     pub(super) crate_files: CrateFileStates,
 }
 
@@ -138,7 +134,7 @@ pub(super) struct Pass {
     /// Counts of the files on disk, without unrecognized crates.
     pub(super) counts: Counts,
     problems: Vec<Problem>,
-    repairs: BTreeMap<CrateId, Sha256>,
+    repairs: Repairs,
     dist_files: dist_files::DistFileResults,
 }
 
@@ -183,26 +179,28 @@ impl Pass {
         let counts = Counts { crates, versions, bytes: lengths, dist_files: recorded, dist_file_bytes: artifact_bytes };
         let problems = std::mem::take(&mut listing.problems);
         let mut pass =
-            Pass { index_states: names, metadata, counts, problems, repairs: BTreeMap::new(), dist_files: artifacts };
+            Pass { index_states: names, metadata, counts, problems, repairs: Repairs::new(), dist_files: artifacts };
         pass.problems.append(&mut pass.dist_files.problems);
+        let repairs = std::mem::take(&mut pass.dist_files.repairs);
+        pass.repairs.extend(repairs.into_iter().map(|(path, sha256)| (ItemId::DistFile(path), sha256)));
         for state in &mut pass.index_states {
             pass.problems.append(&mut state.problems);
-            pass.repairs.extend(state.repairs.drain(..));
+            pass.repairs.extend(state.repairs.drain(..).map(|(id, sha256)| (ItemId::Crate(id), sha256)));
         }
         pass.check_metadata(layout);
         Ok(pass)
     }
 
     fn check_metadata(&mut self, layout: &Layout) {
-        if was_interrupted(layout) {
-            self.problems.push(Problem::new(".frostmirror/staging/placing", Fault::Interrupted));
+        if counts_are_stale(layout) {
+            self.problems.push(Problem::new(".frostmirror/staging/recount", Fault::Interrupted));
         }
         if layout.journal().exists() {
             self.problems.push(Problem::new(".frostmirror/journal", Fault::Unfinished));
         }
-        let (mut problems, mut repairs) = self.metadata.check_live();
+        let (mut problems, repairs) = self.metadata.check_live();
         self.problems.append(&mut problems);
-        self.dist_files.repairs.append(&mut repairs);
+        self.repairs.extend(repairs.into_iter().map(|(path, sha256)| (ItemId::DistFile(path), sha256)));
         let bare = self.counts == Counts::default() && self.metadata.is_empty();
         if !bare {
             self.problems.append(&mut self.metadata.check(&self.counts));
@@ -222,7 +220,7 @@ impl Pass {
         for (id, named) in self.metadata.current_crates().filter(|(id, _)| !expected.contains(id)) {
             let fault = Fault::NotInIndex { id: id.clone(), record: named.record.to_string() };
             self.problems.push(Problem::new(format!("index/{}", id.name.index_path()), fault));
-            self.repairs.insert(id.clone(), named.sha256);
+            self.repairs.insert(ItemId::Crate(id.clone()), named.sha256);
         }
     }
 
@@ -237,15 +235,7 @@ impl Pass {
             _ => None,
         });
         let (crates, bytes) = lengths.fold((0, 0), |(crates, bytes), length| (crates + 1, bytes + length));
-        Audit {
-            crates,
-            bytes,
-            dist_files: artifacts.valid,
-            problems,
-            repairs: repairs.into_iter().map(|(id, sha256)| Repair { id, sha256 }).collect(),
-            dist_file_repairs: artifacts.repairs,
-            crate_files: blobs,
-        }
+        Audit { crates, bytes, dist_files: artifacts.valid, problems, repairs, crate_files: blobs }
     }
 }
 

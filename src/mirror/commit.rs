@@ -190,23 +190,13 @@ impl NewHistory<'_> {
 /// The recorded manifest of a history of a snapshot. It leaves out the tables, targets and toolchains, which the
 /// snapshot's own record has.
 fn history_manifest(carried: CarriedHistory, snapshot: &Manifest) -> Manifest {
+    let lineage = Lineage { inputs: Vec::new(), ..carried.lineage.clone() };
     Manifest {
         id: carried.bundle.clone(),
         format: snapshot.format,
         tool: snapshot.tool.clone(),
-        created: carried.created.clone(),
-        kind: BundleKind::Full,
-        repair: false,
-        parent: None,
-        targets: Vec::new(),
-        toolchains: Vec::new(),
-        index_read: carried.index_read.clone(),
-        crates: Vec::new(),
-        dist_files: Vec::new(),
-        lineage: Lineage { inputs: Vec::new(), ..carried.lineage.clone() },
-        carried_histories: vec![carried],
-        refreshed_crates: Vec::new(),
-        blocks: Vec::new(),
+        carried_histories: vec![carried.clone()],
+        ..Manifest::new(carried.created, carried.index_read, lineage)
     }
 }
 
@@ -216,22 +206,8 @@ pub(super) fn carried_manifest(carried: &CarriedHistory, snapshot: &Manifest) ->
     let (positions, files) = (&carried.crates, &carried.dist_files);
     // The snapshot's own record has the crate descriptions once.
     let crates = positions.iter().map(|at| {
-        let CrateRecord { name, version, sha256, size, state, yanked, .. } = snapshot.crates.get(*at as usize)?;
-        let (name, version) = (name.clone(), version.clone());
-        let (sha256, size, state, yanked) = (*sha256, *size, *state, *yanked);
-        let (read, description, license, repository) = (None, None, None, None);
-        Some(CrateRecord {
-            name,
-            version,
-            sha256,
-            size,
-            state,
-            yanked,
-            read_at: read,
-            description,
-            license,
-            repository,
-        })
+        let one = snapshot.crates.get(*at as usize)?;
+        Some(CrateRecord { yanked: one.yanked, ..CrateRecord::new(one.id(), one.sha256, one.size, one.state) })
     });
     let artifacts = files.iter().map(|at| {
         let record = snapshot.dist_files.get(*at as usize)?;

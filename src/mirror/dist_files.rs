@@ -4,16 +4,15 @@
 //! it is lost, files below dist/ and rustup/ count as not stored until a bundle brings them again.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::disk;
 use super::layout::Layout;
-use super::transaction::{Error, failed};
+use super::transaction::Error;
 use crate::crate_id::Version;
 use crate::digest::Sha256;
-use crate::durable;
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 
@@ -67,10 +66,7 @@ struct RowOut<'a> {
 impl DistFiles {
     /// Reads the record; `None` if the file exists but is invalid.
     pub(super) fn read(layout: &Layout) -> Result<Option<DistFiles>, Error> {
-        let path = layout.dist_files();
-        let Some(text) = durable::if_exists(fs::read(&path)).map_err(failed("read", &path))? else {
-            return Ok(Some(DistFiles::default()));
-        };
+        let Some(text) = disk::read_if_present(&layout.dist_files())? else { return Ok(Some(DistFiles::default())) };
         let form = serde_json::from_slice::<Document>(&text).ok().filter(|form| form.format == FORMAT_VERSION);
         Ok(form.map(|form| DistFiles(form.dist_files.into_iter().map(|row| (row.path, row.file)).collect())))
     }
@@ -203,6 +199,8 @@ impl MutableName {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn artifacts(rows: &[(&str, &str)]) -> DistFiles {

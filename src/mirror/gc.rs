@@ -86,16 +86,10 @@ pub struct Plan {
     pub live: Option<LiveSummary>,
     /// Index lines to remove.
     pub lines: Vec<Line>,
-    /// Crates to remove in this run, by name.
-    pub crates: Vec<Item>,
-    /// Crates to remove in a later run, by name.
-    pub pending_crates: Vec<PendingDeletion>,
-    /// Dist files to remove at once, in this order: the names that rustup requests first.
-    pub mutable_files: Vec<Item>,
-    /// Other dist files to remove in this run, by path.
-    pub components: Vec<Item>,
-    /// Dist files to remove in a later run, by path.
-    pub pending_components: Vec<PendingDeletion>,
+    /// Files to remove in this run, in this order: the names that rustup requests first, crates, other dist files.
+    pub removals: Vec<Item>,
+    /// Files to remove in a later run: crates, then dist files.
+    pub pending: Vec<PendingDeletion>,
     /// Unrecognized files, which no bundle on record brought. They are kept.
     pub unrecognized: Vec<String>,
     /// The content of the mirror afterwards.
@@ -145,10 +139,21 @@ pub struct Line {
 /// A file to remove.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Item {
-    /// The name of a crate file, or the path of a dist file.
+    /// The name of a crate file, or the path of a dist file. Only a path contains a `/`.
     pub file: String,
     /// Size in bytes.
     pub size: u64,
+}
+
+impl Item {
+    /// Whether it is a crate file.
+    pub fn is_crate(&self) -> bool {
+        !self.file.contains('/')
+    }
+
+    fn path(&self, layout: &Layout) -> PathBuf {
+        if self.is_crate() { layout.crates().join(&self.file) } else { layout.root().join(&self.file) }
+    }
 }
 
 /// A file to remove later.
@@ -401,28 +406,38 @@ impl Plan {
             ..
         } = &self.changes;
         let artifacts = self.changes.dist_files.is_none() && artifact_folders.is_empty();
-        let files = index.is_empty() && records.is_empty() && folders.is_empty() && self.crates.is_empty();
+        let files = index.is_empty() && records.is_empty() && folders.is_empty() && self.removals.is_empty();
         let live = self.changes.live.is_empty();
         files && artifacts && live && forget.is_empty() && accept.is_empty() && removals.is_none() && head.is_none()
     }
 
-    /// Total bytes of the files that this run removes.
-    pub fn bytes(&self) -> u64 {
-        self.crates.iter().map(|item| item.size).sum()
+    /// The crates that this run removes.
+    pub fn crates(&self) -> impl Iterator<Item = &Item> {
+        self.removals.iter().filter(|item| item.is_crate())
     }
 
-    /// Total bytes of the files that a later run removes.
-    pub fn pending_bytes(&self) -> u64 {
-        self.pending_crates.iter().map(|waiting| waiting.item.size).sum()
-    }
-
-    /// The dist files that this run removes, in this order.
+    /// The dist files that this run removes.
     pub fn dist_files(&self) -> impl Iterator<Item = &Item> {
-        self.mutable_files.iter().chain(&self.components)
+        self.removals.iter().filter(|item| !item.is_crate())
+    }
+
+    /// The crates that a later run removes.
+    pub fn pending_crates(&self) -> impl Iterator<Item = &PendingDeletion> {
+        self.pending.iter().filter(|pending| pending.item.is_crate())
+    }
+
+    /// The dist files that a later run removes.
+    pub fn pending_dist_files(&self) -> impl Iterator<Item = &PendingDeletion> {
+        self.pending.iter().filter(|pending| !pending.item.is_crate())
     }
 
     /// When the last pending file may be removed.
     pub fn last_deletion(&self) -> Option<Timestamp> {
-        self.pending_crates.iter().chain(&self.pending_components).map(|waiting| waiting.until).max()
+        self.pending.iter().map(|pending| pending.until).max()
     }
+}
+
+/// Total size in bytes.
+pub fn total_size<'i>(items: impl IntoIterator<Item = &'i Item>) -> u64 {
+    items.into_iter().map(|item| item.size).sum()
 }

@@ -1,36 +1,35 @@
 //! Imports a bundle into a mirror. The bundle is streamed, staged and verified completely. Only then are its files
 //! committed, all or none.
 //!
-//! The steps, with a named checkpoint after each at which a test kills the process:
+//! The steps:
 //!
 //! 1. Checks of the manifest alone: a missing base, a full disk.
 //! 2. One pass over the payload. Crates are staged while the bundle's reader hashes them. A crate that is already
 //!    stored is compared with its file instead, byte by byte. That detects corruption without hashing anything twice.
 //!    Index files are merged in memory, one at a time, and staged.
 //! 3. After any problem so far, staging is emptied and the mirror is unchanged.
-//! 4. One sync, then renames: crates; the records of lines; index files, dependencies first. A failure here rolls back
-//!    the renames.
-//! 5. The record in the ledger, which is the commit. Then the summary, which can be derived.
+//! 4. One [transaction](super::transaction): crates and components, index files, channels, the record in the ledger, the
+//!    summary.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use super::commit::{self, RecordState};
+use super::disk;
 use super::dist_files::DistFiles;
-use super::import_steps::Transaction;
-use super::index_link::LinkState;
+use super::index_link::{self, LinkState};
 use super::ledger;
+use super::live;
 use super::lock::AddGuard;
 use super::pending_lines::PendingLines;
 use super::stager::{ImportVisitor, LineInfo, dist_files};
 use super::summary::{Counts, MirrorSummary};
-use super::topo_sort::{NameIds, dependencies_first};
-use super::transaction::{self, Removal, Rename, Staging, failed};
+use super::topo_sort::NameIds;
+use super::transaction::{self, Transaction, failed};
 use super::warnings::{collect_warnings, lost_records_warning};
 use crate::bundle::format::{CrateRecord, DistFileState, Manifest};
 use crate::bundle::open::{self, Bundle};
@@ -38,7 +37,7 @@ use crate::client_setup::BaseUrl;
 use crate::config::SnapshotFile;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
-use crate::durable::{self, checkpoint};
+use crate::durable;
 use crate::event::{self, Event, Phase, Sink};
 use crate::index_line::RegistryConfig;
 use crate::panics::set_current_object;
@@ -56,40 +55,6 @@ pub use problems::Problems;
 use problems::{reject_damaged, reject_invalid};
 pub(super) use report::restore_link;
 use report::{begin_event, report_import, report_stored_files};
-
-/// All checkpoints of a first import with a base URL, in order.
-pub const CHECKPOINTS: &[&str] = &[
-    "import:locked",
-    "import:staged",
-    "import:synced",
-    "import:crates-half",
-    "import:crates",
-    "import:lines-half",
-    "import:lines",
-    "import:index-half",
-    "import:index",
-    "import:config-half",
-    "import:config",
-    "import:record-half",
-    "import:record",
-    "import:head-half",
-    "import:head",
-    "import:link",
-];
-
-/// Additional checkpoints of an import with dist files, after `import:index`.
-pub const DIST_FILE_CHECKPOINTS: &[&str] = &[
-    "import:components-half",
-    "import:components",
-    "import:channels-half",
-    "import:channels",
-    "import:artifacts-half",
-    "import:artifacts",
-];
-
-/// Additional checkpoints, after `import:index` and those of dist files, if refreshed lines start or stop waiting for
-/// their crates.
-pub const PENDING_CHECKPOINTS: &[&str] = &["import:pending-half", "import:pending"];
 
 /// Maximum bytes that a file occupies in addition to its content, on common file systems.
 const FILE_OVERHEAD: u64 = 4096;
@@ -121,12 +86,8 @@ pub struct ImportReport {
     pub crates_new: u64,
     /// Stored crates whose file was corrupt.
     pub crates_repaired: u64,
-    /// Crates of the bundle that an interrupted import had already placed.
-    pub crates_completed: u64,
     /// Dist files that the mirror did not have.
     pub dist_files_new: u64,
-    /// Dist files of the bundle that an interrupted import had already placed.
-    pub dist_files_completed: u64,
     /// Bytes of the crates and dist files that were added.
     pub bytes_new: u64,
     /// Index files that changed.
@@ -224,14 +185,6 @@ pub enum Error {
     /// A file system operation failed.
     #[error(transparent)]
     Store(#[from] transaction::Error),
-    /// A step failed, and the rollback was incomplete.
-    #[error("the import could not be rolled back completely ({left})")]
-    RollbackFailed {
-        /// The error of the rollback.
-        left: transaction::Error,
-        /// The error of the step.
-        source: transaction::Error,
-    },
 }
 
 impl AddGuard {
@@ -245,10 +198,9 @@ impl AddGuard {
         options: &ImportOptions,
         sink: &dyn Sink,
     ) -> Result<ImportReport, Error> {
-        checkpoint("import:locked");
         // A repair always compares the files that it repairs, whatever the options trust.
         let verify_existing = options.verify_existing || bundle.manifest().repair;
-        let mut staging = Staging::begin(&self.layout)?;
+        let mut tx = Transaction::begin(&self.layout, format!("the import of {}", options.file_name))?;
         // An unreadable record is rebuilt from the files that the bundle contains or relies on.
         let recorded = DistFiles::read(&self.layout)?.unwrap_or_default();
         let line_info = match self.check_manifest(bundle.manifest(), &recorded, verify_existing, options) {
@@ -261,7 +213,7 @@ impl AddGuard {
         let refreshed = bundle.manifest().refreshed_crates.iter().map(|one| one.name.as_str());
         let names =
             NameIds::from_names(bundle.manifest().crates.iter().map(|record| record.name.as_str()).chain(refreshed));
-        let mut visitor = ImportVisitor::new(&self.layout, &mut staging, verify_existing, line_info, names, sink);
+        let mut visitor = ImportVisitor::new(&self.layout, &mut tx, verify_existing, line_info, names, sink);
         let streamed = bundle.stream(&mut visitor);
         sink.event(Event::End { phase: Phase::Importing });
         let mut received = visitor.finish();
@@ -274,20 +226,18 @@ impl AddGuard {
         let contents = std::mem::take(&mut received.dist_files);
         let dist_plan = dist_files::plan_dist_files(
             &self.layout,
-            &mut staging,
+            &mut tx.staging,
             &streamed.manifest,
             contents,
             &recorded,
             verify_existing,
             options.now,
         )?;
-        received.unusable.extend(dist_plan.unusable);
-        received.warnings.extend(dist_plan.warnings);
+        received.unusable.extend(dist_plan.unusable.iter().cloned());
+        received.warnings.extend(dist_plan.warnings.iter().cloned());
         reject_invalid(&streamed.problems, &received, options)?;
-        let repairs_anything = !(received.crates.is_empty()
-            && received.index.is_empty()
-            && dist_plan.components.is_empty()
-            && dist_plan.channels.is_empty());
+        let crates_staged = received.crates_new + received.crates_repaired;
+        let repairs_anything = crates_staged > 0 || !received.index.is_empty() || !dist_plan.files.is_empty();
         if streamed.manifest.repair && !repairs_anything && !dist_plan.skipped.is_empty() {
             let (file, left) = (options.file_name.clone(), Problems::summarize(&dist_plan.skipped));
             return Err(Error::NothingRepaired { file, left });
@@ -295,16 +245,18 @@ impl AddGuard {
         let artifacts = streamed.manifest.dist_files_in(DistFileState::Shipped).count() as u64;
         let verified = event::format_contents(received.shipped, artifacts);
         sink.status("Verified", format!("{verified} of {}", options.file_name));
-        checkpoint("import:staged");
         set_current_object("the record of the import");
 
         let ledger_state = commit::LedgerState::read(&self.layout)?;
         let record_state = ledger_state.record_state(&self.layout, &streamed.manifest)?;
-        let known = if staging.interrupted { None } else { MirrorSummary::read(&self.layout)? };
-        // After a killed import, and without a summary, the records still show which warnings apply.
+        let known = if tx.staging.counts_are_stale { None } else { MirrorSummary::read(&self.layout)? };
+        // Without a summary, the records still show which warnings apply.
         let mut head = match &known {
             Some(head) => head.clone(),
-            None => ledger::derive_summary(&self.layout)?.unwrap_or_default(),
+            None => MirrorSummary {
+                live: live::read_totals(&self.layout)?,
+                ..ledger::derive_summary(&self.layout)?.unwrap_or_default()
+            },
         };
         let base_recorded = ledger_state.is_base_recorded(&self.layout, &head, &streamed.manifest)?;
         let warnings =
@@ -332,8 +284,6 @@ impl AddGuard {
             crates: received.shipped,
             crates_new: received.crates_new,
             crates_repaired: received.crates_repaired,
-            crates_completed: 0,
-            dist_files_completed: 0,
             dist_files_new: dist_plan.added.0,
             bytes_new: received.bytes_new + dist_plan.added.1,
             index_changed: received.index.len() as u64,
@@ -343,52 +293,20 @@ impl AddGuard {
             config: received.config,
             config_json: false,
         };
-        if staging.interrupted {
-            // manifest.json has the counts from before the interrupted import.
-            let before = stated.map(|summary| summary.counts).unwrap_or_default();
-            let placed = received.shipped - received.crates_new - received.crates_repaired;
-            imported.crates_completed = counts.versions.saturating_sub(before.versions).min(placed);
-            let placed = artifacts.saturating_sub(dist_plan.added.0);
-            imported.dist_files_completed =
-                counts.dist_files.saturating_sub(before.dist_files + dist_plan.added.0).min(placed);
-        }
-        let order = dependencies_first(&received.nodes);
-        let mut steps = vec![
-            Step::new("import:crates", self.layout.crates(), received.crates),
-            Step::new("import:lines", self.layout.index_meta(), received.index_meta),
-            Step::new("import:index", self.layout.index(), in_given_order(received.index, &order)),
-        ];
-        if !dist_plan.components.is_empty() {
-            steps.push(Step::new("import:components", self.layout.root().to_owned(), dist_plan.components));
-        }
-        if !dist_plan.channels.is_empty() || !dist_plan.removals.is_empty() {
-            let step = Step::new("import:channels", self.layout.root().to_owned(), dist_plan.channels);
-            steps.push(Step { removals: dist_plan.removals, ..step });
-        }
-        if dist_plan.after != recorded {
-            let replaces = self.layout.dist_files().symlink_metadata().is_ok();
-            let moved =
-                Rename { staged: staging.write(&dist_plan.after.render())?, path: "artifacts.json".into(), replaces };
-            steps.push(Step::new("import:artifacts", self.layout.private(), vec![moved]));
-        }
+        received.index.put(&mut tx)?;
+        dist_plan.stage(&self.layout, &mut tx, &recorded)?;
         if received.pending != pending_before {
-            let replaces = self.layout.pending_lines().symlink_metadata().is_ok();
-            let staged = staging.write(received.pending.render().as_bytes())?;
-            let moved = Rename { staged, path: "pending-lines".into(), replaces };
-            steps.push(Step::new("import:pending", self.layout.private(), vec![moved]));
+            tx.put_bytes(&self.layout.pending_lines(), received.pending.render().as_bytes())?;
             sink.detail(
                 "Deferred",
                 format!("{} until their crates are in the mirror", pluralize(received.pending.len(), "index line")),
             );
         }
-        if let Some(config) = self.stage_config(&mut staging, options.base_url.as_ref())? {
-            imported.config_json = true;
-            steps.push(Step::new("import:config", self.layout.index(), vec![config]));
-        }
+        imported.config_json = self.stage_config(&mut tx, options.base_url.as_ref())?;
         head.toolchains = dist_plan.after.toolchain_names();
         let on_record =
             record_state == RecordState::Recorded && ledger_state.new_histories(&head, &streamed.manifest).is_empty();
-        imported.already_imported = on_record && steps.iter().all(|step| step.renames.is_empty());
+        imported.already_imported = on_record && tx.is_empty();
         if !imported.already_imported || known.is_none() {
             if let RecordState::Corrupt(name) = &record_state {
                 received.warnings.push(format!(
@@ -398,41 +316,30 @@ impl AddGuard {
             }
             let (manifest, counts) = (streamed.manifest, imported.counts);
             let before = commit::Before { own: &record_state, known: &ledger_state, base_recorded, warnings };
-            let commit = commit::prepare_commit(&self.layout, head, counts, manifest, before, options, &mut staging)?;
+            let commit =
+                commit::prepare_commit(&self.layout, head, counts, manifest, before, options, &mut tx.staging)?;
             if let Some(what) = commit.summary.too_many_histories() {
                 let (file, root) = (options.file_name.clone(), self.layout.root().to_owned());
                 return Err(Error::TooManyHistories { file, root, what });
             }
-            let moves: Vec<Rename> = commit
-                .records
-                .into_iter()
-                .map(|(name, staged)| {
-                    let replaces = ledger_state.record_names.contains(&name);
-                    Rename { staged, path: name.into(), replaces }
-                })
-                .collect();
-            let head = commit.summary;
-            let mut record_step = Step::new("import:record", self.layout.ledger(), moves);
+            for (name, staged) in commit.records {
+                tx.put(&self.layout.ledger().join(name), staged)?;
+            }
             if let RecordState::Corrupt(name) = &record_state {
-                let aside = self.layout.moved_aside().join(name);
-                let staged = staging.hard_link(&self.layout.ledger().join(name))?;
-                let kept = Rename { staged, path: name.as_str().into(), replaces: aside.symlink_metadata().is_ok() };
-                steps.push(Step::new("import:aside", self.layout.moved_aside(), vec![kept]));
-                let (staged, _) = staging.create()?;
-                record_step.removals.push(Removal { staged, path: name.as_str().into() });
+                tx.move_aside(&self.layout.ledger().join(name), name)?;
             }
-            if !record_step.renames.is_empty() {
-                steps.push(record_step);
+            tx.put_bytes(&self.layout.summary(), &commit.summary.render())?;
+            if index_link::link_state(&self.layout) == LinkState::Missing {
+                tx.link_index()?;
             }
-            let replaces = self.layout.summary().symlink_metadata().is_ok();
-            let moved = Rename { staged: staging.write(&head.render())?, path: "manifest.json".into(), replaces };
-            steps.push(Step::new("import:head", self.layout.root().to_owned(), vec![moved]));
-            apply_steps(&mut staging, &steps)?;
-            report_stored_files(&self.layout, &steps, sink);
+            tx.staging.counts_are_stale = false;
+            let count = event::format_contents(crates_staged, imported.dist_files_new);
+            tx.describe(format!("the import of {count} of {}", options.file_name));
+            let stored = tx.added_files();
+            tx.commit()?;
+            report_stored_files(&stored, sink);
         }
-        drop(staging);
         imported.link = restore_link(&self.layout, sink);
-        checkpoint("import:link");
         report_import(&imported, &received.warnings, &options.file_name, &self.layout, sink);
         Ok(imported)
     }
@@ -490,72 +397,16 @@ impl AddGuard {
         }
     }
 
-    /// Stages `index/config.json` if its content changes.
-    fn stage_config(&self, staging: &mut Staging, base_url: Option<&BaseUrl>) -> Result<Option<Rename>, Error> {
-        let Some(base_url) = base_url else {
-            return Ok(None);
-        };
+    /// Stages `index/config.json` if its content changes. Returns whether it does.
+    fn stage_config(&self, tx: &mut Transaction<'_>, base_url: Option<&BaseUrl>) -> Result<bool, Error> {
+        let Some(base_url) = base_url else { return Ok(false) };
         let text = RegistryConfig::for_mirror(base_url.as_str()).render().into_bytes();
         let path = self.layout.index_config();
-        let there = match fs::read(&path) {
-            Ok(there) => Some(there),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-            Err(source) => return Err(failed("read", &path)(source).into()),
-        };
-        if there.as_ref() == Some(&text) {
-            return Ok(None);
+        let is_changed = disk::read_if_present(&path)?.is_none_or(|stored| stored != text);
+        if is_changed {
+            tx.put_bytes(&path, &text)?;
         }
-        Ok(Some(Rename { staged: staging.write(&text)?, path: "config.json".into(), replaces: there.is_some() }))
-    }
-}
-
-/// Files that are renamed together.
-pub(super) struct Step {
-    /// The checkpoint after the step.
-    checkpoint: &'static str,
-    root: PathBuf,
-    /// Removals before the renames.
-    pub(super) removals: Vec<Removal>,
-    pub(super) renames: Vec<Rename>,
-}
-
-impl Step {
-    pub(super) fn new(name: &'static str, root: PathBuf, renames: Vec<Rename>) -> Step {
-        Step { checkpoint: name, root, removals: Vec::new(), renames }
-    }
-}
-
-/// Renames everything into the mirror, step by step; a failure rolls the renames back.
-pub(super) fn apply_steps(staging: &mut Staging, steps: &[Step]) -> Result<(), Error> {
-    staging.sync()?;
-    checkpoint("import:synced");
-    staging.mark_in_progress()?;
-    let mut transaction = Transaction::new(staging);
-    let placed = catch_unwind(AssertUnwindSafe(|| {
-        steps.iter().try_for_each(|step| {
-            transaction.remove(&step.root, &step.removals)?;
-            transaction.rename_and_sync(&step.root, &step.renames, &format!("{}-half", step.checkpoint))?;
-            checkpoint(step.checkpoint);
-            Ok(())
-        })
-    }));
-    match placed {
-        Ok(Ok(())) => {
-            staging.interrupted = false;
-            Ok(())
-        }
-        Err(panic) => {
-            staging.interrupted = transaction.rollback().is_err();
-            resume_unwind(panic)
-        }
-        Ok(Err(source)) => match transaction.rollback() {
-            Ok(()) => Err(Error::Store(source)),
-            Err(left) => {
-                // The mark stays, so that the next import counts the files again.
-                staging.interrupted = true;
-                Err(Error::RollbackFailed { left, source })
-            }
-        },
+        Ok(is_changed)
     }
 }
 
@@ -574,10 +425,4 @@ pub(super) fn is_stored(path: &Path, size: Option<u64>, sha256: &Sha256, verify_
         return Ok(false);
     }
     Ok(!verify_bytes || Sha256::of_reader(file)?.0 == *sha256)
-}
-
-/// `renames` in the order that `order` gives by position.
-fn in_given_order(renames: Vec<Rename>, order: &[usize]) -> Vec<Rename> {
-    let mut moves: Vec<Option<Rename>> = renames.into_iter().map(Some).collect();
-    order.iter().filter_map(|at| moves[*at].take()).collect()
 }

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use super::disk;
 use super::index_meta;
 use super::layout::Layout;
-use super::summary::for_each_file;
 use super::transaction::{self, failed, has_unfinished_work};
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
@@ -51,20 +51,12 @@ impl Inventory {
         layout: &Layout,
         each: &mut dyn FnMut(&CrateName, &Path, &str) -> Result<(), E>,
     ) -> Result<Inventory, E> {
-        let root = layout.index();
-        let mut files = Vec::new();
-        for_each_file(&root, 3, &mut |path| {
-            if path.parent() != Some(&root) {
-                files.push(path.to_owned());
-            }
-            Ok(())
-        })?;
-        files.sort_unstable();
         // A killed import leaves records of lines that it did not commit.
         let interrupted = has_unfinished_work(layout);
         let mut inventory = Inventory::default();
-        for path in files {
-            let bytes = fs::read(&path).map_err(failed("read", &path))?;
+        for path in disk::index_files(layout)? {
+            let path = layout.index().join(path);
+            let Some(bytes) = disk::read_if_present(&path)? else { continue };
             let text = String::from_utf8_lossy(&bytes);
             if let Some(name) = inventory.add_index_file(layout, &path, &text, interrupted)? {
                 each(&name, &path, &text)?;

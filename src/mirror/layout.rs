@@ -25,7 +25,6 @@
 //!     incoming.json                  last state of the watcher of the incoming folder; can be lost
 //!     live/records                   one JSON line per crate or dist file that live mode stored; append-only
 //!     live/forgotten                 the same lines of retired items: added by live mode, and no longer current
-//!     live/counts                    the totals of live/records; can be lost
 //!     live/partial/                  downloads of live mode, unfinished or waiting for their commit
 //!     live/index/…                   upstream's index files with their validators; can be lost
 //!     live/used                      last request of each file, if live mode's size is limited; can be lost
@@ -45,9 +44,7 @@
 //! - Files appear by rename from staging/, which is on the same file system; no unfinished file has a public name.
 //! - A crate file is never overwritten while its bytes have the recorded digest. A corrupt file counts as not stored,
 //!   and an import that contains the crate replaces it.
-//! - The record in ledger/ is the commit. Files that were renamed without a record are completed when the same bundle
-//!   is imported again. staging/placing exists from the first rename to the commit. An import that finds it knows that
-//!   the previous import was killed, and counts the files on disk for the summary.
+//! - Every change is a transaction, see below. Its last files are the record in ledger/ and manifest.json.
 //! - manifest.json can be lost: the newest record has a copy of the summary as of its import. If records are lost too,
 //!   a rebuild (`mirror::rebuild`) keeps the crates that no lineage's newest record names, in a record of the lineage
 //!   `rebuilt`.
@@ -122,25 +119,24 @@
 //!
 //! # Transactions
 //!
-//! A collection, a batch of live mode and an eviction are transactions (`mirror::transaction`): they happen completely or
-//! not at all. The new files are in staging/. journal names every operation: `put` renames the staged file of a number to
-//! a path, `append` cuts a file to a length and appends a staged file, `delete` removes a file, `folder` removes an empty
-//! folder, `link` makes crates/index. Paths are relative to mirror/. Before journal exists, nothing has changed. Once it exists, all its operations
-//! happen: the process that takes the lock next repeats them. So no process that changes the mirror sees half a
-//! transaction. Readers see files in the order of the invariants above.
+//! An import, a batch of live mode, a collection, an eviction and a rebuild are transactions (`mirror::transaction`): they
+//! happen completely or not at all. The new files are in staging/. journal names every operation: `put` renames the staged
+//! file of a number to a path, `append` cuts a file to a length and appends a staged file, `delete` removes a file, `folder`
+//! removes an empty folder, `link` makes crates/index. Paths are relative to mirror/. Before journal exists, nothing has
+//! changed. Once it exists, all its operations happen: the process that takes the lock next repeats them. So no process that
+//! changes the mirror sees half a transaction. Readers see files in the order of the invariants above.
 //!
 //! # A full disk
 //!
 //! Every addition to a mirror maintains `.frostmirror/reserve`, a fraction of the disk. On a nearly full disk, a
 //! collection releases it and removes the crates that are due and no longer have lines, without a journal. Then it replaces
 //! index files and records in several transactions, each of which frees space for the next. It writes manifest.json and
-//! restores the reserve at its end. Until then staging/placing marks that the counts in manifest.json are wrong.
+//! restores the reserve at its end. Until then staging/recount marks that the counts in manifest.json are wrong.
 //!
 //! # Durability
 //!
 //! Staged files and the journal are made durable by one sync of the file system. A second sync makes all new names durable,
-//! and then the journal is removed. An import and a rebuild sync after each of their steps instead. There is never one fsync
-//! per file.
+//! and then the journal is removed. There is never one fsync per file.
 //!
 //! # Versions
 //!
@@ -304,11 +300,6 @@ impl Layout {
     /// One line for each retired file of live mode.
     pub fn live_retired(&self) -> PathBuf {
         self.live().join("forgotten")
-    }
-
-    /// The totals of live mode's records.
-    pub fn live_counts(&self) -> PathBuf {
-        self.live().join("counts")
     }
 
     /// The folder of live mode's downloads.

@@ -10,17 +10,17 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use super::commit;
+use super::disk;
 use super::dist_files::DistFiles;
 use super::layout::Layout;
 use super::live;
 use super::rebuild::REBUILT_LINEAGE;
 use super::retired::{self, Retirement};
 use super::summary::{HistorySize, ImportTotals, LineageTip, MirrorSummary};
-use super::transaction::{Error, failed, was_interrupted};
+use super::transaction::{Error, counts_are_stale, failed};
 use crate::bundle::format::{BundleKind, Manifest};
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
-use crate::durable;
 
 pub(super) mod chain;
 
@@ -151,16 +151,8 @@ fn read_stored_record(layout: &Layout, name: &str) -> Result<Option<Record>, Err
 /// # Errors
 /// A file system operation failed.
 pub fn record_names(layout: &Layout) -> Result<Vec<String>, Error> {
-    let folder = layout.ledger();
-    let entries = durable::if_exists(fs::read_dir(&folder)).map_err(failed("list", &folder))?;
-    let Some(entries) = entries else { return Ok(Vec::new()) };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(failed("list", &folder))?.file_name();
-        if let Some(name) = name.to_str().filter(|name| record_number(name).is_some()) {
-            names.push(name.to_owned());
-        }
-    }
+    let names = disk::read_names(&layout.ledger())?.filter(|name| record_number(name).is_some());
+    let mut names: Vec<String> = names.collect();
     names.sort_unstable();
     Ok(names)
 }
@@ -298,7 +290,7 @@ pub fn contains_bundle(names: &[String], bundle: &str) -> bool {
 /// A file system operation failed; a missing file is not an error.
 pub fn read_summary(layout: &Layout) -> Result<Option<MirrorSummary>, Error> {
     let file = MirrorSummary::read(layout)?;
-    if file.is_some() && !was_interrupted(layout) {
+    if file.is_some() && !counts_are_stale(layout) {
         return Ok(file);
     }
     Ok(derive_summary(layout)?.or(file))

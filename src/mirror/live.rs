@@ -15,7 +15,6 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::transaction;
@@ -30,6 +29,8 @@ mod partial;
 mod commit;
 mod dist_files;
 
+pub use super::item::ItemId;
+pub use super::summary::LiveTotals;
 pub use commit::{Rejection, StoreOutcome};
 pub use partial::PartialFile;
 pub(super) use records::{RecordFile, repair, stage_records, stage_retired, sum_totals};
@@ -55,50 +56,6 @@ pub struct LiveRecord {
     pub license: Option<String>,
     /// The crate's repository.
     pub repository: Option<String>,
-}
-
-/// Identifies a file of live mode.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ItemId {
-    /// A crate, with its index line.
-    Crate(CrateId),
-    /// A file below `dist/` or `rustup/`.
-    DistFile(SafePath),
-}
-
-impl std::fmt::Display for ItemId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            ItemId::Crate(id) => id.fmt(f),
-            ItemId::DistFile(path) => path.fmt(f),
-        }
-    }
-}
-
-impl LiveRecord {
-    /// The path of its file, relative to the mirror's root.
-    pub fn path(&self) -> SafePath {
-        match &self.item {
-            ItemId::Crate(id) => id.crate_path(),
-            ItemId::DistFile(path) => path.clone(),
-        }
-    }
-
-    /// The crate, if it is one.
-    pub fn crate_id(&self) -> Option<&CrateId> {
-        match &self.item {
-            ItemId::Crate(id) => Some(id),
-            ItemId::DistFile(_) => None,
-        }
-    }
-
-    /// The path of the dist file, if it is one.
-    pub fn dist_file_path(&self) -> Option<&SafePath> {
-        match &self.item {
-            ItemId::DistFile(path) => Some(path),
-            ItemId::Crate(_) => None,
-        }
-    }
 }
 
 /// A fetched crate, whose bytes have the digest of its line.
@@ -141,18 +98,6 @@ pub struct FetchedDistFile {
     pub file: PathBuf,
     /// When it was read from upstream.
     pub read_at: Timestamp,
-}
-
-/// Totals of live mode's records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct LiveTotals {
-    /// Number of crates.
-    pub crates: u64,
-    /// Number of dist files.
-    #[serde(rename = "artifacts")]
-    pub dist_files: u64,
-    /// Total bytes of both.
-    pub bytes: u64,
 }
 
 /// A batch failed.

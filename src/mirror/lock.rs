@@ -228,6 +228,14 @@ pub fn lock_for_collecting(
 /// [`Error::NoMirror`]; [`Error::Locked`] after `timeout`; a mirror of a newer layout; a failed file system operation.
 pub fn lock_for_reading(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<ReadGuard, Error> {
     require_mirror(layout)?;
+    if layout.journal().exists() {
+        // Taking the other lock completes the transaction of a killed process. A mirror that this process may not write
+        // is read as it is.
+        match acquire(layout, timeout, me, sink) {
+            Err(Error::Io { source, .. }) if is_write_denied(&source) => {}
+            completed => drop(completed?),
+        }
+    }
     let path = layout.lock();
     let opened = match open_lock_file(&path, true) {
         Err(refused) if is_write_denied(&refused) => match File::open(&path) {
@@ -305,14 +313,15 @@ fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> 
 
 /// Corrects the totals of a mirror of which some changes of a transaction are lost.
 fn count_again(layout: &Layout) -> Result<(), transaction::Error> {
-    live::repair(layout)?;
     let stored = match MirrorSummary::read(layout)? {
         Some(summary) => Some(summary),
         None => ledger::derive_summary(layout)?,
     };
     let Some(summary) = stored else { return Ok(()) };
     let mut tx = Transaction::begin(layout, "the recount of the mirror's files")?;
-    tx.put_bytes(&layout.summary(), &summary.with_counts(Counts::count_tree(layout)?).render())?;
+    let live = live::sum_totals(&live::read_records(layout)?);
+    let summary = MirrorSummary { live, ..summary.with_counts(Counts::count_tree(layout)?) };
+    tx.put_bytes(&layout.summary(), &summary.render())?;
     tx.commit()
 }
 

@@ -2,15 +2,14 @@
 //! a version does not depend on the order of imports. [`super::layout`] describes the format.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::disk;
 use super::layout::Layout;
-use super::transaction::{Error, failed};
+use super::transaction::Error;
 use crate::crate_id::CrateId;
-use crate::durable;
 use crate::index_line::IndexLine;
 
 /// Maximum total bytes of waiting lines. Beyond that, the lines that were read first are dropped. The limit exists
@@ -27,9 +26,8 @@ impl PendingLines {
     /// # Errors
     /// A file system operation failed; a missing file is not an error.
     pub(super) fn read(layout: &Layout) -> Result<PendingLines, Error> {
-        let path = layout.pending_lines();
-        let bytes = durable::if_exists(fs::read(&path)).map_err(failed("read", &path))?;
-        Ok(bytes.map_or_else(PendingLines::default, |bytes| PendingLines::parse(&String::from_utf8_lossy(&bytes))))
+        let text = disk::read_if_present(&layout.pending_lines())?.unwrap_or_default();
+        Ok(PendingLines::parse(&String::from_utf8_lossy(&text)))
     }
 
     fn parse(text: &str) -> PendingLines {

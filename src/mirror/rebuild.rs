@@ -27,30 +27,25 @@
 //! import record contradicts, and crates that no import brought although no record is lost.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
 
 use super::audit::{Audit, CrateFileState, Metadata, Pass, RecordMatch};
 use super::dist_files::{DistFiles, MutableName};
-use super::import::{self, Step, apply_steps};
+use super::import;
 use super::index_link;
 use super::index_meta::{self, IndexLineMeta};
 use super::layout::Layout;
 use super::ledger::chain::{self, ChainFault};
 use super::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
-use super::live;
+use super::live::{self, ItemId};
 use super::lock::AddGuard;
 use super::summary::{Counts, HistorySize, LineageTip, MirrorSummary};
-use super::transaction::{self, Rename, Staging, failed};
-use crate::bundle::format::{
-    BundleKind, CrateRecord, CrateState, DistFileRecord, DistFileState, FormatVersion, Input, Lineage, Manifest,
-};
+use super::transaction::{self, Transaction, failed};
+use crate::bundle::format::{CrateRecord, CrateState, DistFileRecord, DistFileState, Input, Lineage, Manifest};
 use crate::bundle::pack::format_time;
-use crate::crate_id::CrateId;
 use crate::digest::Sha256;
-use crate::durable;
 use crate::event::Sink;
 use crate::safe_path::SafePath;
 
@@ -62,19 +57,8 @@ pub use untrusted::UntrustedCrates;
 /// The lineage of crates whose own records were lost. A bundle's lineage is 32 hexadecimal digits, and never this.
 pub const REBUILT_LINEAGE: &str = "rebuilt";
 
-/// All checkpoints of a complete rebuild, in order.
-pub const CHECKPOINTS: &[&str] = &[
-    "rebuild:lines-half",
-    "rebuild:lines",
-    "rebuild:record-half",
-    "rebuild:record",
-    "rebuild:head-half",
-    "rebuild:head",
-    "rebuild:aside",
-];
-
-/// Additional checkpoints, after `rebuild:lines`, if the record of dist files was lost.
-pub const DIST_FILE_CHECKPOINTS: &[&str] = &["rebuild:artifacts-half", "rebuild:artifacts"];
+/// What the changes belong to, for messages.
+const WHAT: &str = "the rebuild of the mirror's records";
 
 /// Why a rebuild writes a record of [`REBUILT_LINEAGE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,27 +112,23 @@ impl AddGuard {
         if sink.is_cancelled() {
             return Err(import::Error::Stopped);
         }
-        let mut staging = Staging::begin(&layout)?;
-        let untrusted = untrusted::move_aside(&layout, &pass, &mut staging)?;
+        let untrusted = untrusted::move_aside(&layout, &pass)?;
         if !untrusted.is_empty() {
             pass = Pass::run(&layout, &pass.into_audit().crate_files, sink)?;
             if sink.is_cancelled() {
                 return Err(import::Error::Stopped);
             }
         }
-        let (line_moves, lines) = stage_index_meta(&pass, &mut staging)?;
-        let mut steps = vec![Step::new("rebuild:lines", layout.index_meta(), line_moves)];
-
+        let mut tx = Transaction::begin(&layout, WHAT)?;
+        let lines = stage_index_meta(&layout, &pass, &mut tx)?;
         let (mut head, lost_records) = verified_summary(&pass.metadata, ledger::derive_summary(&layout)?);
-        let current = CurrentItems::read(&head, &layout)?;
+        let current = current_items(&head, &layout)?;
         let recorded = pass.metadata.dist_files.as_ref().filter(|_| layout.dist_files().symlink_metadata().is_ok());
         let restored = recorded.is_none().then(|| rebuild_dist_files(&pass.metadata, &current, &layout));
         // A mirror without dist files needs no such record.
         let restored = restored.filter(|all| pass.metadata.dist_files.is_none() || !all.0.is_empty());
         if let Some(artifacts) = &restored {
-            let replaces = layout.dist_files().symlink_metadata().is_ok();
-            let moved = Rename { staged: staging.write(&artifacts.render())?, path: "artifacts.json".into(), replaces };
-            steps.push(Step::new("rebuild:artifacts", layout.private(), vec![moved]));
+            tx.put_bytes(&layout.dist_files(), &artifacts.render())?;
         }
         let is_restored = restored.is_some();
         let artifacts = restored.or_else(|| pass.metadata.dist_files.clone()).unwrap_or_default();
@@ -167,8 +147,8 @@ impl AddGuard {
         let (mut kept, mut kept_artifacts) = (None, 0);
         head.imports = pass.metadata.records.len() as u64;
         head.newest_record.clone_from(&pass.metadata.newest_record);
-        head.live = pass.metadata.has_live_records();
         head.toolchains = artifacts.toolchain_names();
+        head.live = pass.metadata.live_totals;
         let (count, bytes) = artifacts.count_and_bytes();
         head = head.with_counts(Counts { dist_files: count, dist_file_bytes: bytes, ..pass.counts });
         if let Some(cause) = cause.filter(|_| !(unnamed.is_empty() && unnamed_artifacts.is_empty())) {
@@ -179,36 +159,35 @@ impl AddGuard {
             let name = ledger::next_record_name(&names, &record.manifest.id);
             let (text, sha256) = record.render();
             head.newest_record = Some(RecordRef { record: name.clone(), sha256 });
-            let moved = Rename { staged: staging.write(&text)?, path: name.into(), replaces: false };
-            steps.push(Step::new("rebuild:record", layout.ledger(), vec![moved]));
+            tx.put_bytes(&layout.ledger().join(name), &text)?;
         }
         let head_written = pass.metadata.summary.as_ref() != Some(&head);
         if head_written {
-            let replaces = layout.summary().symlink_metadata().is_ok();
-            let moved = Rename { staged: staging.write(&head.render())?, path: "manifest.json".into(), replaces };
-            steps.push(Step::new("rebuild:head", layout.root().to_owned(), vec![moved]));
+            tx.put_bytes(&layout.summary(), &head.render())?;
         }
-        // Also without any file to commit: the files of a killed import have been counted now.
-        apply_steps(&mut staging, &steps)?;
-        let live = layout.live().is_dir() && live::repair(&layout)?;
         for name in &pass.metadata.unreadable {
-            self.move_record_aside(&layout.ledger().join(name), name)?;
+            tx.move_aside(&layout.ledger().join(name), name)?;
         }
-        // The records that name them are kept, and the notes explain why they are missing.
-        let faults = chain::read_faults(&layout, head.newest_record.as_ref())?;
-        let is_missing = |fault: &&ChainFault| matches!(fault.kind, ChainFaultKind::Missing { .. });
-        let missing = faults.iter().chain(&pass.metadata.chain_faults).filter(is_missing).map(|fault| &fault.record);
-        for record in missing.chain(&pass.metadata.unreadable) {
-            chain::write_lost(&layout, record, &format_time(now))?;
-        }
-        drop(staging);
         // Everything that is served must be recorded, and signatures cannot be verified here.
         let mut signatures_aside = if is_restored { verified_files::signatures(&layout) } else { Vec::new() };
         signatures_aside.retain(|path| !artifacts.0.contains_key(path));
         for path in &signatures_aside {
-            self.move_record_aside(&path.below(layout.root()), &path.as_str().replace('/', "-"))?;
+            tx.move_aside(&path.below(layout.root()), &path.as_str().replace('/', "-"))?;
         }
-        durable::checkpoint("rebuild:aside");
+        let live = live::repair(&layout, &mut tx)?;
+        // Also without any file to commit: the files have been counted now.
+        tx.staging.counts_are_stale = false;
+        tx.commit()?;
+        // The records that name them are kept, and the notes explain why they are missing.
+        let mut tx = Transaction::begin(&layout, WHAT)?;
+        let faults = chain::read_faults(&layout, head.newest_record.as_ref())?;
+        let is_missing = |fault: &&ChainFault| matches!(fault.kind, ChainFaultKind::Missing { .. });
+        let missing = faults.iter().chain(&pass.metadata.chain_faults).filter(is_missing).map(|fault| &fault.record);
+        let missing: BTreeSet<&String> = missing.chain(&pass.metadata.unreadable).collect();
+        for record in missing {
+            chain::stage_lost(&layout, &mut tx, record, &format_time(now))?;
+        }
+        tx.commit()?;
         index_link::restore(&layout)?;
         let aside = pass.metadata.unreadable.len() as u64;
         let restored_count = is_restored.then_some(count);
@@ -233,21 +212,10 @@ impl AddGuard {
             audit,
         })
     }
-
-    /// Moves a file into `.frostmirror/aside/`, as `name` or with a number appended.
-    fn move_record_aside(&self, from: &Path, name: &str) -> Result<(), transaction::Error> {
-        let folder = self.layout.moved_aside();
-        durable::make_folder(&folder).map_err(failed("make the folder", &folder))?;
-        let to = folder.join(untrusted::free_name(&self.layout, name));
-        fs::rename(from, &to).map_err(failed("move", from))?;
-        let left = from.parent().unwrap_or(from);
-        durable::sync_folder(left).map_err(failed("sync", left))
-    }
 }
 
-/// Stages the records of proven lines that lack one. Also returns the number of these lines.
-fn stage_index_meta(pass: &Pass, staging: &mut Staging) -> Result<(Vec<Rename>, u64), transaction::Error> {
-    let mut renames = Vec::new();
+/// Stages the records of proven lines that lack one. Returns the number of these lines.
+fn stage_index_meta(layout: &Layout, pass: &Pass, tx: &mut Transaction<'_>) -> Result<u64, transaction::Error> {
     let mut count = 0;
     for name in &pass.index_states {
         let mut records = name.records.clone();
@@ -270,10 +238,9 @@ fn stage_index_meta(pass: &Pass, staging: &mut Staging) -> Result<(Vec<Rename>, 
             continue;
         }
         records.sort_by(|a, b| a.version.cmp(&b.version));
-        let staged = staging.write(index_meta::render(&records).as_bytes())?;
-        renames.push(Rename { staged, path: name.path.as_str().into(), replaces: name.records_exist });
+        tx.put_bytes(&layout.index_meta().join(&name.path), index_meta::render(&records).as_bytes())?;
     }
-    Ok((renames, count))
+    Ok(count)
 }
 
 /// The summary as far as the ledger confirms it, and the records that are known to be lost. The histories, their newest
@@ -299,36 +266,22 @@ struct LostRecords {
 }
 
 /// The files that the newest records of the lineages name, and those of live mode.
-#[derive(Default)]
-struct CurrentItems {
-    crates: BTreeSet<CrateId>,
-    dist_files: BTreeSet<SafePath>,
-}
-
-impl CurrentItems {
-    fn read(head: &MirrorSummary, layout: &Layout) -> Result<CurrentItems, transaction::Error> {
-        let mut current = CurrentItems::default();
-        for record in live::read_records(layout)? {
-            match record.item {
-                live::ItemId::Crate(id) => drop(current.crates.insert(id)),
-                live::ItemId::DistFile(path) => drop(current.dist_files.insert(path)),
-            }
+fn current_items(head: &MirrorSummary, layout: &Layout) -> Result<BTreeSet<ItemId>, transaction::Error> {
+    let mut current: BTreeSet<ItemId> = live::read_records(layout)?.into_iter().map(|record| record.item).collect();
+    let mut reader = Reader::new(layout);
+    for lineage in head.lineages.iter().chain(&head.contested).filter(|lineage| lineage.id != REBUILT_LINEAGE) {
+        if let Some(record) = reader.read(&lineage.record)? {
+            current.extend(record.manifest.crates.iter().map(|one| ItemId::Crate(one.id())));
+            current.extend(record.manifest.dist_files.into_iter().map(|one| ItemId::DistFile(one.path)));
         }
-        let mut reader = Reader::new(layout);
-        for lineage in head.lineages.iter().chain(&head.contested).filter(|lineage| lineage.id != REBUILT_LINEAGE) {
-            if let Some(record) = reader.read(&lineage.record)? {
-                current.crates.extend(record.manifest.crates.iter().map(CrateRecord::id));
-                current.dist_files.extend(record.manifest.dist_files.into_iter().map(|artifact| artifact.path));
-            }
-        }
-        Ok(current)
     }
+    Ok(current)
 }
 
 /// Rebuilds the record of dist files from the ledger and the files. It includes existing files with a digest that the
 /// ledger has for their path. It includes current files that are missing or damaged, with the latest digest, so that
 /// they can be repaired. It includes files that the ledger does not name and that upstream's digests prove.
-fn rebuild_dist_files(metadata: &Metadata, current: &CurrentItems, layout: &Layout) -> DistFiles {
+fn rebuild_dist_files(metadata: &Metadata, current: &BTreeSet<ItemId>, layout: &Layout) -> DistFiles {
     let mut artifacts = DistFiles(verified_files::find_verified(layout));
     // If the ledger knows a path, it decides, except for mutable paths, where its digest may be older than the file. A
     // signature that the ledger contradicts may be damaged, which no other check would show.
@@ -342,7 +295,7 @@ fn rebuild_dist_files(metadata: &Metadata, current: &CurrentItems, layout: &Layo
         let found = Some(&file).filter(|file| is_ours && file.is_file()).and_then(|file| Sha256::of_file(file).ok());
         let there = digests.iter().find(|stored| found == Some((stored.sha256, stored.size)));
         // A signature is removed when its channel moves on without one, so a missing signature is not a loss.
-        let is_missed = current.dist_files.contains(path) && !is_signature(path);
+        let is_missed = current.contains(&ItemId::DistFile(path.clone())) && !is_signature(path);
         let latest = digests.iter().max_by_key(|stored| stored.read_at).filter(|_| is_missed);
         match there {
             Some(stored) => drop(artifacts.0.insert(path.clone(), *stored)),
@@ -354,8 +307,8 @@ fn rebuild_dist_files(metadata: &Metadata, current: &CurrentItems, layout: &Layo
 }
 
 /// Every recorded dist file that no lineage's newest record names.
-fn unreferenced_dist_files(artifacts: &DistFiles, current: &CurrentItems) -> Vec<DistFileRecord> {
-    let unreferenced = artifacts.0.iter().filter(|(path, _)| !current.dist_files.contains(*path));
+fn unreferenced_dist_files(artifacts: &DistFiles, current: &BTreeSet<ItemId>) -> Vec<DistFileRecord> {
+    let unreferenced = artifacts.0.iter().filter(|(path, _)| !current.contains(&ItemId::DistFile((*path).clone())));
     unreferenced
         .map(|(path, stored)| DistFileRecord {
             path: path.clone(),
@@ -368,29 +321,18 @@ fn unreferenced_dist_files(artifacts: &DistFiles, current: &CurrentItems) -> Vec
 }
 
 /// Every crate of the index that no lineage's newest record names.
-fn unreferenced_crates(pass: &Pass, current: &CurrentItems) -> Vec<CrateRecord> {
+fn unreferenced_crates(pass: &Pass, current: &BTreeSet<ItemId>) -> Vec<CrateRecord> {
     let known = pass.index_states.iter().flat_map(|name| name.expected_lines().map(move |line| (name, line)));
     let mut unnamed: Vec<CrateRecord> = known
-        .filter(|(_, line)| !current.crates.contains(&line.id))
+        .filter(|(_, line)| !current.contains(&ItemId::Crate(line.id.clone())))
         .map(|(name, line)| {
             let (size, left_out) = match name.crate_file(&line.id) {
                 Some(CrateFileState::Valid { length, .. }) => (*length, false),
                 Some(_) => (0, false),
                 None => (0, line.index_only || pass.metadata.is_index_only(&line.id)),
             };
-            let CrateId { name, version } = line.id.clone();
-            CrateRecord {
-                name,
-                version,
-                sha256: line.cksum,
-                size,
-                state: if left_out { CrateState::IndexOnly } else { CrateState::Shipped },
-                yanked: false,
-                read_at: None,
-                description: None,
-                license: None,
-                repository: None,
-            }
+            let state = if left_out { CrateState::IndexOnly } else { CrateState::Shipped };
+            CrateRecord::new(line.id.clone(), line.cksum, size, state)
         })
         .collect();
     unnamed.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
@@ -409,32 +351,13 @@ fn make_rebuilt_record(
     let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let rebuilt = metadata.records.iter().filter(|record| record.lineage.id == REBUILT_LINEAGE);
     let sequence = rebuilt.map(|record| record.lineage.sequence).max().unwrap_or(0).saturating_add(1);
-    let input = Input {
-        name: "files without a record at a rebuild".to_owned(),
-        roots: Vec::new(),
-        crates: (0u32..).zip(&crates).map(|(at, _)| at).collect(),
-        dist_files: (0u32..).zip(&artifacts).map(|(at, _)| at).collect(),
-        skipped_packages: Vec::new(),
-    };
-    let mut manifest = Manifest {
-        id: String::new(),
-        format: FormatVersion::CURRENT,
-        tool: format!("cargo-frostmirror {}", env!("CARGO_PKG_VERSION")),
-        created: now.clone(),
-        kind: BundleKind::Full,
-        repair: false,
-        parent: None,
-        targets: Vec::new(),
-        toolchains: Vec::new(),
-        dist_files: artifacts,
-        // Unknown, so before all others.
-        index_read: Timestamp::UNIX_EPOCH.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        crates,
-        lineage: Lineage { id: REBUILT_LINEAGE.to_owned(), sequence, inputs: vec![input] },
-        carried_histories: Vec::new(),
-        refreshed_crates: Vec::new(),
-        blocks: Vec::new(),
-    };
+    let crate_positions = (0u32..).zip(&crates).map(|(at, _)| at).collect();
+    let file_positions = (0u32..).zip(&artifacts).map(|(at, _)| at).collect();
+    let inputs = vec![Input::new("files without a record at a rebuild", crate_positions, file_positions)];
+    // The time of the index is unknown, so it is before all others.
+    let index_read = Timestamp::UNIX_EPOCH.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let lineage = Lineage { id: REBUILT_LINEAGE.to_owned(), sequence, inputs };
+    let mut manifest = Manifest { crates, dist_files: artifacts, ..Manifest::new(now.clone(), index_read, lineage) };
     manifest.assign_id();
     let lineage = LineageTip::from_manifest(&manifest, ledger::next_record_name(names, &manifest.id));
     // It counts as a record of the ledger, but not as an import, so `last_import` does not change.

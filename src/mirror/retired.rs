@@ -7,15 +7,13 @@
 //! A note `NNNNNNNN-LINEAGE-KKKKKKKK.accepted` has the same effect, but the record of number K still counts: the bundle
 //! that was accepted as the lineage's newest.
 
-use std::fs;
-
 use serde::{Deserialize, Serialize};
 
+use super::disk;
 use super::layout::Layout;
 use super::ledger;
 use super::summary::LineageTip;
-use super::transaction::{Error, Transaction, failed};
-use crate::durable;
+use super::transaction::{Error, Transaction};
 
 /// A lineage, and the number of the newest record when it was retired.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,14 +39,8 @@ struct RetirementFile {
 /// # Errors
 /// A file system operation failed.
 pub fn read_retirements(layout: &Layout) -> Result<Vec<Retirement>, Error> {
-    let folder = layout.ledger();
-    let entries = durable::if_exists(fs::read_dir(&folder)).map_err(failed("list", &folder))?;
-    let Some(entries) = entries else { return Ok(Vec::new()) };
-    let mut notes = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(failed("list", &folder))?.file_name();
-        notes.extend(name.to_str().and_then(Retirement::parse));
-    }
+    let mut notes: Vec<Retirement> =
+        disk::read_names(&layout.ledger())?.filter_map(|name| Retirement::parse(&name)).collect();
     notes.sort_unstable();
     Ok(notes)
 }
@@ -117,6 +109,8 @@ impl Retirement {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

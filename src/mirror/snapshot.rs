@@ -17,14 +17,15 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::disk;
 use super::export::CreatedParents;
 use super::gc;
 use super::import::Problems;
 use super::inventory::{Inventory, InventoryEntry};
+use super::item::ItemId;
 use super::layout::Layout;
 use super::lock::ReadGuard;
 use super::rebuild::REBUILT_LINEAGE;
-use super::summary::for_each_file;
 use super::transaction::{self, failed};
 use crate::bundle::format::{
     BundleKind, CarriedHistory, CrateRecord, CrateState, Input, Lineage, MAX_NAMES, Manifest, short_id,
@@ -39,7 +40,7 @@ use crate::event::Sink;
 use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 use crate::safe_path::SafePath;
 use dist_files::DistFileInventory;
-use histories::LedgerContents;
+use histories::{LedgerContents, digest_lines};
 
 mod histories;
 mod dist_files;
@@ -227,7 +228,8 @@ fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Res
     let mut spelled: HashMap<String, CrateName> =
         table.keys().map(|id| (folded(id.name.as_str()), id.name.clone())).collect();
     let mut taken: HashSet<String> = table.keys().map(|id| folded(&id.file_name())).collect();
-    for id in ledger_contents.histories.iter().flat_map(|feed| &feed.crates) {
+    let named = ledger_contents.histories.iter().flat_map(|feed| feed.items.iter().filter_map(ItemId::crate_id));
+    for id in named {
         if let (false, Some(known)) = (table.contains_key(id), ledger_contents.crates.get(id))
             && *spelled.entry(folded(id.name.as_str())).or_insert_with(|| id.name.clone()) == id.name
             && taken.insert(folded(&id.file_name()))
@@ -236,33 +238,36 @@ fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Res
         }
     }
     let positions: HashMap<&CrateId, u32> = table.keys().copied().zip(0u32..).collect();
-    let at = |ids: &BTreeSet<CrateId>| ids.iter().filter_map(|id| positions.get(id).copied()).collect::<Vec<u32>>();
     let artifacts = dist_files.table(&ledger_contents, newest_read);
     let places: HashMap<&SafePath, u32> = artifacts.iter().map(|record| &record.path).zip(0u32..).collect();
-    let places = |paths: &BTreeSet<SafePath>| -> Vec<u32> {
-        paths.iter().filter_map(|path| places.get(path).copied()).collect()
+    let at = |items: &BTreeSet<ItemId>| -> [Vec<u32>; 2] {
+        let crates = items.iter().filter_map(ItemId::crate_id);
+        let files = items.iter().filter_map(ItemId::dist_file_path);
+        [
+            crates.filter_map(|id| positions.get(id).copied()).collect(),
+            files.filter_map(|path| places.get(path).copied()).collect(),
+        ]
     };
-    let input = |(input, ids, paths): &(Input, BTreeSet<CrateId>, BTreeSet<SafePath>)| Input {
-        crates: at(ids),
-        dist_files: places(paths),
-        ..input.clone()
+    let input = |(input, items): &(Input, BTreeSet<ItemId>)| {
+        let [crates, dist_files] = at(items);
+        Input { crates, dist_files, ..input.clone() }
     };
-    let carried =
-        ledger_contents.histories.iter().filter(|feed| feed.id != REBUILT_LINEAGE).map(|feed| CarriedHistory {
+    let histories = ledger_contents.histories.iter().filter(|feed| feed.id != REBUILT_LINEAGE);
+    let carried = histories.map(|feed| {
+        let [crates, dist_files] = at(&feed.items);
+        let inputs = feed.inputs.iter().map(input).collect();
+        CarriedHistory {
             bundle: feed.bundle.clone(),
             file: feed.file.clone(),
             created: feed.created.clone(),
             index_read: feed.index_read.clone(),
-            lineage: Lineage {
-                id: feed.id.clone(),
-                sequence: feed.sequence,
-                inputs: feed.inputs.iter().map(input).collect(),
-            },
-            crates: at(&feed.crates),
-            dist_files: places(&feed.dist_files),
-        });
+            lineage: Lineage { id: feed.id.clone(), sequence: feed.sequence, inputs },
+            crates,
+            dist_files,
+        }
+    });
     let carried = carried.collect();
-    let lineage = unclaimed_lineage(&inventory, &dist_files, &ledger_contents, &at, &places);
+    let lineage = unclaimed_lineage(&inventory, &dist_files, &ledger_contents, &at);
     let plan = PackPlan {
         created: now,
         kind: BundleKind::Snapshot,
@@ -286,38 +291,22 @@ fn unclaimed_lineage(
     inventory: &Inventory,
     dist_files: &DistFileInventory,
     ledger_contents: &LedgerContents,
-    at: &dyn Fn(&BTreeSet<CrateId>) -> Vec<u32>,
-    places: &dyn Fn(&BTreeSet<SafePath>) -> Vec<u32>,
+    at: &dyn Fn(&BTreeSet<ItemId>) -> [Vec<u32>; 2],
 ) -> Lineage {
-    let stored: BTreeMap<&CrateId, Sha256> = inventory.crates.iter().map(|one| (&one.id, one.cksum)).collect();
-    let unrecognized = stored.keys().copied().filter(|id| !ledger_contents.crates.contains_key(*id)).cloned();
-    let rebuilt = ledger_contents
-        .histories
-        .iter()
-        .filter(|feed| feed.id == REBUILT_LINEAGE)
-        .flat_map(|feed| feed.crates.iter().cloned());
-    let crates: BTreeSet<CrateId> = unrecognized.chain(rebuilt).collect();
-    let mut text = String::new();
-    for id in &crates {
-        let digest = stored.get(id).map(Sha256::to_string).unwrap_or_default();
-        text.push_str(&format!("{id} {digest}\n"));
-    }
-    let unrecognized =
-        dist_files.recorded.0.keys().filter(|path| !ledger_contents.dist_files.contains_key(*path)).cloned();
-    let rebuilt = ledger_contents
-        .histories
-        .iter()
-        .filter(|feed| feed.id == REBUILT_LINEAGE)
-        .flat_map(|feed| feed.dist_files.iter().cloned());
-    let artifacts: BTreeSet<SafePath> = unrecognized.chain(rebuilt).collect();
-    for path in &artifacts {
-        let digest = dist_files.recorded.0.get(path).map(|existing| existing.sha256.to_string()).unwrap_or_default();
-        text.push_str(&format!("{path} {digest}\n"));
-    }
+    let crates = inventory.crates.iter().map(|one| (ItemId::Crate(one.id.clone()), one.cksum));
+    let files = dist_files.recorded.0.iter().map(|(path, row)| (ItemId::DistFile(path.clone()), row.sha256));
+    let stored: BTreeMap<ItemId, Sha256> = crates.chain(files).collect();
+    let is_named = |item: &&ItemId| match item {
+        ItemId::Crate(id) => ledger_contents.crates.contains_key(id),
+        ItemId::DistFile(path) => ledger_contents.dist_files.contains_key(path),
+    };
+    let rebuilt = ledger_contents.histories.iter().filter(|feed| feed.id == REBUILT_LINEAGE);
+    let unrecognized = stored.keys().filter(|item| !is_named(item));
+    let items: BTreeSet<ItemId> = unrecognized.chain(rebuilt.flat_map(|feed| &feed.items)).cloned().collect();
+    let mut text = digest_lines(&items, |item| stored.get(item).copied());
     // A mirror that imported a snapshot of itself, or an equal one, already has this set as a history.
     let own = short_id(&Sha256::of(text.as_bytes()));
-    let mut histories = ledger_contents.histories.iter();
-    let known = histories.any(|feed| feed.id == own && feed.crates == crates && feed.dist_files == artifacts);
+    let known = ledger_contents.histories.iter().any(|feed| feed.id == own && feed.items == items);
     if known {
         text.clear();
     }
@@ -325,25 +314,16 @@ fn unclaimed_lineage(
     while ledger_contents.histories.iter().any(|feed| feed.id == id) {
         id = short_id(&Sha256::of(id.as_bytes()));
     }
-    let input = Input {
-        name: "not in any history".to_owned(),
-        roots: Vec::new(),
-        crates: at(&crates),
-        dist_files: places(&artifacts),
-        skipped_packages: Vec::new(),
-    };
-    let nothing = known || crates.is_empty() && artifacts.is_empty();
+    let [crates, dist_files] = at(&items);
+    let input = Input::new("not in any history", crates, dist_files);
+    let nothing = known || items.is_empty();
     let inputs = if nothing { Vec::new() } else { vec![input] };
     Lineage { id, sequence: 1, inputs }
 }
 
 /// The number of files in crates/ that the index does not name.
 fn count_unlisted_files(layout: &Layout, inventory: &Inventory) -> Result<u64, transaction::Error> {
-    let mut files = 0u64;
-    for_each_file(&layout.crates(), 0, &mut |path| {
-        files += u64::from(path.extension().is_some_and(|end| end == "crate"));
-        Ok(())
-    })?;
+    let files = disk::crate_files(layout)?.count() as u64;
     Ok(files.saturating_sub(inventory.stored().count() as u64))
 }
 

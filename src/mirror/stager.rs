@@ -2,25 +2,25 @@
 //! change the mirror's files.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use super::dist_files::MutableName;
-use super::index_merge::{self, Conflict, MergeResult, NewLine, StoredIndexFile};
-use super::index_meta;
+use super::index_changes::{IndexChanges, IndexOnDisk};
+use super::index_merge::{self, Conflict, NewLine};
 use super::layout::Layout;
 use super::ledger;
 use super::pending_lines::PendingLines;
 use super::summary::CountsDelta;
-use super::topo_sort::{NameIds, Node};
-use super::transaction::{Error, Rename, StagedFile, Staging, failed};
+use super::topo_sort::NameIds;
+use super::transaction::{Error, StagedFile, Transaction, failed};
 use crate::bundle::format::Entry;
 use crate::bundle::open::EntryVisitor;
 use crate::config::{self, SnapshotFile};
-use crate::crate_id::{CrateId, CrateName};
+use crate::crate_id::CrateId;
 use crate::digest::{BUFFER_SIZE, Sha256};
 use crate::durable;
 use crate::event::{Event, Phase, Sink};
@@ -33,21 +33,10 @@ pub(super) mod dist_files;
 
 use dist_files::DistFileSource;
 
-/// Maximum number of dependencies that are stored to sort index files, four bytes each. Real bundles have about twenty
-/// per crate. The order only helps concurrent readers, and index files beyond this limit are not sorted.
-const MAX_DEPENDENCIES: usize = 4 * 1024 * 1024;
-
-/// The staged files, and the problems that prevent a commit.
-#[derive(Default)]
+/// What was staged, and the problems that prevent a commit.
 pub(super) struct StagedImport {
-    /// Crates to commit.
-    pub(super) crates: Vec<Rename>,
-    /// Line records to commit.
-    pub(super) index_meta: Vec<Rename>,
-    /// Index files to commit, each with its node at the same position in `nodes`.
-    pub(super) index: Vec<Rename>,
-    /// The dependencies of the index files.
-    pub(super) nodes: Vec<Node>,
+    /// The changed index files.
+    pub(super) index: IndexChanges,
     /// The change of the mirror's counts.
     pub(super) delta: CountsDelta,
     /// Crates in the bundle.
@@ -56,9 +45,7 @@ pub(super) struct StagedImport {
     pub(super) crates_new: u64,
     /// Crates whose file had other bytes.
     pub(super) crates_repaired: u64,
-    /// Versions that no record lists as stored yet.
-    pub(super) newly_stored: u64,
-    /// Whether a recorded index file is missing, or a crate has another length or is only a link.
+    /// Whether a crate has another length or is only a link.
     pub(super) files_lost: bool,
     /// Total bytes of the staged crates.
     pub(super) bytes_new: u64,
@@ -81,7 +68,7 @@ pub(super) struct StagedImport {
 impl StagedImport {
     /// Whether the mirror lost counted files, so that restored ones must not count as new.
     pub(super) fn needs_recount(&self) -> bool {
-        self.files_lost || self.crates_new != self.newly_stored
+        self.files_lost || self.index.files_lost || self.crates_new != self.index.newly_stored
     }
 }
 
@@ -114,46 +101,54 @@ pub(super) struct LineInfo {
 }
 
 /// Stages the entries of a bundle.
-pub(super) struct ImportVisitor<'a> {
+pub(super) struct ImportVisitor<'a, 't> {
     layout: &'a Layout,
-    staging: &'a mut Staging,
+    tx: &'a mut Transaction<'t>,
     compare_stored: bool,
     line_info: LineInfo,
     sink: &'a dyn Sink,
     entry_state: EntryState,
     buffer: Vec<u8>,
-    name_ids: NameIds,
-    /// The number of dependencies of all nodes so far.
-    dependency_count: usize,
-    damaged_lines: u64,
     /// See [`ledger::recorded_digests`]; read at the first conflict.
     recorded_digests: Option<HashMap<CrateId, BTreeSet<Sha256>>>,
     staged: StagedImport,
 }
 
-impl<'a> ImportVisitor<'a> {
+impl<'a, 't> ImportVisitor<'a, 't> {
     /// Creates a visitor for a bundle whose manifest states `line_info`.
     pub(super) fn new(
         layout: &'a Layout,
-        staging: &'a mut Staging,
+        tx: &'a mut Transaction<'t>,
         compare_held: bool,
         line_info: LineInfo,
         names: NameIds,
         sink: &'a dyn Sink,
-    ) -> ImportVisitor<'a> {
+    ) -> ImportVisitor<'a, 't> {
         ImportVisitor {
             layout,
-            staging,
+            tx,
             compare_stored: compare_held,
             line_info,
             sink,
             entry_state: EntryState::Skip,
             buffer: vec![0; BUFFER_SIZE],
-            name_ids: names,
-            dependency_count: 0,
-            damaged_lines: 0,
             recorded_digests: None,
-            staged: StagedImport::default(),
+            staged: StagedImport {
+                index: IndexChanges::new(names),
+                delta: CountsDelta::default(),
+                shipped: 0,
+                crates_new: 0,
+                crates_repaired: 0,
+                files_lost: false,
+                bytes_new: 0,
+                dist_files: HashMap::new(),
+                conflicts: Vec::new(),
+                unusable: Vec::new(),
+                warnings: Vec::new(),
+                config: Vec::new(),
+                pending: PendingLines::default(),
+                failure: None,
+            },
         }
     }
 
@@ -162,10 +157,12 @@ impl<'a> ImportVisitor<'a> {
         let mut received = self.staged;
         received.pending = self.line_info.pending;
         received.pending.trim();
-        if self.damaged_lines > 0 {
+        received.delta.crates = received.index.names_added;
+        let damaged = received.index.damaged_lines;
+        if damaged > 0 {
             received.warnings.push(format!(
                 "found {} in the mirror's index; lines that the bundle contains are replaced, the others dropped",
-                pluralize(self.damaged_lines, "damaged line")
+                pluralize(damaged, "damaged line")
             ));
         }
         received
@@ -224,7 +221,7 @@ impl<'a> ImportVisitor<'a> {
     }
 
     fn stage(&mut self, replaced: Option<u64>) -> Result<EntryState, Error> {
-        let (staged, file) = self.staging.create()?;
+        let (staged, file) = self.tx.staging.create()?;
         Ok(EntryState::Stage { staged, file, replaced })
     }
 
@@ -234,7 +231,7 @@ impl<'a> ImportVisitor<'a> {
         match &mut self.entry_state {
             EntryState::Skip | EntryState::Text(_) => Ok(()),
             EntryState::Stage { staged, file, .. } => {
-                file.write_all(bytes).map_err(failed("write", &self.staging.path(*staged)))
+                file.write_all(bytes).map_err(failed("write", &self.tx.staging.path(*staged)))
             }
             EntryState::Compare { path, file, equal } => {
                 match file.read_exact(buffer) {
@@ -245,21 +242,19 @@ impl<'a> ImportVisitor<'a> {
                     Err(e) if e.kind() != io::ErrorKind::UnexpectedEof => return Err(failed("read", path)(e)),
                     _ => {}
                 }
-                let (staged, mut copy) = self.staging.create()?;
+                let (staged, mut copy) = self.tx.staging.create()?;
                 let length = file.metadata().map_err(failed("read", path))?.len();
                 let copied = file.rewind().and_then(|()| io::copy(&mut file.take(*equal), &mut copy));
-                copied.and_then(|_| copy.write_all(bytes)).map_err(failed("write", &self.staging.path(staged)))?;
+                copied.and_then(|_| copy.write_all(bytes)).map_err(failed("write", &self.tx.staging.path(staged)))?;
                 self.entry_state = EntryState::Stage { staged, file: copy, replaced: Some(length) };
                 Ok(())
             }
         }
     }
 
-    fn end_crate(&mut self, entry: &Entry, slot: &EntryState) {
+    fn end_crate(&mut self, entry: &Entry, slot: &EntryState) -> Result<(), Error> {
         self.staged.shipped += 1;
-        let (EntryState::Stage { staged, replaced, .. }, Some(path)) = (slot, entry.path.strip_prefix("crates")) else {
-            return;
-        };
+        let EntryState::Stage { staged, replaced, .. } = slot else { return Ok(()) };
         let StagedImport { delta: grown, crates_new, crates_repaired: crates_mended, bytes_new, .. } = &mut self.staged;
         grown.bytes += entry.size;
         *bytes_new += entry.size;
@@ -273,8 +268,7 @@ impl<'a> ImportVisitor<'a> {
                 *crates_mended += 1;
             }
         }
-        let replaces = replaced.is_some() || self.layout.crates().join(path).symlink_metadata().is_ok();
-        self.staged.crates.push(Rename { staged: *staged, path: path.into(), replaces });
+        self.tx.put(&entry.path.below(self.layout.root()), *staged)
     }
 
     fn end_index(&mut self, entry: &Entry, text: &[u8]) -> Result<(), Error> {
@@ -310,13 +304,8 @@ impl<'a> ImportVisitor<'a> {
                 is_refresh: true,
             }));
         }
-        let (index_path, records_path) = (self.layout.index_file(&name), self.layout.index_meta_file(&name));
-        let (stored_text, stored_meta) = (read_text(&index_path)?, read_text(&records_path)?);
-        let mut stored = StoredIndexFile {
-            text: stored_text.clone().unwrap_or_default(),
-            records: index_meta::parse(stored_meta.as_deref().unwrap_or_default()),
-        };
-        let mut merged = index_merge::merge(&stored, incoming.clone());
+        let mut stored = IndexOnDisk::read(self.layout, &name)?;
+        let mut merged = index_merge::merge(&stored.file, incoming.clone());
         while let Err(conflict) = &merged
             && let Conflict::Checksum { id, held, incoming: sha256 } = conflict.as_ref()
             && self.is_proven(id, *sha256, *held)?
@@ -325,21 +314,19 @@ impl<'a> ImportVisitor<'a> {
             self.staged.warnings.push(format!(
                 "the mirror's index stated another checksum of {id} than the import records; the bundle's line replaces it"
             ));
-            stored.remove_version(&id.version);
-            merged = index_merge::merge(&stored, incoming.clone());
+            stored.file.remove_version(&id.version);
+            merged = index_merge::merge(&stored.file, incoming.clone());
         }
         match merged {
             Ok(merged) => {
                 let waits = |id: &CrateId| merged.pending.iter().any(|(line, _)| line.id == *id);
                 ids.iter().filter(|id| !waits(id)).for_each(|id| self.line_info.pending.remove(id));
                 merged.pending.iter().for_each(|(line, read)| self.line_info.pending.add(line, *read));
-                self.stage_index(&name, path, &stored, stored_text.is_some(), stored_meta.is_some(), &merged)
+                self.staged.index.add(self.layout, self.tx, &name, &stored, &merged)?;
             }
-            Err(conflict) => {
-                self.staged.conflicts.push(conflict.to_string());
-                Ok(())
-            }
+            Err(conflict) => self.staged.conflicts.push(conflict.to_string()),
         }
+        Ok(())
     }
 
     /// Whether the import records state the bundle's checksum of a crate, and not the stored one.
@@ -351,42 +338,6 @@ impl<'a> ImportVisitor<'a> {
         let is_proven = digests.get(id).is_some_and(|known| known.contains(&sha256) && !known.contains(&stored));
         self.recorded_digests = Some(digests);
         Ok(is_proven)
-    }
-
-    fn stage_index(
-        &mut self,
-        name: &CrateName,
-        path: &str,
-        stored: &StoredIndexFile,
-        text_exists: bool,
-        meta_exists: bool,
-        merged: &MergeResult,
-    ) -> Result<(), Error> {
-        self.damaged_lines += merged.damaged_lines as u64;
-        self.staged.newly_stored += merged.newly_stored as u64;
-        self.staged.files_lost |= meta_exists && !text_exists;
-        // A record of a replaced line may remain; it is harmless, and no reason to write.
-        if merged.text != stored.text || !merged.records.iter().all(|record| stored.records.contains(record)) {
-            let staged = self.staging.write(index_meta::render(&merged.records).as_bytes())?;
-            self.staged.index_meta.push(Rename { staged, path: path.into(), replaces: meta_exists });
-        }
-        if merged.text != stored.text {
-            let staged = self.staging.write(merged.text.as_bytes())?;
-            self.staged.index.push(Rename { staged, path: path.into(), replaces: text_exists });
-            let needs: Box<[u32]> = match self.name_ids.id(name.as_str()) {
-                Some(_) if self.dependency_count < MAX_DEPENDENCIES => {
-                    merged.dependencies.iter().filter_map(|need| self.name_ids.id(need)).collect()
-                }
-                _ => Box::default(),
-            };
-            self.dependency_count += needs.len();
-            // The bundle's reader rejects lines of crates that the bundle does not name.
-            self.staged
-                .nodes
-                .push(Node { id: self.name_ids.id(name.as_str()).unwrap_or(u32::MAX), dependencies: needs });
-            self.staged.delta.crates += u64::from(!text_exists);
-        }
-        Ok(())
     }
 
     fn end_config(&mut self, entry: &Entry, text: &[u8]) {
@@ -409,7 +360,7 @@ impl<'a> ImportVisitor<'a> {
     }
 }
 
-impl EntryVisitor for ImportVisitor<'_> {
+impl EntryVisitor for ImportVisitor<'_, '_> {
     fn begin(&mut self, entry: &Entry) -> io::Result<()> {
         if cfg!(debug_assertions) {
             durable::checkpoint(&format!("import:entry:{}", entry.path));
@@ -441,7 +392,7 @@ impl EntryVisitor for ImportVisitor<'_> {
             self.end_dist_file(entry, slot);
         } else if good {
             match (&slot, entry.kind) {
-                (_, FileKind::Crate) => self.end_crate(entry, &slot),
+                (_, FileKind::Crate) => self.end_crate(entry, &slot).map_err(|failure| self.abort(failure))?,
                 (EntryState::Text(text), FileKind::Config) => self.end_config(entry, text),
                 (EntryState::Text(text), FileKind::Index) => {
                     self.end_index(entry, text).map_err(|failure| self.abort(failure))?
@@ -457,13 +408,4 @@ impl EntryVisitor for ImportVisitor<'_> {
 /// The name of a server configuration file, if the entry is one.
 fn server_config_name(entry: &Entry) -> Option<&'static str> {
     config::CONFIG_FILES.into_iter().find(|name| entry.path.as_str() == *name)
-}
-
-/// The text of an internal file, `None` if it does not exist. Bytes that are not UTF-8 become invalid lines.
-pub(super) fn read_text(path: &Path) -> Result<Option<String>, Error> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(failed("read", path)(source)),
-    }
 }

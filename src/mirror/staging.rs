@@ -47,16 +47,16 @@ pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) 
     move |source| Error { what, path, unfinished: None, source }
 }
 
-/// The mark of a commit in progress.
-const IN_PROGRESS_MARK: &str = "placing";
+/// The mark of a mirror whose summary states wrong counts.
+const STALE_COUNTS_MARK: &str = "recount";
 
 /// The folder of unfinished work. It is emptied at the start and on drop, unless a journal names its files.
 pub(super) struct Staging {
     folder: PathBuf,
     journal: PathBuf,
     next_number: u32,
-    /// An import was killed during its commit, and its files are not counted yet.
-    pub(super) interrupted: bool,
+    /// A collection on a nearly full disk was killed, so the files must be counted again.
+    pub(super) counts_are_stale: bool,
 }
 
 /// A staged file, identified by its number.
@@ -64,12 +64,10 @@ pub(super) struct Staging {
 pub(super) struct StagedFile(pub(super) u32);
 
 impl Staging {
-    /// Empties the staging folder of `layout`. Files of a killed process are useless, but its mark of a commit in
-    /// progress is kept.
+    /// Empties the staging folder of `layout`. Files of a killed process are useless, but its mark of wrong counts is kept.
     pub(super) fn begin(layout: &Layout) -> Result<Staging, Error> {
-        let interrupted = was_interrupted(layout);
         let mut staging = Staging::existing(layout);
-        staging.interrupted = interrupted;
+        staging.counts_are_stale = counts_are_stale(layout);
         staging.clear().map_err(failed("empty", &staging.folder))?;
         Ok(staging)
     }
@@ -78,14 +76,14 @@ impl Staging {
     pub(super) fn remove_leftovers(layout: &Layout) {
         if layout.staging().is_dir() {
             let mut staging = Staging::existing(layout);
-            staging.interrupted = was_interrupted(layout);
+            staging.counts_are_stale = counts_are_stale(layout);
             drop(staging);
         }
     }
 
     /// The folder with the files that a journal names.
     pub(super) fn existing(layout: &Layout) -> Staging {
-        Staging { folder: layout.staging(), journal: layout.journal(), next_number: 0, interrupted: false }
+        Staging { folder: layout.staging(), journal: layout.journal(), next_number: 0, counts_are_stale: false }
     }
 
     fn clear(&self) -> io::Result<()> {
@@ -100,7 +98,7 @@ impl Staging {
         // The folder itself stays: on a full disk there is no space for a new one.
         for entry in entries {
             let entry = entry?;
-            if self.interrupted && entry.file_name() == IN_PROGRESS_MARK {
+            if self.counts_are_stale && entry.file_name() == STALE_COUNTS_MARK {
                 continue;
             }
             let removed = match entry.file_type()?.is_dir() {
@@ -112,9 +110,9 @@ impl Staging {
         Ok(())
     }
 
-    /// Writes the mark of a commit in progress.
-    pub(super) fn mark_in_progress(&self) -> Result<(), Error> {
-        let mark = self.folder.join(IN_PROGRESS_MARK);
+    /// Writes the mark of wrong counts, which needs no space.
+    pub(super) fn mark_counts_stale(&self) -> Result<(), Error> {
+        let mark = self.folder.join(STALE_COUNTS_MARK);
         File::create(&mark).and_then(|file| file.sync_all()).map_err(failed("write", &mark))?;
         durable::sync_folder(&self.folder).map_err(failed("sync", &self.folder))
     }
@@ -186,14 +184,14 @@ impl Drop for Staging {
     }
 }
 
-/// Whether an import was killed during its commit, and none has been completed since.
-pub(super) fn was_interrupted(layout: &Layout) -> bool {
-    layout.staging().join(IN_PROGRESS_MARK).exists()
+/// Whether the counts in the summary are wrong, because a collection on a nearly full disk was killed.
+pub(super) fn counts_are_stale(layout: &Layout) -> bool {
+    layout.staging().join(STALE_COUNTS_MARK).exists()
 }
 
 /// Whether a process was killed while it changed lines, so that index and records may differ.
 pub(super) fn has_unfinished_work(layout: &Layout) -> bool {
-    was_interrupted(layout) || layout.journal().exists()
+    counts_are_stale(layout) || layout.journal().exists()
 }
 
 #[cfg(test)]
@@ -201,26 +199,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interrupted_transaction_is_reported_until_it_is_completed() {
+    fn wrong_counts_are_reported_until_they_are_corrected() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let layout = Layout::new(folder.path());
         fs::create_dir_all(layout.private()).expect("folder");
         let staging = Staging::begin(&layout).expect("staging");
-        staging.mark_in_progress().expect("marked");
+        staging.mark_counts_stale().expect("marked");
         std::mem::forget(staging);
         fs::write(layout.staging().join("7"), "left").expect("write");
         Staging::remove_leftovers(&layout);
         assert_eq!(fs::read_dir(layout.staging()).expect("list").count(), 1, "the mark stays");
         for _ in 0..2 {
-            // A process that was killed again before it could count, or that rejected its bundle.
+            // A process that was killed before it counted, or that rejected its bundle.
             let staging = Staging::begin(&layout).expect("staging");
-            assert!(staging.interrupted);
+            assert!(staging.counts_are_stale);
             std::mem::forget(staging);
-            assert!(Staging::begin(&layout).expect("staging").interrupted);
+            assert!(Staging::begin(&layout).expect("staging").counts_are_stale);
         }
         let mut staging = Staging::begin(&layout).expect("staging");
-        staging.interrupted = false;
+        staging.counts_are_stale = false;
         drop(staging);
-        assert!(!Staging::begin(&layout).expect("staging").interrupted);
+        assert!(!Staging::begin(&layout).expect("staging").counts_are_stale);
     }
 }

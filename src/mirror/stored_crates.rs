@@ -2,10 +2,10 @@
 
 use std::fs;
 
+use super::disk;
 use super::index_meta;
 use super::layout::Layout;
-use super::summary::for_each_file;
-use super::transaction::{Error, failed};
+use super::transaction::Error;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::index_line::IndexLine;
@@ -16,17 +16,11 @@ use crate::index_line::IndexLine;
 /// # Errors
 /// A file system operation failed.
 pub fn list_stored_crates(layout: &Layout) -> Result<Vec<CrateId>, Error> {
-    let mut files = Vec::new();
-    for_each_file(&layout.index(), 3, &mut |path| {
-        if path.parent() != Some(&layout.index()) {
-            files.push(path.to_owned());
-        }
-        Ok(())
-    })?;
     let mut stored = Vec::new();
-    for path in files {
+    for path in disk::index_files(layout)? {
+        let path = layout.index().join(path);
         // Other entries of the folder need not be text.
-        let bytes = fs::read(&path).map_err(failed("read", &path))?;
+        let Some(bytes) = disk::read_if_present(&path)? else { continue };
         let text = String::from_utf8_lossy(&bytes);
         let lines = IndexLine::parse_file(&text).filter(|line| layout.index_file(&line.id.name) == path);
         let mut lines: Vec<IndexLine> = lines.collect();

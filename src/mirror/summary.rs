@@ -4,26 +4,22 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::io;
-use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::audit::parse_crate_file_name;
+use super::disk;
 use super::dist_files::DistFiles;
 use super::gc;
 use super::index_meta;
 use super::layout::Layout;
 use super::ledger::RecordRef;
-use super::stager::read_text;
 use super::transaction::{Error, failed};
 use crate::bundle::format::{
     BundleKind, HISTORY_WEIGHT_PER_ROW, MAX_CARRIED_HISTORIES, MAX_HISTORIES_WEIGHT, Manifest, history_weight,
 };
 use crate::bundle::sanitize::sanitize_line;
 use crate::crate_id::{CrateId, Version};
-use crate::durable;
 use crate::index_line::IndexLine;
 
 /// The version of the summary's format.
@@ -45,14 +41,14 @@ pub struct MirrorSummary {
     /// The available toolchains by their usual names: `stable (1.95.0)`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub toolchains: Vec<String>,
+    /// The files of live mode.
+    #[serde(default, skip_serializing_if = "LiveTotals::is_empty")]
+    pub live: LiveTotals,
     /// The number of recorded imports.
     pub imports: u64,
     /// The newest record of the ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_record: Option<RecordRef>,
-    /// Whether live mode has records of files.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub live: bool,
     /// The histories that feed the mirror, by id.
     pub lineages: Vec<LineageTip>,
     /// Other bundles of these histories that are not certainly older according to numbers and times, by id and number.
@@ -115,6 +111,24 @@ pub struct Counts {
     pub dist_file_bytes: u64,
 }
 
+/// Totals of live mode's records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LiveTotals {
+    /// Number of crates.
+    pub crates: u64,
+    /// Number of dist files.
+    #[serde(rename = "artifacts")]
+    pub dist_files: u64,
+    /// Total bytes of both.
+    pub bytes: u64,
+}
+
+impl LiveTotals {
+    fn is_empty(&self) -> bool {
+        *self == LiveTotals::default()
+    }
+}
+
 pub(super) fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -160,10 +174,9 @@ pub(super) const FIRST_TIMESTAMP_SEQUENCE: u64 = 1_000_000_000;
 impl MirrorSummary {
     /// Reads `manifest.json`; `None` if it does not exist or is not a valid summary.
     pub(super) fn read(layout: &Layout) -> Result<Option<MirrorSummary>, Error> {
-        let path = layout.summary();
-        let text = durable::if_exists(fs::read(&path)).map_err(failed("read", &path))?;
-        let head = text.and_then(|text| serde_json::from_slice::<MirrorSummary>(&text).ok());
-        Ok(head.filter(|head| head.format == FORMAT_VERSION))
+        let text = disk::read_if_present(&layout.summary())?;
+        let summary = text.and_then(|text| serde_json::from_slice(&text).ok());
+        Ok(summary.filter(|summary: &MirrorSummary| summary.format == FORMAT_VERSION))
     }
 
     /// This summary with other counts.
@@ -432,18 +445,18 @@ impl Counts {
         let (artifacts, artifact_bytes) = DistFiles::read(layout)?.unwrap_or_default().count_and_bytes();
         let mut counts = Counts { dist_files: artifacts, dist_file_bytes: artifact_bytes, ..Counts::default() };
         let mut files: BTreeMap<String, Vec<(CrateId, u64)>> = BTreeMap::new();
-        for_each_file(&layout.crates(), 0, &mut |path| {
-            let name = path.file_name().and_then(|name| name.to_str());
-            if let Some(id) = name.and_then(parse_crate_file_name) {
-                files.entry(id.name.index_path()).or_default().push((id, fs::symlink_metadata(path)?.len()));
+        for name in disk::crate_files(layout)? {
+            let path = layout.crates().join(&name);
+            if let Some(id) = CrateId::from_file_name(&name) {
+                let size = fs::symlink_metadata(&path).map_err(failed("read", &path))?.len();
+                files.entry(id.name.index_path()).or_default().push((id, size));
             }
-            Ok(())
-        })?;
+        }
         let pending = gc::pending_file_names(layout);
         for (path, crates) in files {
-            let lines = read_text(&layout.index().join(&path))?.unwrap_or_default();
+            let lines = disk::read_text(&layout.index().join(&path))?.unwrap_or_default();
             let mut listed: HashSet<Version> = IndexLine::parse_file(&lines).map(|line| line.id.version).collect();
-            let records = read_text(&layout.index_meta().join(&path))?.unwrap_or_default();
+            let records = disk::read_text(&layout.index_meta().join(&path))?.unwrap_or_default();
             listed.extend(index_meta::parse(&records).into_iter().map(|record| record.version));
             for (id, size) in crates {
                 if listed.contains(&id.version) || pending.contains(&id.file_name()) || is_imported(&id) {
@@ -452,38 +465,9 @@ impl Counts {
                 }
             }
         }
-        // Index files are at least one folder deep; config.json is not.
-        for_each_file(&layout.index(), 3, &mut |path| {
-            if path.parent() != Some(&layout.index()) {
-                counts.crates += 1;
-            }
-            Ok(())
-        })?;
+        counts.crates = disk::index_files(layout)?.len() as u64;
         Ok(counts)
     }
-}
-
-/// Calls `each` with every file in `folder` and in its subfolders down to `depth`; links are not followed.
-pub(super) fn for_each_file(
-    folder: &Path,
-    depth: u32,
-    each: &mut dyn FnMut(&Path) -> io::Result<()>,
-) -> Result<(), Error> {
-    let entries = match fs::read_dir(folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(failed("list", folder))?,
-    };
-    for entry in entries {
-        let entry = entry.map_err(failed("list", folder))?;
-        let kind = entry.file_type().map_err(failed("list", folder))?;
-        let path = entry.path();
-        if kind.is_dir() && depth > 0 {
-            for_each_file(&path, depth - 1, each)?;
-        } else if kind.is_file() {
-            each(&path).map_err(failed("read", &path))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -40,19 +40,21 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use super::disk;
 use super::dist_files::MutableName;
 use super::layout::Layout;
 pub use super::staging::Error;
-pub(super) use super::staging::{StagedFile, Staging, failed, has_unfinished_work, was_interrupted};
+pub(super) use super::staging::{StagedFile, Staging, counts_are_stale, failed, has_unfinished_work};
 use crate::durable;
 use crate::event::Sink;
 use crate::safe_path::SafePath;
+use crate::units::pluralize;
 
 mod apply;
 #[cfg(test)]
 mod tests;
 
-use apply::{Commit, is_missing};
+use apply::{Commit, exists, is_missing};
 
 /// The position of an operation in a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,6 +151,11 @@ impl<'l> Transaction<'l> {
         Ok(Transaction { layout, staging, what: what.into(), operations: Vec::new(), keeps_backups: true })
     }
 
+    /// Names the changes more precisely.
+    pub(super) fn describe(&mut self, what: String) {
+        self.what = what;
+    }
+
     /// Removes files without keeping them for a rollback, which frees their space at once. After a failure the journal
     /// stays, and the next process completes the changes.
     pub(super) fn without_backups(&mut self) {
@@ -191,6 +198,21 @@ impl<'l> Transaction<'l> {
         Ok(())
     }
 
+    /// Moves a file into `.frostmirror/aside/`, as `name` or with a number appended.
+    pub(super) fn move_aside(&mut self, path: &Path, name: &str) -> Result<(), Error> {
+        let folder = self.layout.moved_aside();
+        let mut aside = folder.join(name);
+        for number in 1.. {
+            if !exists(&aside) {
+                break;
+            }
+            aside = folder.join(format!("{name}.{number}"));
+        }
+        let staged = self.staging.hard_link(path)?;
+        self.put(&aside, staged)?;
+        self.delete(path)
+    }
+
     /// Removes a folder if it has become empty. Nested folders come first. A folder that no mirror has stays.
     pub(super) fn remove_folder(&mut self, path: &Path) {
         if let Ok(path) = self.relative(path) {
@@ -211,6 +233,18 @@ impl<'l> Transaction<'l> {
             below.and_then(|below| below.components().map(|part| part.as_os_str().to_str()).collect());
         let parsed = parts.and_then(|parts| parts.join("/").parse().ok());
         parsed.ok_or_else(|| failed("change", path)(io::ErrorKind::InvalidInput.into()))
+    }
+
+    /// Whether there is nothing to commit.
+    pub(super) fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    /// The files to add or replace, in the order of the commit.
+    pub(super) fn added_files(&mut self) -> Vec<SafePath> {
+        self.operations.sort_by_key(|(rank, _)| *rank);
+        let is_put = |operation: &Operation| matches!(operation, Operation::Put(..));
+        self.operations.iter().filter(|(_, one)| is_put(one)).map(|(_, one)| one.path().clone()).collect()
     }
 
     /// Makes all changes.
@@ -277,13 +311,9 @@ pub(super) fn delete_unreferenced(paths: impl IntoIterator<Item = PathBuf>) -> R
 /// Completes the transaction of a killed process, under the lock.
 pub(super) fn recover(layout: &Layout, sink: &dyn Sink) -> Result<Recovery, Error> {
     let path = layout.journal();
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => {
-            Staging::remove_leftovers(layout);
-            return Ok(Recovery::Nothing);
-        }
-        Err(source) => return Err(failed("read", &path)(source)),
+    let Some(text) = disk::read_if_present(&path)? else {
+        Staging::remove_leftovers(layout);
+        return Ok(Recovery::Nothing);
     };
     let journal: Journal = match serde_json::from_slice(&text) {
         Ok(journal) => journal,
@@ -297,9 +327,20 @@ pub(super) fn recover(layout: &Layout, sink: &dyn Sink) -> Result<Recovery, Erro
         }
     };
     let staging = Staging::existing(layout);
-    Commit::new(layout, &staging, false).apply(&journal.operations)?;
+    let mut commit = Commit::new(layout, &staging, false);
+    commit.apply(&journal.operations)?;
+    let lost = std::mem::take(&mut commit.lost);
     remove_journal(layout)?;
     drop(staging);
+    if let Some(first) = lost.first() {
+        sink.warning(format!(
+            "{} was interrupted and lost {}, first `{}`; the files are counted again",
+            journal.what,
+            pluralize(lost.len(), "file"),
+            first.display()
+        ));
+        return Ok(Recovery::Lost);
+    }
     sink.status("Completed", format!("{}, which was interrupted", journal.what));
     Ok(Recovery::Completed)
 }
@@ -352,24 +393,4 @@ fn rank_of_removal(path: &SafePath) -> Rank {
         Rank::Index => Rank::LessIndex,
         other => other,
     }
-}
-
-/// A file to rename into the mirror.
-#[derive(Debug)]
-pub(super) struct Rename {
-    /// The staged file.
-    pub(super) staged: StagedFile,
-    /// Its path relative to the root that the rename is for.
-    pub(super) path: Box<str>,
-    /// Whether a file exists there.
-    pub(super) replaces: bool,
-}
-
-/// A file to remove from the mirror.
-#[derive(Debug)]
-pub(super) struct Removal {
-    /// An empty file that was staged for a rollback.
-    pub(super) staged: StagedFile,
-    /// Its path relative to the root that the removal is for.
-    pub(super) path: Box<str>,
 }

@@ -1,11 +1,11 @@
 //! The last state of the watcher of an incoming folder, stored in the mirror so that `status` need not scan the folder.
 
-use std::fs;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::disk;
 use super::layout::Layout;
 use super::transaction::{Error, failed};
 use crate::durable;
@@ -49,8 +49,7 @@ impl WatcherState {
     /// # Errors
     /// A file system operation failed; a missing file is not an error.
     pub fn read(layout: &Layout) -> Result<Option<WatcherState>, Error> {
-        let path = layout.watcher_state();
-        let text = durable::if_exists(fs::read(&path)).map_err(failed("read", &path))?;
+        let text = disk::read_if_present(&layout.watcher_state())?;
         Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 
@@ -71,6 +70,8 @@ impl WatcherState {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use super::metrics::RequestKind;
 use super::scripts::{self, Script};
-use crate::crate_id::{CrateId, CrateName, Version};
+use crate::crate_id::{CrateId, CrateName};
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 
@@ -106,7 +106,7 @@ fn match_route(parts: &[&str], is_folder: bool) -> Option<Route> {
             file(FileRoute::Index(name, path)).filter(|_| is_index)
         }
         Some(FileKind::Crate) => {
-            let id = parse_crate_file_name(parts.last()?);
+            let id = CrateId::from_file_name(parts.last()?);
             file(FileRoute::Crate(path, id))
         }
         Some(FileKind::Dist | FileKind::Rustup) => file(FileRoute::Other(path)),
@@ -120,15 +120,6 @@ fn match_route(parts: &[&str], is_folder: bool) -> Option<Route> {
 fn decode_components(raw: &str) -> Option<Vec<String>> {
     let parts = raw.strip_prefix('/')?.split('/').filter(|part| !part.is_empty());
     parts.map(|part| percent_decode_str(part).decode_utf8().ok().map(std::borrow::Cow::into_owned)).collect()
-}
-
-/// The crate that a file name identifies. A name has no dot, and a version begins with digits and a dot. So the first
-/// hyphen with a valid version behind it is the right one (`foo-1-2.0.0`).
-fn parse_crate_file_name(file: &str) -> Option<CrateId> {
-    let stem = file.strip_suffix(".crate")?;
-    let mut splits = stem.match_indices('-').map(|(at, _)| (&stem[..at], &stem[at + 1..]));
-    let (name, version) = splits.find(|(_, version)| version.parse::<Version>().is_ok())?;
-    CrateId::parse(name, version).ok()
 }
 
 #[cfg(test)]
@@ -213,18 +204,6 @@ mod tests {
             "",
         ] {
             assert!(matches!(parse_path(raw).0, Route::Web(_) | Route::Invalid), "{raw}");
-        }
-    }
-
-    #[test]
-    fn crate_file_names_are_split_into_name_and_version() {
-        for (file, wanted) in [
-            ("serde-1.0.0.crate", Some("serde 1.0.0")),
-            ("foo-1-2.0.0-rc.1.crate", Some("foo-1 2.0.0-rc.1")),
-            ("a-b-1.0.0-x-2.0.0.crate", Some("a-b 1.0.0-x-2.0.0")),
-            ("serde.crate", None),
-        ] {
-            assert_eq!(parse_crate_file_name(file).map(|id| id.to_string()).as_deref(), wanted, "{file}");
         }
     }
 

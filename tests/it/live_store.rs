@@ -78,7 +78,7 @@ pub fn store_crates(mirror: &Path, crates: &[Crate], second: i64) -> StoreOutcom
 
 fn records(mirror: &Path) -> BTreeMap<String, LiveRecord> {
     let records = live::read_records(&Layout::new(mirror)).unwrap();
-    records.into_iter().map(|record| (record.path().to_string(), record)).collect()
+    records.into_iter().map(|record| (record.item.path().to_string(), record)).collect()
 }
 
 fn live_metrics(mirror: &Path) -> LiveTotals {

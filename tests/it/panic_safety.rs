@@ -127,8 +127,9 @@ fn a_panicking_import_names_the_entry_and_leaves_the_mirror_unchanged() {
     next().write(&sandbox.path("in"), "two.pkg");
     for (checkpoint, object) in [
         ("import:entry:crates/two-1.0.0.crate", "crates/two-1.0.0.crate"),
-        ("import:index", "the record of the import"),
-        ("import:record", "the record of the import"),
+        ("commit:1", "the record of the import"),
+        ("commit:5", "the record of the import"),
+        ("commit:9", "the record of the import"),
     ] {
         let crash = [("FROSTMIRROR_CRASH_AT", format!("panic:{checkpoint}"))];
         let run = sandbox.process(["import", "in", "--mirror", "mirror"]).envs(crash).run().exits(1);

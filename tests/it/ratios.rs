@@ -32,6 +32,7 @@ mod rows {
 #[allow(dead_code, reason = "a tool box that the tests share")]
 mod support {
     pub mod client;
+    pub mod commit_steps;
     pub mod crates;
     pub mod dist;
     pub mod forged_bundle;

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use frostmirror::bundle::format::DistFileState;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger;
-use frostmirror::mirror::rebuild::DIST_FILE_CHECKPOINTS;
 
 use crate::bundle_builder::{all_files, import, public_files};
 use crate::import_dist_files::{HOST, channel_manifest, component_content, full_bundle, toolchains};
@@ -137,7 +136,7 @@ fn dist_files_of_a_lost_record_are_kept_until_forgotten() {
 
 #[test]
 fn a_rebuild_killed_at_any_checkpoint_is_completed_by_the_next() {
-    for checkpoint in DIST_FILE_CHECKPOINTS {
+    for checkpoint in ["commit:1", "commit:2", "commit:3", "commit:4", "commit:5"] {
         let (sandbox, mirror) = mirror_with_moved_channel();
         let before = all_files(&mirror);
         delete_record(&mirror.join(RECORD));

@@ -12,7 +12,7 @@ use crate::crate_id::CrateId;
 use crate::durable;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::{self, Sink};
-use crate::mirror::audit::{Audit, Fault, Problem, Repair, audit, require_mirror};
+use crate::mirror::audit::{Audit, Fault, Problem, audit, render_repair_list, require_mirror};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{self, AddGuard, Holder, lock_for_adding};
 use crate::mirror::rebuild::{KeptCause, REBUILT_LINEAGE, RebuildReport, UntrustedCrates};
@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(),
     };
     if let Some(path) = &args.repair_list {
         let path = context.absolute(path);
-        let text = Repair::render_list(&audit.repairs, &audit.dist_file_repairs);
+        let text = render_repair_list(&audit.repairs);
         durable::rewrite(&path, text.as_bytes(), 0o644)
             .map_err(|source| Failure::io(format!("could not write `{}`", path.display()), source))?;
         let what = describe_repairs(&audit);
@@ -183,7 +183,7 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
         sink.warning(warning);
     }
     if let Some((kept, cause)) = kept {
-        let what = count_text(*kept, *kept_artifacts);
+        let what = event::format_contents(*kept, *kept_artifacts);
         let kept = format!("they are kept as lineage `{REBUILT_LINEAGE}`");
         sink.warning(match cause {
             KeptCause::LostRecords => {
@@ -223,7 +223,7 @@ fn report_audit(audit: &Audit, layout: &Layout, context: &Context) {
             "bytes": audit.bytes,
             "rustup_artifacts": audit.dist_files,
             "problems": problems,
-            "to_fetch": audit.repairs.len() + audit.dist_file_repairs.len(),
+            "to_fetch": audit.repairs.len(),
         }));
     } else if problems.is_empty() {
         context.reporter.print_data(&format!(
@@ -238,16 +238,8 @@ fn report_audit(audit: &Audit, layout: &Layout, context: &Context) {
 
 /// Describes the files to fetch again.
 fn describe_repairs(audit: &Audit) -> String {
-    count_text(audit.repairs.len() as u64, audit.dist_file_repairs.len() as u64)
-}
-
-/// The numbers of crates and of dist files; without dist files, only the crates.
-fn count_text(crates: u64, artifacts: u64) -> String {
-    match (crates, artifacts) {
-        (crates, 0) => event::format_crates(crates),
-        (0, artifacts) => event::format_dist_files(artifacts),
-        (crates, artifacts) => format!("{} and {}", event::format_crates(crates), event::format_dist_files(artifacts)),
-    }
+    let crates = audit.repairs.keys().filter(|item| item.crate_id().is_some()).count();
+    event::format_contents(crates as u64, (audit.repairs.len() - crates) as u64)
 }
 
 fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failure> {
@@ -261,11 +253,11 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failu
     // Findings before that may come from an unfinished transaction.
     if audit.problems.iter().any(|problem| matches!(problem.fault, Fault::Interrupted | Fault::Unfinished)) {
         return Err(Failure::new(ErrorClass::Integrity, message).hint(
-            "run the interrupted command again (the import of the same bundle, or `cargo frostmirror gc --mirror DIR`), then verify again",
+            "run `cargo frostmirror gc --mirror DIR`, which completes the interrupted command, then verify again",
         ));
     }
     let mut steps = Vec::new();
-    if !audit.repairs.is_empty() || !audit.dist_file_repairs.is_empty() {
+    if !audit.repairs.is_empty() {
         let list = match &args.repair_list {
             Some(path) => format!("carry {} to the connected side", path.display()),
             None => "write a list with `--repair-list FILE`, carry it to the connected side".to_owned(),
@@ -273,7 +265,7 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failu
         steps.push(format!(
             "{list}, run `cargo frostmirror fetch --from-list FILE` there, and import that bundle: {} {} to be fetched again",
             describe_repairs(audit),
-            if audit.repairs.len() + audit.dist_file_repairs.len() == 1 { "is" } else { "are" }
+            if audit.repairs.len() == 1 { "is" } else { "are" }
         ));
     }
     if !args.rebuild_state && audit.problems.iter().any(|problem| problem.fault.is_rebuildable()) {

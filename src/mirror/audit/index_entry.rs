@@ -26,8 +26,6 @@ pub(in crate::mirror) struct IndexState {
     pub(in crate::mirror) lines: Vec<LineState>,
     /// The readable records that do not contradict their line.
     pub(in crate::mirror) records: Vec<IndexLineMeta>,
-    /// Whether the file of records exists.
-    pub(in crate::mirror) records_exist: bool,
     /// Whether parts of the file of records are unusable.
     pub(in crate::mirror) records_damaged: bool,
     /// Recorded versions without a line.
@@ -147,12 +145,11 @@ struct IndexAuditor<'p> {
 
 impl IndexAuditor<'_> {
     fn read(mut self, buffer: &mut [u8]) -> IndexState {
-        let AuditContext { layout, listing, metadata: books, .. } = self.context;
+        let AuditContext { layout, metadata: books, .. } = self.context;
         let records_shown = format!(".frostmirror/lines/{}", self.path);
         let index_shown = format!("index/{}", self.path);
         let text = self.read_text(&layout.index().join(self.path), &index_shown);
         let records_text = self.read_text(&layout.index_meta().join(self.path), &records_shown);
-        let records_there = listing.index_meta.contains(self.path);
         let (mut records, mut records_damaged) = (Vec::new(), false);
         for (at, line) in records_text.lines().enumerate() {
             let before = records.len();
@@ -199,7 +196,6 @@ impl IndexAuditor<'_> {
         }
         let mut state = IndexState {
             path: path.to_owned(),
-            records_exist: records_there,
             lines,
             records,
             records_damaged,

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use super::problem::{Fault, Problem};
 use crate::crate_id::{CrateId, CrateName};
-use crate::durable;
 use crate::index_line::RegistryConfig;
+use crate::mirror::disk::{self, Entry, read_folder};
 use crate::mirror::layout::Layout;
-use crate::mirror::transaction::{Error, failed};
+use crate::mirror::transaction::Error;
 
 /// Entries that belong in the mirror's root. The server never serves names that begin with a dot; those are internal or
 /// belong to the operating system.
@@ -57,7 +57,9 @@ impl Listing {
             listing.problems.append(&mut problems);
         }
         for folder in ["dist", "rustup"] {
-            listing.add_dist_files(&layout.root().join(folder), folder)?;
+            let entries = disk::list(&layout.root().join(folder), usize::MAX)?.into_iter();
+            let files = entries.filter(|entry| !entry.is_listed);
+            listing.dist_files.extend(files.map(|entry| format!("{folder}/{}", entry.path)));
         }
         match fs::read(layout.index_config()) {
             Ok(text) if serde_json::from_slice::<RegistryConfig>(&text).is_err() => {
@@ -78,7 +80,7 @@ impl Listing {
         if name == "index" {
             return;
         }
-        match parse_crate_file_name(name) {
+        match CrateId::from_file_name(name) {
             None => self.add_unrecognized(format!("crates/{name}")),
             Some(_) if !kind.is_file() => self.problems.push(Problem::new(format!("crates/{name}"), Fault::NotAFile)),
             Some(id) => {
@@ -89,93 +91,24 @@ impl Listing {
 
     /// Lists the files below `root` as relative paths, and the entries that do not belong there.
     fn list_index_tree(root: &Path, shown: &str) -> Result<(BTreeSet<String>, Vec<Problem>), Error> {
-        let (mut alone, mut found) = (Listing::default(), BTreeSet::new());
-        alone.add_index_paths(root, shown, "", &mut found)?;
-        Ok((found, alone.problems))
-    }
-
-    fn add_index_paths(
-        &mut self,
-        folder: &Path,
-        shown: &str,
-        path: &str,
-        found: &mut BTreeSet<String>,
-    ) -> Result<(), Error> {
-        for (name, kind) in read_folder(folder)? {
-            let below = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
-            let belongs = || name.parse::<CrateName>().is_ok_and(|name| name.index_path() == below);
-            // An index path has two or three components: `1/a`, `se/rd/serde`.
-            if kind.is_dir() && below.split('/').count() < 3 {
-                self.add_index_paths(&folder.join(&name), shown, &below, found)?;
-            } else if shown == "index" && below == "config.json" && kind.is_file() {
+        let (mut found, mut problems) = (BTreeSet::new(), Vec::new());
+        // An index path has two or three components: `1/a`, `se/rd/serde`.
+        for Entry { path, kind, .. } in disk::list(root, 2)?.into_iter().filter(|entry| !entry.is_listed) {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            if shown == "index" && path == "config.json" && kind.is_file() {
                 continue;
-            } else if !belongs() {
-                self.add_unrecognized(format!("{shown}/{below}"));
+            } else if !name.parse::<CrateName>().is_ok_and(|name| name.index_path() == path) {
+                problems.push(Problem::new(format!("{shown}/{path}"), Fault::Unrecognized));
             } else if !kind.is_file() {
-                self.problems.push(Problem::new(format!("{shown}/{below}"), Fault::NotAFile));
+                problems.push(Problem::new(format!("{shown}/{path}"), Fault::NotAFile));
             } else {
-                found.insert(below);
+                found.insert(path);
             }
         }
-        Ok(())
-    }
-
-    fn add_dist_files(&mut self, folder: &Path, shown: &str) -> Result<(), Error> {
-        for (name, kind) in read_folder(folder)? {
-            let below = format!("{shown}/{name}");
-            if kind.is_dir() {
-                self.add_dist_files(&folder.join(&name), &below)?;
-            } else {
-                self.dist_files.insert(below);
-            }
-        }
-        Ok(())
+        Ok((found, problems))
     }
 
     fn add_unrecognized(&mut self, path: String) {
         self.problems.push(Problem::new(path, Fault::Unrecognized));
-    }
-}
-
-/// Parses a crate file name. Crate names have no dot, so the digits before the first dot begin the version.
-pub(in crate::mirror) fn parse_crate_file_name(name: &str) -> Option<CrateId> {
-    let stem = name.strip_suffix(".crate")?;
-    let dash = stem[..stem.find('.')?].rfind('-')?;
-    let id = CrateId::parse(&stem[..dash], &stem[dash + 1..]).ok()?;
-    (id.file_name() == name).then_some(id)
-}
-
-/// Names and types of the entries of `folder`; none if it does not exist. Links are not followed.
-fn read_folder(folder: &Path) -> Result<Vec<(String, FileType)>, Error> {
-    let listed = durable::if_exists(fs::read_dir(folder)).map_err(failed("list", folder))?;
-    let Some(listed) = listed else { return Ok(Vec::new()) };
-    listed
-        .map(|entry| {
-            let entry = entry.map_err(failed("list", folder))?;
-            let kind = entry.file_type().map_err(failed("list", folder))?;
-            Ok((entry.file_name().to_string_lossy().into_owned(), kind))
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_crate_file_name_parses_in_one_way() {
-        let id = |name: &str| parse_crate_file_name(name).map(|id| id.to_string());
-        for (name, reported) in [
-            ("a-1.0.0.crate", "a 1.0.0"),
-            ("foo-1-2.0.0.crate", "foo-1 2.0.0"),
-            ("foo-1.0.0-rc.1-2.0.crate", "foo 1.0.0-rc.1-2.0"),
-            ("zstd-sys-2.0.9+zstd.1.5.5.crate", "zstd-sys 2.0.9+zstd.1.5.5"),
-        ] {
-            assert_eq!(id(name).as_deref(), Some(reported));
-        }
-        for name in ["a.crate", "a-1.0.crate", "-1.0.0.crate", "a-01.0.0.crate", "a-1.0.0", "ä-1.0.0.crate", ".crate"]
-        {
-            assert_eq!(id(name), None, "{name}");
-        }
     }
 }

@@ -53,7 +53,7 @@ pub(in crate::mirror) struct Metadata {
     /// Line numbers of invalid lines in live mode's records.
     pub(in crate::mirror) damaged_live_lines: Vec<usize>,
     /// Totals computed from live mode's records, and the stored totals (`None` if not stored).
-    live_totals: (LiveTotals, Option<LiveTotals>),
+    pub(in crate::mirror) live_totals: LiveTotals,
     /// Dist files that live mode stored, with their digests.
     live_dist_files: Vec<(SafePath, Sha256)>,
     /// The histories of the readable records, and the time of the last import; no counts.
@@ -124,7 +124,7 @@ impl Metadata {
             dist_files: DistFiles::read(layout)?,
             dist_file_digests: BTreeMap::new(),
             damaged_live_lines: Vec::new(),
-            live_totals: (LiveTotals::default(), None),
+            live_totals: LiveTotals::default(),
             live_dist_files: Vec::new(),
             histories: MirrorSummary::default(),
             retirements: retired::read_retirements(layout)?,
@@ -161,8 +161,6 @@ impl Metadata {
             }
         }
         metadata.add_live_records(RecordFile::read(&layout.live_records())?);
-        metadata.live_totals.1 =
-            fs::read(layout.live_counts()).ok().map(|text| serde_json::from_slice(&text).unwrap_or_default());
         if !metadata.dist_file_digests.is_empty() && fs::symlink_metadata(layout.dist_files()).is_err() {
             metadata.dist_files = None;
         }
@@ -215,7 +213,7 @@ impl Metadata {
     /// Live mode's crates are current, like those that the newest record of a lineage names.
     fn add_live_records(&mut self, file: RecordFile) {
         let record: Arc<str> = LIVE_RECORDS.into();
-        self.live_totals.0 = live::sum_totals(&file.records);
+        self.live_totals = live::sum_totals(&file.records);
         self.damaged_live_lines = file.damaged_lines;
         for one in file.records {
             let sha256 = one.sha256;
@@ -241,13 +239,6 @@ impl Metadata {
     pub(super) fn check_live(&self) -> (Vec<Problem>, Vec<(SafePath, Sha256)>) {
         let damaged = self.damaged_live_lines.iter().map(|number| Fault::LiveRecord { number: *number });
         let mut problems: Vec<Problem> = damaged.map(|fault| Problem::new(LIVE_RECORDS_PATH, fault)).collect();
-        let (found, says) = self.live_totals;
-        // Without a file, the totals come from the records.
-        if let Some(says) = says.filter(|says| *says != found) {
-            let fault =
-                Fault::LiveCounts { says: says.crates + says.dist_files, found: found.crates + found.dist_files };
-            problems.push(Problem::new(".frostmirror/live/counts", fault));
-        }
         let mut repairs = Vec::new();
         let Some(artifacts) = &self.dist_files else { return (problems, repairs) };
         // A mutable file may have been replaced or removed since.
@@ -262,7 +253,7 @@ impl Metadata {
 
     /// Whether there are no records at all.
     pub(super) fn is_empty(&self) -> bool {
-        self.live_totals.0 == LiveTotals::default()
+        self.live_totals == LiveTotals::default()
             && self.records.is_empty()
             && self.unreadable.is_empty()
             && !self.summary_exists
@@ -274,15 +265,8 @@ impl Metadata {
             summary.newest_record == self.newest_record && summary.imports == self.records.len() as u64
         });
         // All records of live mode may be lost at once.
-        let (found, stated) = self.live_totals;
-        let has_live = self.summary.as_ref().is_some_and(|summary| !summary.live || stated == Some(found))
-            && stated.is_none_or(|stated| stated == found);
+        let has_live = self.summary.as_ref().is_some_and(|summary| summary.live == self.live_totals);
         has_newest && has_live && self.chain_faults.is_empty() && self.damaged_live_lines.is_empty()
-    }
-
-    /// Whether live mode has records.
-    pub(in crate::mirror) fn has_live_records(&self) -> bool {
-        self.live_totals.0 != LiveTotals::default()
     }
 
     /// Whether, besides, no record was ever lost without an import of its bundle since.
@@ -333,6 +317,9 @@ impl Metadata {
             ("bytes of crates", head.counts.bytes, counts.bytes),
             ("rustup artifacts", head.counts.dist_files, counts.dist_files),
             ("bytes of rustup artifacts", head.counts.dist_file_bytes, counts.dist_file_bytes),
+            ("crates of live mode", head.live.crates, self.live_totals.crates),
+            ("rustup artifacts of live mode", head.live.dist_files, self.live_totals.dist_files),
+            ("bytes of live mode", head.live.bytes, self.live_totals.bytes),
         ] {
             if says != found {
                 head_fault(SummaryFault::Count { what, says, found });

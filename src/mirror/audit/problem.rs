@@ -1,10 +1,13 @@
 //! The problems that an audit can find, and the list of crates and dist files to fetch again.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::metadata::LIVE_RECORDS;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
+use crate::mirror::item::ItemId;
 use crate::mirror::ledger::ChainFaultKind;
 use crate::safe_path::SafePath;
 use crate::units::pluralize;
@@ -169,22 +172,14 @@ pub enum Fault {
         /// What it is instead.
         state: String,
     },
-    /// An import or a garbage collection was killed.
-    #[error("an import or a garbage collection was killed while it changed files; run it again")]
+    /// A garbage collection on a nearly full disk was killed.
+    #[error("a garbage collection was killed while it changed files; run it again")]
     Interrupted,
     /// A line of live mode's records is invalid.
     #[error("line {number} is not a valid record of live mode")]
     LiveRecord {
         /// Line number from 1.
         number: usize,
-    },
-    /// The stored totals of live mode differ from its records.
-    #[error("states that live mode stored {}, but {found} are recorded", pluralize(*says, "file"))]
-    LiveCounts {
-        /// The stored total.
-        says: u64,
-        /// The total of the records.
-        found: u64,
     },
     /// A dist file that live mode stored is not recorded as stored.
     #[error("is not recorded as stored with the digest in live mode's records")]
@@ -216,7 +211,6 @@ impl Fault {
                 | F::LedgerRecord(_)
                 | F::DistFileRecords
                 | F::LiveRecord { .. }
-                | F::LiveCounts { .. }
                 | F::Unfinished
                 | F::LedgerChecksum { .. }
                 | F::NotImported { .. }
@@ -297,14 +291,9 @@ pub enum SummaryFault {
     },
 }
 
-/// A crate that must be fetched again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repair {
-    /// The crate.
-    pub id: CrateId,
-    /// The digest that the file must have: upstream's, as recorded.
-    pub sha256: Sha256,
-}
+/// Files that must be fetched again: crates by name and version, then dist files by path, each with the digest that it must
+/// have.
+pub type Repairs = BTreeMap<ItemId, Sha256>;
 
 /// A line of a repair list.
 #[derive(Serialize)]
@@ -322,23 +311,17 @@ enum RepairLine<'a> {
     },
 }
 
-impl Repair {
-    /// The text of a repair list: JSON, one object per line. An object with `kind` `crate` has `name`, `version` and
-    /// `sha256`. An object with `kind` `artifact` (a dist file) has `path` and `sha256`.
-    pub fn render_list(repairs: &[Repair], artifacts: &[(SafePath, Sha256)]) -> String {
-        let crates = repairs.iter().map(|Repair { id, sha256 }| RepairLine::Crate {
-            name: &id.name,
-            version: &id.version,
-            sha256: *sha256,
-        });
-        let artifacts = artifacts.iter().map(|(path, sha256)| RepairLine::DistFile { path, sha256: *sha256 });
-        let mut text = String::new();
-        for line in crates.chain(artifacts) {
-            text.push_str(&serde_json::to_string(&line).expect("plain fields are JSON"));
-            text.push('\n');
-        }
-        text
-    }
+/// The text of a repair list: JSON, one object per line. An object with `kind` `crate` has `name`, `version` and `sha256`. An
+/// object with `kind` `artifact` (a dist file) has `path` and `sha256`.
+pub fn render_repair_list(repairs: &Repairs) -> String {
+    let line = |(item, sha256): (&ItemId, &Sha256)| {
+        let line = match item {
+            ItemId::Crate(id) => RepairLine::Crate { name: &id.name, version: &id.version, sha256: *sha256 },
+            ItemId::DistFile(path) => RepairLine::DistFile { path, sha256: *sha256 },
+        };
+        serde_json::to_string(&line).expect("plain fields are JSON") + "\n"
+    };
+    repairs.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -350,7 +333,7 @@ mod tests {
         let id = CrateId::parse("Foo-Bar", "1.0.0+b").expect("a crate");
         let sha256 = Sha256::of(b"");
         let path: SafePath = "dist/2026-04-16/x.tar.xz".parse().expect("a path");
-        let text = Repair::render_list(&[Repair { id, sha256 }], &[(path, sha256)]);
+        let text = render_repair_list(&[(ItemId::Crate(id), sha256), (ItemId::DistFile(path), sha256)].into());
         assert_eq!(
             text,
             format!(
@@ -358,7 +341,7 @@ mod tests {
                  {{\"kind\":\"artifact\",\"path\":\"dist/2026-04-16/x.tar.xz\",\"sha256\":\"{sha256}\"}}\n"
             )
         );
-        assert_eq!(Repair::render_list(&[], &[]), "");
+        assert_eq!(render_repair_list(&Repairs::new()), "");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::{Error, GcReport, Item, Plan, VersionRemoval, dir_scan};
+use super::{Error, GcReport, Item, Plan, VersionRemoval, dir_scan, total_size};
 use crate::event::Sink;
 use crate::index_line::IndexLine;
 use crate::mirror::disk_reserve;
@@ -11,7 +11,7 @@ use crate::mirror::index_link::{self, LinkState};
 use crate::mirror::layout::Layout;
 use crate::mirror::retired::Retirement;
 use crate::mirror::topo_sort::{NameIds, Node, dependencies_first};
-use crate::mirror::transaction::{Staging, Transaction, delete_unreferenced, was_interrupted};
+use crate::mirror::transaction::{Staging, Transaction, counts_are_stale, delete_unreferenced};
 
 /// What the changes belong to, for messages.
 const WHAT: &str = "the garbage collection";
@@ -20,14 +20,14 @@ const WHAT: &str = "the garbage collection";
 pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<GcReport, Error> {
     let collected = GcReport {
         lines: plan.lines.len() as u64,
-        crates: plan.crates.len() as u64,
+        crates: plan.crates().count() as u64,
         dist_files: plan.dist_files().count() as u64,
-        bytes: plan.bytes() + plan.dist_files().map(|item| item.size).sum::<u64>(),
-        pending: plan.pending_crates.len() as u64,
-        pending_dist_files: plan.pending_components.len() as u64,
+        bytes: total_size(&plan.removals),
+        pending: plan.pending_crates().count() as u64,
+        pending_dist_files: plan.pending_dist_files().count() as u64,
     };
-    // The plan counted the files of a killed import, so its mark must be resolved too.
-    if plan.is_empty() && !was_interrupted(layout) {
+    // The plan counted the files, so a mark of wrong counts must be resolved too.
+    if plan.is_empty() && !counts_are_stale(layout) {
         return Ok(collected);
     }
     restore_link(layout, sink);
@@ -45,13 +45,11 @@ fn execute_at_once(layout: &Layout, plan: &Plan) -> Result<(), Error> {
     let (index, records) = rewrites(layout, plan)?;
     index.stage(&mut tx, &index.changes)?;
     records.stage(&mut tx, &records.changes)?;
-    for path in removed_files(layout, plan) {
-        tx.delete(&path)?;
-    }
+    plan.removals.iter().try_for_each(|item| tx.delete(&item.path(layout)))?;
     removed_folders(plan).for_each(|path| tx.remove_folder(path));
     plan.changes.live.stage(layout, &mut tx)?;
     stage_lists(layout, plan, &mut tx)?;
-    tx.staging.interrupted = false;
+    tx.staging.counts_are_stale = false;
     Ok(tx.commit()?)
 }
 
@@ -61,8 +59,8 @@ fn execute_at_once(layout: &Layout, plan: &Plan) -> Result<(), Error> {
 fn execute_in_parts(layout: &Layout, plan: &Plan) -> Result<(), Error> {
     disk_reserve::release(layout);
     let mut staging = Staging::begin(layout)?;
-    staging.mark_in_progress()?;
-    staging.interrupted = true;
+    staging.mark_counts_stale()?;
+    staging.counts_are_stale = true;
     drop(staging);
     delete_unreferenced(unlisted_crates(layout, plan))?;
     let mut tx = Transaction::begin(layout, WHAT)?;
@@ -74,12 +72,12 @@ fn execute_in_parts(layout: &Layout, plan: &Plan) -> Result<(), Error> {
     index.apply_in_parts(layout)?;
     records.apply_in_parts(layout)?;
     let folders = removed_folders(plan).map(Path::to_owned);
-    delete_unreferenced(removed_files(layout, plan).chain(folders))?;
+    delete_unreferenced(plan.removals.iter().map(|item| item.path(layout)).chain(folders))?;
     let mut tx = Transaction::begin(layout, WHAT)?;
     tx.without_backups();
     plan.changes.live.stage(layout, &mut tx)?;
     stage_lists(layout, plan, &mut tx)?;
-    tx.staging.interrupted = false;
+    tx.staging.counts_are_stale = false;
     Ok(tx.commit()?)
 }
 
@@ -109,13 +107,6 @@ fn stage_lists(layout: &Layout, plan: &Plan, tx: &mut Transaction<'_>) -> Result
     Ok(())
 }
 
-/// The files to remove: the names that rustup requests first, then crates and components.
-fn removed_files<'p>(layout: &'p Layout, plan: &'p Plan) -> impl Iterator<Item = PathBuf> + use<'p> {
-    let dist_file = |item: &Item| layout.root().join(&item.file);
-    let crates = plan.crates.iter().map(|item| layout.crates().join(&item.file));
-    plan.mutable_files.iter().map(dist_file).chain(crates).chain(plan.components.iter().map(dist_file))
-}
-
 /// Folders that become empty, nested ones first.
 fn removed_folders(plan: &Plan) -> impl Iterator<Item = &Path> {
     plan.changes.folders.iter().chain(&plan.changes.dist_folders).map(PathBuf::as_path)
@@ -126,7 +117,7 @@ fn unlisted_crates<'p>(layout: &'p Layout, plan: &'p Plan) -> impl Iterator<Item
     let losing: HashSet<String> =
         plan.lines.iter().map(|line| format!("{}-{}.crate", line.name, line.version).to_lowercase()).collect();
     let is_unlisted = move |item: &&Item| !losing.contains(&item.file.to_lowercase());
-    plan.crates.iter().filter(is_unlisted).map(|item| layout.crates().join(&item.file))
+    plan.crates().filter(is_unlisted).map(|item| item.path(layout))
 }
 
 /// Restores the index link. A folder in its place would still list removed crates.

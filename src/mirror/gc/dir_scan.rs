@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -12,6 +11,7 @@ use serde::Deserialize;
 use super::Error;
 use super::lineages::KeepSet;
 use crate::crate_id::CrateName;
+use crate::mirror::disk;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::failed;
 
@@ -33,34 +33,21 @@ impl DirScan {
     /// Lists the tree below `root`, which may be absent, down to the depth `limit`.
     pub(super) fn list(root: PathBuf, limit: usize) -> Result<DirScan, Error> {
         let mut tree = DirScan { root, files: Vec::new(), unexpected: Vec::new(), folders: BTreeMap::new() };
-        tree.list_folder("", 0, limit)?;
-        Ok(tree)
-    }
-
-    fn list_folder(&mut self, path: &str, depth: usize, limit: usize) -> Result<(), Error> {
-        let folder = self.root.join(path);
-        let entries = match fs::read_dir(&folder) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound && depth == 0 => return Ok(()),
-            entries => entries.map_err(failed("list", &folder))?,
-        };
-        let mut count = 0;
-        for entry in entries {
-            let entry = entry.map_err(failed("list", &folder))?;
-            let kind = entry.file_type().map_err(failed("list", &folder))?;
-            count += 1;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let below = if path.is_empty() { name.into_owned() } else { format!("{path}/{name}") };
-            if kind.is_file() {
-                self.files.push(below);
-            } else if kind.is_dir() && depth < limit {
-                self.list_folder(&below, depth + 1, limit)?;
+        if tree.root.is_dir() {
+            tree.folders.insert(String::new(), 0);
+        }
+        for disk::Entry { path, kind, is_listed } in disk::list(&tree.root, limit)? {
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            *tree.folders.entry(folder.to_owned()).or_default() += 1;
+            if is_listed {
+                tree.folders.entry(path).or_default();
+            } else if kind.is_file() {
+                tree.files.push(path);
             } else {
-                self.unexpected.push(below);
+                tree.unexpected.push(path);
             }
         }
-        self.folders.insert(path.to_owned(), count);
-        Ok(())
+        Ok(tree)
     }
 
     /// Marks a file as removed.
@@ -189,18 +176,11 @@ pub(super) struct CrateFile {
 
 /// Every `.crate` file by name, and the names of other entries in the folder.
 pub(super) fn list_crate_files(layout: &Layout) -> Result<(Vec<CrateFile>, Vec<String>), Error> {
-    let folder = layout.crates();
-    let entries = match fs::read_dir(&folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
-        entries => entries.map_err(failed("list", &folder))?,
-    };
     let (mut files, mut others) = (Vec::new(), Vec::new());
-    for entry in entries {
-        let entry = entry.map_err(failed("list", &folder))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let kind = entry.file_type().map_err(failed("list", &folder))?;
+    for (name, kind) in disk::read_folder(&layout.crates())? {
+        let path = layout.crates().join(&name);
         if kind.is_file() && name.ends_with(".crate") {
-            let size = entry.metadata().map_err(failed("read", &entry.path()))?.len();
+            let size = fs::symlink_metadata(&path).map_err(failed("read", &path))?.len();
             files.push(CrateFile { name, size });
         } else if name != "index" {
             others.push(name);
@@ -212,11 +192,7 @@ pub(super) fn list_crate_files(layout: &Layout) -> Result<(Vec<CrateFile>, Vec<S
 
 /// The bytes of a file; empty if it does not exist.
 pub(super) fn read_or_empty(path: &Path) -> Result<Vec<u8>, Error> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(bytes),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(source) => Err(failed("read", path)(source).into()),
-    }
+    Ok(disk::read_if_present(path)?.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::lineages::{KeepSet, Lineages};
 use super::live_records::LiveChanges;
-use super::{Error, FileChanges, Item, Line, Plan, Reader, VersionRemoval, apply, dir_scan};
+use super::{Error, FileChanges, Item, Line, Plan, Reader, VersionRemoval, apply, dir_scan, total_size};
 use crate::event::Sink;
 use crate::mirror::dist_files::DistFiles;
 use crate::mirror::layout::Layout;
@@ -17,7 +17,7 @@ use crate::mirror::ledger;
 use crate::mirror::live::{self, ItemId, LiveRecord};
 use crate::mirror::lock::CollectGuard;
 use crate::mirror::summary::{Counts, MirrorSummary};
-use crate::mirror::transaction::was_interrupted;
+use crate::mirror::transaction::counts_are_stale;
 use crate::safe_path::SafePath;
 use crate::toolchain::DistPath;
 
@@ -67,7 +67,7 @@ fn evict(
     }
     let current = live::read_records(layout)?;
     let needed = needed_by_lineages(layout)?;
-    let evictable: Vec<&LiveRecord> = current.iter().filter(|record| !needed.has_file(&file_key(record))).collect();
+    let evictable: Vec<&LiveRecord> = current.iter().filter(|record| !needed.has_file(&record.item.key())).collect();
     let mut remaining = live::sum_totals(evictable.iter().copied()).bytes;
     if remaining <= cap {
         return Ok(EvictionReport { remaining_bytes: remaining, ..EvictionReport::default() });
@@ -84,7 +84,7 @@ fn evict(
     let mut order: Vec<(Timestamp, &LiveRecord)> = evictable
         .iter()
         .filter(is_removable)
-        .map(|record| (used.get(record.path().as_str()).copied().unwrap_or(record.stored_at), *record))
+        .map(|record| (used.get(record.item.path().as_str()).copied().unwrap_or(record.stored_at), *record))
         .collect();
     // Among unused files of one batch, the larger is evicted first.
     order.sort_by(|(a, one), (b, other)| (a, other.size, &one.item).cmp(&(b, one.size, &other.item)));
@@ -127,14 +127,6 @@ fn needed_by_lineages(layout: &Layout) -> Result<KeepSet, Error> {
     Ok(needed)
 }
 
-/// The key of the file in a [`KeepSet`].
-fn file_key(record: &LiveRecord) -> String {
-    match &record.item {
-        ItemId::Crate(id) => id.file_name(),
-        ItemId::DistFile(path) => path.to_string(),
-    }
-}
-
 fn plan_eviction(
     layout: &Layout,
     current: Vec<LiveRecord>,
@@ -147,8 +139,8 @@ fn plan_eviction(
     let (mut lines, mut crates, mut components) = (Vec::new(), Vec::new(), Vec::new());
     let mut after = dist_files.clone();
     for record in evicted {
-        let about = record.path().below(layout.root()).symlink_metadata().ok().filter(|about| about.is_file());
-        let item = about.map(|about| Item { file: file_key(record), size: about.len() });
+        let about = record.item.path().below(layout.root()).symlink_metadata().ok().filter(|about| about.is_file());
+        let item = about.map(|about| Item { file: record.item.key(), size: about.len() });
         match &record.item {
             ItemId::Crate(id) => {
                 places.entry(id.name.index_path()).or_default().insert(id.version.to_string());
@@ -188,34 +180,31 @@ fn plan_eviction(
         folders.sort_by(|a, b| b.cmp(a));
         folders.dedup();
     }
-    let known = MirrorSummary::read(layout)?.filter(|_| !was_interrupted(layout));
+    let known = MirrorSummary::read(layout)?.filter(|_| !counts_are_stale(layout));
     let base = match known {
         Some(head) => head,
         None => ledger::derive_summary(layout)?.unwrap_or_default().with_counts(Counts::count_tree(layout)?),
     };
-    let sum = |items: &[Item]| items.iter().map(|item| item.size).sum::<u64>();
     let mut head = base;
     let mut counts = Counts {
         crates: head.counts.crates.saturating_sub(names_gone),
         versions: head.counts.versions.saturating_sub(crates.len() as u64),
-        bytes: head.counts.bytes.saturating_sub(sum(&crates)),
+        bytes: head.counts.bytes.saturating_sub(total_size(&crates)),
         ..head.counts
     };
     if let Some(after) = &after {
         (counts.dist_files, counts.dist_file_bytes) = after.count_and_bytes();
         head.toolchains = after.toolchain_names();
     }
-    let head = head.with_counts(counts);
     let goes: HashSet<ItemId> = evicted.iter().map(|record| record.item.clone()).collect();
+    let live = LiveChanges::for_eviction(current, forgotten, goes);
+    let head = MirrorSummary { live: live::sum_totals(live.kept()), ..head.with_counts(counts) };
     Ok(Plan {
         lineages: Vec::new(),
         live: None,
         lines,
-        crates,
-        pending_crates: Vec::new(),
-        mutable_files: Vec::new(),
-        components,
-        pending_components: Vec::new(),
+        removals: [crates, components].concat(),
+        pending: Vec::new(),
         unrecognized: Vec::new(),
         counts,
         changes: FileChanges {
@@ -226,7 +215,7 @@ fn plan_eviction(
             dist_files: after.filter(|after| dist_files.as_ref() != Some(after)),
             retire: Vec::new(),
             accept: Vec::new(),
-            live: LiveChanges::for_eviction(current, forgotten, goes),
+            live,
             newest_record: 0,
             pending: None,
             summary: Some(head),

@@ -176,26 +176,18 @@ impl KeepSet {
 
     /// Adds a file of live mode.
     pub(super) fn add_live(&mut self, record: &live::LiveRecord) {
-        match &record.item {
-            live::ItemId::Crate(CrateId { name, version }) => {
-                self.add_file(&format!("{name}-{version}.crate"));
-                self.add_line(&name.index_path(), &version.to_string());
-            }
-            live::ItemId::DistFile(path) => self.add_file(path.as_str()),
+        self.add_file(&record.item.key());
+        if let live::ItemId::Crate(CrateId { name, version }) = &record.item {
+            self.add_line(&name.index_path(), &version.to_string());
         }
     }
 
     /// Removes a file of live mode.
     pub(super) fn remove_live(&mut self, record: &live::LiveRecord) {
-        match &record.item {
-            live::ItemId::Crate(CrateId { name, version }) => {
-                self.files.remove(format!("{name}-{version}.crate").as_str());
-                line_key(&mut self.buffer, &name.index_path(), &version.to_string());
-                self.lines.remove(self.buffer.as_str());
-            }
-            live::ItemId::DistFile(path) => {
-                self.files.remove(path.as_str());
-            }
+        self.files.remove(record.item.key().as_str());
+        if let live::ItemId::Crate(CrateId { name, version }) = &record.item {
+            line_key(&mut self.buffer, &name.index_path(), &version.to_string());
+            self.lines.remove(self.buffer.as_str());
         }
     }
 

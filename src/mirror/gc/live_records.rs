@@ -77,16 +77,13 @@ impl LiveChanges {
 
     /// Adds the retired items to remember after these files are gone: those whose file remains and that were not added
     /// again.
-    pub(super) fn with_deleted_files(mut self, layout: &Layout, gone: &[&[Item]]) -> LiveChanges {
-        let gone: HashSet<&str> = gone.iter().flat_map(|items| items.iter()).map(|item| item.file.as_str()).collect();
+    pub(super) fn with_deleted_files(mut self, layout: &Layout, gone: &[Item]) -> LiveChanges {
+        let gone: HashSet<&str> = gone.iter().map(|item| item.file.as_str()).collect();
         let kept: HashSet<&ItemId> = self.kept().map(|record| &record.item).collect();
         let mut seen = HashSet::new();
         let stays = |record: &&LiveRecord| {
-            let file = match &record.item {
-                ItemId::Crate(id) => id.file_name(),
-                ItemId::DistFile(path) => path.to_string(),
-            };
-            let is_there = || record.path().below(layout.root()).symlink_metadata().is_ok();
+            let file = record.item.key();
+            let is_there = || record.item.path().below(layout.root()).symlink_metadata().is_ok();
             !kept.contains(&record.item)
                 && !gone.contains(file.as_str())
                 && is_there()

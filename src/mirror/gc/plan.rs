@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::dir_scan::CrateFile;
-use super::dist_scan::{self, DistScan};
+use super::dist_scan::DistScan;
 use super::grace_period::partition_by_grace;
 use super::lineages::{KeepSet, LineageState, Lineages};
 use super::live_records::{self, LIVE_LINEAGE};
@@ -15,7 +15,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, Reader};
 use crate::mirror::live;
 use crate::mirror::summary::{Counts, LineageTip, MirrorSummary};
-use crate::mirror::transaction::was_interrupted;
+use crate::mirror::transaction::counts_are_stale;
 use crate::safe_path::SafePath;
 
 pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
@@ -58,7 +58,6 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     }
 
     let (live, live_work) = live_records::plan_live(layout, &options.retire)?;
-    let keeps_live = live_work.kept().next().is_some();
     live_work.kept().for_each(|record| current.add_live(record));
 
     let mut scan = MirrorScan::scan(layout, &mut current)?;
@@ -75,13 +74,13 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     live_work.retired_records().for_each(|record| unknown.remove_live(record));
     let mut unrecognized_keys = ledger_lineages.unrecognized(layout, unknown)?;
     let sorted = scan.classify(&mut unrecognized_keys);
-    let (crates, waiting, mut after) =
+    let (crates, mut pending, mut after) =
         partition_by_grace(&scan.unreferenced, &unrecognized_keys, &sorted, &before, options);
     let unrecognized_dist_files =
         dist_scan.unreferenced.iter().map(SafePath::to_string).filter(|path| unrecognized_keys.has_file(path));
     let strange_artifacts: Vec<String> =
         unrecognized_dist_files.chain(std::mem::take(&mut dist_scan.unrecognized)).collect();
-    let artifacts = dist_scan.classify(&unrecognized_keys, options, &before, &mut after)?;
+    let mut artifacts = dist_scan.classify(&unrecognized_keys, options, &before, &mut after)?;
 
     let (artifact_files, artifact_bytes) = artifacts.after.count_and_bytes();
     let counts = Counts {
@@ -118,25 +117,27 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         sizes.extend(size.map(|size| (record.to_owned(), size)));
     }
     let head = MirrorSummary {
+        live: live::sum_totals(live_work.kept()),
         history_sizes: sizes,
         contested,
         last_import: ledger_lineages.last_import.clone(),
         toolchains: artifacts.after.toolchain_names(),
         imports: ledger_lineages.record_names.len() as u64,
         newest_record: ledger_lineages.newest.clone(),
-        live: keeps_live,
         lineages: kept.map(|feed| feed.newest.clone()).collect(),
         ..MirrorSummary::default()
     }
     .with_counts(counts);
     let has_head = stored_summary.is_some();
-    let known = stored_summary.filter(|_| !was_interrupted(layout));
+    let known = stored_summary.filter(|_| !counts_are_stale(layout));
     // A mirror without any import needs no summary.
     let is_right = known.is_some_and(|known| MirrorSummary { tool: head.tool.clone(), ..known } == head);
     // A mirror that only live mode fills needs one too.
     let wants_head = !ledger_lineages.record_names.is_empty() || has_head || live.is_some();
+    pending.append(&mut artifacts.pending);
+    let removals = [artifacts.mutable_files, crates, artifacts.components].concat();
     let work = FileChanges {
-        live: live_work.with_deleted_files(layout, &[&crates, &artifacts.mutable_files, &artifacts.components]),
+        live: live_work.with_deleted_files(layout, &removals),
         index_lines: sorted.index_lines,
         index_meta: sorted.index_meta,
         folders: index_tree.empty_folders().into_iter().chain(lines_tree.empty_folders()).collect(),
@@ -149,21 +150,8 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         summary: (!is_right && wants_head).then_some(head),
         now: options.now,
     };
-    let dist_scan::DistDeletions { mutable_files: names, components, pending: components_waiting, .. } = artifacts;
     let lines = sorted.lines;
-    Ok(Plan {
-        lineages,
-        live,
-        lines,
-        crates,
-        pending_crates: waiting,
-        mutable_files: names,
-        components,
-        pending_components: components_waiting,
-        unrecognized,
-        counts,
-        changes: work,
-    })
+    Ok(Plan { lineages, live, lines, removals, pending, unrecognized, counts, changes: work })
 }
 
 /// The ids of the lineages to retire.

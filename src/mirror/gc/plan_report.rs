@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Item, Line, LineagePlan, LiveSummary, PendingDeletion, Plan};
+use super::{Item, Line, LineagePlan, LiveSummary, PendingDeletion, Plan, total_size};
 use crate::mirror::summary::Counts;
 
 /// The JSON form of a plan.
@@ -19,18 +19,18 @@ pub struct PlanReport<'p> {
     /// Index lines to remove.
     lines: &'p [Line],
     /// Crates to remove in this run.
-    crates: &'p [Item],
+    crates: Vec<&'p Item>,
     /// Total bytes of all files to remove in this run.
     bytes: u64,
     /// Crates to remove in a later run.
     #[serde(rename = "waiting")]
-    pending_crates: &'p [PendingDeletion],
+    pending_crates: Vec<&'p PendingDeletion>,
     /// Dist files to remove in this run.
     #[serde(rename = "artifacts")]
     dist_files: Vec<&'p Item>,
     /// Dist files to remove in a later run.
     #[serde(rename = "artifacts_waiting")]
-    pending_components: &'p [PendingDeletion],
+    pending_dist_files: Vec<&'p PendingDeletion>,
     /// Unrecognized files, which no bundle on record brought. They are kept.
     #[serde(rename = "strangers")]
     unrecognized: &'p [String],
@@ -46,11 +46,11 @@ impl Plan {
             lineages: &self.lineages,
             live: &self.live,
             lines: &self.lines,
-            crates: &self.crates,
-            bytes: self.bytes() + self.dist_files().map(|item| item.size).sum::<u64>(),
-            pending_crates: &self.pending_crates,
+            crates: self.crates().collect(),
+            bytes: total_size(&self.removals),
+            pending_crates: self.pending_crates().collect(),
             dist_files: self.dist_files().collect(),
-            pending_components: &self.pending_components,
+            pending_dist_files: self.pending_dist_files().collect(),
             unrecognized: &self.unrecognized,
             after: self.counts,
         }

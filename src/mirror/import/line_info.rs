@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use super::{Error, ImportOptions};
 use crate::bundle::format::{CrateRecord, CrateState, Manifest, RefreshedCrate};
 use crate::crate_id::CrateName;
+use crate::mirror::disk;
 use crate::mirror::index_meta::{self, IndexLineMeta};
 use crate::mirror::layout::Layout;
 use crate::mirror::pending_lines::PendingLines;
-use crate::mirror::stager::{LineInfo, read_text};
+use crate::mirror::stager::LineInfo;
 use crate::safe_path::SafePath;
 
 /// Reads from the manifest the properties of the index lines that follow.
@@ -51,7 +52,7 @@ pub(super) fn contradicted_crates(layout: &Layout, manifest: &Manifest) -> Resul
     let mut last: Option<(&CrateName, Vec<IndexLineMeta>)> = None;
     for record in shipped_crates(manifest) {
         if last.as_ref().is_none_or(|(name, _)| **name != record.name) {
-            let text = read_text(&layout.index_meta_file(&record.name))?;
+            let text = disk::read_text(&layout.index_meta_file(&record.name))?;
             last = Some((&record.name, index_meta::parse(&text.unwrap_or_default())));
         }
         let records = last.iter().flat_map(|(_, records)| records);

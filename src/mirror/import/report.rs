@@ -1,10 +1,11 @@
 //! Reports the progress and the result of an import.
 
-use super::{ImportReport, Step};
+use super::ImportReport;
 use crate::bundle::format::Manifest;
 use crate::event::{self, Event, Phase, Sink};
 use crate::mirror::index_link::{self, LinkState};
 use crate::mirror::layout::Layout;
+use crate::safe_path::SafePath;
 
 /// The event that states how much there is to read.
 pub(super) fn begin_event(manifest: &Manifest) -> Event {
@@ -14,15 +15,13 @@ pub(super) fn begin_event(manifest: &Manifest) -> Event {
 }
 
 /// Names each file that the import added or changed.
-pub(super) fn report_stored_files(layout: &Layout, steps: &[Step], sink: &dyn Sink) {
-    for step in steps {
-        let verb = if step.root == layout.index() { "Merged" } else { "Stored" };
-        for rename in &step.renames {
-            let path = step.root.join(&*rename.path);
-            if path.starts_with(layout.private()) || path == layout.summary() {
-                continue;
-            }
-            sink.detail(verb, path.strip_prefix(layout.root()).unwrap_or(&path).display().to_string());
+pub(super) fn report_stored_files(paths: &[SafePath], sink: &dyn Sink) {
+    for path in paths.iter().map(SafePath::as_str) {
+        match path {
+            "manifest.json" => {}
+            _ if path.starts_with(".frostmirror/") => {}
+            _ if path.starts_with("index/") => sink.detail("Merged", path.to_owned()),
+            _ => sink.detail("Stored", path.to_owned()),
         }
     }
 }
@@ -68,23 +67,13 @@ pub(super) fn report_import(
     for note in warnings {
         sink.warning(layout.fill_in(note));
     }
-    let ImportReport { crates_new, crates_repaired: crates_mended, crates_completed, dist_files_completed, .. } =
-        imported;
-    if crates_completed + dist_files_completed > 0 {
-        let count = event::format_contents(*crates_completed, *dist_files_completed);
-        sink.status("Completed", format!("an interrupted import, which had already stored {count} of {file}"));
-    }
+    let ImportReport { crates_new, crates_repaired: crates_mended, .. } = imported;
     if imported.already_imported {
         sink.status("Unchanged", format!("{file} is already imported, and nothing changed"));
         return;
     }
-    let count = event::format_contents(
-        crates_new + crates_mended + crates_completed,
-        imported.dist_files_new + dist_files_completed,
-    );
-    let size = event::format_size(imported.bytes_new);
-    let size = if crates_completed + dist_files_completed > 0 { format!("{size} in this run") } else { size };
-    sink.status("Imported", format!("{count} ({size}) of {file}"));
+    let count = event::format_contents(crates_new + crates_mended, imported.dist_files_new);
+    sink.status("Imported", format!("{count} ({}) of {file}", event::format_size(imported.bytes_new)));
     if *crates_mended > 0 {
         sink.status("Repaired", format!("{} whose file was corrupt", event::format_crates(*crates_mended)));
     }

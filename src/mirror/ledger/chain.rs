@@ -4,15 +4,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 
 use serde::{Deserialize, Serialize};
 
 use super::{contains_bundle, record_names};
 use crate::digest::Sha256;
-use crate::durable;
+use crate::mirror::disk;
 use crate::mirror::layout::Layout;
-use crate::mirror::transaction::{Error, failed};
+use crate::mirror::transaction::{Error, Transaction, failed};
 
 /// The text before the digest of a record's content.
 const BEFORE_DIGEST: &[u8] = br#"{"sha256":""#;
@@ -183,20 +183,8 @@ pub(in crate::mirror) fn predecessor(
 
 /// The names of the records that a rebuild reported as lost.
 pub(in crate::mirror) fn read_lost(layout: &Layout) -> Result<BTreeSet<String>, Error> {
-    let folder = layout.ledger();
-    let entries = match fs::read_dir(&folder) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(BTreeSet::new());
-        }
-        entries => entries.map_err(failed("list", &folder))?,
-    };
-    let mut lost = BTreeSet::new();
-    for entry in entries {
-        let name = entry.map_err(failed("list", &folder))?.file_name();
-        let stem = name.to_str().and_then(|name| name.strip_suffix(LOST_END));
-        lost.extend(stem.map(|stem| format!("{stem}.json")));
-    }
-    Ok(lost)
+    let names = disk::read_names(&layout.ledger())?;
+    Ok(names.filter_map(|name| Some(format!("{}.json", name.strip_suffix(LOST_END)?))).collect())
 }
 
 /// Whether a rebuild reported lost records whose bundles are not on record again.
@@ -205,13 +193,16 @@ pub(in crate::mirror) fn has_losses(layout: &Layout) -> Result<bool, Error> {
     Ok(lost.iter().any(|record| !is_bundle_recorded(&names, record)))
 }
 
-/// Notes that the record `name` is lost, so that its absence is no longer a problem. Staging must have begun.
-pub(in crate::mirror) fn write_lost(layout: &Layout, name: &str, now: &str) -> Result<(), Error> {
+/// Notes that the record `name` is lost, so that its absence is no longer a problem.
+pub(in crate::mirror) fn stage_lost(
+    layout: &Layout,
+    tx: &mut Transaction<'_>,
+    name: &str,
+    now: &str,
+) -> Result<(), Error> {
     let Some(stem) = name.strip_suffix(".json").filter(|stem| !stem.contains(['/', '\\'])) else { return Ok(()) };
     let path = layout.ledger().join(format!("{stem}{LOST_END}"));
-    let text = format!("{{\"noted\":\"{now}\"}}\n");
-    durable::make_folder(&layout.ledger()).map_err(failed("make the folder", &layout.ledger()))?;
-    durable::write_via(&layout.staging(), &path, text.as_bytes()).map_err(failed("write", &path))
+    tx.put_bytes(&path, format!("{{\"noted\":\"{now}\"}}\n").as_bytes())
 }
 
 /// The faults of the mirror's chain, as far as the beginnings of the records and manifest.json show them. Whether a

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
@@ -23,7 +23,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::lock::AddGuard;
 use crate::mirror::summary::{Counts, MirrorSummary};
-use crate::mirror::transaction::{Rename, Transaction, failed};
+use crate::mirror::transaction::{Transaction, failed};
 use crate::safe_path::SafePath;
 
 /// The result of a batch.
@@ -90,13 +90,13 @@ fn store_batch(layout: &Layout, batch: &Batch, sink: &dyn Sink) -> Result<StoreO
     }
     let count = event::format_contents(batch.crates.len() as u64, batch.dist_files.len() as u64);
     let mut tx = Transaction::begin(layout, format!("live mode's batch of {count}"))?;
-    let mut staged_crates = merge_crates::stage_crates(layout, &mut tx.staging, batch, sink)?;
+    let mut staged_crates = merge_crates::stage_crates(layout, &mut tx, batch, sink)?;
     let staged_dist_files = dist_files::stage_dist_files(layout, &mut tx.staging, batch, sink)?;
     let mut outcome = StoreOutcome {
-        crates: staged_crates.crates.len() as u64,
+        crates: staged_crates.crates,
         already_stored: staged_crates.already_stored,
-        dist_files: staged_dist_files.added.0,
-        bytes: staged_crates.delta.bytes + staged_dist_files.added.1,
+        dist_files: staged_dist_files.plan.added.0,
+        bytes: staged_crates.delta.bytes + staged_dist_files.plan.added.1,
         updated_lines: staged_crates.updates.len() as u64,
         changed_names: std::mem::take(&mut staged_crates.changed_names),
         skipped: staged_dist_files.skipped.clone(),
@@ -106,9 +106,7 @@ fn store_batch(layout: &Layout, batch: &Batch, sink: &dyn Sink) -> Result<StoreO
             .collect(),
         counts: Counts::default(),
     };
-    let nothing = staged_crates.accepted.is_empty()
-        && staged_crates.index_meta.is_empty()
-        && staged_dist_files.accepted.is_empty();
+    let nothing = staged_crates.accepted.is_empty() && tx.is_empty() && staged_dist_files.accepted.is_empty();
     if nothing {
         outcome.counts = ledger::read_summary(layout)?.map(|head| head.counts).unwrap_or_default();
     } else {
@@ -130,56 +128,40 @@ fn commit(
     batch: &Batch,
 ) -> Result<Counts, Error> {
     stage_lineage_id(layout, &mut tx)?;
-    stage_records(layout, &mut tx, &staged_crates, &staged_dist_files, batch.now)?;
-    let stored = MirrorSummary::read(layout)?.filter(|_| !tx.staging.interrupted);
+    let stored = MirrorSummary::read(layout)?.filter(|_| !tx.staging.counts_are_stale);
     let recount = staged_crates.needs_recount || stored.is_none();
     let mut summary = match stored {
         Some(summary) => summary,
         None => ledger::derive_summary(layout)?.or(MirrorSummary::read(layout)?).unwrap_or_default(),
     };
+    summary.live = stage_records(layout, &mut tx, &staged_crates, &staged_dist_files, batch.now)?;
     let is_imported = |id: &CrateId| batch.crates.iter().any(|one| one.id == *id);
     let before = if recount { Counts::count_tree_with(layout, &is_imported)? } else { summary.counts };
     let mut counts = before.with_delta(&staged_crates.delta);
     if !batch.dist_files.is_empty() {
-        (counts.dist_files, counts.dist_file_bytes) = staged_dist_files.after.count_and_bytes();
-        summary.toolchains = staged_dist_files.after.toolchain_names();
+        (counts.dist_files, counts.dist_file_bytes) = staged_dist_files.plan.after.count_and_bytes();
+        summary.toolchains = staged_dist_files.plan.after.toolchain_names();
     } else if recount {
         summary.toolchains = DistFiles::read(layout)?.unwrap_or_default().toolchain_names();
     }
-    let root = layout.root().to_owned();
-    let mut put = |root: &Path, renames: Vec<Rename>| {
-        renames.into_iter().try_for_each(|Rename { staged, path, .. }| tx.put(&root.join(&*path), staged))
-    };
-    put(&layout.crates(), staged_crates.crates)?;
-    put(&layout.index_meta(), staged_crates.index_meta)?;
-    put(&layout.index(), staged_crates.index)?;
-    put(&root, staged_dist_files.components)?;
-    put(&root, staged_dist_files.channels)?;
-    for removal in staged_dist_files.removals {
-        tx.delete(&root.join(&*removal.path))?;
-    }
-    if staged_dist_files.after != staged_dist_files.before {
-        tx.put_bytes(&layout.dist_files(), &staged_dist_files.after.render())?;
-    }
-    let summary = MirrorSummary { live: true, ..summary.with_counts(counts) };
-    tx.put_bytes(&layout.summary(), &summary.render())?;
+    staged_dist_files.plan.stage(layout, &mut tx, &staged_dist_files.before)?;
+    tx.put_bytes(&layout.summary(), &summary.with_counts(counts).render())?;
     if index_link::link_state(layout) == LinkState::Missing {
         tx.link_index()?;
     }
-    // The files of a killed import are included in the counts now.
-    tx.staging.interrupted = false;
+    tx.staging.counts_are_stale = false;
     tx.commit()?;
     Ok(counts)
 }
 
-/// Appends the records of accepted items, and replaces the totals.
+/// Appends the records of accepted items. Returns the totals of all records.
 fn stage_records(
     layout: &Layout,
     tx: &mut Transaction<'_>,
     staged_crates: &StagedCrates<'_>,
     staged_dist_files: &StagedDistFiles<'_>,
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<LiveTotals, Error> {
     let new = new_records(layout, staged_crates, staged_dist_files, now);
     // Only files that are or were stored may have a record already.
     let known = |one: &&FetchedDistFile| staged_dist_files.before.0.contains_key(&one.path);
@@ -198,7 +180,7 @@ fn stage_records(
         }
     };
     records::stage_append(layout, tx, &records)?;
-    Ok(tx.put_bytes(&layout.live_counts(), &records::render_totals(totals))?)
+    Ok(totals)
 }
 
 /// The records of accepted items, with the crates' descriptions.

@@ -8,34 +8,26 @@ use jiff::Timestamp;
 use super::commit::{Batch, Rejection};
 use super::merge_crates::is_complete_file;
 use super::{FetchedDistFile, ItemId};
-use crate::bundle::format::{BundleKind, DistFileRecord, DistFileState, FormatVersion, Lineage, Manifest};
+use crate::bundle::format::{DistFileRecord, DistFileState, Lineage, Manifest};
 use crate::bundle::pack::format_time;
 use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::mirror::dist_files::{DistFiles, MutableName};
 use crate::mirror::import::is_stored;
 use crate::mirror::layout::Layout;
-use crate::mirror::stager::dist_files::{DistFileSource, plan_dist_files};
-use crate::mirror::transaction::{Error, Removal, Rename, Staging, failed};
+use crate::mirror::stager::dist_files::{DistFileSource, DistPlan, plan_dist_files};
+use crate::mirror::transaction::{Error, Staging, failed};
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 
 /// The staged dist files of a batch.
 pub(super) struct StagedDistFiles<'b> {
-    /// Files that manifests name, and rustup itself.
-    pub(super) components: Vec<Rename>,
-    /// Channel manifests with their digests, then rustup's release.
-    pub(super) channels: Vec<Rename>,
-    /// Signatures of the previous channel manifests.
-    pub(super) removals: Vec<Removal>,
+    /// The changes of all accepted groups.
+    pub(super) plan: DistPlan,
     /// The record before the batch.
     pub(super) before: DistFiles,
-    /// The record after the batch.
-    pub(super) after: DistFiles,
     /// Files that will be recorded as live mode's.
     pub(super) accepted: Vec<&'b FetchedDistFile>,
-    /// Number and bytes of files that were not stored before.
-    pub(super) added: (u64, u64),
     /// Files that were skipped, because the stored ones are newer.
     pub(super) skipped: Vec<SafePath>,
     /// Rejected files, with the reason.
@@ -56,13 +48,9 @@ pub(super) fn stage_dist_files<'b>(
         false => DistFiles::read(layout)?.unwrap_or_default(),
     };
     let mut staged = StagedDistFiles {
-        components: Vec::new(),
-        channels: Vec::new(),
-        removals: Vec::new(),
-        after: before.clone(),
+        plan: DistPlan { after: before.clone(), ..DistPlan::default() },
         before,
         accepted: Vec::new(),
-        added: (0, 0),
         skipped: Vec::new(),
         rejected: Vec::new(),
     };
@@ -83,10 +71,6 @@ pub(super) fn stage_dist_files<'b>(
     }
     for group in groups.into_values() {
         staged.plan_group(layout, staging, group, batch.now, sink)?;
-    }
-    // Sorted by path, a manifest precedes its digest, and all channels precede rustup's release.
-    for moves in [&mut staged.components, &mut staged.channels] {
-        moves.sort_by(|a, b| a.path.cmp(&b.path));
     }
     Ok(staged)
 }
@@ -138,7 +122,7 @@ impl<'b> StagedDistFiles<'b> {
             contents.insert(one.sha256, content);
         }
         let manifest = as_manifest(&group, now);
-        let before = self.after.clone();
+        let before = self.plan.after.clone();
         let plan = plan_dist_files(layout, staging, &manifest, contents, &before, true, now)?;
         if !plan.unusable.is_empty() {
             let why = plan.unusable.join("; ");
@@ -153,11 +137,11 @@ impl<'b> StagedDistFiles<'b> {
         let on_record =
             |one: &&FetchedDistFile| plan.after.0.get(&one.path).is_some_and(|stored| stored.sha256 == one.sha256);
         self.accepted.extend(accepted.into_iter().filter(on_record));
-        self.components.extend(plan.components);
-        self.channels.extend(plan.channels);
-        self.removals.extend(plan.removals);
-        self.added = (self.added.0 + plan.added.0, self.added.1 + plan.added.1);
-        self.after = plan.after;
+        let (all, (count, bytes)) = (&mut self.plan, plan.added);
+        all.files.extend(plan.files);
+        all.removals.extend(plan.removals);
+        all.added = (all.added.0 + count, all.added.1 + bytes);
+        all.after = plan.after;
         Ok(())
     }
 }
@@ -171,22 +155,7 @@ fn as_manifest(group: &[&FetchedDistFile], now: Timestamp) -> Manifest {
         state: DistFileState::Shipped,
         read_at: Some(one.read_at.to_string()),
     };
-    Manifest {
-        id: String::new(),
-        format: FormatVersion::CURRENT,
-        tool: String::new(),
-        created: format_time(now),
-        kind: BundleKind::Full,
-        repair: false,
-        parent: None,
-        targets: Vec::new(),
-        toolchains: Vec::new(),
-        index_read: format_time(now),
-        crates: Vec::new(),
-        dist_files: group.iter().map(record).collect(),
-        lineage: Lineage { id: String::new(), sequence: 1, inputs: Vec::new() },
-        carried_histories: Vec::new(),
-        refreshed_crates: Vec::new(),
-        blocks: Vec::new(),
-    }
+    let lineage = Lineage { id: String::new(), sequence: 1, inputs: Vec::new() };
+    let dist_files = group.iter().map(record).collect();
+    Manifest { dist_files, ..Manifest::new(format_time(now), format_time(now), lineage) }
 }

@@ -10,24 +10,19 @@ use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::index_line::IndexLine;
-use crate::mirror::index_merge::{self, MergeResult, NewLine, StoredIndexFile};
-use crate::mirror::index_meta;
+use crate::mirror::index_changes::{IndexChanges, IndexOnDisk};
+use crate::mirror::index_merge::{self, NewLine};
 use crate::mirror::layout::Layout;
-use crate::mirror::stager::read_text;
 use crate::mirror::summary::CountsDelta;
-use crate::mirror::topo_sort::{NameIds, Node, dependencies_first};
-use crate::mirror::transaction::{Error, Rename, Staging, failed};
+use crate::mirror::topo_sort::NameIds;
+use crate::mirror::transaction::{Error, Transaction, failed};
 use crate::units::pluralize;
 
 /// The staged crates and lines of a batch.
 #[derive(Default)]
 pub(super) struct StagedCrates<'b> {
-    /// Crates to commit.
-    pub(super) crates: Vec<Rename>,
-    /// Line records to commit.
-    pub(super) index_meta: Vec<Rename>,
-    /// Index files to commit, in this order.
-    pub(super) index: Vec<Rename>,
+    /// The number of crates whose files are staged.
+    pub(super) crates: u64,
     /// Crates that will be recorded.
     pub(super) accepted: Vec<&'b FetchedCrate>,
     /// Index updates that have an effect.
@@ -42,15 +37,6 @@ pub(super) struct StagedCrates<'b> {
     pub(super) changed_names: Vec<CrateName>,
     /// Index, records and files contradicted each other before, so restored files must not count as new.
     pub(super) needs_recount: bool,
-    newly_stored: u64,
-    changed: Vec<ChangedIndexFile>,
-}
-
-/// An index file that changes.
-struct ChangedIndexFile {
-    name: CrateName,
-    dependencies: Vec<String>,
-    rename: Rename,
 }
 
 /// The existing file at a crate's path.
@@ -68,7 +54,7 @@ enum Existing {
 /// Stages the crates and lines of the batch.
 pub(super) fn stage_crates<'b>(
     layout: &Layout,
-    staging: &mut Staging,
+    tx: &mut Transaction<'_>,
     batch: &'b Batch,
     sink: &dyn Sink,
 ) -> Result<StagedCrates<'b>, Error> {
@@ -85,24 +71,15 @@ pub(super) fn stage_crates<'b>(
     for renewal in &batch.index_updates {
         by_index_path.entry(renewal.line.id.name.index_path()).or_default().1.push(renewal);
     }
-    for (place, (arrivals, renewals)) in by_index_path {
-        staged.merge_crate(layout, staging, &place, arrivals, renewals, sink)?;
+    let names = batch.crates.iter().map(|one| &one.id).chain(batch.index_updates.iter().map(|one| &one.line.id));
+    let mut index = IndexChanges::new(NameIds::from_names(names.map(|id| id.name.as_str())));
+    let mut changed: Vec<CrateName> = Vec::new();
+    for (arrivals, renewals) in by_index_path.into_values() {
+        changed.extend(staged.merge_crate(layout, tx, &mut index, arrivals, renewals, sink)?);
     }
-    staged.needs_recount |= staged.delta.versions != staged.newly_stored;
-    let names = NameIds::from_names(staged.changed.iter().map(|one| one.name.as_str()));
-    let numbered = |one: &ChangedIndexFile| Node {
-        id: names.id(one.name.as_str()).unwrap_or(u32::MAX),
-        dependencies: one.dependencies.iter().filter_map(|need| names.id(need)).collect(),
-    };
-    let nodes: Vec<Node> = staged.changed.iter().map(numbered).collect();
-    let mut changed: Vec<Option<ChangedIndexFile>> =
-        std::mem::take(&mut staged.changed).into_iter().map(Some).collect();
-    for at in dependencies_first(&nodes) {
-        if let Some(ChangedIndexFile { name, rename: moved, .. }) = changed[at].take() {
-            staged.index.push(moved);
-            staged.changed_names.push(name);
-        }
-    }
+    staged.changed_names = index.put(tx)?.into_iter().map(|at| changed[at].clone()).collect();
+    staged.delta.crates = index.names_added;
+    staged.needs_recount |= index.files_lost || staged.delta.versions != index.newly_stored;
     Ok(staged)
 }
 
@@ -111,22 +88,20 @@ impl<'b> StagedCrates<'b> {
         self.rejected.push(Rejection { item: ItemId::Crate(id.clone()), reason: why.into() });
     }
 
-    /// Merges the lines of one index file, and stages its crates.
+    /// Merges the lines of one index file, and stages its crates. Returns the name if the index file changes.
     fn merge_crate(
         &mut self,
         layout: &Layout,
-        staging: &mut Staging,
-        path: &str,
+        tx: &mut Transaction<'_>,
+        index: &mut IndexChanges,
         arrivals: Vec<&'b FetchedCrate>,
         renewals: Vec<&'b IndexUpdate>,
         sink: &dyn Sink,
-    ) -> Result<(), Error> {
-        let (index_path, records_path) = (layout.index().join(path), layout.index_meta().join(path));
-        let (text, records) = (read_text(&index_path)?, read_text(&records_path)?);
-        let stored = StoredIndexFile {
-            text: text.clone().unwrap_or_default(),
-            records: index_meta::parse(records.as_deref().unwrap_or_default()),
-        };
+    ) -> Result<Option<CrateName>, Error> {
+        let ids = arrivals.iter().map(|one| &one.id).chain(renewals.iter().map(|one| &one.line.id));
+        let Some(name) = ids.map(|id| id.name.clone()).next() else { return Ok(None) };
+        let on_disk = IndexOnDisk::read(layout, &name)?;
+        let stored = &on_disk.file;
         let mut existing: Vec<(&'b FetchedCrate, Existing)> = Vec::new();
         for arrival in arrivals {
             match check_existing(layout, arrival)? {
@@ -145,7 +120,7 @@ impl<'b> StagedCrates<'b> {
         let mut merged = None;
         let mut try_with = |incoming: &mut Vec<NewLine>, one: NewLine| -> Result<(), String> {
             incoming.push(one);
-            match index_merge::merge(&stored, incoming.clone()) {
+            match index_merge::merge(stored, incoming.clone()) {
                 Ok(whole) => merged = Some(whole),
                 Err(conflict) => {
                     incoming.pop();
@@ -173,29 +148,30 @@ impl<'b> StagedCrates<'b> {
                 Err(why) => sink.detail("Rejected", format!("upstream's new index line of {}: {why}", renewal.line.id)),
             }
         }
-        let Some(merged) = merged else { return Ok(()) };
+        let Some(merged) = merged else { return Ok(None) };
         for (arrival, found) in sound {
-            self.stage_crate(layout, staging, arrival, found)?;
+            self.stage_crate(layout, tx, arrival, found)?;
         }
-        let changes = merged.text != stored.text;
-        if changes {
+        if merged.text != stored.text {
             let is_news = |renewal: &&IndexUpdate| !stored.text.lines().any(|line| line == renewal.line.raw);
             self.updates.extend(renewed.into_iter().filter(is_news));
         }
         if merged.damaged_lines > 0 {
-            let index = index_path.display();
             sink.warning(format!(
-                "dropped or replaced {} of `{index}`",
-                pluralize(merged.damaged_lines, "damaged line")
+                "dropped or replaced {} of `{}`",
+                pluralize(merged.damaged_lines, "damaged line"),
+                layout.index_file(&name).display()
             ));
         }
-        self.stage_index(staging, path, &stored, [text.is_some(), records.is_some()], merged, &incoming)
+        // Of several spellings, that of the first merged line counts.
+        let name = incoming.first().map_or(name, |first| first.line.id.name.clone());
+        Ok(index.add(layout, tx, &name, &on_disk, &merged)?.then_some(name))
     }
 
     fn stage_crate(
         &mut self,
         layout: &Layout,
-        staging: &mut Staging,
+        tx: &mut Transaction<'_>,
         arrival: &'b FetchedCrate,
         found: Existing,
     ) -> Result<(), Error> {
@@ -204,10 +180,9 @@ impl<'b> StagedCrates<'b> {
             self.already_stored += 1;
             return Ok(());
         }
-        let staged = staging.hard_link(&arrival.file)?;
-        let file_name = arrival.id.file_name();
-        let replaces = layout.crates().join(&file_name).symlink_metadata().is_ok();
-        self.crates.push(Rename { staged, path: file_name.into(), replaces });
+        let staged = tx.staging.hard_link(&arrival.file)?;
+        tx.put(&layout.crate_file(&arrival.id), staged)?;
+        self.crates += 1;
         self.delta.bytes += arrival.size;
         match found {
             Existing::Different(length) => {
@@ -220,36 +195,6 @@ impl<'b> StagedCrates<'b> {
                 self.needs_recount = true;
             }
             Existing::Absent | Existing::Identical => self.delta.versions += 1,
-        }
-        Ok(())
-    }
-
-    fn stage_index(
-        &mut self,
-        staging: &mut Staging,
-        path: &str,
-        stored: &StoredIndexFile,
-        [text_there, records_there]: [bool; 2],
-        merged: MergeResult,
-        incoming: &[NewLine],
-    ) -> Result<(), Error> {
-        self.newly_stored += merged.newly_stored as u64;
-        self.needs_recount |= records_there && !text_there;
-        let changes = merged.text != stored.text;
-        // A record of a replaced line may remain; it is harmless, and no reason to write.
-        if changes || !merged.records.iter().all(|record| stored.records.contains(record)) {
-            let staged = staging.write(index_meta::render(&merged.records).as_bytes())?;
-            self.index_meta.push(Rename { staged, path: path.into(), replaces: records_there });
-        }
-        if let (true, Some(first)) = (changes, incoming.first()) {
-            let staged = staging.write(merged.text.as_bytes())?;
-            let moved = Rename { staged, path: path.into(), replaces: text_there };
-            self.changed.push(ChangedIndexFile {
-                name: first.line.id.name.clone(),
-                dependencies: merged.dependencies,
-                rename: moved,
-            });
-            self.delta.crates += u64::from(!text_there);
         }
         Ok(())
     }

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tempfile::NamedTempFile;
 
 use crate::durable;
+use crate::mirror::disk;
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::AddGuard;
 use crate::mirror::transaction::{Error, failed};
@@ -55,7 +56,8 @@ impl AddGuard {
     /// A file system operation failed.
     pub fn remove_stale_partial_files(&mut self) -> Result<u64, Error> {
         let mut removed = 0;
-        for path in list_partial_files(&self.layout)? {
+        let folder = self.layout.live_partial();
+        for path in disk::read_names(&folder)?.map(|name| folder.join(name)) {
             let Ok(file) = File::open(&path) else { continue };
             if file.try_lock().is_err() {
                 continue;
@@ -68,15 +70,6 @@ impl AddGuard {
         }
         Ok(removed)
     }
-}
-
-fn list_partial_files(layout: &Layout) -> Result<Vec<PathBuf>, Error> {
-    let folder = layout.live_partial();
-    let entries = match fs::read_dir(&folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(failed("list", &folder))?,
-    };
-    entries.map(|entry| Ok(entry.map_err(failed("list", &folder))?.path())).collect()
 }
 
 #[cfg(test)]

@@ -8,8 +8,10 @@ use std::path::Path;
 use super::{ItemId, LiveRecord, LiveTotals};
 use crate::bundle::format::short_id;
 use crate::digest::Sha256;
+use crate::mirror::disk;
 use crate::mirror::layout::Layout;
-use crate::mirror::transaction::{Error, Transaction, failed};
+use crate::mirror::summary::MirrorSummary;
+use crate::mirror::transaction::{Error, Transaction, counts_are_stale, failed};
 
 /// The content of a file of records.
 #[derive(Debug, Default)]
@@ -23,11 +25,7 @@ pub(in crate::mirror) struct RecordFile {
 impl RecordFile {
     /// Reads the file at `path`; a missing file has no records.
     pub(in crate::mirror) fn read(path: &Path) -> Result<RecordFile, Error> {
-        let text = match fs::read(path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => Vec::new(),
-            Err(source) => return Err(failed("read", path)(source)),
-        };
+        let text = disk::read_if_present(path)?.unwrap_or_default();
         Ok(RecordFile::parse(&text))
     }
 
@@ -132,19 +130,13 @@ pub fn read_retired(layout: &Layout) -> Result<Vec<LiveRecord>, Error> {
     Ok(RecordFile::read(&layout.live_retired())?.records)
 }
 
-/// The totals of live mode: in constant time, unless they were lost.
+/// The totals of live mode: in constant time, unless `manifest.json` was lost.
 ///
 /// # Errors
 /// A file system operation failed.
 pub fn read_totals(layout: &Layout) -> Result<LiveTotals, Error> {
-    let path = layout.live_counts();
-    let known = match fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text).ok(),
-        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => None,
-        Err(source) => return Err(failed("read", &path)(source)),
-    };
-    match known {
-        Some(known) => Ok(known),
+    match MirrorSummary::read(layout)?.filter(|_| !counts_are_stale(layout)) {
+        Some(summary) => Ok(summary.live),
         None => Ok(sum_totals(&read_records(layout)?)),
     }
 }
@@ -233,14 +225,13 @@ fn complete_length(path: &Path) -> io::Result<u64> {
     Ok(complete_lines_length(&text) as u64)
 }
 
-/// Adds to a transaction the replacement of the records by `kept`, with their totals.
+/// Adds to a transaction the replacement of the records by `kept`.
 pub(in crate::mirror) fn stage_records(
     layout: &Layout,
     tx: &mut Transaction<'_>,
     kept: &[LiveRecord],
 ) -> Result<(), Error> {
-    stage_file(tx, &layout.live_records(), kept)?;
-    tx.put_bytes(&layout.live_counts(), &render_totals(sum_totals(kept)))
+    stage_file(tx, &layout.live_records(), kept)
 }
 
 /// Adds to a transaction the replacement of the retired records by `records`.
@@ -260,23 +251,13 @@ fn stage_file(tx: &mut Transaction<'_>, path: &Path, records: &[LiveRecord]) -> 
     }
 }
 
-/// Rewrites the records without invalid lines, and the totals, if they are wrong. Returns whether anything was wrong.
-pub(in crate::mirror) fn repair(layout: &Layout) -> Result<bool, Error> {
+/// Rewrites the records without invalid lines. Returns whether there were any.
+pub(in crate::mirror) fn repair(layout: &Layout, tx: &mut Transaction<'_>) -> Result<bool, Error> {
     let file = RecordFile::read(&layout.live_records())?;
-    let (found, stored_totals) = (sum_totals(&file.records), fs::read(layout.live_counts()).ok());
-    let is_right = stored_totals.map_or(file.records.is_empty(), |said| said == render_totals(found));
-    if is_right && file.damaged_lines.is_empty() {
-        return Ok(false);
+    if !file.damaged_lines.is_empty() {
+        stage_records(layout, tx, &file.records)?;
     }
-    let mut tx = Transaction::begin(layout, "the rebuild of live mode's records")?;
-    stage_records(layout, &mut tx, &file.records)?;
-    tx.commit()?;
-    Ok(true)
-}
-
-/// The text of live/counts.
-pub(in crate::mirror) fn render_totals(figures: LiveTotals) -> Vec<u8> {
-    serde_json::to_vec(&figures).expect("plain numbers are JSON")
+    Ok(!file.damaged_lines.is_empty())
 }
 
 #[cfg(test)]

@@ -4,11 +4,10 @@
 use std::collections::HashSet;
 
 use super::super::audit::{CrateFileState, IndexState, LineState, Pass, RecordMatch};
-use super::super::import::{self, Step, apply_steps};
+use super::super::disk;
 use super::super::index_meta;
 use super::super::layout::Layout;
-use super::super::stager::read_text;
-use super::super::transaction::{self, Removal, Rename, Staging, has_unfinished_work};
+use super::super::transaction::{self, Transaction, has_unfinished_work};
 use crate::crate_id::{CrateId, Version};
 use crate::index_line::IndexLine;
 
@@ -28,20 +27,13 @@ impl UntrustedCrates {
     }
 }
 
-/// Removes the lines of untrusted crates, then the records of these lines, then the crates' files, which are kept in
+/// Removes the lines of untrusted crates, the records of these lines, and the crates' files, which are kept in
 /// `.frostmirror/aside/`. A file with the digest of the import record stays.
-pub(super) fn move_aside(
-    layout: &Layout,
-    pass: &Pass,
-    staging: &mut Staging,
-) -> Result<UntrustedCrates, import::Error> {
+pub(super) fn move_aside(layout: &Layout, pass: &Pass) -> Result<UntrustedCrates, transaction::Error> {
     let is_complete = pass.metadata.is_complete() && !has_unfinished_work(layout);
     let is_unknown = |line: &LineState| is_complete && !pass.metadata.crates.contains_key(&line.id);
     let mut untrusted = UntrustedCrates::default();
-    let mut index = Step::new("rebuild:untrusted-index", layout.index(), Vec::new());
-    let mut lines = Step::new("rebuild:untrusted-lines", layout.index_meta(), Vec::new());
-    let mut aside = Step::new("rebuild:untrusted-aside", layout.moved_aside(), Vec::new());
-    let mut crates = Step::new("rebuild:untrusted-crates", layout.crates(), Vec::new());
+    let mut tx = Transaction::begin(layout, super::WHAT)?;
     for state in &pass.index_states {
         let mut versions = HashSet::new();
         for line in &state.lines {
@@ -54,21 +46,16 @@ pub(super) fn move_aside(
             // The expected digest of a contradicted crate is that of the import record.
             let is_right = is_contradicted && matches!(file, Some(CrateFileState::Valid { .. }));
             if file.is_some() && !is_right {
-                let name = line.id.file_name();
-                let staged = staging.hard_link(&layout.crate_file(&line.id))?;
-                aside.renames.push(Rename { staged, path: free_name(layout, &name).into(), replaces: false });
-                crates.removals.push(removal(staging, &name)?);
+                tx.move_aside(&layout.crate_file(&line.id), &line.id.file_name())?;
             }
             let list = if is_contradicted { &mut untrusted.contradicted } else { &mut untrusted.unknown };
             list.push(line.id.clone());
         }
         if !versions.is_empty() {
-            remove_lines(layout, state, &versions, [&mut index, &mut lines], staging)?;
+            remove_lines(layout, state, &versions, &mut tx)?;
         }
     }
-    if !untrusted.is_empty() {
-        apply_steps(staging, &[index, lines, aside, crates])?;
-    }
+    tx.commit()?;
     Ok(untrusted)
 }
 
@@ -76,33 +63,18 @@ fn remove_lines(
     layout: &Layout,
     state: &IndexState,
     versions: &HashSet<Version>,
-    [index, lines]: [&mut Step; 2],
-    staging: &mut Staging,
+    tx: &mut Transaction<'_>,
 ) -> Result<(), transaction::Error> {
-    let text = read_text(&layout.index().join(&state.path))?.unwrap_or_default();
+    let path = layout.index().join(&state.path);
+    let text = disk::read_text(&path)?.unwrap_or_default();
     let stays = |raw: &&str| !IndexLine::parse(raw).is_ok_and(|line| versions.contains(&line.id.version));
     let kept: String = text.lines().filter(stays).map(|raw| format!("{raw}\n")).collect();
     let records: Vec<_> = state.records.iter().filter(|record| !versions.contains(&record.version)).cloned().collect();
-    let records_text = index_meta::render(&records);
-    for (step, text, exists) in [(index, kept, true), (lines, records_text, state.records_exist)] {
-        if !text.is_empty() {
-            let staged = staging.write(text.as_bytes())?;
-            step.renames.push(Rename { staged, path: state.path.as_str().into(), replaces: exists });
-        } else if exists {
-            step.removals.push(removal(staging, &state.path)?);
+    for (path, text) in [(path, kept), (layout.index_meta().join(&state.path), index_meta::render(&records))] {
+        match text.is_empty() {
+            true => tx.delete(&path)?,
+            false => tx.put_reduced(&path, text.as_bytes())?,
         }
     }
     Ok(())
-}
-
-fn removal(staging: &mut Staging, path: &str) -> Result<Removal, transaction::Error> {
-    let (staged, _) = staging.create()?;
-    Ok(Removal { staged, path: path.into() })
-}
-
-/// `name`, or with a number appended if `.frostmirror/aside/` has that name.
-pub(super) fn free_name(layout: &Layout, name: &str) -> String {
-    let is_free = |name: &String| layout.moved_aside().join(name).symlink_metadata().is_err();
-    let numbered = (1..).map(|number: u64| format!("{name}.{number}"));
-    std::iter::once(name.to_owned()).chain(numbered).find(is_free).unwrap_or_default()
 }

@@ -9,6 +9,7 @@ use crate::bundle::format::{DistFileRecord, DistFileState};
 use crate::bundle::pack::format_time;
 use crate::mirror::dist_files::DistFiles;
 use crate::mirror::layout::Layout;
+use crate::mirror::live::ItemId;
 use crate::mirror::transaction;
 use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 use crate::units::pluralize;
@@ -68,7 +69,7 @@ impl DistFileInventory {
         let named = ledger_contents
             .histories
             .iter()
-            .flat_map(|feed| &feed.dist_files)
+            .flat_map(|feed| feed.items.iter().filter_map(ItemId::dist_file_path))
             .filter(|path| !self.recorded.0.contains_key(*path));
         let named = named.filter_map(|path| ledger_contents.dist_files.get(path));
         let mut table: Vec<DistFileRecord> = recorded.collect();

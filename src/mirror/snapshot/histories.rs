@@ -38,9 +38,8 @@ pub(super) struct History {
     pub(super) file: String,
     pub(super) created: String,
     pub(super) index_read: String,
-    pub(super) inputs: Vec<(Input, BTreeSet<CrateId>, BTreeSet<SafePath>)>,
-    pub(super) crates: BTreeSet<CrateId>,
-    pub(super) dist_files: BTreeSet<SafePath>,
+    pub(super) inputs: Vec<(Input, BTreeSet<ItemId>)>,
+    pub(super) items: BTreeSet<ItemId>,
 }
 
 impl LedgerContents {
@@ -99,38 +98,27 @@ impl LedgerContents {
         else {
             return Ok(());
         };
-        let (mut crates, mut artifacts) = (BTreeSet::new(), BTreeSet::new());
+        let mut items = BTreeSet::new();
         for record in &records {
-            match &record.item {
-                ItemId::Crate(id) => drop(crates.insert(id.clone())),
-                ItemId::DistFile(path) if recorded.0.contains_key(path) => drop(artifacts.insert(path.clone())),
-                // A signature is removed when its channel moves on without one.
-                ItemId::DistFile(_) => {}
+            // A signature is removed when its channel moves on without one.
+            if record.item.dist_file_path().is_none_or(|path| recorded.0.contains_key(path)) {
+                items.insert(record.item.clone());
             }
             self.add_live_record(record);
         }
         // A mirror that imported a snapshot of itself has an older state of this history, which this one replaces.
         for feed in self.histories.extract_if(.., |feed| feed.id == id) {
-            crates.extend(feed.crates);
-            artifacts.extend(feed.dist_files);
+            items.extend(feed.items);
         }
-        if crates.is_empty() && artifacts.is_empty() {
+        if items.is_empty() {
             return Ok(());
         }
-        let digest = |id: &CrateId| self.crates.get(id).map(|record| record.sha256.to_string()).unwrap_or_default();
-        let mut text = format!("{id}\n");
-        crates.iter().for_each(|id| text.push_str(&format!("{id} {}\n", digest(id))));
-        for path in &artifacts {
-            let digest = recorded.0.get(path).map(|stored| stored.sha256.to_string()).unwrap_or_default();
-            text.push_str(&format!("{path} {digest}\n"));
-        }
-        let input = Input {
-            name: "live mirror".to_owned(),
-            roots: Vec::new(),
-            crates: Vec::new(),
-            dist_files: Vec::new(),
-            skipped_packages: Vec::new(),
+        let digest = |item: &ItemId| match item {
+            ItemId::Crate(id) => self.crates.get(id).map(|record| record.sha256),
+            ItemId::DistFile(path) => recorded.0.get(path).map(|stored| stored.sha256),
         };
+        let text = format!("{id}\n{}", digest_lines(&items, digest));
+        let input = Input::new("live mirror", Vec::new(), Vec::new());
         self.histories.push(History {
             id,
             // The sequence increases over time, even if the mirror's records were changed.
@@ -139,9 +127,8 @@ impl LedgerContents {
             file: "(live mirror)".to_owned(),
             created: format_time(now),
             index_read: format_time(read),
-            inputs: vec![(input, crates.clone(), artifacts.clone())],
-            crates,
-            dist_files: artifacts,
+            inputs: vec![(input, items.clone())],
+            items,
         });
         self.histories.sort_by(|a, b| (&a.id, &a.bundle).cmp(&(&b.id, &b.bundle)));
         Ok(())
@@ -151,19 +138,8 @@ impl LedgerContents {
         let (sha256, size) = (record.sha256, record.size);
         match &record.item {
             ItemId::Crate(id) => {
-                let CrateId { name, version } = id.clone();
-                let about = self.crates.entry(id.clone()).or_insert_with(|| CrateRecord {
-                    name,
-                    version,
-                    sha256,
-                    size,
-                    state: CrateState::Shipped,
-                    yanked: false,
-                    read_at: None,
-                    description: None,
-                    license: None,
-                    repository: None,
-                });
+                let record_of = || CrateRecord::new(id.clone(), sha256, size, CrateState::Shipped);
+                let about = self.crates.entry(id.clone()).or_insert_with(record_of);
                 about.size = about.size.max(size);
                 about.description = record.description.clone().or(about.description.take());
                 about.license = record.license.clone().or(about.license.take());
@@ -181,9 +157,12 @@ impl LedgerContents {
 impl History {
     fn from_manifest(file: String, manifest: &Manifest) -> History {
         let ids: Vec<CrateId> = manifest.crates.iter().map(CrateRecord::id).collect();
-        let of = |input: &Input| input.crates.iter().filter_map(|at| ids.get(*at as usize)).cloned().collect();
         let paths: Vec<SafePath> = manifest.dist_files.iter().map(|one| one.path.clone()).collect();
-        let files = |input: &Input| input.dist_files.iter().filter_map(|at| paths.get(*at as usize)).cloned().collect();
+        let of = |input: &Input| {
+            let crates = input.crates.iter().filter_map(|at| ids.get(*at as usize)).cloned().map(ItemId::Crate);
+            let files = input.dist_files.iter().filter_map(|at| paths.get(*at as usize)).cloned();
+            crates.chain(files.map(ItemId::DistFile)).collect()
+        };
         History {
             id: manifest.lineage.id.clone(),
             sequence: manifest.lineage.sequence,
@@ -191,9 +170,14 @@ impl History {
             file,
             created: manifest.created.clone(),
             index_read: manifest.index_read.clone(),
-            inputs: manifest.lineage.inputs.iter().map(|input| (input.clone(), of(input), files(input))).collect(),
-            crates: ids.into_iter().collect(),
-            dist_files: paths.into_iter().collect(),
+            inputs: manifest.lineage.inputs.iter().map(|input| (input.clone(), of(input))).collect(),
+            items: ids.into_iter().map(ItemId::Crate).chain(paths.into_iter().map(ItemId::DistFile)).collect(),
         }
     }
+}
+
+/// One line for each item with its digest, if known. A digest of this text identifies the content of a history.
+pub(super) fn digest_lines(items: &BTreeSet<ItemId>, digest: impl Fn(&ItemId) -> Option<Sha256>) -> String {
+    let text = |item: &ItemId| digest(item).map(|sha256| sha256.to_string()).unwrap_or_default();
+    items.iter().map(|item| format!("{item} {}\n", text(item))).collect()
 }

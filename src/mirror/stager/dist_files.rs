@@ -13,7 +13,7 @@ use crate::digest::{HashingWriter, Sha256};
 use crate::mirror::dist_files::{DistFile, DistFiles, MutableName, RUSTUP_RELEASE_PATH, parse_rustup_version};
 use crate::mirror::import::is_stored;
 use crate::mirror::layout::Layout;
-use crate::mirror::transaction::{Error, Removal, Rename, StagedFile, Staging, failed};
+use crate::mirror::transaction::{Error, StagedFile, Staging, Transaction, failed};
 use crate::safe_path::SafePath;
 use crate::toolchain::{self, ChannelManifest, Date};
 
@@ -30,12 +30,10 @@ pub(in crate::mirror) enum DistFileSource {
 /// The dist files of a bundle to commit.
 #[derive(Default)]
 pub(in crate::mirror) struct DistPlan {
-    /// Files that manifests name, and rustup itself.
-    pub(in crate::mirror) components: Vec<Rename>,
-    /// Channel manifests with their digests, then rustup's release.
-    pub(in crate::mirror) channels: Vec<Rename>,
-    /// Signatures of the previous channel manifests, which are removed before the new channels are committed.
-    pub(in crate::mirror) removals: Vec<Removal>,
+    /// Files to store, by path: a manifest precedes its digest, and all channels precede rustup's release.
+    pub(in crate::mirror) files: BTreeMap<SafePath, StagedFile>,
+    /// Signatures of the previous channel manifests.
+    pub(in crate::mirror) removals: Vec<SafePath>,
     /// The record after the import.
     pub(in crate::mirror) after: DistFiles,
     /// Number and bytes of files that were not stored before.
@@ -46,6 +44,23 @@ pub(in crate::mirror) struct DistPlan {
     pub(in crate::mirror) unusable: Vec<String>,
     /// Warnings for the user.
     pub(in crate::mirror) warnings: Vec<String>,
+}
+
+impl DistPlan {
+    /// Adds the planned changes to a transaction. `before` is the record before them.
+    pub(in crate::mirror) fn stage(
+        &self,
+        layout: &Layout,
+        tx: &mut Transaction<'_>,
+        before: &DistFiles,
+    ) -> Result<(), Error> {
+        self.files.iter().try_for_each(|(path, staged)| tx.put(&path.below(layout.root()), *staged))?;
+        self.removals.iter().try_for_each(|path| tx.delete(&path.below(layout.root())))?;
+        match self.after == *before {
+            true => Ok(()),
+            false => tx.put_bytes(&layout.dist_files(), &self.after.render()),
+        }
+    }
 }
 
 /// The dist files that the bundle relies on and that are not stored.
@@ -111,12 +126,7 @@ pub(in crate::mirror) fn plan_dist_files(
         let read = read_time(manifest, record);
         if !planner.stored.contains(record)? {
             let staged = planner.stage_bytes(record)?;
-            let replaces = record.path.below(layout.root()).symlink_metadata().is_ok();
-            let moved = Rename { staged, path: record.path.as_str().into(), replaces };
-            match mutable_name {
-                Some(_) if !record.path.as_str().starts_with("rustup/dist/") => plan.channels.push(moved),
-                _ => plan.components.push(moved),
-            }
+            plan.files.insert(record.path.clone(), staged);
             plan.added = (plan.added.0 + 1, plan.added.1 + record.size);
         }
         let before = recorded.0.get(&record.path).filter(|before| before.sha256 == record.sha256);
@@ -124,19 +134,14 @@ pub(in crate::mirror) fn plan_dist_files(
         plan.after.0.insert(record.path.clone(), DistFile { sha256: record.sha256, size: record.size, read_at: read });
     }
     for signature in planner.stale_signatures(&decisions) {
-        if planner.stored.is_file(&signature) {
-            let (staged, _) = planner.staging.create()?;
-            plan.removals.push(Removal { staged, path: signature.as_str().into() });
-        }
         plan.after.0.remove(&signature);
+        if planner.stored.is_file(&signature) {
+            plan.removals.push(signature);
+        }
     }
     plan.warnings.extend(planner.dropped_targets(&decisions, &plan.after)?);
     if manifest.is_legacy() {
         plan.warnings.extend(planner.legacy_warnings());
-    }
-    // Sorted by path, a manifest precedes its digest, and all channels precede rustup's release.
-    for moves in [&mut plan.components, &mut plan.channels] {
-        moves.sort_by(|a, b| a.path.cmp(&b.path));
     }
     Ok(plan)
 }

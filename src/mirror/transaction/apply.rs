@@ -19,6 +19,8 @@ pub(super) struct Commit<'c> {
     /// The numbers of the operations that changed something, and whether a file was there before.
     pub(super) applied: Vec<(usize, bool)>,
     pub(super) created_folders: Vec<PathBuf>,
+    /// Files of which neither the staged file nor the result exists.
+    pub(super) lost: Vec<PathBuf>,
     existing_folders: HashSet<PathBuf>,
     touched_folders: HashSet<PathBuf>,
 }
@@ -31,6 +33,7 @@ impl<'c> Commit<'c> {
             keeps_backups,
             applied: Vec::new(),
             created_folders: Vec::new(),
+            lost: Vec::new(),
             existing_folders: HashSet::new(),
             touched_folders: HashSet::new(),
         }
@@ -67,7 +70,11 @@ impl<'c> Commit<'c> {
                 let existed = self.keeps_backups && self.back_up(number, &path)?;
                 match fs::rename(&staged, &path) {
                     // An earlier process has done it.
-                    Err(e) if !self.keeps_backups && e.kind() == io::ErrorKind::NotFound && !exists(&staged) => {}
+                    Err(e) if !self.keeps_backups && e.kind() == io::ErrorKind::NotFound && !exists(&staged) => {
+                        if !exists(&path) {
+                            self.lost.push(path);
+                        }
+                    }
                     renamed => renamed.map_err(failed("write", &path))?,
                 }
                 existed

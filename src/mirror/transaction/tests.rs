@@ -152,3 +152,11 @@ fn a_journal_cannot_leave_the_mirror() {
     fs::write(layout.journal(), r#"{"what":"x","operations":[{"delete":"../x"}]}"#).expect("write");
     assert_eq!(recover(&layout, &NullSink).expect("removed"), Recovery::Lost);
 }
+
+#[test]
+fn a_journal_without_its_staged_files_is_reported() {
+    let (_folder, layout) = mirror();
+    fs::write(layout.journal(), r#"{"what":"x","operations":[{"put":[7,"crates/a-1.0.0.crate"]}]}"#).expect("write");
+    assert_eq!(recover(&layout, &NullSink).expect("removed"), Recovery::Lost);
+    assert!(!layout.journal().exists());
+}

@@ -67,7 +67,7 @@ fn run_verify(state: &WebState, sink: &dyn Sink) -> Result<Value, Failure> {
         crates: audit.crates,
         bytes: audit.bytes,
         dist_files: audit.dist_files,
-        to_fetch: (audit.repairs.len() + audit.dist_file_repairs.len()) as u64,
+        to_fetch: audit.repairs.len() as u64,
         problems_total: audit.problems.len() as u64,
         problems: audit.problems.iter().take(MAX_LISTED_PROBLEMS).map(ToString::to_string).collect(),
     };

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use frostmirror::bundle::format::{CrateState, Manifest};
-use frostmirror::mirror::import::PENDING_CHECKPOINTS;
 use jiff::Timestamp;
 
 use super::{ConnectedSide, crates_in_state, read_manifest};
@@ -182,7 +181,7 @@ fn a_waiting_line_that_contradicts_the_crate_is_dropped_and_a_kill_loses_none() 
 
     let yanks = BundleBuilder::new("a", 2).refresh(Crate::new("x", "1.0.0").yanked()).ship(Crate::new("y", "1.0.0"));
     yanks.write(&folder, "yanks.pkg");
-    for checkpoint in PENDING_CHECKPOINTS {
+    for checkpoint in ["commit:2", "commit:3", "commit:5", "commit:7"] {
         for victim in ["yanks.pkg", "ships.pkg"] {
             fs::remove_dir_all(&mirror).unwrap();
             for bundle in ["yanks.pkg", "ships.pkg"] {

@@ -78,7 +78,7 @@ fn a_gc_killed_at_any_checkpoint_leaves_no_dangling_index_line_and_a_rerun_finis
         if audited.code != 0 {
             audited
                 .exits(4)
-                .stderr_has("run the interrupted command again")
+                .stderr_has("which completes the interrupted command")
                 .stderr_has("`cargo frostmirror gc --mirror ");
         }
         assert!(torn != before || !Layout::new(&mirror).journal().exists() || kills == 3, "{checkpoint}");

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use frostmirror::mirror::layout::Layout;
-use frostmirror::mirror::live::read_records;
+use frostmirror::mirror::live::{read_records, read_totals};
 use rustix::process::Signal;
 
 use super::*;
@@ -48,7 +48,7 @@ fn final_mirror(sandbox: &Sandbox) -> FinalMirror {
             .iter()
             .map(|one| format!("{} {} {}", one.item, one.sha256, one.size))
             .collect(),
-        counts: fs::read_to_string(layout.live_counts()).unwrap(),
+        counts: format!("{:?}", read_totals(&layout).unwrap()),
         status: status.lines().filter(is_timeless).collect(),
     }
 }

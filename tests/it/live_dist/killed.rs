@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use frostmirror::mirror::layout::Layout;
-use frostmirror::mirror::live::read_records;
+use frostmirror::mirror::live::{read_records, read_totals};
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn final_mirror(sandbox: &Sandbox) -> FinalMirror {
             .iter()
             .map(|one| format!("{} {} {}", one.item, one.sha256, one.size))
             .collect(),
-        counts: fs::read_to_string(layout.live_counts()).unwrap(),
+        counts: format!("{:?}", read_totals(&layout).unwrap()),
     }
 }
 

@@ -169,7 +169,7 @@ fn verify_compares_live_records_with_the_files() {
     fs::remove_file(layout.index_meta().join("1/a")).unwrap();
     fs::remove_file(mirror.join("crates/b-1.0.0.crate")).unwrap();
     let found = audit(&layout, &NullSink).unwrap();
-    let repairs: Vec<String> = found.repairs.iter().map(|one| one.id.to_string()).collect();
+    let repairs: Vec<String> = found.repairs.keys().map(ToString::to_string).collect();
     assert_eq!(repairs, ["a 1.0.0", "b 1.0.0"]);
     let problem_text = problems(&mirror).join("\n");
     assert!(
@@ -189,12 +189,15 @@ fn verify_compares_live_records_with_the_files() {
     assert_records_agree(&mirror);
 
     // Invalid numbers and lines are rebuilt, and nothing is lost.
-    fs::write(layout.live_counts(), r#"{"crates":9,"artifacts":0,"bytes":1}"#).unwrap();
+    let mut summary: serde_json::Value = serde_json::from_str(&fs::read_to_string(layout.summary()).unwrap()).unwrap();
+    summary["live"]["crates"] = 9.into();
+    fs::write(layout.summary(), summary.to_string()).unwrap();
     let text = fs::read_to_string(layout.live_records()).unwrap();
     fs::write(layout.live_records(), text.replacen("\"name\":\"a\"", "\"name\":7", 1)).unwrap();
     let reported = problems(&mirror).join("\n");
     assert!(
-        reported.contains("live/records: line 1 is not a valid record") && reported.contains("live/counts: states"),
+        reported.contains("live/records: line 1 is not a valid record")
+            && reported.contains("manifest.json: states 9 crates of live mode, but 1"),
         "{reported}"
     );
     let rebuilt = adding(&mirror).rebuild(test_time(50), &NullSink).unwrap();

@@ -105,7 +105,7 @@ proptest! {
                     let evicted = guard.evict_live(cap, &BTreeMap::new(), test_time(second), &NullSink).unwrap();
                     drop(guard);
                     let kept: BTreeSet<String> = records(&mirror).values().map(|one| {
-                        let id = one.crate_id().unwrap();
+                        let id = one.item.crate_id().unwrap();
                         format!("{}-{}", id.name, id.version)
                     }).collect();
                     let named: BTreeSet<String> = newest.values().flatten().cloned().collect();
