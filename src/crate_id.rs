@@ -285,7 +285,7 @@ mod tests {
         let json = |version: &str| serde_json::from_str::<Version>(&format!("\"{version}\""));
         assert_eq!(json(&fits).expect("valid"), id.version);
         let refused = json(&long).expect_err("too long").to_string();
-        assert!(refused.contains("a version has at most 150 bytes, this one has 151"), "{refused}");
+        assert!(refused.contains("the length of the version is 151, more than the limit of 150 bytes"), "{refused}");
         assert!(matches!(long.parse::<Version>(), Err(InvalidVersion::TooLong(151))));
         assert!(CrateId::parse("a", &long).is_err());
     }

@@ -290,9 +290,9 @@ mod tests {
             (json!({ "targets": ["a-b", null] }), "a list with values that are not strings"),
             (
                 json!({ "proxy_index_url": "https://me:***@elsewhere/" }),
-                "`proxy_index_url` has `***` in place of a secret",
+                "`proxy_index_url` contains the mask `***` instead of the secret",
             ),
-            (json!({ "base_url": "x\" \nbind = \"" }), "`base_url` is `x"),
+            (json!({ "base_url": "x\" \nbind = \"" }), "`base_url` has the invalid value `x"),
         ] {
             let error = edit(FILE, changes).expect_err("refused").to_string();
             assert!(error.contains(said) && !error.contains("hunter2"), "{error}");

@@ -138,7 +138,7 @@ mod tests {
                 "dist/2026-04-16/cargo-1.95.0-x86_64-unknown-linux-gnu.tar.xz.asc",
                 "the channel manifest has the checksum",
             ),
-            ("dist/2026-04-16/cargo-1.95.0-x86_64-unknown-linux-gnu.tar.gz", "only mirrored as .tar.xz"),
+            ("dist/2026-04-16/cargo-1.95.0-x86_64-unknown-linux-gnu.tar.gz", "mirrored only as .tar.xz"),
             ("dist/2026-04-16/rust-1.95.0-x86_64-unknown-linux-gnu.tar.xz", "combined installers are not mirrored"),
             ("dist/2026-04-25/rust-nightly-x86_64-unknown-linux-gnu.tar.gz", "combined installers are not mirrored"),
             ("dist/2026-04-16/rust-1.95.0-x86_64-pc-windows-msvc.msi", "combined installers are not mirrored"),

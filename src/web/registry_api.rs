@@ -48,7 +48,7 @@ pub(super) fn unsupported(method: &Method, path: &[String]) -> ApiError {
         ("PUT", ["crates", "new"]) => ("crates cannot be published here", "publish to the registry that it mirrors"),
         ("DELETE", ["crates", _, _, "yank"]) => ("versions cannot be yanked here", "yank them upstream"),
         ("PUT", ["crates", _, _, "unyank"]) => ("versions cannot be un-yanked here", "un-yank them upstream"),
-        (_, ["crates", _, "owners"]) => ("crate owners cannot be changed here", "use the registry that it mirrors"),
+        (_, ["crates", _, "owners"]) => ("it has no crate owners", "use the registry that it mirrors"),
         ("GET", _) => {
             return ApiError::new(
                 StatusCode::NOT_FOUND,
@@ -78,10 +78,10 @@ mod tests {
             (Method::PUT, "api/v1/crates/new", 403, "this mirror is read-only: crates cannot be published"),
             (Method::DELETE, "api/v1/crates/a/1.0.0/yank", 403, "read-only: versions cannot be yanked"),
             (Method::PUT, "api/v1/crates/a/1.0.0/unyank", 403, "read-only: versions cannot be un-yanked"),
-            (Method::GET, "api/v1/crates/a/owners", 403, "no owners"),
-            (Method::PUT, "api/v1/crates/a/owners", 403, "no owners"),
+            (Method::GET, "api/v1/crates/a/owners", 403, "it has no crate owners"),
+            (Method::PUT, "api/v1/crates/a/owners", 403, "it has no crate owners"),
             (Method::POST, "api/v1/anything", 403, "read-only: changes are not possible"),
-            (Method::GET, "api/v1/crates/a/1.0.0", 404, "only supports search"),
+            (Method::GET, "api/v1/crates/a/1.0.0", 404, "does not support this endpoint"),
         ] {
             let (code, text) = said(method, path);
             assert!(code == status && text.contains(terms), "{path}: {code} {text}");

@@ -140,7 +140,7 @@ fn while_a_mirror_is_verified_or_exported() {
                 entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with(".frostmirror-export-"))
             };
             wait::until("the work has begun", has_begun);
-            interrupt(running, signal).stderr_has("nothing is left of it");
+            interrupt(running, signal).stderr_has("no partial files remain");
             wait::until("no temporary file is left", || !has_begun());
         }
     }

@@ -102,7 +102,7 @@ fn cargo_publish_shows_that_the_mirror_is_read_only() {
     };
     yank(&["yank", "leaf@1.0.0"], "this mirror is read-only: versions cannot be yanked here");
     yank(&["yank", "--undo", "leaf@1.0.0"], "this mirror is read-only: versions cannot be un-yanked here");
-    yank(&["owner", "--list", "leaf"], "this mirror is read-only: crate owners cannot be changed here");
+    yank(&["owner", "--list", "leaf"], "this mirror is read-only: it has no crate owners");
     // A rejected search has cargo's error form too; other routes keep their own.
     let form = |path: &str| serde_json::from_str::<Value>(&get(serving.url(), path, &[]).text()).unwrap();
     let long = "a".repeat(3000);

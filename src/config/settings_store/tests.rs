@@ -111,7 +111,7 @@ fn override_values_are_validated() {
     let mut fixed = Overrides::default();
     fixed.set_text(Key::LogFormat, Source::Flag("--log-format"), "xml");
     let error = SettingsStore::load(folder.path(), fixed).expect_err("no such format").to_string();
-    assert_eq!(error, "--log-format is wrong: `log_format` is `xml`; expected `text` or `json`");
+    assert_eq!(error, "--log-format is invalid: `log_format` has the invalid value `xml`; expected `text` or `json`");
     let mut half = Overrides::default();
     half.set_text(Key::TlsCert, Source::Flag("--tls-cert"), "/c.pem");
     assert!(matches!(SettingsStore::load(folder.path(), half), Err(settings::Error::IncompletePair { .. })));

@@ -198,9 +198,9 @@ fn a_bundle_is_found_by_its_id_or_by_a_file_name_that_only_it_has() {
     let found = base("somewhere/x.pkg").expect("found");
     assert!(found.is_newest && found.has_crate(&crate_ref("x", false).id(), Sha256::of(b"x")));
     assert!(!found.has_crate(&crate_ref("x", false).id(), Sha256::of(b"y")));
-    assert!(base("y.pkg").expect_err("unknown").to_string().contains("knows no bundle `y.pkg`"));
+    assert!(base("y.pkg").expect_err("unknown").to_string().contains("has no bundle `y.pkg`"));
     fetch(folder.path(), vec![input("a", &["x", "y"])]);
-    assert!(base("x.pkg").expect_err("two").to_string().contains("knows more than one bundle `x.pkg`"));
+    assert!(base("x.pkg").expect_err("two").to_string().contains("has more than one bundle `x.pkg`"));
     let first = base(&format!("{:032}", 1)).expect("found");
     assert!(!first.is_newest && first.has_crate(&crate_ref("x", false).id(), Sha256::of(b"x")));
     assert!(!first.has_crate(&crate_ref("y", false).id(), Sha256::of(b"y")), "it came later");

@@ -98,7 +98,7 @@ fn an_interrupted_export_leaves_nothing() {
         || entries_beside_mirror(&sandbox).iter().any(|name| name.starts_with(PREFIX)),
     );
     running.signal(Signal::INT);
-    running.wait(Duration::from_secs(60)).exits(130).stderr_has("nothing is left of it");
+    running.wait(Duration::from_secs(60)).exits(130).stderr_has("no partial files remain");
     assert_eq!(entries_beside_mirror(&sandbox), clean);
     assert!(!mirror.join(".frostmirror/holder").exists());
 }
