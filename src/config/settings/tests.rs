@@ -109,7 +109,12 @@ fn every_key_rejects_invalid_values_and_says_what_is_expected() {
         ("prune_on_import", "1.0", "is a float", "true or false"),
         ("proxy_mode", "'on'", "is a string", "true or false"),
         ("proxy_index_url", "'file:///x'", "is not the address of an upstream", "https://"),
-        ("proxy_index_url", "'https://h/{crate}'", "is not the address of an upstream", "without a query and without markers"),
+        (
+            "proxy_index_url",
+            "'https://h/{crate}'",
+            "is not the address of an upstream",
+            "without a query and without markers",
+        ),
         ("proxy_index_url", "'https://h/#f'", "is not the address of an upstream", "https://"),
         ("proxy_dl_url", "'https://me:hunter2@/'", "is not the address of an upstream", "https://"),
         ("proxy_dl_url", "\"https://h/\\n\"", "is not the address of an upstream", "https://"),
