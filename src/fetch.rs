@@ -45,7 +45,7 @@ mod error;
 mod write_bundle;
 mod estimate;
 pub mod repair_list;
-mod refresh_lines;
+mod changed_index_lines;
 mod line_archive;
 mod reuse;
 mod standard_library;
@@ -574,7 +574,7 @@ struct FetchPlan {
     resolution: Resolution,
     files: BTreeMap<CrateId, DownloadedCrate>,
     toolchains: toolchains::ToolchainPlan,
-    refreshed: refresh_lines::RefreshedLines,
+    refreshed: changed_index_lines::RefreshedLines,
     /// When the index was read, if the run was offline and used older files of the cache.
     cached_index_read: Option<Timestamp>,
 }

@@ -29,6 +29,31 @@ pub struct UnsafePath {
     reason: &'static str,
 }
 
+/// Device names of Windows: a file with such a name and any extension opens the device (Microsoft: Naming Files, Paths, and
+/// Namespaces).
+const WINDOWS_DEVICE_NAMES: &[&str] = &[
+    "con", "prn", "aux", "nul", "com0", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "lpt0",
+    "lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9", "conin$", "conout$",
+];
+
+/// Why the name of a file below `dist/` or `rustup/` is not portable; `None` if it is.
+///
+/// Upstream's own names are plain ASCII. Non-ASCII letters have two encodings, which macOS treats as one name.
+pub fn portability_problem(path: &SafePath) -> Option<&'static str> {
+    let text = path.as_str();
+    if !text.is_ascii() {
+        return Some("has a name with a letter beyond ASCII, which can be spelled in two ways");
+    }
+    if text.contains(['<', '>', '"', '|', '?', '*']) {
+        return Some("has a character that no file name on Windows can have");
+    }
+    let is_device = |part: &str| {
+        let stem = part.split('.').next().unwrap_or(part).trim_end_matches(' ').to_ascii_lowercase();
+        WINDOWS_DEVICE_NAMES.contains(&stem.as_str())
+    };
+    path.components().any(is_device).then_some("has a name that Windows reserves for a device")
+}
+
 impl SafePath {
     /// The path as text, with `/` between components.
     pub fn as_str(&self) -> &str {
@@ -132,6 +157,27 @@ impl fmt::Display for SafePath {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn names_that_windows_or_macos_cannot_store_are_detected() {
+        let fault = |path: &str| portability_problem(&path.parse().expect("safe"));
+        for path in [
+            "dist/2026-04-16/rust-std-1.95.0-x86_64-unknown-linux-gnu.tar.xz",
+            "rustup/archive/1.28.1/x86_64-pc-windows-msvc/rustup-init.exe",
+            "dist/console/common.aux1/com10",
+        ] {
+            assert_eq!(fault(path), None, "{path}");
+        }
+        for path in
+            ["dist/NUL", "dist/con.tar.xz", "dist/aux/x", "rustup/Com1.toml.sha256", "dist/lpt9 .x", "dist/CONIN$"]
+        {
+            assert_eq!(fault(path), Some("has a name that Windows reserves for a device"), "{path}");
+        }
+        for path in ["dist/caf\u{e9}", "dist/cafe\u{301}", "dist/com\u{b9}"] {
+            assert!(fault(path).is_some_and(|why| why.contains("beyond ASCII")), "{path}");
+        }
+        assert!(fault("dist/a?b").is_some_and(|why| why.contains("on Windows")));
+    }
 
     #[test]
     fn ordinary_paths_are_accepted() {

@@ -15,8 +15,8 @@ use super::format::{
 };
 use crate::crate_id::{CrateName, Version};
 use crate::digest::Sha256;
-use crate::mirror_file::{FileKind, portability_problem};
-use crate::safe_path::SafePath;
+use crate::mirror_file::FileKind;
+use crate::safe_path::{SafePath, portability_problem};
 
 /// A violated rule of the format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

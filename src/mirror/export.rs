@@ -30,7 +30,6 @@ use crate::parallel;
 
 mod local_registry;
 mod output_dir;
-pub mod unpack;
 mod vendor;
 
 pub(super) use output_dir::CreatedParents;
@@ -66,7 +65,7 @@ pub struct SkippedCrate {
     /// The crate.
     pub id: CrateId,
     /// Why it was rejected.
-    pub reason: unpack::Rejection,
+    pub reason: vendor::unpack::Rejection,
 }
 
 /// A crate with files whose paths differ only in case.

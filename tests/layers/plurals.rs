@@ -15,7 +15,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("http/error.rs", "{attempts} times", "more than one attempt"),
     ("commands/status.rs", "{word} bundles", "no number"),
     ("commands/export/folder.rs", "{has} files", "no number"),
-    ("mirror/export/unpack.rs", "{} bytes", "a constant limit"),
+    ("mirror/export/vendor/unpack.rs", "{} bytes", "a constant limit"),
 ];
 
 #[test]

@@ -15,8 +15,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use self::unpack::{CaseReplacement, Rejection, UnpackReport};
 use super::output_dir::OutputDir;
-use super::unpack::{self, CaseReplacement, Rejection, UnpackReport};
 use super::{
     CaseConflict, Error, ExportReport, SkippedCrate, check_stopped, corrupt_crate, for_each_crate, missing_crate,
     read_inventory, write_failed,
@@ -28,6 +28,8 @@ use crate::event::Sink;
 use crate::mirror::inventory::InventoryEntry;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::failed;
+
+pub mod unpack;
 
 /// Maximum size of a manifest in bytes.
 const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
