@@ -41,7 +41,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::disk;
-use super::dist_files::MutableName;
 use super::layout::Layout;
 pub use super::staging::Error;
 pub(super) use super::staging::{StagedFile, Staging, counts_are_stale, failed, has_unfinished_work};
@@ -51,41 +50,12 @@ use crate::safe_path::SafePath;
 use crate::units::pluralize;
 
 mod apply;
+mod order;
 #[cfg(test)]
 mod tests;
 
 use apply::{Commit, exists, is_missing};
-
-/// The position of an operation in a commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    /// A note in the ledger that retires a lineage or accepts a bundle.
-    Note,
-    /// An index file loses lines.
-    LessIndex,
-    /// The records of these lines.
-    LessMeta,
-    /// A name that rustup requests first, or a signature, is removed.
-    LessChannels,
-    /// A crate or component is removed.
-    LessFiles,
-    /// An empty folder is removed.
-    Folder,
-    /// A crate or component.
-    File,
-    /// The records of index lines.
-    Meta,
-    /// An index file.
-    Index,
-    /// A channel manifest with its digest and signature, or rustup's release file.
-    Channel,
-    /// A list of `.frostmirror`, or `index/config.json`.
-    List,
-    /// The record of an import, or live mode's records.
-    Record,
-    /// `manifest.json`.
-    Summary,
-}
+use order::Rank;
 
 /// One change. Paths are relative to the mirror's folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,7 +135,7 @@ impl<'l> Transaction<'l> {
     /// Adds or replaces the file at `path`, an absolute path below the mirror's folder.
     pub(super) fn put(&mut self, path: &Path, staged: StagedFile) -> Result<(), Error> {
         let path = self.relative(path)?;
-        self.operations.push((rank_of_addition(&path), Operation::Put(staged.0, path)));
+        self.operations.push((Rank::of_addition(&path), Operation::Put(staged.0, path)));
         Ok(())
     }
 
@@ -179,7 +149,7 @@ impl<'l> Transaction<'l> {
     pub(super) fn put_reduced(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         let path = self.relative(path)?;
         let staged = self.staging.write(bytes)?;
-        self.operations.push((rank_of_removal(&path), Operation::Put(staged.0, path)));
+        self.operations.push((Rank::of_removal(&path), Operation::Put(staged.0, path)));
         Ok(())
     }
 
@@ -187,14 +157,14 @@ impl<'l> Transaction<'l> {
     pub(super) fn append(&mut self, path: &Path, length: u64, bytes: &[u8]) -> Result<(), Error> {
         let path = self.relative(path)?;
         let staged = self.staging.write(bytes)?;
-        self.operations.push((rank_of_addition(&path), Operation::Append(staged.0, length, path)));
+        self.operations.push((Rank::of_addition(&path), Operation::Append(staged.0, length, path)));
         Ok(())
     }
 
     /// Removes a file.
     pub(super) fn delete(&mut self, path: &Path) -> Result<(), Error> {
         let path = self.relative(path)?;
-        self.operations.push((rank_of_removal(&path), Operation::Delete(path)));
+        self.operations.push((Rank::of_removal(&path), Operation::Delete(path)));
         Ok(())
     }
 
@@ -359,38 +329,5 @@ fn checkpoint() {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     if cfg!(debug_assertions) {
         durable::checkpoint(&format!("commit:{}", NUMBER.fetch_add(1, Ordering::Relaxed) + 1));
-    }
-}
-
-/// Whether rustup requests the file under a name that moves on to other content.
-fn is_channel(path: &SafePath) -> bool {
-    matches!(path.components().next(), Some("dist" | "rustup")) && MutableName::from_path(path).is_some()
-}
-
-fn rank_of_addition(path: &SafePath) -> Rank {
-    let text = path.as_str();
-    match path.components().next() {
-        Some("crates") => Rank::File,
-        // rustup's programs belong to the release file, which names them.
-        Some("dist" | "rustup") if is_channel(path) && !text.starts_with("rustup/dist/") => Rank::Channel,
-        Some("dist" | "rustup") => Rank::File,
-        Some("index") if text.matches('/').count() > 1 => Rank::Index,
-        Some("manifest.json") => Rank::Summary,
-        _ if text.starts_with(".frostmirror/lines/") => Rank::Meta,
-        _ if text.starts_with(".frostmirror/ledger/") && text.ends_with(".json") => Rank::Record,
-        _ if text.starts_with(".frostmirror/ledger/") => Rank::Note,
-        _ if text == ".frostmirror/live/records" => Rank::Record,
-        _ => Rank::List,
-    }
-}
-
-fn rank_of_removal(path: &SafePath) -> Rank {
-    match rank_of_addition(path) {
-        Rank::File if is_channel(path) => Rank::LessChannels,
-        Rank::File => Rank::LessFiles,
-        Rank::Channel => Rank::LessChannels,
-        Rank::Meta => Rank::LessMeta,
-        Rank::Index => Rank::LessIndex,
-        other => other,
     }
 }

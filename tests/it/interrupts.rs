@@ -90,7 +90,7 @@ fn while_crates_are_downloaded() {
             sandbox.write("depends.toml", "[locked]\nleaf = \"1.0.0\"\n");
             let running = sandbox.process(["fetch"]).args(flags).start();
             wait::until("the download has begun", || upstream.request_count(&path) > 0);
-            interrupt(running, signal).stderr_has("what was downloaded is kept");
+            interrupt(running, signal).stderr_has("downloaded files are kept");
         }
     }
 }
