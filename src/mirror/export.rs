@@ -6,7 +6,7 @@
 //! | `output_dir` | the folder: built under a temporary name and renamed when complete |
 //! | `local_registry` | `.crate` files and index, for cargo's `local-registry` |
 //! | `vendor` | unpacked crates, for cargo's `directory` |
-//! | [`unpack`] | unpacks one hostile `.crate` as cargo would, or rejects it |
+//! | `vendor/unpack.rs` | unpacks one hostile `.crate` as cargo would, or rejects it |
 //!
 //! The export locks the mirror against changes. It hashes every file that it exports, so a corrupt file stops the
 //! export with an error that names it. The folder gets its final name only when all its content is complete and
