@@ -197,6 +197,11 @@ pub struct InputRef {
     pub path: PathBuf,
 }
 
+/// Whether the file of an input exists. A workspace does not need its Cargo.lock, so its Cargo.toml counts too.
+pub(super) fn is_input_present(file: &Path) -> bool {
+    file.exists() || file.ends_with("Cargo.lock") && file.with_file_name("Cargo.toml").exists()
+}
+
 impl InputSet {
     /// Whether the name matches this input.
     fn matches(&self, name: &InputRef) -> bool {
@@ -368,7 +373,7 @@ impl History {
     pub fn check_label(&self, id: &InputId, new: &Path) -> Result<(), Error> {
         let same_id = self.state.inputs.iter().find(|input| input.id == *id);
         match same_id.and_then(|known| known.path.as_deref()) {
-            Some(old) if old != new && old.exists() && !is_same_file(old, new) => {
+            Some(old) if old != new && is_input_present(old) && !is_same_file(old, new) => {
                 let (id, new, old) = (id.clone(), new.to_owned(), old.to_owned());
                 Err(Error::SameLabel { id, new, old, together: false })
             }
@@ -465,5 +470,8 @@ fn remove_partial_files(folder: &Path) {
 
 /// Whether two paths lead to the same file.
 fn is_same_file(a: &Path, b: &Path) -> bool {
+    // The lock of a workspace may be missing.
+    let folder_and_name = |path: &Path| Some((path.parent()?.canonicalize().ok()?, path.file_name()?.to_owned()));
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+        || matches!((folder_and_name(a), folder_and_name(b)), (Some(a), Some(b)) if a == b)
 }

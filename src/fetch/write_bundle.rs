@@ -167,7 +167,7 @@ fn warn_suspicious(
 ) {
     let today: Vec<&InputId> = gathered.resolution.inputs.iter().map(|input| &input.id).collect();
     for input in plan.inputs.iter().filter(|input| !today.contains(&&input.id)) {
-        if let Some(path) = input.path.as_deref().filter(|path| !path.exists()) {
+        if let Some(path) = input.path.as_deref().filter(|path| !history::is_input_present(path)) {
             let (id, path) = (&input.id, path.display());
             sink.warning(format!(
                 "the file of the input `{id}` does not exist: `{path}`. The mirror keeps its last set; if it is no longer \

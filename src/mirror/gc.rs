@@ -13,7 +13,7 @@
 //! since when. A crate whose line returns, or that becomes current again, drops off that list, because a plan is made
 //! from the files and the records.
 //!
-//! The plan is made from names, sizes and records; the bytes of crates are not read. One [transaction](super::transaction)
+//! The plan is made from names, sizes and records; the bytes of crates are not read. One [transaction]
 //! makes all its changes. First come the notes of retired lineages and accepted bundles. Then index files change, dependents
 //! first, then the records of lines, the names of dist files that rustup requests first, the crates and other dist files
 //! that are due, and empty folders. The record of dist files, the list of pending removals and the summary are last.

@@ -8,7 +8,7 @@
 //!    stored is compared with its file instead, byte by byte. That detects corruption without hashing anything twice.
 //!    Index files are merged in memory, one at a time, and staged.
 //! 3. After any problem so far, staging is emptied and the mirror is unchanged.
-//! 4. One [transaction](super::transaction): crates and components, index files, channels, the record in the ledger, the
+//! 4. One [transaction]: crates and components, index files, channels, the record in the ledger, the
 //!    summary.
 
 use std::collections::HashSet;

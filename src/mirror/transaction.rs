@@ -14,14 +14,14 @@
 //! 3. The operations. If one fails, those before it are rolled back, the last first, and the journal is removed.
 //! 4. One sync. Then the journal is removed, and staging is emptied.
 //!
-//! A process that is killed before step 2 changes nothing. After it, [`recover`] repeats the operations; the process
+//! A process that is killed before step 2 changes nothing. After it, `recover` repeats the operations; the process
 //! that takes the mirror's lock next does that first. Every operation can be repeated at any time, also in the middle of a rollback:
 //! a rollback gives each staged file its name back. If a rollback fails, the journal stays, and the next process
 //! completes the changes.
 //!
 //! # Order of the operations
 //!
-//! The path of a file decides, not the caller (see [`Rank`]). Removals come first, from the names that clients read to the
+//! The path of a file decides, not the caller (see `order.rs`). Removals come first, from the names that clients read to the
 //! files that these name. Additions follow in the reverse order: crates and components, then index files and channels,
 //! then the records, then the summary. So a reader finds everything that an index file or channel manifest names at any
 //! time. Operations of one rank keep the order in which they were added.

@@ -258,3 +258,23 @@ fn a_label_is_refused_while_its_other_file_exists() {
     fs::remove_file(&old).expect("remove");
     assert!(!refused(&new), "a checkout that was moved");
 }
+
+#[test]
+fn a_label_is_refused_while_the_other_workspace_exists_without_a_lock() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let workspace = |name: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir(&path).expect("folder");
+        fs::write(path.join("Cargo.toml"), b"[package]").expect("write");
+        path.join("Cargo.lock")
+    };
+    let (old, new) = (workspace("old"), workspace("new"));
+    let mut known = input("svc", &["x"]);
+    known.path = Some(old.clone());
+    fetch(folder.path(), vec![known.clone()]);
+    let refused = |path: &Path| History::read(folder.path()).expect("read").check_label(&known.id, path).is_err();
+    assert!(refused(&new) && !refused(&old));
+    assert!(!refused(&folder.path().join("new/../old/Cargo.lock")), "the same workspace");
+    fs::remove_file(old.with_file_name("Cargo.toml")).expect("remove");
+    assert!(!refused(&new), "the other workspace is gone");
+}
