@@ -77,7 +77,16 @@ fn lineage_warning(head: &MirrorSummary, manifest: &Manifest, base_recorded: boo
     let lineage = &manifest.lineage;
     let known = head.lineages.iter().find(|known| known.id == lineage.id)?;
     let own = lineage.sequence;
-    if known.sequence < FIRST_TIMESTAMP_SEQUENCE && own > known.sequence.saturating_add(1) && !base_recorded {
+    let jumps = known.sequence < FIRST_TIMESTAMP_SEQUENCE && own > known.sequence.saturating_add(1);
+    if jumps && base_recorded {
+        return Some(format!(
+            "{file} has the number {own} in its history, but the newest imported bundle has {}. Its base is imported, so \
+             nothing is missing. If the sender did not run `cargo frostmirror fetch --base`, compare its id {} with the output \
+             of the sender's `cargo frostmirror inspect`, before you run `gc`",
+            known.sequence, manifest.id
+        ));
+    }
+    if jumps {
         return Some(format!(
             "{file} has the number {own} in its history, but the newest imported bundle has {}: the bundles between them are \
              missing, or this one is not from that history. Compare its id {} with the output of the sender's \

@@ -291,6 +291,19 @@ fn a_base_on_record_explains_a_sequence_jump() {
 }
 
 #[test]
+fn a_jump_with_a_base_on_record_is_reported_at_import() {
+    let sandbox = Sandbox::new();
+    let ids = import_based(&sandbox, &[(1, 10, None), (2, 20, None)]);
+    let make = BundleBuilder::new("a", 99).read_at(30).ship(Crate::new("c2", "1.0.0")).based_on(&ids[1]);
+    make.write(&sandbox.path(""), "jump.pkg");
+    sandbox
+        .run(["import", "jump.pkg", "--mirror", "mirror"])
+        .ok()
+        .stderr_has("jump.pkg has the number 99 in its history, but the newest imported bundle has 2")
+        .stderr_has("If the sender did not run `cargo frostmirror fetch --base`, compare its id");
+}
+
+#[test]
 fn a_base_does_not_excuse_other_contradictions() {
     let foreign = "0123456789abcdef0123456789abcdef";
     // The numbers and times of the bundles, the base of each, and what stays after a collection.
