@@ -41,6 +41,7 @@ pub mod import_order;
 pub mod export;
 mod commit;
 pub mod summary;
+pub mod lineages;
 pub mod stored_crates;
 mod inventory;
 pub mod import;

@@ -111,6 +111,11 @@ fn split_number(text: &str) -> Option<(&str, &str)> {
     (digits > 0).then(|| text.split_at(digits))
 }
 
+/// Whether a count is 0; serde leaves such fields out.
+pub fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

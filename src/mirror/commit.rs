@@ -7,8 +7,9 @@
 use super::import::ImportOptions;
 use super::layout::Layout;
 use super::ledger::{self, Record, RecordRef, chain};
+use super::lineages::LineageTip;
 use super::retired::{self, Retirement};
-use super::summary::{Counts, HistorySize, LineageTip, MirrorSummary};
+use super::summary::{Counts, HistorySize, MirrorSummary};
 use super::transaction::{Error, StagedFile, Staging};
 use crate::bundle::format::{
     BundleKind, CarriedHistory, CrateRecord, DistFileRecord, Input, Lineage, Manifest, history_weight,

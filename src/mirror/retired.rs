@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::disk;
 use super::layout::Layout;
 use super::ledger;
-use super::summary::LineageTip;
+use super::lineages::LineageTip;
 use super::transaction::{Error, Transaction};
 
 /// A lineage, and the number of the newest record when it was retired.

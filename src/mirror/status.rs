@@ -9,8 +9,9 @@ use super::gc;
 use super::index_link::{LinkState, link_state};
 use super::layout::{self, Layout};
 use super::ledger;
+use super::lineages::LineageTip;
 use super::live::{self, LiveTotals};
-use super::summary::{Counts, LineageTip, MirrorSummary};
+use super::summary::{Counts, MirrorSummary};
 use super::transaction;
 use super::watcher_state::WatcherState;
 

@@ -10,8 +10,9 @@ use frostmirror::mirror::audit::audit;
 use frostmirror::mirror::gc::{Error, GcReport, Options};
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger::Record;
+use frostmirror::mirror::lineages::LineageTip;
 use frostmirror::mirror::lock::lock_for_collecting;
-use frostmirror::mirror::summary::{Counts, LineageTip, MirrorSummary};
+use frostmirror::mirror::summary::{Counts, MirrorSummary};
 use frostmirror::mirror::{index_meta, ledger};
 
 use crate::bundle_builder::{all_files, assert_consistent, test_holder, test_time};

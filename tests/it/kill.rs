@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger;
-use frostmirror::mirror::summary::{Counts, LineageTip};
+use frostmirror::mirror::lineages::LineageTip;
+use frostmirror::mirror::summary::Counts;
 use rustix::process::Signal;
 
 use crate::bundle_builder::{all_files, assert_consistent};

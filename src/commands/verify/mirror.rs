@@ -14,9 +14,9 @@ use crate::error_report::{ErrorClass, Failure};
 use crate::event::{self, Sink};
 use crate::mirror::audit::{Audit, Fault, Problem, audit, render_repair_list, require_mirror};
 use crate::mirror::layout::Layout;
+use crate::mirror::lineages::LineageTip;
 use crate::mirror::lock::{self, AddGuard, Holder, lock_for_adding};
 use crate::mirror::rebuild::{KeptCause, REBUILT_LINEAGE, RebuildReport, UntrustedCrates};
-use crate::mirror::summary::LineageTip;
 use crate::units::{plural_of, pluralize};
 
 /// Audits the mirror; with `--rebuild-state`, rebuilds lost state first.

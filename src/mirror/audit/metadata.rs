@@ -15,10 +15,11 @@ use crate::mirror::dist_files::{DistFile, DistFiles, MutableName};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
 use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
+use crate::mirror::lineages::LineageTip;
 use crate::mirror::live::{self, ItemId, LiveTotals, RecordFile};
 use crate::mirror::rebuild::REBUILT_LINEAGE;
 use crate::mirror::retired::{self, Retirement};
-use crate::mirror::summary::{Counts, ImportTotals, LineageTip, MirrorSummary};
+use crate::mirror::summary::{Counts, ImportTotals, MirrorSummary};
 use crate::mirror::transaction::Error;
 use crate::safe_path::SafePath;
 

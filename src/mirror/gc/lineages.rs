@@ -16,10 +16,11 @@ use crate::digest::Sha256;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
 use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
+use crate::mirror::lineages::{self, LineageTip};
 use crate::mirror::live;
 use crate::mirror::rebuild::REBUILT_LINEAGE;
 use crate::mirror::retired::{self, Retirement};
-use crate::mirror::summary::{self, LineageTip, MirrorSummary};
+use crate::mirror::summary::MirrorSummary;
 
 /// The lineages in the ledger.
 pub(in crate::mirror) struct Lineages {
@@ -56,7 +57,7 @@ impl LineageState {
 
     /// Why the newest bundle is uncertain, one sentence each; empty if it is certain.
     pub(super) fn warnings(&self) -> Vec<String> {
-        summary::doubts(self.contenders.iter().chain([&self.newest]))
+        lineages::doubts(self.contenders.iter().chain([&self.newest]))
     }
 
     /// Accepts the newest bundle.
@@ -284,12 +285,12 @@ impl Lineages {
             }
             .with_inputs(inputs);
             let Contenders { tips: heads, file_and_time: about } = newest_of.entry(id).or_default();
-            summary::add_contender(heads, head, summary.base_recorded);
+            lineages::add_contender(heads, head, summary.base_recorded);
             about.insert(name.clone(), [summary.file, summary.imported_at]);
             about.retain(|record, _| heads.iter().any(|head| head.record == *record));
         }
         for (id, Contenders { tips: mut also, file_and_time: mut about }) in newest_of {
-            summary::sort_contenders(&mut also);
+            lineages::sort_contenders(&mut also);
             if let Some(head) = also.pop() {
                 let [file, imported] = about.remove(&head.record).unwrap_or_default();
                 lineages.by_id.insert(id, LineageState { newest: head, file, imported_at: imported, contenders: also });

@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::Item;
 use crate::mirror::layout::Layout;
 use crate::mirror::live::{self, ItemId, LiveRecord};
-use crate::mirror::summary::is_zero;
 use crate::mirror::transaction::{Error, Transaction};
+use crate::units::is_zero;
 
 /// The name for all files of live mode when a lineage is retired. No lineage id begins like this.
 pub const LIVE_LINEAGE: &str = "live";

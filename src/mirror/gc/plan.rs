@@ -13,8 +13,9 @@ use super::{Error, FileChanges, LineagePlan, Options, Plan};
 use crate::id_prefix::{MIN_ID_PREFIX, matches_id};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, Reader};
+use crate::mirror::lineages::LineageTip;
 use crate::mirror::live;
-use crate::mirror::summary::{Counts, LineageTip, MirrorSummary};
+use crate::mirror::summary::{Counts, MirrorSummary};
 use crate::mirror::transaction::counts_are_stale;
 use crate::safe_path::SafePath;
 

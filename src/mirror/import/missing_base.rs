@@ -10,7 +10,7 @@ use crate::bundle::format::{BundleKind, CrateState, DistFileState, Manifest};
 use crate::bundle::sanitize::sanitize_line;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, ImportedBundle};
-use crate::mirror::summary::FIRST_TIMESTAMP_SEQUENCE;
+use crate::mirror::lineages::FIRST_TIMESTAMP_SEQUENCE;
 use crate::mirror::transaction::Error;
 
 /// Maximum number of ranges that a message names.

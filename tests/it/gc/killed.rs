@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use frostmirror::mirror::layout::Layout;
-use frostmirror::mirror::summary::{Counts, LineageTip};
+use frostmirror::mirror::lineages::LineageTip;
+use frostmirror::mirror::summary::Counts;
 use frostmirror::mirror::{ledger, retired};
 
 use super::assert_records_agree;

@@ -11,7 +11,8 @@ use frostmirror::crate_id::CrateId;
 use frostmirror::digest::Sha256;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger::{Record, RecordRef};
-use frostmirror::mirror::summary::{Counts, ImportTotals, LineageTip, MirrorSummary};
+use frostmirror::mirror::lineages::LineageTip;
+use frostmirror::mirror::summary::{Counts, ImportTotals, MirrorSummary};
 
 const TIME: &str = "2026-04-02T21:30:00Z";
 
