@@ -46,7 +46,7 @@ mod write_bundle;
 mod estimate;
 pub mod repair_list;
 mod changed_index_lines;
-mod line_archive;
+mod deleted_lines;
 mod reuse;
 mod standard_library;
 mod metadata;
@@ -398,7 +398,7 @@ impl<'s> Session<'s> {
     /// Allows locks to name versions that upstream deleted, if the history or a source of `--reuse` has them.
     fn use_line_archive(&mut self, history: &Path) {
         let Environment { reuse, scratch, .. } = self.environment;
-        self.resolver.set_line_archive(Arc::new(line_archive::LineSources {
+        self.resolver.set_line_archive(Arc::new(deleted_lines::LineSources {
             history: history.to_owned(),
             reuse: reuse.clone(),
             scratch: scratch.clone(),

@@ -23,7 +23,7 @@
 //! only.
 
 mod prefetch;
-mod breaker;
+mod circuit_breaker;
 mod crate_downloads;
 mod dist;
 pub mod metrics;
@@ -56,7 +56,7 @@ use crate::safe_path::SafePath;
 use crate::server_context::ServerContext;
 use crate::upstream::index_file::IndexFile;
 use access_times::AccessTimes;
-use breaker::BreakerHealth;
+use circuit_breaker::BreakerHealth;
 use crate_downloads::CrateDownloads;
 use dist::DistState;
 use index_cache::IndexCache;
@@ -314,7 +314,7 @@ impl LiveMirror {
         match self.active() {
             Some(Ok(running)) => {
                 let (upstreams, now) = (&running.upstreams, Instant::now());
-                let health = |of, address, breaker: &breaker::CircuitBreaker| {
+                let health = |of, address, breaker: &circuit_breaker::CircuitBreaker| {
                     let (state, why) = match breaker.health(now) {
                         BreakerHealth::Unused => ("unasked", None),
                         BreakerHealth::Healthy => ("good", None),

@@ -31,9 +31,9 @@
 pub mod auth;
 mod access_log;
 mod response;
-mod budget;
+mod response_budget;
 mod conditional;
-mod content;
+mod content_type;
 pub mod metrics;
 pub mod fallback;
 mod file;
@@ -72,7 +72,7 @@ pub use request_body::IncomingBody;
 pub use response::set_header;
 pub use tls::{Error as TlsError, Tls, Validity};
 
-pub use budget::STALL_TIMEOUT;
+pub use response_budget::STALL_TIMEOUT;
 
 /// What the server serves, and how.
 pub struct ServeOptions {

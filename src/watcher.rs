@@ -4,9 +4,9 @@
 //! |---|---|
 //! | [`file_state`] | when to try a file, and what follows; uses no files and no clocks |
 //! | `import_file` | inspects and imports one file |
-//! | [`rejected`] | `failed/` for an administrator: retry, dismiss, delete |
-//! | `reject` | moves a rejected bundle away |
-//! | [`import_request`] | imports one bundle on request |
+//! | [`failed_bundles`] | `failed/` for an administrator: retry, dismiss, delete |
+//! | `move_to_failed` | moves a rejected bundle away |
+//! | [`import_on_request`] | imports one bundle on request |
 //! | `processed` | `done/` and `failed/`, where nothing is overwritten |
 //! | `safe_open` | opens files without blocking and without following links |
 //! | `fs_events` | file system events |
@@ -39,21 +39,21 @@ use crate::mirror::watcher_state::{PendingBundle, WatcherState};
 use crate::panics::catch_panic;
 use crate::server_context::ServerContext;
 use event_queue::EventQueue;
+use failed_bundles::MAX_LISTED as MOST_FAILED;
 use file_state::{Attempt, FileStates, FileStatus, Outcome, Timing};
 use fs_events::FsEvents;
 use import_file::{FileImporter, display_name, identity, replace_control_chars};
+use move_to_failed::{Rejection, reject_bundle};
 use processed::ProcessedFolders;
-use reject::{Rejection, reject_bundle};
-use rejected::MAX_LISTED as MOST_FAILED;
 
 mod event_queue;
 mod fs_events;
 pub(crate) mod safe_open;
-mod reject;
-pub mod rejected;
+mod move_to_failed;
+pub mod failed_bundles;
 pub mod file_state;
 mod processed;
-pub mod import_request;
+pub mod import_on_request;
 mod import_file;
 
 /// Options of a watcher.

@@ -157,7 +157,7 @@ fn dependencies_of_this_project(sandbox: &Sandbox) -> PathBuf {
     for file in ["src/lib.rs", "src/main.rs", "xtask/src/main.rs"] {
         sandbox.write(Path::new("app").join(file), "fn main() {}\n");
     }
-    for file in ["tests/network.rs", "tests/it/main.rs", "tests/it/ratios.rs"] {
+    for file in ["tests/network.rs", "tests/it/main.rs", "tests/it/bench.rs"] {
         sandbox.write(Path::new("app").join(file), "");
     }
     sandbox.path("app")

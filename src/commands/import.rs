@@ -25,7 +25,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, NewMirror, lock_for_adding};
 use crate::panics::catch_panic;
 use crate::units::pluralize;
-use crate::watcher::rejected;
+use crate::watcher::failed_bundles;
 
 mod pipe_spool;
 
@@ -153,7 +153,7 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
 /// Dismisses the alarms of the incoming folder about invalid bundles that this one replaces. The import is already complete,
 /// so a failure is a warning.
 fn end_alarms(layout: &Layout, name: &str, context: &Context) {
-    match rejected::dismiss_replaced(layout, OsStr::new(name)) {
+    match failed_bundles::dismiss_replaced(layout, OsStr::new(name)) {
         Ok(0) => {}
         Ok(count) => {
             let bundles = pluralize(count, "invalid bundle");

@@ -14,7 +14,7 @@ use futures_util::Stream;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
-use super::breaker::CircuitBreaker;
+use super::circuit_breaker::CircuitBreaker;
 use super::error::LiveError;
 use super::prefetch_budget::Admission;
 use super::upstreams::{identity, with_breaker};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, watch};
 
-use super::breaker::CircuitBreaker;
+use super::circuit_breaker::CircuitBreaker;
 use super::error::{LiveError, is_upstream_failure};
 use crate::config::{Key, Settings, SettingsStore};
 use crate::crate_id::CrateName;

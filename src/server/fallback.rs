@@ -8,7 +8,7 @@ use std::pin::Pin;
 
 use hyper::{HeaderMap, Request, Response};
 
-use super::content::{ContentHeaders, NO_CACHE};
+use super::content_type::{ContentHeaders, NO_CACHE};
 use super::file::{OpenFile, OutgoingBody, open_trusted};
 use super::request_body::IncomingBody;
 use super::response::RequestMeta;

@@ -14,8 +14,8 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
-use super::budget::{BodyChunk, Reservation, STREAMED_BYTES};
 use super::request_body::UnreadBody;
+use super::response_budget::{BodyChunk, Reservation, STREAMED_BYTES};
 use super::sendfile::MemfdBody;
 use crate::file_stamp::FileStamp;
 use crate::safe_path::SafePath;

@@ -24,7 +24,7 @@ use hyper::header::{
     VARY, X_CONTENT_TYPE_OPTIONS,
 };
 
-use super::content::ContentHeaders;
+use super::content_type::ContentHeaders;
 use super::file::{OpenFile, OutgoingBody};
 use super::router::FileRoute;
 use super::sendfile::{MemfdBudget, SendfileCandidate};

@@ -16,9 +16,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::ServeOptions;
 use super::access_log::AccessLogEntry;
-use super::budget::{Budget, ConnectionBudget};
 use super::conditional;
-use super::content::{ContentHeaders, IMMUTABLE, JSON, TEXT};
+use super::content_type::{ContentHeaders, IMMUTABLE, JSON, TEXT};
 use super::fallback::RequestOrigin;
 use super::file::{self, OpenFile, OutgoingBody};
 use super::file_cache::{CachePolicy, FileCache, MAX_CACHED_FILE};
@@ -31,6 +30,7 @@ use super::request_body::{IncomingBody, UnreadSlot};
 use super::response::{
     RequestMeta, end_after_request, internal_error, is_exhausted, not_found, set_header, text_response, unavailable,
 };
+use super::response_budget::{Budget, ConnectionBudget};
 use super::router::{self, FileRoute, Route};
 use super::scripts::{Script, landing_page, small_profiles};
 use super::sendfile::MemfdBudget;

@@ -20,10 +20,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
-use super::budget::{ConnectionBudget, MIN_PROGRESS_BYTES, PRESSURE_WINDOW, StreamExecutor};
 use super::file::CHUNK_SIZE;
 use super::file::OutgoingBody;
 use super::handler::Server;
+use super::response_budget::{ConnectionBudget, MIN_PROGRESS_BYTES, PRESSURE_WINDOW, StreamExecutor};
 use super::sendfile;
 use super::stall_timeout::{ConnectionActivity, StallTimeoutStream};
 use super::tls;
@@ -339,7 +339,7 @@ pub(super) fn canonical_address(address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::budget::{BodyChunk, Budget, STALL_TIMEOUT};
+    use crate::server::response_budget::{BodyChunk, Budget, STALL_TIMEOUT};
     use bytes::{Buf, Bytes};
 
     fn connection_set(most: usize) -> (Arc<Budget>, ConnectionSet) {

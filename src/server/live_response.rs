@@ -10,7 +10,7 @@ use hyper::header::{ACCEPT_RANGES, CACHE_CONTROL, RETRY_AFTER, VIA};
 use hyper::{HeaderMap, Response, StatusCode};
 
 use super::conditional::{self, RequestedRange, Validators};
-use super::content::ContentHeaders;
+use super::content_type::ContentHeaders;
 use super::file::{OpenFile, OutgoingBody};
 use super::file_cache::Derived;
 use super::handler::Server;

@@ -10,12 +10,12 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Response, StatusCode};
 
-use super::budget::ConnectionBudget;
 use super::conditional::{self, Precondition, RequestedRange, Validators};
-use super::content::{ContentHeaders, NO_CACHE, TEXT};
+use super::content_type::{ContentHeaders, NO_CACHE, TEXT};
 use super::file::{OpenFile, OutgoingBody};
 use super::file_cache::{CachedFile, GzipState, Representation};
 use super::request_body::UnreadBody;
+use super::response_budget::ConnectionBudget;
 
 /// Headers that describe a body and not the file.
 const BODY_HEADERS: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, X_CONTENT_TYPE_OPTIONS];

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::failed_bundles;
 use super::file_state::{FileStamp, Outcome};
 use super::processed::ProcessedFolders;
-use super::rejected;
 use super::safe_open::open_regular;
 use crate::bundle::file_name::is_bundle_file_name;
 use crate::bundle::format::{BundleKind, MAGIC};
@@ -173,7 +173,7 @@ impl FileImporter {
             Err(error) => return import_error_outcome(error),
         };
         *was_imported = true;
-        let _dismissed = rejected::dismiss_superseded(&self.context.incoming, name);
+        let _dismissed = failed_bundles::dismiss_superseded(&self.context.incoming, name);
         if let Err(error) = self.context.settings.restore(&imported.config, sink) {
             return not_restored(error);
         }

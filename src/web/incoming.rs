@@ -12,7 +12,7 @@ use crate::bundle::sanitize::sanitize_line;
 use crate::error_report::Failure;
 use crate::mirror::watcher_state::{PendingBundle, WatcherState};
 use crate::server_context::ServerContext;
-use crate::watcher::rejected;
+use crate::watcher::failed_bundles;
 
 /// Maximum number of listed files.
 const MAX_LISTED_FILES: usize = 1000;
@@ -125,8 +125,8 @@ pub(super) fn read(context: &ServerContext) -> Result<IncomingFolder, Failure> {
     let state = recorded.filter(|state| state.folder == context.incoming).unwrap_or_default();
     let watching = context.settings.current().watch_incoming;
     let files = list_files(&context.incoming);
-    let listed = rejected::list(&context.incoming);
-    let to_rejected_bundle = |one: rejected::RejectedBundle| RejectedBundle {
+    let listed = failed_bundles::list(&context.incoming);
+    let to_rejected_bundle = |one: failed_bundles::RejectedBundle| RejectedBundle {
         file: one.file,
         reason: one.reason,
         moved: true,
@@ -154,7 +154,7 @@ pub(super) fn read(context: &ServerContext) -> Result<IncomingFolder, Failure> {
         failed,
         failed_total,
         dismissed: listed.dismissed.into_iter().map(to_rejected_bundle).collect(),
-        done_total: if watching { state.done } else { rejected::count_done(&context.incoming) },
+        done_total: if watching { state.done } else { failed_bundles::count_done(&context.incoming) },
         files,
     })
 }

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.as_slice() {
         ["ci"] => ci::run_all(),
         ["test", rest @ ..] => ci::test(rest),
-        ["bench", rest @ ..] => run(cargo(&["bench", "--quiet", "--bench", "ratios", "--"]).args(rest)),
+        ["bench", rest @ ..] => run(cargo(&["bench", "--quiet", "--bench", "bench", "--"]).args(rest)),
         ["gen"] => generated::write_files(),
         ["gen", "--check"] => generated::check_files(),
         ["dist"] => dist::run_for(None),

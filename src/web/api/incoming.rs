@@ -12,8 +12,8 @@ use serde::Serialize;
 use crate::bundle::sanitize::sanitize_line;
 use crate::error_report::Failure;
 use crate::server::IncomingBody;
-use crate::watcher::import_request::{self, ImportRequest};
-use crate::watcher::rejected;
+use crate::watcher::failed_bundles;
+use crate::watcher::import_on_request::{self, ImportRequest};
 use crate::web::incoming::{self, IncomingFolder};
 use crate::web::jobs::{Job, JobKind};
 use crate::web::request::WebRequest;
@@ -147,7 +147,7 @@ fn update_record(state: &WebState) -> Result<(), Failure> {
     if is_watching(state) {
         Ok(())
     } else {
-        import_request::save_watcher_state(&state.context.mirror, &state.context.incoming)
+        import_on_request::save_watcher_state(&state.context.mirror, &state.context.incoming)
     }
 }
 
@@ -156,7 +156,7 @@ fn import_bundle(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
         return Err(ApiError::new(StatusCode::CONFLICT, "the server watches the incoming folder")
             .with_hint("see its state in /api/incoming; it imports every complete bundle"));
     }
-    let name = import_request::find_bundle(&state.context.incoming, request.path_param(0)).ok_or_else(|| {
+    let name = import_on_request::find_bundle(&state.context.incoming, request.path_param(0)).ok_or_else(|| {
         ApiError::new(StatusCode::NOT_FOUND, "the incoming folder has no bundle of that name")
             .with_hint("list the bundles with /api/incoming, under `files`")
     })?;
@@ -164,7 +164,7 @@ fn import_bundle(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
 }
 
 fn retry_rejected(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    let name = rejected::retry(&state.context.incoming, request.path_param(0)).map_err(api_error)?;
+    let name = failed_bundles::retry(&state.context.incoming, request.path_param(0)).map_err(api_error)?;
     update_record(state)?;
     let (file, watching) = (sanitize_line(&name.to_string_lossy()), is_watching(state));
     let (job, hint) = if watching { (None, None) } else { job_or_hint(start_import(state, name, true)) };
@@ -172,19 +172,19 @@ fn retry_rejected(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult 
 }
 
 fn dismiss_rejected(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    rejected::dismiss(&state.context.incoming, request.path_param(0)).map_err(api_error)?;
+    failed_bundles::dismiss(&state.context.incoming, request.path_param(0)).map_err(api_error)?;
     update_record(state)?;
     Ok(no_content())
 }
 
 fn delete_rejected(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    rejected::delete(&state.context.incoming, request.path_param(0)).map_err(api_error)?;
+    failed_bundles::delete(&state.context.incoming, request.path_param(0)).map_err(api_error)?;
     update_record(state)?;
     Ok(no_content())
 }
 
-fn api_error(error: rejected::Error) -> ApiError {
-    use rejected::Error as E;
+fn api_error(error: failed_bundles::Error) -> ApiError {
+    use failed_bundles::Error as E;
     match error {
         E::NotFound => ApiError::new(StatusCode::NOT_FOUND, error.to_string())
             .with_hint("list rejected bundles with /api/incoming, under `failed` and `dismissed`"),

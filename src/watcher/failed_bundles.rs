@@ -246,7 +246,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         for name in names {
             fs::write(folder.path().join(name), "bad").expect("write");
-            let text = super::super::reject::reason_text("why", "2026-01-01T00:00:00Z", true, OsStr::new(name));
+            let text = super::super::move_to_failed::reason_text("why", "2026-01-01T00:00:00Z", true, OsStr::new(name));
             ProcessedFolders::new(folder.path())
                 .move_to_failed(OsStr::new(name), &text)
                 .expect("moved")

@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use super::file_state::Outcome;
 use super::import_file::FileImporter;
+use super::move_to_failed::{Rejection, reject_bundle};
 use super::processed::ProcessedFolders;
-use super::reject::{Rejection, reject_bundle};
-use super::{ImportCounters, first_line, rejected};
+use super::{ImportCounters, failed_bundles, first_line};
 use crate::bundle::file_name::is_bundle_file_name;
 use crate::bundle::sanitize::sanitize_line;
 use crate::error_report::{ErrorClass, Failure};
@@ -123,9 +123,9 @@ pub fn save_watcher_state(mirror: &Layout, folder: &Path) -> Result<(), Failure>
     }
     let recorded = WatcherState::read(mirror)?.filter(|state| state.folder == *folder);
     let mut state = recorded.unwrap_or_else(|| WatcherState { folder: folder.to_owned(), ..WatcherState::default() });
-    let listed = rejected::list(folder);
+    let listed = failed_bundles::list(folder);
     state.failed = listed.failed.into_iter().map(|one| PendingBundle { file: one.file, reason: one.reason }).collect();
     state.failed_count = listed.failed_count;
-    state.done = rejected::count_done(folder);
+    state.done = failed_bundles::count_done(folder);
     Ok(state.save(mirror)?)
 }

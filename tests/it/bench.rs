@@ -13,9 +13,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rows::measure::hermetic;
+use bench_rows::measure::hermetic;
 
-mod rows {
+mod bench_rows {
     pub mod large_bundle;
     pub mod generated_crates;
     pub mod fetch;
@@ -95,7 +95,7 @@ fn main() -> Outcome<()> {
         bench_kill::run_kills();
     }
     if filters.iter().any(|filter| filter == "fuzz") {
-        rows::fuzz::run_fuzz()?;
+        bench_rows::fuzz::run_fuzz()?;
     }
     if wanted("network") {
         bench.network(Path::new(env!("CARGO_MANIFEST_DIR")))?;
