@@ -11,7 +11,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use config_edit::{Change, EditError};
-pub use config_file::{Error, SetupReport, UndoReport, undo, write};
+pub use config_file::{Error, PlannedWrite, SetupReport, UndoReport, undo};
 pub use scripts::SmallProfile;
 
 /// The mirror's name in cargo's configuration.
@@ -96,6 +96,23 @@ impl BaseUrl {
     /// The URL without a trailing slash.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same URL with https:// for http://, and the other way round.
+    #[must_use]
+    pub fn with_other_scheme(&self) -> BaseUrl {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("http", &self.0));
+        let other = if scheme.eq_ignore_ascii_case("https") { "http" } else { "https" };
+        BaseUrl(format!("{other}://{rest}"))
+    }
+
+    /// The host without port and without brackets.
+    pub fn host(&self) -> Option<&str> {
+        let authority = self.0.split_once("://")?.1.split('/').next()?;
+        match authority.strip_prefix('[') {
+            Some(rest) => rest.split(']').next(),
+            None => authority.split(':').next(),
+        }
     }
 }
 

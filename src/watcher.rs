@@ -40,7 +40,7 @@ use crate::panics::catch_panic;
 use crate::server_context::ServerContext;
 use event_queue::EventQueue;
 use failed_bundles::MAX_LISTED as MOST_FAILED;
-use file_state::{Attempt, FileStates, FileStatus, Outcome, Timing};
+use file_state::{Attempt, FileStates, FileStatus, Obstacle, Outcome, Timing};
 use fs_events::FsEvents;
 use import_file::{FileImporter, display_name, identity, replace_control_chars};
 use move_to_failed::{Rejection, reject_bundle};
@@ -347,7 +347,10 @@ impl WatchLoop {
         let mut lines = Vec::new();
         for (name, standing) in self.files.statuses() {
             match standing {
-                FileStatus::Waiting(reason) => lines.push((name.to_owned(), format!("waiting: {reason}"))),
+                FileStatus::Waiting(Obstacle { reason, hint }) => {
+                    let hint = hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
+                    lines.push((name.to_owned(), format!("waiting: {reason}{hint}")));
+                }
                 FileStatus::Rejected(reason) => {
                     lines.push((name.to_owned(), format!("rejected: {}", first_line(reason))));
                 }
@@ -397,7 +400,9 @@ impl WatchLoop {
         for (name, standing) in self.files.statuses() {
             match standing {
                 FileStatus::Arriving(reason) => state.arriving.push(pending_bundle(name, reason)),
-                FileStatus::Waiting(reason) => state.waiting.push(pending_bundle(name, reason)),
+                FileStatus::Waiting(Obstacle { reason, hint }) => {
+                    state.waiting.push(PendingBundle { hint: hint.clone(), ..pending_bundle(name, reason) });
+                }
                 FileStatus::Rejected(reason) => {
                     state.failed.push(pending_bundle(name, reason));
                     state.failed_count += 1;
@@ -425,7 +430,7 @@ impl WatchLoop {
 }
 
 fn pending_bundle(name: &OsStr, reason: &str) -> PendingBundle {
-    PendingBundle { file: display_name(name), reason: replace_control_chars(first_line(reason)) }
+    PendingBundle { file: display_name(name), reason: replace_control_chars(first_line(reason)), hint: None }
 }
 
 fn first_line(text: &str) -> &str {

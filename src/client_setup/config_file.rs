@@ -58,7 +58,7 @@ pub enum Error {
     },
 }
 
-/// The outcome of [`write()`].
+/// The outcome of [`PlannedWrite`].
 #[derive(Debug)]
 pub struct SetupReport {
     /// The file that cargo reads.
@@ -92,35 +92,64 @@ struct UndoRecord {
     changes: Vec<Change>,
 }
 
-/// Merges `client` into the configuration below `cargo_home`. The call is idempotent; with other options, it reverts the
-/// earlier ones first.
-pub fn write(cargo_home: &Path, client: &ClientSetup) -> Result<SetupReport, Error> {
-    let file = ConfigFile::find(cargo_home);
-    let settings = client.settings();
-    let now = file.read_text()?;
-    let text = now.as_deref().unwrap_or_default();
-    let record = file.read_record()?;
-    let written = record.iter().flat_map(|record| &record.changes).filter(|change| change.after.is_some());
-    let drops_no_key = written.clone().all(|change| settings.iter().any(|setting| setting.key == change.key));
-    let edit = |source| Error::Edit { path: file.path.clone(), source };
-    if drops_no_key && config_edit::is_applied(text, &settings).map_err(edit)? {
-        return Ok(SetupReport { path: file.path, is_legacy: file.is_legacy, changes: Vec::new() });
-    }
-    let original = match record {
-        Some(record) if now.is_some() => file.original_text(text, &record)?.0,
-        _ => now,
-    };
-    let (merged, changes) = config_edit::merge(original.as_deref().unwrap_or_default(), &settings).map_err(edit)?;
-    file.save_record(&UndoRecord {
-        original,
-        written_digest: Sha256::of(merged.as_bytes()),
-        changes: changes.clone(),
-    })?;
-    file.save(&merged)?;
-    Ok(SetupReport { path: file.path, is_legacy: file.is_legacy, changes })
+/// A planned change of a client's configuration. Nothing is written before [`PlannedWrite::apply`].
+pub struct PlannedWrite {
+    file: ConfigFile,
+    /// The new text with its undo record; `None` if the configuration has all keys already.
+    update: Option<(String, UndoRecord)>,
 }
 
-/// Reverts the changes of [`write()`] below `cargo_home`.
+impl PlannedWrite {
+    /// Merges `client` into the configuration below `cargo_home`, without writing. With other options than before, the
+    /// plan reverts the earlier ones first.
+    ///
+    /// # Errors
+    /// A file cannot be read or edited.
+    pub fn new(cargo_home: &Path, client: &ClientSetup) -> Result<PlannedWrite, Error> {
+        let file = ConfigFile::find(cargo_home);
+        let settings = client.settings();
+        let now = file.read_text()?;
+        let text = now.as_deref().unwrap_or_default();
+        let record = file.read_record()?;
+        let written = record.iter().flat_map(|record| &record.changes).filter(|change| change.after.is_some());
+        let drops_no_key = written.clone().all(|change| settings.iter().any(|setting| setting.key == change.key));
+        let edit = |source| Error::Edit { path: file.path.clone(), source };
+        if drops_no_key && config_edit::is_applied(text, &settings).map_err(edit)? {
+            return Ok(PlannedWrite { file, update: None });
+        }
+        let original = match record {
+            Some(record) if now.is_some() => file.original_text(text, &record)?.0,
+            _ => now,
+        };
+        let (merged, changes) = config_edit::merge(original.as_deref().unwrap_or_default(), &settings).map_err(edit)?;
+        let record = UndoRecord { original, written_digest: Sha256::of(merged.as_bytes()), changes };
+        Ok(PlannedWrite { file, update: Some((merged, record)) })
+    }
+
+    /// Whether the plan removes `http.cainfo` from the configuration at `path`.
+    pub fn removes_ca(&self, path: &Path) -> bool {
+        let Some((merged, _)) = &self.update else { return false };
+        let table: Option<toml::Table> = merged.parse().ok();
+        path == self.file.path && table.is_some_and(|table| table.get("http").and_then(|t| t.get("cainfo")).is_none())
+    }
+
+    /// Writes the configuration and its undo record.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn apply(self) -> Result<SetupReport, Error> {
+        let PlannedWrite { file, update } = self;
+        let mut changes = Vec::new();
+        if let Some((merged, record)) = update {
+            file.save_record(&record)?;
+            file.save(&merged)?;
+            changes = record.changes;
+        }
+        Ok(SetupReport { path: file.path, is_legacy: file.is_legacy, changes })
+    }
+}
+
+/// Reverts the changes of [`PlannedWrite`] below `cargo_home`.
 pub fn undo(cargo_home: &Path) -> Result<UndoReport, Error> {
     let file = ConfigFile::find(cargo_home);
     let now = file.read_text()?;
@@ -238,6 +267,24 @@ mod tests {
 
     fn client(url: &str) -> ClientSetup {
         ClientSetup::for_server(BaseUrl::parse(url).expect("url"))
+    }
+
+    fn write(cargo_home: &Path, client: &ClientSetup) -> Result<SetupReport, Error> {
+        PlannedWrite::new(cargo_home, client)?.apply()
+    }
+
+    #[test]
+    fn a_plan_writes_nothing_and_tells_whether_it_removes_the_ca() {
+        let home = tempfile::tempdir().expect("folder");
+        let path = home.path().join("config.toml");
+        let with_ca = ClientSetup { ca: Some("/ca.pem".into()), ..client("https://a") };
+        assert!(!PlannedWrite::new(home.path(), &with_ca).expect("plan").removes_ca(&path));
+        assert!(!path.exists());
+        write(home.path(), &with_ca).expect("write");
+        assert!(!PlannedWrite::new(home.path(), &with_ca).expect("plan").removes_ca(&path));
+        let plan = PlannedWrite::new(home.path(), &client("https://a")).expect("plan");
+        assert!(plan.removes_ca(&path) && !plan.removes_ca(Path::new("/elsewhere/config.toml")));
+        assert!(fs::read_to_string(&path).expect("read").contains("/ca.pem"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `list`: prints the crates of a mirror or a bundle, one per line.
+//! `list`: prints the crates of a mirror or a bundle, one per line, and marks yanked versions.
 
 use std::path::{Path, PathBuf};
 
@@ -8,13 +8,12 @@ use super::Context;
 use super::inspect::read_manifest;
 use crate::bundle::format::{CrateState, DistFileState};
 use crate::bundle::sanitize::{format_size, sanitize_line};
-use crate::crate_id::CrateId;
 use crate::error_report::Failure;
 use crate::event::{self, Sink};
 use crate::mirror::audit::require_mirror;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
-use crate::mirror::stored_crates::list_stored_crates;
+use crate::mirror::stored_crates::{StoredCrate, list_stored_crates};
 use crate::mirror::summary::Counts;
 use crate::mirror::transaction;
 use crate::units::pluralize;
@@ -42,7 +41,7 @@ struct ListOutput {
     created: Option<String>,
     /// Total size of crates and dist files.
     bytes: u64,
-    crates: Vec<CrateId>,
+    crates: Vec<StoredCrate>,
     /// The number of dist files and their size in bytes, which is part of the total.
     dist_files: (u64, u64),
     /// The names of the toolchains.
@@ -78,7 +77,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "created": created,
             "count": listed.crates.len(),
             "bytes": listed.bytes,
-            "crates": listed.crates,
+            "crates": listed.crates.iter().map(crate_json).collect::<Vec<_>>(),
             "rustup_artifacts": listed.dist_files.0,
             "rustup_artifact_bytes": listed.dist_files.1,
             "toolchains": listed.toolchains,
@@ -91,8 +90,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         listed.crates.len(),
         pluralize(listed.bytes, "byte")
     );
-    for id in &listed.crates {
-        text.push_str(&format!("{id}\n"));
+    for StoredCrate { id, yanked } in &listed.crates {
+        let yanked = if *yanked { " (yanked)" } else { "" };
+        text.push_str(&format!("{id}{yanked}\n"));
     }
     context.reporter.print_data(&text);
     if listed.dist_files.0 > 0 {
@@ -111,6 +111,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
+fn crate_json(StoredCrate { id, yanked }: &StoredCrate) -> serde_json::Value {
+    json!({ "name": id.name, "version": id.version, "yanked": yanked })
+}
+
 fn list_bundle(file: &Path, context: &Context) -> Result<ListOutput, Failure> {
     let manifest = read_manifest("list", file, context)?;
     let shipped = || manifest.crates.iter().filter(|record| record.state == CrateState::Shipped);
@@ -118,7 +122,7 @@ fn list_bundle(file: &Path, context: &Context) -> Result<ListOutput, Failure> {
     let artifacts = artifacts.fold((0, 0), |(count, bytes): (u64, u64), size| (count + 1, bytes.saturating_add(size)));
     Ok(ListOutput {
         bytes: shipped().map(|record| record.size).chain([artifacts.1]).fold(0, u64::saturating_add),
-        crates: shipped().map(|record| record.id()).collect(),
+        crates: shipped().map(|record| StoredCrate { id: record.id(), yanked: record.yanked }).collect(),
         dist_files: artifacts,
         toolchains: manifest.toolchains,
         created: Some(manifest.created),

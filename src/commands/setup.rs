@@ -7,15 +7,19 @@ use clap::ValueEnum;
 
 use super::Context;
 use crate::bundle::sanitize::sanitize_line;
-use crate::client_setup::{self, BaseUrl, Change, ClientSetup, MirrorLocation, is_frostmirror_source};
+use crate::client_setup::{self, BaseUrl, Change, ClientSetup, MirrorLocation, PlannedWrite, is_frostmirror_source};
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
 use crate::mirror::index_link::{LinkState, link_state};
 use crate::mirror::layout::Layout;
 use crate::mirror::toolchains::AvailableToolchains;
 use crate::toolchain::Profile;
+use crate::upstream::cargo_config::CargoConfig;
 
 mod checks;
+mod probe;
+
+use probe::Obstacle;
 
 /// Arguments of `setup`.
 #[derive(Debug, clap::Args)]
@@ -49,7 +53,7 @@ pub struct Args {
     pub auth_required: bool,
     /// Print rustup's variables only
     ///
-    /// Print rustup's variables only, as commands of this shell.
+    /// Print rustup's variables only, as commands of this shell. The server is not contacted.
     #[arg(long, value_name = "SHELL", conflicts_with = "write")]
     pub env: Option<Shell>,
     /// Write cargo's part to $CARGO_HOME/config.toml
@@ -57,10 +61,16 @@ pub struct Args {
     /// Write cargo's part to $CARGO_HOME/config.toml, and keep its other keys. Rustup can only be configured by variables.
     #[arg(long)]
     pub write: bool,
+    /// Do not contact the server
+    ///
+    /// Do not contact the server. Without this option, --write changes nothing unless cargo can use the server, and
+    /// the printed configuration comes with a warning.
+    #[arg(long, conflicts_with = "local")]
+    pub offline: bool,
     /// Undo the changes of --write
     ///
     /// Undo the changes of --write. Keys that were changed since then stay as they are.
-    #[arg(long, conflicts_with_all = ["write", "url", "local", "ca", "check_revoke", "auth_required", "env"])]
+    #[arg(long, conflicts_with_all = ["write", "url", "local", "ca", "check_revoke", "auth_required", "env", "offline"])]
     pub undo: bool,
 }
 
@@ -95,13 +105,56 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     {
         return print_rustup_only(&client, mirror, args, context);
     }
+    let config = CargoConfig::read(&context.cwd, context.cargo_home().as_deref(), &context.env);
     if args.write {
-        write_config(&client, context)?;
-        checks::warn_about_obstacles(&client, context);
+        let plan = PlannedWrite::new(&require_cargo_home(context)?, &client)?;
+        let config = match config {
+            Ok(config) => Some(config),
+            Err(error) => {
+                let what = "could not check whether cargo's configuration uses the mirror";
+                context.reporter.warning(format!("{what}: {error}"));
+                None
+            }
+        };
+        if let Some((base, obstacle)) = find_obstacle(&client, args, config.as_ref(), Some(&plan), context)? {
+            return Err(obstacle.into_failure(base));
+        }
+        write_config(plan, context)?;
+        if let Some(config) = config {
+            checks::warn_about_settings(&client, &config, context);
+        }
+        checks::warn_about_old_cargo(&client, context);
         return Ok(());
     }
     context.reporter.print_data(&client.setup_text());
+    if let Some((base, obstacle)) = find_obstacle(&client, args, config.ok().as_ref(), None, context)? {
+        context.reporter.warning(obstacle.into_warning(base));
+    }
     Ok(())
+}
+
+/// What keeps cargo from using the server; `None` without a server or with `--offline`.
+fn find_obstacle<'c>(
+    client: &'c ClientSetup,
+    args: &Args,
+    config: Option<&CargoConfig>,
+    plan: Option<&PlannedWrite>,
+    context: &Context,
+) -> Result<Option<(&'c BaseUrl, Obstacle)>, Failure> {
+    let MirrorLocation::Server(base) = &client.location else { return Ok(None) };
+    if args.offline {
+        return Ok(None);
+    }
+    let mut settings = config.map(CargoConfig::http_settings).unwrap_or_default();
+    // The check must not use a certificate that the new configuration lacks.
+    if let Some((_, file)) = config.and_then(|config| config.value(&["http", "cainfo"]))
+        && plan.is_some_and(|plan| plan.removes_ca(file))
+        && context.env.var("CARGO_HTTP_CAINFO").is_none()
+    {
+        settings.cainfo = None;
+    }
+    let checked = probe::check_server(base, client, args, settings, context)?;
+    Ok(checked.err().map(|obstacle| (base, obstacle)))
 }
 
 /// rustup-init installs its own default profile, which the mirror may have only in part.
@@ -206,9 +259,9 @@ fn config_path(path: &Path) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-fn write_config(client: &ClientSetup, context: &Context) -> Result<(), Failure> {
+fn write_config(plan: PlannedWrite, context: &Context) -> Result<(), Failure> {
     let report = &context.reporter;
-    let written = client_setup::write(&require_cargo_home(context)?, client)?;
+    let written = plan.apply()?;
     if written.is_legacy {
         let path = written.path.display();
         report

@@ -191,7 +191,10 @@ fn incoming_lines(incoming: &WatcherState) -> String {
         ("Failed", failed, *failed_count),
     ] {
         lines.push(format!("{word} bundles: {count}"));
-        lines.extend(bundles.iter().map(|bundle| format!("{word}: {}: {}", bundle.file, bundle.reason)));
+        for bundle in bundles {
+            let hint = bundle.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            lines.push(format!("{word}: {}: {}{hint}", bundle.file, bundle.reason));
+        }
     }
     lines.push(String::new());
     lines.join("\n")

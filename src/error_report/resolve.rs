@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{ErrorClass, Failure, io_class, io_hint, network};
+use crate::crate_id::Version;
 use crate::fetch::resolve::{MissingVersion, UnresolvedEntry};
 use crate::fetch::{cargo, crate_downloader, history, index_snapshot, packaged_lock, resolve};
 use crate::id_prefix::MIN_ID_PREFIX;
@@ -56,20 +57,41 @@ impl From<resolve::Error> for Failure {
 /// The hint for a `--crate` or for entries of depends.toml.
 fn unresolved_hint(unresolved: &[UnresolvedEntry], missing: &[MissingVersion]) -> String {
     let ([one], []) = (unresolved, missing) else {
-        return "correct these lines; `cargo info NAME` shows the versions and features of a crate".to_owned();
+        return "correct these lines; `cargo info NAME@VERSION` shows the features of a version".to_owned();
     };
-    let UnresolvedEntry { entry, package, message, location, .. } = one;
+    let UnresolvedEntry { entry, package, location, versions, .. } = one;
+    if let ([yanked, ..], true) = (versions.yanked.as_slice(), one.has_no_matching_version()) {
+        return yanked_hint(package.as_str(), &yanked.to_string(), versions.newest.first(), location.is_some());
+    }
     if one.is_unknown_crate() {
         return format!("check the name, for example with `cargo search {package}`");
     }
     if location.is_some() {
-        return format!("correct the line; `cargo info {package}` shows the versions and features of the crate");
+        if one.has_no_matching_version() {
+            return "change the line to a version that the index has".to_owned();
+        }
+        return format!("correct the line; `cargo info {package}@VERSION` shows the features of a version");
     }
     let (name, req) = entry.split_once('@').unwrap_or((entry, ""));
-    if !req.is_empty() && message.contains(&format!("for the requirement `{name} =")) {
+    if !req.is_empty() && one.has_no_matching_version() {
         return format!("choose a version that the index has, or omit `@{req}` for the newest");
     }
     format!("try another version with `--crate {name}@VERSION`")
+}
+
+/// The hint for a request that only yanked versions match.
+fn yanked_hint(package: &str, yanked: &str, other: Option<&Version>, is_in_depends: bool) -> String {
+    let reason = "cargo uses a yanked version only if a Cargo.lock names it";
+    let carry = match is_in_depends {
+        true => format!("to carry it for such a lock, write `{package} = \"{yanked}\"` under `[locked]` instead"),
+        false => "to carry it for such a lock, run `cargo frostmirror fetch --lockfile Cargo.lock`".to_owned(),
+    };
+    let choose = match (other, is_in_depends) {
+        (None, _) => String::new(),
+        (Some(other), true) => format!("; otherwise change the line, for example to `{package} = \"{other}\"`"),
+        (Some(other), false) => format!("; otherwise choose another version, for example `--crate {package}@={other}`"),
+    };
+    format!("{reason}; {carry}{choose}")
 }
 
 impl From<cargo::Error> for Failure {

@@ -34,7 +34,7 @@ mod cargo_errors;
 mod unresolved;
 
 pub use crate_spec::{CrateSpec, InvalidCrateSpec};
-pub use unresolved::{MissingVersion, UnresolvedEntry};
+pub use unresolved::{KnownVersions, MissingVersion, UnresolvedEntry};
 
 /// Maximum number of concurrent index requests for a lock.
 const MAX_CONCURRENT_INDEX_FILES: usize = 128;

@@ -10,12 +10,21 @@ use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::index_line::IndexLine;
 
+/// A stored crate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StoredCrate {
+    /// The crate.
+    pub id: CrateId,
+    /// Whether its index line says that it is yanked.
+    pub yanked: bool,
+}
+
 /// Every crate that the index names and whose file is stored, by name and version. Skips lines that are invalid or in
 /// another crate's file.
 ///
 /// # Errors
 /// A file system operation failed.
-pub fn list_stored_crates(layout: &Layout) -> Result<Vec<CrateId>, Error> {
+pub fn list_stored_crates(layout: &Layout) -> Result<Vec<StoredCrate>, Error> {
     let mut stored = Vec::new();
     for path in disk::index_files(layout)? {
         let path = layout.index().join(path);
@@ -34,9 +43,9 @@ pub fn list_stored_crates(layout: &Layout) -> Result<Vec<CrateId>, Error> {
                 .collect();
             lines.retain(|line| !left_out.contains(&Sha256::of(line.raw.as_bytes())));
         }
-        stored.extend(lines.into_iter().map(|line| line.id));
+        stored.extend(lines.into_iter().map(|line| StoredCrate { id: line.id, yanked: line.yanked }));
     }
     stored.sort_unstable();
-    stored.dedup();
+    stored.dedup_by(|one, other| one.id == other.id);
     Ok(stored)
 }

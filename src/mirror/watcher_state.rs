@@ -41,6 +41,9 @@ pub struct PendingBundle {
     pub file: String,
     /// Why, in one line.
     pub reason: String,
+    /// The next step, in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 impl WatcherState {
@@ -79,7 +82,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let layout = Layout::new(folder.path().join("mirror"));
         assert_eq!(WatcherState::read(&layout).expect("read"), None);
-        let bundle = PendingBundle { file: "a.pkg".to_owned(), reason: "why".to_owned() };
+        let bundle = PendingBundle { file: "a.pkg".to_owned(), reason: "why".to_owned(), hint: None };
         let state = WatcherState { folder: "/in".into(), done: 3, waiting: vec![bundle], ..WatcherState::default() };
         state.save(&layout).expect("recorded");
         let written = || fs::metadata(layout.watcher_state()).and_then(|about| about.modified()).expect("there");

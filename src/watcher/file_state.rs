@@ -59,6 +59,15 @@ pub enum ChangeHint {
     Touched,
 }
 
+/// Why a valid bundle is not imported now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// The cause, in one line.
+    pub reason: String,
+    /// The next step for the operator, in one line.
+    pub hint: Option<String>,
+}
+
 /// The result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -69,11 +78,11 @@ pub enum Outcome {
     /// The bundle is invalid.
     Invalid(String),
     /// The base of the delta is missing.
-    BaseMissing(String),
+    BaseMissing(Obstacle),
     /// Another process has locked the mirror, which is temporary.
-    MirrorLocked(String),
+    MirrorLocked(Obstacle),
     /// Another obstacle, such as the disk or a permission.
-    Blocked(String),
+    Blocked(Obstacle),
 }
 
 /// An attempt to import a file.
@@ -95,7 +104,7 @@ pub enum FileStatus<'a> {
     /// Incomplete or not tried yet.
     Arriving(&'a str),
     /// The import waits for another event.
-    Waiting(&'a str),
+    Waiting(&'a Obstacle),
     /// Rejected, but still in the folder.
     Rejected(&'a str),
     /// Imported, but still in the folder.
@@ -106,8 +115,8 @@ pub enum FileStatus<'a> {
 enum State {
     New,
     Arriving { reason: String },
-    BaseMissing { reason: String, is_woken: bool },
-    Blocked { reason: String, tries: u32, retry_at: Duration },
+    BaseMissing { obstacle: Obstacle, is_woken: bool },
+    Blocked { obstacle: Obstacle, tries: u32, retry_at: Duration },
     Rejected { reason: String },
     Done,
 }
@@ -220,12 +229,14 @@ impl FileStates {
                 return Some(reason);
             }
             Outcome::Invalid(reason) => State::Arriving { reason },
-            Outcome::BaseMissing(reason) => State::BaseMissing { reason, is_woken: false },
-            Outcome::MirrorLocked(reason) => State::Blocked { reason, tries, retry_at: now + timing.quiet_period / 2 },
-            Outcome::Blocked(reason) => {
+            Outcome::BaseMissing(obstacle) => State::BaseMissing { obstacle, is_woken: false },
+            Outcome::MirrorLocked(obstacle) => {
+                State::Blocked { obstacle, tries, retry_at: now + timing.quiet_period / 2 }
+            }
+            Outcome::Blocked(obstacle) => {
                 let pause =
                     timing.first_retry_delay.saturating_mul(2u32.saturating_pow(tries)).min(timing.max_retry_delay);
-                State::Blocked { reason, tries: tries + 1, retry_at: now + pause }
+                State::Blocked { obstacle, tries: tries + 1, retry_at: now + pause }
             }
             Outcome::Imported | Outcome::Gone => State::Done,
         };
@@ -252,7 +263,7 @@ impl FileStates {
             let status = match &file.state {
                 State::New => FileStatus::Arriving("it may be incomplete"),
                 State::Arriving { reason } => FileStatus::Arriving(reason),
-                State::BaseMissing { reason, .. } | State::Blocked { reason, .. } => FileStatus::Waiting(reason),
+                State::BaseMissing { obstacle, .. } | State::Blocked { obstacle, .. } => FileStatus::Waiting(obstacle),
                 State::Rejected { reason } => FileStatus::Rejected(reason),
                 State::Done => FileStatus::Done,
             };

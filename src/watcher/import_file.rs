@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::failed_bundles;
-use super::file_state::{FileStamp, Outcome};
+use super::file_state::{FileStamp, Obstacle, Outcome};
 use super::processed::ProcessedFolders;
 use super::safe_open::open_regular;
 use crate::bundle::file_name::is_bundle_file_name;
@@ -98,7 +98,7 @@ impl FileImporter {
         // If the watcher cannot move a bundle away, it would import it again after each start. Elsewhere a second
         // import is useful: it repairs corrupt files.
         let records = ledger::record_names(&self.context.mirror)
-            .map_err(|error| Outcome::Blocked(Failure::from(error).one_line()))?;
+            .map_err(|error| Outcome::Blocked(obstacle(&Failure::from(error))))?;
         if ledger::contains_bundle(&records, &position.id)
             && !ProcessedFolders::new(&self.context.incoming).can_move_to_done()
         {
@@ -142,8 +142,9 @@ impl FileImporter {
             Err(error) => {
                 let failure = Failure::from(error);
                 return match failure.class {
-                    ErrorClass::Locked => Outcome::MirrorLocked(failure.one_line()),
-                    _ => Outcome::Blocked(failure.one_line()),
+                    // The hint is about an option of other verbs; the watcher tries again by itself.
+                    ErrorClass::Locked => Outcome::MirrorLocked(Obstacle { hint: None, ..obstacle(&failure) }),
+                    _ => Outcome::Blocked(obstacle(&failure)),
                 };
             }
         };
@@ -162,7 +163,7 @@ impl FileImporter {
             now,
         };
         // An error in the configuration folder says nothing about the bundle, which waits until it is fixed.
-        let not_restored = |error: config::Error| Outcome::Blocked(Failure::from(error).one_line());
+        let not_restored = |error: config::Error| Outcome::Blocked(obstacle(&Failure::from(error)));
         if bundle.manifest().kind == BundleKind::Snapshot
             && let Err(error) = config::check_files(self.context.settings.folder())
         {
@@ -213,7 +214,7 @@ impl FileImporter {
         let path = self.context.incoming.join(name);
         let blocked = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => Outcome::Gone,
-            _ => Outcome::Blocked(Failure::io(format!("could not read `{}`", path.display()), source).one_line()),
+            _ => Outcome::Blocked(obstacle(&Failure::io(format!("could not read `{}`", path.display()), source))),
         };
         let mut file = open_regular(&path).map_err(blocked)?;
         let length = file.metadata().map_err(blocked)?.len();
@@ -231,7 +232,7 @@ impl FileImporter {
 fn import_error_outcome(error: import::Error) -> Outcome {
     match error {
         import::Error::Open(error) => open_error_outcome(error),
-        import::Error::MissingBase { .. } => Outcome::BaseMissing(Failure::from(error).one_line()),
+        import::Error::MissingBase { .. } => Outcome::BaseMissing(obstacle(&Failure::from(error))),
         error => failure_outcome(error.into()),
     }
 }
@@ -240,7 +241,7 @@ fn open_error_outcome(error: open::Error) -> Outcome {
     match error {
         // A disk or network error says nothing about the bundle.
         open::Error::Io { .. } | open::Error::Spool { .. } | open::Error::Visitor { .. } => {
-            Outcome::Blocked(Failure::from(error).one_line())
+            Outcome::Blocked(obstacle(&Failure::from(error)))
         }
         error => failure_outcome(error.into()),
     }
@@ -249,12 +250,18 @@ fn open_error_outcome(error: open::Error) -> Outcome {
 fn failure_outcome(failure: Failure) -> Outcome {
     match failure.class {
         ErrorClass::Disk | ErrorClass::Locked | ErrorClass::Network | ErrorClass::Interrupted => {
-            Outcome::Blocked(failure.one_line())
+            Outcome::Blocked(obstacle(&failure))
         }
         ErrorClass::Bug | ErrorClass::Usage | ErrorClass::Input | ErrorClass::Integrity => {
             Outcome::Invalid(full_text(&failure))
         }
     }
+}
+
+/// A failure that says nothing about the bundle.
+fn obstacle(failure: &Failure) -> Obstacle {
+    let hint = failure.hint.as_deref().map(|hint| replace_control_chars(hint.trim_end()));
+    Obstacle { reason: failure.one_line(), hint }
 }
 
 /// A failure for the reason file of a rejected bundle: one summary line, then the full text.
@@ -330,16 +337,18 @@ mod tests {
     fn only_errors_of_the_bundle_reject_it() {
         let name = || "a.pkg".to_owned();
         let read = open::Error::Io { name: name(), source: io_error(io::ErrorKind::PermissionDenied) };
-        assert!(matches!(open_error_outcome(read), Outcome::Blocked(reason) if reason.contains("a.pkg")));
+        assert!(matches!(open_error_outcome(read), Outcome::Blocked(why) if why.reason.contains("a.pkg")));
         let spool =
             open::Error::Spool { name: name(), folder: "/m".into(), source: io_error(io::ErrorKind::StorageFull) };
         assert!(matches!(import_error_outcome(import::Error::Open(spool)), Outcome::Blocked(_)));
         let full = import::Error::NoSpace { file: name(), root: "/m".into(), needed: 7, free: 6 };
-        assert!(matches!(import_error_outcome(full), Outcome::Blocked(reason) if reason.contains("needs 7 bytes")));
+        assert!(matches!(import_error_outcome(full), Outcome::Blocked(why) if why.reason.contains("needs 7 bytes")));
         let bundles = import::MissingBundles { base: Some("base.pkg".to_owned()), ..import::MissingBundles::default() };
         let first = "b 1.0.0".to_owned();
         let missing = import::Error::MissingBase { file: name(), bundles: Box::new(bundles), missing: 2, first };
-        assert!(matches!(import_error_outcome(missing), Outcome::BaseMissing(reason) if reason.contains("base.pkg")));
+        let Outcome::BaseMissing(why) = import_error_outcome(missing) else { panic!("not missing") };
+        assert!(why.reason.contains("base.pkg"), "{why:?}");
+        assert!(why.hint.is_some_and(|hint| hint.contains("`cargo frostmirror fetch --base none`")));
         let header = open::Error::CorruptHeader { name: name(), fault: "the file is empty".to_owned() };
         assert!(matches!(open_error_outcome(header), Outcome::Invalid(_)));
         let problems = import::Problems(vec!["one: bad".to_owned(), "two: bad".to_owned()]);

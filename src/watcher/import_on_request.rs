@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use super::file_state::Outcome;
+use super::file_state::{Obstacle, Outcome};
 use super::import_file::FileImporter;
 use super::move_to_failed::{Rejection, reject_bundle};
 use super::processed::ProcessedFolders;
@@ -69,18 +69,24 @@ impl ImportRequest {
             Outcome::Imported | Outcome::Gone if imported => Ok(()),
             Outcome::Imported => Ok(()),
             Outcome::Gone => Err(gone()),
-            Outcome::BaseMissing(reason) => Err(Failure::new(ErrorClass::Integrity, reason)
-                .context(context)
-                .hint("the bundle stays in the incoming folder: import the missing bundle first, then this one")),
-            Outcome::MirrorLocked(reason) => {
+            Outcome::BaseMissing(Obstacle { reason, hint }) => {
+                let hint = hint.unwrap_or_else(|| "import the missing bundle first".to_owned());
+                Err(Failure::new(ErrorClass::Integrity, reason)
+                    .context(context)
+                    .hint(format!("{hint}; this bundle stays in the incoming folder")))
+            }
+            Outcome::MirrorLocked(Obstacle { reason, .. }) => {
                 Err(Failure::new(ErrorClass::Locked, reason).context(context).hint("import it again later"))
             }
-            Outcome::Blocked(reason) if sink.is_cancelled() => {
+            Outcome::Blocked(Obstacle { reason, .. }) if sink.is_cancelled() => {
                 Err(Failure::new(ErrorClass::Interrupted, reason).context(context))
             }
-            Outcome::Blocked(reason) => Err(Failure::new(ErrorClass::Disk, reason)
-                .context(context)
-                .hint("the bundle stays in the incoming folder: fix the cause, then import it again")),
+            Outcome::Blocked(Obstacle { reason, hint }) => {
+                let hint = hint.unwrap_or_else(|| "fix the cause".to_owned());
+                Err(Failure::new(ErrorClass::Disk, reason)
+                    .context(context)
+                    .hint(format!("{hint}; the bundle stays in the incoming folder: then import it again")))
+            }
             Outcome::Invalid(reason) => {
                 let line = first_line(&reason).to_owned();
                 let failure = Failure::new(ErrorClass::Integrity, line).context(context);
@@ -124,7 +130,8 @@ pub fn save_watcher_state(mirror: &Layout, folder: &Path) -> Result<(), Failure>
     let recorded = WatcherState::read(mirror)?.filter(|state| state.folder == *folder);
     let mut state = recorded.unwrap_or_else(|| WatcherState { folder: folder.to_owned(), ..WatcherState::default() });
     let listed = failed_bundles::list(folder);
-    state.failed = listed.failed.into_iter().map(|one| PendingBundle { file: one.file, reason: one.reason }).collect();
+    state.failed =
+        listed.failed.into_iter().map(|one| PendingBundle { file: one.file, reason: one.reason, hint: None }).collect();
     state.failed_count = listed.failed_count;
     state.done = failed_bundles::count_done(folder);
     Ok(state.save(mirror)?)

@@ -75,7 +75,8 @@ impl IncomingFolder {
     /// The version for readers, without paths of the host.
     fn redacted(mut self, context: &ServerContext) -> IncomingFolder {
         self.folder = "incoming".to_owned();
-        let reasons = self.arriving.iter_mut().chain(&mut self.waiting).map(|one| &mut one.reason);
+        let pending = self.arriving.iter_mut().chain(&mut self.waiting);
+        let reasons = pending.flat_map(|one| std::iter::once(&mut one.reason).chain(&mut one.hint));
         let refused = self.failed.iter_mut().chain(&mut self.dismissed).map(|one| &mut one.reason);
         for text in reasons.chain(refused).chain(&mut self.problem) {
             *text = redact_paths(context, text);

@@ -4,7 +4,9 @@ use std::fs;
 
 use frostmirror::bundle::format::{BundleKind, CrateState, Parent};
 
+use crate::bundle_builder::BundleBuilder;
 use crate::inspect_and_diff::write_forged;
+use crate::support::crates::Crate;
 use crate::support::forged_bundle;
 use crate::support::sandbox::Sandbox;
 
@@ -34,7 +36,23 @@ fn a_bundle_and_its_mirror_list_the_same_crates() {
     let run = sandbox.run(["list", "--mirror", "mirror", "--message-format", "json"]).ok();
     let listed: serde_json::Value = serde_json::from_str(run.stdout.lines().next().unwrap()).unwrap();
     assert_eq!((&listed["reason"], &listed["count"], &listed["bytes"]), (&"listed".into(), &5.into(), &73600.into()));
-    assert_eq!(listed["crates"][3], serde_json::json!({"name": "a", "version": "1.10.0"}));
+    assert_eq!(listed["crates"][3], serde_json::json!({"name": "a", "version": "1.10.0", "yanked": false}));
+}
+
+#[test]
+fn yanked_versions_are_marked_in_a_bundle_and_in_its_mirror() {
+    let sandbox = Sandbox::new();
+    let bundle = BundleBuilder::new("a", 1)
+        .ship(Crate::new("good", "1.0.0"))
+        .ship(Crate::new("good", "1.1.0").yanked())
+        .write(&sandbox.path(""), "yanked.pkg");
+    sandbox.run(["import".as_ref(), bundle.as_os_str(), "--mirror".as_ref(), "mirror".as_ref()]).ok();
+    for args in [&["list", "yanked.pkg"][..], &["list", "--mirror", "mirror"]] {
+        sandbox.run(args).ok().stdout_has("\ngood 1.0.0\ngood 1.1.0 (yanked)\n");
+        let run = sandbox.run(args.iter().chain(&["--message-format", "json"])).ok();
+        let listed: serde_json::Value = serde_json::from_str(run.stdout.lines().next().unwrap()).unwrap();
+        assert_eq!((&listed["crates"][0]["yanked"], &listed["crates"][1]["yanked"]), (&false.into(), &true.into()));
+    }
 }
 
 #[test]

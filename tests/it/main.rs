@@ -93,4 +93,5 @@ mod snapshot;
 mod watch;
 mod settings;
 mod setup;
+mod setup_server_check;
 mod rustup;

@@ -22,6 +22,7 @@ use frostmirror::watcher::{self, Watcher, WatcherOptions};
 
 use crate::bundle_builder::{BundleBuilder, assert_consistent, test_holder, test_time};
 use crate::support::crates::Crate;
+use crate::support::http_client::get;
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::wait;
 
@@ -243,7 +244,7 @@ fn a_slow_copy_is_awaited_and_a_truncated_one_rejected_with_the_reason() {
 #[test]
 fn a_delta_waits_for_its_base_and_status_shows_it() {
     let world = WatchFixture::new();
-    let _serving = world.serve();
+    let serving = world.serve();
     world.drop_bundle(3, "a.pkg");
     world.drop_bundle(2, "b.pkg");
     world.wait_until("waiting", || world.watcher_state().waiting.len() == 2);
@@ -253,6 +254,16 @@ fn a_delta_waits_for_its_base_and_status_shows_it() {
     let status = world.sandbox.run(["status", "--mirror", "mirror", "--message-format", "json"]).ok();
     let first: serde_json::Value = serde_json::from_str(status.stdout.lines().next().unwrap()).unwrap();
     assert_eq!(first["incoming"]["waiting"][1]["file"], "b.pkg");
+    // Each place that shows the waiting bundle names the way out.
+    let way_out = "`cargo frostmirror fetch --base none` on the connected side";
+    let text = |path: &str| String::from_utf8(get(&format!("{}{path}", serving.url())).body).unwrap();
+    let folder: serde_json::Value = serde_json::from_str(&text("/api/incoming")).unwrap();
+    assert!(folder["waiting"][1]["hint"].as_str().is_some_and(|hint| hint.contains(way_out)), "{folder}");
+    let page = text("/packages");
+    assert!(page.contains(way_out), "{page}");
+    world.sandbox.run(["status", "--mirror", "mirror"]).ok().stdout_has(way_out);
+    let log = serving.running().stderr();
+    assert!(log.contains(way_out), "{log}");
     // The base comes by another way.
     let base = world.write_bundle(1, "1.pkg");
     world.sandbox.run(["import", base.to_str().unwrap(), "--mirror", "mirror"]).ok();

@@ -1,22 +1,15 @@
 //! Finds reasons why cargo does not use a mirror although the configuration in CARGO_HOME names it. Examples: another
-//! configuration file overrides it, cargo is too old, `net.offline`, a proxy, a variable, an unreachable server. Each is a
-//! warning: the configuration is right, and the user decides about the rest.
+//! configuration file overrides it, cargo is too old, `net.offline`, a variable. Each is a warning: the configuration is
+//! right, and the user decides about the rest.
 //!
 //! `net.git-fetch-with-cli` is not checked: cargo reads neither a sparse index nor a local registry with git.
 
-use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
-
-use crate::client_setup::{BaseUrl, CargoSetting, ClientSetup, MirrorLocation, REGISTRY_NAME};
+use crate::client_setup::{CargoSetting, ClientSetup, MirrorLocation, REGISTRY_NAME};
 use crate::commands::Context;
 use crate::crate_id::Version;
 use crate::event::Sink;
 use crate::fetch::cargo;
 use crate::upstream::cargo_config::CargoConfig;
-
-/// Timeout of the connection to the server.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The variable that sets another index for the same registry.
 const INDEX_VARIABLE: &str = "CARGO_REGISTRIES_FROSTMIRROR_INDEX";
@@ -26,26 +19,37 @@ const READS_SPARSE: Version = Version::new(1, 68, 0);
 /// The first cargo that supports `credential-provider`; older ones send no token for an index (cargo's release notes).
 const KNOWS_PROVIDERS: Version = Version::new(1, 74, 0);
 
-/// Warns about everything that keeps cargo from using the configured mirror.
-pub(super) fn warn_about_obstacles(client: &ClientSetup, context: &Context) {
-    let config = match CargoConfig::read(&context.cwd, context.cargo_home().as_deref(), &context.env) {
-        Ok(config) => Some(config),
-        Err(error) => {
-            let what = "could not check whether cargo's configuration uses the mirror";
-            context.reporter.warning(format!("{what}: {error}"));
-            None
-        }
-    };
-    for warning in config.iter().flat_map(|config| overruled(client, config)) {
-        context.reporter.warning(warning);
+/// Warns about settings of cargo that override the written ones, or that forbid the network.
+pub(super) fn warn_about_settings(client: &ClientSetup, config: &CargoConfig, context: &Context) {
+    let report = &context.reporter;
+    for warning in overruled(client, config) {
+        report.warning(warning);
     }
     let MirrorLocation::Server(base) = &client.location else { return };
-    if let Some(version) = cargo::version_of(&context.env, &context.cwd)
+    let index = format!("sparse+{base}/index/");
+    if let Some(other) = context.env.var(INDEX_VARIABLE)
+        && other.trim_end_matches('/') != index.trim_end_matches('/')
+    {
+        report
+            .warning(format!("the variable {INDEX_VARIABLE} names another index and overrides config.toml; unset it"));
+    }
+    if config.is_offline() {
+        report.warning(
+            "`net.offline` is true, in cargo's configuration or as CARGO_NET_OFFLINE: cargo contacts \
+             no server, not even the mirror; remove the setting"
+                .to_owned(),
+        );
+    }
+}
+
+/// Warns about a cargo that cannot read a server's index.
+pub(super) fn warn_about_old_cargo(client: &ClientSetup, context: &Context) {
+    if matches!(client.location, MirrorLocation::Server(_))
+        && let Some(version) = cargo::version_of(&context.env, &context.cwd)
         && let Some(warning) = too_old(client, &version)
     {
         context.reporter.warning(warning);
     }
-    report_network(base, config.as_ref(), context);
 }
 
 /// Keys of nearer configuration files that override those that `setup` wrote to CARGO_HOME.
@@ -92,63 +96,10 @@ fn too_old(client: &ClientSetup, version: &Version) -> Option<String> {
     Some(format!("cargo {version} {why}; use cargo {major}.{minor} or newer, for example after `rustup update stable`"))
 }
 
-fn report_network(base: &BaseUrl, config: Option<&CargoConfig>, context: &Context) {
-    let report = &context.reporter;
-    let index = format!("sparse+{base}/index/");
-    if let Some(other) = context.env.var(INDEX_VARIABLE)
-        && other.trim_end_matches('/') != index.trim_end_matches('/')
-    {
-        report
-            .warning(format!("the variable {INDEX_VARIABLE} names another index and overrides config.toml; unset it"));
-    }
-    let Some(config) = config else { return };
-    if config.is_offline() {
-        report.warning(
-            "`net.offline` is true, in cargo's configuration or as CARGO_NET_OFFLINE: cargo contacts \
-             no server, not even the mirror; remove the setting"
-                .to_owned(),
-        );
-    }
-    let Some((scheme, host, port)) = split_url(base) else { return };
-    if let Some(proxy) = config.http_settings().proxy.proxy_for(scheme, host) {
-        report.warning(format!(
-            "cargo requests `{base}` through the proxy {}; if the mirror is not behind it, add `{host}` to the variable NO_PROXY",
-            proxy.origin
-        ));
-    } else if let Err(error) = connect(host, port) {
-        report.warning(format!(
-            "no server answers at `{base}` ({error}); start `cargo-frostmirror serve` there, or check the address"
-        ));
-    }
-}
-
-/// Scheme, host without brackets, and port.
-fn split_url(base: &BaseUrl) -> Option<(&'static str, &str, u16)> {
-    let (scheme, rest) = base.as_str().split_once("://")?;
-    let (scheme, implied) = if scheme.eq_ignore_ascii_case("https") { ("https", 443) } else { ("http", 80) };
-    let authority = rest.split('/').next()?;
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?,
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
-    };
-    let port = port.strip_prefix(':').filter(|port| !port.is_empty());
-    Some((scheme, host, port.map_or(Some(implied), |port| port.parse().ok())?))
-}
-
-fn connect(host: &str, port: u16) -> io::Result<()> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
-            Ok(_) => return Ok(()),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client_setup::BaseUrl;
 
     #[test]
     fn a_cargo_that_cannot_read_the_mirror_is_named_with_the_version_that_can() {
@@ -159,18 +110,5 @@ mod tests {
         client.requires_token = true;
         assert!(warning(&client, "1.73.0").is_some_and(|text| text.contains("token") && text.contains("1.74")));
         assert_eq!(warning(&client, "1.74.0"), None);
-    }
-
-    #[test]
-    fn urls_are_split_into_scheme_host_and_port() {
-        for (url, wanted) in [
-            ("http://h", ("http", "h", 80)),
-            ("HTTPS://h/m", ("https", "h", 443)),
-            ("http://h:8080/m", ("http", "h", 8080)),
-            ("https://[::1]:8443", ("https", "::1", 8443)),
-            ("http://[::1]", ("http", "::1", 80)),
-        ] {
-            assert_eq!(split_url(&BaseUrl::parse(url).expect(url)), Some(wanted), "{url}");
-        }
     }
 }

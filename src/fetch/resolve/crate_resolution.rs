@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::scratch_project::ScratchDependency;
+use super::unresolved::KnownVersions;
 use super::{CrateSpec, Error, ExactVersions, InputResolution, Resolver, UnresolvedEntry, locked_versions};
 use crate::crate_id::{CrateId, Version};
 use crate::fetch::crate_downloader::CrateDownloader;
@@ -78,6 +79,7 @@ impl Resolver {
                     package: newest.id.name.clone(),
                     input: name,
                     message: terms,
+                    versions: KnownVersions::default(),
                     location: None,
                 }];
                 Ok(self.resolve_with_packaged_lock(spec, &unresolved, downloads).await?.unwrap_or_default())

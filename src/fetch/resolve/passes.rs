@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::scratch_project::ScratchDependency;
-use super::unresolved::refused_part;
+use super::unresolved::{KnownVersions, refused_part};
 use super::{CrateSpec, Error, ExactVersions, Resolver, UnresolvedEntry, cargo_errors, locked_versions};
-use crate::crate_id::Version;
+use crate::crate_id::{CrateName, Version};
 use crate::event::{Event, Phase};
 use crate::inputs::depends::{DependsFile, Entry, Group, Location, Requirement};
 use crate::inputs::lockfile::Lockfile;
@@ -100,12 +100,19 @@ impl Resolver {
                     entry: spec.to_string(),
                     package: spec.name.clone(),
                     input: name.to_owned(),
+                    versions: self.known_versions(&spec.name, &spec.req.to_string()).await,
                     message: terms,
                     location: None,
                 }],
                 missing: Vec::new(),
             }),
         }
+    }
+
+    /// The versions of a crate, for an error about a request of it. An error of the index is not the error to report.
+    async fn known_versions(&self, package: &CrateName, requirement: &str) -> KnownVersions {
+        let file = self.index.file(package).await.ok().flatten();
+        file.map(|file| KnownVersions::read(&file, requirement)).unwrap_or_default()
     }
 
     async fn run_passes(
@@ -143,6 +150,7 @@ impl Resolver {
                     let failed = UnresolvedEntry {
                         location: depends.locate(location),
                         entry: item.source_text,
+                        versions: self.known_versions(&item.package, &item.requirement.version).await,
                         package: item.package,
                         input: format!("[{}] in `{}`", table_name(group), depends.path.display()),
                         message: terms,

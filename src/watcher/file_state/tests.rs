@@ -24,8 +24,12 @@ fn bad() -> Outcome {
     Outcome::Invalid("bad".to_owned())
 }
 
+fn obstacle(reason: &str) -> Obstacle {
+    Obstacle { reason: reason.to_owned(), hint: None }
+}
+
 fn missing() -> Outcome {
-    Outcome::BaseMissing("base".to_owned())
+    Outcome::BaseMissing(obstacle("base"))
 }
 
 impl FileStates {
@@ -157,7 +161,7 @@ fn a_delta_without_its_base_waits_for_a_mirror_change() {
     let mut files = file_states(false);
     files.see_file(stamp(10, 1), 0.0);
     files.attempt(stamp(10, 1), missing(), 2.0);
-    assert_eq!((files.status(), files.next_due()), (FileStatus::Waiting("base"), None));
+    assert_eq!((files.status(), files.next_due()), (FileStatus::Waiting(&obstacle("base")), None));
     files.mirror_changed();
     assert!(files.is_due(2.0));
     files.attempt(stamp(10, 1), missing(), 3.0);
@@ -173,8 +177,8 @@ fn blocked_imports_back_off() {
     files.see_file(stamp(10, 1), 0.0);
     let mut now = 2.0;
     for pause in [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0] {
-        assert_eq!(files.attempt(stamp(10, 1), Outcome::Blocked("full".to_owned()), now), None);
-        assert_eq!(files.status(), FileStatus::Waiting("full"));
+        assert_eq!(files.attempt(stamp(10, 1), Outcome::Blocked(obstacle("full")), now), None);
+        assert_eq!(files.status(), FileStatus::Waiting(&obstacle("full")));
         assert_eq!(files.next_due(), Some(s(now + pause)));
         now += pause;
     }
@@ -184,7 +188,7 @@ fn blocked_imports_back_off() {
     // A locked mirror is retried without a growing delay.
     for n in 0..50 {
         let now = now + 2.0 + f64::from(n);
-        files.attempt(stamp(10, 1), Outcome::MirrorLocked("held".to_owned()), now);
+        files.attempt(stamp(10, 1), Outcome::MirrorLocked(obstacle("locked")), now);
         assert_eq!(files.next_due(), Some(s(now + 1.0)));
     }
 }

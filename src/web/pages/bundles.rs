@@ -65,6 +65,7 @@ struct NotImportedRow {
     file: String,
     state: &'static str,
     reason: String,
+    hint: Option<String>,
     bad: bool,
     /// The available actions: the module's name, and the label.
     actions: Vec<(&'static str, &'static str)>,
@@ -175,6 +176,7 @@ fn not_imported_rows(folder: IncomingFolder) -> Vec<NotImportedRow> {
             file: one.file,
             state,
             reason: one.reason,
+            hint: None,
             bad,
             actions: actions.into_iter().flatten().collect(),
         }
@@ -185,6 +187,7 @@ fn not_imported_rows(folder: IncomingFolder) -> Vec<NotImportedRow> {
             file: one.file,
             state,
             reason: one.reason,
+            hint: one.hint,
             bad: false,
             actions: Vec::new(),
         };
@@ -195,6 +198,7 @@ fn not_imported_rows(folder: IncomingFolder) -> Vec<NotImportedRow> {
             file: one.file,
             state: "not watched",
             reason: "this server does not watch its incoming folder".to_owned(),
+            hint: None,
             bad: false,
             actions: vec![("import", "Import")],
         }));

@@ -45,12 +45,14 @@ fn depends_toml_failures() {
     assert_failure(&sandbox, "fetch-reuse-folder", 3, &["fetch", "-c", "team/depends.toml", "--reuse", "empty"]);
     assert_failure(&sandbox, "init-no-folder", 3, &["init", "-o", "nodir/depends.toml"]);
     depends("fetch-no-version", "[dependencies]\nengine = \"9\"\nleaf = \"0.3\"\n");
+    depends("fetch-yanked", "[dependencies]\nleaf = \"=0.3.1\"\n");
     depends("fetch-no-crate", "[dependencies.2]\nengines = \"1\"\n");
     depends("fetch-no-feature", "[dependencies]\nengine = { version = \"1\", features = [\"fats\"] }\n");
     depends("fetch-locked-absent", "[locked]\nengine = \"1.0.7\"\n");
     assert_failure(&sandbox, "init-depends-exists", 3, &["init", "-o", "depends.toml"]);
     assert_failure(&sandbox, "fetch-crate-absent", 3, &["fetch", "--crate", "nothing"]);
     assert_failure(&sandbox, "fetch-crate-no-version", 3, &["fetch", "--crate", "tool@9"]);
+    assert_failure(&sandbox, "fetch-crate-yanked", 3, &["fetch", "--crate", "leaf@=0.3.1"]);
     assert_failure(&sandbox, "fetch-crate-word", 2, &["fetch", "--crate", "tool@one"]);
 }
 

@@ -199,16 +199,19 @@ fn a_mirrors_files_keep_their_form() {
     let folder = tempfile::tempdir().unwrap();
     let (mirror, killed) = mirror_of_everything(folder.path());
     let layout = Layout::new(&mirror);
-    let bundle =
-        |file: &str, reason: &str| watcher_state::PendingBundle { file: file.to_owned(), reason: reason.to_owned() };
+    let bundle = |file: &str, hint: Option<&str>| watcher_state::PendingBundle {
+        file: file.to_owned(),
+        reason: "why".to_owned(),
+        hint: hint.map(str::to_owned),
+    };
     let incoming = WatcherState {
         folder: "/incoming".into(),
         problem: Some("why".to_owned()),
         is_polling: true,
         done: 1,
-        arriving: vec![bundle("arriving.pkg", "why")],
-        waiting: vec![bundle("waiting.pkg", "why")],
-        failed: vec![bundle("failed.pkg", "why")],
+        arriving: vec![bundle("arriving.pkg", None)],
+        waiting: vec![bundle("waiting.pkg", Some("what next"))],
+        failed: vec![bundle("failed.pkg", None)],
         failed_count: 1,
     };
     incoming.save(&layout).unwrap();
@@ -264,6 +267,6 @@ fn the_record_of_a_changed_cargo_configuration_keeps_its_form() {
     let config = sandbox.cargo_home().join("config.toml");
     fs::write(config, "[source.crates-io]\nreplace-with = \"other\"\n[source.other]\nregistry = \"https://a\"\n")
         .unwrap();
-    sandbox.run(["setup", "--write", "--url", "http://mirror.example"]).ok();
+    sandbox.run(["setup", "--write", "--offline", "--url", "http://mirror.example"]).ok();
     assert_form("setup", &normal(&tree_text(&sandbox.cargo_home(), |_| true)));
 }

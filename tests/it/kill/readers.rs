@@ -121,8 +121,11 @@ fn line_set(text: &[u8]) -> BTreeSet<String> {
 impl Projects {
     /// Projects on what `prepared` and every other mirror here has, locked by cargo.
     pub fn create(sandbox: &Sandbox, prepared: &Path, names: usize) -> Projects {
-        let config =
-            sandbox.run(["setup", "--url", "http://localhost:1"]).ok().stdout.replace("http://localhost:1", "[URL]");
+        let config = sandbox
+            .run(["setup", "--offline", "--url", "http://localhost:1"])
+            .ok()
+            .stdout
+            .replace("http://localhost:1", "[URL]");
         let serving = sandbox.serve(["--mirror".as_ref(), prepared.as_os_str()]);
         let make = |name: &str, count: usize| {
             let project = (0..count).fold(Project::new(name), |project, n| project.dep(&kept_crate_name(n), "=1.0.0"));
