@@ -54,7 +54,8 @@ fn without_a_watcher_an_upload_is_imported_at_once() {
     let waits = job_outcome(&serving, &upload(&serving, "two.pkg", &two));
     assert_eq!((&waits["kind"], &waits["state"]), (&json!("import"), &json!("failed")));
     assert!(waits["error"].as_str().unwrap().contains("one.pkg"), "{waits}");
-    assert!(waits["hint"].as_str().unwrap().contains("import the missing bundle first"), "{waits}");
+    let hint = waits["hint"].as_str().unwrap();
+    assert!(hint.contains("import `one.pkg`") && hint.contains("`cargo frostmirror fetch --base none`"), "{waits}");
     assert_eq!(names(&get_json(&serving, "/api/incoming")["files"]), ["two.pkg"]);
     let done = job_outcome(&serving, &upload(&serving, "one.pkg", &one));
     assert_eq!((&done["state"], &done["outcome"]["file"]), (&json!("done"), &json!("one.pkg")), "{done}");
