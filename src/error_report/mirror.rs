@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{ErrorClass, Failure, io_hint};
 use crate::mirror::layout::Layout;
-use crate::mirror::{audit, export, gc, import, layout, live, lock, snapshot, status, transaction};
+use crate::mirror::{audit, export, gc, import, layout, lock, snapshot, status, transaction};
 
 impl Failure {
     /// Replaces the placeholder in the hint by the path of the mirror, so that its commands work as typed.
@@ -78,16 +78,6 @@ impl From<lock::Error> for Failure {
                 let hint = io_hint(source);
                 Failure { hint, ..Failure::new(ErrorClass::Disk, error) }
             }
-        }
-    }
-}
-
-impl From<live::Error> for Failure {
-    fn from(error: live::Error) -> Failure {
-        use live::Error as E;
-        match error {
-            E::Store(error) => error.into(),
-            E::Random(_) => Failure::new(ErrorClass::Disk, error),
         }
     }
 }

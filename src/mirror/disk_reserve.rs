@@ -35,13 +35,7 @@ pub(super) fn is_low_on_space(layout: &Layout) -> bool {
 /// the reserve.
 pub(super) fn maintain(layout: &Layout, share: u64) {
     let path = layout.reserve();
-    let lists = [
-        layout.live_records(),
-        layout.live_retired(),
-        layout.pending_deletions(),
-        layout.dist_files(),
-        layout.summary(),
-    ];
+    let lists = [layout.live_records(), layout.pending_deletions(), layout.dist_files(), layout.summary()];
     let lists: u64 = lists.iter().filter_map(|path| fs::metadata(path).ok()).map(|about| about.len()).sum();
     let wanted = MIN_RESERVE + 2 * lists;
     if fs::metadata(&path).is_ok_and(|about| held(&about) >= wanted / 2) {

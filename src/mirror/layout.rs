@@ -23,12 +23,10 @@
 //!     removals                       pending removals: crates without a line, and dist files without a name, each
 //!                                    with the time since when
 //!     incoming.json                  last state of the watcher of the incoming folder; can be lost
-//!     live/records                   one JSON line per crate or dist file that live mode stored; append-only
-//!     live/forgotten                 the same lines of retired items: added by live mode, and no longer current
+//!     live/records                   the lineage of live mode: its id, then one JSON line per crate or dist file; append-only
 //!     live/partial/                  downloads of live mode, unfinished or waiting for their commit
 //!     live/index/…                   upstream's index files with their validators; can be lost
 //!     live/used                      last request of each file, if live mode's size is limited; can be lost
-//!     live/id                        32 hexadecimal digits: the lineage of live mode's files in a snapshot
 //!     journal                        JSON: the operations of a transaction in progress, in their order
 //!     staging/                       the files that these operations need; otherwise unfinished work, emptied at the next start
 //!     reserve                        disk space reserved for a collection; can be lost
@@ -109,13 +107,20 @@
 //!
 //! # Live mode
 //!
-//! Files of live mode join the mirror in the same way as those of a bundle: the crate, its line by the same merge, the
-//! line's record. Upstream's other lines are never in index/. Instead of a record in the ledger, each crate has one
-//! line in live/records, so that one more costs the same in any mirror. An incomplete last line there is ignored, and
-//! the next write truncates it. Of two lines for one crate or path the later counts.
+//! Live mode is one more lineage. Its files join the mirror in the same way as those of a bundle: the crate, its line by
+//! the same merge, the line's record. Upstream's other lines are never in index/.
 //!
-//! The files stay in live/partial/ until the batch is committed. The server that writes a file there locks it; an unlocked
-//! file is a leftover. A retired record moves to live/forgotten until its file is gone.
+//! Its record is not in the ledger, because it grows with every batch. live/records begins with `{"lineage":"…"}`, the
+//! id of 32 hexadecimal digits under which a snapshot includes the lineage. Each batch appends one line per crate or dist
+//! file, so one more costs the same in any mirror. Of two lines for one item, the later counts. A line with
+//! `"forgotten":true` is of a retired item: live mode added it, and no longer needs it. All other items are current.
+//!
+//! An incomplete last line is ignored, and the next batch truncates it. Only a collection, an eviction and a rebuild
+//! rewrite the file: with one line per item, without retired items whose file is gone, and without damaged lines. If
+//! the first line is lost, the id is derived from the first record.
+//!
+//! Downloads stay in live/partial/ until the batch is committed. The server that writes a file there locks it; an unlocked
+//! file is a leftover.
 //!
 //! # Transactions
 //!
@@ -292,14 +297,9 @@ impl Layout {
         self.private().join("live")
     }
 
-    /// One line for each file that live mode stored.
+    /// The record of live mode's lineage.
     pub fn live_records(&self) -> PathBuf {
         self.live().join("records")
-    }
-
-    /// One line for each retired file of live mode.
-    pub fn live_retired(&self) -> PathBuf {
-        self.live().join("forgotten")
     }
 
     /// The folder of live mode's downloads.
@@ -315,11 +315,6 @@ impl Layout {
     /// The folder of upstream's index files.
     pub fn live_index(&self) -> PathBuf {
         self.live().join("index")
-    }
-
-    /// The lineage of live mode's files in a snapshot.
-    pub fn live_lineage_id(&self) -> PathBuf {
-        self.live().join("id")
     }
 
     /// The journal of a transaction in progress.

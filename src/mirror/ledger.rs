@@ -196,9 +196,9 @@ pub(super) fn recorded_digests(layout: &Layout) -> Result<HashMap<CrateId, BTree
             }
         }
     }
-    for record in live::read_records(layout)? {
-        if let live::ItemId::Crate(id) = record.item {
-            digests.entry(id).or_insert_with(|| [record.sha256].into());
+    for record in live::LiveLineage::read(layout)?.current() {
+        if let Some(id) = record.item.crate_id() {
+            digests.entry(id.clone()).or_insert_with(|| [record.sha256].into());
         }
     }
     Ok(digests)

@@ -3,7 +3,7 @@
 //!
 //! | file | purpose |
 //! |---|---|
-//! | `records` | reads, appends and rewrites the records and their totals |
+//! | `records` | reads, appends and rewrites the record of the lineage |
 //! | `partial` | downloads in progress, and leftovers of dead servers |
 //! | `commit` | commits a batch |
 //! | `crates` | decides which crates of a batch to store, and merges their index lines |
@@ -17,7 +17,6 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::transaction;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::index_line::IndexLine;
@@ -33,8 +32,8 @@ pub use super::item::ItemId;
 pub use super::summary::LiveTotals;
 pub use commit::{Rejection, StoreOutcome};
 pub use partial::PartialFile;
-pub(super) use records::{RecordFile, repair, stage_records, stage_retired, sum_totals};
-pub use records::{Tailer, lineage_id, read_records, read_retired, read_totals};
+pub(super) use records::sum_totals;
+pub use records::{LiveLineage, Tailer, read_totals};
 
 /// A crate or dist file that live mode stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +55,8 @@ pub struct LiveRecord {
     pub license: Option<String>,
     /// The crate's repository.
     pub repository: Option<String>,
+    /// Whether live mode no longer needs it. Its file stays until a collection deletes it.
+    pub retired: bool,
 }
 
 /// A fetched crate, whose bytes have the digest of its line.
@@ -100,17 +101,6 @@ pub struct FetchedDistFile {
     pub read_at: Timestamp,
 }
 
-/// A batch failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A file system operation failed.
-    #[error(transparent)]
-    Store(#[from] transaction::Error),
-    /// The operating system has no random bytes.
-    #[error("could not create an id for live mode")]
-    Random(#[source] getrandom::Error),
-}
-
 /// The JSON form of a record.
 #[derive(Serialize, Deserialize)]
 struct Row {
@@ -122,38 +112,43 @@ struct Row {
     path: Option<SafePath>,
     sha256: Sha256,
     size: u64,
-    placed: Timestamp,
-    read: Timestamp,
+    #[serde(rename = "placed")]
+    stored_at: Timestamp,
+    #[serde(rename = "read")]
+    read_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     description: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     license: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     repository: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(rename = "forgotten")]
+    retired: bool,
 }
 
 impl TryFrom<Row> for LiveRecord {
     type Error = &'static str;
 
     fn try_from(row: Row) -> Result<LiveRecord, &'static str> {
-        let Row { sha256, size, placed, read, description, license, repository, .. } = row;
-        let what = match (row.name, row.version, row.path) {
+        let Row { name, version, path, sha256, size, stored_at, read_at, description, license, repository, retired } =
+            row;
+        let item = match (name, version, path) {
             (Some(name), Some(version), None) => ItemId::Crate(CrateId { name, version }),
             (None, None, Some(path)) => ItemId::DistFile(path),
             _ => return Err("neither a crate nor a dist file"),
         };
-        Ok(LiveRecord { item: what, sha256, size, stored_at: placed, read_at: read, description, license, repository })
+        Ok(LiveRecord { item, sha256, size, stored_at, read_at, description, license, repository, retired })
     }
 }
 
 impl From<LiveRecord> for Row {
     fn from(record: LiveRecord) -> Row {
-        let LiveRecord { item: what, sha256, size, stored_at: placed, read_at: read, description, license, repository } =
-            record;
-        let (name, version, path) = match what {
+        let LiveRecord { item, sha256, size, stored_at, read_at, description, license, repository, retired } = record;
+        let (name, version, path) = match item {
             ItemId::Crate(CrateId { name, version }) => (Some(name), Some(version), None),
             ItemId::DistFile(path) => (None, None, Some(path)),
         };
-        Row { name, version, path, sha256, size, placed, read, description, license, repository }
+        Row { name, version, path, sha256, size, stored_at, read_at, description, license, repository, retired }
     }
 }

@@ -319,7 +319,7 @@ fn count_again(layout: &Layout) -> Result<(), transaction::Error> {
     };
     let Some(summary) = stored else { return Ok(()) };
     let mut tx = Transaction::begin(layout, "the recount of the mirror's files")?;
-    let live = live::sum_totals(&live::read_records(layout)?);
+    let live = live::sum_totals(live::LiveLineage::read(layout)?.current());
     let summary = MirrorSummary { live, ..summary.with_counts(Counts::count_tree(layout)?) };
     tx.put_bytes(&layout.summary(), &summary.render())?;
     tx.commit()

@@ -26,7 +26,7 @@
 //! Damaged and altered records, and the signatures above, are moved to `.frostmirror/aside/`. So are crates that an
 //! import record contradicts, and crates that no import brought although no record is lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -40,7 +40,7 @@ use super::layout::Layout;
 use super::ledger::chain::{self, ChainFault};
 use super::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use super::lineages::LineageTip;
-use super::live::{self, ItemId};
+use super::live::{ItemId, LiveLineage};
 use super::lock::AddGuard;
 use super::summary::{Counts, HistorySize, MirrorSummary};
 use super::transaction::{self, Transaction, failed};
@@ -175,7 +175,10 @@ impl AddGuard {
         for path in &signatures_aside {
             tx.move_aside(&path.below(layout.root()), &path.as_str().replace('/', "-"))?;
         }
-        let live = live::repair(&layout, &mut tx)?;
+        let live_rewritten = !pass.metadata.damaged_live_lines.is_empty();
+        if live_rewritten {
+            LiveLineage::read(&layout)?.stage(&layout, &mut tx, &HashSet::new())?;
+        }
         // Also without any file to commit: the files have been counted now.
         tx.staging.counts_are_stale = false;
         tx.commit()?;
@@ -208,7 +211,7 @@ impl AddGuard {
             lost_records: lost_records.total,
             lost_bundles: lost_records.named,
             signatures_aside,
-            live_rewritten: live,
+            live_rewritten,
             summary_rewritten: head_written,
             audit,
         })
@@ -268,7 +271,8 @@ struct LostRecords {
 
 /// The files that the newest records of the lineages name, and those of live mode.
 fn current_items(head: &MirrorSummary, layout: &Layout) -> Result<BTreeSet<ItemId>, transaction::Error> {
-    let mut current: BTreeSet<ItemId> = live::read_records(layout)?.into_iter().map(|record| record.item).collect();
+    let live = LiveLineage::read(layout)?;
+    let mut current: BTreeSet<ItemId> = live.current().map(|record| record.item.clone()).collect();
     let mut reader = Reader::new(layout);
     for lineage in head.lineages.iter().chain(&head.contested).filter(|lineage| lineage.id != REBUILT_LINEAGE) {
         if let Some(record) = reader.read(&lineage.record)? {

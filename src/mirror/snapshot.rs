@@ -183,7 +183,6 @@ fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Res
             problems: Problems::summarize(&inventory.problems),
         });
     }
-    let mut ledger_contents = LedgerContents::read(layout)?;
     let unlisted_files = count_unlisted_files(layout, &inventory)?;
     files.extend(inventory.stored().map(|one| crate_entry(layout, one)));
     files.extend(config.into_iter().map(|file| text_entry(file.name, file.text.into_bytes(), FileKind::Config)));
@@ -195,7 +194,7 @@ fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Res
             problems: Problems::summarize(&dist_files.problems),
         });
     }
-    ledger_contents.add_live(layout, &dist_files.recorded, now)?;
+    let ledger_contents = LedgerContents::read(layout, &dist_files.recorded, now)?;
     if inventory.crates.is_empty() && dist_files.recorded.0.is_empty() {
         return Err(Error::Empty { root: layout.root().to_owned() });
     }

@@ -123,7 +123,7 @@ impl ProvenanceData {
             self.bundle_files.push(LIVE_MODE_BUNDLE.into());
         }
         let mut texts = Vec::new();
-        for live::LiveRecord { item: what, description, .. } in records {
+        for live::LiveRecord { item: what, description, .. } in records.iter().filter(|record| !record.retired) {
             let live::ItemId::Crate(id) = what else { continue };
             if self.bundles.len() < MAX_CRATES {
                 let key = self.crate_key(id.name.as_str(), &id.version.to_string());

@@ -14,7 +14,7 @@ use frostmirror::event::NullSink;
 use frostmirror::index_line::IndexLine;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::live::{
-    self, FetchedCrate, FetchedDistFile, IndexUpdate, LiveRecord, LiveTotals, PartialFile, StoreOutcome,
+    self, FetchedCrate, FetchedDistFile, IndexUpdate, LiveLineage, LiveRecord, LiveTotals, PartialFile, StoreOutcome,
 };
 use frostmirror::mirror::lock::{AddGuard, lock_for_adding};
 use frostmirror::mirror::summary::Counts;
@@ -76,9 +76,16 @@ pub fn store_crates(mirror: &Path, crates: &[Crate], second: i64) -> StoreOutcom
     adding(mirror).store_live(arrivals, Vec::new(), Vec::new(), test_time(second), &NullSink).unwrap()
 }
 
+fn live_lineage(mirror: &Path) -> LiveLineage {
+    LiveLineage::read(&Layout::new(mirror)).unwrap()
+}
+
+fn retired_items(mirror: &Path) -> Vec<String> {
+    live_lineage(mirror).retired().map(|record| record.item.to_string()).collect()
+}
+
 fn records(mirror: &Path) -> BTreeMap<String, LiveRecord> {
-    let records = live::read_records(&Layout::new(mirror)).unwrap();
-    records.into_iter().map(|record| (record.item.path().to_string(), record)).collect()
+    live_lineage(mirror).current().cloned().map(|record| (record.item.path().to_string(), record)).collect()
 }
 
 fn live_metrics(mirror: &Path) -> LiveTotals {
@@ -123,10 +130,10 @@ fn fetched_crates_become_part_of_the_mirror() {
     assert_eq!(output["crates/Json-1.0.0.crate"].license.as_deref(), Some("MIT"));
     assert_eq!(output["crates/Json-1.0.0.crate"].stored_at, test_time(5));
     assert_eq!(live_metrics(&mirror).crates, 2);
-    let id = live::lineage_id(&Layout::new(&mirror)).unwrap().unwrap();
+    let id = live_lineage(&mirror).id.unwrap();
     let again = store_crates(&mirror, &[Crate::new("serde", "1.0.0").dep("Json", "^1").description("makes things")], 6);
     assert_eq!((again.crates, again.already_stored, again.changed_names.len()), (0, 1, 0));
-    assert_eq!(live::lineage_id(&Layout::new(&mirror)).unwrap().unwrap(), id);
+    assert_eq!(live_lineage(&mirror).id.unwrap(), id);
     assert_eq!(live_metrics(&mirror).crates, 2);
     assert_records_agree(&mirror);
     assert_no_pending_work(&mirror);

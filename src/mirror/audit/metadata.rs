@@ -16,7 +16,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
 use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use crate::mirror::lineages::LineageTip;
-use crate::mirror::live::{self, ItemId, LiveTotals, RecordFile};
+use crate::mirror::live::{self, ItemId, LiveLineage, LiveTotals};
 use crate::mirror::rebuild::REBUILT_LINEAGE;
 use crate::mirror::retired::{self, Retirement};
 use crate::mirror::summary::{Counts, ImportTotals, MirrorSummary};
@@ -161,7 +161,7 @@ impl Metadata {
                 }
             }
         }
-        metadata.add_live_records(RecordFile::read(&layout.live_records())?);
+        metadata.add_live_lineage(LiveLineage::read(layout)?);
         if !metadata.dist_file_digests.is_empty() && fs::symlink_metadata(layout.dist_files()).is_err() {
             metadata.dist_files = None;
         }
@@ -182,12 +182,8 @@ impl Metadata {
             self.add_crate(one.id(), CrateRef { sha256, record, index_only: left_out, is_current, source });
         }
         for one in record.manifest.dist_files.iter().filter(|one| one.state != DistFileState::Kept) {
-            let read = record.manifest.dist_file_read_at(one).parse().unwrap_or(Timestamp::MIN);
-            let digests = self.dist_file_digests.entry(one.path.clone()).or_default();
-            match digests.iter_mut().find(|before| before.sha256 == one.sha256) {
-                Some(before) => before.read_at = before.read_at.max(read),
-                None => digests.push(DistFile { sha256: one.sha256, size: one.size, read_at: read }),
-            }
+            let read_at = record.manifest.dist_file_read_at(one).parse().unwrap_or(Timestamp::MIN);
+            self.add_dist_file(&one.path, DistFile { sha256: one.sha256, size: one.size, read_at });
         }
         let lineage = LineageTip::from_manifest(&record.manifest, name.to_owned());
         self.records.push(RecordHeader { totals: record.totals, lineage });
@@ -211,12 +207,12 @@ impl Metadata {
         }
     }
 
-    /// Live mode's crates are current, like those that the newest record of a lineage names.
-    fn add_live_records(&mut self, file: RecordFile) {
+    /// The current crates of live mode's lineage are current, like those of the newest record of any other.
+    fn add_live_lineage(&mut self, lineage: LiveLineage) {
         let record: Arc<str> = LIVE_RECORDS.into();
-        self.live_totals = live::sum_totals(&file.records);
-        self.damaged_live_lines = file.damaged_lines;
-        for one in file.records {
+        self.live_totals = live::sum_totals(lineage.current());
+        self.damaged_live_lines = lineage.damaged_lines;
+        for one in lineage.records.into_iter().filter(|one| !one.retired) {
             let sha256 = one.sha256;
             match one.item {
                 ItemId::Crate(id) => {
@@ -224,14 +220,19 @@ impl Metadata {
                     self.add_crate(id, CrateRef { sha256, record, index_only: false, is_current: true, source });
                 }
                 ItemId::DistFile(path) => {
-                    let digests = self.dist_file_digests.entry(path.clone()).or_default();
-                    match digests.iter_mut().find(|before| before.sha256 == sha256) {
-                        Some(before) => before.read_at = before.read_at.max(one.read_at),
-                        None => digests.push(DistFile { sha256, size: one.size, read_at: one.read_at }),
-                    }
+                    self.add_dist_file(&path, DistFile { sha256, size: one.size, read_at: one.read_at });
                     self.live_dist_files.push((path, sha256));
                 }
             }
+        }
+    }
+
+    /// Of equal digests, the later time counts.
+    fn add_dist_file(&mut self, path: &SafePath, file: DistFile) {
+        let digests = self.dist_file_digests.entry(path.clone()).or_default();
+        match digests.iter_mut().find(|before| before.sha256 == file.sha256) {
+            Some(before) => before.read_at = before.read_at.max(file.read_at),
+            None => digests.push(file),
         }
     }
 

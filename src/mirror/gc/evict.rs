@@ -14,7 +14,7 @@ use crate::event::Sink;
 use crate::mirror::dist_files::DistFiles;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
-use crate::mirror::live::{self, ItemId, LiveRecord};
+use crate::mirror::live::{self, ItemId, LiveLineage, LiveRecord};
 use crate::mirror::lock::CollectGuard;
 use crate::mirror::summary::{Counts, MirrorSummary};
 use crate::mirror::transaction::counts_are_stale;
@@ -65,9 +65,14 @@ fn evict(
     if all <= cap {
         return Ok(EvictionReport { remaining_bytes: all, ..EvictionReport::default() });
     }
-    let current = live::read_records(layout)?;
-    let needed = needed_by_lineages(layout)?;
-    let evictable: Vec<&LiveRecord> = current.iter().filter(|record| !needed.has_file(&record.item.key())).collect();
+    let (mut lineages, summary) = Lineages::read_complete(layout)?;
+    let lineage = std::mem::take(&mut lineages.live);
+    let mut needed = KeepSet::default();
+    let mut reader = Reader::new(layout);
+    for state in lineages.by_id.values() {
+        Lineages::add_referenced(&mut reader, state, &mut needed)?;
+    }
+    let evictable: Vec<&LiveRecord> = lineage.current().filter(|record| !needed.has_file(&record.item.key())).collect();
     let mut remaining = live::sum_totals(evictable.iter().copied()).bytes;
     if remaining <= cap {
         return Ok(EvictionReport { remaining_bytes: remaining, ..EvictionReport::default() });
@@ -97,8 +102,7 @@ fn evict(
         remaining = remaining.saturating_sub(record.size);
         evicted.push(record.clone());
     }
-    let forgotten = live::read_retired(layout)?;
-    let plan = plan_eviction(layout, current, forgotten, &evicted, dist_files, now)?;
+    let plan = plan_eviction(layout, lineage, &evicted, dist_files, summary, now)?;
     let collected = apply::execute(layout, plan, sink)?;
     Ok(EvictionReport {
         crates: collected.crates,
@@ -108,31 +112,12 @@ fn evict(
     })
 }
 
-/// The files that the newest bundles of all lineages name.
-fn needed_by_lineages(layout: &Layout) -> Result<KeepSet, Error> {
-    let lineages = Lineages::read(layout)?;
-    let stored_summary = MirrorSummary::read(layout)?;
-    let mut lost = stored_summary
-        .iter()
-        .flat_map(|head| &head.lineages)
-        .filter(|lineage| !lineages.record_names.contains(&lineage.record));
-    if let Some(lineage) = lost.next() {
-        return Err(Error::LostRecord { record: lineage.record.clone() });
-    }
-    let mut needed = KeepSet::default();
-    let mut reader = Reader::new(layout);
-    for feed in lineages.by_id.values() {
-        Lineages::add_referenced(&mut reader, feed, &mut needed)?;
-    }
-    Ok(needed)
-}
-
 fn plan_eviction(
     layout: &Layout,
-    current: Vec<LiveRecord>,
-    forgotten: Vec<LiveRecord>,
+    lineage: LiveLineage,
     evicted: &[LiveRecord],
     dist_files: Option<DistFiles>,
+    summary: Option<MirrorSummary>,
     now: Timestamp,
 ) -> Result<Plan, Error> {
     let mut places: BTreeMap<String, HashSet<String>> = BTreeMap::new();
@@ -180,12 +165,10 @@ fn plan_eviction(
         folders.sort_by(|a, b| b.cmp(a));
         folders.dedup();
     }
-    let known = MirrorSummary::read(layout)?.filter(|_| !counts_are_stale(layout));
-    let base = match known {
+    let mut head = match summary.filter(|_| !counts_are_stale(layout)) {
         Some(head) => head,
         None => ledger::derive_summary(layout)?.unwrap_or_default().with_counts(Counts::count_tree(layout)?),
     };
-    let mut head = base;
     let mut counts = Counts {
         crates: head.counts.crates.saturating_sub(names_gone),
         versions: head.counts.versions.saturating_sub(crates.len() as u64),
@@ -196,14 +179,17 @@ fn plan_eviction(
         (counts.dist_files, counts.dist_file_bytes) = after.count_and_bytes();
         head.toolchains = after.toolchain_names();
     }
-    let goes: HashSet<ItemId> = evicted.iter().map(|record| record.item.clone()).collect();
-    let live = LiveChanges::for_eviction(current, forgotten, goes);
-    let head = MirrorSummary { live: live::sum_totals(live.kept()), ..head.with_counts(counts) };
+    let removals = [crates, components].concat();
+    let evicted: HashSet<&ItemId> = evicted.iter().map(|record| &record.item).collect();
+    let mut live = LiveChanges::none(lineage);
+    live.retire(|item| evicted.contains(item));
+    live.drop_deleted(layout, &removals);
+    let head = MirrorSummary { live: live::sum_totals(live.lineage.current()), ..head.with_counts(counts) };
     Ok(Plan {
         lineages: Vec::new(),
         live: None,
         lines,
-        removals: [crates, components].concat(),
+        removals,
         pending: Vec::new(),
         unrecognized: Vec::new(),
         counts,

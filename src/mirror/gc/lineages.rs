@@ -10,22 +10,25 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Deserialize;
 
 use super::Error;
-use crate::bundle::format::{BundleKind, CrateRecord};
+use crate::bundle::format::BundleKind;
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
+use crate::mirror::item::ItemId;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
 use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use crate::mirror::lineages::{self, LineageTip};
-use crate::mirror::live;
+use crate::mirror::live::LiveLineage;
 use crate::mirror::rebuild::REBUILT_LINEAGE;
 use crate::mirror::retired::{self, Retirement};
 use crate::mirror::summary::MirrorSummary;
 
-/// The lineages in the ledger.
+/// The lineages of a mirror.
 pub(in crate::mirror) struct Lineages {
-    /// Active lineages, by id.
+    /// Active lineages in the ledger, by id.
     pub(in crate::mirror) by_id: BTreeMap<String, LineageState>,
+    /// The lineage of live mode.
+    pub(in crate::mirror) live: LiveLineage,
     /// Retired lineages.
     pub(super) retirements: Vec<Retirement>,
     /// The records' names, in the order of import.
@@ -175,18 +178,18 @@ impl KeepSet {
         self.lines.insert(self.buffer.as_str().into());
     }
 
-    /// Adds a file of live mode.
-    pub(super) fn add_live(&mut self, record: &live::LiveRecord) {
-        self.add_file(&record.item.key());
-        if let live::ItemId::Crate(CrateId { name, version }) = &record.item {
+    /// Adds an item: its file, and a crate's line.
+    pub(super) fn add_item(&mut self, item: &ItemId) {
+        self.add_file(&item.key());
+        if let ItemId::Crate(CrateId { name, version }) = item {
             self.add_line(&name.index_path(), &version.to_string());
         }
     }
 
-    /// Removes a file of live mode.
-    pub(super) fn remove_live(&mut self, record: &live::LiveRecord) {
-        self.files.remove(record.item.key().as_str());
-        if let live::ItemId::Crate(CrateId { name, version }) = &record.item {
+    /// Removes an item: its file, and a crate's line.
+    pub(super) fn remove_item(&mut self, item: &ItemId) {
+        self.files.remove(item.key().as_str());
+        if let ItemId::Crate(CrateId { name, version }) = item {
             line_key(&mut self.buffer, &name.index_path(), &version.to_string());
             self.lines.remove(self.buffer.as_str());
         }
@@ -238,6 +241,7 @@ impl Lineages {
         let newest = names.last().and_then(|name| ledger::record_number(name)).unwrap_or(0);
         let mut lineages = Lineages {
             by_id: BTreeMap::new(),
+            live: LiveLineage::read(layout)?,
             retirements: notes,
             record_names: names,
             newest_record: newest,
@@ -299,6 +303,18 @@ impl Lineages {
         Ok(lineages)
     }
 
+    /// The lineages and `manifest.json`, which names no record that the ledger lacks: such a record might be the newest of
+    /// its lineage.
+    pub(super) fn read_complete(layout: &Layout) -> Result<(Lineages, Option<MirrorSummary>), Error> {
+        let lineages = Lineages::read(layout)?;
+        let summary = MirrorSummary::read(layout)?;
+        let is_lost = |lineage: &&LineageTip| !lineages.record_names.contains(&lineage.record);
+        match summary.as_ref().and_then(|summary| summary.all_contenders().find(is_lost)) {
+            Some(LineageTip { record, .. }) => Err(Error::LostRecord { record: record.clone() }),
+            None => Ok((lineages, summary)),
+        }
+    }
+
     /// Adds the files of a lineage's newest bundle to `keys`, and counts its crates and dist files. Also adds the files
     /// of other bundles that may be the newest.
     pub(super) fn add_referenced(
@@ -322,10 +338,7 @@ impl Lineages {
         let Some(Record { manifest, .. }) = reader.read(name)? else {
             return Err(Error::LostRecord { record: record.snapshot.unwrap_or_default() });
         };
-        for CrateRecord { name, version, .. } in &manifest.crates {
-            keys.add_file(&format!("{name}-{version}.crate"));
-            keys.add_line(&name.index_path(), &version.to_string());
-        }
+        manifest.crates.iter().for_each(|one| keys.add_item(&ItemId::Crate(one.id())));
         manifest.dist_files.iter().for_each(|artifact| keys.add_file(artifact.path.as_str()));
         Ok([manifest.crates.len() as u64, manifest.dist_files.len() as u64])
     }

@@ -6,7 +6,7 @@ use super::dir_scan::CrateFile;
 use super::dist_scan::DistScan;
 use super::grace_period::partition_by_grace;
 use super::lineages::{KeepSet, LineageState, Lineages};
-use super::live_records::{self, LIVE_LINEAGE};
+use super::live_records::{LIVE_LINEAGE, LiveChanges};
 use super::pending_deletions::PendingDeletions;
 use super::scan::MirrorScan;
 use super::{Error, FileChanges, LineagePlan, Options, Plan};
@@ -20,15 +20,10 @@ use crate::mirror::transaction::counts_are_stale;
 use crate::safe_path::SafePath;
 
 pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
-    let mut ledger_lineages = Lineages::read(layout)?;
-    let stored_summary = MirrorSummary::read(layout)?;
-    let is_lost = |lineage: &&LineageTip| !ledger_lineages.record_names.contains(&lineage.record);
-    let lost = stored_summary.as_ref().and_then(|head| head.all_contenders().find(is_lost));
-    if let Some(LineageTip { record, .. }) = lost {
-        return Err(Error::LostRecord { record: record.clone() });
-    }
-    // The id may be older than all files of live mode, and it stays after all of them are retired.
-    let has_live = live::lineage_id(layout)?.is_some();
+    let (mut ledger_lineages, stored_summary) = Lineages::read_complete(layout)?;
+    let mut live = LiveChanges::none(std::mem::take(&mut ledger_lineages.live));
+    // The id stays after all files of live mode are retired and deleted.
+    let has_live = live.lineage.id.is_some();
     let retire = lineages_to_retire(&ledger_lineages, &options.retire, has_live)?;
     let accept = accepted(&ledger_lineages, &options.accept)?;
     let (mut current, mut let_go) = (KeepSet::default(), KeepSet::default());
@@ -58,8 +53,8 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         });
     }
 
-    let (live, live_work) = live_records::plan_live(layout, &options.retire)?;
-    live_work.kept().for_each(|record| current.add_live(record));
+    let live_summary = live.plan_retirement(options.retire.iter().any(|word| word == LIVE_LINEAGE));
+    live.lineage.current().for_each(|record| current.add_item(&record.item));
 
     let mut scan = MirrorScan::scan(layout, &mut current)?;
     let before = PendingDeletions::read(layout)?;
@@ -72,7 +67,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     }
     let mut dist_scan = DistScan::scan(layout, &current)?;
     dist_scan.unreferenced.iter().for_each(|path| unknown.add_file(path.as_str()));
-    live_work.retired_records().for_each(|record| unknown.remove_live(record));
+    live.lineage.retired().for_each(|record| unknown.remove_item(&record.item));
     let mut unrecognized_keys = ledger_lineages.unrecognized(layout, unknown)?;
     let sorted = scan.classify(&mut unrecognized_keys);
     let (crates, mut pending, mut after) =
@@ -118,7 +113,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         sizes.extend(size.map(|size| (record.to_owned(), size)));
     }
     let head = MirrorSummary {
-        live: live::sum_totals(live_work.kept()),
+        live: live::sum_totals(live.lineage.current()),
         history_sizes: sizes,
         contested,
         last_import: ledger_lineages.last_import.clone(),
@@ -134,11 +129,12 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     // A mirror without any import needs no summary.
     let is_right = known.is_some_and(|known| MirrorSummary { tool: head.tool.clone(), ..known } == head);
     // A mirror that only live mode fills needs one too.
-    let wants_head = !ledger_lineages.record_names.is_empty() || has_head || live.is_some();
+    let wants_head = !ledger_lineages.record_names.is_empty() || has_head || live_summary.is_some();
     pending.append(&mut artifacts.pending);
     let removals = [artifacts.mutable_files, crates, artifacts.components].concat();
+    live.drop_deleted(layout, &removals);
     let work = FileChanges {
-        live: live_work.with_deleted_files(layout, &removals),
+        live,
         index_lines: sorted.index_lines,
         index_meta: sorted.index_meta,
         folders: index_tree.empty_folders().into_iter().chain(lines_tree.empty_folders()).collect(),
@@ -152,7 +148,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         now: options.now,
     };
     let lines = sorted.lines;
-    Ok(Plan { lineages, live, lines, removals, pending, unrecognized, counts, changes: work })
+    Ok(Plan { lineages, live: live_summary, lines, removals, pending, unrecognized, counts, changes: work })
 }
 
 /// The ids of the lineages to retire.

@@ -11,9 +11,10 @@ use jiff::Timestamp;
 
 use super::dist_files::{self, StagedDistFiles};
 use super::merge_crates::{self, StagedCrates};
-use super::{Error, FetchedCrate, FetchedDistFile, IndexUpdate, ItemId, LiveRecord, LiveTotals, records};
+use super::{FetchedCrate, FetchedDistFile, IndexUpdate, ItemId, LiveLineage, LiveRecord, LiveTotals, records};
 use crate::bundle::package_metadata::{PackageMetadata, read_all_metadata};
 use crate::crate_id::{CrateId, CrateName};
+use crate::digest::Sha256;
 use crate::durable;
 use crate::event::{self, Sink};
 use crate::mirror::dist_files::DistFiles;
@@ -23,7 +24,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::lock::AddGuard;
 use crate::mirror::summary::{Counts, MirrorSummary};
-use crate::mirror::transaction::{Transaction, failed};
+use crate::mirror::transaction::{Error, Transaction, failed};
 use crate::safe_path::SafePath;
 
 /// The result of a batch.
@@ -127,7 +128,6 @@ fn commit(
     staged_dist_files: StagedDistFiles<'_>,
     batch: &Batch,
 ) -> Result<Counts, Error> {
-    stage_lineage_id(layout, &mut tx)?;
     let stored = MirrorSummary::read(layout)?.filter(|_| !tx.staging.counts_are_stale);
     let recount = staged_crates.needs_recount || stored.is_none();
     let mut summary = match stored {
@@ -168,7 +168,7 @@ fn stage_records(
     let was_known =
         staged_crates.already_stored > 0 || staged_crates.needs_recount || staged_dist_files.accepted.iter().any(known);
     let (records, totals) = match was_known {
-        true => merge_new(records::read_records(layout)?, new),
+        true => merge_new(LiveLineage::read(layout)?, new),
         false => {
             let (before, more) = (records::read_totals(layout)?, records::sum_totals(&new));
             let totals = LiveTotals {
@@ -197,52 +197,29 @@ fn new_records(
     let files: Vec<(CrateId, PathBuf)> = staged_crates.accepted.iter().map(|one| (one.id.clone(), file(one))).collect();
     let crates = staged_crates.accepted.iter().zip(read_all_metadata(&files)).map(|(one, about)| {
         let PackageMetadata { description, license, repository } = about.unwrap_or_default();
-        let what = ItemId::Crate(one.id.clone());
-        let (sha256, size, read) = (one.sha256, one.size, one.read_at);
-        LiveRecord { item: what, sha256, size, stored_at: now, read_at: read, description, license, repository }
+        let stored = new_record(ItemId::Crate(one.id.clone()), one.sha256, one.size, one.read_at, now);
+        LiveRecord { description, license, repository, ..stored }
     });
-    let artifacts = staged_dist_files.accepted.iter().map(|one| {
-        let what = ItemId::DistFile(one.path.clone());
-        let (sha256, size, read) = (one.sha256, one.size, one.read_at);
-        LiveRecord {
-            item: what,
-            sha256,
-            size,
-            stored_at: now,
-            read_at: read,
-            description: None,
-            license: None,
-            repository: None,
-        }
-    });
-    crates.chain(artifacts).collect()
+    let dist_files = staged_dist_files
+        .accepted
+        .iter()
+        .map(|one| new_record(ItemId::DistFile(one.path.clone()), one.sha256, one.size, one.read_at, now));
+    crates.chain(dist_files).collect()
 }
 
-/// The records of `new` that are not in `known`, and the totals of all.
-fn merge_new(known: Vec<LiveRecord>, mut new: Vec<LiveRecord>) -> (Vec<LiveRecord>, LiveTotals) {
-    let mut all: HashMap<ItemId, LiveRecord> = known.into_iter().map(|record| (record.item.clone(), record)).collect();
+fn new_record(item: ItemId, sha256: Sha256, size: u64, read_at: Timestamp, stored_at: Timestamp) -> LiveRecord {
+    let (description, license, repository) = (None, None, None);
+    LiveRecord { item, sha256, size, stored_at, read_at, description, license, repository, retired: false }
+}
+
+/// The records of `new` that are not current in `known`, and the totals of all.
+fn merge_new(known: LiveLineage, mut new: Vec<LiveRecord>) -> (Vec<LiveRecord>, LiveTotals) {
+    let current = known.records.into_iter().filter(|record| !record.retired);
+    let mut all: HashMap<ItemId, LiveRecord> = current.map(|record| (record.item.clone(), record)).collect();
     new.retain(|record| all.get(&record.item).is_none_or(|known| known.sha256 != record.sha256));
     all.extend(new.iter().map(|record| (record.item.clone(), record.clone())));
     let figures = records::sum_totals(all.values());
     (new, figures)
-}
-
-/// Creates the id of live mode's lineage, if there is none.
-fn stage_lineage_id(layout: &Layout, tx: &mut Transaction<'_>) -> Result<(), Error> {
-    let path = layout.live_lineage_id();
-    if path.symlink_metadata().is_ok() {
-        return Ok(());
-    }
-    // A lost id can be derived from the records, and stays the same.
-    let id = match records::lineage_id(layout)? {
-        Some(id) => id,
-        None => {
-            let mut bytes = [0u8; 16];
-            getrandom::fill(&mut bytes).map_err(Error::Random)?;
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-        }
-    };
-    Ok(tx.put_bytes(&path, id.as_bytes())?)
 }
 
 /// Removes the downloaded files. The next start removes those that remain.

@@ -1,9 +1,11 @@
-//! Live mode's records: the stored files, the retired ones, and the totals.
+//! The record of live mode's lineage: one file, to which every batch appends. [`crate::mirror::layout`] describes it.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+
+use serde::{Deserialize, Serialize};
 
 use super::{ItemId, LiveRecord, LiveTotals};
 use crate::bundle::format::short_id;
@@ -12,40 +14,86 @@ use crate::mirror::disk;
 use crate::mirror::layout::Layout;
 use crate::mirror::summary::MirrorSummary;
 use crate::mirror::transaction::{Error, Transaction, counts_are_stale, failed};
+use crate::random;
 
-/// The content of a file of records.
+/// The lineage of live mode.
 #[derive(Debug, Default)]
-pub(in crate::mirror) struct RecordFile {
-    /// The records, the oldest first; of several for one item the last.
-    pub(in crate::mirror) records: Vec<LiveRecord>,
+pub struct LiveLineage {
+    /// Its id, 32 hexadecimal digits; `None` if live mode never stored anything.
+    pub id: Option<String>,
+    /// One record per item, the oldest first, also of retired items.
+    pub records: Vec<LiveRecord>,
     /// The numbers of invalid lines, from 1, without an incomplete last line.
-    pub(in crate::mirror) damaged_lines: Vec<usize>,
+    pub damaged_lines: Vec<usize>,
 }
 
-impl RecordFile {
-    /// Reads the file at `path`; a missing file has no records.
-    pub(in crate::mirror) fn read(path: &Path) -> Result<RecordFile, Error> {
-        let text = disk::read_if_present(path)?.unwrap_or_default();
-        Ok(RecordFile::parse(&text))
+/// The first line of the file.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    lineage: String,
+}
+
+impl LiveLineage {
+    /// Reads the lineage.
+    ///
+    /// # Errors
+    /// A file system operation failed; a missing file is not an error.
+    pub fn read(layout: &Layout) -> Result<LiveLineage, Error> {
+        let text = disk::read_if_present(&layout.live_records())?.unwrap_or_default();
+        Ok(LiveLineage::parse(&text))
     }
 
-    fn parse(text: &[u8]) -> RecordFile {
+    fn parse(text: &[u8]) -> LiveLineage {
         let whole = &text[..complete_lines_length(text)];
-        let mut file = RecordFile::default();
+        let mut lineage = LiveLineage::default();
         for (number, line) in (1..).zip(whole.split(|byte| *byte == b'\n')).filter(|(_, line)| !line.is_empty()) {
             match serde_json::from_slice::<LiveRecord>(line) {
-                Ok(record) => file.records.push(record),
-                Err(_) => file.damaged_lines.push(number),
+                Ok(record) => lineage.records.push(record),
+                Err(_) => match serde_json::from_slice::<Header>(line) {
+                    Ok(Header { lineage: id }) if number == 1 && is_lineage_id(&id) => lineage.id = Some(id),
+                    _ => lineage.damaged_lines.push(number),
+                },
             }
         }
-        let mut seen: HashSet<&ItemId> = HashSet::with_capacity(file.records.len());
-        let mut last: Vec<bool> = file.records.iter().rev().map(|record| seen.insert(&record.item)).collect();
+        let oldest = lineage.records.first();
+        lineage.id = lineage.id.or_else(|| oldest.map(|oldest| short_id(&Sha256::of(&render_line(oldest)))));
+        lineage.remove_superseded();
+        lineage
+    }
+
+    /// Of several records for one item, keeps the last.
+    fn remove_superseded(&mut self) {
+        let mut seen: HashSet<&ItemId> = HashSet::with_capacity(self.records.len());
+        let mut last: Vec<bool> = self.records.iter().rev().map(|record| seen.insert(&record.item)).collect();
         if last.iter().all(|last| *last) {
-            return file;
+            return;
         }
         drop(seen);
-        file.records.retain(|_| last.pop().unwrap_or(true));
-        file
+        self.records.retain(|_| last.pop().unwrap_or(true));
+    }
+
+    /// The records of the items that live mode needs.
+    pub fn current(&self) -> impl Iterator<Item = &LiveRecord> {
+        self.records.iter().filter(|record| !record.retired)
+    }
+
+    /// The records of items that live mode added and no longer needs.
+    pub fn retired(&self) -> impl Iterator<Item = &LiveRecord> {
+        self.records.iter().filter(|record| record.retired)
+    }
+
+    /// Adds to a transaction that the file is replaced by one with these records, without those of `dropped` items.
+    pub(in crate::mirror) fn stage(
+        &self,
+        layout: &Layout,
+        tx: &mut Transaction<'_>,
+        dropped: &HashSet<ItemId>,
+    ) -> Result<(), Error> {
+        let path = layout.live_records();
+        let Some(id) = &self.id else { return tx.delete(&path) };
+        let kept = self.records.iter().filter(|record| !dropped.contains(&record.item));
+        let text: Vec<u8> = render_header(id).into_iter().chain(kept.flat_map(render_line)).collect();
+        tx.put_bytes(&path, &text)
     }
 }
 
@@ -54,12 +102,34 @@ fn complete_lines_length(text: &[u8]) -> usize {
     text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
 }
 
-/// The current files of live mode, the oldest first.
-///
-/// # Errors
-/// A file system operation failed.
-pub fn read_records(layout: &Layout) -> Result<Vec<LiveRecord>, Error> {
-    Ok(RecordFile::read(&layout.live_records())?.records)
+fn is_lineage_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+fn render_header(id: &str) -> Vec<u8> {
+    render_line(&Header { lineage: id.to_owned() })
+}
+
+fn render_line(content: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(content).expect("plain fields are JSON");
+    line.push(b'\n');
+    line
+}
+
+/// Adds to a transaction that `records` are appended. An incomplete last line of the file is dropped. A new lineage gets
+/// an id.
+pub(super) fn stage_append(layout: &Layout, tx: &mut Transaction<'_>, records: &[LiveRecord]) -> Result<(), Error> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let path = layout.live_records();
+    let length = complete_length(&path).map_err(failed("read", &path))?;
+    let mut text = match length {
+        0 => render_header(&random::hex(16).map_err(failed("make an id for", &path))?),
+        _ => Vec::new(),
+    };
+    text.extend(records.iter().flat_map(render_line));
+    tx.append(&path, length, &text)
 }
 
 /// Follows the records: returns new ones since the last read, without reading the rest again.
@@ -81,7 +151,7 @@ impl Tailer {
         fs::metadata(layout.live_records()).map_or(0, |about| about.len()) != self.seen_length
     }
 
-    /// The new records since the last read, or all if the file was rewritten meanwhile.
+    /// The new records since the last read, also of retired items, or all if the file was rewritten meanwhile.
     ///
     /// # Errors
     /// A file system operation failed.
@@ -118,90 +188,8 @@ impl Tailer {
             self.seen_length = fs::metadata(&path).map_or(0, |about| about.len());
             failed("read", &path)(error)
         })?;
-        Ok(RecordFile::parse(&text).records)
+        Ok(LiveLineage::parse(&text).records)
     }
-}
-
-/// Retired items of live mode whose file may still exist.
-///
-/// # Errors
-/// A file system operation failed.
-pub fn read_retired(layout: &Layout) -> Result<Vec<LiveRecord>, Error> {
-    Ok(RecordFile::read(&layout.live_retired())?.records)
-}
-
-/// The totals of live mode: in constant time, unless `manifest.json` was lost.
-///
-/// # Errors
-/// A file system operation failed.
-pub fn read_totals(layout: &Layout) -> Result<LiveTotals, Error> {
-    match MirrorSummary::read(layout)?.filter(|_| !counts_are_stale(layout)) {
-        Some(summary) => Ok(summary.live),
-        None => Ok(sum_totals(&read_records(layout)?)),
-    }
-}
-
-/// The totals of these records.
-pub(in crate::mirror) fn sum_totals<'r>(records: impl IntoIterator<Item = &'r LiveRecord>) -> LiveTotals {
-    let mut figures = LiveTotals::default();
-    for record in records {
-        match record.item {
-            ItemId::Crate(_) => figures.crates += 1,
-            ItemId::DistFile(_) => figures.dist_files += 1,
-        }
-        figures.bytes = figures.bytes.saturating_add(record.size);
-    }
-    figures
-}
-
-/// The lineage of live mode's files in a snapshot; `None` if live mode never stored any. A lost id is derived from the
-/// oldest record.
-///
-/// # Errors
-/// A file system operation failed.
-pub fn lineage_id(layout: &Layout) -> Result<Option<String>, Error> {
-    let path = layout.live_lineage_id();
-    match fs::read_to_string(&path) {
-        Ok(text) if is_lineage_id(text.trim()) => return Ok(Some(text.trim().to_owned())),
-        Err(source)
-            if !matches!(
-                source.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidData
-            ) =>
-        {
-            return Err(failed("read", &path)(source));
-        }
-        _ => {}
-    }
-    Ok(read_records(layout)?.first().map(|oldest| short_id(&Sha256::of(&render_record(oldest)))))
-}
-
-fn is_lineage_id(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-}
-
-fn render_record(record: &LiveRecord) -> Vec<u8> {
-    let mut line = serde_json::to_vec(record).expect("plain fields are JSON");
-    line.push(b'\n');
-    line
-}
-
-/// Adds to a transaction that `records` are appended. An incomplete last line of the file is dropped.
-pub(in crate::mirror) fn stage_append(
-    layout: &Layout,
-    tx: &mut Transaction<'_>,
-    records: &[LiveRecord],
-) -> Result<(), Error> {
-    if records.is_empty() {
-        return Ok(());
-    }
-    let path = layout.live_records();
-    let length = complete_length(&path).map_err(failed("read", &path))?;
-    tx.append(&path, length, &render_records(records))
-}
-
-fn render_records(records: &[LiveRecord]) -> Vec<u8> {
-    records.iter().flat_map(render_record).collect()
 }
 
 /// The length of the file without an incomplete last line. Reads the whole file only if there is one.
@@ -225,39 +213,28 @@ fn complete_length(path: &Path) -> io::Result<u64> {
     Ok(complete_lines_length(&text) as u64)
 }
 
-/// Adds to a transaction the replacement of the records by `kept`.
-pub(in crate::mirror) fn stage_records(
-    layout: &Layout,
-    tx: &mut Transaction<'_>,
-    kept: &[LiveRecord],
-) -> Result<(), Error> {
-    stage_file(tx, &layout.live_records(), kept)
-}
-
-/// Adds to a transaction the replacement of the retired records by `records`.
-pub(in crate::mirror) fn stage_retired(
-    layout: &Layout,
-    tx: &mut Transaction<'_>,
-    records: &[LiveRecord],
-) -> Result<(), Error> {
-    stage_file(tx, &layout.live_retired(), records)
-}
-
-/// Replaces the file at `path` by `records`; without records, removes the file.
-fn stage_file(tx: &mut Transaction<'_>, path: &Path, records: &[LiveRecord]) -> Result<(), Error> {
-    match records.is_empty() {
-        true => tx.delete(path),
-        false => tx.put_bytes(path, &render_records(records)),
+/// The totals of live mode: in constant time, unless `manifest.json` was lost.
+///
+/// # Errors
+/// A file system operation failed.
+pub fn read_totals(layout: &Layout) -> Result<LiveTotals, Error> {
+    match MirrorSummary::read(layout)?.filter(|_| !counts_are_stale(layout)) {
+        Some(summary) => Ok(summary.live),
+        None => Ok(sum_totals(LiveLineage::read(layout)?.current())),
     }
 }
 
-/// Rewrites the records without invalid lines. Returns whether there were any.
-pub(in crate::mirror) fn repair(layout: &Layout, tx: &mut Transaction<'_>) -> Result<bool, Error> {
-    let file = RecordFile::read(&layout.live_records())?;
-    if !file.damaged_lines.is_empty() {
-        stage_records(layout, tx, &file.records)?;
+/// The totals of these records.
+pub(in crate::mirror) fn sum_totals<'r>(records: impl IntoIterator<Item = &'r LiveRecord>) -> LiveTotals {
+    let mut figures = LiveTotals::default();
+    for record in records {
+        match record.item {
+            ItemId::Crate(_) => figures.crates += 1,
+            ItemId::DistFile(_) => figures.dist_files += 1,
+        }
+        figures.bytes = figures.bytes.saturating_add(record.size);
     }
-    Ok(!file.damaged_lines.is_empty())
+    figures
 }
 
 #[cfg(test)]
@@ -265,6 +242,8 @@ mod tests {
     use super::*;
     use crate::crate_id::CrateId;
     use jiff::Timestamp;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef";
 
     fn record(name: &str, second: i64) -> LiveRecord {
         let time = Timestamp::from_second(second).expect("time");
@@ -280,7 +259,12 @@ mod tests {
             description: (second > 1).then(|| "what\nit is".to_owned()),
             license: None,
             repository: None,
+            retired: false,
         }
+    }
+
+    fn retired(record: &LiveRecord) -> LiveRecord {
+        LiveRecord { retired: true, ..record.clone() }
     }
 
     /// Appends records to those of a mirror.
@@ -288,6 +272,10 @@ mod tests {
         let mut tx = Transaction::begin(layout, "a test").expect("staging");
         stage_append(layout, &mut tx, records).expect("staged");
         tx.commit().expect("written");
+    }
+
+    fn records(layout: &Layout) -> Vec<LiveRecord> {
+        LiveLineage::read(layout).expect("read").records
     }
 
     fn temporary_mirror() -> (tempfile::TempDir, Layout) {
@@ -304,20 +292,44 @@ mod tests {
         let all = [record("a", 1), record("dist/2026-01-01/x", 2), record("b", 3)];
         append(&layout, &all[..2]);
         let two = fs::read(&path).expect("read");
-        fs::write(&path, [&two[..], &render_record(&all[2])[..20]].concat()).expect("torn");
-        let book = RecordFile::read(&path).expect("read");
-        assert_eq!((&book.records[..], book.damaged_lines.len()), (&all[..2], 0));
+        fs::write(&path, [&two[..], &render_line(&all[2])[..20]].concat()).expect("torn");
+        let lineage = LiveLineage::read(&layout).expect("read");
+        assert_eq!((&lineage.records[..], lineage.damaged_lines.len()), (&all[..2], 0));
         append(&layout, &all[2..]);
-        assert_eq!(RecordFile::read(&path).expect("read").records, all);
+        assert_eq!(records(&layout), all);
+        // A torn first line has no id yet.
+        fs::write(&path, &two[..20]).expect("torn");
+        assert_eq!(LiveLineage::read(&layout).expect("read").id, None);
+        append(&layout, &all[..1]);
+        let lineage = LiveLineage::read(&layout).expect("read");
+        assert!(lineage.id.is_some() && lineage.damaged_lines.is_empty());
+        assert_eq!(lineage.records, all[..1]);
     }
 
     #[test]
     fn the_later_record_wins_and_damage_stays_local() {
         let (old, new, other) = (record("a", 1), record("a", 5), record("b", 1));
-        let text =
-            [render_record(&old), b"{\"name\":\"c\"}\n".to_vec(), render_record(&other), render_record(&new)].concat();
-        let book = RecordFile::parse(&text);
-        assert_eq!((book.records, book.damaged_lines), (vec![other, new], vec![2]));
+        let (gone, back) = (record("c", 1), record("d", 1));
+        let lines = [&old, &gone, &retired(&back), &other, &new, &retired(&gone), &back].map(render_line);
+        let text = [render_header(ID), b"{\"name\":\"c\"}\n".to_vec(), lines.concat()].concat();
+        let lineage = LiveLineage::parse(&text);
+        assert_eq!(lineage.current().cloned().collect::<Vec<_>>(), [other, new, back]);
+        assert_eq!(lineage.retired().cloned().collect::<Vec<_>>(), [retired(&gone)]);
+        assert_eq!((lineage.id.as_deref(), lineage.damaged_lines), (Some(ID), vec![2]));
+    }
+
+    #[test]
+    fn a_lost_id_follows_from_the_first_record() {
+        let lines = [record("a", 1), record("b", 1), record("a", 5)].map(|one| render_line(&one)).concat();
+        let derived = LiveLineage::parse(&lines).id.expect("derived");
+        assert!(is_lineage_id(&derived), "{derived}");
+        for damaged in ["{\"lineage\":\"short\"}\n", "?\n"] {
+            let lineage = LiveLineage::parse(&[damaged.as_bytes(), &lines].concat());
+            assert_eq!((lineage.id.as_ref(), lineage.damaged_lines), (Some(&derived), vec![1]));
+        }
+        // The id is only in the first line.
+        let lineage = LiveLineage::parse(&[lines, render_header(ID)].concat());
+        assert_eq!((lineage.id, lineage.damaged_lines), (Some(derived), vec![4]));
     }
 
     #[test]
@@ -333,7 +345,7 @@ mod tests {
         assert_eq!(names(follower.read_new(&layout).expect("read")), ["a 1.0.0+b", "b 1.0.0+b"]);
         assert!(!follower.has_changed(&layout));
         let mut torn = fs::read(&path).expect("read");
-        torn.extend(&render_record(&all[2])[..9]);
+        torn.extend(&render_line(&all[2])[..9]);
         fs::write(&path, &torn).expect("torn");
         assert_eq!(names(follower.read_new(&layout).expect("read")), [""; 0]);
         assert!(!follower.has_changed(&layout), "an incomplete line is not read again without a change");
@@ -351,33 +363,30 @@ mod tests {
     }
 
     #[test]
-    fn retired_records_move_to_the_retired_file_and_totals_follow() {
+    fn a_rewritten_file_keeps_its_id_and_totals_follow() {
         let (_folder, layout) = temporary_mirror();
-        let retire = |kept: &[LiveRecord], retired: &[LiveRecord]| {
+        let rewrite = |records: &[LiveRecord], dropped: &[&LiveRecord]| {
+            let lineage = LiveLineage { records: records.to_vec(), ..LiveLineage::read(&layout).expect("read") };
             let mut tx = Transaction::begin(&layout, "a test").expect("staging");
-            stage_records(&layout, &mut tx, kept).expect("staged");
-            stage_retired(&layout, &mut tx, retired).expect("staged");
+            let dropped = dropped.iter().map(|record| record.item.clone()).collect();
+            lineage.stage(&layout, &mut tx, &dropped).expect("staged");
             tx.commit().expect("written");
         };
-        assert_eq!(
-            (read_totals(&layout).expect("none"), lineage_id(&layout).expect("none")),
-            (LiveTotals::default(), None)
-        );
+        assert_eq!(read_totals(&layout).expect("none"), LiveTotals::default());
+        assert_eq!(LiveLineage::read(&layout).expect("none").id, None);
         let all = [record("a", 1), record("rustup/archive/1/x", 2), record("b", 3)];
         append(&layout, &all);
         assert_eq!(read_totals(&layout).expect("counted"), LiveTotals { crates: 2, dist_files: 1, bytes: 30 });
-        let derived = lineage_id(&layout).expect("read").expect("follows from the records");
-        assert!(is_lineage_id(&derived), "{derived}");
-        retire(&all[1..], &all[..1]);
-        assert_eq!(
-            (read_records(&layout).expect("read"), read_retired(&layout).expect("read")),
-            (all[1..].to_vec(), all[..1].to_vec())
-        );
-        assert_eq!(read_totals(&layout).expect("written"), LiveTotals { crates: 1, dist_files: 1, bytes: 20 });
-        retire(&[], &all);
+        let id = LiveLineage::read(&layout).expect("read").id.expect("made");
+        let after = [retired(&all[0]), all[1].clone(), retired(&all[2])];
+        rewrite(&after, &[&all[2]]);
+        assert_eq!(records(&layout), after[..2]);
+        assert_eq!(read_totals(&layout).expect("written"), LiveTotals { crates: 0, dist_files: 1, bytes: 10 });
+        append(&layout, &all[..1]);
+        assert_eq!(records(&layout), [all[1].clone(), all[0].clone()], "it is current again");
+        rewrite(&[], &[]);
+        let lineage = LiveLineage::read(&layout).expect("read");
+        assert_eq!((lineage.id, lineage.records), (Some(id), Vec::new()));
         assert_eq!(read_totals(&layout).expect("written"), LiveTotals::default());
-        assert!(!layout.live_records().exists());
-        fs::write(layout.live_lineage_id(), "0123456789abcdef0123456789abcdef\n").expect("write");
-        assert_eq!(lineage_id(&layout).expect("read").as_deref(), Some("0123456789abcdef0123456789abcdef"));
     }
 }

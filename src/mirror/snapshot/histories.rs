@@ -16,8 +16,7 @@ use crate::mirror::dist_files::DistFiles;
 use crate::mirror::gc::{self, Lineages};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
-use crate::mirror::live::{self, ItemId};
-use crate::mirror::transaction;
+use crate::mirror::live::{ItemId, LiveLineage, LiveRecord};
 use crate::safe_path::SafePath;
 
 /// The content of the ledger.
@@ -43,7 +42,8 @@ pub(super) struct History {
 }
 
 impl LedgerContents {
-    pub(super) fn read(layout: &Layout) -> Result<LedgerContents, Error> {
+    /// `recorded` are the mirror's dist files.
+    pub(super) fn read(layout: &Layout, recorded: &DistFiles, now: Timestamp) -> Result<LedgerContents, Error> {
         let lineages = Lineages::read(layout)?;
         let mut contents = LedgerContents {
             crates: HashMap::new(),
@@ -66,52 +66,40 @@ impl LedgerContents {
             if wanted.contains(name.as_str()) {
                 contents.histories.push(History::from_manifest(record.file, &manifest));
             }
-            for record in manifest.crates {
-                let about = contents.crates.entry(record.id()).or_insert_with(|| record.clone());
-                let CrateRecord { description, license, repository, .. } = record;
-                about.size = about.size.max(record.size);
-                about.description = description.or(about.description.take());
-                about.license = license.or(about.license.take());
-                about.repository = repository.or(about.repository.take());
-            }
+            manifest.crates.into_iter().for_each(|record| contents.add_crate(record));
             contents.dist_files.extend(manifest.dist_files.into_iter().map(|record| (record.path.clone(), record)));
         }
+        // Retired items are described, but belong to no history.
+        lineages.live.records.iter().for_each(|record| contents.add_live_record(record));
+        contents.add_live_history(lineages.live, recorded, now);
         contents.histories.sort_by(|a, b| (&a.id, &a.bundle).cmp(&(&b.id, &b.bundle)));
         Ok(contents)
     }
-}
 
-impl LedgerContents {
-    /// Adds live mode's files as a history of their own. `stored` are the mirror's dist files.
-    pub(super) fn add_live(
-        &mut self,
-        layout: &Layout,
-        recorded: &DistFiles,
-        now: Timestamp,
-    ) -> Result<(), transaction::Error> {
-        // Retired items are described, but belong to no history.
-        for record in live::read_retired(layout)? {
-            self.add_live_record(&record);
-        }
-        let records = live::read_records(layout)?;
-        let (Some(id), Some(read)) = (live::lineage_id(layout)?, records.iter().map(|record| record.read_at).max())
-        else {
-            return Ok(());
-        };
-        let mut items = BTreeSet::new();
-        for record in &records {
-            // A signature is removed when its channel moves on without one.
-            if record.item.dist_file_path().is_none_or(|path| recorded.0.contains_key(path)) {
-                items.insert(record.item.clone());
-            }
-            self.add_live_record(record);
-        }
+    /// A later description of a crate counts.
+    fn add_crate(&mut self, record: CrateRecord) {
+        let about = self.crates.entry(record.id()).or_insert_with(|| record.clone());
+        let CrateRecord { description, license, repository, .. } = record;
+        about.size = about.size.max(record.size);
+        about.description = description.or(about.description.take());
+        about.license = license.or(about.license.take());
+        about.repository = repository.or(about.repository.take());
+    }
+
+    /// Adds the history of live mode's current files. `recorded` are the mirror's dist files.
+    fn add_live_history(&mut self, live: LiveLineage, recorded: &DistFiles, now: Timestamp) {
+        let read = live.current().map(|record| record.read_at).max();
+        let (Some(id), Some(read)) = (live.id.clone(), read) else { return };
+        // A signature is removed when its channel moves on without one.
+        let is_stored = |item: &&ItemId| item.dist_file_path().is_none_or(|path| recorded.0.contains_key(path));
+        let mut items: BTreeSet<ItemId> =
+            live.current().map(|record| &record.item).filter(is_stored).cloned().collect();
         // A mirror that imported a snapshot of itself has an older state of this history, which this one replaces.
         for feed in self.histories.extract_if(.., |feed| feed.id == id) {
             items.extend(feed.items);
         }
         if items.is_empty() {
-            return Ok(());
+            return;
         }
         let digest = |item: &ItemId| match item {
             ItemId::Crate(id) => self.crates.get(id).map(|record| record.sha256),
@@ -130,25 +118,20 @@ impl LedgerContents {
             inputs: vec![(input, items.clone())],
             items,
         });
-        self.histories.sort_by(|a, b| (&a.id, &a.bundle).cmp(&(&b.id, &b.bundle)));
-        Ok(())
     }
 
-    fn add_live_record(&mut self, record: &live::LiveRecord) {
+    fn add_live_record(&mut self, record: &LiveRecord) {
         let (sha256, size) = (record.sha256, record.size);
         match &record.item {
-            ItemId::Crate(id) => {
-                let record_of = || CrateRecord::new(id.clone(), sha256, size, CrateState::Shipped);
-                let about = self.crates.entry(id.clone()).or_insert_with(record_of);
-                about.size = about.size.max(size);
-                about.description = record.description.clone().or(about.description.take());
-                about.license = record.license.clone().or(about.license.take());
-                about.repository = record.repository.clone().or(about.repository.take());
-            }
+            ItemId::Crate(id) => self.add_crate(CrateRecord {
+                description: record.description.clone(),
+                license: record.license.clone(),
+                repository: record.repository.clone(),
+                ..CrateRecord::new(id.clone(), sha256, size, CrateState::Shipped)
+            }),
             ItemId::DistFile(path) => {
-                let record =
-                    DistFileRecord { path: path.clone(), sha256, size, state: DistFileState::Shipped, read_at: None };
-                self.dist_files.insert(path.clone(), record);
+                let (state, path) = (DistFileState::Shipped, path.clone());
+                self.dist_files.insert(path.clone(), DistFileRecord { path, sha256, size, state, read_at: None });
             }
         }
     }

@@ -249,7 +249,9 @@ fn a_snapshot_keeps_its_form() {
     crate::gc::collect(&mirror, 100, 100_000, &[BundleBuilder::new("e", 1).lineage()]).unwrap();
     // Histories are sorted by their ids, and that of live mode is random.
     let layout = Layout::new(&mirror);
-    fs::write(layout.live_lineage_id(), "f".repeat(32)).unwrap();
+    let live_records = fs::read_to_string(layout.live_records()).unwrap();
+    let (_random, records) = live_records.split_once('\n').unwrap();
+    fs::write(layout.live_records(), format!("{{\"lineage\":\"{}\"}}\n{records}", "f".repeat(32))).unwrap();
     let guard = lock_for_reading(&layout, Duration::ZERO, &test_holder(), &NullSink).unwrap();
     let options = Options { folder: folder.path().join("out"), config: Vec::new(), now: test_time(5000) };
     let exported = guard.snapshot(options, &NullSink).unwrap();

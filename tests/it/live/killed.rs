@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use frostmirror::mirror::layout::Layout;
-use frostmirror::mirror::live::{read_records, read_totals};
+use frostmirror::mirror::live::{LiveLineage, read_totals};
 use rustix::process::Signal;
 
 use super::*;
@@ -43,9 +43,9 @@ fn final_mirror(sandbox: &Sandbox) -> FinalMirror {
     FinalMirror {
         crates: sandbox.read_tree("mirror/crates"),
         index: sandbox.read_tree("mirror/index"),
-        records: read_records(&layout)
+        records: LiveLineage::read(&layout)
             .unwrap()
-            .iter()
+            .current()
             .map(|one| format!("{} {} {}", one.item, one.sha256, one.size))
             .collect(),
         counts: format!("{:?}", read_totals(&layout).unwrap()),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use frostmirror::mirror::layout::Layout;
-use frostmirror::mirror::live::{read_records, read_totals};
+use frostmirror::mirror::live::{LiveLineage, read_totals};
 
 use super::*;
 
@@ -30,9 +30,9 @@ fn final_mirror(sandbox: &Sandbox) -> FinalMirror {
     FinalMirror {
         dist: sandbox.read_tree("mirror/dist"),
         rustup: sandbox.read_tree("mirror/rustup"),
-        records: read_records(&layout)
+        records: LiveLineage::read(&layout)
             .unwrap()
-            .iter()
+            .current()
             .map(|one| format!("{} {} {}", one.item, one.sha256, one.size))
             .collect(),
         counts: format!("{:?}", read_totals(&layout).unwrap()),

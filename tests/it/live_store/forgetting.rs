@@ -55,14 +55,13 @@ fn crates_from_live_mode_stay_until_forgotten() {
     assert_eq!((collected.lines, collected.crates, collected.pending), (1, 0, 1));
     assert_eq!(indexed_crates(&mirror), name_set(&["json-1.0.0", "serde-1.0.0"]));
     assert_eq!(live_metrics(&mirror), LiveTotals::default());
-    assert_eq!(live::read_retired(&Layout::new(&mirror)).unwrap().len(), 2);
+    assert_eq!(retired_items(&mirror).len(), 2);
     assert_records_agree(&mirror);
     let collected = collect_at(&mirror, 700, 600);
     assert_eq!((collected.crates, collected.pending), (1, 0));
     assert_records_agree(&mirror);
     // What a bundle brought too is still there, and is still known.
-    let forgotten = live::read_retired(&Layout::new(&mirror)).unwrap();
-    assert_eq!(forgotten.iter().map(|one| one.item.to_string()).collect::<Vec<_>>(), ["json 1.0.0"]);
+    assert_eq!(retired_items(&mirror), ["json 1.0.0"]);
     assert_eq!(live_plan_entry(&mirror, &[]), None);
 
     // It comes again, and counts again.
@@ -88,7 +87,7 @@ fn gc_works_on_a_mirror_filled_only_by_live_mode() {
         "{:?}",
         public_files(&mirror)
     );
-    assert_eq!(live::read_retired(&Layout::new(&mirror)).unwrap(), []);
+    assert_eq!(live_lineage(&mirror).retired().count(), 0);
     assert_records_agree(&mirror);
 }
 
@@ -111,7 +110,7 @@ fn eviction_removes_the_least_recently_used_and_nothing_a_bundle_needs() {
     assert!(!mirror.join(&component).exists(), "it was placed before `new` was");
     assert!(!mirror.join("crates/old-1.0.0.crate").exists());
     assert_eq!(indexed_crates(&mirror), name_set(&["json-1.0.0", "older-1.0.0", "serde-1.0.0"]));
-    assert_eq!(live::read_retired(&Layout::new(&mirror)).unwrap(), []);
+    assert_eq!(live_lineage(&mirror).retired().count(), 0);
     assert!(!mirror.join("index/ne").exists(), "no empty folder is left");
     assert_records_agree(&mirror);
     live_metrics(&mirror);
@@ -142,7 +141,7 @@ fn forgetting_live_crates_killed_at_any_checkpoint_is_completed_by_the_next_gc()
         live_metrics(&mirror);
         assert_eq!(indexed_crates(&mirror), name_set(&["json-1.0.0", "serde-1.0.0"]), "{checkpoint}");
         assert_records_agree(&mirror);
-        assert_eq!(live::read_retired(&Layout::new(&mirror)).unwrap(), []);
+        assert_eq!(live_lineage(&mirror).retired().count(), 0);
         fs::remove_dir_all(&mirror).unwrap();
         if !is_killed {
             died.ok();
@@ -196,7 +195,7 @@ fn verify_compares_live_records_with_the_files() {
     fs::write(layout.live_records(), text.replacen("\"name\":\"a\"", "\"name\":7", 1)).unwrap();
     let reported = problems(&mirror).join("\n");
     assert!(
-        reported.contains("live/records: line 1 is not a valid record")
+        reported.contains("live/records: line 2 is not a valid record")
             && reported.contains("manifest.json: states 9 crates of live mode, but 1"),
         "{reported}"
     );

@@ -88,7 +88,7 @@ proptest! {
                 }
                 Action::Collect { grace, forget } if mirror.exists() => {
                     // Where it never was there is nothing to let go, and that is refused.
-                    let has_live = live::lineage_id(&Layout::new(&mirror)).unwrap().is_some();
+                    let has_live = live_lineage(&mirror).id.is_some();
                     let forget: &[&str] = if forget && has_live { &["live"] } else { &[] };
                     if !forget.is_empty() {
                         live_set.clear();

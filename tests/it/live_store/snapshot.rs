@@ -26,7 +26,7 @@ fn live_crates_are_exported_as_a_history_that_later_snapshots_continue() {
     import_base(folder.path(), &mirror);
     store_crates(&mirror, &[Crate::new("a", "1.0.0").description("of live mode"), Crate::new("b", "1.0.0")], 10);
     store_dist_files(&mirror, stable_release(&mirror, "2026-04-16", "1.95.0", 10), 10);
-    let id = live::lineage_id(&Layout::new(&mirror)).unwrap().unwrap();
+    let id = live_lineage(&mirror).id.unwrap();
     let (first, manifest) = export(&mirror, &folder.path().join("one"), 20);
     let carried = manifest.carried_histories.iter().find(|one| one.lineage.id == id).unwrap();
     assert_eq!((carried.crates.len(), carried.dist_files.len()), (2, 5));
@@ -66,7 +66,7 @@ fn importing_the_own_snapshot_keeps_the_same_live_history() {
     let folder = tempfile::tempdir().unwrap();
     let mirror = folder.path().join("mirror");
     store_crates(&mirror, &[Crate::new("a", "1.0.0")], 10);
-    let id = live::lineage_id(&Layout::new(&mirror)).unwrap().unwrap();
+    let id = live_lineage(&mirror).id.unwrap();
     let (first, _) = export(&mirror, &folder.path().join("one"), 20);
     import(&mirror, &first).unwrap();
     store_crates(&mirror, &[Crate::new("b", "1.0.0")], 30);
