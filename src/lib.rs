@@ -85,6 +85,7 @@ pub mod crate_id;
 pub mod safe_path;
 pub mod http;
 pub mod diagnostics;
+pub mod toml_document;
 pub mod line_column;
 pub mod parallel;
 pub mod generational_map;

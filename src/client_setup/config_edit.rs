@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use toml_edit::{DocumentMut, InlineTable, Item, Table, Value};
 
 use super::{CargoSetting, REGISTRY_NAME};
+use crate::toml_document::{append_lines, comments_above, replace_value};
 
 /// The comment above the first table that an edit adds.
 const MARKER: &str = "# Added by `cargo frostmirror setup`; `cargo frostmirror setup --undo` removes it.";
@@ -174,11 +175,7 @@ fn set_key(document: &mut DocumentMut, key: &[String], value: Value) -> Result<V
     }
     let table = current.as_table_like_mut().ok_or_else(shape)?;
     match table.get_mut(name) {
-        Some(Item::Value(old)) => {
-            let decor = old.decor().clone();
-            *old = value;
-            *old.decor_mut() = decor;
-        }
+        Some(Item::Value(old)) => replace_value(old, value),
         Some(Item::None) | None => {
             table.insert(name, Item::Value(value));
         }
@@ -192,20 +189,11 @@ fn remove_key<K: AsRef<str>>(document: &mut DocumentMut, key: &[K]) {
     let Some((name, parents)) = key.split_last() else { return };
     let found = parents.iter().try_fold(document.as_item_mut(), |item, part| item.get_mut(part.as_ref()));
     let Some(table) = found.and_then(Item::as_table_like_mut) else { return };
-    let mut above = String::new();
-    if let Some(prefix) = table.key(name.as_ref()).and_then(|key| key.leaf_decor().prefix()?.as_str()) {
-        above.push_str(prefix);
-    }
-    let removed = table.remove(name.as_ref());
-    let decor = removed.as_ref().and_then(Item::as_table).map(Table::decor);
-    if let Some(prefix) = decor.and_then(|decor| decor.prefix()?.as_str()) {
-        above.push_str(prefix);
-    }
-    let comments: Vec<&str> = above.lines().filter(|line| line.contains('#') && *line != MARKER).collect();
-    if !comments.is_empty() {
-        let end = document.trailing().as_str().unwrap_or_default();
-        let end = format!("{end}{}\n", comments.join("\n"));
-        document.set_trailing(end);
+    let above = comments_above(table, name.as_ref());
+    table.remove(name.as_ref());
+    let kept: String = above.split_inclusive('\n').filter(|line| line.trim_end() != MARKER).collect();
+    if kept.contains('#') {
+        append_lines(document, &kept);
     }
 }
 

@@ -9,6 +9,7 @@ use toml_edit::{Array, DocumentMut, Item, Value};
 
 use super::settings::{self, InvalidValue, Key, ParsedFile, describe_unknown_key};
 use super::settings_store::Source;
+use crate::toml_document::{append_lines, comments_above, prepend_lines, replace_value};
 
 /// The reason why a change was not made; the file is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -150,7 +151,7 @@ fn toml_value(name: &str, json: &Json) -> Result<Value, InvalidValue> {
     }
 }
 
-fn set_value(document: &mut DocumentMut, name: &str, mut value: Value) {
+fn set_value(document: &mut DocumentMut, name: &str, value: Value) {
     match document.get_mut(name).and_then(Item::as_value_mut) {
         Some(existing) => {
             if let (Some(existing), Some(wanted)) = (existing.as_array_mut(), value.as_array())
@@ -158,8 +159,7 @@ fn set_value(document: &mut DocumentMut, name: &str, mut value: Value) {
             {
                 return;
             }
-            *value.decor_mut() = existing.decor().clone();
-            *existing = value;
+            replace_value(existing, value);
         }
         None => {
             // Comments at the end of the file stay above added keys.
@@ -168,7 +168,7 @@ fn set_value(document: &mut DocumentMut, name: &str, mut value: Value) {
             if !end.trim().is_empty() {
                 document.set_trailing("");
                 let end = if end.ends_with('\n') { end } else { end + "\n" };
-                prepend_lines(document, name, &end);
+                prepend_lines(document.as_table_mut(), name, &end);
             }
         }
     }
@@ -202,26 +202,11 @@ fn extend_array(existing: &mut Array, wanted: &Array) -> bool {
 /// Removes a key; the comments above it stay.
 fn remove_key(document: &mut DocumentMut, name: &str) {
     let next = document.iter().skip_while(|(key, _)| *key != name).nth(1).map(|(key, _)| key.to_owned());
-    let Some((key, _)) = document.remove_entry(name) else { return };
-    let above = key.leaf_decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default();
-    if !above.contains('#') {
-        return;
-    }
+    let above = comments_above(document.as_table(), name);
+    document.remove(name);
     match next {
-        Some(next) => prepend_lines(document, &next, above),
-        None => {
-            let trailing = format!("{above}{}", document.trailing().as_str().unwrap_or_default());
-            document.set_trailing(trailing);
-        }
-    }
-}
-
-/// Inserts whole lines above a key.
-fn prepend_lines(document: &mut DocumentMut, name: &str, lines: &str) {
-    if let Some(mut key) = document.key_mut(name) {
-        let decor = key.leaf_decor_mut();
-        let above = format!("{lines}{}", decor.prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default());
-        decor.set_prefix(above);
+        Some(next) => prepend_lines(document.as_table_mut(), &next, &above),
+        None => append_lines(document, &above),
     }
 }
 

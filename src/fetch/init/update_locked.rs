@@ -6,13 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use toml_edit::{DocumentMut, Item, Key, RawString, Table, Value};
+use toml_edit::{DocumentMut, Item, Table, Value};
 
 use super::{
     Error, SKIPPED_HEADER, SKIPPED_LINE_PREFIX, WorkspaceDependencies, parse_depends, skipped_comment, versions_value,
 };
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::inputs::depends::DependsFile;
+use crate::inputs::depends::json_edit::{EditError, item_to_json, merge_table};
+use crate::toml_document::{append_lines, new_table, prefix_of, to_text};
 
 type LockedVersions = BTreeMap<CrateName, BTreeSet<Version>>;
 
@@ -28,19 +30,14 @@ pub fn update_locked(text: &str, path: &Path, seed: &WorkspaceDependencies) -> R
     let wanted = seed.locked.clone().unwrap_or_default();
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| wrong(error.to_string()))?;
 
-    let mut orphans = String::new();
     let mut table = match document.remove("locked") {
         Some(Item::Table(table)) => table,
         Some(other) => other.into_table().unwrap_or_default(),
-        None => {
-            let mut table = Table::new();
-            table.decor_mut().set_prefix("\n");
-            table
-        }
+        None => new_table(),
     };
     table.set_dotted(false);
     table.set_implicit(false);
-    update_entries(&mut table, &wanted, &mut orphans);
+    let orphans = update_entries(&mut table, &wanted).map_err(|error| wrong(error.to_string()))?;
     update_skipped_comment(&mut table, seed);
     let position = table.position();
     document.insert("locked", Item::Table(table));
@@ -48,11 +45,7 @@ pub fn update_locked(text: &str, path: &Path, seed: &WorkspaceDependencies) -> R
         insert_comments_after(&mut document, position, &orphans);
     }
 
-    let mut after = document.to_string();
-    if text.contains("\r\n") && !text.replace("\r\n", "").contains('\n') {
-        // The editor writes its own line breaks.
-        after = after.replace("\r\n", "\n").replace('\n', "\r\n");
-    }
+    let after = to_text(&document, text);
     check_result(&after, path, before.as_ref(), &wanted).map_err(wrong)?;
     Ok(after)
 }
@@ -85,55 +78,21 @@ fn check_result(text: &str, path: &Path, before: Option<&DependsFile>, wanted: &
     if after.locked == ids { Ok(()) } else { Err("`[locked]` has the wrong content".to_owned()) }
 }
 
-/// Sets the table to the requested versions; comments without an entry below them go to `orphans`.
-fn update_entries(table: &mut Table, wanted: &LockedVersions, orphans: &mut String) {
-    let names: Vec<String> = table.iter().map(|(name, _)| name.to_owned()).collect();
-    let sorted = names.is_sorted();
-    let mut entries: Vec<(Key, Item)> = Vec::new();
-    let mut kept: BTreeSet<&CrateName> = BTreeSet::new();
-    let mut carried = String::new();
-    for name in &names {
-        let Some((mut key, mut item)) = table.remove_entry(name) else {
-            continue;
-        };
-        let Some((name, versions)) = wanted.iter().find(|(wanted, _)| wanted.as_str() == name) else {
-            carried.push_str(&comments_above(&key));
-            continue;
-        };
-        if parse_versions(&item).as_ref() != Some(versions) {
-            replace_value(&mut item, versions_value(versions));
-        }
-        prepend_comments(&mut key, &mut carried);
-        entries.push((key, item));
-        kept.insert(name);
+/// Sets the table to the requested versions; returns the comments without an entry below them.
+fn update_entries(table: &mut Table, wanted: &LockedVersions) -> Result<String, EditError> {
+    let is_sorted = table.iter().map(|(name, _)| name).is_sorted();
+    let content = wanted.iter().map(|(name, versions)| {
+        // The same versions in another form stay unchanged.
+        let existing = table.get(name.as_str()).filter(|item| parse_versions(item).as_ref() == Some(versions));
+        let json = existing.map_or_else(|| item_to_json(&Item::Value(versions_value(versions))), item_to_json);
+        (name.to_string(), json)
+    });
+    let content = content.collect();
+    let orphans = merge_table(table, &content, "locked")?;
+    if is_sorted {
+        table.sort_values();
     }
-    for (name, versions) in wanted.iter().filter(|(name, _)| !kept.contains(name)) {
-        let entry = (Key::new(name.as_str()), Item::Value(versions_value(versions)));
-        let index = if sorted { entries.partition_point(|(key, _)| key.get() < name.as_str()) } else { entries.len() };
-        entries.insert(index, entry);
-    }
-    orphans.push_str(&carried);
-    for (key, item) in entries {
-        table.insert_formatted(&key, item);
-    }
-}
-
-/// The full comment lines above a key.
-fn comments_above(key: &Key) -> String {
-    let prefix = raw_text(key.leaf_decor().prefix());
-    if prefix.contains('#') { prefix } else { String::new() }
-}
-
-/// Inserts the moved comments above a key.
-fn prepend_comments(key: &mut Key, carried: &mut String) {
-    if !carried.is_empty() {
-        let own = raw_text(key.leaf_decor().prefix());
-        key.leaf_decor_mut().set_prefix(std::mem::take(carried) + &own);
-    }
-}
-
-fn raw_text(raw: Option<&RawString>) -> String {
-    raw.and_then(RawString::as_str).unwrap_or_default().to_owned()
+    Ok(orphans)
 }
 
 fn parse_versions(item: &Item) -> Option<BTreeSet<Version>> {
@@ -144,17 +103,9 @@ fn parse_versions(item: &Item) -> Option<BTreeSet<Version>> {
     }
 }
 
-/// Another value at the same position, with the same trailing comment.
-fn replace_value(item: &mut Item, mut value: Value) {
-    if let Some(old) = item.as_value() {
-        *value.decor_mut() = old.decor().clone();
-    }
-    *item = Item::Value(value);
-}
-
 /// Updates the comment above `[locked]` that lists skipped packages.
 fn update_skipped_comment(table: &mut Table, seed: &WorkspaceDependencies) {
-    let prefix = raw_text(table.decor().prefix());
+    let prefix = prefix_of(table.decor());
     let mut kept = String::new();
     let mut inside = false;
     for line in prefix.split_inclusive('\n') {
@@ -175,8 +126,7 @@ fn insert_comments_after(document: &mut DocumentMut, position: Option<isize>, co
     });
     let placed = next.is_some_and(|next| prepend_to_table(document.as_table_mut(), next, comments));
     if !placed {
-        let trailing = document.trailing().as_str().unwrap_or_default().to_owned();
-        document.set_trailing(comments.to_owned() + &trailing);
+        append_lines(document, comments);
     }
 }
 
@@ -198,8 +148,8 @@ fn prepend_to_table(table: &mut Table, position: isize, comments: &str) -> bool 
             continue;
         };
         if table.position() == Some(position) && !table.is_implicit() {
-            let own = raw_text(table.decor().prefix());
-            table.decor_mut().set_prefix(comments.to_owned() + &own);
+            let decor = table.decor_mut();
+            decor.set_prefix([comments, prefix_of(decor)].concat());
             return true;
         }
         if prepend_to_table(table, position, comments) {

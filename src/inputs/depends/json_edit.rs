@@ -6,10 +6,11 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json};
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, TableLike, Value};
 
 use super::{DependsFile, Error};
 use crate::diagnostics::{self, ProblemList};
+use crate::toml_document::{append_lines, comments_above, new_table, prepend_lines, replace_value, to_text};
 
 /// The tables of the file.
 const TABLES: [&str; 3] = ["dependencies", "locked", "platforms"];
@@ -68,7 +69,7 @@ pub fn apply_json(text: &str, path: &Path, wanted: &Map<String, Json>) -> Result
         let table = table.as_table_like_mut();
         let table = table.ok_or_else(|| EditError::Value { key: name.clone(), what: "no table in the file" })?;
         let orphans = merge_table(table, entries, name)?;
-        append_comments(&mut document, &orphans);
+        append_lines(&mut document, &orphans);
     }
     let existing_tables: Vec<String> = document.iter().map(|(name, _)| name.to_owned()).collect();
     for name in existing_tables.iter().filter(|name| !wanted.contains_key(*name)) {
@@ -77,15 +78,11 @@ pub fn apply_json(text: &str, path: &Path, wanted: &Map<String, Json>) -> Result
             orphans.push_str(&merge_table(table, &Map::new(), name)?);
         }
         document.remove(name);
-        append_comments(&mut document, &orphans);
+        append_lines(&mut document, &orphans);
     }
-    let mut after = document.to_string();
+    let mut after = to_text(&document, text);
     if text.is_empty() {
         after = after.trim_start().to_owned();
-    }
-    if text.contains("\r\n") && !text.replace("\r\n", "").contains('\n') {
-        // The editor writes its own line breaks.
-        after = after.replace("\r\n", "\n").replace('\n', "\r\n");
     }
     DependsFile::parse(&after, path)?;
     Ok(after)
@@ -95,23 +92,12 @@ fn parse_document(text: &str, path: &Path) -> Result<DocumentMut, EditError> {
     diagnostics::parse_document(text).map_err(|list| EditError::Toml { path: path.to_owned(), list })
 }
 
-/// Appends comments at the end.
-fn append_comments(document: &mut DocumentMut, comments: &str) {
-    if !comments.is_empty() {
-        let kept = document.trailing().as_str().unwrap_or_default().to_owned();
-        document.set_trailing(format!("{kept}{comments}"));
-    }
-}
-
-/// A table with its own header, after an empty line.
-fn new_table() -> Table {
-    let mut table = Table::new();
-    table.decor_mut().set_prefix("\n");
-    table
-}
-
 /// Edits a table to the content `wanted`. Returns the comments without an entry below them.
-fn merge_table(table: &mut dyn TableLike, wanted: &Map<String, Json>, parent: &str) -> Result<String, EditError> {
+pub(crate) fn merge_table(
+    table: &mut dyn TableLike,
+    wanted: &Map<String, Json>,
+    parent: &str,
+) -> Result<String, EditError> {
     let mut orphans = String::new();
     let existing_keys: Vec<String> = table.iter().map(|(key, _)| key.to_owned()).collect();
     for key in existing_keys {
@@ -122,7 +108,7 @@ fn merge_table(table: &mut dyn TableLike, wanted: &Map<String, Json>, parent: &s
             continue;
         };
         if !orphans.is_empty() {
-            prepend_comments(table, &key, &std::mem::take(&mut orphans));
+            prepend_lines(table, &key, &std::mem::take(&mut orphans));
         }
         let Some(item) = table.get_mut(&key) else { continue };
         if item_to_json(item) == *json {
@@ -139,11 +125,11 @@ fn merge_table(table: &mut dyn TableLike, wanted: &Map<String, Json>, parent: &s
                 }
             }
             _ => {
-                let mut value = json_to_value(json, &at)?;
-                if let Some(old) = item.as_value() {
-                    *value.decor_mut() = old.decor().clone();
+                let value = json_to_value(json, &at)?;
+                match item.as_value_mut() {
+                    Some(old) => replace_value(old, value),
+                    None => *item = Item::Value(value),
                 }
-                *item = Item::Value(value);
             }
         }
     }
@@ -166,28 +152,7 @@ fn merge_table(table: &mut dyn TableLike, wanted: &Map<String, Json>, parent: &s
     Ok(orphans)
 }
 
-/// The comments on their own lines above an entry.
-fn comments_above(table: &dyn TableLike, key: &str) -> String {
-    let prefix = |table: &Table| table.decor().prefix().and_then(|prefix| prefix.as_str().map(str::to_owned));
-    let own =
-        table.key(key).and_then(|key| key.leaf_decor().prefix().and_then(|text| text.as_str().map(str::to_owned)));
-    let of_table = table.get(key).and_then(Item::as_table).and_then(prefix);
-    let text = of_table.or(own).unwrap_or_default();
-    text.lines().filter(|line| line.trim_start().starts_with('#')).map(|line| format!("{line}\n")).collect()
-}
-
-/// Inserts comments above an entry.
-fn prepend_comments(table: &mut dyn TableLike, key: &str, comments: &str) {
-    if let Some(inner) = table.get_mut(key).and_then(Item::as_table_mut) {
-        let old = inner.decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default().to_owned();
-        inner.decor_mut().set_prefix(format!("{comments}{old}"));
-    } else if let Some(mut entry) = table.key_mut(key) {
-        let old = entry.leaf_decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default().to_owned();
-        entry.leaf_decor_mut().set_prefix(format!("{comments}{old}"));
-    }
-}
-
-fn item_to_json(item: &Item) -> Json {
+pub(crate) fn item_to_json(item: &Item) -> Json {
     match item {
         Item::None => Json::Null,
         Item::Value(value) => value_to_json(value),
