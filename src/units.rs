@@ -1,7 +1,9 @@
-//! Human-readable durations and sizes: `90s`, `10m`, `7d`; `10GiB`, `500MB`.
+//! Times of records, and human-readable durations and sizes: `90s`, `10m`, `7d`; `10GiB`, `500MB`.
 
 use std::fmt::Display;
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 /// Ten thousand years; a date cannot exceed that.
 const MAX_SECONDS: u64 = 10_000 * 366 * 86_400;
@@ -21,6 +23,16 @@ const SIZE_UNITS: [(&str, u64); 9] = [
     ("kB", 1000),
     ("B", 1),
 ];
+
+/// Formats a time for records and messages: RFC 3339, UTC, whole seconds (rounded towards the past).
+pub fn format_time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Formats a time for logs: like [`format_time`], with milliseconds.
+pub fn format_time_millis(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
 
 /// Parses a duration: a number with s, m, h or d, or 0.
 ///

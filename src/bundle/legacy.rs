@@ -30,7 +30,6 @@ use super::format::{
     MAX_INDEX_ENTRY_SIZE, MAX_LINE_LENGTH, Manifest, max_plain_size,
 };
 use super::open::{Bundle, Error};
-use super::pack::format_time;
 use super::validate;
 use crate::crate_id::{CrateId, InvalidCrateId};
 use crate::digest::{BUFFER_SIZE, InvalidDigest, Sha256};
@@ -38,6 +37,7 @@ use crate::index_line::IndexLine;
 use crate::mirror_file::FileKind;
 use crate::panics::set_current_object;
 use crate::safe_path::{SafePath, UnsafePath};
+use crate::units::format_time;
 
 mod manifest;
 

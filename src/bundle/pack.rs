@@ -23,6 +23,7 @@ use crate::durable;
 use crate::event::{self, Event, Phase, Sink};
 use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 use crate::safe_path::SafePath;
+use crate::units::format_time;
 
 /// The contents of a bundle. `crates` and `lineage` refer to each other by index, so both must be sorted by name and
 /// version.
@@ -288,12 +289,6 @@ fn split_plan(plan: PackPlan) -> (Manifest, Vec<(MirrorFile, FileSource)>) {
         blocks: Vec::new(),
     };
     (manifest, plan.files)
-}
-
-/// A time in the manifest's form: RFC 3339, UTC, whole seconds.
-pub fn format_time(time: Timestamp) -> String {
-    // The seconds come from a valid timestamp, so they convert back.
-    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
 }
 
 /// Copies a file and compares its digest with the recorded one.

@@ -16,8 +16,8 @@ use crate::mirror::gc::{self, GcReport, Item, LiveSummary, Options, Plan, total_
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_collecting};
 use crate::toolchain::DistPath;
-use crate::units::parse_duration;
 use crate::units::pluralize;
+use crate::units::{format_time, parse_duration};
 
 /// Arguments of `gc`.
 #[derive(Debug, clap::Args)]
@@ -121,7 +121,7 @@ fn report_plan(plan: &Plan, dry_run: bool, now: Timestamp, layout: &Layout, cont
         report.detail("Remove", format!("dist file {} ({})", item.file, pluralize(item.size, "byte")));
     }
     for waiting in &plan.pending {
-        let until = waiting.until.strftime("%Y-%m-%dT%H:%M:%SZ");
+        let until = format_time(waiting.until);
         report.detail(
             "Remove",
             format!("later, after {until}: {} ({})", waiting.item.file, pluralize(waiting.item.size, "byte")),
@@ -176,8 +176,7 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
     line(format!("To remove: {} ({bytes})", format_crates(plan.crates().count() as u64)));
     let to_remove = DistFileGroups::from_items(plan.dist_files());
     to_remove.write_lines("To remove", &mut line);
-    let last_deletion =
-        plan.last_deletion().map(|until| until.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default();
+    let last_deletion = plan.last_deletion().map(format_time).unwrap_or_default();
     if pending > 0 {
         let bytes = format_size(total_size(plan.pending_crates().map(|waiting| &waiting.item)));
         line(format!("To remove by a later run, after {last_deletion}: {} ({bytes})", format_crates(pending)));

@@ -16,6 +16,7 @@ use crate::bundle::format::{
 };
 use crate::crate_id::CrateId;
 use crate::safe_path::SafePath;
+use crate::units::format_time;
 
 /// What the commit writes after all other files are in place.
 pub(super) struct PreparedCommit {
@@ -262,7 +263,7 @@ pub(super) fn prepare_commit(
     staging: &mut Staging,
 ) -> Result<PreparedCommit, Error> {
     let Before { own: record_state, known: ledger_state, base_recorded, warnings } = before;
-    let imported = options.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let imported = format_time(options.now);
     let mut head = head.with_counts(counts);
     let mut names = ledger_state.record_names.clone();
     let mut records = Vec::new();

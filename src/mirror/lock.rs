@@ -23,6 +23,7 @@ use crate::durable;
 use crate::env::Env;
 use crate::event::Sink;
 use crate::process_lock::{LOCK_POLL_INTERVAL, REPORT_WAIT_AFTER};
+use crate::units::format_time;
 
 /// Default timeout for waiting for another process.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,7 +44,7 @@ pub struct Holder {
 impl Holder {
     /// This process, which is about to do `verb`.
     pub fn this_process(verb: &str, env: &Env, now: Timestamp) -> Holder {
-        let since = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let since = format_time(now);
         Holder { pid: std::process::id(), host: host_name(env), verb: verb.to_owned(), since }
     }
 

@@ -45,10 +45,10 @@ use super::lock::AddGuard;
 use super::summary::{Counts, HistorySize, MirrorSummary};
 use super::transaction::{self, Transaction, failed};
 use crate::bundle::format::{CrateRecord, CrateState, DistFileRecord, DistFileState, Input, Lineage, Manifest};
-use crate::bundle::pack::format_time;
 use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::safe_path::SafePath;
+use crate::units::format_time;
 
 mod untrusted;
 mod verified_files;
@@ -353,14 +353,14 @@ fn make_rebuilt_record(
     metadata: &Metadata,
     now: Timestamp,
 ) -> Record {
-    let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let now = format_time(now);
     let rebuilt = metadata.records.iter().filter(|record| record.lineage.id == REBUILT_LINEAGE);
     let sequence = rebuilt.map(|record| record.lineage.sequence).max().unwrap_or(0).saturating_add(1);
     let crate_positions = (0u32..).zip(&crates).map(|(at, _)| at).collect();
     let file_positions = (0u32..).zip(&artifacts).map(|(at, _)| at).collect();
     let inputs = vec![Input::new("files without a record at a rebuild", crate_positions, file_positions)];
     // The time of the index is unknown, so it is before all others.
-    let index_read = Timestamp::UNIX_EPOCH.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let index_read = format_time(Timestamp::UNIX_EPOCH);
     let lineage = Lineage { id: REBUILT_LINEAGE.to_owned(), sequence, inputs };
     let mut manifest = Manifest { crates, dist_files: artifacts, ..Manifest::new(now.clone(), index_read, lineage) };
     manifest.assign_id();

@@ -30,7 +30,7 @@ use super::transaction::{self, failed};
 use crate::bundle::format::{
     BundleKind, CarriedHistory, CrateRecord, CrateState, Input, Lineage, MAX_NAMES, Manifest, short_id,
 };
-use crate::bundle::pack::{self, PackPlan, format_time};
+use crate::bundle::pack::{self, PackPlan};
 use crate::bundle::{open, verify};
 use crate::config::SnapshotFile;
 use crate::crate_id::{CrateId, CrateName};
@@ -39,6 +39,7 @@ use crate::durable::{self, checkpoint};
 use crate::event::Sink;
 use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 use crate::safe_path::SafePath;
+use crate::units::format_time;
 use dist_files::DistFileInventory;
 use histories::{LedgerContents, digest_lines};
 

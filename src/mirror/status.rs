@@ -14,6 +14,7 @@ use super::live::{self, LiveTotals};
 use super::summary::{Counts, MirrorSummary};
 use super::transaction;
 use super::watcher_state::WatcherState;
+use crate::units::format_time;
 
 /// The status of a mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ impl Status {
     /// The printed time of the newest import: RFC 3339, `never`, or `unknown` if its record was lost.
     pub fn last_import_text(&self) -> String {
         match self.last_import {
-            Some(time) => time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            Some(time) => format_time(time),
             None if self.imports > 0 => "unknown".to_owned(),
             None => "never".to_owned(),
         }

@@ -12,7 +12,7 @@ use super::summary::MirrorSummary;
 use crate::bundle::format::{CrateState, DistFileState, Manifest};
 use crate::bundle::sanitize::sanitize_line;
 use crate::event;
-use crate::units::pluralize;
+use crate::units::{format_time, pluralize};
 
 /// The accepted difference between two correct clocks.
 const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(24);
@@ -68,7 +68,7 @@ fn clock_warning(manifest: &Manifest, file: &str, now: Timestamp) -> Option<Stri
         format!(
             "{file} states that it was written at {created}, but the clock of this machine says {}: one of the two is wrong. \
              If the sender's clock is wrong, later bundles cannot update its index lines until that time",
-            now.strftime("%Y-%m-%dT%H:%M:%SZ")
+            format_time(now)
         )
     })
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::bundle::sanitize::escape_json;
 use crate::event::{Event, RequestEvent};
 use crate::http::RequestReport;
+use crate::units::format_time_millis;
 
 /// The level of a report. A level includes all levels before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,7 +113,7 @@ impl LogConfig {
 
     /// A JSON line with a message.
     pub(super) fn message_line(&self, level: Level, message: &str, hint: Option<&str>) -> String {
-        let time = (self.clock)().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+        let time = format_time_millis((self.clock)());
         let mut object = json!({ "time": time, "level": level.as_str(), "message": message });
         if let Some(hint) = hint {
             object["hint"] = json!(hint);
@@ -184,8 +185,7 @@ fn escape_text(text: &str) -> String {
 }
 
 fn format_time(time: SystemTime) -> String {
-    let time = Timestamp::try_from(time).unwrap_or_default();
-    time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    format_time_millis(Timestamp::try_from(time).unwrap_or_default())
 }
 
 #[cfg(test)]

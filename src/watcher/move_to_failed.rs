@@ -12,6 +12,7 @@ use super::import_file::{display_name, file_stamp};
 use super::processed::{ARRIVED_AS, ProcessedFolders};
 use super::{ImportCounters, first_line};
 use crate::event::Sink;
+use crate::units::format_time;
 
 /// The rejection of a bundle.
 pub(super) struct Rejection<'a> {
@@ -38,7 +39,7 @@ pub(super) fn reject_bundle(
     sink: &dyn Sink,
 ) -> io::Result<bool> {
     let Rejection { name, checked_stamp, reason, keeps_file: keep, now } = refusal;
-    let when = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let when = format_time(*now);
     let Some(moved) = processed_folders.move_to_failed(name, &reason_text(reason, &when, *keep, name))? else {
         return Ok(false);
     };

@@ -12,6 +12,7 @@ use crate::bundle::sanitize::sanitize_line;
 use crate::error_report::Failure;
 use crate::mirror::watcher_state::{PendingBundle, WatcherState};
 use crate::server_context::ServerContext;
+use crate::units::format_time;
 use crate::watcher::failed_bundles;
 
 /// Maximum number of listed files.
@@ -169,7 +170,7 @@ fn list_files(folder: &Path) -> Vec<IncomingFile> {
         .filter_map(|entry| {
             let about = entry.metadata().ok().filter(fs::Metadata::is_file)?;
             let modified = about.modified().ok().and_then(|time| Timestamp::try_from(time).ok()).unwrap_or_default();
-            let modified = modified.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+            let modified = format_time(modified);
             Some(IncomingFile {
                 file: sanitize_line(&entry.file_name().to_string_lossy()),
                 bytes: about.len(),

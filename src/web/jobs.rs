@@ -17,6 +17,7 @@ use super::response::ApiError;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::{Event, Sink};
 use crate::server_context::ServerContext;
+use crate::units::format_time;
 
 /// Maximum number of stored jobs.
 const MAX_JOBS: usize = 20;
@@ -271,10 +272,6 @@ impl Jobs {
     fn lock(&self) -> MutexGuard<'_, JobTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn format_time(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// Log lines of a job are added to the table.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::bundle::file_name::is_bundle_file_name;
 use crate::durable;
 use crate::error_report::Failure;
+use crate::units::format_time;
 
 /// The name of the snapshots folder in the incoming folder.
 const EXPORTS_FOLDER: &str = "exports";
@@ -52,7 +53,7 @@ pub(super) fn list(incoming: &Path) -> Result<Vec<Snapshot>, Failure> {
         let Ok(about) = entry.path().symlink_metadata() else { continue };
         if about.is_file() {
             let created = about.modified().ok().and_then(|time| Timestamp::try_from(time).ok()).unwrap_or_default();
-            let created = created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+            let created = format_time(created);
             snapshots.push(Snapshot { file: name.to_owned(), bytes: about.len(), created });
         }
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::background_loader::BackgroundLoader;
-use crate::crate_id::Version;
+use crate::crate_id::CrateId;
 use crate::file_stamp::FileStamp;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
@@ -124,10 +124,10 @@ fn largest_crates(layout: &Layout) -> Vec<CrateSize> {
     let mut sizes: HashMap<String, (u64, u64)> = HashMap::new();
     for entry in fs::read_dir(layout.crates()).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let Some(name) = name.to_str().and_then(crate_name_of) else { continue };
+        let Some(id) = name.to_str().and_then(CrateId::from_file_name) else { continue };
         let Ok(about) = entry.metadata() else { continue };
         if about.is_file() {
-            let (versions, bytes) = sizes.entry(name.to_owned()).or_default();
+            let (versions, bytes) = sizes.entry(id.name.to_string()).or_default();
             *versions += 1;
             *bytes = bytes.saturating_add(about.len());
         }
@@ -137,13 +137,6 @@ fn largest_crates(layout: &Layout) -> Vec<CrateSize> {
     sizes.sort_unstable_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
     sizes.truncate(MAX_LARGEST);
     sizes
-}
-
-/// The crate's name in `NAME-VERSION.crate`.
-fn crate_name_of(file: &str) -> Option<&str> {
-    let stem = file.strip_suffix(".crate")?;
-    let mut cuts = stem.match_indices('-').map(|(at, _)| (&stem[..at], &stem[at + 1..]));
-    cuts.find(|(_, version)| version.parse::<Version>().is_ok()).map(|(name, _)| name)
 }
 
 #[cfg(test)]

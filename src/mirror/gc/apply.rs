@@ -12,6 +12,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::retired::Retirement;
 use crate::mirror::topo_sort::{NameIds, Node, dependencies_first};
 use crate::mirror::transaction::{Staging, Transaction, counts_are_stale, delete_unreferenced};
+use crate::units::format_time;
 
 /// What the changes belong to, for messages.
 const WHAT: &str = "the garbage collection";
@@ -83,7 +84,7 @@ fn execute_in_parts(layout: &Layout, plan: &Plan) -> Result<(), Error> {
 
 /// The notes of retired lineages and accepted bundles.
 fn stage_notes(layout: &Layout, plan: &Plan, tx: &mut Transaction<'_>) -> Result<(), Error> {
-    let now = plan.changes.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let now = format_time(plan.changes.now);
     for lineage in &plan.changes.retire {
         Retirement::stage(layout, tx, plan.changes.newest_record, lineage, &now)?;
     }

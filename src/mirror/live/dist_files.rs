@@ -9,7 +9,6 @@ use super::commit::{Batch, Rejection};
 use super::merge_crates::is_complete_file;
 use super::{FetchedDistFile, ItemId};
 use crate::bundle::format::{DistFileRecord, DistFileState, Lineage, Manifest};
-use crate::bundle::pack::format_time;
 use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::mirror::dist_files::{DistFiles, MutableName};
@@ -19,6 +18,7 @@ use crate::mirror::stager::dist_files::{DistFileSource, DistPlan, plan_dist_file
 use crate::mirror::transaction::{Error, Staging, failed};
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
+use crate::units::format_time;
 
 /// The staged dist files of a batch.
 pub(super) struct StagedDistFiles<'b> {

@@ -6,13 +6,12 @@ use jiff::Timestamp;
 
 use super::histories::LedgerContents;
 use crate::bundle::format::{DistFileRecord, DistFileState};
-use crate::bundle::pack::format_time;
 use crate::mirror::dist_files::DistFiles;
 use crate::mirror::layout::Layout;
 use crate::mirror::live::ItemId;
 use crate::mirror::transaction;
 use crate::mirror_file::{FileKind, FileSource, MirrorFile};
-use crate::units::pluralize;
+use crate::units::{format_time, pluralize};
 
 /// The recorded files below dist/ and rustup/.
 pub(super) struct DistFileInventory {

@@ -9,7 +9,6 @@ use super::Error;
 use crate::bundle::format::{
     BundleKind, CrateRecord, CrateState, DistFileRecord, DistFileState, Input, Manifest, short_id,
 };
-use crate::bundle::pack::format_time;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::mirror::dist_files::DistFiles;
@@ -18,6 +17,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::live::{ItemId, LiveLineage, LiveRecord};
 use crate::safe_path::SafePath;
+use crate::units::format_time;
 
 /// The content of the ledger.
 pub(super) struct LedgerContents {

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::units::format_time;
+
 /// DER tags.
 const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
@@ -35,8 +37,7 @@ impl Validity {
 
     /// Why clients reject the certificate at this time; `None` if it is within the period.
     pub fn fault(&self, now: Timestamp) -> Option<String> {
-        let shown = |time: Timestamp| time.strftime("%Y-%m-%dT%H:%M:%SZ");
-        let (from, to, now_shown) = (shown(self.from), shown(self.to), shown(now));
+        let (from, to, now_shown) = (format_time(self.from), format_time(self.to), format_time(now));
         if now > self.to {
             Some(format!("the TLS certificate expired at {to}, and it is {now_shown} now"))
         } else if now < self.from {

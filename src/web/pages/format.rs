@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::units::plural_of;
+use crate::units::{format_time, plural_of};
 
 /// The unreserved characters of RFC 3986, which stay unencoded in a link.
 const LINK_SAFE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -35,7 +35,7 @@ impl fmt::Display for DisplayTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DisplayTime::Known(time) => {
-                let iso = time.strftime("%Y-%m-%dT%H:%M:%SZ");
+                let iso = format_time(*time);
                 write!(f, "<time datetime=\"{iso}\">{}</time>", self.text())
             }
             DisplayTime::Missing(text) => f.write_str(text),
