@@ -17,12 +17,13 @@ use crate::env::Env;
 use crate::event::{self, Sink};
 use crate::fetch::cargo::Cargo;
 use crate::fetch::crate_cache::CrateCache;
-use crate::fetch::crate_downloader::{CrateDownloader, DownloadedCrate};
+use crate::fetch::crate_downloader::{CrateDownloader, DownloadedCrate, FileOrigin};
 use crate::fetch::history::{DeltaBase, History, InputRef};
 use crate::fetch::index_snapshot::IndexSnapshot;
 use crate::fetch::resolve::{CrateSpec, Resolution, Resolver, SkipPolicy};
 use crate::fetch::workspace::Workspace;
 use crate::http::{self, Client};
+use crate::index_line::IndexLine;
 use crate::inputs::depends::DependsFile;
 use crate::inputs::input_id::{InputId, Label};
 use crate::inputs::lockfile::{Lockfile, SkippedPackage};
@@ -34,6 +35,7 @@ pub mod substitute_toolchain;
 pub mod resolve;
 pub mod crate_downloader;
 pub mod packaged_lock;
+pub mod planned_crate;
 pub mod crate_cache;
 pub mod workspace;
 pub mod cargo;
@@ -56,7 +58,7 @@ mod workspace_lock;
 use standard_library::StdLock;
 
 pub use error::Error;
-pub use estimate::{DryRun, PlannedCrate, PlannedDistFile};
+pub use estimate::{DryRun, EstimatedFile};
 pub use toolchains::{Reason, ToolchainOptions, Unavailable};
 
 /// Maximum number of concurrent requests over HTTP/2.
@@ -145,8 +147,8 @@ pub type DeliveryCheck = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 /// An input of a fetch.
 #[derive(Clone, Debug)]
 pub enum InputSpec {
-    /// A depends.toml.
-    Depends(PathBuf),
+    /// A depends.toml, read once: the toolchain request and the resolution see the same text.
+    Depends(DependsFile),
     /// Exactly the packages of a Cargo.lock.
     Lockfile(PathBuf),
     /// The Cargo.lock of a workspace. If it does not fit the manifests, cargo resolves a copy of them.
@@ -189,9 +191,7 @@ pub struct WrittenBundle {
 /// Resolves, downloads, packs, verifies and records a bundle.
 pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Error> {
     check_output(&options.output)?;
-    let mut session = Session::start(&options.environment, &sink).await?;
-    session.use_line_archive(&options.history);
-    let session = session;
+    let session = Session::start(&options.environment, Some(&options.history), &sink).await?;
     let incremental = delta::open_incremental(&options, &sink).await?;
     let inputs = session.read_inputs(&options).await?;
     if is_nothing_requested(&options, &inputs) {
@@ -223,7 +223,6 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
         let missing = delta::missing_from_base(&plan, &known.base, &fetch_plan.resolution);
         if !missing.is_empty() {
             let more = session.resolve_and_download(&[delta::pinned_input(missing, &known.base)], &[], None).await?;
-            fetch_plan.files.extend(more.files);
             fetch_plan.resolution.crates.extend(more.resolution.crates);
         }
     }
@@ -285,9 +284,7 @@ impl Drop for WorkerGuard {
 
 /// Resolves the inputs and returns the planned downloads with their sizes. Writes only to the caches.
 pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<DryRun, Error> {
-    let mut session = Session::start(&options.environment, &sink).await?;
-    session.use_line_archive(&options.history);
-    let session = session;
+    let session = Session::start(&options.environment, Some(&options.history), &sink).await?;
     let known = delta::peek_incremental(&options, sink.as_ref())?;
     let inputs = session.read_inputs(&options).await?;
     let orders = session.toolchain_requests(&options, &inputs);
@@ -302,7 +299,7 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<DryRun, Er
     session.report_resolved(&resolved);
     check_not_empty(&resolved, &toolchains)?;
     let mut wanted: BTreeMap<CrateId, Sha256> =
-        resolved.crates.iter().map(|(id, line)| (id.clone(), line.cksum)).collect();
+        resolved.crates.iter().map(|(id, planned)| (id.clone(), planned.line.cksum)).collect();
     let gathered = FetchPlan { resolution: resolved, toolchains, ..FetchPlan::default() };
     let is_repair = matches!(options.mode, Mode::Repair { .. });
     let plan = if is_repair { None } else { Some(write_bundle::plan_bundle(&memory, &gathered, &options)?) };
@@ -335,7 +332,7 @@ pub async fn lock_workspace(
     surroundings: &Environment,
     sink: Arc<dyn Sink>,
 ) -> Result<Lockfile, Error> {
-    let session = Session::start(surroundings, &sink).await?;
+    let session = Session::start(surroundings, None, &sink).await?;
     workspace_lock::read_or_resolve(workspace, &session).await
 }
 
@@ -348,7 +345,12 @@ struct Session<'s> {
 }
 
 impl<'s> Session<'s> {
-    async fn start(surroundings: &'s Environment, sink: &Arc<dyn Sink>) -> Result<Session<'s>, Error> {
+    /// With a history, locks may name versions that upstream deleted, if the history or a source of `--reuse` has them.
+    async fn start(
+        surroundings: &'s Environment,
+        history: Option<&Path>,
+        sink: &Arc<dyn Sink>,
+    ) -> Result<Session<'s>, Error> {
         let Environment { cwd, cargo_home, env, .. } = surroundings;
         let config = CargoConfig::read(cwd, cargo_home.as_deref(), env)?;
         let upstream = config.upstream(env)?;
@@ -381,7 +383,15 @@ impl<'s> Session<'s> {
         let cargo = Cargo::find(env, cwd, &surroundings.scratch).await?.with_config(&config);
         let passes = std::thread::available_parallelism().map_or(2, usize::from);
         let skip = skip_policy(surroundings, &config)?;
-        let resolver = Resolver::start(cargo, index.clone(), skip, passes, Arc::clone(sink)).await?;
+        let mut resolver = Resolver::start(cargo, index.clone(), skip, passes, Arc::clone(sink)).await?;
+        if let Some(history) = history {
+            resolver.set_line_archive(Arc::new(deleted_lines::LineSources {
+                history: history.to_owned(),
+                reuse: surroundings.reuse.clone(),
+                scratch: surroundings.scratch.clone(),
+                sink: Arc::clone(sink),
+            }));
+        }
         let downloads = CrateDownloader {
             client,
             index,
@@ -395,17 +405,6 @@ impl<'s> Session<'s> {
         Ok(Session { environment: surroundings, resolver, downloads, sink: Arc::clone(sink) })
     }
 
-    /// Allows locks to name versions that upstream deleted, if the history or a source of `--reuse` has them.
-    fn use_line_archive(&mut self, history: &Path) {
-        let Environment { reuse, scratch, .. } = self.environment;
-        self.resolver.set_line_archive(Arc::new(deleted_lines::LineSources {
-            history: history.to_owned(),
-            reuse: reuse.clone(),
-            scratch: scratch.clone(),
-            sink: Arc::clone(&self.sink),
-        }));
-    }
-
     /// Reads and checks the inputs of the user.
     async fn read_inputs(&self, options: &Options) -> Result<Vec<resolve::Input>, Error> {
         if let Mode::Repair { list } = &options.mode {
@@ -416,7 +415,7 @@ impl<'s> Session<'s> {
         let mut read = Vec::with_capacity(options.inputs.len());
         for input in &options.inputs {
             let mut input = match input {
-                InputSpec::Depends(path) => resolve::Input::Depends(DependsFile::read(path)?),
+                InputSpec::Depends(depends) => resolve::Input::Depends(depends.clone()),
                 InputSpec::Lockfile(path) => resolve::Input::Lockfile(Lockfile::read(path)?),
                 InputSpec::Crate(spec) => resolve::Input::Crate(spec.clone()),
                 InputSpec::Workspace(found) => {
@@ -442,20 +441,20 @@ impl<'s> Session<'s> {
         let to_send = |id: &CrateId, sha256| sent.is_none_or(|base| !base.has_crate(id, sha256));
         // A lock states the checksums, so its crates are downloaded while the index is still being read. Every crate is
         // checked against its index line before it is packed.
-        let mut early: BTreeMap<CrateId, Sha256> = inputs
-            .iter()
-            .cloned()
-            .chain(standard_library::as_inputs(std_locks))
-            .flat_map(|input| locked_checksums(&input))
-            .collect();
-        early.retain(|id, sha256| to_send(id, *sha256));
+        let own = inputs.iter().filter_map(|input| match input {
+            resolve::Input::Lockfile(lockfile) => Some(lockfile),
+            resolve::Input::Depends(_) | resolve::Input::Crate(_) => None,
+        });
+        let locked = own.chain(std_locks.iter().map(StdLock::lockfile)).flat_map(|lockfile| &lockfile.packages);
+        let locked = locked.filter(|(id, sha256)| to_send(id, **sha256));
+        let early: BTreeMap<CrateId, Sha256> = locked.map(|(id, sha256)| (id.clone(), *sha256)).collect();
         let resolving = async {
             let resolved =
                 standard_library::resolve_with_std_locks(&self.resolver, inputs, std_locks, &self.downloads).await;
             resolved.map_err(Error::from)
         };
         let downloading = async { self.download_crates(&early).await };
-        let (resolved, mut files) = if early.is_empty() {
+        let (mut resolved, mut files) = if early.is_empty() {
             (resolving.await?, BTreeMap::new())
         } else {
             // Errors of the inputs are reported before errors of the downloads.
@@ -476,23 +475,26 @@ impl<'s> Session<'s> {
             (resolved, files?)
         };
         self.report_resolved(&resolved);
-        let wanted: BTreeMap<CrateId, Sha256> = resolved
-            .crates
-            .iter()
-            .map(|(id, line)| (id.clone(), line.cksum))
-            .filter(|(id, sha256)| !files.contains_key(id) && to_send(id, *sha256))
-            .collect();
-        if !wanted.is_empty() {
-            files.extend(self.download_crates(&wanted).await?);
+        let missing = resolved.crates.iter().map(|(id, planned)| (id, planned.line.cksum));
+        let missing = missing.filter(|(id, sha256)| !files.contains_key(*id) && to_send(id, *sha256));
+        let missing: BTreeMap<CrateId, Sha256> = missing.map(|(id, sha256)| (id.clone(), sha256)).collect();
+        if !missing.is_empty() {
+            files.extend(self.download_crates(&missing).await?);
         }
-        files.retain(|id, _| resolved.crates.contains_key(id));
-        let fresh = files.values().filter(|file| file.origin == crate_downloader::FileOrigin::Upstream);
-        let (count, bytes) = fresh.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.size));
-        if !files.is_empty() {
-            let all = event::format_crates(files.len() as u64);
-            self.sink.status("Gathered", format!("{all} ({count} downloaded, {})", event::format_size(bytes)));
+        let (mut all, mut downloaded, mut bytes) = (0, 0, 0);
+        for (id, planned) in &mut resolved.crates {
+            planned.file = files.remove(id);
+            if let Some(file) = &planned.file {
+                let is_new = file.origin == FileOrigin::Upstream;
+                (all, downloaded, bytes) =
+                    (all + 1, downloaded + u64::from(is_new), bytes + if is_new { file.size } else { 0 });
+            }
         }
-        Ok(FetchPlan { resolution: resolved, files, ..FetchPlan::default() })
+        if all > 0 {
+            let (all, bytes) = (event::format_crates(all), event::format_size(bytes));
+            self.sink.status("Gathered", format!("{all} ({downloaded} downloaded, {bytes})"));
+        }
+        Ok(FetchPlan { resolution: resolved, ..FetchPlan::default() })
     }
 
     /// Provides these crates, complete and checked, from the caches or from upstream.
@@ -568,23 +570,21 @@ fn check_labels(options: &Options, inputs: &[resolve::Input], memory: Option<&Hi
     Ok(())
 }
 
-/// The resolved set, and the paths of the files that go into the bundle.
+/// The resolved set, with the files that go into the bundle.
 #[derive(Default)]
 struct FetchPlan {
     resolution: Resolution,
-    files: BTreeMap<CrateId, DownloadedCrate>,
     toolchains: toolchains::ToolchainPlan,
     refreshed: changed_index_lines::RefreshedLines,
     /// When the index was read, if the run was offline and used older files of the cache.
     cached_index_read: Option<Timestamp>,
 }
 
-fn locked_checksums(input: &resolve::Input) -> Vec<(CrateId, Sha256)> {
-    match input {
-        resolve::Input::Lockfile(lockfile) => {
-            lockfile.packages.iter().map(|package| (package.id.clone(), package.checksum)).collect()
-        }
-        resolve::Input::Depends(_) | resolve::Input::Crate(_) => Vec::new(),
+impl FetchPlan {
+    /// The index lines that go into the bundle, sorted by crate.
+    fn lines(&self) -> impl Iterator<Item = &IndexLine> {
+        let lines = self.resolution.crates.iter().map(|(id, planned)| (id, &planned.line));
+        lines.chain(&self.refreshed.lines).collect::<BTreeMap<_, _>>().into_values()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::bundle::sanitize::sanitize_line;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::index_line::IndexLine;
-use crate::inputs::lockfile::{ForeignPackage, Lockfile, UnbuiltPackage};
+use crate::inputs::lockfile::{ForeignPackage, Lockfile};
 use crate::mirror::layout::Layout;
 use crate::mirror::{index_meta, ledger, transaction};
 use crate::units::pluralize;
@@ -155,13 +155,13 @@ pub fn check_lock_coverage(
     let offer = BundledCrates::from_bundles(chain);
     let mut gaps = Vec::new();
     let mut left_out = Vec::new();
-    for package in &lock.unbuilt {
-        gaps.extend(offer.look_up_line(package, mirror)?);
+    for (id, checksum) in &lock.unbuilt {
+        gaps.extend(offer.look_up_line(id, *checksum, mirror)?);
     }
-    for package in &lock.packages {
-        match offer.look_up_package(&package.id, &package.checksum, mirror)? {
+    for (id, checksum) in &lock.packages {
+        match offer.look_up_package(id, checksum, mirror)? {
             LookupResult::Complete => {}
-            LookupResult::IndexOnly => left_out.push(package.id.clone()),
+            LookupResult::IndexOnly => left_out.push(id.clone()),
             LookupResult::Gap(gap) => gaps.push(gap),
         }
     }
@@ -268,8 +268,12 @@ impl<'m> BundledCrates<'m> {
     }
 
     /// The problem with the index line of a package whose file cargo does not need.
-    fn look_up_line(&self, package: &UnbuiltPackage, mirror: Option<&Layout>) -> Result<Option<CoverageGap>, Error> {
-        let UnbuiltPackage { id, checksum } = package;
+    fn look_up_line(
+        &self,
+        id: &CrateId,
+        checksum: Option<Sha256>,
+        mirror: Option<&Layout>,
+    ) -> Result<Option<CoverageGap>, Error> {
         let in_bundle = [&self.files, &self.lines_only, &self.index_only].into_iter().find_map(|kind| kind.get(id));
         let found = match (in_bundle, mirror) {
             (Some((found, file)), _) => Some((*found, (*file).to_owned())),
@@ -278,8 +282,8 @@ impl<'m> BundledCrates<'m> {
         };
         Ok(match (found, checksum) {
             (None, _) => Some(CoverageGap::MissingUnbuiltLine(id.clone())),
-            (Some((found, place)), Some(locked)) if found != *locked => {
-                Some(CoverageGap::ChecksumMismatch { id: id.clone(), locked: *locked, found, location: place })
+            (Some((found, place)), Some(locked)) if found != locked => {
+                Some(CoverageGap::ChecksumMismatch { id: id.clone(), locked, found, location: place })
             }
             (Some(_), _) => None,
         })

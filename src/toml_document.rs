@@ -35,8 +35,8 @@ pub fn comments_above(table: &dyn TableLike, key: &str) -> String {
     let of_header = table.get(key).and_then(Item::as_table).map_or("", |table| prefix_of(table.decor()));
     let text = [of_key, of_header].concat();
     // The rest is the indentation of the entry.
-    let lines = text.rfind('\n').map_or("", |end| &text[..=end]);
-    if lines.contains('#') { lines.to_owned() } else { String::new() }
+    let lines = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+    if lines.contains('#') { format!("{lines}\n") } else { String::new() }
 }
 
 /// Inserts whole lines above an entry or the header of a table.

@@ -285,13 +285,8 @@ pub(super) fn normalize_path(path: &Path, context: &Context) -> PathBuf {
 /// Collects the requested inputs. `--lockfile` and `--crate` exclude depends.toml unless it is named too. Without any of
 /// them, depends.toml is used if it exists, else the workspace. A run that only retires inputs fetches nothing.
 fn collect_inputs(args: &Args, forget: &[InputRef], context: &Context) -> Result<Vec<InputSpec>, Failure> {
-    let mut inputs: Vec<InputSpec> =
-        args.config.iter().map(|path| InputSpec::Depends(normalize_path(path, context))).collect();
-    inputs.extend(args.lockfile.iter().map(|path| InputSpec::Lockfile(normalize_path(path, context))));
-    inputs.extend(args.crates.iter().cloned().map(InputSpec::Crate));
-    if let Some(manifest) = &args.manifest_path {
-        inputs.push(InputSpec::Workspace(workspace::open(&context.absolute(manifest), &context.env)?));
-    }
+    let mut inputs =
+        input_files(args.config.as_deref(), &args.lockfile, &args.crates, args.manifest_path.as_deref(), context)?;
     if inputs.is_empty() && forget.is_empty() {
         match find_default_input(context)? {
             Some(input) => inputs.push(input),
@@ -299,6 +294,26 @@ fn collect_inputs(args: &Args, forget: &[InputRef], context: &Context) -> Result
             None if args.base.is_some() => {}
             None => return Err(no_default_input()),
         }
+    }
+    Ok(inputs)
+}
+
+/// The inputs that the arguments name.
+pub(super) fn input_files(
+    depends: Option<&Path>,
+    lockfiles: &[PathBuf],
+    crates: &[CrateSpec],
+    manifest: Option<&Path>,
+    context: &Context,
+) -> Result<Vec<InputSpec>, Failure> {
+    let mut inputs = Vec::new();
+    if let Some(path) = depends {
+        inputs.push(InputSpec::Depends(DependsFile::read(&normalize_path(path, context))?));
+    }
+    inputs.extend(lockfiles.iter().map(|path| InputSpec::Lockfile(normalize_path(path, context))));
+    inputs.extend(crates.iter().cloned().map(InputSpec::Crate));
+    if let Some(manifest) = manifest {
+        inputs.push(InputSpec::Workspace(workspace::open(&context.absolute(manifest), &context.env)?));
     }
     Ok(inputs)
 }
@@ -317,7 +332,7 @@ fn no_default_input() -> Failure {
 fn find_default_input(context: &Context) -> Result<Option<InputSpec>, Failure> {
     let here = context.cwd.join("depends.toml");
     if here.exists() {
-        return Ok(Some(InputSpec::Depends(here)));
+        return Ok(Some(InputSpec::Depends(DependsFile::read(&here)?)));
     }
     let manifest = context.cwd.ancestors().find(|folder| folder.join("Cargo.toml").is_file());
     let Some(package) = manifest else { return Ok(None) };
@@ -327,13 +342,13 @@ fn find_default_input(context: &Context) -> Result<Option<InputSpec>, Failure> {
     };
     // If the package's folder has one, cargo need not locate the workspace.
     if let Some(depends) = up_to(package) {
-        return Ok(Some(report_depends_file(depends, context)));
+        return Ok(Some(read_and_report(&depends, context)?));
     }
     let found = workspace::open(package, &context.env)?;
     // The workspace root need not be above the package.
     let root_file = Some(found.root.join("depends.toml")).filter(|path| path.exists());
     if let Some(depends) = up_to(&found.root).or(root_file) {
-        return Ok(Some(report_depends_file(depends, context)));
+        return Ok(Some(read_and_report(&depends, context)?));
     }
     let manifest = found.root.join("Cargo.toml");
     let file = found.lockfile.as_ref().unwrap_or(&manifest);
@@ -341,17 +356,17 @@ fn find_default_input(context: &Context) -> Result<Option<InputSpec>, Failure> {
     Ok(Some(InputSpec::Workspace(found)))
 }
 
-fn report_depends_file(depends: PathBuf, context: &Context) -> InputSpec {
+fn read_and_report(depends: &Path, context: &Context) -> Result<InputSpec, Failure> {
     context.reporter.status("Using", format!("`{}`", depends.display()));
-    InputSpec::Depends(depends)
+    Ok(InputSpec::Depends(DependsFile::read(depends)?))
 }
 
 /// The toolchain files of inputs that name no toolchains themselves, by the input's file. Reports each one.
-fn toolchain_files(inputs: &[InputSpec], context: &Context) -> Result<BTreeMap<PathBuf, ToolchainFile>, Failure> {
+fn toolchain_files(inputs: &[InputSpec], context: &Context) -> BTreeMap<PathBuf, ToolchainFile> {
     let mut pins = BTreeMap::new();
     for input in inputs {
         let (file, folder) = match input {
-            InputSpec::Depends(path) if DependsFile::read(path)?.platforms.is_none() => (path.clone(), path.parent()),
+            InputSpec::Depends(depends) if depends.platforms.is_none() => (depends.path.clone(), depends.path.parent()),
             InputSpec::Workspace(found) => (found.root.join("Cargo.lock"), Some(found.root.as_path())),
             InputSpec::Depends(_) | InputSpec::Lockfile(_) | InputSpec::Crate(_) => continue,
         };
@@ -371,7 +386,7 @@ fn toolchain_files(inputs: &[InputSpec], context: &Context) -> Result<BTreeMap<P
             }
         }
     }
-    Ok(pins)
+    pins
 }
 
 /// The toolchain request of flags, environment and frostmirror.toml, in that order.
@@ -408,8 +423,9 @@ fn toolchain_options(args: &Args, inputs: &[InputSpec], context: &Context) -> Re
     let is_without = is_skipped || args.drop_toolchains;
     // A toolchain from the environment overrides the project's.
     let pins =
-        if is_without || !default_toolchains.is_empty() { BTreeMap::new() } else { toolchain_files(inputs, context)? };
-    let is_requested = !is_without && (always || !pins.is_empty() || request_toolchains(inputs)?);
+        if is_without || !default_toolchains.is_empty() { BTreeMap::new() } else { toolchain_files(inputs, context) };
+    let has_platforms = |input: &InputSpec| matches!(input, InputSpec::Depends(depends) if depends.platforms.is_some());
+    let is_requested = !is_without && (always || !pins.is_empty() || inputs.iter().any(has_platforms));
     // Without a toolchain request, frostmirror.toml is not read.
     let settings = if is_requested { super::settings::read_default(context)?.settings } else { Settings::default() };
     if default_toolchains.is_empty() {
@@ -445,18 +461,6 @@ fn parse_dist_url(address: &str) -> Result<String, Failure> {
     })?;
     let (_, place) = url.as_str().split_once("://").unwrap_or_default();
     Ok(format!("{before}{place}"))
-}
-
-/// Whether a depends.toml has `[platforms]`.
-fn request_toolchains(inputs: &[InputSpec]) -> Result<bool, Failure> {
-    for input in inputs {
-        if let InputSpec::Depends(path) = input
-            && DependsFile::read(path)?.platforms.is_some()
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// The time recorded in the bundle: SOURCE_DATE_EPOCH if set, else now (reproducible-builds.org: seconds since 1970,

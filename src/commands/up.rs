@@ -15,9 +15,7 @@ use crate::config::{Key, Overrides, Settings, SettingsStore, Source};
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
 use crate::fetch::resolve;
-use crate::fetch::workspace;
 use crate::fetch::{self, Environment, InputSpec, Mode, Options, Outcome, ToolchainOptions};
-use crate::inputs::depends::DependsFile;
 use crate::inputs::input_id::Label;
 use crate::mirror::import::ImportOptions;
 use crate::mirror::layout::Layout;
@@ -201,20 +199,17 @@ fn update_mirror(
 }
 
 fn collect_inputs(args: &Args, context: &Context) -> Result<Vec<InputSpec>, Failure> {
-    let mut inputs: Vec<InputSpec> =
-        args.config.iter().map(|path| InputSpec::Depends(super::fetch::normalize_path(path, context))).collect();
-    inputs.extend(args.lockfile.iter().map(|path| InputSpec::Lockfile(super::fetch::normalize_path(path, context))));
-    if let Some(manifest) = &args.manifest_path {
-        inputs.push(InputSpec::Workspace(workspace::open(&context.absolute(manifest), &context.env)?));
-    }
+    let manifest = args.manifest_path.as_deref();
+    let mut inputs = fetch_command::input_files(args.config.as_deref(), &args.lockfile, &[], manifest, context)?;
     if inputs.is_empty() {
         inputs.push(fetch_command::default_input(context)?);
     }
     for input in &inputs {
-        if let InputSpec::Depends(path) = input
-            && DependsFile::read(path)?.platforms.is_some()
+        if let InputSpec::Depends(depends) = input
+            && depends.platforms.is_some()
         {
-            context.reporter.warning(format!("`{}` requests toolchains; `up` mirrors only crates", path.display()));
+            let path = depends.path.display();
+            context.reporter.warning(format!("`{path}` requests toolchains; `up` mirrors only crates"));
         }
     }
     Ok(inputs)

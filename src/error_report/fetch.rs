@@ -9,7 +9,6 @@ impl From<Error> for Failure {
             Error::CargoConfig(error) => error.into(),
             Error::Http(error) => error.into(),
             Error::Cargo(error) => error.into(),
-            Error::Depends(error) => error.into(),
             Error::Lockfile(error) => error.into(),
             Error::Workspace(error) => error.into(),
             Error::RepairList(error) => error.into(),

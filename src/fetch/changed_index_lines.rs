@@ -9,7 +9,7 @@ use super::{Error, Session};
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::event;
-use crate::fetch::history::{DeltaBase, History, SentCrate};
+use crate::fetch::history::{CrateRef, DeltaBase, History};
 use crate::fetch::index_snapshot;
 use crate::fetch::resolve::{self, Resolution};
 use crate::index_line::IndexLine;
@@ -23,7 +23,7 @@ pub(super) struct RefreshedLines {
     /// Lines to send for crates that the inputs of this run do not need.
     pub(super) lines: BTreeMap<CrateId, IndexLine>,
     /// The crates whose lines changed since they were sent, including crates that the inputs of this run need.
-    pub(super) changed: Vec<SentCrate>,
+    pub(super) changed: Vec<CrateRef>,
 }
 
 /// Compares the current lines of upstream with the lines that were sent.
@@ -44,7 +44,7 @@ impl Comparison<'_> {
         }
         let changed = before.is_none_or(|before| before.raw != line.raw);
         if changed {
-            self.refreshed.changed.push(SentCrate { name: id.name.clone(), version: id.version.clone(), sha256 });
+            self.refreshed.changed.push(CrateRef::from(line));
         }
         Some(changed)
     }
@@ -68,8 +68,8 @@ impl Session<'_> {
         for (id, sha256) in &sent {
             match resolved.crates.get(id) {
                 // The bundle has its line already.
-                Some(line) => {
-                    let _changed = comparison.changes(id, *sha256, line);
+                Some(planned) => {
+                    let _changed = comparison.changes(id, *sha256, &planned.line);
                 }
                 None => others.entry(&id.name).or_default().push((id, *sha256)),
             }
@@ -105,7 +105,7 @@ impl Session<'_> {
             ));
         }
         let mut refreshed = comparison.refreshed;
-        refreshed.changed.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
+        refreshed.changed.sort_by(|a, b| a.id.cmp(&b.id));
         self.report_refreshed(&refreshed, &sent_lines);
         Ok(refreshed)
     }
@@ -113,9 +113,9 @@ impl Session<'_> {
     /// Reports the versions that upstream yanked or restored.
     fn report_refreshed(&self, refreshed: &RefreshedLines, sent_lines: &BTreeMap<CrateId, IndexLine>) {
         let changed = refreshed.changed.iter().filter_map(|sent| {
-            let id = CrateId { name: sent.name.clone(), version: sent.version.clone() };
-            let line = refreshed.lines.get(&id)?;
-            Some(match (sent_lines.get(&id).map(|before| before.yanked), line.yanked) {
+            let id = &sent.id;
+            let line = refreshed.lines.get(id)?;
+            Some(match (sent_lines.get(id).map(|before| before.yanked), line.yanked) {
                 (Some(false), true) => format!("{id} (yanked)"),
                 (Some(true), false) => format!("{id} (no longer yanked)"),
                 _ => id.to_string(),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Error, Mode, Options, toolchains};
@@ -12,8 +11,7 @@ use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::fetch::history::{BundlePlan, DeltaBase, EMPTY_BASE, History, LockedHistory};
 use crate::fetch::resolve::{self, Resolution};
-use crate::inputs::input_id::Label;
-use crate::inputs::lockfile::{LockedPackage, Lockfile};
+use crate::inputs::lockfile::Lockfile;
 use crate::safe_path::SafePath;
 
 /// The history of an incremental run. It stays locked for the whole run, because it decides which downloads are
@@ -79,14 +77,7 @@ pub fn dist_file_missing_from_base(
 /// Exactly these crates, in the form of a lock.
 pub fn pinned_input(crates: BTreeMap<CrateId, Sha256>, base: &DeltaBase) -> resolve::Input {
     let after = base.bundle.as_ref().map_or("the beginning", |bundle| bundle.file.as_str());
-    let path = PathBuf::from(format!("what was sent after {after}"));
-    resolve::Input::Lockfile(Lockfile {
-        label: Label::of_path(&path, "Cargo.lock"),
-        path,
-        packages: crates.into_iter().map(|(id, checksum)| LockedPackage { id, checksum }).collect(),
-        unbuilt: Vec::new(),
-        foreign: Vec::new(),
-    })
+    resolve::Input::Lockfile(Lockfile::of_packages(crates, format!("what was sent after {after}").into()))
 }
 
 /// The name in the history of the bundle that the user gave. A local file states its own ID, even if it was renamed.

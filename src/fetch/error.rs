@@ -9,7 +9,7 @@ use crate::bundle::{self, pack};
 use crate::diagnostics::SourceLocation;
 use crate::fetch::{cargo, crate_downloader, history, resolve, workspace};
 use crate::http;
-use crate::inputs::{depends, lockfile};
+use crate::inputs::lockfile;
 use crate::safe_path::SafePath;
 use crate::toolchain::ToolchainName;
 use crate::upstream::{cargo_config, dist};
@@ -26,9 +26,6 @@ pub enum Error {
     /// There is no usable cargo.
     #[error(transparent)]
     Cargo(#[from] cargo::Error),
-    /// A depends.toml.
-    #[error(transparent)]
-    Depends(#[from] depends::Error),
     /// A Cargo.lock.
     #[error(transparent)]
     Lockfile(#[from] lockfile::Error),

@@ -16,9 +16,9 @@ use crate::upstream::dist::{DistDownloader, DownloadPlan};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DryRun {
     /// Every crate, sorted by name and version.
-    pub crates: Vec<PlannedCrate>,
+    pub crates: Vec<EstimatedFile<CrateId>>,
     /// Every dist file to send, sorted by path.
-    pub dist_files: Vec<PlannedDistFile>,
+    pub dist_files: Vec<EstimatedFile<SafePath>>,
     /// Whether the run would write a bundle. A delta is not written if nothing is new.
     pub writes_bundle: bool,
     /// The inputs that the run would retire.
@@ -29,25 +29,14 @@ pub struct DryRun {
     pub dropped_dist_files: u64,
 }
 
-/// One dist file of a dry run.
+/// One file of a dry run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedDistFile {
-    /// Its path below the dist root.
-    pub path: SafePath,
+pub struct EstimatedFile<K> {
+    /// The crate, or the path below the dist root.
+    pub key: K,
     /// Its digest. Several paths may have the same bytes, which are downloaded and packed once.
     pub sha256: Sha256,
     /// Its size in bytes, if the file is cached or upstream states the size.
-    pub size: Option<u64>,
-    /// Whether the file is in the cache.
-    pub is_cached: bool,
-}
-
-/// One crate of a dry run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedCrate {
-    /// The crate.
-    pub id: CrateId,
-    /// The size of its file in bytes, if the file is cached or upstream states the size.
     pub size: Option<u64>,
     /// Whether the file is in the cache.
     pub is_cached: bool,
@@ -61,10 +50,9 @@ impl DryRun {
 
     /// Each file once: whether it is cached, and its size in bytes.
     fn files(&self) -> impl Iterator<Item = (bool, Option<u64>)> {
-        let crates = self.crates.iter().map(|planned| (planned.is_cached, planned.size));
-        let artifacts: BTreeMap<Sha256, (bool, Option<u64>)> =
-            self.dist_files.iter().map(|planned| (planned.sha256, (planned.is_cached, planned.size))).collect();
-        crates.chain(artifacts.into_values())
+        let crates = self.crates.iter().map(|file| (file.sha256, (file.is_cached, file.size)));
+        let dist_files = self.dist_files.iter().map(|file| (file.sha256, (file.is_cached, file.size)));
+        crates.chain(dist_files).collect::<BTreeMap<_, _>>().into_values()
     }
 
     /// The number of files to download, their bytes, and the number of files with an unknown size.
@@ -81,9 +69,10 @@ impl DryRun {
 pub async fn estimate_crates(wanted: &BTreeMap<CrateId, Sha256>, downloads: &CrateDownloader) -> Result<DryRun, Error> {
     let weighing = wanted.iter().map(|(id, sha256)| async move {
         let (size, stored) = downloads.estimate_size(id, *sha256).await?;
-        Ok::<_, Error>(PlannedCrate { id: id.clone(), size, is_cached: stored })
+        Ok::<_, Error>(EstimatedFile { key: id.clone(), sha256: *sha256, size, is_cached: stored })
     });
-    let weighed: Vec<Result<PlannedCrate, Error>> = stream::iter(weighing).buffered(downloads.jobs).collect().await;
+    let weighed: Vec<Result<EstimatedFile<CrateId>, Error>> =
+        stream::iter(weighing).buffered(downloads.jobs).collect().await;
     Ok(DryRun { crates: weighed.into_iter().collect::<Result<_, _>>()?, ..DryRun::default() })
 }
 
@@ -92,14 +81,14 @@ pub async fn estimate_dist_files(
     mut plan: DownloadPlan,
     base: Option<&DeltaBase>,
     dist: &DistDownloader,
-) -> Result<Vec<PlannedDistFile>, Error> {
+) -> Result<Vec<EstimatedFile<SafePath>>, Error> {
     let to_send = |path: &SafePath, sha256: &Sha256| base.is_none_or(|base| !base.has_dist_file(path, *sha256));
     dist.fill_sizes(&mut plan, &to_send).await?;
     let planned =
         plan.files.into_iter().filter(|(path, needed)| needed.bytes.is_some() || to_send(path, &needed.sha256));
     Ok(planned
-        .map(|(path, needed)| PlannedDistFile {
-            path,
+        .map(|(path, needed)| EstimatedFile {
+            key: path,
             sha256: needed.sha256,
             size: needed.size,
             is_cached: needed.bytes.is_some() || dist.is_cached(&needed.sha256),

@@ -25,10 +25,11 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::format::SkippedPackage;
-use crate::crate_id::{CrateId, CrateName, Version};
+use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::durable;
 use crate::event::Sink;
+use crate::index_line::IndexLine;
 use crate::inputs::input_id::{InputId, InputKind, Label};
 use crate::process_lock::{LOCK_POLL_INTERVAL, ProcessLock, REPORT_WAIT_AFTER};
 use crate::random;
@@ -42,7 +43,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-pub use base::{DeltaBase, EMPTY_BASE, SentCrate};
+pub use base::{DeltaBase, EMPTY_BASE};
 pub use error::{DigestConflict, Error};
 pub use plan::BundlePlan;
 
@@ -121,16 +122,16 @@ pub struct DistFileRef {
     pub size: u64,
 }
 
-/// One crate of a set.
+/// One crate of a set or of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrateRef {
-    /// Its name.
-    pub name: CrateName,
-    /// Its version.
-    pub version: Version,
+    /// Its name and version.
+    #[serde(flatten)]
+    pub id: CrateId,
     /// The digest of its `.crate`.
     pub sha256: Sha256,
-    /// The size of its `.crate` in bytes.
+    /// The size of its `.crate` in bytes; 0 if unknown.
+    #[serde(default)]
     pub size: u64,
     /// Whether it was yanked when the index was read.
     #[serde(default)]
@@ -168,23 +169,22 @@ pub struct BundleRecord {
     pub size: u64,
     /// The crates that it introduced: the bundle before it did not list them.
     #[serde(rename = "came")]
-    pub introduced: Vec<SentCrate>,
+    pub introduced: Vec<CrateRef>,
     /// Likewise for dist files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "artifacts")]
     pub introduced_dist_files: Vec<DistFileRef>,
     /// Crates of earlier bundles whose index lines upstream had changed; this bundle has the new lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refreshed: Vec<SentCrate>,
+    pub refreshed: Vec<CrateRef>,
 }
 
 /// The kind of a repair bundle, which does not change the lineage.
 pub const REPAIR_KIND: &str = "repair";
 
-impl CrateRef {
-    /// The crate's identity.
-    pub fn id(&self) -> CrateId {
-        CrateId { name: self.name.clone(), version: self.version.clone() }
+impl From<&IndexLine> for CrateRef {
+    fn from(line: &IndexLine) -> CrateRef {
+        CrateRef { id: line.id.clone(), sha256: line.cksum, size: 0, yanked: line.yanked }
     }
 }
 
@@ -224,8 +224,13 @@ impl LockedHistory {
         Ok(LockedHistory { history: History::read(folder)?, _lock: lock })
     }
 
-    /// Records the bundle of `plan`. Call it after the bundle was written and verified.
-    pub fn record(&mut self, plan: &BundlePlan, bundle: BundleRecord) -> Result<(), Error> {
+    /// Records the bundle of `plan`, with the index lines in it. Call it after the bundle was written and verified.
+    pub fn record<'l>(
+        &mut self,
+        plan: &BundlePlan,
+        lines: impl IntoIterator<Item = &'l IndexLine>,
+        bundle: BundleRecord,
+    ) -> Result<(), Error> {
         let mut state = self.state.clone();
         // A repair bundle does not change the lineage.
         state.has_forgotten_input &= bundle.kind == REPAIR_KIND;
@@ -239,7 +244,7 @@ impl LockedHistory {
             .map(|(of, message)| (*of, message.clone()))
             .collect();
         self.write(state)?;
-        self.history.record_lines(&plan.lines)
+        self.history.record_lines(lines)
     }
 
     /// Records the time and the paths of this run's inputs, if nothing else is new.

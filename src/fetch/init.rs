@@ -72,8 +72,7 @@ impl WorkspaceDependencies {
     /// Adds the packages of a lock file.
     pub fn add_lockfile(&mut self, lock: &Lockfile) {
         let locked = self.locked.get_or_insert_default();
-        let ids = lock.packages.iter().map(|package| &package.id);
-        for id in ids.chain(lock.unbuilt.iter().map(|line| &line.id)) {
+        for id in lock.packages.keys().chain(lock.unbuilt.keys()) {
             let CrateId { name, version } = id.clone();
             locked.entry(name).or_default().insert(version);
         }

@@ -18,7 +18,7 @@ pub(super) fn fill(plan: &mut BundlePlan, gathered: &FetchPlan, home: &Path, sin
     let mut files: Vec<(CrateId, PathBuf)> = Vec::new();
     let mut digests = Vec::new();
     for (id, stored) in plan.crates.iter().filter(|(_, stored)| !plan.crate_metadata.contains_key(&stored.sha256)) {
-        let gathered = gathered.files.get(id).map(|file| file.path.clone());
+        let gathered = gathered.resolution.crates.get(id).and_then(|planned| Some(planned.file.as_ref()?.path.clone()));
         let cached = || cache.as_ref().filter(|cache| matches!(cache.verified_size(stored.sha256), Ok(Some(_))));
         if let Some(path) = gathered.or_else(|| Some(cached()?.path(stored.sha256))) {
             files.push((id.clone(), path));

@@ -16,8 +16,7 @@ use serde::Deserialize;
 
 use crate::crate_id::{CrateId, InvalidCrateId};
 use crate::digest::Sha256;
-use crate::inputs::input_id::Label;
-use crate::inputs::lockfile::{LockedPackage, Lockfile};
+use crate::inputs::lockfile::Lockfile;
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 
@@ -156,12 +155,7 @@ fn parse(text: &str, path: &Path) -> Result<RepairList, Error> {
             return Err(Error::ConflictingDigests { path, line, id: id.to_string() });
         }
     }
-    let packages = packages.into_iter().map(|(id, checksum)| LockedPackage { id, checksum }).collect();
-    let label = Label::of_path(&path, "Cargo.lock");
-    Ok(RepairList {
-        crates: Lockfile { path, label, packages, unbuilt: Vec::new(), foreign: Vec::new() },
-        dist_files: artifacts,
-    })
+    Ok(RepairList { crates: Lockfile::of_packages(packages, path), dist_files: artifacts })
 }
 
 #[cfg(test)]
@@ -177,7 +171,7 @@ mod tests {
     fn crates_and_dist_files_are_read() {
         let text = format!("{}\r\n\n{}\n{}", line("crate", "b", '0'), line("crate", "a", '1'), line("crate", "b", '0'));
         let list = parse(&text, Path::new("list")).expect("valid");
-        let names: Vec<String> = list.crates.packages.iter().map(|package| package.id.to_string()).collect();
+        let names: Vec<String> = list.crates.packages.keys().map(ToString::to_string).collect();
         assert_eq!(names, ["a 1.0.0", "b 1.0.0"]);
         assert!(parse("\n", Path::new("list")).expect("empty").crates.packages.is_empty());
         let artifact = |path: &str| format!(r#"{{"kind":"artifact","path":"{path}","sha256":"{}"}}"#, "0".repeat(64));

@@ -21,6 +21,7 @@ use crate::fetch::crate_downloader::{self, CrateDownloader};
 use crate::fetch::index_snapshot::{self, IndexSnapshot};
 use crate::fetch::local_registry::LocalRegistry;
 use crate::fetch::packaged_lock;
+use crate::fetch::planned_crate::PlannedCrate;
 use crate::index_line::IndexLine;
 use crate::inputs::depends::{DependsFile, Location};
 use crate::inputs::input_id::{InputId, InputKind, Label};
@@ -93,8 +94,8 @@ pub struct SkipPolicy {
 /// The needs of all inputs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resolution {
-    /// Every crate with its index line.
-    pub crates: BTreeMap<CrateId, IndexLine>,
+    /// Every crate.
+    pub crates: BTreeMap<CrateId, PlannedCrate>,
     /// The needs of each input.
     pub inputs: Vec<ResolvedInput>,
     /// Entries that do not resolve together with the others of their group; they were resolved separately.
@@ -272,7 +273,7 @@ impl Resolver {
                 ids: resolution.lines.keys().cloned().collect(),
                 skipped_packages: std::mem::take(&mut *self.skipped_packages()).into_iter().collect(),
             });
-            resolved.crates.extend(resolution.lines);
+            resolved.crates.extend(resolution.lines.into_iter().map(|(id, line)| (id, PlannedCrate::new(line))));
         }
         self.index.stop_prefetching();
         Ok(resolved)
@@ -476,8 +477,8 @@ struct InputResolution {
 }
 
 fn locked_versions(lockfile: &Lockfile) -> ExactVersions {
-    let packages = lockfile.packages.iter().map(|package| (package.id.clone(), Some(package.checksum)));
-    packages.chain(lockfile.unbuilt.iter().map(|line| (line.id.clone(), line.checksum))).collect()
+    let packages = lockfile.packages.iter().map(|(id, checksum)| (id.clone(), Some(*checksum)));
+    packages.chain(lockfile.unbuilt.clone()).collect()
 }
 
 /// An index address without cargo's prefixes and the trailing slash.

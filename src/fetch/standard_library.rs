@@ -18,6 +18,12 @@ pub(super) struct StdLock {
     input_indexes: BTreeSet<usize>,
 }
 
+impl StdLock {
+    pub(super) fn lockfile(&self) -> &Lockfile {
+        &self.lockfile
+    }
+}
+
 impl Session<'_> {
     /// The locks in every rust-src that is `planned`. A rust-src that only other inputs of the history need counts for
     /// the first input of this run with toolchains: its crates change with their channel. A kept rust-src keeps its crates.
@@ -37,7 +43,7 @@ impl Session<'_> {
         };
         let mut sources = planned.downloads.clone();
         for file in planned.kept.values().flatten() {
-            let kept = PlannedFile { sha256: file.sha256, bytes: None, size: None };
+            let kept = PlannedFile::new(file.sha256);
             sources.files.entry(file.path.clone()).or_insert(kept);
         }
         if planned.requests.is_empty() {
@@ -55,19 +61,13 @@ impl Session<'_> {
             }
             locks.push(StdLock { lockfile, input_indexes: owners });
         }
-        let all: BTreeSet<_> =
-            locks.iter().flat_map(|lock| &lock.lockfile.packages).map(|package| &package.id).collect();
+        let all: BTreeSet<_> = locks.iter().flat_map(|lock| lock.lockfile.packages.keys()).collect();
         if !all.is_empty() {
             let crates = event::format_crates(all.len() as u64);
             self.sink.status("Including", format!("{crates} of the standard library, for -Zbuild-std with rust-src"));
         }
         Ok(locks)
     }
-}
-
-/// The locks as separate inputs.
-pub(super) fn as_inputs(locks: &[StdLock]) -> impl Iterator<Item = resolve::Input> {
-    locks.iter().map(|lock| resolve::Input::Lockfile(lock.lockfile.clone()))
 }
 
 /// The needs of `inputs`, each with the crates of its locks.
@@ -77,7 +77,8 @@ pub(super) async fn resolve_with_std_locks(
     locks: &[StdLock],
     downloads: &CrateDownloader,
 ) -> Result<Resolution, resolve::Error> {
-    let all: Vec<resolve::Input> = inputs.iter().cloned().chain(as_inputs(locks)).collect();
+    let std_inputs = locks.iter().map(|lock| resolve::Input::Lockfile(lock.lockfile.clone()));
+    let all: Vec<resolve::Input> = inputs.iter().cloned().chain(std_inputs).collect();
     let mut resolved = resolver.resolve(&all, downloads).await?;
     let extras = resolved.inputs.split_off(inputs.len().min(resolved.inputs.len()));
     for (extra, lock) in extras.into_iter().zip(locks) {

@@ -157,7 +157,7 @@ impl ToolchainPlan {
             return Ok(ToolchainPlan::default());
         }
         let paths = listed.keys().cloned().collect();
-        let needed = |sha256| PlannedFile { sha256, bytes: None, size: None };
+        let needed = |sha256| PlannedFile::new(sha256);
         let artifacts = listed.into_iter().map(|(path, sha256)| (path, needed(sha256))).collect();
         let needs = BTreeMap::from([(id, paths)]);
         Ok(ToolchainPlan {
@@ -257,7 +257,7 @@ impl Session<'_> {
         for (path, sha256) in &missing {
             let paths = memory.map(|memory| memory.paths_of_digest(*sha256)).unwrap_or_default();
             for place in paths.into_iter().filter(|place| place != *path) {
-                other_paths.files.insert(place, PlannedFile { sha256: *sha256, bytes: None, size: None });
+                other_paths.files.insert(place, PlannedFile::new(*sha256));
             }
         }
         dist.fetch_available(&mut other_paths, &|_, _| true).await?;

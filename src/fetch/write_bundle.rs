@@ -16,7 +16,8 @@ use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::durable;
 use crate::event::{self, Sink};
-use crate::fetch::history::{self, CrateRef, DeltaBase, DistFileRef, History, InputSet, LockedHistory, REPAIR_KIND};
+use crate::fetch::history::{self, DeltaBase, DistFileRef, History, InputSet, LockedHistory, REPAIR_KIND};
+use crate::fetch::planned_crate::PlannedCrate;
 use crate::fetch::resolve::ResolvedInput;
 use crate::index_line::IndexLine;
 use crate::inputs::input_id::{InputId, InputKind};
@@ -24,7 +25,7 @@ use crate::inputs::lockfile::SkippedPackage;
 use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 use crate::safe_path::SafePath;
 use crate::toolchain;
-use crate::units::pluralize;
+use crate::units::{format_time, pluralize};
 
 /// Maximum number of quoted problems of a bundle that does not verify. The others are counted.
 const MAX_QUOTED_PROBLEMS: usize = 5;
@@ -49,10 +50,6 @@ pub(super) fn write_bundle(
         history.update_inputs_read(&plan.inputs)?;
         warn_incomplete(gathered, sink);
         return Ok(Outcome::NothingNew);
-    }
-    if !matches!(options.mode, Mode::Repair { .. }) {
-        let lines = gathered.resolution.crates.iter().chain(&gathered.refreshed.lines);
-        plan.lines = lines.map(|(id, line)| (id.clone(), line.raw.clone())).collect();
     }
     metadata::fill(&mut plan, gathered, &options.environment.home, sink);
     let is_repair = matches!(options.mode, Mode::Repair { .. });
@@ -96,7 +93,8 @@ pub(super) fn write_bundle(
         introduced_dist_files,
         refreshed,
     };
-    if let Err(error) = history.record(&plan, record) {
+    let lines = gathered.lines().filter(|_| !is_repair);
+    if let Err(error) = history.record(&plan, lines, record) {
         // If the history lacked this bundle, the lineage of the next bundle would lack it too.
         let _gone = std::fs::remove_file(&path).is_ok();
         return Err(error.into());
@@ -180,7 +178,7 @@ fn warn_suspicious(
         sink.warning(format!(
             "the clock says {}, but the history has a bundle written at {last}: one of the two times is wrong. The index \
              entries of this bundle will not replace those of that bundle",
-            options.created.strftime("%Y-%m-%dT%H:%M:%SZ")
+            format_time(options.created)
         ));
     }
 }
@@ -225,18 +223,7 @@ pub(super) fn plan_bundle(
 
 /// The needs of this run's inputs, in the form of the history.
 fn input_sets(memory: &History, gathered: &FetchPlan, options: &Options) -> Vec<InputSet> {
-    let FetchPlan { resolution: resolved, files, toolchains, .. } = gathered;
-    let crate_ref = |id: &CrateId| {
-        let line = resolved.crates.get(id)?;
-        let size = files.get(id).map_or(0, |file| file.size);
-        Some(CrateRef {
-            name: id.name.clone(),
-            version: id.version.clone(),
-            sha256: line.cksum,
-            size,
-            yanked: line.yanked,
-        })
-    };
+    let FetchPlan { resolution: resolved, toolchains, .. } = gathered;
     let set = |input: &ResolvedInput| {
         let request = toolchains.requests.get(&input.id);
         let keeps_recorded = toolchains.keeps_recorded && request.is_none();
@@ -251,9 +238,9 @@ fn input_sets(memory: &History, gathered: &FetchPlan, options: &Options) -> Vec<
         InputSet {
             id: input.id.clone(),
             path: input.path.clone(),
-            fetched: options.created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            fetched: format_time(options.created),
             roots: input.roots.clone(),
-            crates: input.ids.iter().filter_map(crate_ref).collect(),
+            crates: input.ids.iter().filter_map(|id| Some(resolved.crates.get(id)?.to_ref())).collect(),
             skipped_packages: input.skipped_packages.iter().map(to_history_record).collect(),
             toolchain_request: order,
             dist_files: artifacts,
@@ -278,7 +265,7 @@ fn pack_plan(
     sent: Option<&DeltaBase>,
     gathered: &FetchPlan,
 ) -> pack::PackPlan {
-    let FetchPlan { resolution: resolved, files, toolchains, refreshed, cached_index_read } = gathered;
+    let FetchPlan { resolution: resolved, toolchains, refreshed, cached_index_read } = gathered;
     let parent = sent.and_then(|base| base.bundle.as_ref());
     let parent = parent.map(|parent| Parent { id: parent.id.clone(), file: parent.file.clone() });
     let mut records = Vec::new();
@@ -287,18 +274,16 @@ fn pack_plan(
         positions.insert(id.clone(), position);
         let metadata = plan.crate_metadata.get(&stored.sha256).cloned().unwrap_or_default();
         records.push(CrateRecord {
-            name: stored.name.clone(),
-            version: stored.version.clone(),
+            name: id.name.clone(),
+            version: id.version.clone(),
             sha256: stored.sha256,
             size: stored.size,
-            state: if files.contains_key(id) {
-                CrateState::Shipped
-            } else if resolved.crates.contains_key(id) {
-                CrateState::Sent
-            } else {
+            state: match resolved.crates.get(id) {
+                Some(PlannedCrate { file: Some(_), .. }) => CrateState::Shipped,
+                Some(_) => CrateState::Sent,
                 // Crates that only other inputs of the lineage need were sent with those inputs. They are listed so
                 // that they stay current.
-                CrateState::Kept
+                None => CrateState::Kept,
             },
             yanked: stored.yanked,
             read_at: None,
@@ -313,7 +298,7 @@ fn pack_plan(
     let inputs = plan.inputs.iter().map(|input| Input {
         name: input.id.to_string(),
         roots: input.roots.clone(),
-        crates: input.crates.iter().filter_map(|stored| positions.get(&stored.id()).copied()).collect(),
+        crates: input.crates.iter().filter_map(|stored| positions.get(&stored.id).copied()).collect(),
         dist_files: input
             .dist_files
             .iter()
@@ -364,29 +349,25 @@ fn dist_file_record(stored: &DistFileRef, toolchains: &toolchains::ToolchainPlan
     }
 }
 
-fn bundle_entries(
-    options: &Options,
-    FetchPlan { resolution: resolved, files, toolchains, refreshed, .. }: &FetchPlan,
-) -> Vec<(MirrorFile, FileSource)> {
+fn bundle_entries(options: &Options, gathered: &FetchPlan) -> Vec<(MirrorFile, FileSource)> {
     let mut entries: Vec<(MirrorFile, FileSource)> = Vec::new();
-    for (id, file) in files {
-        if let Some(line) = resolved.crates.get(id) {
-            let artifact =
-                MirrorFile { path: id.crate_path(), size: file.size, sha256: line.cksum, kind: FileKind::Crate };
-            entries.push((artifact, FileSource::File(file.path.clone())));
+    for (id, planned) in &gathered.resolution.crates {
+        if let Some(file) = &planned.file {
+            let sha256 = planned.line.cksum;
+            let crate_file = MirrorFile { path: id.crate_path(), size: file.size, sha256, kind: FileKind::Crate };
+            entries.push((crate_file, FileSource::File(file.path.clone())));
         }
     }
     let mut texts: BTreeMap<&CrateName, String> = BTreeMap::new();
-    let lines: BTreeMap<&CrateId, &IndexLine> = resolved.crates.iter().chain(&refreshed.lines).collect();
-    for (id, line) in lines {
+    for line in gathered.lines() {
         // Writing to memory cannot fail.
-        let _written = writeln!(texts.entry(&id.name).or_default(), "{}", line.raw).is_ok();
+        let _written = writeln!(texts.entry(&line.id.name).or_default(), "{}", line.raw).is_ok();
     }
     for (name, text) in texts {
         let path = format!("index/{}", name.index_path());
         entries.push(text_entry(&path, text, FileKind::Index));
     }
-    for (path, needed) in &toolchains.downloads.files {
+    for (path, needed) in &gathered.toolchains.downloads.files {
         if let (Some(bytes), Some(size), Some(kind)) = (&needed.bytes, needed.size, FileKind::from_path(path)) {
             entries.push((MirrorFile { path: path.clone(), size, sha256: needed.sha256, kind }, bytes.clone()));
         }

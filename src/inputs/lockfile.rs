@@ -9,7 +9,7 @@
 //! repository, or the index line of a registry's package (without a checksum: the lock has none). For a package that
 //! `[replace]` replaces it reads the index line. It does not download their `.crate` files (tested with cargo 1.95).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -41,31 +41,13 @@ pub struct Lockfile {
     pub path: PathBuf,
     /// Its label in a history.
     pub label: Label,
-    /// Packages of crates.io, sorted, without duplicates.
-    pub packages: Vec<LockedPackage>,
+    /// Packages of crates.io, with the digests of their `.crate` files.
+    pub packages: BTreeMap<CrateId, Sha256>,
     /// Packages of crates.io whose index lines cargo reads and whose files it never downloads: unused patches and
-    /// replaced packages. Sorted, without duplicates, none of them in `packages`.
-    pub unbuilt: Vec<UnbuiltPackage>,
+    /// replaced packages. The digest is present if the lock has it. None of them is in `packages`.
+    pub unbuilt: BTreeMap<CrateId, Option<Sha256>>,
     /// Packages of git and of other registries, including unused patches; sorted.
     pub foreign: Vec<ForeignPackage>,
-}
-
-/// A package of crates.io.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LockedPackage {
-    /// The crate.
-    pub id: CrateId,
-    /// The digest of its `.crate`.
-    pub checksum: Sha256,
-}
-
-/// A package of crates.io of which cargo only needs the index line.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UnbuiltPackage {
-    /// The crate.
-    pub id: CrateId,
-    /// The digest of its `.crate`, if the lock has it.
-    pub checksum: Option<Sha256>,
 }
 
 /// A package that is not from crates.io.
@@ -230,6 +212,12 @@ pub enum Error {
 }
 
 impl Lockfile {
+    /// Exactly these packages; `path` is their source in messages.
+    pub fn of_packages(packages: BTreeMap<CrateId, Sha256>, path: PathBuf) -> Lockfile {
+        let label = Label::of_path(&path, "Cargo.lock");
+        Lockfile { path, label, packages, unbuilt: BTreeMap::new(), foreign: Vec::new() }
+    }
+
     /// Reads the file at `path`.
     pub fn read(path: &Path) -> Result<Lockfile, Error> {
         let mut text = String::new();
@@ -286,19 +274,27 @@ impl LockfileBuilder<'_> {
         all: &[TomlLockfileDependency],
         unused_patches: &[TomlLockfileDependency],
     ) -> Result<Lockfile, Error> {
-        let mut packages = Vec::new();
-        let mut line_only = Vec::new();
+        let mut packages = BTreeMap::new();
+        let mut unbuilt: BTreeMap<CrateId, Option<Sha256>> = BTreeMap::new();
         let mut foreign = Vec::new();
+        let mut add_unbuilt = |id, checksum| {
+            let known = unbuilt.entry(id).or_default();
+            *known = known.or(checksum);
+        };
         for package in all {
             match package.source.as_ref() {
                 None => {}
                 Some(source) if is_crates_io(source) => {
                     let (id, checksum) = self.crates_io_package(package, source)?;
-                    match checksum {
+                    if package.replace.is_some() {
                         // Cargo looks up the replaced package, and builds its replacement.
-                        checksum if package.replace.is_some() => line_only.push(UnbuiltPackage { id, checksum }),
-                        Some(checksum) => packages.push(LockedPackage { id, checksum }),
-                        None => return Err(Error::MissingChecksum { path: self.path.to_owned(), id }),
+                        add_unbuilt(id, checksum);
+                        continue;
+                    }
+                    let path = self.path.to_owned();
+                    let Some(checksum) = checksum else { return Err(Error::MissingChecksum { path, id }) };
+                    if packages.insert(id.clone(), checksum).is_some_and(|other| other != checksum) {
+                        return Err(Error::ConflictingChecksums { path, id });
                     }
                 }
                 Some(source) => foreign.extend(self.foreign_package(package, source, false)?),
@@ -309,25 +305,15 @@ impl LockfileBuilder<'_> {
                 None => {}
                 Some(source) if is_crates_io(source) => {
                     let (id, checksum) = self.crates_io_package(patch, source)?;
-                    line_only.push(UnbuiltPackage { id, checksum });
+                    add_unbuilt(id, checksum);
                 }
                 Some(source) => foreign.extend(self.foreign_package(patch, source, true)?),
             }
         }
-        packages.sort();
-        packages.dedup();
-        if let Some(pair) = packages.windows(2).find(|pair| pair[0].id == pair[1].id) {
-            return Err(Error::ConflictingChecksums { path: self.path.to_owned(), id: pair[0].id.clone() });
-        }
-        line_only.retain(|one| packages.binary_search_by(|package| package.id.cmp(&one.id)).is_err());
-        // Of two entries for one version the one with a checksum sorts later, and is kept.
-        line_only.sort_by(|a, b| b.cmp(a));
-        line_only.dedup_by(|later, kept| later.id == kept.id);
-        line_only.reverse();
+        unbuilt.retain(|id, _| !packages.contains_key(id));
         foreign.sort();
         foreign.dedup();
-        let label = Label::of_path(self.path, "Cargo.lock");
-        Ok(Lockfile { path: self.path.to_owned(), label, packages, unbuilt: line_only, foreign })
+        Ok(Lockfile { unbuilt, foreign, ..Lockfile::of_packages(packages, self.path.to_owned()) })
     }
 
     /// A package of crates.io with its checksum, if the lock has one.
@@ -419,8 +405,8 @@ mod tests {
     fn formats_newer_than_4_are_refused() {
         for version in ["", "version = 3\n", "version = 4\n"] {
             let lock = parsed(&format!("{version}{}", crates_io("a", "1.0.0+b"))).expect(version);
-            assert_eq!(lock.packages[0].id.to_string(), "a 1.0.0+b");
-            assert_eq!(lock.packages[0].checksum.to_string(), SUM);
+            let packages: Vec<String> = lock.packages.iter().map(|(id, checksum)| format!("{id} {checksum}")).collect();
+            assert_eq!(packages, [format!("a 1.0.0+b {SUM}")]);
         }
         for (text, found) in [("version = 5\npackage = 1\n", 5), ("version = 99999999999999999999\n", i64::MAX)] {
             match parsed(text) {
@@ -489,10 +475,7 @@ mod tests {
         let lock =
             parsed(&format!("{}{}{}", crates_io("b", "1.0.0"), crates_io("a", "1.0.0"), crates_io("a", "1.0.0")))
                 .expect("valid");
-        assert_eq!(
-            lock.packages.iter().map(|package| package.id.to_string()).collect::<Vec<_>>(),
-            ["a 1.0.0", "b 1.0.0"]
-        );
+        assert_eq!(lock.packages.keys().map(ToString::to_string).collect::<Vec<_>>(), ["a 1.0.0", "b 1.0.0"]);
         let error = parsed(&format!("{}{other}", crates_io("a", "1.0.0"))).expect_err("two checksums");
         assert_eq!(error.to_string(), "`Cargo.lock` has two different checksums for a 1.0.0");
     }
@@ -544,8 +527,8 @@ mod tests {
         let patches = [("path", ""), ("used", &registry), ("unused", &registry), ("g", git), ("c", corp)];
         let patches: String = patches.iter().map(|(name, source)| patch(name, source)).collect();
         let lock = parsed(&format!("version = 4\n{replaced}{old}{used}{patches}")).expect("valid");
-        let shown = |id: &CrateId, checksum: bool| format!("{id} {checksum}");
-        let lines: Vec<String> = lock.unbuilt.iter().map(|one| shown(&one.id, one.checksum.is_some())).collect();
+        let lines: Vec<String> =
+            lock.unbuilt.iter().map(|(id, checksum)| format!("{id} {}", checksum.is_some())).collect();
         assert_eq!(lines, ["old 1.0.0 false", "replaced 1.0.0 true", "unused 1.0.0 false"]);
         assert_eq!(lock.packages.len(), 1);
         let foreign: Vec<String> = lock.foreign.iter().map(ToString::to_string).collect();
@@ -562,8 +545,8 @@ mod tests {
     #[test]
     fn this_crates_own_lock_is_read() {
         let lock = Lockfile::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).expect("valid");
-        assert!(lock.packages.iter().any(|package| package.id.name.as_str() == "semver"));
-        assert!(!lock.packages.iter().any(|package| package.id.name.as_str() == "cargo-frostmirror"));
+        assert!(lock.packages.keys().any(|id| id.name.as_str() == "semver"));
+        assert!(!lock.packages.keys().any(|id| id.name.as_str() == "cargo-frostmirror"));
     }
 
     proptest! {

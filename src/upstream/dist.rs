@@ -77,6 +77,13 @@ pub struct PlannedFile {
     pub size: Option<u64>,
 }
 
+impl PlannedFile {
+    /// A file that is not fetched yet.
+    pub fn new(sha256: Sha256) -> PlannedFile {
+        PlannedFile { sha256, bytes: None, size: None }
+    }
+}
+
 /// The required files of the requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DownloadPlan {
@@ -134,7 +141,7 @@ impl DistDownloader {
         let hosts: BTreeSet<String> = builder.hosts.keys().cloned().collect();
         if !hosts.is_empty() {
             match self.fetch_rustup(store, &hosts).await {
-                Ok(rustup) => builder.add_rustup(rustup)?,
+                Ok(rustup) => builder.add_rustup(store, rustup)?,
                 Err(Error::Offline { paths }) => missing.extend(paths),
                 Err(error) => return Err(error),
             }
@@ -219,11 +226,7 @@ impl PlanBuilder {
                 source: Box::new(source),
             })?;
             for component in selection.components {
-                self.add_file(
-                    number,
-                    component.path,
-                    PlannedFile { sha256: component.sha256, bytes: None, size: None },
-                )?;
+                self.add_file(number, component.path, PlannedFile::new(component.sha256))?;
             }
             skipped.extend(selection.unavailable);
             self.plan.hosts.extend(selection.hosts.iter().cloned());
@@ -236,21 +239,17 @@ impl PlanBuilder {
         Ok(())
     }
 
-    fn add_rustup(&mut self, rustup: RustupRelease) -> Result<(), Error> {
+    fn add_rustup(&mut self, store: &DistCache, rustup: RustupRelease) -> Result<(), Error> {
         let hosts = std::mem::take(&mut self.hosts);
         for (host, installer) in rustup.installers {
             let Some((_, orders)) = hosts.get(&host) else { continue };
             for &number in orders {
-                self.add_in_memory(number, &rustup.release.0, &rustup.release.1)?;
+                self.add_text(store, number, &rustup.release.0, &rustup.release.1)?;
                 for (path, text) in &installer.texts {
-                    self.add_in_memory(number, path, text)?;
+                    self.add_text(store, number, path, text)?;
                 }
                 for path in &installer.paths {
-                    self.add_file(
-                        number,
-                        path.clone(),
-                        PlannedFile { sha256: installer.sha256, bytes: None, size: None },
-                    )?;
+                    self.add_file(number, path.clone(), PlannedFile::new(installer.sha256))?;
                 }
             }
         }
@@ -264,21 +263,12 @@ impl PlanBuilder {
 
     /// A text that is already in the store; a manifest is too large to keep in memory for each of its names.
     fn add_text(&mut self, store: &DistCache, order: usize, path: &SafePath, text: &[u8]) -> Result<(), Error> {
-        if text.len() < MAX_IN_MEMORY_TEXT {
-            return self.add_in_memory(order, path, text);
-        }
         let sha256 = Sha256::of(text);
-        let bytes = Some(FileSource::File(store.path(sha256)));
-        self.add_file(order, path.clone(), PlannedFile { sha256, bytes, size: Some(text.len() as u64) })
-    }
-
-    fn add_in_memory(&mut self, order: usize, path: &SafePath, text: &[u8]) -> Result<(), Error> {
-        let bytes = Some(FileSource::Memory(text.to_vec()));
-        self.add_file(
-            order,
-            path.clone(),
-            PlannedFile { sha256: Sha256::of(text), bytes, size: Some(text.len() as u64) },
-        )
+        let bytes = match text.len() < MAX_IN_MEMORY_TEXT {
+            true => FileSource::Memory(text.to_vec()),
+            false => FileSource::File(store.path(sha256)),
+        };
+        self.add_file(order, path.clone(), PlannedFile { sha256, bytes: Some(bytes), size: Some(text.len() as u64) })
     }
 
     fn add_file(&mut self, order: usize, path: SafePath, needed: PlannedFile) -> Result<(), Error> {

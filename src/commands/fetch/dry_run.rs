@@ -46,9 +46,9 @@ pub(super) fn report(estimate: &DryRun, context: &Context) {
 
 /// One line for each file: its size and its name.
 fn list_files(estimate: &DryRun) -> String {
-    let crates = estimate.crates.iter().map(|planned| (planned.size, planned.id.to_string(), planned.is_cached));
+    let crates = estimate.crates.iter().map(|planned| (planned.size, planned.key.to_string(), planned.is_cached));
     let dist_files =
-        estimate.dist_files.iter().map(|planned| (planned.size, planned.path.to_string(), planned.is_cached));
+        estimate.dist_files.iter().map(|planned| (planned.size, planned.key.to_string(), planned.is_cached));
     let line = |(size, name, is_cached): (Option<u64>, String, bool)| {
         let size = size.map_or("?".to_owned(), |size| size.to_string());
         let cached_note = if is_cached { "  (in the cache)" } else { "" };
@@ -60,13 +60,13 @@ fn list_files(estimate: &DryRun) -> String {
 fn report_json(estimate: &DryRun, context: &Context) {
     for planned in &estimate.crates {
         context.reporter.print_json(&json!({
-            "reason": "planned", "name": planned.id.name, "version": planned.id.version,
+            "reason": "planned", "name": planned.key.name, "version": planned.key.version,
             "size": planned.size, "held": planned.is_cached,
         }));
     }
     for planned in &estimate.dist_files {
         context.reporter.print_json(&json!({
-            "reason": "planned-artifact", "path": planned.path, "size": planned.size, "held": planned.is_cached,
+            "reason": "planned-artifact", "path": planned.key, "size": planned.size, "held": planned.is_cached,
         }));
     }
     let (count, bytes, unknown) = estimate.download_totals();

@@ -7,10 +7,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
-use super::{BundlePlan, BundleRecord, DistFileRef, Error, History};
-use crate::crate_id::{CrateId, CrateName, Version};
+use super::{BundlePlan, BundleRecord, CrateRef, DistFileRef, Error, History};
+use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::id_prefix::matches_id;
 use crate::safe_path::SafePath;
@@ -20,17 +18,6 @@ pub const EMPTY_BASE: &str = "none";
 
 /// Maximum number of bundles in an error.
 const MAX_LISTED_BUNDLES: usize = 10;
-
-/// One crate that was sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SentCrate {
-    /// Its name.
-    pub name: CrateName,
-    /// Its version.
-    pub version: Version,
-    /// The digest of its `.crate`.
-    pub sha256: Sha256,
-}
 
 /// The content of the mirror after the import of a bundle and all bundles before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,9 +66,10 @@ impl History {
             artifacts.remove(&sent.path);
         }
         let current_crates = self.state.inputs.iter().flat_map(|input| &input.crates);
-        let mut crates: BTreeMap<CrateId, Sha256> = current_crates.map(|stored| (stored.id(), stored.sha256)).collect();
+        let mut crates: BTreeMap<CrateId, Sha256> =
+            current_crates.map(|stored| (stored.id.clone(), stored.sha256)).collect();
         for sent in after().flat_map(|later| &later.introduced) {
-            crates.remove(&CrateId { name: sent.name.clone(), version: sent.version.clone() });
+            crates.remove(&sent.id);
         }
         let newest = newest.is_none_or(|newest| newest.sequence <= bundle.sequence);
         Ok(DeltaBase { bundle: Some(bundle.clone()), is_newest: newest, crates, dist_files: artifacts })
@@ -109,15 +97,9 @@ impl History {
 
 impl BundlePlan {
     /// The crates that a bundle of this plan introduces, if `base` is the content after the newest bundle.
-    pub fn introduced_crates(&self, base: &DeltaBase) -> Vec<SentCrate> {
-        let introduced = self.crates.iter().filter(|(id, stored)| !base.has_crate(id, stored.sha256));
-        introduced
-            .map(|(_, stored)| SentCrate {
-                name: stored.name.clone(),
-                version: stored.version.clone(),
-                sha256: stored.sha256,
-            })
-            .collect()
+    pub fn introduced_crates(&self, base: &DeltaBase) -> Vec<CrateRef> {
+        let introduced = self.crates.values().filter(|stored| !base.has_crate(&stored.id, stored.sha256));
+        introduced.cloned().collect()
     }
 
     /// Likewise for dist files.

@@ -26,8 +26,6 @@ pub struct BundlePlan {
     pub crate_metadata: BTreeMap<Sha256, CrateMetadata>,
     /// Every dist file that any input needs.
     pub dist_files: BTreeMap<SafePath, DistFileRef>,
-    /// The index lines of the bundle; the caller that packs it adds them.
-    pub lines: BTreeMap<CrateId, String>,
     /// The previous bundle; repair bundles do not count.
     pub parent: Option<BundleRecord>,
     /// Whether the last bundle differs: an added or removed input or crate, or a changed yanked flag.
@@ -61,7 +59,7 @@ impl History {
         }
         let mut crates = BTreeMap::new();
         for stored in inputs.iter().flat_map(|input| &input.crates) {
-            crates.insert(stored.id(), stored.clone());
+            crates.insert(stored.id.clone(), stored.clone());
         }
         for old in &self.state.inputs {
             if forgotten.contains(&&old.id) || inputs.iter().any(|input| input.id == old.id) {
@@ -72,10 +70,10 @@ impl History {
                 kept.dist_files = artifacts;
             }
             for stored in &mut kept.crates {
-                let newest = crates.entry(stored.id()).or_insert_with(|| stored.clone());
+                let newest = crates.entry(stored.id.clone()).or_insert_with(|| stored.clone());
                 if newest.sha256 != stored.sha256 {
                     return Err(Error::Conflict(Box::new(DigestConflict {
-                        id: stored.id(),
+                        id: stored.id.clone(),
                         input: old.id.to_string(),
                         old: stored.sha256,
                         new: newest.sha256,
@@ -88,8 +86,8 @@ impl History {
         }
         let mut artifacts: BTreeMap<SafePath, DistFileRef> = BTreeMap::new();
         for input in &mut inputs {
-            input.crates.sort_by_key(CrateRef::id);
-            input.crates.dedup_by_key(|stored| stored.id());
+            input.crates.sort_by(|a, b| a.id.cmp(&b.id));
+            input.crates.dedup_by(|a, b| a.id == b.id);
             input.dist_files.sort_by(|a, b| a.path.cmp(&b.path));
             input.dist_files.dedup_by(|a, b| a.path == b.path);
             for stored in &mut input.dist_files {
@@ -114,16 +112,15 @@ impl History {
             crates,
             crate_metadata: self.state.crate_metadata.clone(),
             dist_files: artifacts,
-            lines: BTreeMap::new(),
         })
     }
 
     /// The numbers of recorded crates and dist files that no input of `plan` needs.
     pub fn count_dropped(&self, plan: &BundlePlan) -> (u64, u64) {
-        let crates: BTreeSet<CrateId> = all_crates(&self.state.inputs).map(CrateRef::id).collect();
+        let crates: BTreeSet<&CrateId> = all_crates(&self.state.inputs).map(|stored| &stored.id).collect();
         let dist_files: BTreeSet<&SafePath> =
             self.state.inputs.iter().flat_map(|input| &input.dist_files).map(|stored| &stored.path).collect();
-        let dropped_crates = crates.iter().filter(|id| !plan.crates.contains_key(id)).count();
+        let dropped_crates = crates.iter().filter(|id| !plan.crates.contains_key(**id)).count();
         let dropped_files = dist_files.iter().filter(|path| !plan.dist_files.contains_key(**path)).count();
         (dropped_crates as u64, dropped_files as u64)
     }
@@ -143,9 +140,7 @@ impl History {
 
 /// Whether two lists of inputs are equal for a user of the mirror. The text of the requests does not count.
 fn have_same_content(ours: &[InputSet], theirs: &[InputSet]) -> bool {
-    let same = |a: &CrateRef, b: &CrateRef| {
-        (&a.name, &a.version, a.sha256, a.yanked) == (&b.name, &b.version, b.sha256, b.yanked)
-    };
+    let same = |a: &CrateRef, b: &CrateRef| (&a.id, a.sha256, a.yanked) == (&b.id, b.sha256, b.yanked);
     ours.len() == theirs.len()
         && ours.iter().zip(theirs).all(|(a, b)| {
             a.id == b.id

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use super::{BundlePlan, DeltaBase, Error, History};
+use super::{BundlePlan, DeltaBase, Error, History, all_crates};
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::durable;
@@ -14,10 +14,8 @@ use crate::index_line::IndexLine;
 impl History {
     /// Every crate that a bundle of the history introduced, even if no input needs it now.
     pub fn sent_crates(&self) -> BTreeMap<CrateId, Sha256> {
-        let came = self.state.bundles.iter().flat_map(|bundle| &bundle.introduced);
-        let came = came.map(|sent| (CrateId { name: sent.name.clone(), version: sent.version.clone() }, sent.sha256));
-        let named = self.state.inputs.iter().flat_map(|input| &input.crates).map(|stored| (stored.id(), stored.sha256));
-        came.chain(named).collect()
+        let introduced = self.state.bundles.iter().flat_map(|bundle| &bundle.introduced);
+        introduced.chain(all_crates(&self.state.inputs)).map(|one| (one.id.clone(), one.sha256)).collect()
     }
 
     /// The crates whose index lines changed after they were sent, and were updated by bundles after `base`; without a
@@ -25,8 +23,7 @@ impl History {
     pub fn refreshed_since(&self, base: Option<&DeltaBase>) -> BTreeSet<CrateId> {
         let since = base.and_then(|base| base.bundle.as_ref()).map_or(0, |bundle| bundle.sequence);
         let after = self.state.bundles.iter().filter(|bundle| bundle.sequence > since);
-        let refreshed = after.flat_map(|bundle| &bundle.refreshed);
-        refreshed.map(|sent| CrateId { name: sent.name.clone(), version: sent.version.clone() }).collect()
+        after.flat_map(|bundle| &bundle.refreshed).map(|sent| sent.id.clone()).collect()
     }
 
     /// The index lines as they were last sent.
@@ -42,14 +39,12 @@ impl History {
     }
 
     /// Adds the lines of a bundle.
-    pub(super) fn record_lines(&self, new_lines: &BTreeMap<CrateId, String>) -> Result<(), Error> {
+    pub(super) fn record_lines<'l>(&self, new_lines: impl IntoIterator<Item = &'l IndexLine>) -> Result<(), Error> {
         let mut lines = self.sent_lines()?;
         let mut changed = false;
-        for (id, raw) in new_lines {
-            if let Ok(line) = IndexLine::parse(raw)
-                && lines.get(id).is_none_or(|known| known.raw != *raw)
-            {
-                lines.insert(id.clone(), line);
+        for line in new_lines {
+            if lines.get(&line.id).is_none_or(|known| known.raw != line.raw) {
+                lines.insert(line.id.clone(), line.clone());
                 changed = true;
             }
         }
@@ -71,7 +66,7 @@ impl BundlePlan {
     pub fn update_yanked(&mut self, lines: &BTreeMap<CrateId, IndexLine>) {
         let stored = self.crates.values_mut().chain(self.inputs.iter_mut().flat_map(|input| &mut input.crates));
         for stored in stored {
-            if let Some(line) = lines.get(&stored.id()) {
+            if let Some(line) = lines.get(&stored.id) {
                 stored.yanked = line.yanked;
             }
         }

@@ -7,13 +7,7 @@ use crate::event::NullSink;
 use crate::inputs::input_id::InputKind;
 
 fn crate_ref(name: &str, yanked: bool) -> CrateRef {
-    CrateRef {
-        name: name.parse().expect("valid"),
-        version: Version::new(1, 0, 0),
-        sha256: Sha256::of(name.as_bytes()),
-        size: 7,
-        yanked,
-    }
+    CrateRef { id: CrateId::parse(name, "1.0.0").expect("valid"), sha256: Sha256::of(name.as_bytes()), size: 7, yanked }
 }
 
 fn input(name: &str, crates: &[&str]) -> InputSet {
@@ -51,7 +45,7 @@ fn fetch(folder: &Path, today: Vec<InputSet>) -> BundlePlan {
     let mut history = LockedHistory::open(folder, "fetch", &NullSink).expect("open");
     let plan = history.plan(today, &[]).expect("plan");
     let came = plan.introduced_crates(&history.base(None).expect("base"));
-    history.record(&plan, BundleRecord { introduced: came, ..bundle(&plan) }).expect("record");
+    history.record(&plan, [], BundleRecord { introduced: came, ..bundle(&plan) }).expect("record");
     plan
 }
 
@@ -68,17 +62,13 @@ fn sent_crates_and_their_index_lines_are_recorded() {
     };
     let record = |crates: &[&str], lines: &[(&str, bool)], refreshed: &[&str]| {
         let mut history = LockedHistory::open(folder.path(), "fetch", &NullSink).expect("open");
-        let mut plan = history.plan(vec![input("/a", crates)], &[]).expect("plan");
-        for (name, yanked) in lines {
-            plan.lines.insert(crate_ref(name, false).id(), line(name, *yanked));
-        }
-        let sent = |name: &&str| {
-            let CrateRef { name, version, sha256, .. } = crate_ref(name, false);
-            SentCrate { name, version, sha256 }
-        };
+        let plan = history.plan(vec![input("/a", crates)], &[]).expect("plan");
+        let parse = |(name, yanked): &(&str, bool)| IndexLine::parse(&line(name, *yanked)).expect("valid");
+        let lines: Vec<IndexLine> = lines.iter().map(parse).collect();
         let came = plan.introduced_crates(&history.base(None).expect("base"));
-        let refreshed = refreshed.iter().map(sent).collect();
-        history.record(&plan, BundleRecord { introduced: came, refreshed, ..bundle(&plan) }).expect("record");
+        let refreshed = refreshed.iter().map(|name| crate_ref(name, false)).collect();
+        let record = BundleRecord { introduced: came, refreshed, ..bundle(&plan) };
+        history.record(&plan, &lines, record).expect("record");
     };
     record(&["x", "y"], &[("x", false), ("y", false)], &[]);
     record(&["y"], &[("y", false)], &[]);
@@ -196,14 +186,14 @@ fn a_bundle_is_found_by_its_id_or_by_a_file_name_that_only_it_has() {
     fetch(folder.path(), vec![input("a", &["x"])]);
     let base = |name: &str| History::read(folder.path()).expect("read").base(Some(name));
     let found = base("somewhere/x.pkg").expect("found");
-    assert!(found.is_newest && found.has_crate(&crate_ref("x", false).id(), Sha256::of(b"x")));
-    assert!(!found.has_crate(&crate_ref("x", false).id(), Sha256::of(b"y")));
+    assert!(found.is_newest && found.has_crate(&crate_ref("x", false).id, Sha256::of(b"x")));
+    assert!(!found.has_crate(&crate_ref("x", false).id, Sha256::of(b"y")));
     assert!(base("y.pkg").expect_err("unknown").to_string().contains("has no bundle `y.pkg`"));
     fetch(folder.path(), vec![input("a", &["x", "y"])]);
     assert!(base("x.pkg").expect_err("two").to_string().contains("has more than one bundle `x.pkg`"));
     let first = base(&format!("{:032}", 1)).expect("found");
-    assert!(!first.is_newest && first.has_crate(&crate_ref("x", false).id(), Sha256::of(b"x")));
-    assert!(!first.has_crate(&crate_ref("y", false).id(), Sha256::of(b"y")), "it came later");
+    assert!(!first.is_newest && first.has_crate(&crate_ref("x", false).id, Sha256::of(b"x")));
+    assert!(!first.has_crate(&crate_ref("y", false).id, Sha256::of(b"y")), "it came later");
 }
 
 #[test]

@@ -184,6 +184,6 @@ impl Resolver {
         else {
             return Ok(false);
         };
-        Ok(locked.foreign.is_empty() && locked.packages.iter().all(|package| lines.contains_key(&package.id)))
+        Ok(locked.foreign.is_empty() && locked.packages.keys().all(|id| lines.contains_key(id)))
     }
 }

@@ -7,7 +7,7 @@
 //! (`[patch]`, `[resolver]`, `[unstable]`, and a registry's index address without its token) and the known ssh hosts.
 //! Source code is not copied: cargo locks without reading it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -16,10 +16,12 @@ use std::process::{Command, Output};
 use toml::{Table, Value};
 
 use super::{Error, Workspace, cargo_program, folder_of, is_unreachable, read_metadata, stderr_message, succeeds};
+use crate::crate_id::CrateId;
+use crate::digest::Sha256;
 use crate::env::Env;
 use crate::event::Sink;
 use crate::fetch::cargo::system_error;
-use crate::inputs::lockfile::{LockedPackage, Lockfile};
+use crate::inputs::lockfile::Lockfile;
 
 /// Keeps locked versions, adds missing ones, removes unneeded ones, and downloads no crate.
 const UPDATE_ARGS: &[&str] = &["update", "--workspace"];
@@ -114,9 +116,9 @@ pub async fn fitting_lock(
     Ok(FittingLock { lockfile, text, fit })
 }
 
-/// The number of `wanted` packages that `present` lacks; both are sorted.
-fn count_missing(present: &[LockedPackage], wanted: &[LockedPackage]) -> usize {
-    wanted.iter().filter(|package| present.binary_search(package).is_err()).count()
+/// The number of `wanted` packages that `present` lacks.
+fn count_missing(present: &BTreeMap<CrateId, Sha256>, wanted: &BTreeMap<CrateId, Sha256>) -> usize {
+    wanted.iter().filter(|(id, checksum)| present.get(*id) != Some(*checksum)).count()
 }
 
 struct ManifestCopy<'c> {

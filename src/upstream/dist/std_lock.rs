@@ -63,7 +63,7 @@ impl DistDownloader {
             match load_std_lock(&store, *sha256)? {
                 Some(lock) => drop(known.insert(path.clone(), lock)),
                 None => {
-                    let needed = PlannedFile { sha256: *sha256, bytes: None, size: None };
+                    let needed = PlannedFile::new(*sha256);
                     unknown.files.insert(path.clone(), needed);
                 }
             }
@@ -109,7 +109,7 @@ fn parse_std_lock(lock: &RustSrcLock, path: &SafePath) -> Result<Lockfile, lockf
     {
         let reached = graph.reachable_from(&LIBRARY_ROOTS);
         let is_reached = |name: &str, version: String| reached.contains(&(name.to_owned(), version));
-        lockfile.packages.retain(|package| is_reached(package.id.name.as_str(), package.id.version.to_string()));
+        lockfile.packages.retain(|id, _| is_reached(id.name.as_str(), id.version.to_string()));
         lockfile.foreign.retain(|foreign| is_reached(&foreign.name, foreign.version.clone()));
     }
     Ok(lockfile)
@@ -244,7 +244,7 @@ mod tests {
         let names = |library: bool| {
             let lockfile =
                 parse_std_lock(&RustSrcLock { text: text.clone(), is_library_only: library }, &path).expect("a lock");
-            let names: Vec<String> = lockfile.packages.iter().map(|package| package.id.name.to_string()).collect();
+            let names: Vec<String> = lockfile.packages.keys().map(|id| id.name.to_string()).collect();
             names.join(" ")
         };
         assert_eq!((names(false), names(true)), ("hashbrown".to_owned(), "hashbrown regex".to_owned()));

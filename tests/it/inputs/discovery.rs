@@ -1,6 +1,9 @@
 //! Where depends.toml is found, and where `init` puts it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::process::Command;
+use std::time::Duration;
 
 use crate::support::client::{Client, Project};
 use crate::support::sandbox::Sandbox;
@@ -74,4 +77,22 @@ fn init_writes_beside_the_manifest_of_the_workspace() {
     assert!(member.join("own.toml").exists());
     sandbox.run(["init", "--manifest-path", "space/Cargo.toml"]).ok();
     assert!(sandbox.path("depends.toml").exists());
+}
+
+#[test]
+fn depends_toml_is_read_once_in_a_run() {
+    let upstream = Upstream::start();
+    upstream.publish_all(&[("a", "1.0.0")]);
+    let sandbox = Sandbox::new().upstream(&upstream);
+    let pipe = sandbox.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for args in [vec!["fetch", "-c", "pipe", "--dry-run"], vec!["fetch", "-c", "pipe", "-o", "out"]] {
+        let running = sandbox.process(args).start();
+        // This is open as soon as the run reads. A second reader would wait forever.
+        let mut writer = File::options().write(true).open(&pipe).unwrap();
+        writer.write_all(b"[dependencies]\na = \"1\"\n").unwrap();
+        drop(writer);
+        running.wait(Duration::from_secs(60)).ok();
+    }
+    assert_eq!(list_output(&sandbox, "out"), "a 1.0.0");
 }
