@@ -103,6 +103,11 @@ pub fn plural_of<N: PartialEq + From<u8>>(count: N, noun: &str) -> String {
     }
 }
 
+/// The form of a verb behind this number: `agree(1, "is", "are")` is `is`.
+pub fn agree<'v, N: PartialEq + From<u8>>(count: N, singular: &'v str, plural: &'v str) -> &'v str {
+    if count == N::from(1) { singular } else { plural }
+}
+
 /// Parses a size in bytes: a number, optionally with KiB, MiB, GiB or TiB (or kB, MB, GB, TB).
 ///
 /// # Errors

@@ -24,7 +24,7 @@ use crate::mirror::import_order::{BundlePosition, sort_for_import};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, NewMirror, lock_for_adding};
 use crate::panics::catch_panic;
-use crate::units::pluralize;
+use crate::units::{agree, pluralize};
 use crate::watcher::failed_bundles;
 
 mod pipe_spool;
@@ -104,7 +104,7 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
         match imported {
             Ok(imported) => {
                 any = true;
-                changed |= !imported.already_imported;
+                changed |= !imported.already_imported || imported.summary_rewritten;
                 wrote_config |= imported.config_json;
                 end_alarms(&layout, &name, context);
             }
@@ -129,7 +129,12 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
         let class = if integrity { ErrorClass::Integrity } else { *first };
         let (message, others) = match any {
             true => (
-                format!("{} of {} were not imported", refused.len(), pluralize(all, "bundle")),
+                format!(
+                    "{} of {} {} not imported",
+                    refused.len(),
+                    pluralize(all, "bundle"),
+                    agree(refused.len(), "was", "were")
+                ),
                 "; the others were imported",
             ),
             false => (format!("none of {} was imported", pluralize(all, "bundle")), ""),

@@ -101,7 +101,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         context.reporter.status(
             "Note",
             format!(
-                "{} ({}) count toward the size, but are not listed: {}",
+                "the size includes {} ({}), which the list does not show: {}",
                 event::format_dist_files(listed.dist_files.0),
                 format_size(listed.dist_files.1),
                 if toolchains.is_empty() { "no toolchain".to_owned() } else { toolchains.join(", ") }

@@ -26,7 +26,12 @@ pub fn run(args: &Args, command: clap::Command, context: &Context) -> Result<(),
         return Ok(());
     };
     let dir = context.absolute(dir);
-    let failed = |source| Failure::io(format!("could not write man pages into `{}`", dir.display()), source);
+    let failed = |source| {
+        let failure = Failure::io(format!("could not write man pages into `{}`", dir.display()), source);
+        let hint =
+            failure.hint.clone().unwrap_or_else(|| "give a folder that can be created, or an existing one".to_owned());
+        failure.hint(hint)
+    };
     durable::make_folder(&dir).map_err(failed)?;
     for (name, page) in &pages {
         durable::write(&dir.join(name), page.as_bytes()).map_err(failed)?;

@@ -175,6 +175,17 @@ fn serve(args: &Args, mirror: PathBuf, context: &Context) -> Result<(), Failure>
     served
 }
 
+/// Warns if no process may change the mirror because of the file with its layout version. Clients are served all the same.
+fn warn_about_format(server: &ServerContext) {
+    if let Err(error) = server.mirror.check_format() {
+        let failure = Failure::from(error).with_mirror(&server.mirror);
+        let hint = failure.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        server
+            .sink
+            .warning(format!("{}; the stored files are served, but nothing is imported{hint}", failure.one_line()));
+    }
+}
+
 /// Refuses a folder with other files as the mirror, and an incoming folder that overlaps the mirror.
 pub(super) fn check_folders(mirror: &Path, incoming: &Path) -> Result<(), Failure> {
     lock::require_free_or_mirror(&Layout::new(mirror))?;
@@ -230,6 +241,7 @@ pub(super) struct ServerSetup {
 /// Serves the mirror with its pages and its API until SIGINT or SIGTERM. The settings control live mode and the watcher.
 pub(super) async fn run_server(listener: TcpListener, setup: ServerSetup, context: &Context) -> Result<(), Failure> {
     let ServerSetup { context: server, access, tls, applies_base_url, metrics, logs_requests } = setup;
+    warn_about_format(&server);
     let import_counters = Arc::new(ImportCounters::default());
     let live = Arc::new(start_live(&server, context)?);
     live.watch_settings();

@@ -16,7 +16,7 @@ use crate::lock_coverage::{CoverageGap, VerifiedBundle, check_lock_coverage};
 use crate::mirror::audit::require_mirror;
 use crate::mirror::layout::Layout;
 use crate::mirror_file::FileKind;
-use crate::units::pluralize;
+use crate::units::{agree, pluralize};
 
 mod mirror;
 
@@ -130,9 +130,10 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
         (Some(failure), _) if args.files.len() == 1 => Err(failure),
         (Some(failure), bad) => {
             let message = format!(
-                "{} of {} are invalid or cannot be read",
+                "{} of {} {} invalid or cannot be read",
                 bad + unreadable,
-                pluralize(args.files.len(), "bundle")
+                pluralize(args.files.len(), "bundle"),
+                agree(bad + unreadable, "is", "are")
             );
             // An invalid bundle is graver than a path that does not exist.
             let class = if integrity || bad > 0 { ErrorClass::Integrity } else { failure.class };
@@ -142,7 +143,9 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
         (None, bad) => {
             let message = match args.files.as_slice() {
                 [file] => format!("`{}` is damaged", file.display()),
-                files => format!("{bad} of {} are damaged", pluralize(files.len(), "bundle")),
+                files => {
+                    format!("{bad} of {} {} damaged", pluralize(files.len(), "bundle"), agree(bad, "is", "are"))
+                }
             };
             Err(Failure::new(ErrorClass::Integrity, message).hint(COPY_AGAIN_HINT))
         }

@@ -11,7 +11,7 @@ use toml_edit::DocumentMut;
 use super::excerpt::{SourceExcerpt, SourceText};
 use super::toml_syntax;
 use crate::line_column::LineColumn;
-use crate::units::pluralize;
+use crate::units::{agree, pluralize};
 
 /// Maximum number of listed problems. Further ones are counted.
 const MAX_PROBLEMS: usize = 20;
@@ -61,8 +61,9 @@ impl ProblemList {
         let mut blocks: Vec<String> = drawn.collect();
         match self.omitted {
             0 => {}
-            1 => blocks.push("1 more error is not shown".to_owned()),
-            more => blocks.push(format!("{} are not shown", pluralize(more, "more error"))),
+            more => {
+                blocks.push(format!("{} {} not shown", pluralize(more, "more error"), agree(more, "is", "are")));
+            }
         }
         blocks.join("\n\nerror: ")
     }

@@ -75,7 +75,10 @@ impl From<lock::Error> for Failure {
             lock::Error::Layout(error) => error.into(),
             lock::Error::RecoveryFailed(error) => error.into(),
             lock::Error::Io { ref source, .. } => {
-                let hint = io_hint(source);
+                let hint = io_hint(source).or_else(|| {
+                    let cannot_create = "give a folder that can be created, or an existing one, with `--mirror`";
+                    (source.kind() == std::io::ErrorKind::NotFound).then(|| cannot_create.to_owned())
+                });
                 Failure { hint, ..Failure::new(ErrorClass::Disk, error) }
             }
         }

@@ -235,7 +235,7 @@ impl Session<'_> {
             .collect();
         if !paths.is_empty() && !gathered.requests.is_empty() {
             let count = event::format_dist_files(paths.len() as u64);
-            let message = format!("{count} of them that only other inputs of the history need: {}", names.join(", "));
+            let message = format!("{count} for other inputs of the history only: {}", names.join(", "));
             self.sink.status("Including", message);
         }
     }
@@ -321,7 +321,7 @@ impl Session<'_> {
                 .collect();
             if !dropped.is_empty() {
                 self.sink.warning(format!(
-                    "`{id}` no longer requests what its last bundle had: {}; after the import, `gc` removes their files \
+                    "`{id}` no longer requests {}, which its last bundle had; after the import, `gc` removes their files \
                      unless another input needs them",
                     dropped.join(", ")
                 ));

@@ -25,7 +25,7 @@ use crate::inputs::lockfile::SkippedPackage;
 use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 use crate::safe_path::SafePath;
 use crate::toolchain;
-use crate::units::{format_time, pluralize};
+use crate::units::{agree, format_time, pluralize};
 
 /// Maximum number of quoted problems of a bundle that does not verify. The others are counted.
 const MAX_QUOTED_PROBLEMS: usize = 5;
@@ -102,8 +102,7 @@ pub(super) fn write_bundle(
     let artifacts = gathered.toolchains.shipped_count();
     let sent_before = match relied {
         0 => String::new(),
-        1 => ", 1 more was sent before".to_owned(),
-        relied => format!(", {relied} more were sent before"),
+        relied => format!(", {relied} more {} sent before", agree(relied, "was", "were")),
     };
     sink.status(
         "Packed",

@@ -96,6 +96,8 @@ pub struct ImportReport {
     pub counts: Counts,
     /// The bundle was already recorded, and all its content was stored.
     pub already_imported: bool,
+    /// Whether manifest.json was missing or damaged and was written again, although nothing else changed.
+    pub summary_rewritten: bool,
     /// The state of `crates/index` after the import.
     pub link: LinkState,
     /// A snapshot's configuration; the import does not install it.
@@ -289,6 +291,7 @@ impl AddGuard {
             index_changed: received.index.len() as u64,
             counts: counts.with_delta(&received.delta),
             already_imported: false,
+            summary_rewritten: false,
             link: LinkState::Good,
             config: received.config,
             config_json: false,
@@ -299,7 +302,7 @@ impl AddGuard {
             tx.put_bytes(&self.layout.pending_lines(), received.pending.render().as_bytes())?;
             sink.detail(
                 "Deferred",
-                format!("{} until their crates are in the mirror", pluralize(received.pending.len(), "index line")),
+                format!("{} of crates that the mirror lacks", pluralize(received.pending.len(), "index line")),
             );
         }
         imported.config_json = self.stage_config(&mut tx, options.base_url.as_ref())?;
@@ -307,6 +310,7 @@ impl AddGuard {
         let on_record =
             record_state == RecordState::Recorded && ledger_state.new_histories(&head, &streamed.manifest).is_empty();
         imported.already_imported = on_record && tx.is_empty();
+        imported.summary_rewritten = imported.already_imported && known.is_none();
         if !imported.already_imported || known.is_none() {
             if let RecordState::Corrupt(name) = &record_state {
                 received.warnings.push(format!(

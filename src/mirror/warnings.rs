@@ -172,7 +172,7 @@ fn missing_files_warning(layout: &Layout, manifest: &Manifest, file: &str) -> Op
             None => hint,
         };
         format!(
-            "{} that other inputs of the history of {file} need are in bundles that were never imported, first {}: {todo}",
+            "bundles that were never imported have {}, which other inputs of the history of {file} need; first {}: {todo}",
             what.join(" and "),
             first.join(", ")
         )

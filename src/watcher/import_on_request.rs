@@ -85,7 +85,7 @@ impl ImportRequest {
                 let hint = hint.unwrap_or_else(|| "fix the cause".to_owned());
                 Err(Failure::new(ErrorClass::Disk, reason)
                     .context(context)
-                    .hint(format!("{hint}; the bundle stays in the incoming folder: then import it again")))
+                    .hint(format!("{hint}; then import the bundle again: it stays in the incoming folder")))
             }
             Outcome::Invalid(reason) => {
                 let line = first_line(&reason).to_owned();

@@ -57,7 +57,6 @@ pub(super) struct RejectedBundle {
     /// Whether it is in `failed/`; otherwise the move failed, and it is still in the incoming folder.
     pub(super) moved: bool,
     /// Whether the bundle's file is stored, and not only the reason. Only then can it be retried.
-    #[serde(rename = "kept")]
     pub(super) has_file: bool,
 }
 

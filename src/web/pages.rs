@@ -133,7 +133,7 @@ impl Frame {
     }
 
     /// Why this client may not write, and how to change that.
-    fn why_not(&self) -> Option<&'static str> {
+    fn write_denied(&self) -> Option<&'static str> {
         match (self.admin, self.token) {
             (true, _) => None,
             (false, true) => Some("Log in with the admin token to change anything here."),

@@ -133,7 +133,7 @@ fn missing_and_truncated_crates_are_repaired_and_counted() {
     assert!(problem_text[0].starts_with("crates/Serde-1.0.100+b.crate: its SHA-256 is "), "{problem_text:?}");
     assert_eq!(problem_text[1], format!("{JSON}: is missing, but index/js/on/json names it"));
     assert!(
-        problem_text.iter().any(|reported| reported.starts_with("manifest.json: states 3 crates, but 2 are on disk")),
+        problem_text.iter().any(|reported| reported.starts_with("manifest.json: states 3 crates, but the disk has 2")),
         "{problem_text:?}"
     );
     assert_eq!(listed, ["Serde 1.0.100+b", "json 1.0.0"]);
@@ -261,7 +261,7 @@ fn damaged_records_are_reported_and_rebuilt() {
             }
             "wrong count" => {
                 fs::write(&head, text.replace("\"versions\": 3", "\"versions\": 4")).unwrap();
-                "manifest.json: states 4 crates, but 3 are on disk"
+                "manifest.json: states 4 crates, but the disk has 3"
             }
             "no lines" => {
                 fs::remove_dir_all(mirror.join(".frostmirror/lines")).unwrap();

@@ -109,7 +109,7 @@ fn dependencies_are_edited_and_saved() {
     );
     let serving = serve(&sandbox);
     browser.open(&format!("{}/deps", serving.url()));
-    browser.wait_for("#said", "No changes");
+    browser.wait_for("#save-status", "No changes");
     assert!(!warns_before_leaving(&browser));
     assert_controls_have_names(&browser);
     for scheme in ["dark", "light"] {
@@ -139,7 +139,7 @@ fn dependencies_are_edited_and_saved() {
     browser.fill("#platforms-targets", "wasm32-unknown-unknown\nx86_64-unknown-linux-gnu");
     browser.wait_for("#toml", "x86_64-unknown-linux-gnu");
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "Saved.");
+    browser.wait_for("#save-status", "Saved.");
     assert!(!warns_before_leaving(&browser));
     let wanted = "# ours\n[dependencies]\nserde = [\"=1.0.100\", { version = \"1\", features = [\"derive\"] }, \"0.9\"]\n\
          tokio = { version = \"1\", default-features = false }\nitoa = { version = \"1\", features = [\"i128\", \"std\"] }\n\n\
@@ -155,16 +155,16 @@ fn dependencies_are_edited_and_saved() {
         json!("Version of itoa")
     );
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "One entry is invalid");
+    browser.wait_for("#save-status", "One entry is invalid");
     assert_eq!((focused_name(&browser), sandbox.read(DEPENDS_FILE)), ("Version of itoa".to_owned(), wanted.to_owned()));
     browser.fill("[aria-label='Version of itoa']", "1");
-    browser.wait_for("#said", "No changes");
+    browser.wait_for("#save-status", "No changes");
     // JSON cannot represent a name that is listed twice.
     browser.fill("[aria-label='Crate of axum']", "tower");
     browser.fill("[aria-label='Crate of tokio']", "serde");
     browser.wait_for(".problem:not([hidden])", "serde is listed twice");
     scroll_and_click(&browser, "#discard");
-    browser.wait_for("#said", "No changes");
+    browser.wait_for("#save-status", "No changes");
     assert!(browser.text("#toml").contains("axum"));
 }
 
@@ -185,7 +185,7 @@ fn concurrent_edits_of_depends_toml_lose_nothing() {
     browser.wait_for("#moved", "Both of you changed dependencies.anyhow");
     browser.wait_for("#toml", "syn = \"2\"");
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "Saved.");
+    browser.wait_for("#save-status", "Saved.");
     assert_eq!(
         sandbox.read(DEPENDS_FILE),
         "# theirs\n[dependencies]\nanyhow = \"1.0.1\"\nserde = \"1.0.200\"\nsyn = \"2\"\n"
@@ -227,16 +227,16 @@ fn unknown_entries_are_shown_as_text_and_preserved() {
     scroll_and_click(&browser, "[aria-label='Remove other']");
     browser.fill("[aria-label='Version of leaf']", "1");
     browser.fill("[aria-label='Features of leaf']", "std");
-    browser.wait_for("#said", "Not saved yet");
+    browser.wait_for("#save-status", "Not saved yet");
     browser.wait_for("#toml", "features = [\"std\"]");
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "Saved.");
+    browser.wait_for("#save-status", "Saved.");
     assert_eq!(
         sandbox.read(DEPENDS_FILE),
         format!("# {HOSTILE}\n[dependencies]\nleaf = {{ version = \"1\", features = [\"std\"] }}\n")
     );
     browser.open(&format!("{}/config", serving.url()));
-    browser.wait_for("#said", "No changes");
+    browser.wait_for("#save-status", "No changes");
     let shown = browser.js("return document.querySelector('#set-read_token_file').value", &json!([]));
     assert!(shown.as_str().expect("text").ends_with(HOSTILE), "{shown}");
     assert_eq!(
@@ -253,7 +253,7 @@ fn changed_settings_take_effect() {
     sandbox.write(SETTINGS_FILE, "# ours\nproxy_ttl = \"1h\"\nproxy_index_url = \"https://me:hunter2@h/\"\n");
     let serving = serve(&sandbox);
     browser.open(&format!("{}/config", serving.url()));
-    browser.wait_for("#said", "No changes");
+    browser.wait_for("#save-status", "No changes");
     assert_controls_have_names(&browser);
     for scheme in ["dark", "light"] {
         assert_contrast(&browser, scheme);
@@ -268,9 +268,9 @@ fn changed_settings_take_effect() {
     scroll_and_click(&browser, "#row-proxy_ttl button");
     assert_eq!(focused_name(&browser), "set-proxy_ttl");
     assert!(browser.text("#row-proxy_ttl").contains("Saving restores the default"));
-    assert!(browser.text("#said").contains("5 changes") && warns_before_leaving(&browser));
+    assert!(browser.text("#save-status").contains("5 changes") && warns_before_leaving(&browser));
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "Saved and in effect.");
+    browser.wait_for("#save-status", "Saved and in effect.");
     assert!(!warns_before_leaving(&browser));
     assert_eq!(
         sandbox.read(SETTINGS_FILE),
@@ -287,7 +287,7 @@ fn changed_settings_take_effect() {
     browser.fill("#set-tls_cert", "c.pem");
     browser.fill("#set-tls_key", "k.pem");
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "Restart the server to apply tls_cert and tls_key.");
+    browser.wait_for("#save-status", "Restart the server to apply tls_cert and tls_key.");
     browser.assert_clean(serving.url());
     // What is wrong is said at its setting.
     browser.fill("#set-min_age", "soon");
@@ -316,7 +316,7 @@ fn concurrent_settings_changes_are_reported() {
     let sandbox = Sandbox::new();
     let serving = serve(&sandbox);
     browser.open(&format!("{}/config", serving.url()));
-    browser.wait_for("#said", "No changes");
+    browser.wait_for("#save-status", "No changes");
     browser.fill("#set-deny", "mine");
     let other = |text: &str| {
         let head = "POST /api/config HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json";
@@ -325,20 +325,20 @@ fn concurrent_settings_changes_are_reported() {
     };
     other(r#"{"deny": ["theirs"], "proxy_ttl": "2h"}"#);
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "Not saved: Another client changed proxy_ttl, deny in the meantime.");
+    browser.wait_for("#save-status", "Not saved: Another client changed proxy_ttl, deny in the meantime.");
     browser.wait_for("#wrong-deny", "Your value is shown");
     assert!(sandbox.read(SETTINGS_FILE).contains("theirs"), "nothing of theirs is lost");
     let shown = browser
         .js("return ['deny', 'proxy_ttl'].map((key) => document.querySelector(`#set-${key}`).value)", &json!([]));
     assert_eq!(shown, json!(["mine", "2h"]));
-    assert!(browser.text("#said").len() > 10 && warns_before_leaving(&browser), "mine is still to be saved");
+    assert!(browser.text("#save-status").len() > 10 && warns_before_leaving(&browser), "mine is still to be saved");
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "Saved and in effect.");
+    browser.wait_for("#save-status", "Saved and in effect.");
     assert_eq!(sandbox.read(SETTINGS_FILE), "deny = [\"mine\"]\nproxy_ttl = \"2h\"\n");
     // One who changed it and saved knows the newest state.
     scroll_and_click(&browser, "#set-prune_on_import");
     scroll_and_click(&browser, "#save");
-    browser.wait_for("#said", "Saved and in effect.");
+    browser.wait_for("#save-status", "Saved and in effect.");
     let output = browser.js("return document.querySelector('#wrong-deny').textContent", &json!([]));
     assert_eq!(output, json!(""));
 }

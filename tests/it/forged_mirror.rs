@@ -140,10 +140,10 @@ fn a_crate_that_no_import_brought_is_reported_and_moved_aside() {
         let before = public_files(&mirror);
         add_version(&mirror, name, "6.6.6");
         let run = sandbox.run(["verify", "--mirror", "mirror", "--repair-list", "list.jsonl"]).exits(4);
-        run.stdout_has(&format!("of {name} 6.6.6, which no import brought")).stderr_has("--rebuild-state");
+        run.stdout_has(&format!("for {name} 6.6.6, which no import added")).stderr_has("--rebuild-state");
         assert_eq!(sandbox.read("list.jsonl"), "");
         let run = sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
-        run.stderr_has(&format!("no import brought {name} 6.6.6: ")).stderr_lacks("were lost");
+        run.stderr_has(&format!("no import added {name} 6.6.6: ")).stderr_lacks("were lost");
         assert!(mirror.join(format!(".frostmirror/aside/{name}-6.6.6.crate")).exists());
         assert_restored(&sandbox, &before);
     }

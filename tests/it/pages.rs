@@ -216,9 +216,9 @@ fn below_a_path_prefix_addresses_are_correct_and_links_relative() {
 fn pages_explain_why_writing_is_not_allowed() {
     let local = start_site(&[]);
     let own = get_page(&local, "/packages").text();
-    assert!(own.contains("data-admin=\"true\"") && !own.contains("id=\"why-not\""), "{own}");
+    assert!(own.contains("data-admin=\"true\"") && !own.contains("id=\"write-denied\""), "{own}");
     let far = get(local.server.url(), "/packages", &["Accept: text/html"]).text();
-    assert!(far.contains("data-admin=\"false\"") && far.contains("id=\"why-not\""), "{far}");
+    assert!(far.contains("data-admin=\"false\"") && far.contains("id=\"write-denied\""), "{far}");
     assert!(!far.contains("login-dialog"), "there is no token to log in with");
     let locked = start_site(&["--admin-token", "0123456789abcdef-token"]);
     let out = get_page(&locked, "/packages").text();

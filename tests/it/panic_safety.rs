@@ -141,7 +141,7 @@ fn a_panicking_import_names_the_entry_and_leaves_the_mirror_unchanged() {
     BundleBuilder::new("c", 1).ship(Crate::new("three", "1.0.0")).write(&sandbox.path("in"), "three.pkg");
     let crash = [("FROSTMIRROR_CRASH_AT", "panic:import:entry:crates/two-1.0.0.crate")];
     let run = sandbox.process(["import", "in", "--mirror", "mirror"]).envs(crash).run();
-    run.exits(1).stderr_has("1 of 2 bundles were not imported");
+    run.exits(1).stderr_has("1 of 2 bundles was not imported");
     assert!(public_files(&mirror).contains_key("crates/three-1.0.0.crate"));
     sandbox.run(["import", "in", "--mirror", "mirror"]).ok();
     sandbox.run(["verify", "--mirror", "mirror"]).exits(0);

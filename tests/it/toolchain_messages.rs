@@ -86,7 +86,7 @@ fn a_narrower_request_names_what_it_no_longer_includes() {
     let desk = connected_machine(&format!("targets = [\"{LINUX}\", \"{WASM}\"]\n"));
     desk.fetch(&[]).ok().stderr_lacks("no longer requests");
     desk.write_depends("depends.toml", &format!("targets = [\"{LINUX}\"]\n"));
-    desk.fetch(&[]).ok().stderr_has(&format!("no longer requests what its last bundle had: target `{WASM}`"));
+    desk.fetch(&[]).ok().stderr_has(&format!("no longer requests target `{WASM}`, which its last bundle had"));
     desk.fetch(&[]).ok().stderr_lacks("no longer requests");
 }
 
@@ -138,8 +138,7 @@ fn inspect_shows_all_targets_and_the_inputs_of_toolchains() {
         "second.toml",
         &format!("targets = [\"{LINUX}\"]\ntoolchain = \"{}\"\nprofile = \"minimal\"\n", OLD_STABLE.0),
     );
-    let second =
-        desk.fetch(&["-c", "second.toml"]).ok().stderr_has(" of them that only other inputs of the history need: `");
+    let second = desk.fetch(&["-c", "second.toml"]).ok().stderr_has(" for other inputs of the history only: `");
     let targets = format!("\nTargets     {WASM}, {LINUX}\n");
     desk.inspect(first.trim()).stdout_has(&targets);
     desk.inspect(second.stdout.trim()).stdout_has(&targets);

@@ -41,7 +41,7 @@ fn each_problem_is_one_line_and_the_exit_code_is_4() {
     assert_eq!(lines[0], "good.pkg: OK -- 5 crates, 0 rustup artifacts");
     assert!(lines[1].starts_with("bad.pkg: crates/a-1.10.0.crate: its SHA-256 is "), "{}", lines[1]);
     assert!(lines[2].contains("follow the last entry"), "{}", lines[2]);
-    assert!(run.stderr.contains("1 of 2 bundles are damaged"), "{}", run.stderr);
+    assert!(run.stderr.contains("1 of 2 bundles is damaged"), "{}", run.stderr);
     // A file that is not a bundle is reported beside the others, even with -q.
     sandbox.write("no.pkg", "no bundle");
     let run = sandbox.run(["verify", "-q", "no.pkg", "good.pkg"]).exits(4);

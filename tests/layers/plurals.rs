@@ -1,4 +1,5 @@
-//! A number with its noun is written by `units::pluralize`, so that no message says `1 crates`.
+//! A number with its noun is written by `units::pluralize`, and its verb by `units::agree`, so that no message says
+//! `1 crates` or `1 crate are`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,6 +17,31 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("commands/status.rs", "{word} bundles", "no number"),
     ("commands/export/folder.rs", "{has} files", "no number"),
     ("mirror/export/vendor/unpack.rs", "{} bytes", "a constant limit"),
+];
+
+/// Verbs in the plural that could be about a number.
+const PLURAL_VERBS: &[&str] = &["are", "count", "differ", "do", "have", "lack", "need", "remain", "were"];
+
+/// Placeholders in front of such a verb that are never about one thing: (end of the path, text, reason).
+const VERB_EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("commands/export/folder.rs", "{}) have", "more than one crate"),
+    ("commands/export/folder.rs", "{has} files whose names differ only in case (", "the verb of `files`"),
+    ("commands/gc.rs", "{} shows whether they are damaged)", "the heading is a plural"),
+    ("commands/list.rs", "{created}\\nCrate count", "a noun"),
+    ("commands/verify/mirror.rs", "{what} are unknown", "the verb of `lineages`"),
+    ("fetch/resolve/cargo_errors.rs", "{head} are", "cargo's text about `versions`"),
+    ("fetch/resolve/unresolved.rs", "{package} are yanked", "more than one version"),
+    ("fetch/resolve.rs", "{input} needs packages that are not from crates", "the verb of `packages`"),
+    ("http/error.rs", "{url} does not have the expected content", "an infinitive"),
+    ("unpack/tests.rs", "{taken} names were accepted", "a test"),
+    ("mirror/warnings.rs", "{file} need", "the verb of `inputs`"),
+    ("server/auth.rs", "{MIN_TOKEN_CHARS} visible ASCII characters are required", "a constant limit"),
+    ("upstream/file_batch.rs", "{} are unavailable", "more than one file"),
+    ("upstream/file_batch.rs", "{} are", "more than one file"),
+    ("web/api/status.rs", "{} were rejected", "more than one bundle"),
+    ("web/pages/dashboard.rs", "{} are doubtful", "the verb of `bundles`"),
+    ("web/pages/live_mode.rs", "{} Stored files are served", "the verb of `files`"),
+    ("web/pages/live_mode.rs", "{why} Stored files are served", "the verb of `files`"),
 ];
 
 #[test]
@@ -38,6 +64,48 @@ fn numbers_are_written_with_the_right_form_of_their_noun() {
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn numbers_have_the_right_form_of_their_verb() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut problems = Vec::new();
+    for path in crate::source_files(&src) {
+        let (text, path) = (fs::read_to_string(&path).unwrap(), path.to_str().unwrap().replace('\\', "/"));
+        for (line, found) in plural_verbs(&text) {
+            if !VERB_EXCEPTIONS.iter().any(|(file, text, _)| path.ends_with(file) && found == *text) {
+                problems.push(format!("{path}:{line}: `{found}`; use `units::agree`, or say it without a verb"));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// Placeholders in string literals with a plural verb behind them, before any punctuation: the line, and both.
+fn plural_verbs(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    for (number, line) in code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+        for (at, _) in line.match_indices('}') {
+            let is_in_string = line[..at].matches('"').count() % 2 == 1;
+            let Some(start) = line[..at].rfind('{').filter(|_| is_in_string) else { continue };
+            let clause = line[at + 1..].split(['{', '"', ';', ':', ',', '.', '`', '|']).next().unwrap_or_default();
+            if clause.split(' ').any(|word| PLURAL_VERBS.contains(&word)) {
+                found.push((number + 1, format!("{}{}", &line[start..=at], clause.trim_end())));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn plural_verbs_are_found() {
+    let found = |text: &str| plural_verbs(text).into_iter().map(|(_, found)| found).collect::<Vec<_>>();
+    assert_eq!(
+        found(r#"format!("{count} of {} are damaged; {n} is, and {m} ({x}) that others need: are")"#),
+        ["{} are damaged", "{x}) that others need"]
+    );
+    assert_eq!(found(r#"} else if are { "{a}, are" }"#), [""; 0]);
 }
 
 /// The last words of the nouns that calls of `pluralize` have as literals.

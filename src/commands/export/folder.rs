@@ -69,7 +69,7 @@ fn incomplete_export(skipped: &[SkippedCrate], folder: &Path) -> Failure {
         list.push_str(&format!("\n{}: {}", one.id, one_line(&one.reason)));
     }
     let lacks =
-        format!("could not unpack {}, so the folder lacks them:{list}", event::format_crates(skipped.len() as u64));
+        format!("the folder lacks {} that could not be unpacked:{list}", event::format_crates(skipped.len() as u64));
     Failure::new(ErrorClass::Integrity, lacks).context(format!("`{}` is incomplete", folder.display())).hint(
         "the files are as upstream published them, so fetching them again does not help; `export local-registry` takes crates as they are",
     )
@@ -107,7 +107,7 @@ fn report_export(kind: FolderFormat, exported: &ExportReport, context: &Context)
     if let Some(first) = case_conflicts.first() {
         let has = match case_conflicts.len() {
             1 => format!("{} has", first.id),
-            count => format!("{}, {} first, have", pluralize(count, "crate"), first.id),
+            count => format!("{} (first {}) have", pluralize(count, "crate"), first.id),
         };
         report.status(
             "Note",

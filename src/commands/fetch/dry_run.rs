@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::Context;
 use crate::event::{self, Sink as _};
 use crate::fetch::DryRun;
-use crate::units::pluralize;
+use crate::units::{agree, pluralize};
 
 pub(super) fn report(estimate: &DryRun, context: &Context) {
     if context.reporter.is_json() {
@@ -23,8 +23,7 @@ pub(super) fn report(estimate: &DryRun, context: &Context) {
         let dropped = event::format_contents(estimate.dropped_crates, estimate.dropped_dist_files);
         let reason = match (estimate.dropped_crates, estimate.dropped_dist_files) {
             (0, 0) => "inputs or index entries changed".to_owned(),
-            (1, 0) | (0, 1) => format!("{dropped} is no longer needed"),
-            _ => format!("{dropped} are no longer needed"),
+            (crates, files) => format!("{dropped} {} no longer needed", agree(crates + files, "is", "are")),
         };
         context.reporter.status("Planned", format!("a bundle without files: {reason}; nothing was written"));
         return;

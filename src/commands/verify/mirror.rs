@@ -134,7 +134,7 @@ fn untrusted_warnings(untrusted: &UntrustedCrates) -> Vec<String> {
     }
     if !untrusted.unknown.is_empty() {
         warnings.push(format!(
-            "no import brought {}: the index lines were removed, and the files were moved to .frostmirror/aside",
+            "no import added {}: the index lines were removed, and the files were moved to .frostmirror/aside",
             list(&untrusted.unknown)
         ));
     }

@@ -141,7 +141,7 @@ pub enum Fault {
         record: String,
     },
     /// A line of a crate that no import brought, although no import record is lost.
-    #[error("line {number} is of {id}, which no import brought")]
+    #[error("line {number} is for {id}, which no import added")]
     NotImported {
         /// Line number from 1.
         number: usize,
@@ -239,7 +239,7 @@ pub enum SummaryFault {
     #[error("is damaged: it is not a valid summary of the mirror")]
     Damaged,
     /// A count differs from the files on disk.
-    #[error("states {says} {what}, but {found} are on disk")]
+    #[error("states {says} {what}, but the disk has {found}")]
     Count {
         /// What is counted.
         what: &'static str,

@@ -32,7 +32,6 @@ pub struct PlanReport<'p> {
     #[serde(rename = "artifacts_waiting")]
     pending_dist_files: Vec<&'p PendingDeletion>,
     /// Unrecognized files, which no bundle on record brought. They are kept.
-    #[serde(rename = "strangers")]
     unrecognized: &'p [String],
     /// The content of the mirror afterwards.
     after: Counts,

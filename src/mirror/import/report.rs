@@ -69,7 +69,10 @@ pub(super) fn report_import(
     }
     let ImportReport { crates_new, crates_repaired: crates_mended, .. } = imported;
     if imported.already_imported {
-        sink.status("Unchanged", format!("{file} is already imported, and nothing changed"));
+        match imported.summary_rewritten {
+            true => sink.status("Restored", format!("manifest.json of the mirror; {file} was imported before")),
+            false => sink.status("Unchanged", format!("{file} is already imported, and nothing changed")),
+        }
         return;
     }
     let count = event::format_contents(crates_new + crates_mended, imported.dist_files_new);

@@ -34,7 +34,7 @@ impl DistFileInventory {
                 Ok(there) if there.is_file() && there.len() == row.size => {}
                 Ok(there) if there.is_file() => {
                     problems.push(format!(
-                        "{path} has {}, but {} are recorded",
+                        "{path} has {}, but its record states {}",
                         pluralize(there.len(), "byte"),
                         row.size
                     ));

@@ -76,7 +76,7 @@ function createUpload(file) {
 }
 
 function announce(message) {
-  id('upload-said').textContent = message;
+  id('upload-status').textContent = message;
 }
 
 async function processQueue() {
@@ -233,10 +233,10 @@ async function follow(job) {
       job = await api(`jobs/${job.id}`);
     } catch (error) {
       if (error.status === 404) {
-        id('job-said').textContent = 'The server was restarted, and the outcome of the job is unknown.';
+        id('job-status').textContent = 'The server was restarted, and the outcome of the job is unknown.';
         break;
       }
-      id('job-said').textContent = errorText(error);
+      id('job-status').textContent = errorText(error);
     }
   }
   following = null;
@@ -266,7 +266,7 @@ function show(job) {
   if (id('job-lines').textContent !== lines) id('job-lines').textContent = lines;
   showFound(job.outcome ?? {});
   showStop(job);
-  const status = id('job-said');
+  const status = id('job-status');
   status.className = job.state === 'failed' || !isValid(job.outcome) ? 'wrong' : '';
   const text = jobText(job);
   if (status.textContent !== text) status.textContent = text;
@@ -281,17 +281,17 @@ function showStop(job) {
   id('job-actions').hidden = !isRunning || !isAdmin();
   button.disabled = job.stopping || !isAdmin();
   button.textContent = job.stopping ? 'Stopping at the next safe point' : 'Stop';
-  if (!isRunning) id('job-stop-said').textContent = '';
+  if (!isRunning) id('job-stop-status').textContent = '';
 }
 
 id('job-stop')?.addEventListener('click', async () => {
-  id('job-stop-said').textContent = '';
+  id('job-stop-status').textContent = '';
   try {
     showStop(await api(`jobs/${last}/stop`, { method: 'POST' }));
     // The button disappears when the job ends, so the focus moves.
     id('job').focus();
   } catch (error) {
-    id('job-stop-said').textContent = errorText(error);
+    id('job-stop-status').textContent = errorText(error);
   }
 });
 
@@ -412,7 +412,7 @@ async function act(button, status) {
   refresh();
 }
 
-for (const [listId, statusId] of [['arrivals', 'acted'], ['exports', 'deleted']]) {
+for (const [listId, statusId] of [['pending-bundles', 'pending-bundles-status'], ['exports', 'exports-status']]) {
   id(listId).addEventListener('click', (event) => {
     const button = event.target.closest('button[data-act]');
     if (button) act(button, id(statusId));
@@ -431,8 +431,8 @@ id('export')?.addEventListener('click', () => {
 // ---- Checking ----
 
 id('check')?.addEventListener('click', () => {
-  id('check-said').replaceChildren();
-  start('verify', id('check-said'));
+  id('check-status').replaceChildren();
+  start('verify', id('check-status'));
 });
 
 // ---- Cleaning up ----
@@ -489,8 +489,8 @@ function showPlan(plan, accept) {
     parts.push(listed('To remove by a later run', pending.map((one) => `${one.file} (${size(one.size)})`), about));
   }
   if (plan.live?.crates || plan.live?.artifacts) parts.push(livePart(plan.live));
-  if (plan.strangers.length) {
-    parts.push(listed('Unrecognized files (kept)', plan.strangers, ''));
+  if (plan.unrecognized.length) {
+    parts.push(listed('Unrecognized files (kept)', plan.unrecognized, ''));
   }
   if (removals.length || accepted) {
     const label = accepted ? (removals.length ? 'Accept it and remove these' : 'Accept it') : 'Remove these';
@@ -539,7 +539,7 @@ async function showCurrentJob() {
   } else if (jobs.length && jobs[0].id !== last) {
     // A user who returns after its end sees the outcome.
     show(jobs[0]);
-    id('job-said').textContent = endedJobText(jobs[0]);
+    id('job-status').textContent = endedJobText(jobs[0]);
     id('job').hidden = false;
   }
 }

@@ -12,6 +12,7 @@ use crate::mirror::lineages::LineageTip;
 use crate::mirror::live;
 use crate::mirror::status::Status;
 use crate::mirror::watcher_state::PendingBundle;
+use crate::units::agree;
 use crate::web::imports::Import;
 use crate::web::incoming::{self, IncomingFolder, RejectedBundle};
 use crate::web::jobs::{Job, JobKind, JobState};
@@ -29,7 +30,7 @@ const MAX_LISTED_PROBLEMS: usize = 200;
 #[template(path = "bundles.html")]
 struct BundlesPage {
     frame: Frame,
-    why_not: Option<&'static str>,
+    write_denied: Option<&'static str>,
     /// Whether there is no mirror yet.
     is_missing: bool,
     watching: bool,
@@ -84,14 +85,13 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
         let status = Status::read(&context.mirror).map_err(Failure::from)?;
         let more = folder.failed_total.saturating_sub(folder.failed.len() as u64);
         Ok(BundlesPage {
-            why_not: frame.why_not(),
+            write_denied: frame.write_denied(),
             frame,
             is_missing: !context.mirror.private().exists(),
             watching: folder.watching,
             problem: folder.problem.clone(),
             soon: folder.watching && !(folder.arriving.is_empty() && folder.files.is_empty()),
-            more_failed: (more > 0)
-                .then(|| format!("{} are not shown.", format_quantity(more, "older rejected bundle"))),
+            more_failed: (more > 0).then(|| format!("Not shown: {}.", format_quantity(more, "older rejected bundle"))),
             not_imported: not_imported_rows(folder),
             live_files: describe_totals(live::read_totals(&context.mirror).unwrap_or_default()),
             imports: history.bundles,
@@ -140,8 +140,8 @@ impl JobPanel {
         let message = match job.state {
             JobState::Running => "The server continues it even if you close this page.".to_owned(),
             JobState::Done if problems > 0 => {
-                let were = if problems == 1 { "was" } else { "were" };
-                format!("{} {were} found.{ended}", format_quantity(problems, "problem"))
+                let found = agree(problems, "was found", "were found");
+                format!("{} {found}.{ended}", format_quantity(problems, "problem"))
             }
             JobState::Done => format!("Done.{ended}"),
             JobState::Stopped => format!("Stopped.{ended}"),

@@ -20,7 +20,7 @@ use crate::web::state::WebState;
 #[template(path = "config.html")]
 struct ConfigPage {
     frame: Frame,
-    why_not: Option<&'static str>,
+    write_denied: Option<&'static str>,
     path: String,
     sets: Vec<SettingGroup>,
     /// The state of live mode.
@@ -144,7 +144,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
                 rows: keys.iter().map(|labelled| setting_row(labelled, &settings_json, settings)).collect(),
             };
         Ok(ConfigPage {
-            why_not: frame.why_not(),
+            write_denied: frame.write_denied(),
             frame,
             path: match request.is_admin(state) {
                 true => settings.folder().join(SERVER).display().to_string(),

@@ -21,7 +21,7 @@ use crate::web::state::WebState;
 #[template(path = "deps.html")]
 struct DependsPage {
     frame: Frame,
-    why_not: Option<&'static str>,
+    write_denied: Option<&'static str>,
     /// The path of the file, even if it does not exist.
     path: String,
     there: bool,
@@ -63,7 +63,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
         let mut take = |name| tables.as_mut().and_then(|tables| tables.remove(name));
         let (dependencies, locked, platforms) = (take("dependencies"), take("locked"), take("platforms"));
         Ok(DependsPage {
-            why_not: frame.why_not(),
+            write_denied: frame.write_denied(),
             frame,
             there,
             etag: etag_of(&text),

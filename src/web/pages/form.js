@@ -26,7 +26,7 @@ function canonical(value) {
  */
 export function savebar({ save, discard, changes }) {
   const bar = id('savebar');
-  const message = id('said');
+  const message = id('save-status');
   let busy = false;
   bar.hidden = false;
   const run = async (work) => {

@@ -51,7 +51,8 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
         let settings = state.context.settings.current();
         let available = state.context.toolchains();
         let toolchain = settings.toolchain.first().map_or_else(|| "stable".to_owned(), ToString::to_string);
-        let choice = ToolchainChoice::select(&toolchain, &settings.targets, &available);
+        let choice =
+            ToolchainChoice::select(&toolchain, &settings.targets, &available, state.options.live.is_enabled());
         Ok(SetupPage {
             loopback: is_loopback_name(host),
             untrusted_proxy: request.origin.untrusted_proxy.then(|| request.origin.peer.ip().to_string()),
@@ -116,7 +117,7 @@ mod tests {
             loopback: false,
             untrusted_proxy: None,
             client: ClientSetup::for_server(base.clone()),
-            choice: ToolchainChoice::select("stable", &[], &AvailableToolchains::default()),
+            choice: ToolchainChoice::select("stable", &[], &AvailableToolchains::default(), false),
             groups: GROUPS,
             base,
         };

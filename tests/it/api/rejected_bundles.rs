@@ -88,7 +88,7 @@ fn a_rejected_bundle_can_be_retried_dismissed_and_deleted() {
     job_outcome(&serving, &upload(&serving, "other.pkg", DAMAGED));
     let incoming = get_json(&serving, "/api/incoming");
     assert_eq!(names(&incoming["failed"]), ["one-2.pkg", "one.pkg", "other.pkg"]);
-    assert_eq!((&incoming["failed_total"], &incoming["failed"][0]["kept"]), (&json!(3), &json!(true)));
+    assert_eq!((&incoming["failed_total"], &incoming["failed"][0]["has_file"]), (&json!(3), &json!(true)));
     assert!(incoming["failed"][0]["reason"].as_str().is_some_and(|reason| !reason.is_empty()));
     assert_eq!(get_json(&serving, "/api/status")["failed"], json!(3));
 

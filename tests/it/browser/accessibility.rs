@@ -236,7 +236,7 @@ fn every_page_has_readable_layout_and_contrast() {
                 }
                 for scheme in ["light", "dark"] {
                     set_color_scheme(&browser, scheme);
-                    for width in [320, 768, 1400] {
+                    for width in [320, 800, 1400] {
                         browser.resize(width, 900);
                         record_layout_problems(
                             &browser,

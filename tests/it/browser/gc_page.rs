@@ -73,8 +73,8 @@ fn gc_removes_exactly_what_the_plan_showed() {
 
     browser.click("#plan");
     browser.click("#planned .danger");
-    browser.wait_for("#job-said", "Done: 1 index line removed, 3 crates removed");
-    browser.wait_for("#job-said", "1 file remaining for a later run");
+    browser.wait_for("#job-status", "Done: 1 index line removed, 3 crates removed");
+    browser.wait_for("#job-status", "1 file remaining for a later run");
     let mut expected = before;
     expected.0.retain(|name| !crates.contains(name));
     expected.1.remove("other-1.0.0");
@@ -117,7 +117,7 @@ fn a_doubtful_bundle_is_accepted_on_the_page() {
     browser.click("[data-accept]");
     browser.wait_for("#planned .danger", "Accept it and remove these");
     browser.click("#planned .danger");
-    browser.wait_for("#job-said", "Done: 4 index lines removed");
+    browser.wait_for("#job-status", "Done: 4 index lines removed");
     browser.wait_until("document.querySelector('#histories .doubtful') === null");
     assert_records_agree(&mirror);
     browser.open(&site.page_url("/"));

@@ -57,8 +57,8 @@ fn hostile_text_is_never_executed() {
     sandbox.write(format!("incoming/other {HOSTILE_NAME}"), "no bundle");
     let site = TestSite::start(sandbox, &["--watch-incoming"]);
     browser.open(&site.page_url("/packages"));
-    browser.wait_for("#arrivals", "rejected");
-    has_visible_text(&browser, "#arrivals", HOSTILE_NAME);
+    browser.wait_for("#pending-bundles", "rejected");
+    has_visible_text(&browser, "#pending-bundles", HOSTILE_NAME);
     has_visible_text(&browser, "#imports", HOSTILE_NAME);
     assert_nothing_executed(&browser);
     // And by one that is uploaded: whatever is answered has its name in it.
@@ -116,13 +116,13 @@ fn hostile_failure_reasons_are_shown_as_text() {
         browser.assert_clean(site.url());
     }
     browser.open(&site.page_url("/packages"));
-    has_visible_text(&browser, "#arrivals .reason", HOSTILE_TEXT);
-    has_visible_text(&browser, "#arrivals .name", HOSTILE_NAME);
+    has_visible_text(&browser, "#pending-bundles .reason", HOSTILE_TEXT);
+    has_visible_text(&browser, "#pending-bundles .name", HOSTILE_NAME);
     // Newly come rows are put in by the module.
     site.sandbox.write("incoming/failed/x.pkg", "no bundle");
     site.sandbox.write("incoming/failed/x.pkg.reason.txt", format!("new {HOSTILE_TEXT}"));
     browser.js("document.dispatchEvent(new Event('visibilitychange'))", &json!([]));
-    has_visible_text(&browser, "#arrivals", &format!("new {HOSTILE_TEXT}"));
+    has_visible_text(&browser, "#pending-bundles", &format!("new {HOSTILE_TEXT}"));
     assert_nothing_executed(&browser);
     browser.assert_clean(site.url());
 }

@@ -29,10 +29,10 @@ fn thousands_of_dependencies_can_be_edited() {
     let last = format!("[aria-label='Version of crate-{}']", ROWS - 1);
     let begun = Instant::now();
     browser.fill(&last, "2");
-    browser.wait_for("#said", "Not saved yet");
+    browser.wait_for("#save-status", "Not saved yet");
     browser.wait_for("#preview-about", "Preview of the new file.");
     browser.click("#save");
-    browser.wait_for("#said", "Saved.");
+    browser.wait_for("#save-status", "Saved.");
     let saved = begun.elapsed();
     let stored = site.sandbox.read("config/depends.toml");
     assert_eq!(stored, text.replace(&format!("\"1.{}\"", ROWS - 1), "\"2\""));

@@ -67,11 +67,11 @@ fn fail_until_breaker_opens(site: &TestSite, upstream: &Upstream) {
 /// Puts live mode on or off on the page of settings.
 fn switch_live_mode(browser: &Browser, site: &TestSite, word: &str) {
     browser.open(&site.page_url("/config"));
-    browser.wait_for("#said", "No changes");
+    browser.wait_for("#save-status", "No changes");
     browser.js("document.querySelector('#set-proxy_mode').scrollIntoView({ block: 'center' })", &json!([]));
     browser.click("#set-proxy_mode");
     browser.click("#save");
-    browser.wait_for("#said", "Saved and in effect.");
+    browser.wait_for("#save-status", "Saved and in effect.");
     browser.wait_for("#live-state", word);
 }
 

@@ -14,7 +14,7 @@ fn a_session_starts_with_the_token_and_ends_at_logout() {
     let site = TestSite::with_bundles(&["--admin-token", TOKEN]);
     browser.open(&site.page_url("/packages"));
     browser.wait_for("#may", "Read only");
-    browser.wait_for("#why-not", "Log in with the admin token");
+    browser.wait_for("#write-denied", "Log in with the admin token");
     browser.wait_until("!document.querySelector('#login').hidden");
     // Readers see no control that they cannot use.
     let writes = "[...document.querySelectorAll('#choose-button, #export, #check, #plan, #job-stop')]";
@@ -49,7 +49,7 @@ fn a_session_starts_with_the_token_and_ends_at_logout() {
 
     browser.open(&site.page_url("/packages"));
     browser.wait_for("#may", "Logged in");
-    assert_eq!(browser.js("return document.querySelector('#why-not')", &json!([])), json!(null));
+    assert_eq!(browser.js("return document.querySelector('#write-denied')", &json!([])), json!(null));
     browser.wait_until("!document.querySelector('#plan').disabled");
     browser.click("#plan");
     browser.wait_for("#planned", "Index lines: 1");
@@ -74,7 +74,7 @@ fn a_reader_logs_in_when_reading_requires_a_token() {
     browser.fill("#login-token", READER);
     browser.press("\u{e007}");
     browser.wait_for("#may", "Logged in, read only");
-    browser.wait_for("#why-not", "Log in with the admin token");
+    browser.wait_for("#write-denied", "Log in with the admin token");
     browser.wait_until("document.querySelector('#choose-button') === null");
     // Then as an administrator, and logged out again.
     browser.click("#login");

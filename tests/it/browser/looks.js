@@ -94,6 +94,9 @@ for (const control of document.querySelectorAll('button, input, select, textarea
   }
 }
 
+for (const one of document.querySelectorAll('#imports > .scroll, #pending-bundles > .scroll')) {
+  if (one.scrollWidth > one.clientWidth) wrong.push(`${told(one)} scrolls sideways: ${one.scrollWidth} of ${one.clientWidth}`);
+}
 const { scrollWidth, clientWidth } = document.documentElement;
 if (scrollWidth > clientWidth) {
   const wide = [...document.querySelectorAll('body *')].filter((element) => element.getBoundingClientRect().right > clientWidth + 1);

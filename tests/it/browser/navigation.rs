@@ -41,7 +41,7 @@ fn every_page_opens_without_console_messages() {
     for (path, part, text) in [
         ("/", "#first", "The mirror is empty"),
         ("/", "#facts", "not watched"),
-        ("/packages", "#arrivals", "No bundle is waiting or rejected."),
+        ("/packages", "#pending-bundles", "No bundle is waiting or rejected."),
         ("/packages", "#imports", "No bundle has been imported yet."),
         ("/packages", "#exports", "There are no snapshots yet."),
         ("/browse", "main", "The mirror has no crates yet."),

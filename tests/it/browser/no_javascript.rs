@@ -22,9 +22,9 @@ fn every_page_is_readable_without_javascript() {
         ("/", "#growth", "Bytes in the mirror after each import"),
         ("/packages", "#imports", "one.pkg"),
         ("/packages", "#imports", "two.pkg current"),
-        ("/packages", "#arrivals", "No bundle is waiting"),
+        ("/packages", "#pending-bundles", "No bundle is waiting"),
         ("/packages", "#job", "Checking every file"),
-        ("/packages", "#job-said", "Done. Ended at 2"),
+        ("/packages", "#job-status", "Done. Ended at 2"),
         ("/browse", "#found-title", "3 crates in the index"),
         ("/browse?crate=leaf", "tbody", "1.1.0 yanked"),
         ("/setup", "#cargo-config", "replace-with"),
@@ -36,7 +36,7 @@ fn every_page_is_readable_without_javascript() {
     corrupt_file(&site.sandbox.path("mirror/crates/leaf-1.0.0.crate"));
     site.run_verify_job();
     browser.open(&site.page_url("/packages"));
-    browser.wait_for("#job-said.wrong", "1 problem was found.");
+    browser.wait_for("#job-status.wrong", "1 problem was found.");
     browser.wait_for("#job-found", "crates/leaf-1.0.0.crate");
     browser.wait_for("#job-found", "1 file must be fetched again");
     browser.wait_for("#check:disabled", "Check every file");

@@ -25,7 +25,7 @@ fn a_snapshot_is_created_downloaded_and_served_elsewhere() {
     browser.wait_until("!document.querySelector('#export').disabled");
     browser.click("#export");
     browser.wait_for("#job-title", "Creating a snapshot");
-    browser.wait_for("#job-said", "even if you close this page");
+    browser.wait_for("#job-status", "even if you close this page");
     browser.wait_until("document.querySelector('#export').disabled && document.querySelector('#plan').disabled");
 
     // The tab is closed, and the page opened again.
@@ -36,10 +36,10 @@ fn a_snapshot_is_created_downloaded_and_served_elsewhere() {
     // Nothing else begins meanwhile, and the page does not offer it once the modules know.
     browser.wait_until("document.querySelector('#export').disabled && document.querySelector('#plan').disabled");
     drop(guard);
-    browser.wait_for("#job-said", "is ready below");
+    browser.wait_for("#job-status", "is ready below");
     browser.wait_for("#exports tbody", "snapshot-");
     let file = browser.text("#exports tbody a");
-    assert!(browser.text("#job-said").contains(&file));
+    assert!(browser.text("#job-status").contains(&file));
     browser.wait_until("!document.querySelector('#export').disabled");
     browser.click("#exports tbody a");
     let bytes = browser.downloaded(&file);
@@ -67,17 +67,17 @@ fn a_snapshot_is_created_downloaded_and_served_elsewhere() {
     // The page reports a check that another client ran, and its problems.
     other.run_verify_job();
     browser.open(&other.page_url("/packages"));
-    browser.wait_for("#job-said", "and all other files are valid. Ended at");
+    browser.wait_for("#job-status", "and all other files are valid. Ended at");
     corrupt_file(&other.sandbox.path("mirror/crates/leaf-1.0.0.crate"));
     other.run_verify_job();
     browser.open(&other.page_url("/packages"));
-    browser.wait_for("#job-said.wrong", "1 problem was found.");
+    browser.wait_for("#job-status.wrong", "1 problem was found.");
     browser.wait_for("#job-found", "crates/leaf-1.0.0.crate");
     browser.assert_clean(other.url());
 
     // What a job came to is there for who comes when it is over.
     browser.open("about:blank");
     browser.open(&site.page_url("/packages"));
-    browser.wait_for("#job-said", &format!("{file} is ready below"));
+    browser.wait_for("#job-status", &format!("{file} is ready below"));
     assert_eq!(browser.js("return document.querySelector('#export').disabled", &json!([])), json!(false));
 }

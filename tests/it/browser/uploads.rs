@@ -22,14 +22,14 @@ fn an_upload_is_imported_and_a_corrupt_one_shows_the_reason() {
     browser.wait_for("#uploads", "fresh.pkg");
     browser.wait_for("#uploads", "Imported.");
     browser.wait_for("#imports tbody tr:first-child", "fresh.pkg");
-    browser.wait_for("#arrivals", "No bundle is waiting or rejected.");
+    browser.wait_for("#pending-bundles", "No bundle is waiting or rejected.");
     browser.assert_clean(site.url());
 
     let damaged = site.write_corrupt_bundle("damaged.pkg");
     browser.choose_file("#choose", &damaged);
     browser.wait_for("#uploads li:nth-child(2)", "Rejected:");
-    browser.wait_for("#arrivals tbody tr", "damaged.pkg");
-    let reason = browser.text("#arrivals .why");
+    browser.wait_for("#pending-bundles tbody tr", "damaged.pkg");
+    let reason = browser.text("#pending-bundles .why");
     assert!(!reason.is_empty());
     assert!(browser.text("#uploads li:nth-child(2)").contains(&reason), "{reason}");
     assert!(fs::read(site.sandbox.path("incoming/failed/damaged.pkg")).unwrap() == fs::read(&damaged).unwrap());
@@ -107,38 +107,38 @@ fn without_a_watcher_uploads_are_imported_and_rejected_ones_can_be_handled() {
     fs::copy(site.write_bundle("fresh.pkg"), site.sandbox.path("incoming/by-hand.pkg")).unwrap();
     browser.open(&site.page_url("/packages"));
     browser.wait_until("!document.querySelector('#choose-button').disabled");
-    browser.click("#arrivals [data-act=import]");
-    browser.wait_for("#job-said", "by-hand.pkg is imported");
+    browser.click("#pending-bundles [data-act=import]");
+    browser.wait_for("#job-status", "by-hand.pkg is imported");
     browser.wait_for("#imports tbody tr:first-child", "by-hand.pkg");
-    browser.wait_for("#arrivals", "No bundle is waiting or rejected.");
+    browser.wait_for("#pending-bundles", "No bundle is waiting or rejected.");
 
     let damaged = site.write_corrupt_bundle("damaged.pkg");
     browser.choose_file("#choose", &damaged);
     browser.wait_for("#uploads li:nth-child(1)", "Could not import `damaged.pkg`");
-    browser.wait_for("#arrivals tbody tr", "rejected");
-    browser.click("#arrivals [data-act=retry]");
+    browser.wait_for("#pending-bundles tbody tr", "rejected");
+    browser.click("#pending-bundles [data-act=retry]");
     browser.wait_for("#job-title", "Importing a bundle");
     // The one before said the same.
     let jobs = || get(site.url(), "/api/jobs", &[]).text();
     wait::until_with("the second import job has failed", jobs, || jobs().matches("\"failed\"").count() >= 2);
-    browser.wait_for("#job-said", "Could not import `damaged.pkg`");
-    browser.wait_for("#arrivals tbody tr", "rejected");
+    browser.wait_for("#job-status", "Could not import `damaged.pkg`");
+    browser.wait_for("#pending-bundles tbody tr", "rejected");
     // The alarm ends, the bundle stays.
-    browser.click("#arrivals [data-act=dismiss]");
-    browser.wait_for("#acted", "Dismissed.");
-    browser.wait_for("#arrivals tbody tr", "dismissed");
+    browser.click("#pending-bundles [data-act=dismiss]");
+    browser.wait_for("#pending-bundles-status", "Dismissed.");
+    browser.wait_for("#pending-bundles tbody tr", "dismissed");
     browser.open(&site.page_url("/"));
     browser.wait_for("#facts", "Rejected");
     assert_eq!(browser.text("#alarm").trim(), "");
     browser.open(&site.page_url("/packages"));
     // Deleting asks once more.
-    browser.wait_for("#arrivals [data-act=delete]", "Delete");
+    browser.wait_for("#pending-bundles [data-act=delete]", "Delete");
     browser.wait_until("!document.querySelector('#choose-button').disabled");
-    browser.click("#arrivals [data-act=delete]");
-    browser.wait_for("#arrivals [data-act=delete]", "Delete permanently");
+    browser.click("#pending-bundles [data-act=delete]");
+    browser.wait_for("#pending-bundles [data-act=delete]", "Delete permanently");
     assert!(site.sandbox.path("incoming/failed/damaged.pkg").is_file());
-    browser.click("#arrivals [data-act=delete]");
-    browser.wait_for("#arrivals", "No bundle is waiting or rejected.");
+    browser.click("#pending-bundles [data-act=delete]");
+    browser.wait_for("#pending-bundles", "No bundle is waiting or rejected.");
     assert_eq!(fs::read_dir(site.sandbox.path("incoming/failed")).unwrap().count(), 0);
 
     fs::create_dir_all(site.sandbox.path("incoming/exports")).unwrap();

@@ -36,11 +36,11 @@ fn problems_found_by_verify_are_listed() {
     let site = TestSite::with_bundles(&[]);
     browser.open(&site.page_url("/packages"));
     start_verify(&browser);
-    browser.wait_for("#job-said", "all other files are valid");
+    browser.wait_for("#job-status", "all other files are valid");
     assert!(listed_problems(&browser).is_empty());
     corrupt_file(&site.sandbox.path("mirror/crates/leaf-1.0.0.crate"));
     start_verify(&browser);
-    browser.wait_for("#job-said.wrong", "1 problem was found.");
+    browser.wait_for("#job-status.wrong", "1 problem was found.");
     browser.wait_for("#job-found", "1 file must be fetched again");
     let found = listed_problems(&browser);
     assert!(found.len() == 1 && found[0].starts_with("crates/leaf-1.0.0.crate: "), "{found:?}");
@@ -48,7 +48,7 @@ fn problems_found_by_verify_are_listed() {
     // Another page, and back: it is still told.
     browser.open(&site.page_url("/"));
     browser.open(&site.page_url("/packages"));
-    browser.wait_for("#job-said.wrong", "1 problem was found.");
+    browser.wait_for("#job-status.wrong", "1 problem was found.");
     assert_eq!(listed_problems(&browser), found);
 }
 
@@ -66,12 +66,12 @@ fn a_waiting_job_can_be_cancelled() {
     browser.wait_until("document.querySelector('#job-stop').checkVisibility()");
     assert_eq!(browser.js("return document.querySelector('#check').disabled", &json!([])), json!(true));
     browser.click("#job-stop");
-    browser.wait_for("#job-said", "Stopped.");
+    browser.wait_for("#job-status", "Stopped.");
     browser.wait_until("!document.querySelector('#check').disabled");
     browser.wait_until("!document.querySelector('#job-stop').checkVisibility()");
     drop(guard);
     start_verify(&browser);
-    browser.wait_for("#job-said", "all other files are valid");
+    browser.wait_for("#job-status", "all other files are valid");
     browser.assert_clean(site.url());
 }
 
@@ -90,7 +90,7 @@ fn a_long_problem_list_is_truncated_with_a_note() {
     let site = TestSite::start(sandbox, &[]);
     browser.open(&site.page_url("/packages"));
     start_verify(&browser);
-    browser.wait_for("#job-said.wrong", "232 problems were found.");
+    browser.wait_for("#job-status.wrong", "232 problems were found.");
     let found = listed_problems(&browser);
     assert_eq!((found.len(), found[200].as_str()), (201, "and 32 more"));
     browser.wait_for("#job-found", "230 files must be fetched again");

@@ -70,6 +70,8 @@ fn mirror_failures() {
     );
     sandbox.write("taken", "a file");
     assert_failure(&sandbox, "import-mirror-is-a-file", 3, &["import", "good.pkg", "--mirror", "taken"]);
+    let nowhere = ["import", "good.pkg", "--mirror", "/proc/frostmirror"];
+    assert_failure(&sandbox, "import-mirror-cannot-be-created", 7, &nowhere);
     assert_failure(&sandbox, "setup-local-no-mirror", 3, &["setup", "--local", "--mirror", "mirror"]);
     sandbox.run(["import", "good.pkg", "--mirror", "mirror"]).ok();
     let me = Holder { pid: 4711, host: "elsewhere".into(), verb: "gc".into(), since: "2026-01-01T00:00:00Z".into() };
@@ -84,6 +86,14 @@ fn mirror_failures() {
         fs::write(layout.format(), page).unwrap();
         assert_failure(&sandbox, &format!("import-mirror-{name}"), 4, &["import", "good.pkg", "--mirror", "mirror"]);
         assert_failure(&sandbox, &format!("status-mirror-{name}"), 4, &["status", "--mirror", "mirror"]);
+        let serving = sandbox.serve(["--mirror", "mirror"]);
+        let log = serving.stop().stderr;
+        assert!(log.contains("; the stored files are served, but nothing is imported; "), "{log}");
+        let way_out = match name {
+            "damaged" => "verify --mirror",
+            _ => "use cargo-frostmirror 7.0.0 or later",
+        };
+        assert!(log.contains(way_out), "{log}");
     }
     // As on a full disk: files cannot grow.
     let args = ["import", "good.pkg", "--mirror", "full"];

@@ -148,7 +148,7 @@ fn a_dist_file_that_differs_from_its_record_stops_the_export() {
     fs::write(mirror.join(DROPPED), "rots").unwrap();
     assert!(output(1).contains(DROPPED));
     fs::write(mirror.join(DROPPED), "longer than before").unwrap();
-    assert!(output(2).contains(&format!("{DROPPED} has 18 bytes, but 4 are recorded")));
+    assert!(output(2).contains(&format!("{DROPPED} has 18 bytes, but its record states 4")));
     fs::remove_file(mirror.join(DROPPED)).unwrap();
     assert!(output(3).contains(&format!("{DROPPED} is missing")));
     fs::write(mirror.join(".frostmirror/artifacts.json"), "{}").unwrap();

@@ -13,13 +13,20 @@ pub(super) struct ToolchainChoice {
     pub(super) targets: Vec<String>,
     /// The hosts that it can be installed on.
     pub(super) hosts: Vec<String>,
+    /// Whether live mode fetches toolchains that the mirror lacks.
+    pub(super) is_live: bool,
     /// Why the choice differs from the settings.
     pub(super) note: Option<String>,
 }
 
 impl ToolchainChoice {
     /// Selects from the available toolchains according to the settings.
-    pub(super) fn select(toolchain: &str, targets: &[String], available: &AvailableToolchains) -> ToolchainChoice {
+    pub(super) fn select(
+        toolchain: &str,
+        targets: &[String],
+        available: &AvailableToolchains,
+        is_live: bool,
+    ) -> ToolchainChoice {
         let named = |one: &&AvailableToolchain, name: &str| one.names.iter().any(|own| own == name);
         let all = &available.toolchains;
         let requested = all.iter().find(|one| named(one, toolchain));
@@ -30,6 +37,7 @@ impl ToolchainChoice {
                 toolchain: toolchain.to_owned(),
                 targets: Vec::new(),
                 hosts: Vec::new(),
+                is_live,
                 note: None,
             };
         };
@@ -61,6 +69,7 @@ impl ToolchainChoice {
             // A host's own standard library is part of its toolchain.
             targets: chosen.into_iter().filter(|target| !offered.hosts.contains_key(target)).collect(),
             hosts: offered.hosts.keys().filter(|host| is_triple(host)).cloned().collect(),
+            is_live,
             note: (!notes.is_empty()).then(|| notes.join(" ")),
         }
     }
@@ -76,12 +85,14 @@ impl ToolchainChoice {
     pub(super) fn describe_hosts(&self, system: &str, name: &str) -> String {
         let of: Vec<&str> =
             self.hosts.iter().map(String::as_str).filter(|host| host.split('-').any(|part| part == system)).collect();
-        match (of.is_empty(), self.hosts.is_empty()) {
-            (false, _) => format!("This mirror has {} for {}.", self.toolchain, of.join(", ")),
-            (true, false) => format!("This mirror has no {} for {name}.", self.toolchain),
-            (true, true) => {
-                format!("This mirror has no toolchain yet: import a bundle with {} first.", self.toolchain)
-            }
+        match (of.is_empty(), self.hosts.is_empty(), self.is_live) {
+            (false, ..) => format!("This mirror has {} for {}.", self.toolchain, of.join(", ")),
+            (true, _, true) => format!("Live mode fetches {} for {name} when rustup requests it.", self.toolchain),
+            (true, false, false) => format!("This mirror has no {} for {name}.", self.toolchain),
+            (true, true, false) => format!(
+                "This mirror has no toolchain yet. These commands work after the import of a bundle with {}.",
+                self.toolchain
+            ),
         }
     }
 }
@@ -115,7 +126,7 @@ mod tests {
 
     fn choose(toolchain: &str, targets: &[&str]) -> ToolchainChoice {
         let targets: Vec<String> = targets.iter().map(|target| (*target).to_owned()).collect();
-        ToolchainChoice::select(toolchain, &targets, &available())
+        ToolchainChoice::select(toolchain, &targets, &available(), false)
     }
 
     #[test]
@@ -138,9 +149,18 @@ mod tests {
         );
         let note = other.note.expect("a note");
         assert!(note.contains("toolchain nightly,") && note.contains("riscv64gc-unknown-linux-gnu,"), "{note}");
-        let none = ToolchainChoice::select("nightly", &[WASM.to_owned()], &AvailableToolchains::default());
+        let none = ToolchainChoice::select("nightly", &[WASM.to_owned()], &AvailableToolchains::default(), false);
         assert_eq!(none.rustup_init_args(), "--default-toolchain nightly");
         assert_eq!(none.note, None);
-        assert!(none.describe_hosts("linux", "Linux").contains("no toolchain yet: import a bundle with nightly first"));
+        let text = none.describe_hosts("linux", "Linux");
+        assert!(
+            text.contains("no toolchain yet. These commands work after the import of a bundle with nightly."),
+            "{text}"
+        );
+        let live = ToolchainChoice { is_live: true, ..none };
+        assert_eq!(
+            live.describe_hosts("linux", "Linux"),
+            "Live mode fetches nightly for Linux when rustup requests it."
+        );
     }
 }
