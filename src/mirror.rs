@@ -13,7 +13,9 @@
 //! | [`index_meta`] | the record of each index line |
 //! | `disk_reserve` | disk space reserved for garbage collections |
 //! | `disk` | reads files and folders that may be missing |
+//! | `listing` | all files by name, for collections, audits and rebuilds |
 //! | `item` | a stored file: a crate or a dist file |
+//! | `existing_file` | what is at an item's path before the item is stored |
 //! | `staging` | staged files, and the error of a file operation |
 //! | [`transaction`] | journal, commit, rollback, completion after a kill |
 //! | [`live`] | files stored by live mode: commits in batches, records, removal |
@@ -60,6 +62,8 @@ pub mod rebuild;
 mod stager;
 mod staging;
 mod item;
+mod existing_file;
+mod listing;
 mod disk;
 mod index_changes;
 mod disk_reserve;

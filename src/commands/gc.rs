@@ -12,7 +12,7 @@ use super::Context;
 use crate::bundle::sanitize::sanitize_line;
 use crate::error_report::Failure;
 use crate::event::{Sink, format_contents, format_crates, format_dist_files, format_size};
-use crate::mirror::gc::{self, GcReport, Item, LiveSummary, Options, Plan, total_size};
+use crate::mirror::gc::{self, GcReport, LiveSummary, Options, Plan, StoredItem, total_size};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_collecting};
 use crate::toolchain::DistPath;
@@ -115,16 +115,16 @@ fn report_plan(plan: &Plan, dry_run: bool, now: Timestamp, layout: &Layout, cont
         report.detail("Remove", format!("index line {} {}", line.name, line.version));
     }
     for item in plan.crates() {
-        report.detail("Remove", format!("crate {} ({})", item.file, pluralize(item.size, "byte")));
+        report.detail("Remove", format!("crate {} ({})", item.id.key(), pluralize(item.size, "byte")));
     }
     for item in plan.dist_files() {
-        report.detail("Remove", format!("dist file {} ({})", item.file, pluralize(item.size, "byte")));
+        report.detail("Remove", format!("dist file {} ({})", item.id, pluralize(item.size, "byte")));
     }
     for waiting in &plan.pending {
         let until = format_time(waiting.until);
         report.detail(
             "Remove",
-            format!("later, after {until}: {} ({})", waiting.item.file, pluralize(waiting.item.size, "byte")),
+            format!("later, after {until}: {} ({})", waiting.item.id.key(), pluralize(waiting.item.size, "byte")),
         );
     }
     for file in &plan.unrecognized {
@@ -212,15 +212,15 @@ struct DistFileGroups {
 }
 
 impl DistFileGroups {
-    fn from_items<'i>(items: impl Iterator<Item = &'i Item>) -> DistFileGroups {
+    fn from_items<'i>(items: impl Iterator<Item = &'i StoredItem>) -> DistFileGroups {
         let mut groups = DistFileGroups { sizes: BTreeMap::new(), releases: BTreeMap::new() };
         for item in items {
-            let (files, bytes) = groups.sizes.entry(group_of_path(&item.file)).or_default();
+            let path = item.id.path();
+            let (files, bytes) = groups.sizes.entry(group_of_path(path.as_str())).or_default();
             *files += 1;
             *bytes += item.size;
-            let path = item.file.parse().ok();
-            if let Some(DistPath::Component { release, .. }) = path.as_ref().and_then(DistPath::parse) {
-                groups.releases.insert(group_of_path(&item.file), format!(", Rust {release}"));
+            if let Some(DistPath::Component { release, .. }) = DistPath::parse(&path) {
+                groups.releases.insert(group_of_path(path.as_str()), format!(", Rust {release}"));
             }
         }
         groups

@@ -33,7 +33,7 @@ use crate::crate_id::{CrateId, CrateName};
 use crate::event::{Event, Phase, Sink};
 
 mod dist_files;
-mod crate_file;
+mod file_state;
 mod metadata;
 mod listing;
 mod index_entry;
@@ -41,7 +41,7 @@ mod problem;
 
 pub use problem::{Fault, Problem, Repairs, render_repair_list};
 
-pub(super) use crate_file::CrateFileState;
+pub(super) use file_state::FileState;
 pub(super) use index_entry::{IndexState, LineState, RecordMatch};
 use listing::Listing;
 pub(super) use metadata::Metadata;
@@ -59,11 +59,12 @@ pub struct Audit {
     pub problems: Vec<Problem>,
     /// Files that must be fetched again, with upstream's digest as recorded.
     pub repairs: Repairs,
-    pub(super) crate_files: CrateFileStates,
+    pub(super) files: FileStates,
 }
 
-/// The state of each crate file, by the index path of its name. An audit hashes no valid file twice.
-pub(super) type CrateFileStates = BTreeMap<String, Vec<(CrateId, CrateFileState)>>;
+/// The state of each file: of crates by the index path of their name, of dist files by their path. An audit hashes no
+/// valid file twice.
+pub(super) type FileStates = BTreeMap<String, Vec<(ItemId, FileState)>>;
 
 /// The mirror cannot be audited.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +92,7 @@ pub enum Error {
 /// The mirror does not exist, or a folder cannot be listed. An unreadable file is a problem, not an error.
 pub fn audit(layout: &Layout, sink: &dyn Sink) -> Result<Audit, Error> {
     require_mirror(layout)?;
-    require_complete(Pass::run(layout, &CrateFileStates::new(), sink)?, sink).map(Pass::into_audit)
+    require_complete(Pass::run(layout, &FileStates::new(), sink)?, sink).map(Pass::into_audit)
 }
 
 /// Returns an error for a stopped pass, because it did not check everything.
@@ -117,7 +118,7 @@ impl AddGuard {
     /// # Errors
     /// See [`audit()`].
     pub fn audit_again(&self, first: &Audit, sink: &dyn Sink) -> Result<Audit, Error> {
-        let mut pass = require_complete(Pass::run(&self.layout, &first.crate_files, sink)?, sink)?;
+        let mut pass = require_complete(Pass::run(&self.layout, &first.files, sink)?, sink)?;
         if index_link::link_state(&self.layout) == LinkState::Missing && !index_link::is_supported(&self.layout) {
             pass.problems.retain(|problem| !matches!(problem.fault, Fault::Link { .. }));
         }
@@ -141,18 +142,16 @@ pub(super) struct Pass {
 impl Pass {
     /// Checks everything. Files that were valid in `before` are not hashed again. If `sink` requests a stop, the pass
     /// ends between two files and its result is useless.
-    pub(super) fn run(layout: &Layout, before: &CrateFileStates, sink: &dyn Sink) -> Result<Pass, transaction::Error> {
+    pub(super) fn run(layout: &Layout, before: &FileStates, sink: &dyn Sink) -> Result<Pass, transaction::Error> {
         let (listing, metadata) = std::thread::scope(|scope| {
             let reading = scope.spawn(|| Metadata::read(layout));
             let listing = Listing::read(layout);
             (listing, reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         let (mut listing, metadata) = (listing?, metadata?);
-        let artifacts_there = listing.dist_files.len() as u64;
         let crate_files: u64 = listing.crates.values().map(|ids| ids.len() as u64).sum();
-        let places = listing.index_paths();
         let bytes = metadata.summary.as_ref().map_or(0, |head| head.counts.bytes + head.counts.dist_file_bytes);
-        let items = crate_files + places.len() as u64 + artifacts_there;
+        let items = crate_files + listing.index_paths.len() as u64 + listing.dist_files.len() as u64;
         sink.event(Event::Begin { phase: Phase::Verifying, items, bytes });
         let (waiting, interrupted) = (gc::pending_file_names(layout), has_unfinished_work(layout));
         let is_complete = metadata.is_complete() && !interrupted;
@@ -165,11 +164,11 @@ impl Pass {
             pending_deletions: waiting,
             interrupted,
         };
-        let names = index_entry::check_all(&places, &known, sink);
-        let artifacts = dist_files::check_all(layout, &metadata, &listing, interrupted, sink);
+        let names = index_entry::check_all(&known, sink);
+        let dist_files = dist_files::check_all(&known, sink);
         sink.event(Event::End { phase: Phase::Verifying });
-        let is_stored = |(id, file): &&(CrateId, CrateFileState)| {
-            !matches!(file, CrateFileState::Unlisted { .. }) || known.pending_deletions.contains(&id.file_name())
+        let is_stored = |(item, file): &&(ItemId, FileState)| {
+            !matches!(file, FileState::Unlisted { .. }) || known.pending_deletions.contains(&item.key())
         };
         let stored = names.iter().flat_map(|name| &name.crate_files).filter(is_stored);
         let (versions, lengths) = stored.fold((0, 0), |(count, bytes), (_, file)| (count + 1, bytes + file.length()));
@@ -178,14 +177,12 @@ impl Pass {
             metadata.dist_files.as_ref().map(DistFiles::count_and_bytes).unwrap_or_default();
         let counts = Counts { crates, versions, bytes: lengths, dist_files: recorded, dist_file_bytes: artifact_bytes };
         let problems = std::mem::take(&mut listing.problems);
-        let mut pass =
-            Pass { index_states: names, metadata, counts, problems, repairs: Repairs::new(), dist_files: artifacts };
+        let mut pass = Pass { index_states: names, metadata, counts, problems, repairs: Repairs::new(), dist_files };
         pass.problems.append(&mut pass.dist_files.problems);
-        let repairs = std::mem::take(&mut pass.dist_files.repairs);
-        pass.repairs.extend(repairs.into_iter().map(|(path, sha256)| (ItemId::DistFile(path), sha256)));
+        pass.repairs.append(&mut pass.dist_files.repairs);
         for state in &mut pass.index_states {
             pass.problems.append(&mut state.problems);
-            pass.repairs.extend(state.repairs.drain(..).map(|(id, sha256)| (ItemId::Crate(id), sha256)));
+            pass.repairs.extend(state.repairs.drain(..));
         }
         pass.check_metadata(layout);
         Ok(pass)
@@ -200,7 +197,7 @@ impl Pass {
         }
         let (mut problems, repairs) = self.metadata.check_live();
         self.problems.append(&mut problems);
-        self.repairs.extend(repairs.into_iter().map(|(path, sha256)| (ItemId::DistFile(path), sha256)));
+        self.repairs.extend(repairs);
         let bare = self.counts == Counts::default() && self.metadata.is_empty();
         if !bare {
             self.problems.append(&mut self.metadata.check(&self.counts));
@@ -226,16 +223,24 @@ impl Pass {
 
     /// The public result of this pass.
     pub(super) fn into_audit(self) -> Audit {
-        let Pass { index_states: names, mut problems, repairs, dist_files: artifacts, .. } = self;
+        let Pass { index_states, mut problems, repairs, dist_files, .. } = self;
         problems.sort();
         problems.dedup();
-        let blobs: CrateFileStates = names.into_iter().map(|name| (name.path, name.crate_files)).collect();
-        let lengths = blobs.values().flatten().filter_map(|(_, blob)| match blob {
-            CrateFileState::Valid { length, .. } => Some(*length),
-            _ => None,
-        });
-        let (crates, bytes) = lengths.fold((0, 0), |(crates, bytes), length| (crates + 1, bytes + length));
-        Audit { crates, bytes, dist_files: artifacts.valid, problems, repairs, crate_files: blobs }
+        let crates = index_states.into_iter().map(|state| (state.path, state.crate_files));
+        let dist_files = dist_files.states.into_iter().map(|one| (one.0.key(), vec![one]));
+        let mut audit =
+            Audit { crates: 0, bytes: 0, dist_files: 0, problems, repairs, files: crates.chain(dist_files).collect() };
+        for (item, state) in audit.files.values().flatten() {
+            match (item, state) {
+                (ItemId::Crate(_), FileState::Valid { length, .. }) => {
+                    audit.crates += 1;
+                    audit.bytes += length;
+                }
+                (ItemId::DistFile(_), FileState::Valid { .. }) => audit.dist_files += 1,
+                _ => {}
+            }
+        }
+        audit
     }
 }
 
@@ -245,7 +250,7 @@ struct AuditContext<'a> {
     listing: &'a Listing,
     metadata: &'a Metadata,
     /// The result of an earlier pass.
-    before: &'a CrateFileStates,
+    before: &'a FileStates,
     /// Names of crate files that a garbage collection has scheduled for deletion.
     pending_deletions: BTreeSet<String>,
     /// An import or a garbage collection was killed, and no run has completed since.

@@ -5,6 +5,7 @@
 //! imported. The snapshot's own record follows. It names all content of the snapshot and makes nothing current.
 
 use super::import::ImportOptions;
+use super::item::items_of;
 use super::layout::Layout;
 use super::ledger::{self, Record, RecordRef, chain};
 use super::lineages::LineageTip;
@@ -14,8 +15,6 @@ use super::transaction::{Error, StagedFile, Staging};
 use crate::bundle::format::{
     BundleKind, CarriedHistory, CrateRecord, DistFileRecord, Input, Lineage, Manifest, history_weight,
 };
-use crate::crate_id::CrateId;
-use crate::safe_path::SafePath;
 use crate::units::format_time;
 
 /// What the commit writes after all other files are in place.
@@ -128,9 +127,7 @@ impl LedgerState {
 /// Whether a record states the same as the bundle with its id. Records are not checked against their id.
 fn describes_bundle(recorded: &Manifest, manifest: &Manifest) -> bool {
     let of = |manifest: &Manifest| (manifest.lineage.id.clone(), manifest.lineage.sequence, manifest.created.clone());
-    let ids = |manifest: &Manifest| manifest.crates.iter().map(CrateRecord::id).collect::<Vec<CrateId>>();
-    let paths = |manifest: &Manifest| manifest.dist_files.iter().map(|one| one.path.clone()).collect::<Vec<SafePath>>();
-    of(recorded) == of(manifest) && ids(recorded) == ids(manifest) && paths(recorded) == paths(manifest)
+    of(recorded) == of(manifest) && items_of(recorded).eq(items_of(manifest))
 }
 
 /// One history of a snapshot.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::layout::Layout;
 use super::transaction::{Error, failed};
+use crate::crate_id::CrateName;
 use crate::durable;
 
 /// An entry below a folder.
@@ -73,10 +74,28 @@ pub(super) fn crate_files(layout: &Layout) -> Result<impl Iterator<Item = String
     Ok(files.filter(|(name, kind)| kind.is_file() && name.ends_with(".crate")).map(|(name, _)| name))
 }
 
+/// Whether the path below index/ can be an index file of a crate.
+pub(super) fn is_index_path(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.parse::<CrateName>().is_ok_and(|name| name.index_path() == path)
+}
+
 /// The paths below index/ of all index files, sorted. They are at least one folder deep; `config.json` is not.
 pub(super) fn index_files(layout: &Layout) -> Result<Vec<String>, Error> {
     let files = list(&layout.index(), 3)?.into_iter().filter(|entry| entry.kind.is_file() && entry.path.contains('/'));
     let mut paths: Vec<String> = files.map(|entry| entry.path).collect();
     paths.sort_unstable();
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_of_crate_names_are_index_paths() {
+        assert!(is_index_path("se/rd/serde") && is_index_path("1/a") && is_index_path("3/a/abc"));
+        assert!(!is_index_path("config.json") && !is_index_path("se/rd/Serde") && !is_index_path("xx/xx/serde"));
+        assert!(!is_index_path("se/rd/.part-x"));
+    }
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::disk;
+use super::item::{Item, ItemId};
 use super::layout::Layout;
 use super::transaction::Error;
 use crate::crate_id::Version;
@@ -69,6 +70,16 @@ impl DistFiles {
         let Some(text) = disk::read_if_present(&layout.dist_files())? else { return Ok(Some(DistFiles::default())) };
         let form = serde_json::from_slice::<Document>(&text).ok().filter(|form| form.format == FORMAT_VERSION);
         Ok(form.map(|form| DistFiles(form.dist_files.into_iter().map(|row| (row.path, row.file)).collect())))
+    }
+
+    /// The recorded files.
+    pub(super) fn items(&self) -> impl Iterator<Item = Item> {
+        let item = |path: &SafePath, row: &DistFile| Item {
+            id: ItemId::DistFile(path.clone()),
+            sha256: row.sha256,
+            size: row.size,
+        };
+        self.0.iter().map(move |(path, row)| item(path, row))
     }
 
     /// The text of the file.

@@ -23,17 +23,16 @@
 //! a missing crate, and no served channel names a component that was removed because of it. The next run determines the
 //! remaining work from the files.
 
-mod dist_scan;
+mod dist_rules;
 mod apply;
 mod evict;
 mod lineages;
 mod plan;
 mod live_records;
 mod pending_deletions;
-mod grace_period;
 mod scan;
 mod plan_report;
-mod dir_scan;
+mod index_entry;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -44,6 +43,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::dist_files::DistFiles;
+pub use super::item::StoredItem;
 use super::layout::{self, Layout};
 use super::ledger::{ChainFaultKind, Reader};
 use super::lineages::LineageTip;
@@ -88,7 +88,7 @@ pub struct Plan {
     /// Index lines to remove.
     pub lines: Vec<Line>,
     /// Files to remove in this run, in this order: the names that rustup requests first, crates, other dist files.
-    pub removals: Vec<Item>,
+    pub removals: Vec<StoredItem>,
     /// Files to remove in a later run: crates, then dist files.
     pub pending: Vec<PendingDeletion>,
     /// Unrecognized files, which no bundle on record brought. They are kept.
@@ -137,32 +137,12 @@ pub struct Line {
     pub version: String,
 }
 
-/// A file to remove.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Item {
-    /// The name of a crate file, or the path of a dist file. Only a path contains a `/`.
-    pub file: String,
-    /// Size in bytes.
-    pub size: u64,
-}
-
-impl Item {
-    /// Whether it is a crate file.
-    pub fn is_crate(&self) -> bool {
-        !self.file.contains('/')
-    }
-
-    fn path(&self, layout: &Layout) -> PathBuf {
-        if self.is_crate() { layout.crates().join(&self.file) } else { layout.root().join(&self.file) }
-    }
-}
-
 /// A file to remove later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PendingDeletion {
     /// The file.
     #[serde(flatten)]
-    pub item: Item,
+    pub item: StoredItem,
     /// When its grace period ends (RFC 3339, UTC).
     #[schemars(with = "String")]
     pub until: Timestamp,
@@ -413,23 +393,23 @@ impl Plan {
     }
 
     /// The crates that this run removes.
-    pub fn crates(&self) -> impl Iterator<Item = &Item> {
-        self.removals.iter().filter(|item| item.is_crate())
+    pub fn crates(&self) -> impl Iterator<Item = &StoredItem> {
+        self.removals.iter().filter(|item| item.id.crate_id().is_some())
     }
 
     /// The dist files that this run removes.
-    pub fn dist_files(&self) -> impl Iterator<Item = &Item> {
-        self.removals.iter().filter(|item| !item.is_crate())
+    pub fn dist_files(&self) -> impl Iterator<Item = &StoredItem> {
+        self.removals.iter().filter(|item| item.id.crate_id().is_none())
     }
 
     /// The crates that a later run removes.
     pub fn pending_crates(&self) -> impl Iterator<Item = &PendingDeletion> {
-        self.pending.iter().filter(|pending| pending.item.is_crate())
+        self.pending.iter().filter(|pending| pending.item.id.crate_id().is_some())
     }
 
     /// The dist files that a later run removes.
     pub fn pending_dist_files(&self) -> impl Iterator<Item = &PendingDeletion> {
-        self.pending.iter().filter(|pending| !pending.item.is_crate())
+        self.pending.iter().filter(|pending| pending.item.id.crate_id().is_none())
     }
 
     /// When the last pending file may be removed.
@@ -439,6 +419,6 @@ impl Plan {
 }
 
 /// Total size in bytes.
-pub fn total_size<'i>(items: impl IntoIterator<Item = &'i Item>) -> u64 {
+pub fn total_size<'i>(items: impl IntoIterator<Item = &'i StoredItem>) -> u64 {
     items.into_iter().map(|item| item.size).sum()
 }

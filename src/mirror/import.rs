@@ -12,15 +12,15 @@
 //!    summary.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use super::commit::{self, RecordState};
 use super::disk;
 use super::dist_files::DistFiles;
+use super::existing_file::is_stored;
 use super::index_link::{self, LinkState};
 use super::ledger;
 use super::live;
@@ -36,7 +36,6 @@ use crate::bundle::open::{self, Bundle};
 use crate::client_setup::BaseUrl;
 use crate::config::SnapshotFile;
 use crate::crate_id::CrateId;
-use crate::digest::Sha256;
 use crate::durable;
 use crate::event::{self, Event, Phase, Sink};
 use crate::index_line::RegistryConfig;
@@ -363,7 +362,7 @@ impl AddGuard {
             let id = record.id();
             let path = self.layout.crate_file(&id);
             let size = (record.size > 0).then_some(record.size);
-            if !is_stored(&path, size, &record.sha256, verify_existing).map_err(failed("read", &path))? {
+            if !is_stored(&path, size, &record.sha256, verify_existing)? {
                 missing.push(id.to_string());
             }
         }
@@ -412,21 +411,4 @@ impl AddGuard {
         }
         Ok(is_changed)
     }
-}
-
-/// Whether the file at `path` has this size and digest. Without `verify_bytes` the digest is trusted.
-pub(super) fn is_stored(path: &Path, size: Option<u64>, sha256: &Sha256, verify_bytes: bool) -> io::Result<bool> {
-    // The target of a link may be outside of the mirror; the server does not follow it.
-    if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
-        return Ok(false);
-    }
-    let file = match File::open(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => return Ok(false),
-        file => file?,
-    };
-    let length = file.metadata()?.len();
-    if size.is_some_and(|size| size != length) {
-        return Ok(false);
-    }
-    Ok(!verify_bytes || Sha256::of_reader(file)?.0 == *sha256)
 }

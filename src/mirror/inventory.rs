@@ -1,6 +1,7 @@
-//! Lists the index, and checks each line against its record and its crate file. An export copies what this lists.
+//! Lists the index, and checks each line against its record and its crate file. Lists the recorded dist files likewise.
+//! An export or a snapshot copies what this lists.
 //!
-//! It does not read the bytes of crates; the export hashes them while it copies.
+//! It does not read the bytes of these files; they are hashed while they are copied.
 
 use std::collections::HashSet;
 use std::fs;
@@ -10,12 +11,15 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::disk;
+use super::dist_files::DistFiles;
 use super::index_meta;
+use super::item::{Item, ItemId};
 use super::layout::Layout;
 use super::transaction::{self, failed, has_unfinished_work};
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::index_line::IndexLine;
+use crate::units::pluralize;
 
 /// A crate that the index lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub(super) struct InventoryEntry {
 pub(super) struct Inventory {
     /// Every crate.
     pub(super) crates: Vec<InventoryEntry>,
+    /// The recorded dist files, see [`Inventory::add_dist_files`].
+    pub(super) dist_files: DistFiles,
     /// All contradictions, one line each.
     pub(super) problems: Vec<String>,
 }
@@ -69,6 +75,44 @@ impl Inventory {
     /// The crates whose files are stored.
     pub(super) fn stored(&self) -> impl Iterator<Item = &InventoryEntry> {
         self.crates.iter().filter(|holding| holding.size.is_some())
+    }
+
+    /// The stored files with the digests that they must have.
+    pub(super) fn stored_items(&self) -> impl Iterator<Item = Item> {
+        let crates = self
+            .crates
+            .iter()
+            .filter_map(|one| Some(Item { id: ItemId::Crate(one.id.clone()), sha256: one.cksum, size: one.size? }));
+        crates.chain(self.dist_files.items())
+    }
+
+    /// The digests of all items, stored or not.
+    pub(super) fn digests(&self) -> impl Iterator<Item = (ItemId, Sha256)> {
+        let crates = self.crates.iter().map(|one| (ItemId::Crate(one.id.clone()), one.cksum));
+        crates.chain(self.dist_files.items().map(|item| (item.id, item.sha256)))
+    }
+
+    /// Adds the recorded dist files, and compares their record with names and sizes of the files.
+    pub(super) fn add_dist_files(&mut self, layout: &Layout) -> Result<(), transaction::Error> {
+        let Some(recorded) = DistFiles::read(layout)? else {
+            let problem =
+                ".frostmirror/artifacts.json is damaged, so the expected content of dist/ and rustup/ is unknown";
+            self.problems.push(problem.to_owned());
+            return Ok(());
+        };
+        for item in recorded.items() {
+            let fault = match item.id.file(layout).symlink_metadata() {
+                Ok(about) if about.is_file() && about.len() == item.size => continue,
+                Ok(about) if about.is_file() => {
+                    format!("has {}, but its record states {}", pluralize(about.len(), "byte"), item.size)
+                }
+                Ok(_) => "is not a file".to_owned(),
+                Err(_) => "is missing, but is recorded as stored".to_owned(),
+            };
+            self.problems.push(format!("{} {fault}", item.id));
+        }
+        self.dist_files = recorded;
+        Ok(())
     }
 
     fn add_index_file(

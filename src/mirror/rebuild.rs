@@ -31,16 +31,17 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::audit::{Audit, CrateFileState, Metadata, Pass, RecordMatch};
+use super::audit::{Audit, FileState, Metadata, Pass, RecordMatch};
 use super::dist_files::{DistFiles, MutableName};
 use super::import;
 use super::index_link;
 use super::index_meta::{self, IndexLineMeta};
+use super::item::{ItemId, items_of};
 use super::layout::Layout;
 use super::ledger::chain::{self, ChainFault};
 use super::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use super::lineages::LineageTip;
-use super::live::{ItemId, LiveLineage};
+use super::live::LiveLineage;
 use super::lock::AddGuard;
 use super::summary::{Counts, HistorySize, MirrorSummary};
 use super::transaction::{self, Transaction, failed};
@@ -115,7 +116,7 @@ impl AddGuard {
         }
         let untrusted = untrusted::move_aside(&layout, &pass)?;
         if !untrusted.is_empty() {
-            pass = Pass::run(&layout, &pass.into_audit().crate_files, sink)?;
+            pass = Pass::run(&layout, &pass.into_audit().files, sink)?;
             if sink.is_cancelled() {
                 return Err(import::Error::Stopped);
             }
@@ -125,7 +126,7 @@ impl AddGuard {
         let (mut head, lost_records) = verified_summary(&pass.metadata, ledger::derive_summary(&layout)?);
         let current = current_items(&head, &layout)?;
         let recorded = pass.metadata.dist_files.as_ref().filter(|_| layout.dist_files().symlink_metadata().is_ok());
-        let restored = recorded.is_none().then(|| rebuild_dist_files(&pass.metadata, &current, &layout));
+        let restored = recorded.is_none().then(|| rebuild_dist_files(&pass.metadata, &current, &layout)).transpose()?;
         // A mirror without dist files needs no such record.
         let restored = restored.filter(|all| pass.metadata.dist_files.is_none() || !all.0.is_empty());
         if let Some(artifacts) = &restored {
@@ -170,7 +171,7 @@ impl AddGuard {
             tx.move_aside(&layout.ledger().join(name), name)?;
         }
         // Everything that is served must be recorded, and signatures cannot be verified here.
-        let mut signatures_aside = if is_restored { verified_files::signatures(&layout) } else { Vec::new() };
+        let mut signatures_aside = if is_restored { verified_files::signatures(&layout)? } else { Vec::new() };
         signatures_aside.retain(|path| !artifacts.0.contains_key(path));
         for path in &signatures_aside {
             tx.move_aside(&path.below(layout.root()), &path.as_str().replace('/', "-"))?;
@@ -225,7 +226,7 @@ fn stage_index_meta(layout: &Layout, pass: &Pass, tx: &mut Transaction<'_>) -> R
         let mut records = name.records.clone();
         for line in name.lines.iter().filter(|line| line.record_match == RecordMatch::Unrecorded) {
             let index_only = match name.crate_file(&line.id) {
-                Some(CrateFileState::Valid { .. }) => false,
+                Some(FileState::Valid { .. }) => false,
                 None if pass.metadata.is_index_only(&line.id) => true,
                 _ => continue,
             };
@@ -276,8 +277,7 @@ fn current_items(head: &MirrorSummary, layout: &Layout) -> Result<BTreeSet<ItemI
     let mut reader = Reader::new(layout);
     for lineage in head.lineages.iter().chain(&head.contested).filter(|lineage| lineage.id != REBUILT_LINEAGE) {
         if let Some(record) = reader.read(&lineage.record)? {
-            current.extend(record.manifest.crates.iter().map(|one| ItemId::Crate(one.id())));
-            current.extend(record.manifest.dist_files.into_iter().map(|one| ItemId::DistFile(one.path)));
+            current.extend(items_of(&record.manifest));
         }
     }
     Ok(current)
@@ -286,8 +286,12 @@ fn current_items(head: &MirrorSummary, layout: &Layout) -> Result<BTreeSet<ItemI
 /// Rebuilds the record of dist files from the ledger and the files. It includes existing files with a digest that the
 /// ledger has for their path. It includes current files that are missing or damaged, with the latest digest, so that
 /// they can be repaired. It includes files that the ledger does not name and that upstream's digests prove.
-fn rebuild_dist_files(metadata: &Metadata, current: &BTreeSet<ItemId>, layout: &Layout) -> DistFiles {
-    let mut artifacts = DistFiles(verified_files::find_verified(layout));
+fn rebuild_dist_files(
+    metadata: &Metadata,
+    current: &BTreeSet<ItemId>,
+    layout: &Layout,
+) -> Result<DistFiles, transaction::Error> {
+    let mut artifacts = DistFiles(verified_files::find_verified(layout)?);
     // If the ledger knows a path, it decides, except for mutable paths, where its digest may be older than the file. A
     // signature that the ledger contradicts may be damaged, which no other check would show.
     let is_signature = |path: &SafePath| path.as_str().ends_with(".toml.asc");
@@ -308,7 +312,7 @@ fn rebuild_dist_files(metadata: &Metadata, current: &BTreeSet<ItemId>, layout: &
             None => artifacts.0.extend(latest.map(|stored| (path.clone(), *stored))),
         }
     }
-    artifacts
+    Ok(artifacts)
 }
 
 /// Every recorded dist file that no lineage's newest record names.
@@ -332,7 +336,7 @@ fn unreferenced_crates(pass: &Pass, current: &BTreeSet<ItemId>) -> Vec<CrateReco
         .filter(|(_, line)| !current.contains(&ItemId::Crate(line.id.clone())))
         .map(|(name, line)| {
             let (size, left_out) = match name.crate_file(&line.id) {
-                Some(CrateFileState::Valid { length, .. }) => (*length, false),
+                Some(FileState::Valid { length, .. }) => (*length, false),
                 Some(_) => (0, false),
                 None => (0, line.index_only || pass.metadata.is_index_only(&line.id)),
             };

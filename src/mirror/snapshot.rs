@@ -12,7 +12,7 @@
 //!
 //! The export holds the shared lock, so the mirror does not change meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -21,30 +21,27 @@ use super::disk;
 use super::export::CreatedParents;
 use super::gc;
 use super::import::Problems;
-use super::inventory::{Inventory, InventoryEntry};
-use super::item::ItemId;
+use super::inventory::Inventory;
+use super::item::{Item, ItemId};
 use super::layout::Layout;
 use super::lock::ReadGuard;
 use super::rebuild::REBUILT_LINEAGE;
 use super::transaction::{self, failed};
-use crate::bundle::format::{
-    BundleKind, CarriedHistory, CrateRecord, CrateState, Input, Lineage, MAX_NAMES, Manifest, short_id,
-};
+use crate::bundle::format::{BundleKind, CarriedHistory, Input, Lineage, MAX_NAMES, Manifest, short_id};
 use crate::bundle::pack::{self, PackPlan};
 use crate::bundle::{open, verify};
 use crate::config::SnapshotFile;
-use crate::crate_id::{CrateId, CrateName};
+use crate::crate_id::CrateName;
 use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
 use crate::event::Sink;
 use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 use crate::safe_path::SafePath;
-use crate::units::format_time;
-use dist_files::DistFileInventory;
 use histories::{LedgerContents, digest_lines};
+use tables::Tables;
 
+mod tables;
 mod histories;
-mod dist_files;
 
 /// All checkpoints of an export, in order.
 pub const CHECKPOINTS: &[&str] = &["snapshot:locked", "snapshot:read", "snapshot:written", "snapshot:published"];
@@ -174,10 +171,11 @@ fn map_pack_error(error: pack::Error) -> Error {
 /// The files to pack, and how many files are left out.
 fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Result<(PackPlan, u64), Error> {
     let mut files = Vec::new();
-    let inventory = Inventory::read::<transaction::Error>(layout, &mut |name, path, text| {
+    let mut inventory = Inventory::read::<transaction::Error>(layout, &mut |name, path, text| {
         files.push(index_entry(name, path, text));
         Ok(())
     })?;
+    inventory.add_dist_files(layout)?;
     if !inventory.problems.is_empty() {
         return Err(Error::Damaged {
             root: layout.root().to_owned(),
@@ -185,69 +183,16 @@ fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Res
         });
     }
     let unlisted_files = count_unlisted_files(layout, &inventory)?;
-    files.extend(inventory.stored().map(|one| crate_entry(layout, one)));
-    files.extend(config.into_iter().map(|file| text_entry(file.name, file.text.into_bytes(), FileKind::Config)));
-
-    let dist_files = DistFileInventory::read(layout)?;
-    if !dist_files.problems.is_empty() {
-        return Err(Error::Damaged {
-            root: layout.root().to_owned(),
-            problems: Problems::summarize(&dist_files.problems),
-        });
-    }
-    let ledger_contents = LedgerContents::read(layout, &dist_files.recorded, now)?;
-    if inventory.crates.is_empty() && dist_files.recorded.0.is_empty() {
+    let ledger_contents = LedgerContents::read(layout, &inventory.dist_files, now)?;
+    if inventory.crates.is_empty() && inventory.dist_files.0.is_empty() {
         return Err(Error::Empty { root: layout.root().to_owned() });
     }
-    files.extend(dist_files.files(layout));
+    files.extend(inventory.stored_items().filter_map(|item| file_entry(layout, item)));
+    files.extend(config.into_iter().map(|file| text_entry(file.name, file.text.into_bytes(), FileKind::Config)));
 
     let newest_read = inventory.crates.iter().map(|one| one.read_at).max().unwrap_or(now);
-    let mut table: BTreeMap<&CrateId, CrateRecord> = BTreeMap::new();
-    for one in &inventory.crates {
-        let id = &one.id;
-        let known = ledger_contents.crates.get(id);
-        table.insert(
-            id,
-            CrateRecord {
-                name: id.name.clone(),
-                version: id.version.clone(),
-                sha256: one.cksum,
-                size: one.size.or(known.map(|known| known.size)).unwrap_or(0),
-                state: if one.size.is_some() { CrateState::Shipped } else { CrateState::IndexOnly },
-                yanked: one.yanked,
-                read_at: (one.read_at != newest_read).then(|| format_time(one.read_at)),
-                description: known.and_then(|known| known.description.clone()),
-                license: known.and_then(|known| known.license.clone()),
-                repository: known.and_then(|known| known.repository.clone()),
-            },
-        );
-    }
-    // Items without a file are only named. A name that differs only in case from a stored one cannot be in the same
-    // table.
-    let folded = |text: &str| text.to_lowercase();
-    let mut spelled: HashMap<String, CrateName> =
-        table.keys().map(|id| (folded(id.name.as_str()), id.name.clone())).collect();
-    let mut taken: HashSet<String> = table.keys().map(|id| folded(&id.file_name())).collect();
-    let named = ledger_contents.histories.iter().flat_map(|feed| feed.items.iter().filter_map(ItemId::crate_id));
-    for id in named {
-        if let (false, Some(known)) = (table.contains_key(id), ledger_contents.crates.get(id))
-            && *spelled.entry(folded(id.name.as_str())).or_insert_with(|| id.name.clone()) == id.name
-            && taken.insert(folded(&id.file_name()))
-        {
-            table.insert(id, CrateRecord { state: CrateState::Kept, read_at: None, ..known.clone() });
-        }
-    }
-    let positions: HashMap<&CrateId, u32> = table.keys().copied().zip(0u32..).collect();
-    let artifacts = dist_files.table(&ledger_contents, newest_read);
-    let places: HashMap<&SafePath, u32> = artifacts.iter().map(|record| &record.path).zip(0u32..).collect();
-    let at = |items: &BTreeSet<ItemId>| -> [Vec<u32>; 2] {
-        let crates = items.iter().filter_map(ItemId::crate_id);
-        let files = items.iter().filter_map(ItemId::dist_file_path);
-        [
-            crates.filter_map(|id| positions.get(id).copied()).collect(),
-            files.filter_map(|path| places.get(path).copied()).collect(),
-        ]
-    };
+    let tables = Tables::new(&inventory, &ledger_contents, newest_read);
+    let at = tables.positions();
     let input = |(input, items): &(Input, BTreeSet<ItemId>)| {
         let [crates, dist_files] = at(items);
         Input { crates, dist_files, ..input.clone() }
@@ -267,7 +212,7 @@ fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Res
         }
     });
     let carried = carried.collect();
-    let lineage = unclaimed_lineage(&inventory, &dist_files, &ledger_contents, &at);
+    let lineage = unclaimed_lineage(&inventory, &ledger_contents, &at);
     let plan = PackPlan {
         created: now,
         kind: BundleKind::Snapshot,
@@ -276,11 +221,11 @@ fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Res
         lineage,
         carried_histories: carried,
         targets: ledger_contents.targets.into_iter().take(MAX_NAMES).collect(),
-        toolchains: dist_files.recorded.toolchain_names().into_iter().take(MAX_NAMES).collect(),
+        toolchains: inventory.dist_files.toolchain_names().into_iter().take(MAX_NAMES).collect(),
         index_read: newest_read,
-        crates: table.into_values().collect(),
+        crates: tables.crates,
         refreshed_crates: Vec::new(),
-        dist_files: artifacts,
+        dist_files: tables.dist_files,
         files,
     };
     Ok((plan, unlisted_files))
@@ -289,19 +234,12 @@ fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Res
 /// The content of the mirror that no history claims, as a lineage.
 fn unclaimed_lineage(
     inventory: &Inventory,
-    dist_files: &DistFileInventory,
     ledger_contents: &LedgerContents,
     at: &dyn Fn(&BTreeSet<ItemId>) -> [Vec<u32>; 2],
 ) -> Lineage {
-    let crates = inventory.crates.iter().map(|one| (ItemId::Crate(one.id.clone()), one.cksum));
-    let files = dist_files.recorded.0.iter().map(|(path, row)| (ItemId::DistFile(path.clone()), row.sha256));
-    let stored: BTreeMap<ItemId, Sha256> = crates.chain(files).collect();
-    let is_named = |item: &&ItemId| match item {
-        ItemId::Crate(id) => ledger_contents.crates.contains_key(id),
-        ItemId::DistFile(path) => ledger_contents.dist_files.contains_key(path),
-    };
+    let stored: BTreeMap<ItemId, Sha256> = inventory.digests().collect();
     let rebuilt = ledger_contents.histories.iter().filter(|feed| feed.id == REBUILT_LINEAGE);
-    let unrecognized = stored.keys().filter(|item| !is_named(item));
+    let unrecognized = stored.keys().filter(|item| ledger_contents.digest(item).is_none());
     let items: BTreeSet<ItemId> = unrecognized.chain(rebuilt.flat_map(|feed| &feed.items)).cloned().collect();
     let mut text = digest_lines(&items, |item| stored.get(item).copied());
     // A mirror that imported a snapshot of itself, or an equal one, already has this set as a history.
@@ -327,9 +265,11 @@ fn count_unlisted_files(layout: &Layout, inventory: &Inventory) -> Result<u64, t
     Ok(files.saturating_sub(inventory.stored().count() as u64))
 }
 
-fn crate_entry(layout: &Layout, one: &InventoryEntry) -> (MirrorFile, FileSource) {
-    let (path, size) = (one.id.crate_path(), one.size.unwrap_or(0));
-    (MirrorFile { path, size, sha256: one.cksum, kind: FileKind::Crate }, FileSource::File(layout.crate_file(&one.id)))
+/// A stored file to pack. An import accepts only paths that have a kind.
+fn file_entry(layout: &Layout, Item { id, sha256, size }: Item) -> Option<(MirrorFile, FileSource)> {
+    let path = id.path();
+    let kind = FileKind::from_path(&path)?;
+    Some((MirrorFile { path, size, sha256, kind }, FileSource::File(id.file(layout))))
 }
 
 /// An index file to pack. It is read again from disk while packing, or stored as lines if it is not in their normal

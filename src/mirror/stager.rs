@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::dist_files::MutableName;
+use super::existing_file::ExistingFile;
 use super::index_changes::{IndexChanges, IndexOnDisk};
 use super::index_merge::{self, Conflict, NewLine};
 use super::layout::Layout;
@@ -76,9 +77,9 @@ impl StagedImport {
 enum EntryState {
     /// The entry is trusted or not stored.
     Skip,
-    /// A crate that is staged. `replaced`: the length of the file that it replaces.
+    /// A file that is staged. `replaced`: the length of the file that it replaces.
     Stage { staged: StagedFile, file: File, replaced: Option<u64> },
-    /// A crate whose file exists and has been equal so far.
+    /// An item whose file exists and has been equal so far.
     Compare { path: PathBuf, file: File, equal: u64 },
     /// Index text, or a snapshot's configuration.
     Text(Vec<u8>),
@@ -168,47 +169,31 @@ impl<'a, 't> ImportVisitor<'a, 't> {
         received
     }
 
-    fn begin_crate(&mut self, entry: &Entry) -> Result<EntryState, Error> {
+    /// A stored crate of the same length is trusted unless it must be compared. Mutable dist files are always staged:
+    /// they are small, and the newer one is determined when both are complete.
+    fn begin_file(&mut self, entry: &Entry) -> Result<EntryState, Error> {
         let path = entry.path.below(self.layout.root());
-        // A copied mirror may contain links. The server never follows a link out of the mirror, so the target does not
-        // count as stored.
-        match path.symlink_metadata() {
-            Ok(there) if there.is_symlink() => {
-                self.staged.files_lost = true;
+        let is_crate = entry.kind == FileKind::Crate;
+        let (file, length) = match ExistingFile::open_to_replace(&path)? {
+            ExistingFile::File { file, length } => (file, length),
+            ExistingFile::Absent => return self.stage(None),
+            ExistingFile::NotAFile | ExistingFile::Folder => {
+                self.staged.files_lost |= is_crate;
                 return self.stage(None);
             }
-            // The owner of the folder is unknown, so it is not replaced.
-            Ok(there) if there.is_dir() => return Err(failed("replace", &path)(io::ErrorKind::IsADirectory.into())),
-            _ => {}
-        }
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.stage(None),
-            Err(source) => return Err(failed("read", &path)(source)),
         };
-        let length = file.metadata().map_err(failed("read", &path))?.len();
         if length != entry.size {
-            // Its recorded length differs from its actual length.
-            self.staged.files_lost = true;
+            // The recorded length of a crate differs from its actual length.
+            self.staged.files_lost |= is_crate;
             return self.stage(Some(length));
         }
-        let is_doubted = self.line_info.contradicted.contains(&entry.path);
-        Ok(if self.compare_stored || is_doubted {
-            EntryState::Compare { path, file, equal: 0 }
-        } else {
-            EntryState::Skip
-        })
-    }
-
-    /// Mutable files are always staged: they are small, and the newer one is determined when both are complete.
-    fn begin_dist_file(&mut self, entry: &Entry) -> Result<EntryState, Error> {
-        let path = entry.path.below(self.layout.root());
-        match dist_files::open_for_comparison(&path, entry.size)? {
-            Some(file) if MutableName::from_path(&entry.path).is_none() => {
-                Ok(EntryState::Compare { path, file, equal: 0 })
-            }
-            _ => self.stage(None),
+        match is_crate {
+            true if self.compare_stored || self.line_info.contradicted.contains(&entry.path) => {}
+            true => return Ok(EntryState::Skip),
+            false if MutableName::from_path(&entry.path).is_some() => return self.stage(Some(length)),
+            false => {}
         }
+        Ok(EntryState::Compare { path, file, equal: 0 })
     }
 
     fn end_dist_file(&mut self, entry: &Entry, slot: EntryState) {
@@ -225,8 +210,8 @@ impl<'a, 't> ImportVisitor<'a, 't> {
         Ok(EntryState::Stage { staged, file, replaced })
     }
 
-    /// Takes `bytes` of a crate. If the stored file differs, it is replaced; the equal part is copied from it.
-    fn crate_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    /// Takes `bytes` of a crate or dist file. If the stored file differs, it is replaced; the equal part is copied from it.
+    fn file_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let buffer = &mut self.buffer[..bytes.len()];
         match &mut self.entry_state {
             EntryState::Skip | EntryState::Text(_) => Ok(()),
@@ -366,9 +351,10 @@ impl EntryVisitor for ImportVisitor<'_, '_> {
             durable::checkpoint(&format!("import:entry:{}", entry.path));
         }
         self.entry_state = match entry.kind {
-            FileKind::Crate => self.begin_crate(entry).map_err(|failure| self.abort(failure))?,
+            FileKind::Crate | FileKind::Dist | FileKind::Rustup => {
+                self.begin_file(entry).map_err(|failure| self.abort(failure))?
+            }
             FileKind::Index => EntryState::Text(Vec::new()),
-            FileKind::Dist | FileKind::Rustup => self.begin_dist_file(entry).map_err(|failure| self.abort(failure))?,
             FileKind::Config if server_config_name(entry).is_some() => EntryState::Text(Vec::new()),
             FileKind::Config => EntryState::Skip,
         };
@@ -381,24 +367,28 @@ impl EntryVisitor for ImportVisitor<'_, '_> {
             return Ok(());
         }
         for piece in bytes.chunks(BUFFER_SIZE) {
-            self.crate_bytes(piece).map_err(|failure| self.abort(failure))?;
+            self.file_bytes(piece).map_err(|failure| self.abort(failure))?;
         }
         Ok(())
     }
 
     fn end(&mut self, entry: &Entry, good: bool) -> io::Result<()> {
         let slot = std::mem::replace(&mut self.entry_state, EntryState::Skip);
-        if good && matches!(entry.kind, FileKind::Dist | FileKind::Rustup) {
-            self.end_dist_file(entry, slot);
-        } else if good {
-            match (&slot, entry.kind) {
-                (_, FileKind::Crate) => self.end_crate(entry, &slot).map_err(|failure| self.abort(failure))?,
-                (EntryState::Text(text), FileKind::Config) => self.end_config(entry, text),
-                (EntryState::Text(text), FileKind::Index) => {
-                    self.end_index(entry, text).map_err(|failure| self.abort(failure))?
+        if good {
+            let ended = match (slot, entry.kind) {
+                (slot, FileKind::Crate) => self.end_crate(entry, &slot),
+                (slot, FileKind::Dist | FileKind::Rustup) => {
+                    self.end_dist_file(entry, slot);
+                    Ok(())
                 }
-                _ => {}
-            }
+                (EntryState::Text(text), FileKind::Config) => {
+                    self.end_config(entry, &text);
+                    Ok(())
+                }
+                (EntryState::Text(text), FileKind::Index) => self.end_index(entry, &text),
+                _ => Ok(()),
+            };
+            ended.map_err(|failure| self.abort(failure))?;
         }
         self.sink.event(Event::Advance { phase: Phase::Importing, items: 1, bytes: entry.size });
         Ok(())

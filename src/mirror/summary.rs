@@ -306,7 +306,7 @@ impl Counts {
                 }
             }
         }
-        counts.crates = disk::index_files(layout)?.len() as u64;
+        counts.crates = disk::index_files(layout)?.iter().filter(|path| disk::is_index_path(path)).count() as u64;
         Ok(counts)
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::AuditContext;
-use super::crate_file::{self, CrateFileState};
+use super::file_state::{self, FileState};
 use super::metadata::{CrateRef, Metadata};
 use super::problem::{Fault, Problem};
 use crate::crate_id::{CrateId, CrateName, Version};
@@ -16,6 +16,7 @@ use crate::digest::Sha256;
 use crate::event::{Event, Phase, Sink};
 use crate::index_line::{IndexLine, InvalidLine};
 use crate::mirror::index_meta::{self, IndexLineMeta};
+use crate::mirror::item::ItemId;
 use crate::parallel;
 
 /// The state of an index file and its records.
@@ -31,13 +32,13 @@ pub(in crate::mirror) struct IndexState {
     /// Recorded versions without a line.
     pub(in crate::mirror) missing_lines: Vec<LineState>,
     /// The state of the crate files, by name and version.
-    pub(super) crate_files: Vec<(CrateId, CrateFileState)>,
+    pub(super) crate_files: Vec<(ItemId, FileState)>,
     /// How many of the crates in lines or records are current according to the ledger.
     pub(super) current_count: usize,
     /// The problems found.
     pub(super) problems: Vec<Problem>,
     /// Crates that a bundle must bring to repair the file.
-    pub(super) repairs: Vec<(CrateId, Sha256)>,
+    pub(super) repairs: Vec<(ItemId, Sha256)>,
 }
 
 /// A line of an index file.
@@ -82,28 +83,26 @@ impl IndexState {
         let must_be = |id: &CrateId| expected.binary_search_by(|(one, _)| (*one).cmp(id)).ok().map(|at| expected[at].1);
         let before = context.before.get(&self.path).map_or(&[][..], Vec::as_slice);
         let ids = context.listing.crates.get(&self.path).into_iter().flatten();
-        let mut blobs: Vec<(CrateId, CrateFileState)> = ids
+        let mut states: Vec<(ItemId, FileState)> = ids
             .map(|id| {
-                let blob = crate_file::check(context.layout, id, must_be(id), find_crate_file(before, id), buffer);
-                if matches!(blob, CrateFileState::Valid { .. }) {
-                    sink.detail("Verified", format!("crates/{}", id.file_name()));
-                }
-                sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: blob.length() });
-                (id.clone(), blob)
+                let (item, before) = (ItemId::Crate(id.clone()), find_crate_file(before, id));
+                let state = file_state::check(context, &item, must_be(id), before, sink, buffer);
+                (item, state)
             })
             .collect();
-        blobs.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        self.crate_files = blobs;
-        for (id, blob) in &self.crate_files {
-            match blob {
-                CrateFileState::Valid { .. } => {}
-                CrateFileState::Invalid { expected, fault, .. } => {
-                    self.problems.push(Problem::of_crate(id, fault.clone()));
-                    self.repairs.push((id.clone(), *expected));
+        states.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        self.crate_files = states;
+        for (item, state) in &self.crate_files {
+            let problem = |fault| Problem::new(item.path().as_str(), fault);
+            match state {
+                FileState::Valid { .. } => {}
+                FileState::Invalid { expected, fault, .. } => {
+                    self.problems.push(problem(fault.clone()));
+                    self.repairs.push((item.clone(), *expected));
                 }
                 // A garbage collection removed the line. Readers of the old index may still request the file.
-                CrateFileState::Unlisted { .. } if context.pending_deletions.contains(&id.file_name()) => {}
-                CrateFileState::Unlisted { .. } => self.problems.push(Problem::of_crate(id, Fault::NotIndexed)),
+                FileState::Unlisted { .. } if context.pending_deletions.contains(&item.key()) => {}
+                FileState::Unlisted { .. } => self.problems.push(problem(Fault::NotIndexed)),
             }
         }
         for line in self.lines.iter().filter(|line| find_crate_file(&self.crate_files, &line.id).is_none()) {
@@ -111,27 +110,27 @@ impl IndexState {
             let unrecorded = line.record_match == RecordMatch::Unrecorded;
             if !(line.index_only || unrecorded && context.metadata.is_index_only(&line.id)) {
                 let fault = Fault::Missing { index: format!("index/{}", self.path) };
-                self.problems.push(Problem::of_crate(&line.id, fault));
-                self.repairs.push((line.id.clone(), line.cksum));
+                self.problems.push(Problem::new(line.id.crate_path().as_str(), fault));
+                self.repairs.push((ItemId::Crate(line.id.clone()), line.cksum));
             }
         }
     }
 
     /// The state of the crate file; `None` if there is no file.
-    pub(in crate::mirror) fn crate_file(&self, id: &CrateId) -> Option<&CrateFileState> {
+    pub(in crate::mirror) fn crate_file(&self, id: &CrateId) -> Option<&FileState> {
         find_crate_file(&self.crate_files, id)
     }
 }
 
 /// Finds the file of `id` among the files of its name.
-fn find_crate_file<'b>(blobs: &'b [(CrateId, CrateFileState)], id: &CrateId) -> Option<&'b CrateFileState> {
-    blobs.binary_search_by(|(other, _)| other.cmp(id)).ok().map(|at| &blobs[at].1)
+fn find_crate_file<'s>(states: &'s [(ItemId, FileState)], id: &CrateId) -> Option<&'s FileState> {
+    states.binary_search_by(|(other, _)| other.crate_id().cmp(&Some(id))).ok().map(|at| &states[at].1)
 }
 
 /// Reads every index file with its records, and every crate file.
-pub(super) fn check_all(places: &[&str], context: &AuditContext<'_>, sink: &dyn Sink) -> Vec<IndexState> {
-    parallel::map(places, parallel::thread_count(), |place, buffer| {
-        IndexAuditor { context, path: place, sink, problems: Vec::new(), repairs: Vec::new() }.read(buffer)
+pub(super) fn check_all(context: &AuditContext<'_>, sink: &dyn Sink) -> Vec<IndexState> {
+    parallel::map(&context.listing.index_paths, parallel::thread_count(), |path, buffer| {
+        IndexAuditor { context, path, sink, problems: Vec::new(), repairs: Vec::new() }.read(buffer)
     })
 }
 
@@ -140,7 +139,7 @@ struct IndexAuditor<'p> {
     path: &'p str,
     sink: &'p dyn Sink,
     problems: Vec<Problem>,
-    repairs: Vec<(CrateId, Sha256)>,
+    repairs: Vec<(ItemId, Sha256)>,
 }
 
 impl IndexAuditor<'_> {
@@ -171,7 +170,7 @@ impl IndexAuditor<'_> {
             // If a version has two lines, the recorded one counts, else the first.
             let second = match by_version.get(&state.id.version) {
                 Some((_, first)) => {
-                    self.repairs.push((first.id.clone(), first.cksum));
+                    self.repairs.push((ItemId::Crate(first.id.clone()), first.cksum));
                     let better =
                         first.record_match != RecordMatch::Recorded && state.record_match == RecordMatch::Recorded;
                     self.problems.push(Problem::new(&index_shown, Fault::Duplicate { number, id: state.id.clone() }));
@@ -192,7 +191,7 @@ impl IndexAuditor<'_> {
         let lines: Vec<LineState> = by_version.into_values().map(|(_, state)| state).collect();
         if let (true, Some(line)) = (garbage && self.repairs.is_empty(), lines.first()) {
             // Any line of the name makes an import rewrite the file.
-            self.repairs.push((line.id.clone(), line.cksum));
+            self.repairs.push((ItemId::Crate(line.id.clone()), line.cksum));
         }
         let mut state = IndexState {
             path: path.to_owned(),
@@ -268,12 +267,12 @@ impl IndexAuditor<'_> {
             RecordMatch::Unrecorded => self.problems.push(Problem::new(records, Fault::Unrecorded { id: id() })),
             RecordMatch::Altered => {
                 self.problems.push(Problem::new(index, Fault::Altered { number, id: id() }));
-                self.repairs.push((id(), state.cksum));
+                self.repairs.push((ItemId::Crate(id()), state.cksum));
             }
             RecordMatch::Contradicted => {
                 let record = metadata.crates.get(&state.id).map(|named| named.record.to_string()).unwrap_or_default();
                 self.problems.push(Problem::new(index, Fault::LedgerChecksum { id: id(), record }));
-                self.repairs.push((id(), state.cksum));
+                self.repairs.push((ItemId::Crate(id()), state.cksum));
             }
         }
         if self.context.is_unknown_crate(&state.id) {
@@ -313,7 +312,7 @@ impl IndexAuditor<'_> {
         };
         for state in lost.values().filter(|state| !unfinished(state)) {
             self.problems.push(Problem::new(shown, Fault::MissingLine { id: state.id.clone() }));
-            self.repairs.push((state.id.clone(), state.cksum));
+            self.repairs.push((ItemId::Crate(state.id.clone()), state.cksum));
         }
         lost.into_values().collect()
     }

@@ -238,7 +238,7 @@ impl Metadata {
 
     /// Problems of live mode's records, including the number of invalid lines, and the files that must be fetched
     /// again.
-    pub(super) fn check_live(&self) -> (Vec<Problem>, Vec<(SafePath, Sha256)>) {
+    pub(super) fn check_live(&self) -> (Vec<Problem>, Vec<(ItemId, Sha256)>) {
         let damaged = self.damaged_live_lines.iter().map(|number| Fault::LiveRecord { number: *number });
         let mut problems: Vec<Problem> = damaged.map(|fault| Problem::new(LIVE_RECORDS_PATH, fault)).collect();
         let mut repairs = Vec::new();
@@ -247,7 +247,7 @@ impl Metadata {
         for (path, sha256) in self.live_dist_files.iter().filter(|(path, _)| MutableName::from_path(path).is_none()) {
             if artifacts.0.get(path).is_none_or(|stored| stored.sha256 != *sha256) {
                 problems.push(Problem::new(path.as_str(), Fault::LiveDistFile));
-                repairs.push((path.clone(), *sha256));
+                repairs.push((ItemId::DistFile(path.clone()), *sha256));
             }
         }
         (problems, repairs)

@@ -25,10 +25,6 @@ impl Problem {
     pub(super) fn new(path: impl Into<String>, fault: Fault) -> Problem {
         Problem { path: path.into(), fault }
     }
-
-    pub(super) fn of_crate(id: &CrateId, fault: Fault) -> Problem {
-        Problem::new(id.crate_path().as_str(), fault)
-    }
 }
 
 impl std::fmt::Display for Problem {

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::{Error, GcReport, Item, Plan, VersionRemoval, dir_scan, total_size};
+use super::{Error, GcReport, Plan, VersionRemoval, index_entry, total_size};
 use crate::event::Sink;
 use crate::index_line::IndexLine;
 use crate::mirror::disk_reserve;
 use crate::mirror::index_link::{self, LinkState};
+use crate::mirror::item::StoredItem;
 use crate::mirror::layout::Layout;
 use crate::mirror::retired::Retirement;
 use crate::mirror::topo_sort::{NameIds, Node, dependencies_first};
@@ -46,7 +47,7 @@ fn execute_at_once(layout: &Layout, plan: &Plan) -> Result<(), Error> {
     let (index, records) = rewrites(layout, plan)?;
     index.stage(&mut tx, &index.changes)?;
     records.stage(&mut tx, &records.changes)?;
-    plan.removals.iter().try_for_each(|item| tx.delete(&item.path(layout)))?;
+    plan.removals.iter().try_for_each(|item| tx.delete(&item.id.file(layout)))?;
     removed_folders(plan).for_each(|path| tx.remove_folder(path));
     plan.changes.live.stage(layout, &mut tx)?;
     stage_lists(layout, plan, &mut tx)?;
@@ -73,7 +74,7 @@ fn execute_in_parts(layout: &Layout, plan: &Plan) -> Result<(), Error> {
     index.apply_in_parts(layout)?;
     records.apply_in_parts(layout)?;
     let folders = removed_folders(plan).map(Path::to_owned);
-    delete_unreferenced(plan.removals.iter().map(|item| item.path(layout)).chain(folders))?;
+    delete_unreferenced(plan.removals.iter().map(|item| item.id.file(layout)).chain(folders))?;
     let mut tx = Transaction::begin(layout, WHAT)?;
     tx.without_backups();
     plan.changes.live.stage(layout, &mut tx)?;
@@ -117,8 +118,8 @@ fn removed_folders(plan: &Plan) -> impl Iterator<Item = &Path> {
 fn unlisted_crates<'p>(layout: &'p Layout, plan: &'p Plan) -> impl Iterator<Item = PathBuf> + use<'p> {
     let losing: HashSet<String> =
         plan.lines.iter().map(|line| format!("{}-{}.crate", line.name, line.version).to_lowercase()).collect();
-    let is_unlisted = move |item: &&Item| !losing.contains(&item.file.to_lowercase());
-    plan.crates().filter(is_unlisted).map(|item| item.path(layout))
+    let is_unlisted = move |item: &&StoredItem| !losing.contains(&item.id.key().to_lowercase());
+    plan.crates().filter(is_unlisted).map(|item| item.id.file(layout))
 }
 
 /// Restores the index link. A folder in its place would still list removed crates.
@@ -162,11 +163,11 @@ fn rewrites<'p>(layout: &Layout, plan: &'p Plan) -> Result<(FileRewrites<'p>, Fi
 }
 
 fn is_removed_line(line: &[u8], versions: &HashSet<String>) -> bool {
-    dir_scan::version_of(line).is_some_and(|version| versions.contains(&*version))
+    index_entry::version_of(line).is_some_and(|version| versions.contains(&*version))
 }
 
 fn is_removed_meta(line: &[u8], versions: &HashSet<String>) -> bool {
-    dir_scan::version_of_meta(line).is_some_and(|version| versions.contains(version))
+    index_entry::version_of_meta(line).is_some_and(|version| versions.contains(version))
 }
 
 impl FileRewrites<'_> {
@@ -174,9 +175,9 @@ impl FileRewrites<'_> {
     fn stage(&self, tx: &mut Transaction<'_>, changes: &[&VersionRemoval]) -> Result<(), Error> {
         for VersionRemoval { path, versions } in changes {
             let path = self.root.join(path);
-            let text = dir_scan::read_or_empty(&path)?;
+            let text = index_entry::read_or_empty(&path)?;
             let mut stays = Vec::with_capacity(text.len());
-            for line in dir_scan::nonempty_lines(&text).filter(|line| !(self.is_removed)(line, versions)) {
+            for line in index_entry::nonempty_lines(&text).filter(|line| !(self.is_removed)(line, versions)) {
                 stays.extend_from_slice(line);
                 stays.push(b'\n');
             }
@@ -217,9 +218,9 @@ fn dependents_first<'p>(layout: &Layout, changes: &'p [VersionRemoval]) -> Resul
     let names = NameIds::from_names(changes.iter().filter_map(|change| change.path.rsplit('/').next()));
     let mut nodes = Vec::new();
     for VersionRemoval { path: place, versions } in changes {
-        let text = dir_scan::read_or_empty(&layout.index().join(place))?;
+        let text = index_entry::read_or_empty(&layout.index().join(place))?;
         let mut needs = Vec::new();
-        for line in dir_scan::nonempty_lines(&text).filter(|line| is_removed_line(line, versions)) {
+        for line in index_entry::nonempty_lines(&text).filter(|line| is_removed_line(line, versions)) {
             let line = std::str::from_utf8(line).ok().and_then(|line| IndexLine::parse(line.trim_end()).ok());
             let deps = line.into_iter().flat_map(|line| line.deps);
             needs.extend(deps.filter(|dep| !dep.dev).filter_map(|dep| names.id(&dep.name)));

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 
 use super::lineages::{KeepSet, Lineages};
 use super::live_records::LiveChanges;
-use super::{Error, FileChanges, Item, Line, Plan, Reader, VersionRemoval, apply, dir_scan, total_size};
+use super::{Error, FileChanges, Line, Plan, Reader, VersionRemoval, apply, index_entry, total_size};
 use crate::event::Sink;
 use crate::mirror::dist_files::DistFiles;
+use crate::mirror::item::StoredItem;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::live::{self, ItemId, LiveLineage, LiveRecord};
@@ -125,7 +126,7 @@ fn plan_eviction(
     let mut after = dist_files.clone();
     for record in evicted {
         let about = record.item.path().below(layout.root()).symlink_metadata().ok().filter(|about| about.is_file());
-        let item = about.map(|about| Item { file: record.item.key(), size: about.len() });
+        let item = about.map(|about| StoredItem { id: record.item.clone(), size: about.len() });
         match &record.item {
             ItemId::Crate(id) => {
                 places.entry(id.name.index_path()).or_default().insert(id.version.to_string());
@@ -143,9 +144,9 @@ fn plan_eviction(
     let (mut index, mut records) = (Vec::new(), Vec::new());
     let (mut folders, mut names_gone) = (Vec::new(), 0);
     for (place, versions) in places {
-        let text = dir_scan::read_or_empty(&layout.index().join(&place))?;
-        let stays = |line: &[u8]| dir_scan::version_of(line).is_none_or(|version| !versions.contains(&*version));
-        names_gone += u64::from(!text.is_empty() && !dir_scan::nonempty_lines(&text).any(stays));
+        let text = index_entry::read_or_empty(&layout.index().join(&place))?;
+        let stays = |line: &[u8]| index_entry::version_of(line).is_none_or(|version| !versions.contains(&*version));
+        names_gone += u64::from(!text.is_empty() && !index_entry::nonempty_lines(&text).any(stays));
         for root in [layout.index(), layout.index_meta()] {
             let above = root.join(&place);
             folders.extend(above.ancestors().skip(1).take_while(|folder| *folder != root).map(|one| one.to_owned()));
@@ -158,7 +159,8 @@ fn plan_eviction(
             records.push(change(&versions));
         }
     }
-    let parents = components.iter().filter_map(|item| layout.root().join(&item.file).parent().map(ToOwned::to_owned));
+    let parents =
+        components.iter().filter_map(|item: &StoredItem| item.id.file(layout).parent().map(ToOwned::to_owned));
     let mut artifact_folders: Vec<_> = parents.collect();
     for folders in [&mut folders, &mut artifact_folders] {
         // Nested folders come first.

@@ -13,7 +13,7 @@ use super::Error;
 use crate::bundle::format::BundleKind;
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
-use crate::mirror::item::ItemId;
+use crate::mirror::item::{ItemId, items_of};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
 use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
@@ -178,7 +178,7 @@ impl KeepSet {
         self.lines.insert(self.buffer.as_str().into());
     }
 
-    /// Adds an item: its file, and a crate's line.
+    /// Adds the file of an item and the line of a crate.
     pub(super) fn add_item(&mut self, item: &ItemId) {
         self.add_file(&item.key());
         if let ItemId::Crate(CrateId { name, version }) = item {
@@ -186,7 +186,7 @@ impl KeepSet {
         }
     }
 
-    /// Removes an item: its file, and a crate's line.
+    /// Removes the file of an item and the line of a crate.
     pub(super) fn remove_item(&mut self, item: &ItemId) {
         self.files.remove(item.key().as_str());
         if let ItemId::Crate(CrateId { name, version }) = item {
@@ -338,8 +338,7 @@ impl Lineages {
         let Some(Record { manifest, .. }) = reader.read(name)? else {
             return Err(Error::LostRecord { record: record.snapshot.unwrap_or_default() });
         };
-        manifest.crates.iter().for_each(|one| keys.add_item(&ItemId::Crate(one.id())));
-        manifest.dist_files.iter().for_each(|artifact| keys.add_file(artifact.path.as_str()));
+        items_of(&manifest).for_each(|item| keys.add_item(&item));
         Ok([manifest.crates.len() as u64, manifest.dist_files.len() as u64])
     }
 

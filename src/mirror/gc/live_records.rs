@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Item;
+use crate::mirror::item::StoredItem;
 use crate::mirror::layout::Layout;
 use crate::mirror::live::{ItemId, LiveLineage, LiveTotals, sum_totals};
 use crate::mirror::transaction::{Error, Transaction};
@@ -67,12 +67,11 @@ impl LiveChanges {
     }
 
     /// Drops the retired items whose file does not exist or is among `deleted`.
-    pub(super) fn drop_deleted(&mut self, layout: &Layout, deleted: &[Item]) {
-        let deleted: HashSet<&str> = deleted.iter().map(|item| item.file.as_str()).collect();
-        let is_missing = |item: &ItemId| item.path().below(layout.root()).symlink_metadata().is_err();
+    pub(super) fn drop_deleted(&mut self, layout: &Layout, deleted: &[StoredItem]) {
+        let deleted: HashSet<&ItemId> = deleted.iter().map(|item| &item.id).collect();
+        let is_missing = |item: &ItemId| item.file(layout).symlink_metadata().is_err();
         let retired = self.lineage.retired().map(|record| &record.item);
-        let dropped = retired.filter(|item| deleted.contains(item.key().as_str()) || is_missing(item));
-        self.dropped = dropped.cloned().collect();
+        self.dropped = retired.filter(|item| deleted.contains(item) || is_missing(item)).cloned().collect();
     }
 
     pub(super) fn is_empty(&self) -> bool {

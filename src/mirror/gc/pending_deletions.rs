@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Error, Options, dir_scan};
+use super::{Error, Options, index_entry};
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::Transaction;
 
@@ -16,7 +16,7 @@ pub(super) struct PendingDeletions(pub(super) BTreeMap<String, Timestamp>);
 impl PendingDeletions {
     /// Reads the mirror's list. Unreadable entries are skipped, so their grace period restarts.
     pub(super) fn read(layout: &Layout) -> Result<PendingDeletions, Error> {
-        let text = dir_scan::read_or_empty(&layout.pending_deletions())?;
+        let text = index_entry::read_or_empty(&layout.pending_deletions())?;
         Ok(PendingDeletions::parse(&String::from_utf8_lossy(&text)))
     }
 

@@ -2,9 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::dir_scan::CrateFile;
-use super::dist_scan::DistScan;
-use super::grace_period::partition_by_grace;
 use super::lineages::{KeepSet, LineageState, Lineages};
 use super::live_records::{LIVE_LINEAGE, LiveChanges};
 use super::pending_deletions::PendingDeletions;
@@ -15,9 +12,8 @@ use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, Reader};
 use crate::mirror::lineages::LineageTip;
 use crate::mirror::live;
-use crate::mirror::summary::{Counts, MirrorSummary};
+use crate::mirror::summary::MirrorSummary;
 use crate::mirror::transaction::counts_are_stale;
-use crate::safe_path::SafePath;
 
 pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     let (mut ledger_lineages, stored_summary) = Lineages::read_complete(layout)?;
@@ -56,54 +52,13 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     let live_summary = live.plan_retirement(options.retire.iter().any(|word| word == LIVE_LINEAGE));
     live.lineage.current().for_each(|record| current.add_item(&record.item));
 
-    let mut scan = MirrorScan::scan(layout, &mut current)?;
+    let scan = MirrorScan::scan(layout, &mut current)?;
     let before = PendingDeletions::read(layout)?;
-    let mut unknown = KeepSet::default();
-    for page in &scan.entries {
-        page.unreferenced.iter().for_each(|version| unknown.add_line(&page.path, version));
-    }
-    for file in &scan.unreferenced {
-        unknown.add_file(&file.name);
-    }
-    let mut dist_scan = DistScan::scan(layout, &current)?;
-    dist_scan.unreferenced.iter().for_each(|path| unknown.add_file(path.as_str()));
+    let mut unknown = scan.unreferenced();
     live.lineage.retired().for_each(|record| unknown.remove_item(&record.item));
-    let mut unrecognized_keys = ledger_lineages.unrecognized(layout, unknown)?;
-    let sorted = scan.classify(&mut unrecognized_keys);
-    let (crates, mut pending, mut after) =
-        partition_by_grace(&scan.unreferenced, &unrecognized_keys, &sorted, &before, options);
-    let unrecognized_dist_files =
-        dist_scan.unreferenced.iter().map(SafePath::to_string).filter(|path| unrecognized_keys.has_file(path));
-    let strange_artifacts: Vec<String> =
-        unrecognized_dist_files.chain(std::mem::take(&mut dist_scan.unrecognized)).collect();
-    let mut artifacts = dist_scan.classify(&unrecognized_keys, options, &before, &mut after)?;
+    let mut unrecognized = ledger_lineages.unrecognized(layout, unknown)?;
+    let deletions = scan.classify(&mut unrecognized, &before, options)?;
 
-    let (artifact_files, artifact_bytes) = artifacts.after.count_and_bytes();
-    let counts = Counts {
-        dist_files: artifact_files,
-        dist_file_bytes: artifact_bytes,
-        crates: scan.names - sorted.index_files_removed,
-        versions: scan.versions - crates.len() as u64,
-        bytes: scan.bytes - crates.iter().map(|item| item.size).sum::<u64>(),
-    };
-    // Crates that no line and no record names are not part of the mirror.
-    let is_unknown = |file: &&CrateFile| {
-        unrecognized_keys.has_file(&file.name)
-            && !sorted.with_unrecognized_line.contains(&file.name.to_lowercase())
-            && !after.0.contains_key(&file.name)
-    };
-    let unknown: Vec<u64> = scan.unreferenced.iter().filter(is_unknown).map(|file| file.size).collect();
-    let counts = Counts {
-        versions: counts.versions - unknown.len() as u64,
-        bytes: counts.bytes - unknown.iter().sum::<u64>(),
-        ..counts
-    };
-    let mut unrecognized = sorted.unrecognized;
-    unrecognized.append(&mut scan.unrecognized);
-    let unrecognized_crates = scan.unreferenced.iter().filter(|file| unrecognized_keys.has_file(&file.name));
-    unrecognized.extend(unrecognized_crates.map(|file| format!("crates/{}", file.name)));
-    unrecognized.extend(strange_artifacts);
-    let [index_tree, lines_tree] = scan.trees;
     let kept = ledger_lineages.by_id.values().filter(|feed| !retire.contains(&feed.newest.id));
     let contested: Vec<LineageTip> = kept.clone().flat_map(|feed| feed.contenders.iter().cloned()).collect();
     let mut sizes = BTreeMap::new();
@@ -117,38 +72,44 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         history_sizes: sizes,
         contested,
         last_import: ledger_lineages.last_import.clone(),
-        toolchains: artifacts.after.toolchain_names(),
+        toolchains: deletions.toolchains,
         imports: ledger_lineages.record_names.len() as u64,
         newest_record: ledger_lineages.newest.clone(),
         lineages: kept.map(|feed| feed.newest.clone()).collect(),
         ..MirrorSummary::default()
     }
-    .with_counts(counts);
+    .with_counts(deletions.counts);
     let has_head = stored_summary.is_some();
     let known = stored_summary.filter(|_| !counts_are_stale(layout));
     // A mirror without any import needs no summary.
     let is_right = known.is_some_and(|known| MirrorSummary { tool: head.tool.clone(), ..known } == head);
     // A mirror that only live mode fills needs one too.
     let wants_head = !ledger_lineages.record_names.is_empty() || has_head || live_summary.is_some();
-    pending.append(&mut artifacts.pending);
-    let removals = [artifacts.mutable_files, crates, artifacts.components].concat();
-    live.drop_deleted(layout, &removals);
+    live.drop_deleted(layout, &deletions.now);
     let work = FileChanges {
         live,
-        index_lines: sorted.index_lines,
-        index_meta: sorted.index_meta,
-        folders: index_tree.empty_folders().into_iter().chain(lines_tree.empty_folders()).collect(),
-        dist_folders: artifacts.folders,
-        dist_files: artifacts.is_changed.then_some(artifacts.after),
+        index_lines: deletions.index_lines,
+        index_meta: deletions.index_meta,
+        folders: deletions.folders,
+        dist_folders: deletions.dist_folders,
+        dist_files: deletions.dist_files,
         retire: lineages.iter().filter(|one| one.retired).map(|one| one.newest.clone()).collect(),
         accept: lineages.iter().filter(|one| one.accepted).map(|one| one.newest.clone()).collect(),
         newest_record: ledger_lineages.newest_record,
-        pending: (after != before).then_some(after),
+        pending: (deletions.pending != before).then_some(deletions.pending),
         summary: (!is_right && wants_head).then_some(head),
         now: options.now,
     };
-    let lines = sorted.lines;
-    Ok(Plan { lineages, live: live_summary, lines, removals, pending, unrecognized, counts, changes: work })
+    Ok(Plan {
+        lineages,
+        live: live_summary,
+        lines: deletions.lines,
+        removals: deletions.now,
+        pending: deletions.later,
+        unrecognized: deletions.unrecognized,
+        counts: deletions.counts,
+        changes: work,
+    })
 }
 
 /// The ids of the lineages to retire.

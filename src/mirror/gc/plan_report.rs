@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Item, Line, LineagePlan, LiveSummary, PendingDeletion, Plan, total_size};
+use super::{Line, LineagePlan, LiveSummary, PendingDeletion, Plan, total_size};
+use crate::mirror::item::StoredItem;
 use crate::mirror::summary::Counts;
 
 /// The JSON form of a plan.
@@ -19,7 +20,7 @@ pub struct PlanReport<'p> {
     /// Index lines to remove.
     lines: &'p [Line],
     /// Crates to remove in this run.
-    crates: Vec<&'p Item>,
+    crates: Vec<&'p StoredItem>,
     /// Total bytes of all files to remove in this run.
     bytes: u64,
     /// Crates to remove in a later run.
@@ -27,7 +28,7 @@ pub struct PlanReport<'p> {
     pending_crates: Vec<&'p PendingDeletion>,
     /// Dist files to remove in this run.
     #[serde(rename = "artifacts")]
-    dist_files: Vec<&'p Item>,
+    dist_files: Vec<&'p StoredItem>,
     /// Dist files to remove in a later run.
     #[serde(rename = "artifacts_waiting")]
     pending_dist_files: Vec<&'p PendingDeletion>,

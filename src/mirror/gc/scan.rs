@@ -1,119 +1,282 @@
-//! Compares the files on disk with the current ones, and decides which index lines and crates to remove, and when.
+//! Compares the files on disk with the current ones, and decides which index lines and files to remove, and when.
 
 use std::collections::{BTreeSet, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use super::dir_scan::{self, CrateFile, DirScan, IndexEntry};
+use super::dist_rules::DistRules;
+use super::index_entry::IndexEntry;
 use super::lineages::KeepSet;
-use super::{Error, Line, VersionRemoval};
+use super::pending_deletions::PendingDeletions;
+use super::{Error, Line, Options, PendingDeletion, VersionRemoval};
+use crate::crate_id::CrateId;
+use crate::mirror::dist_files::{DistFiles, MutableName};
+use crate::mirror::item::{ItemId, StoredItem};
 use crate::mirror::layout::Layout;
+use crate::mirror::listing::{Listing, Tree};
+use crate::mirror::summary::Counts;
+use crate::mirror::transaction::failed;
+use crate::safe_path::SafePath;
 use crate::units::pluralize;
 
 /// The files on disk, compared with the current ones.
-pub(super) struct MirrorScan {
-    /// index/ and lines/.
-    pub(super) trees: [DirScan; 2],
+pub(super) struct MirrorScan<'a> {
+    layout: &'a Layout,
+    listing: Listing,
     /// Index files and records with something to decide, by path.
-    pub(super) entries: Vec<IndexEntry>,
-    /// Crates that no lineage needs, by name.
-    pub(super) unreferenced: Vec<CrateFile>,
+    entries: Vec<IndexEntry>,
+    /// Stored files that no lineage needs: crates, then recorded dist files.
+    unreferenced: Vec<StoredItem>,
+    /// Recorded dist files that no lineage needs and that are not stored. They are only dropped from the record.
+    missing: Vec<SafePath>,
+    /// The record of dist files.
+    recorded: DistFiles,
     /// Unrecognized entries.
-    pub(super) unrecognized: Vec<String>,
-    /// Number of index files.
-    pub(super) names: u64,
-    /// Number of crates.
-    pub(super) versions: u64,
-    /// Total bytes of the crates.
-    pub(super) bytes: u64,
+    unrecognized: Vec<String>,
+    /// The index files and crates on disk.
+    counts: Counts,
 }
 
-/// Planned removals of a scan, other than crates.
+/// The planned removals.
 #[derive(Default)]
-pub(super) struct IndexDeletions {
+pub(super) struct Deletions {
     pub(super) index_lines: Vec<VersionRemoval>,
     pub(super) index_meta: Vec<VersionRemoval>,
     pub(super) lines: Vec<Line>,
+    /// Files to remove in this run: the names that rustup requests first, crates, other dist files.
+    pub(super) now: Vec<StoredItem>,
+    /// Files to remove in a later run.
+    pub(super) later: Vec<PendingDeletion>,
+    /// The list of pending removals after the run.
+    pub(super) pending: PendingDeletions,
     pub(super) unrecognized: Vec<String>,
-    /// Index files to remove completely.
-    pub(super) index_files_removed: u64,
+    /// Folders that become empty, nested ones first.
+    pub(super) folders: Vec<PathBuf>,
+    /// The same for folders at or below dist/ and rustup/.
+    pub(super) dist_folders: Vec<PathBuf>,
+    /// The new record of dist files; `None` if unchanged.
+    pub(super) dist_files: Option<DistFiles>,
+    /// The toolchains that remain available.
+    pub(super) toolchains: Vec<String>,
+    /// The content of the mirror afterwards.
+    pub(super) counts: Counts,
     /// Crates of the lines to remove, by their file names in lower case, like index paths.
-    pub(super) losing_line: HashSet<String>,
+    losing_line: HashSet<String>,
     /// Crates of unrecognized lines, which stay; in the same form.
-    pub(super) with_unrecognized_line: HashSet<String>,
+    with_unrecognized_line: HashSet<String>,
 }
 
-impl MirrorScan {
-    pub(super) fn scan(layout: &Layout, current: &mut KeepSet) -> Result<MirrorScan, Error> {
-        let (index, lines) = (
-            DirScan::list(layout.index(), dir_scan::MAX_INDEX_DEPTH)?,
-            DirScan::list(layout.index_meta(), dir_scan::MAX_INDEX_DEPTH)?,
-        );
-        let mut unrecognized: Vec<String> = index.unexpected.iter().map(|path| format!("index/{path}")).collect();
-        let mut places = BTreeSet::new();
-        let mut names = 0;
-        for place in &index.files {
-            if !place.contains('/') {
-                if place != "config.json" {
-                    unrecognized.push(format!("index/{place}"));
-                }
+impl<'a> MirrorScan<'a> {
+    pub(super) fn scan(layout: &'a Layout, current: &mut KeepSet) -> Result<MirrorScan<'a>, Error> {
+        let mut scan = MirrorScan {
+            layout,
+            listing: Listing::read(layout)?,
+            entries: Vec::new(),
+            unreferenced: Vec::new(),
+            missing: Vec::new(),
+            recorded: DistFiles::default(),
+            unrecognized: Vec::new(),
+            counts: Counts::default(),
+        };
+        scan.add_index_files(current)?;
+        scan.add_crates(current)?;
+        match DistFiles::read(layout)? {
+            Some(recorded) => {
+                scan.recorded = recorded;
+                scan.add_dist_files(current)?;
+            }
+            // It is unknown which dist files are stored, so none is removed.
+            None => scan.listing.dist_files.clear(),
+        }
+        Ok(scan)
+    }
+
+    fn add_index_files(&mut self, current: &mut KeepSet) -> Result<(), Error> {
+        let Listing { index, index_meta, .. } = &self.listing;
+        self.unrecognized.extend(index.unexpected.iter().map(|one| one.path.clone()));
+        self.counts.crates = index.files.len() as u64;
+        for path in index.files.iter().chain(&index_meta.files).collect::<BTreeSet<_>>() {
+            let entry = IndexEntry::read(self.layout, path, current)?;
+            if !entry.needs_no_change() {
+                self.entries.push(entry);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_crates(&mut self, current: &KeepSet) -> Result<(), Error> {
+        for (name, kind) in std::mem::take(&mut self.listing.crates) {
+            let is_current = kind.is_file() && current.has_file(&name);
+            let id = if is_current { None } else { CrateId::from_file_name(&name).filter(|_| kind.is_file()) };
+            if !is_current && id.is_none() {
+                self.unrecognized.push(format!("crates/{name}"));
                 continue;
             }
-            names += 1;
-            if dir_scan::is_index_path(place) {
-                places.insert(place.as_str());
+            let size = file_size(&self.layout.crates().join(&name))?;
+            self.counts.versions += 1;
+            self.counts.bytes += size;
+            self.unreferenced.extend(id.map(|id| StoredItem { id: ItemId::Crate(id), size }));
+        }
+        self.unreferenced.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        Ok(())
+    }
+
+    fn add_dist_files(&mut self, current: &KeepSet) -> Result<(), Error> {
+        let mut missing: BTreeSet<&SafePath> =
+            self.recorded.0.keys().filter(|path| !current.has_file(path.as_str())).collect();
+        let mut stored = BTreeSet::new();
+        for path in self.listing.dist_files.iter().flat_map(Tree::paths) {
+            match path.parse::<SafePath>().ok().filter(|path| self.recorded.0.contains_key(path)) {
+                Some(path) => stored.extend(missing.take(&path)),
+                None => self.unrecognized.push(path),
+            }
+        }
+        let unexpected = self.listing.dist_files.iter().flat_map(|tree| &tree.unexpected);
+        self.unrecognized.extend(unexpected.map(|one| one.path.clone()));
+        let missing = missing.into_iter().cloned().collect();
+        for path in stored {
+            let size = file_size(&path.below(self.layout.root()))?;
+            self.unreferenced.push(StoredItem { id: ItemId::DistFile(path.clone()), size });
+        }
+        self.missing = missing;
+        Ok(())
+    }
+
+    /// The files and index lines that no lineage needs.
+    pub(super) fn unreferenced(&self) -> KeepSet {
+        let mut keys = KeepSet::default();
+        for entry in &self.entries {
+            entry.unreferenced.iter().for_each(|version| keys.add_line(&entry.path, version));
+        }
+        self.unreferenced.iter().for_each(|item| keys.add_file(&item.id.key()));
+        self.missing.iter().for_each(|path| keys.add_file(path.as_str()));
+        keys
+    }
+
+    /// Decides what to remove now and later. Lines and files that are `unrecognized` are kept.
+    pub(super) fn classify(
+        mut self,
+        unrecognized: &mut KeepSet,
+        before: &PendingDeletions,
+        options: &Options,
+    ) -> Result<Deletions, Error> {
+        let mut deletions = Deletions { counts: self.counts, ..Deletions::default() };
+        self.classify_index(unrecognized, &mut deletions);
+        deletions.unrecognized.append(&mut self.unrecognized);
+        let is_unrecognized = |id: &ItemId| unrecognized.has_file(&id.key());
+        let (unknown, known): (Vec<StoredItem>, Vec<StoredItem>) =
+            std::mem::take(&mut self.unreferenced).into_iter().partition(|item| is_unrecognized(&item.id));
+        let (unknown_missing, missing): (Vec<SafePath>, Vec<SafePath>) =
+            std::mem::take(&mut self.missing).into_iter().partition(|path| unrecognized.has_file(path.as_str()));
+        deletions.unrecognized.extend(unknown.iter().map(|item| item.id.path().to_string()));
+        deletions.unrecognized.extend(unknown_missing.iter().map(SafePath::to_string));
+        // Crates that no line and no record names are not part of the mirror.
+        for item in &unknown {
+            if !deletions.has_unrecognized_line(&item.id) {
+                deletions.uncount(item);
+            }
+        }
+        let rules = DistRules { layout: self.layout, recorded: &self.recorded };
+        let known_paths = known.iter().filter_map(|item| item.id.dist_file_path());
+        let unreferenced: BTreeSet<&SafePath> = known_paths.chain(&missing).collect();
+        let kept = rules.kept_for_served_names(&unreferenced)?;
+        let (names, others): (Vec<StoredItem>, Vec<StoredItem>) = known
+            .into_iter()
+            .filter(|item| !deletions.has_unrecognized_line(&item.id))
+            .filter(|item| item.id.dist_file_path().is_none_or(|path| !kept.contains(path)))
+            .partition(|item| item.id.dist_file_path().and_then(MutableName::from_path).is_some());
+        let losing_name = if others.iter().any(|item| item.id.crate_id().is_none()) {
+            rules.paths_named_by(&names)?
+        } else {
+            HashSet::new()
+        };
+        let is_losing = |deletions: &Deletions, id: &ItemId| match id {
+            ItemId::Crate(id) => deletions.losing_line.contains(&id.file_name().to_lowercase()),
+            ItemId::DistFile(path) => DistRules::is_named(&losing_name, path),
+        };
+        // In reverse order, a manifest's digest precedes the manifest.
+        deletions.now = names.into_iter().rev().collect();
+        for item in others {
+            let key = item.id.key();
+            let (since, until) = before.waiting_period(&key, is_losing(&deletions, &item.id), options);
+            if until <= options.now {
+                deletions.uncount(&item);
+                deletions.now.push(item);
             } else {
-                unrecognized.push(format!("index/{place}"));
+                deletions.pending.0.insert(key, since);
+                deletions.later.push(PendingDeletion { item, until });
             }
         }
-        places.extend(lines.files.iter().filter(|place| dir_scan::is_index_path(place)).map(String::as_str));
-        let mut pages = Vec::new();
-        for place in places {
-            let page = IndexEntry::read(layout, place, current)?;
-            if !page.needs_no_change() {
-                pages.push(page);
-            }
-        }
-        let (files, others) = dir_scan::list_crate_files(layout)?;
-        unrecognized.extend(others.into_iter().map(|name| format!("crates/{name}")));
-        let (versions, bytes) = (files.len() as u64, files.iter().map(|file| file.size).sum());
-        let unreferenced = files.into_iter().filter(|file| !current.has_file(&file.name)).collect();
-        Ok(MirrorScan { trees: [index, lines], entries: pages, unreferenced, unrecognized, names, versions, bytes })
+        self.finish(missing.into_iter().filter(|path| !kept.contains(path)).collect(), &mut deletions);
+        Ok(deletions)
     }
 
     /// Decides for every index file what to remove; unrecognized lines are kept.
-    pub(super) fn classify(&mut self, unrecognized: &mut KeepSet) -> IndexDeletions {
-        let mut sorted = IndexDeletions::default();
-        let [index, lines] = &mut self.trees;
+    fn classify_index(&self, unrecognized: &mut KeepSet, deletions: &mut Deletions) {
+        let (mut removed, mut removed_meta) = (HashSet::new(), HashSet::new());
         for page in &self.entries {
             let (path, name) = (&page.path, page.path.rsplit('/').next().unwrap_or_default());
             let (stay, go): (Vec<&String>, Vec<&String>) =
                 page.unreferenced.iter().partition(|version| unrecognized.has_line(path, version));
             let file_of = |version: &String| format!("{name}-{version}.crate").to_lowercase();
-            sorted.with_unrecognized_line.extend(stay.iter().map(|version| file_of(version)));
-            sorted.losing_line.extend(go.iter().map(|version| file_of(version)));
-            sorted.unrecognized.extend(stay.iter().map(|version| format!("index/{path}: {version}")));
+            deletions.with_unrecognized_line.extend(stay.iter().map(|version| file_of(version)));
+            deletions.losing_line.extend(go.iter().map(|version| file_of(version)));
+            deletions.unrecognized.extend(stay.iter().map(|version| format!("index/{path}: {version}")));
             if page.unreadable > 0 {
-                sorted
-                    .unrecognized
-                    .push(format!("index/{path}: {} that cannot be read", pluralize(page.unreadable, "line")));
+                let lines = pluralize(page.unreadable, "line");
+                deletions.unrecognized.push(format!("index/{path}: {lines} that cannot be read"));
             }
             let as_line = |version: &&String| Line { name: name.to_owned(), version: (*version).clone() };
-            sorted.lines.extend(go.iter().map(as_line));
+            deletions.lines.extend(go.iter().map(as_line));
             let going: HashSet<String> = go.iter().copied().cloned().collect();
             let leaving: HashSet<String> = going.iter().chain(&page.orphans).cloned().collect();
             if page.recorded.iter().any(|version| leaving.contains(version)) {
                 if page.recorded.iter().all(|version| leaving.contains(version)) {
-                    lines.mark_removed(path);
+                    removed_meta.insert(path.as_str());
                 }
-                sorted.index_meta.push(VersionRemoval { path: path.clone(), versions: leaving });
+                deletions.index_meta.push(VersionRemoval { path: path.clone(), versions: leaving });
             }
             if !going.is_empty() {
                 if !page.has_others && stay.is_empty() {
-                    index.mark_removed(path);
-                    sorted.index_files_removed += 1;
+                    removed.insert(path.as_str());
+                    deletions.counts.crates -= 1;
                 }
-                sorted.index_lines.push(VersionRemoval { path: path.clone(), versions: going });
+                deletions.index_lines.push(VersionRemoval { path: path.clone(), versions: going });
             }
         }
-        sorted
+        deletions.folders = self.listing.index.empty_folders(|path| removed.contains(path));
+        deletions.folders.extend(self.listing.index_meta.empty_folders(|path| removed_meta.contains(path)));
+    }
+
+    /// Adds the record of dist files without the removed ones and the `missing` ones, and the folders that become empty.
+    fn finish(mut self, missing: Vec<SafePath>, deletions: &mut Deletions) {
+        let removed = deletions.now.iter().filter_map(|item| item.id.dist_file_path());
+        let dropped: BTreeSet<&SafePath> = removed.clone().chain(&missing).collect();
+        self.recorded.0.retain(|path, _| !dropped.contains(path));
+        (deletions.counts.dist_files, deletions.counts.dist_file_bytes) = self.recorded.count_and_bytes();
+        deletions.toolchains = self.recorded.toolchain_names();
+        let removed: HashSet<&str> = removed.map(SafePath::as_str).collect();
+        for tree in &self.listing.dist_files {
+            deletions.dist_folders.extend(tree.empty_folders_and_root(&removed));
+        }
+        deletions.dist_files = (!dropped.is_empty()).then_some(self.recorded);
+    }
+}
+
+fn file_size(path: &Path) -> Result<u64, Error> {
+    Ok(fs::symlink_metadata(path).map_err(failed("read", path))?.len())
+}
+
+impl Deletions {
+    fn has_unrecognized_line(&self, id: &ItemId) -> bool {
+        id.crate_id().is_some_and(|id| self.with_unrecognized_line.contains(&id.file_name().to_lowercase()))
+    }
+
+    /// Subtracts a crate that is removed, or that does not belong to the mirror. The record of dist files counts those.
+    fn uncount(&mut self, item: &StoredItem) {
+        if item.id.crate_id().is_some() {
+            self.counts.versions -= 1;
+            self.counts.bytes -= item.size;
+        }
     }
 }

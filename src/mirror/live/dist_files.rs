@@ -12,10 +12,10 @@ use crate::bundle::format::{DistFileRecord, DistFileState, Lineage, Manifest};
 use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::mirror::dist_files::{DistFiles, MutableName};
-use crate::mirror::import::is_stored;
+use crate::mirror::existing_file::is_stored;
 use crate::mirror::layout::Layout;
 use crate::mirror::stager::dist_files::{DistFileSource, DistPlan, plan_dist_files};
-use crate::mirror::transaction::{Error, Staging, failed};
+use crate::mirror::transaction::{Error, Staging};
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 use crate::units::format_time;
@@ -86,7 +86,7 @@ impl<'b> StagedDistFiles<'b> {
             return Ok(Some("its path is neither below dist/ nor below rustup/".to_owned()));
         }
         let path = one.path.below(layout.root());
-        let has = |size, sha256| is_stored(&path, Some(size), sha256, true).map_err(failed("read", &path));
+        let has = |size, sha256| is_stored(&path, Some(size), sha256, true);
         let on_record = self.before.0.get(&one.path);
         if let (None, Some(stored)) = (MutableName::from_path(&one.path), on_record)
             && stored.sha256 != one.sha256

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
 
 use super::commit::{Batch, Rejection};
 use super::{FetchedCrate, IndexUpdate, ItemId};
@@ -10,6 +9,7 @@ use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::index_line::IndexLine;
+use crate::mirror::existing_file::ExistingFile;
 use crate::mirror::index_changes::{IndexChanges, IndexOnDisk};
 use crate::mirror::index_merge::{self, NewLine};
 use crate::mirror::layout::Layout;
@@ -203,20 +203,16 @@ impl<'b> StagedCrates<'b> {
 /// The existing file at the path of a fetched crate, or why the crate must be rejected.
 fn check_existing(layout: &Layout, arrival: &FetchedCrate) -> Result<Result<Existing, String>, Error> {
     let path = layout.crate_file(&arrival.id);
-    let found = match path.symlink_metadata() {
-        Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::NotADirectory => Existing::Absent,
-        Err(source) => return Err(failed("read", &path)(source)),
-        Ok(about) if about.is_dir() => return Ok(Err(format!("`{}` is a folder", path.display()))),
-        Ok(about) if !about.is_file() => Existing::NotAFile,
-        Ok(about) if about.len() != arrival.size => Existing::Different(about.len()),
-        Ok(about) => match Sha256::of_file(&path).map_err(failed("read", &path))? {
-            (sha256, _) if sha256 == arrival.sha256 => Existing::Identical,
-            _ => Existing::Different(about.len()),
+    let found = match ExistingFile::open(&path)? {
+        ExistingFile::Absent => Existing::Absent,
+        ExistingFile::Folder => return Ok(Err(format!("`{}` is a folder", path.display()))),
+        ExistingFile::NotAFile => Existing::NotAFile,
+        ExistingFile::File { length, .. } if length != arrival.size => Existing::Different(length),
+        ExistingFile::File { file, length } => match Sha256::of_reader(file).map_err(failed("read", &path))?.0 {
+            sha256 if sha256 == arrival.sha256 => return Ok(Ok(Existing::Identical)),
+            _ => Existing::Different(length),
         },
     };
-    if found == Existing::Identical {
-        return Ok(Ok(found));
-    }
     Ok(match is_complete_file(&arrival.file, arrival.size) {
         true => Ok(found),
         false => Err("its downloaded file is missing or has another length".to_owned()),

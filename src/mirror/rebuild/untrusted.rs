@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::super::audit::{CrateFileState, IndexState, LineState, Pass, RecordMatch};
+use super::super::audit::{FileState, IndexState, LineState, Pass, RecordMatch};
 use super::super::disk;
 use super::super::index_meta;
 use super::super::layout::Layout;
@@ -44,7 +44,7 @@ pub(super) fn move_aside(layout: &Layout, pass: &Pass) -> Result<UntrustedCrates
             versions.insert(line.id.version.clone());
             let file = state.crate_file(&line.id);
             // The expected digest of a contradicted crate is that of the import record.
-            let is_right = is_contradicted && matches!(file, Some(CrateFileState::Valid { .. }));
+            let is_right = is_contradicted && matches!(file, Some(FileState::Valid { .. }));
             if file.is_some() && !is_right {
                 tx.move_aside(&layout.crate_file(&line.id), &line.id.file_name())?;
             }

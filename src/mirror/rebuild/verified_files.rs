@@ -17,13 +17,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
-use std::path::Path;
 
 use jiff::Timestamp;
 
 use crate::digest::Sha256;
 use crate::mirror::dist_files::{DistFile, RUSTUP_RELEASE_PATH, channel_of_manifest, parse_rustup_version};
 use crate::mirror::layout::Layout;
+use crate::mirror::listing::Tree;
+use crate::mirror::transaction::Error;
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 use crate::toolchain::{ChannelManifest, signature_path};
@@ -45,11 +46,8 @@ struct FilesOnDisk<'l> {
 }
 
 /// Every proven dist file on disk. The time when it was read is unknown, so it counts as read before all others.
-pub(super) fn find_verified(layout: &Layout) -> BTreeMap<SafePath, DistFile> {
-    let mut files = FilesOnDisk { layout, paths: BTreeSet::new(), hashed: BTreeMap::new() };
-    for folder in ["dist", "rustup"] {
-        files.add_folder(&layout.root().join(folder), folder);
-    }
+pub(super) fn find_verified(layout: &Layout) -> Result<BTreeMap<SafePath, DistFile>, Error> {
+    let mut files = FilesOnDisk { layout, paths: list_dist_files(layout)?, hashed: BTreeMap::new() };
     let mut verified = BTreeMap::new();
     let mut named: BTreeMap<SafePath, BTreeSet<Sha256>> = BTreeMap::new();
     for path in files.paths.clone() {
@@ -88,18 +86,21 @@ pub(super) fn find_verified(layout: &Layout) -> BTreeMap<SafePath, DistFile> {
             verified.insert(beside, to_dist_file(found));
         }
     }
-    verified
+    Ok(verified)
+}
+
+fn list_dist_files(layout: &Layout) -> Result<BTreeSet<SafePath>, Error> {
+    let trees = Tree::of_dist_files(layout)?;
+    Ok(trees.iter().flat_map(Tree::paths).filter_map(|path| path.parse().ok()).collect())
 }
 
 /// The signatures of channel manifests on disk, proven or not.
-pub(super) fn signatures(layout: &Layout) -> Vec<SafePath> {
-    let mut files = FilesOnDisk { layout, paths: BTreeSet::new(), hashed: BTreeMap::new() };
-    files.add_folder(&layout.root().join("dist"), "dist");
+pub(super) fn signatures(layout: &Layout) -> Result<Vec<SafePath>, Error> {
     let of_manifest = |path: &SafePath| {
         let manifest = path.as_str().strip_suffix(".asc").and_then(|manifest| manifest.parse().ok());
         manifest.is_some_and(|manifest| channel_of_manifest(&manifest).is_some())
     };
-    files.paths.into_iter().filter(of_manifest).collect()
+    Ok(list_dist_files(layout)?.into_iter().filter(of_manifest).collect())
 }
 
 fn is_armoured(text: &[u8]) -> bool {
@@ -121,24 +122,6 @@ fn sidecar_path(path: &SafePath) -> Option<SafePath> {
 }
 
 impl FilesOnDisk<'_> {
-    /// Adds the files of a folder. Links are not followed, and an unreadable folder has no files.
-    fn add_folder(&mut self, folder: &Path, shown: &str) {
-        if folder.is_symlink() {
-            return;
-        }
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let (Ok(kind), Ok(name)) = (entry.file_type(), entry.file_name().into_string()) else { continue };
-            let below = format!("{shown}/{name}");
-            if kind.is_dir() {
-                self.add_folder(&entry.path(), &below);
-            } else if kind.is_file()
-                && let Ok(path) = below.parse()
-            {
-                self.paths.insert(path);
-            }
-        }
-    }
-
     /// Digest and length of an existing file.
     fn hash(&mut self, path: &SafePath) -> Option<(Sha256, u64)> {
         if !self.paths.contains(path) {

@@ -13,9 +13,10 @@ use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::mirror::dist_files::DistFiles;
 use crate::mirror::gc::{self, Lineages};
+use crate::mirror::item::{ItemId, items_of};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
-use crate::mirror::live::{ItemId, LiveLineage, LiveRecord};
+use crate::mirror::live::{LiveLineage, LiveRecord};
 use crate::safe_path::SafePath;
 use crate::units::format_time;
 
@@ -76,6 +77,19 @@ impl LedgerContents {
         Ok(contents)
     }
 
+    /// The items of all histories.
+    pub(super) fn items(&self) -> impl Iterator<Item = &ItemId> {
+        self.histories.iter().flat_map(|history| &history.items)
+    }
+
+    /// The digest of an item that a record names.
+    pub(super) fn digest(&self, item: &ItemId) -> Option<Sha256> {
+        match item {
+            ItemId::Crate(id) => self.crates.get(id).map(|record| record.sha256),
+            ItemId::DistFile(path) => self.dist_files.get(path).map(|record| record.sha256),
+        }
+    }
+
     /// A later description of a crate counts.
     fn add_crate(&mut self, record: CrateRecord) {
         let about = self.crates.entry(record.id()).or_insert_with(|| record.clone());
@@ -101,9 +115,9 @@ impl LedgerContents {
         if items.is_empty() {
             return;
         }
-        let digest = |item: &ItemId| match item {
-            ItemId::Crate(id) => self.crates.get(id).map(|record| record.sha256),
-            ItemId::DistFile(path) => recorded.0.get(path).map(|stored| stored.sha256),
+        let digest = |item: &ItemId| match item.dist_file_path() {
+            Some(path) => recorded.0.get(path).map(|stored| stored.sha256),
+            None => self.digest(item),
         };
         let text = format!("{id}\n{}", digest_lines(&items, digest));
         let input = Input::new("live mirror", Vec::new(), Vec::new());
@@ -139,13 +153,13 @@ impl LedgerContents {
 
 impl History {
     fn from_manifest(file: String, manifest: &Manifest) -> History {
-        let ids: Vec<CrateId> = manifest.crates.iter().map(CrateRecord::id).collect();
-        let paths: Vec<SafePath> = manifest.dist_files.iter().map(|one| one.path.clone()).collect();
+        let items: Vec<ItemId> = items_of(manifest).collect();
+        let (crates, dist_files) = items.split_at(manifest.crates.len());
         let of = |input: &Input| {
-            let crates = input.crates.iter().filter_map(|at| ids.get(*at as usize)).cloned().map(ItemId::Crate);
-            let files = input.dist_files.iter().filter_map(|at| paths.get(*at as usize)).cloned();
-            crates.chain(files.map(ItemId::DistFile)).collect()
+            let crates = input.crates.iter().filter_map(|at| crates.get(*at as usize));
+            crates.chain(input.dist_files.iter().filter_map(|at| dist_files.get(*at as usize))).cloned().collect()
         };
+        let inputs = manifest.lineage.inputs.iter().map(|input| (input.clone(), of(input))).collect();
         History {
             id: manifest.lineage.id.clone(),
             sequence: manifest.lineage.sequence,
@@ -153,8 +167,8 @@ impl History {
             file,
             created: manifest.created.clone(),
             index_read: manifest.index_read.clone(),
-            inputs: manifest.lineage.inputs.iter().map(|input| (input.clone(), of(input))).collect(),
-            items: ids.into_iter().map(ItemId::Crate).chain(paths.into_iter().map(ItemId::DistFile)).collect(),
+            inputs,
+            items: items.into_iter().collect(),
         }
     }
 }

@@ -4,14 +4,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use crate::bundle::format::{DistFileRecord, DistFileState, Manifest};
 use crate::digest::{HashingWriter, Sha256};
 use crate::mirror::dist_files::{DistFile, DistFiles, MutableName, RUSTUP_RELEASE_PATH, parse_rustup_version};
-use crate::mirror::import::is_stored;
+use crate::mirror::existing_file::is_stored;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::{Error, StagedFile, Staging, Transaction, failed};
 use crate::safe_path::SafePath;
@@ -184,7 +184,6 @@ impl StoredDistFiles<'_> {
     fn contains(&self, record: &DistFileRecord) -> Result<bool, Error> {
         let path = self.absolute_path(&record.path);
         is_stored(&path, Some(record.size), &record.sha256, self.verify_existing || !self.is_recorded(record))
-            .map_err(failed("read", &path))
     }
 
     /// Whether upstream has replaced the file since the bundle was made. Its bytes then no longer exist, and no later
@@ -488,18 +487,4 @@ fn manifest_date(text: Option<&[u8]>) -> Option<Date> {
 /// When the record's bytes were read from upstream; the manifest's times were validated when it was opened.
 fn read_time(manifest: &Manifest, record: &DistFileRecord) -> Timestamp {
     manifest.dist_file_read_at(record).parse().unwrap_or(Timestamp::MIN)
-}
-
-/// Opens the file at `path` for a comparison with the bundle's bytes; `None` if the bytes must be staged.
-pub(in crate::mirror) fn open_for_comparison(path: &Path, size: u64) -> Result<Option<File>, Error> {
-    match path.symlink_metadata() {
-        Ok(there) if there.is_dir() => return Err(failed("replace", path)(io::ErrorKind::IsADirectory.into())),
-        Ok(there) if there.is_file() && there.len() == size => {}
-        _ => return Ok(None),
-    }
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(failed("read", path)(source)),
-    }
 }
