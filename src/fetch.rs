@@ -28,6 +28,7 @@ use crate::inputs::depends::DependsFile;
 use crate::inputs::input_id::{InputId, Label};
 use crate::inputs::lockfile::{Lockfile, SkippedPackage};
 use crate::upstream::cargo_config::{CargoConfig, Origin};
+use crate::upstream::dist::ToolchainRequest;
 
 pub mod init;
 pub mod history;
@@ -193,22 +194,20 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     check_output(&options.output)?;
     let session = Session::start(&options.environment, Some(&options.history), &sink).await?;
     let incremental = delta::open_incremental(&options, &sink).await?;
-    let inputs = session.read_inputs(&options).await?;
-    if is_nothing_requested(&options, &inputs) {
+    let run = Run::start(&options, session).await?;
+    if run.has_no_work() {
         return Ok(Outcome::NothingNew);
     }
     let sent = incremental.as_ref().map(|known| &known.base);
-    let requests = session.toolchain_requests(&options, &inputs);
-    let memory = incremental.as_ref().map(|known| &*known.history as &History);
-    let peeked = if memory.is_none() { Some(History::read(&options.history)?) } else { None };
-    let memory = memory.or(peeked.as_ref());
-    check_labels(&options, &inputs, memory)?;
-    session.report_unrequested_toolchains(&options, &inputs, &requests, memory);
+    // Without a lock, other processes may record bundles meanwhile.
+    let memory = &History::read(&options.history)?;
+    run.check_labels(memory)?;
+    run.report_unrequested_toolchains(memory);
     // Errors in `[platforms]` are reported before the crates, which can be many, are downloaded.
-    let planned = session.plan_toolchains(&options, requests.clone(), &inputs, memory, sent).await?;
-    let std_locks = session.fetch_std_locks(&options, &inputs, &planned).await?;
-    let mut fetch_plan = session.resolve_and_download(&inputs, &std_locks, sent).await?;
-    fetch_plan.toolchains = session.download_toolchains(&options, planned, memory, sent).await?;
+    let planned = run.plan_toolchains(memory, sent).await?;
+    let std_locks = run.fetch_std_locks(&planned).await?;
+    let mut fetch_plan = run.session.resolve_and_download(&run.inputs, &std_locks, sent).await?;
+    fetch_plan.toolchains = run.download_toolchains(planned, memory, sent).await?;
     check_not_empty(&fetch_plan.resolution, &fetch_plan.toolchains)?;
     let unavailable = &fetch_plan.toolchains.unavailable;
     if !unavailable.is_empty() && fetch_plan.resolution.crates.is_empty() && fetch_plan.toolchains.shipped_count() == 0
@@ -222,32 +221,30 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
         }
         let missing = delta::missing_from_base(&plan, &known.base, &fetch_plan.resolution);
         if !missing.is_empty() {
-            let more = session.resolve_and_download(&[delta::pinned_input(missing, &known.base)], &[], None).await?;
+            let more =
+                run.session.resolve_and_download(&[delta::pinned_input(missing, &known.base)], &[], None).await?;
             fetch_plan.resolution.crates.extend(more.resolution.crates);
         }
     }
     let (history, sent) = match incremental {
         Some(delta::IncrementalState { history, base }) => (history, Some(base)),
         None => {
-            // Other processes could record bundles until now.
             let history = delta::open_history(&options, &sink).await?;
-            if matches!(options.mode, Mode::Full)
-                && session.other_requests_changed(&options, &inputs, &requests, peeked.as_ref(), &history)
-            {
-                let planned = session.plan_toolchains(&options, requests, &inputs, Some(&history), None).await?;
-                let now = session.fetch_std_locks(&options, &inputs, &planned).await?;
+            if matches!(options.mode, Mode::Full) && run.other_requests(memory) != run.other_requests(&history) {
+                let planned = run.plan_toolchains(&history, None).await?;
+                let now = run.fetch_std_locks(&planned).await?;
                 if now != std_locks {
-                    fetch_plan = session.resolve_and_download(&inputs, &now, None).await?;
+                    fetch_plan = run.session.resolve_and_download(&run.inputs, &now, None).await?;
                 }
-                fetch_plan.toolchains = session.download_toolchains(&options, planned, Some(&history), None).await?;
+                fetch_plan.toolchains = run.download_toolchains(planned, &history, None).await?;
             }
             (history, None)
         }
     };
-    if !inputs.is_empty() && !matches!(options.mode, Mode::Repair { .. }) {
-        fetch_plan.refreshed = session.refresh_lines(&history, sent.as_ref(), &fetch_plan.resolution).await?;
+    if !run.inputs.is_empty() && !matches!(options.mode, Mode::Repair { .. }) {
+        fetch_plan.refreshed = run.session.refresh_lines(&history, sent.as_ref(), &fetch_plan.resolution).await?;
     }
-    fetch_plan.cached_index_read = session.downloads.index.oldest_used();
+    fetch_plan.cached_index_read = run.session.downloads.index.oldest_used();
     let (ended, end) = mpsc::channel();
     let writing = move || {
         let written = write_bundle::write_bundle(&options, history, sent, &fetch_plan, sink.as_ref());
@@ -256,11 +253,6 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     };
     let _end = WorkerGuard(end);
     tokio::task::spawn_blocking(writing).await.map_err(Error::Worker)?
-}
-
-/// Whether the run has no work: an empty repair list. An explicit base requests what the history recorded.
-fn is_nothing_requested(options: &Options, inputs: &[resolve::Input]) -> bool {
-    inputs.is_empty() && options.forget.is_empty() && !matches!(options.mode, Mode::Incremental { base: Some(_) })
 }
 
 /// Rejects an output folder that is not writable before the download starts. The folder is not created yet, because a
@@ -286,16 +278,16 @@ impl Drop for WorkerGuard {
 pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<DryRun, Error> {
     let session = Session::start(&options.environment, Some(&options.history), &sink).await?;
     let known = delta::peek_incremental(&options, sink.as_ref())?;
-    let inputs = session.read_inputs(&options).await?;
-    let orders = session.toolchain_requests(&options, &inputs);
+    let run = Run::start(&options, session).await?;
+    let (session, inputs) = (&run.session, &run.inputs);
     let memory = History::read(&options.history)?;
-    check_labels(&options, &inputs, Some(&memory))?;
-    session.report_unrequested_toolchains(&options, &inputs, &orders, Some(&memory));
+    run.check_labels(&memory)?;
+    run.report_unrequested_toolchains(&memory);
     let base = known.as_ref().map(|(_, base)| base);
-    let toolchains = session.plan_toolchains(&options, orders, &inputs, Some(&memory), base).await?;
-    let std_locks = session.fetch_std_locks(&options, &inputs, &toolchains).await?;
+    let toolchains = run.plan_toolchains(&memory, base).await?;
+    let std_locks = run.fetch_std_locks(&toolchains).await?;
     let resolved =
-        standard_library::resolve_with_std_locks(&session.resolver, &inputs, &std_locks, &session.downloads).await?;
+        standard_library::resolve_with_std_locks(&session.resolver, inputs, &std_locks, &session.downloads).await?;
     session.report_resolved(&resolved);
     check_not_empty(&resolved, &toolchains)?;
     let mut wanted: BTreeMap<CrateId, Sha256> =
@@ -303,7 +295,7 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<DryRun, Er
     let gathered = FetchPlan { resolution: resolved, toolchains, ..FetchPlan::default() };
     let is_repair = matches!(options.mode, Mode::Repair { .. });
     let plan = if is_repair { None } else { Some(write_bundle::plan_bundle(&memory, &gathered, &options)?) };
-    let mut has_changes = !is_nothing_requested(&options, &inputs);
+    let mut has_changes = !run.has_no_work();
     if let (Some((_, base)), Some(plan)) = (&known, &plan) {
         wanted.retain(|id, sha256| !base.has_crate(id, *sha256));
         wanted.extend(delta::missing_from_base(plan, base, &gathered.resolution));
@@ -321,7 +313,7 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<DryRun, Er
         (estimate.dropped_crates, estimate.dropped_dist_files) = memory.count_dropped(plan);
     }
     estimate.dist_files =
-        estimate::estimate_dist_files(gathered.toolchains.downloads, base, &session.dist_downloader(&options)).await?;
+        estimate::estimate_dist_files(gathered.toolchains.downloads, base, &run.dist_downloader()).await?;
     Ok(estimate)
 }
 
@@ -523,6 +515,43 @@ impl<'s> Session<'s> {
     }
 }
 
+/// One fetch or dry run: what the user requests, and the session for it.
+struct Run<'o> {
+    options: &'o Options,
+    session: Session<'o>,
+    /// The inputs of the user, read and checked.
+    inputs: Vec<resolve::Input>,
+    /// The toolchain requests of the inputs.
+    requests: BTreeMap<InputId, ToolchainRequest>,
+}
+
+impl<'o> Run<'o> {
+    async fn start(options: &'o Options, session: Session<'o>) -> Result<Run<'o>, Error> {
+        let inputs = session.read_inputs(options).await?;
+        let requests = options.toolchains.requests_for(&inputs);
+        Ok(Run { options, session, inputs, requests })
+    }
+
+    /// Whether nothing is requested: an empty repair list. An explicit base requests what the history recorded.
+    fn has_no_work(&self) -> bool {
+        let requests_base = matches!(self.options.mode, Mode::Incremental { base: Some(_) });
+        self.inputs.is_empty() && self.options.forget.is_empty() && !requests_base
+    }
+
+    /// A label of the user declares that inputs are the same project. A label derived from a name may belong to another
+    /// project.
+    fn check_labels(&self, history: &History) -> Result<(), Error> {
+        if self.options.label.is_none() && !matches!(self.options.mode, Mode::Repair { .. }) {
+            for input in &self.inputs {
+                if let Some(path) = input.path() {
+                    history.check_label(&input.id(), path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// An empty set is usually a mistake. An empty bundle would look like success on both sides of the gap.
 fn check_not_empty(resolved: &Resolution, toolchains: &toolchains::ToolchainPlan) -> Result<(), Error> {
     if resolved.crates.is_empty() && !resolved.inputs.is_empty() && toolchains.needed_paths.is_empty() {
@@ -551,23 +580,6 @@ fn deduplicate_inputs(inputs: Vec<resolve::Input>) -> Result<Vec<resolve::Input>
         }
     }
     Ok(each)
-}
-
-/// A label of the user declares that inputs are the same project. A label derived from a name may belong to another
-/// project.
-fn check_labels(options: &Options, inputs: &[resolve::Input], memory: Option<&History>) -> Result<(), Error> {
-    let Some(memory) = memory.filter(|_| options.label.is_none()) else {
-        return Ok(());
-    };
-    if matches!(options.mode, Mode::Repair { .. }) {
-        return Ok(());
-    }
-    for input in inputs {
-        if let Some(path) = input.path() {
-            memory.check_label(&input.id(), path)?;
-        }
-    }
-    Ok(())
 }
 
 /// The resolved set, with the files that go into the bundle.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Error, Mode, Options, Session, toolchains};
+use super::{Error, Mode, Run, toolchains};
 use crate::event;
 use crate::fetch::crate_downloader::CrateDownloader;
 use crate::fetch::resolve::{self, Resolution, Resolver};
@@ -24,16 +24,12 @@ impl StdLock {
     }
 }
 
-impl Session<'_> {
+impl Run<'_> {
     /// The locks in every rust-src that is `planned`. A rust-src that only other inputs of the history need counts for
     /// the first input of this run with toolchains: its crates change with their channel. A kept rust-src keeps its crates.
-    pub(super) async fn fetch_std_locks(
-        &self,
-        options: &Options,
-        inputs: &[resolve::Input],
-        planned: &toolchains::ToolchainPlan,
-    ) -> Result<Vec<StdLock>, Error> {
-        if matches!(options.mode, Mode::Repair { .. }) {
+    pub(super) async fn fetch_std_locks(&self, planned: &toolchains::ToolchainPlan) -> Result<Vec<StdLock>, Error> {
+        let inputs = &self.inputs;
+        if matches!(self.options.mode, Mode::Repair { .. }) {
             return Ok(Vec::new());
         }
         let needs = |input: &resolve::Input, path: &SafePath| {
@@ -51,7 +47,7 @@ impl Session<'_> {
             sources.files.retain(|path, _| inputs.iter().any(|input| needs(input, path)));
         }
         let mut locks = Vec::new();
-        for (path, lockfile) in self.dist_downloader(options).fetch_std_locks(&sources).await? {
+        for (path, lockfile) in self.dist_downloader().fetch_std_locks(&sources).await? {
             let numbered = || inputs.iter().enumerate();
             let mut owners: BTreeSet<usize> =
                 numbered().filter(|(_, input)| needs(input, &path)).map(|(number, _)| number).collect();
@@ -64,7 +60,9 @@ impl Session<'_> {
         let all: BTreeSet<_> = locks.iter().flat_map(|lock| lock.lockfile.packages.keys()).collect();
         if !all.is_empty() {
             let crates = event::format_crates(all.len() as u64);
-            self.sink.status("Including", format!("{crates} of the standard library, for -Zbuild-std with rust-src"));
+            self.session
+                .sink
+                .status("Including", format!("{crates} of the standard library, for -Zbuild-std with rust-src"));
         }
         Ok(locks)
     }

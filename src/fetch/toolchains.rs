@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{Error, Mode, Options, Session, repair_list};
+use super::{Error, Mode, Run, Session, repair_list};
 use crate::diagnostics::SourceLocation;
 use crate::digest::Sha256;
 use crate::event;
@@ -54,31 +55,29 @@ impl ToolchainOptions {
         }
     }
 
-    /// The error for the toolchains of the input `id`, or of any of `inputs` if the input is unknown. Includes the
-    /// toolchain file, if one requests them.
-    fn attribute_error(&self, inputs: &[resolve::Input], id: Option<&InputId>, error: dist::Error) -> Error {
-        let mut wanting = inputs.iter().filter(|input| id.is_none_or(|id| input.id() == *id));
-        let pin = wanting.find_map(|input| match input {
+    /// The requests of these inputs, by input ID.
+    pub(super) fn requests_for(&self, inputs: &[resolve::Input]) -> BTreeMap<InputId, ToolchainRequest> {
+        let request = |input: &resolve::Input| Some((input.id(), self.request_for(input)?));
+        let is_without = self.skip || self.drop_recorded;
+        inputs.iter().filter(|_| !is_without).filter_map(request).collect()
+    }
+
+    /// The toolchain file of an input.
+    fn pin_of(&self, input: &resolve::Input) -> Option<&ToolchainFile> {
+        match input {
             resolve::Input::Depends(depends) if depends.platforms.is_none() => self.pins.get(&depends.path),
             resolve::Input::Lockfile(lockfile) => self.pins.get(&lockfile.path),
             resolve::Input::Depends(_) | resolve::Input::Crate(_) => None,
-        });
-        match pin.and_then(|pin| Some((pin.path.clone(), pin.toolchain.clone()?))) {
-            Some((pin, toolchain)) => {
-                Error::PinnedToolchain { toolchain_file: pin, toolchain, source: Box::new(error) }
-            }
-            None => error.into(),
         }
     }
 
     /// The toolchain request of an input.
     fn request_for(&self, input: &resolve::Input) -> Option<ToolchainRequest> {
-        let (platforms, pin) = match input {
-            resolve::Input::Depends(depends) => (depends.platforms.clone(), self.pins.get(&depends.path)),
-            resolve::Input::Lockfile(lockfile) => (None, self.pins.get(&lockfile.path)),
-            resolve::Input::Crate(_) => (None, None),
+        let platforms = match input {
+            resolve::Input::Depends(depends) => depends.platforms.clone(),
+            resolve::Input::Lockfile(_) | resolve::Input::Crate(_) => None,
         };
-        let platforms = match (platforms, pin) {
+        let platforms = match (platforms, self.pin_of(input)) {
             (Some(platforms), _) => platforms,
             (None, Some(pin)) => {
                 let mut platforms = Platforms::default();
@@ -189,30 +188,29 @@ impl ToolchainPlan {
     }
 }
 
-impl Session<'_> {
+impl Run<'_> {
     /// Downloads the `planned` files that were not sent before. `memory` has the other inputs of the history, which
     /// share channels with the inputs of this run.
     pub(super) async fn download_toolchains(
         &self,
-        options: &Options,
         planned: ToolchainPlan,
-        memory: Option<&History>,
+        memory: &History,
         sent: Option<&DeltaBase>,
     ) -> Result<ToolchainPlan, Error> {
         let mut gathered = planned;
         if !gathered.needed_paths.is_empty() {
             let to_send = |path: &SafePath, sha256: &Sha256| sent.is_none_or(|base| !base.has_dist_file(path, *sha256));
-            match &options.mode {
-                Mode::Repair { .. } => self.download_available(options, &mut gathered, memory).await?,
+            match &self.options.mode {
+                Mode::Repair { .. } => self.download_available(&mut gathered, memory).await?,
                 Mode::Full | Mode::Incremental { .. } => {
-                    self.dist_downloader(options).fetch(&mut gathered.downloads, &to_send).await?
+                    self.dist_downloader().fetch(&mut gathered.downloads, &to_send).await?
                 }
             }
             let sent = gathered.downloads.files.values().filter(|needed| needed.bytes.is_some());
             // rustup-init has two paths, and is downloaded and packed once.
             let sizes: BTreeMap<Sha256, u64> = sent.map(|one| (one.sha256, one.size.unwrap_or(0))).collect();
             let (count, bytes) = (event::format_dist_files(gathered.shipped_count() as u64), sizes.values().sum());
-            self.sink.status("Gathered", format!("{count} ({})", event::format_size(bytes)));
+            self.session.sink.status("Gathered", format!("{count} ({})", event::format_size(bytes)));
             self.report_other_inputs(&gathered);
         }
         Ok(gathered)
@@ -236,27 +234,21 @@ impl Session<'_> {
         if !paths.is_empty() && !gathered.requests.is_empty() {
             let count = event::format_dist_files(paths.len() as u64);
             let message = format!("{count} for other inputs of the history only: {}", names.join(", "));
-            self.sink.status("Including", message);
+            self.session.sink.status("Including", message);
         }
     }
 
     /// Downloads the files of a repair list that upstream still has. A replaced file may have other paths in the
     /// history, such as its dated folder.
-    async fn download_available(
-        &self,
-        options: &Options,
-        gathered: &mut ToolchainPlan,
-        memory: Option<&History>,
-    ) -> Result<(), Error> {
-        let dist = self.dist_downloader(options);
+    async fn download_available(&self, gathered: &mut ToolchainPlan, memory: &History) -> Result<(), Error> {
+        let dist = self.dist_downloader();
         let plan = &mut gathered.downloads;
         let refused = dist.fetch_available(plan, &|_, _| true).await?;
         let missing: BTreeMap<&SafePath, Sha256> =
             plan.files.iter().filter(|(_, one)| one.bytes.is_none()).map(|(path, one)| (path, one.sha256)).collect();
         let mut other_paths = DownloadPlan::default();
         for (path, sha256) in &missing {
-            let paths = memory.map(|memory| memory.paths_of_digest(*sha256)).unwrap_or_default();
-            for place in paths.into_iter().filter(|place| place != *path) {
+            for place in memory.paths_of_digest(*sha256).into_iter().filter(|place| place != *path) {
                 other_paths.files.insert(place, PlannedFile::new(*sha256));
             }
         }
@@ -288,31 +280,15 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The toolchain requests of this run's inputs, by input ID.
-    pub(super) fn toolchain_requests(
-        &self,
-        options: &Options,
-        inputs: &[resolve::Input],
-    ) -> BTreeMap<InputId, ToolchainRequest> {
-        let order = |input: &resolve::Input| Some((input.id(), options.toolchains.request_for(input)?));
-        let is_without = options.toolchains.skip || options.toolchains.drop_recorded;
-        inputs.iter().filter(|_| !is_without).filter_map(order).collect()
-    }
-
     /// Reports whether the recorded toolchains of inputs without a request are kept or dropped. Reports it if the bundle
     /// has no toolchains.
-    pub(super) fn report_unrequested_toolchains(
-        &self,
-        options: &Options,
-        inputs: &[resolve::Input],
-        requests: &BTreeMap<InputId, ToolchainRequest>,
-        memory: Option<&History>,
-    ) {
+    pub(super) fn report_unrequested_toolchains(&self, memory: &History) {
+        let Run { options, inputs, requests, .. } = self;
         if inputs.is_empty() || matches!(options.mode, Mode::Repair { .. }) {
             return;
         }
         for (id, request) in requests {
-            let Some((recorded, _)) = memory.and_then(|memory| memory.recorded_toolchains(id)) else { continue };
+            let Some((recorded, _)) = memory.recorded_toolchains(id) else { continue };
             let toolchains = recorded.toolchains.iter().filter(|name| !request.toolchains.contains(name));
             let targets = recorded.selection.targets.iter().filter(|one| !request.selection.targets.contains(one));
             let dropped: Vec<String> = toolchains
@@ -320,7 +296,7 @@ impl Session<'_> {
                 .chain(targets.map(|target| format!("target `{target}`")))
                 .collect();
             if !dropped.is_empty() {
-                self.sink.warning(format!(
+                self.session.sink.warning(format!(
                     "`{id}` no longer requests {}, which its last bundle had; after the import, `gc` removes their files \
                      unless another input needs them",
                     dropped.join(", ")
@@ -330,7 +306,7 @@ impl Session<'_> {
         let unrequested = inputs.iter().map(resolve::Input::id).filter(|id| !requests.contains_key(id));
         let recorded: Vec<String> = unrequested
             .filter_map(|id| {
-                let (request, _) = memory?.recorded_toolchains(&id)?;
+                let (request, _) = memory.recorded_toolchains(&id)?;
                 let names: Vec<String> = request.toolchains.iter().map(|name| format!("`{name}`")).collect();
                 Some(format!("{} of `{id}`", names.join(", ")))
             })
@@ -338,10 +314,10 @@ impl Session<'_> {
         let names = recorded.join("; ");
         if recorded.is_empty() {
             if requests.is_empty() && !options.toolchains.skip {
-                self.sink.status("Fetching", "only crates, no toolchains".to_owned());
+                self.session.sink.status("Fetching", "only crates, no toolchains".to_owned());
             }
         } else if options.toolchains.drop_recorded {
-            self.sink.warning(format!(
+            self.session.sink.warning(format!(
                 "this bundle drops toolchains of earlier bundles: {names}; after its import, `gc` removes their files \
                  unless another input needs them"
             ));
@@ -350,33 +326,27 @@ impl Session<'_> {
                 "toolchains of earlier bundles, without updates: {names}; `--target TRIPLE` updates them, \
                  `--drop-toolchains` drops them"
             );
-            self.sink.status("Keeping", message);
+            self.session.sink.status("Keeping", message);
         }
     }
 
-    /// Whether the requests of other inputs in the history changed since `before` was read.
-    pub(super) fn other_requests_changed(
-        &self,
-        options: &Options,
-        inputs: &[resolve::Input],
-        requests: &BTreeMap<InputId, ToolchainRequest>,
-        before: Option<&History>,
-        now: &History,
-    ) -> bool {
-        let replaced = inputs_with_new_request(options, inputs, requests);
-        let others = |memory: &History| memory.other_toolchain_requests(&replaced, &options.forget);
-        before.is_some_and(|before| others(before) != others(now))
+    /// The requests of other inputs in the history. A recorded request of this run's inputs counts if it is neither
+    /// replaced nor dropped.
+    pub(super) fn other_requests(&self, memory: &History) -> Vec<(InputId, ToolchainRequest)> {
+        let replaced: Vec<InputId> = match self.options.toolchains.drop_recorded {
+            true => self.inputs.iter().map(resolve::Input::id).collect(),
+            false => self.requests.keys().cloned().collect(),
+        };
+        memory.other_toolchain_requests(&replaced, &self.options.forget)
     }
 
     /// The dist files to fetch, and the small texts (manifests, checksums) that describe them.
     pub(super) async fn plan_toolchains(
         &self,
-        options: &Options,
-        orders: BTreeMap<InputId, ToolchainRequest>,
-        inputs: &[resolve::Input],
-        memory: Option<&History>,
+        memory: &History,
         sent: Option<&DeltaBase>,
     ) -> Result<ToolchainPlan, Error> {
+        let Run { options, inputs, requests, .. } = self;
         if let Mode::Repair { list } = &options.mode {
             return match inputs.first() {
                 Some(input) => Ok(ToolchainPlan::for_repair_list(input.id(), list)?),
@@ -384,62 +354,61 @@ impl Session<'_> {
             };
         }
         let keeps_recorded = !options.toolchains.drop_recorded;
-        // An input of this run without a request keeps its recorded one, and shares its channels like any other.
-        let replaced = inputs_with_new_request(options, inputs, &orders);
-        let others =
-            memory.map(|memory| memory.other_toolchain_requests(&replaced, &options.forget)).unwrap_or_default();
+        let others = self.other_requests(memory);
         // Files for other inputs were sent before, unless their bundles were lost.
         let lost = sent.is_some_and(|base| !base.is_newest) && !others.is_empty();
-        if options.toolchains.skip || orders.is_empty() && !lost {
-            let recorded = |id: InputId| Some((id.clone(), memory?.recorded_toolchains(&id)?.1));
+        if options.toolchains.skip || requests.is_empty() && !lost {
+            let recorded = |id: InputId| Some((id.clone(), memory.recorded_toolchains(&id)?.1));
             let today = inputs.iter().map(resolve::Input::id).filter(|_| keeps_recorded);
             let kept = today.filter_map(recorded).collect();
             return Ok(ToolchainPlan { keeps_recorded, kept, ..ToolchainPlan::default() });
         }
-        let all: Vec<(InputId, ToolchainRequest)> = orders.clone().into_iter().chain(others).collect();
+        let all: Vec<(InputId, ToolchainRequest)> = requests.clone().into_iter().chain(others).collect();
         let wanted: Vec<ToolchainRequest> = all.iter().map(|(_, order)| order.clone()).collect();
-        let plan = self.dist_downloader(options).plan(&wanted).await.map_err(|error| {
+        let plan = self.dist_downloader().plan(&wanted).await.map_err(|error| {
             match error.failed_request(&wanted).and_then(|number| all.get(number)) {
                 Some((id, _)) if inputs.iter().all(|input| input.id() != *id) => {
                     Error::OtherInputToolchains { input: id.to_string(), source: Box::new(error) }
                 }
                 Some((id, _)) => match locate_in_depends(inputs, id, &error) {
                     Some(place) => Error::Platforms { location: place, source: Box::new(error) },
-                    None => options.toolchains.attribute_error(inputs, Some(id), error),
+                    None => self.attribute_error(Some(id), error),
                 },
-                None => options.toolchains.attribute_error(inputs, None, error),
+                None => self.attribute_error(None, error),
             }
         })?;
-        self.sink.status("Resolved", format!("toolchains: {}", plan.toolchains.join(", ")));
+        self.session.sink.status("Resolved", format!("toolchains: {}", plan.toolchains.join(", ")));
         let needs = all.into_iter().map(|(id, _)| id).zip(plan.by_request.iter().cloned()).collect();
-        let (requests, needed_paths) = (orders, needs);
+        let (requests, needed_paths) = (requests.clone(), needs);
         Ok(ToolchainPlan { downloads: plan, requests, needed_paths, keeps_recorded, ..ToolchainPlan::default() })
     }
 
-    pub(super) fn dist_downloader(&self, options: &Options) -> DistDownloader {
-        DistDownloader {
-            client: self.downloads.client.clone(),
-            server_url: options.toolchains.upstream.clone(),
-            cache: self.environment.home.join("cache"),
-            jobs: self.downloads.jobs,
-            offline: self.downloads.offline,
-            now: self.environment.now,
-            verb: self.environment.verb,
-            sink: self.sink.clone(),
+    /// The error for the toolchains of the input `id`, or of any input if it is unknown. Includes the toolchain file, if
+    /// one requests them.
+    fn attribute_error(&self, id: Option<&InputId>, error: dist::Error) -> Error {
+        let mut wanting = self.inputs.iter().filter(|input| id.is_none_or(|id| input.id() == *id));
+        let pin = wanting.find_map(|input| self.options.toolchains.pin_of(input));
+        match pin.and_then(|pin| Some((pin.path.clone(), pin.toolchain.clone()?))) {
+            Some((toolchain_file, toolchain)) => {
+                Error::PinnedToolchain { toolchain_file, toolchain, source: Box::new(error) }
+            }
+            None => error.into(),
         }
     }
-}
 
-/// The inputs whose recorded request no longer counts: those with a new one, or all of this run if it is dropped.
-fn inputs_with_new_request(
-    options: &Options,
-    inputs: &[resolve::Input],
-    requests: &BTreeMap<InputId, ToolchainRequest>,
-) -> Vec<InputId> {
-    if options.toolchains.drop_recorded {
-        return inputs.iter().map(resolve::Input::id).collect();
+    pub(super) fn dist_downloader(&self) -> DistDownloader {
+        let Session { environment, downloads, sink, .. } = &self.session;
+        DistDownloader {
+            client: downloads.client.clone(),
+            server_url: self.options.toolchains.upstream.clone(),
+            cache: environment.home.join("cache"),
+            jobs: downloads.jobs,
+            offline: downloads.offline,
+            now: environment.now,
+            verb: environment.verb,
+            sink: Arc::clone(sink),
+        }
     }
-    requests.keys().cloned().collect()
 }
 
 /// The line of the unavailable value in the depends.toml of the input `id`.
