@@ -277,13 +277,13 @@ impl Drop for WorkerGuard {
 /// Resolves the inputs and returns the planned downloads with their sizes. Writes only to the caches.
 pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<DryRun, Error> {
     let session = Session::start(&options.environment, Some(&options.history), &sink).await?;
-    let known = delta::peek_incremental(&options, sink.as_ref())?;
+    let memory = History::read(&options.history)?;
+    let base = delta::peek_base(&memory, &options, sink.as_ref())?;
+    let base = base.as_ref();
     let run = Run::start(&options, session).await?;
     let (session, inputs) = (&run.session, &run.inputs);
-    let memory = History::read(&options.history)?;
     run.check_labels(&memory)?;
     run.report_unrequested_toolchains(&memory);
-    let base = known.as_ref().map(|(_, base)| base);
     let toolchains = run.plan_toolchains(&memory, base).await?;
     let std_locks = run.fetch_std_locks(&toolchains).await?;
     let resolved =
@@ -296,7 +296,7 @@ pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<DryRun, Er
     let is_repair = matches!(options.mode, Mode::Repair { .. });
     let plan = if is_repair { None } else { Some(write_bundle::plan_bundle(&memory, &gathered, &options)?) };
     let mut has_changes = !run.has_no_work();
-    if let (Some((_, base)), Some(plan)) = (&known, &plan) {
+    if let (Some(base), Some(plan)) = (base, &plan) {
         wanted.retain(|id, sha256| !base.has_crate(id, *sha256));
         wanted.extend(delta::missing_from_base(plan, base, &gathered.resolution));
         has_changes &= plan.has_changes || !write_bundle::is_delivered(&options, plan, Some(base));

@@ -278,7 +278,7 @@ impl Cargo {
         let output = command.output().await;
         let output = output.map_err(|source| cargo.start_error(source))?;
         let version_output = String::from_utf8_lossy(&output.stdout).into_owned();
-        let version = version_output.split_whitespace().nth(1).and_then(|word| word.parse().ok());
+        let version = parse_version(&version_output);
         let program = PathBuf::from(&cargo.program);
         match version {
             None => {
@@ -435,10 +435,21 @@ impl Cargo {
 
 /// The version of the cargo that runs in `cwd`; `None` if there is no cargo or its version is unknown.
 pub fn version_of(env: &Env, cwd: &Path) -> Option<Version> {
-    let mut command = std::process::Command::new(env.var_os("CARGO").unwrap_or(OsStr::new("cargo")));
-    command.arg("--version").current_dir(cwd).env_clear().envs(env.iter()).stdin(Stdio::null());
+    let cargo = env.path("CARGO").unwrap_or_else(|| PathBuf::from("cargo"));
+    parse_version(&run_for_stdout(&cargo, &["--version"], cwd, env)?)
+}
+
+/// The version in the output of `cargo --version`.
+fn parse_version(output: &str) -> Option<Version> {
+    output.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The stdout of a program that succeeds, with exactly the user's environment.
+pub(super) fn run_for_stdout(program: &Path, args: &[&str], folder: &Path, env: &Env) -> Option<String> {
+    let mut command = std::process::Command::new(program);
+    command.args(args).current_dir(folder).env_clear().envs(env.iter()).stdin(Stdio::null());
     let output = command.env("RUSTUP_AUTO_INSTALL", "0").output().ok()?;
-    String::from_utf8_lossy(&output.stdout).split_whitespace().nth(1)?.parse().ok()
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// A separate CARGO_HOME for each run: cargo locks its home while it resolves, so runs with a shared home would wait

@@ -30,8 +30,7 @@ pub async fn open_incremental(options: &Options, sink: &Arc<dyn Sink>) -> Result
     };
     let name = base.as_deref().map(|base| resolve_bundle_name(base, options)).transpose()?;
     let history = open_history(options, sink).await?;
-    let base = history.base(name.as_deref())?;
-    warn_without_base(&history, options, sink.as_ref());
+    let base = find_base(&history, name, options, sink.as_ref())?;
     Ok(Some(IncrementalState { history, base }))
 }
 
@@ -42,16 +41,13 @@ pub async fn open_history(options: &Options, sink: &Arc<dyn Sink>) -> Result<Loc
     Ok(opening.await.map_err(Error::Worker)??)
 }
 
-/// Opens the history for a dry run, without waiting for other processes and without a lock.
-pub fn peek_incremental(options: &Options, sink: &dyn Sink) -> Result<Option<(History, DeltaBase)>, Error> {
+/// The base of a dry run; `history` was read without a lock.
+pub fn peek_base(history: &History, options: &Options, sink: &dyn Sink) -> Result<Option<DeltaBase>, Error> {
     let Mode::Incremental { base } = &options.mode else {
         return Ok(None);
     };
     let name = base.as_deref().map(|base| resolve_bundle_name(base, options)).transpose()?;
-    let memory = History::read(&options.history)?;
-    let base = memory.base(name.as_deref())?;
-    warn_without_base(&memory, options, sink);
-    Ok(Some((memory, base)))
+    find_base(history, name, options, sink).map(Some)
 }
 
 /// Crates of other inputs that the base lacks. They were sent after it, and are sent again.
@@ -91,9 +87,11 @@ fn resolve_bundle_name(base: &str, options: &Options) -> Result<String, Error> {
     Ok(opened.manifest().id.clone())
 }
 
-fn warn_without_base(history: &History, options: &Options, sink: &dyn Sink) {
+fn find_base(history: &History, name: Option<String>, options: &Options, sink: &dyn Sink) -> Result<DeltaBase, Error> {
+    let base = history.base(name.as_deref())?;
     if history.newest_bundle().is_none() {
         let folder = options.history.display();
         sink.warning(format!("the history `{folder}` has no bundles yet, so this bundle is full"));
     }
+    Ok(base)
 }

@@ -2,11 +2,10 @@
 //! only resolves here, so another toolchain works; the pinned one is never installed for it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use crate::crate_id::Version;
 use crate::env::Env;
-use crate::fetch::cargo::MIN_CARGO_VERSION;
+use crate::fetch::cargo::{MIN_CARGO_VERSION, run_for_stdout, version_of};
 use crate::inputs::toolchain_file;
 
 /// A toolchain that replaces a pinned one.
@@ -28,12 +27,12 @@ pub fn find_substitute(folder: &Path, env: &Env) -> Option<SubstituteToolchain> 
         return None;
     }
     let pin = toolchain_file::find_nearest_path(folder)?;
-    let pinned = cargo_version(folder, env);
+    let pinned = usable_version(folder, env);
     if pinned.as_ref().is_some_and(|version| *version >= MIN_CARGO_VERSION) {
         return None;
     }
     let runs = |toolchain: &String| {
-        cargo_version(folder, &env.with("RUSTUP_TOOLCHAIN", toolchain))
+        usable_version(folder, &env.with("RUSTUP_TOOLCHAIN", toolchain))
             .is_some_and(|version| version >= MIN_CARGO_VERSION)
     };
     let toolchain = installed_toolchains(folder, env).into_iter().find(runs)?;
@@ -41,11 +40,10 @@ pub fn find_substitute(folder: &Path, env: &Env) -> Option<SubstituteToolchain> 
 }
 
 /// The version of the cargo that runs in `folder`, if its rustc runs too; otherwise `None`.
-fn cargo_version(folder: &Path, env: &Env) -> Option<Version> {
-    let cargo = env.path("CARGO").unwrap_or_else(|| PathBuf::from("cargo"));
+fn usable_version(folder: &Path, env: &Env) -> Option<Version> {
     let rustc = env.path("RUSTC").unwrap_or_else(|| PathBuf::from("rustc"));
     run_for_stdout(&rustc, &["--version"], folder, env)?;
-    run_for_stdout(&cargo, &["--version"], folder, env)?.split_whitespace().nth(1)?.parse().ok()
+    version_of(env, folder)
 }
 
 /// The toolchains of rustup: the default one, those of the stable channel, the others.
@@ -68,19 +66,12 @@ fn installed_toolchains(folder: &Path, env: &Env) -> Vec<String> {
     toolchains.into_iter().map(|(_, name)| name).collect()
 }
 
-/// The stdout of a program that succeeds.
-fn run_for_stdout(program: &Path, args: &[&str], folder: &Path, env: &Env) -> Option<String> {
-    let mut command = Command::new(program);
-    command.args(args).current_dir(folder).env_clear().envs(env.iter()).stdin(Stdio::null());
-    let output = command.env("RUSTUP_AUTO_INSTALL", "0").output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use std::fs;
     use std::io::Write as _;
+    use std::process::{Command, Stdio};
 
     /// A machine whose rustup has toolchains named by their versions; `list` is the output of rustup.
     struct Machine {
