@@ -324,28 +324,9 @@ impl Cargo {
         if self.version >= FIRST_WITH_RESOLVER_3 { "3" } else { "2" }
     }
 
-    /// Locks the project of `manifest`, an absolute path, with an empty CARGO_HOME and the loopback index as crates.io.
-    /// Dropping the future stops cargo.
-    pub async fn generate_lockfile(
-        &self,
-        loopback: &LocalRegistry,
-        manifest: &Path,
-        on_line: OnLine<'_>,
-    ) -> Result<CargoOutput, Error> {
-        self.run_for_manifest(loopback, manifest, &["generate-lockfile"], on_line).await
-    }
-
-    /// Likewise for a project with a Cargo.lock: cargo keeps the locked versions that fit the manifest.
-    pub async fn update_lockfile(
-        &self,
-        loopback: &LocalRegistry,
-        manifest: &Path,
-        on_line: OnLine<'_>,
-    ) -> Result<CargoOutput, Error> {
-        self.run_for_manifest(loopback, manifest, &["update", "--workspace"], on_line).await
-    }
-
-    async fn run_for_manifest(
+    /// Runs cargo for the project of `manifest`, an absolute path, with an empty CARGO_HOME and the loopback index as
+    /// crates.io. Dropping the future stops cargo.
+    pub async fn run_for_manifest(
         &self,
         loopback: &LocalRegistry,
         manifest: &Path,

@@ -63,31 +63,12 @@ impl Resolver {
         items: &[ScratchDependency],
         rust: Option<&Version>,
     ) -> Result<Result<Lockfile, String>, Error> {
-        let project =
-            tempfile::Builder::new().prefix("project-").tempdir_in(self.cargo.scratch()).map_err(Error::Scratch)?;
-        let folder = &std::path::absolute(project.path()).map_err(Error::Scratch)?;
-        fs::write(folder.join("Cargo.toml"), self.scratch_manifest(items, rust)).map_err(Error::Scratch)?;
-        // An empty target is enough: nothing is built.
-        fs::write(folder.join("lib.rs"), "").map_err(Error::Scratch)?;
-        self.report_cargo_run("generate-lockfile", items, rust);
-        let trace = |line: &str| self.trace_cargo_output(line);
-        let outcome = self.cargo.generate_lockfile(&self.registry, &folder.join("Cargo.toml"), &trace).await?;
-        if outcome.success {
-            let lockfile = Lockfile::read(&folder.join("Cargo.lock"))?;
+        let locked = self.run_in_project(items, rust, None).await?;
+        if let Ok(lockfile) = &locked {
             // A crate of a registry may depend on another registry.
-            self.check_foreign(&lockfile, "the resolution of the request")?;
-            return Ok(Ok(lockfile));
+            self.check_foreign(lockfile, "the resolution of the request")?;
         }
-        // If an index file is missing because of a failure, cargo reports a missing crate. The registry knows the true
-        // cause.
-        if let Some(failure) = self.registry.first_failure() {
-            return Err(Error::Index(failure));
-        }
-        let stderr = cargo_errors::humanize(&outcome.stderr, self.registry.address());
-        match cargo::system_error(&outcome.stderr) {
-            Some(source) => Err(cargo::Error::System { stderr, source }.into()),
-            None => Ok(Err(stderr)),
-        }
+        Ok(locked)
     }
 
     /// Lets cargo update `lock`, the text of the Cargo.lock inside the `.crate` of `line`, for a project that needs
@@ -99,26 +80,41 @@ impl Resolver {
         line: &IndexLine,
     ) -> Result<Option<Lockfile>, Error> {
         let Some(lock) = lock_for_dependent(lock, line) else { return Ok(None) };
+        Ok(self.run_in_project(std::slice::from_ref(item), None, Some(&lock)).await?.ok())
+    }
+
+    /// Locks a scratch project, or updates its `lock`. The inner error is cargo's message: there is no solution.
+    async fn run_in_project(
+        &self,
+        items: &[ScratchDependency],
+        rust: Option<&Version>,
+        lock: Option<&str>,
+    ) -> Result<Result<Lockfile, String>, Error> {
         let project =
             tempfile::Builder::new().prefix("project-").tempdir_in(self.cargo.scratch()).map_err(Error::Scratch)?;
         let folder = &std::path::absolute(project.path()).map_err(Error::Scratch)?;
-        let manifest = self.scratch_manifest(std::slice::from_ref(item), None);
-        for (name, text) in [("Cargo.toml", manifest.as_str()), ("lib.rs", ""), ("Cargo.lock", &lock)] {
+        let manifest = self.scratch_manifest(items, rust);
+        // An empty target is enough: nothing is built.
+        let files = [("Cargo.toml", Some(manifest.as_str())), ("lib.rs", Some("")), ("Cargo.lock", lock)];
+        for (name, text) in files.into_iter().filter_map(|(name, text)| Some((name, text?))) {
             fs::write(folder.join(name), text).map_err(Error::Scratch)?;
         }
-        self.report_cargo_run("update --workspace", std::slice::from_ref(item), None);
+        let args: &[&str] = if lock.is_some() { &["update", "--workspace"] } else { &["generate-lockfile"] };
+        self.report_cargo_run(&args.join(" "), items, rust);
         let trace = |line: &str| self.trace_cargo_output(line);
-        let outcome = self.cargo.update_lockfile(&self.registry, &folder.join("Cargo.toml"), &trace).await?;
-        match (outcome.success, self.registry.first_failure()) {
-            (true, _) => Ok(Some(Lockfile::read(&folder.join("Cargo.lock"))?)),
-            (false, Some(failure)) => Err(Error::Index(failure)),
-            (false, None) => match cargo::system_error(&outcome.stderr) {
-                Some(source) => {
-                    let stderr = cargo_errors::humanize(&outcome.stderr, self.registry.address());
-                    Err(cargo::Error::System { stderr, source }.into())
-                }
-                None => Ok(None),
-            },
+        let outcome = self.cargo.run_for_manifest(&self.registry, &folder.join("Cargo.toml"), args, &trace).await?;
+        if outcome.success {
+            return Ok(Ok(Lockfile::read(&folder.join("Cargo.lock"))?));
+        }
+        // If an index file is missing because of a failure, cargo reports a missing crate. The registry knows the true
+        // cause.
+        if let Some(failure) = self.registry.first_failure() {
+            return Err(Error::Index(failure));
+        }
+        let stderr = cargo_errors::humanize(&outcome.stderr, self.registry.address());
+        match cargo::system_error(&outcome.stderr) {
+            Some(source) => Err(cargo::Error::System { stderr, source }.into()),
+            None => Ok(Err(stderr)),
         }
     }
 
