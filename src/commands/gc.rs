@@ -12,7 +12,7 @@ use super::Context;
 use crate::bundle::sanitize::sanitize_line;
 use crate::error_report::Failure;
 use crate::event::{Sink, format_contents, format_crates, format_dist_files, format_size};
-use crate::mirror::gc::{self, GcReport, LiveSummary, Options, Plan, StoredItem, total_size};
+use crate::mirror::gc::{self, Candidate, GcReport, LiveSummary, Options, Plan, StoredItem, total_size};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_collecting};
 use crate::toolchain::DistPath;
@@ -49,6 +49,13 @@ pub struct Args {
     /// option again.
     #[arg(long, value_name = "LINEAGE[@BUNDLE]")]
     pub accept: Vec<String>,
+    /// False bundle, which the sender did not write (repeatable)
+    ///
+    /// False bundle, which the sender did not write (repeatable). It no longer counts, whatever its number is, and files that
+    /// only it needs become garbage. The other bundles of its lineage stay. `cargo frostmirror history` lists the IDs of the
+    /// bundles that a sender wrote.
+    #[arg(long, value_name = "LINEAGE@BUNDLE")]
+    pub reject: Vec<String>,
     /// Seconds to wait for the mirror's lock
     ///
     /// Seconds to wait for another process that changes the mirror. After that time the exit code is 6.
@@ -71,7 +78,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 fn collect_garbage(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failure> {
     let now = Timestamp::now();
     context.reporter.detail("Reading", format!("the records in `{}`", layout.private().display()));
-    let options = Options { grace: args.grace, retire: args.forget.clone(), accept: args.accept.clone(), now };
+    let (retire, accept, reject) = (args.forget.clone(), args.accept.clone(), args.reject.clone());
+    let options = Options { grace: args.grace, retire, accept, reject, now };
     if args.dry_run {
         report_plan(&gc::preview(layout, &options)?, true, now, layout, context);
         return Ok(());
@@ -157,14 +165,29 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
             continue;
         }
         lineage.warnings.iter().for_each(|doubt| line(format!("  Doubtful: {doubt}")));
+        for candidate in &lineage.candidates {
+            let (file, created) = (sanitize_line(&candidate.file), sanitize_line(&candidate.created));
+            let Candidate { sequence, bundle, .. } = candidate;
+            line(format!("  Candidate: bundle number {sequence}, {file}, written {created}, id {bundle}"));
+        }
         line(format!(
-            "  Files that any of its bundles needs stay. Compare the id {0} of {1} with the id that `cargo frostmirror inspect` prints \
-             on the sender's machine. Then accept that bundle with {2} --accept {3}@{0}`",
-            newest.bundle,
-            sanitize_line(&lineage.file),
-            layout.fill_in("`cargo frostmirror gc --mirror DIR"),
-            newest.id
+            "  Files that any candidate needs stay. Decide about bundle number {}: run `cargo frostmirror history` on the sender's \
+             machine, and look for the id {} in its list",
+            newest.sequence, newest.bundle
         ));
+        let command = layout.fill_in("cargo frostmirror gc --mirror DIR");
+        line(format!(
+            "  If the list has that id, accept the bundle; the other candidates then no longer count: `{command} --accept {}@{}`",
+            newest.id, newest.bundle
+        ));
+        line(format!(
+            "  If it does not, reject the bundle; files that only it needs become garbage: `{command} --reject {}@{}`",
+            newest.id, newest.bundle
+        ));
+    }
+    for rejected in &plan.rejected {
+        let (file, id) = (sanitize_line(&rejected.file), sanitize_line(&rejected.lineage));
+        line(format!("Rejected: bundle number {} of lineage {id}, {file}, id {}", rejected.sequence, rejected.bundle));
     }
     if let Some(LiveSummary { crates, dist_files: artifacts, bytes, retired: forgotten }) = &plan.live {
         let fate = if *forgotten { ", forgotten" } else { "" };

@@ -155,7 +155,7 @@ fn lineage_lines(status: &Status, layout: &Layout) -> String {
         doubts.for_each(|doubt| text.push_str(&format!("  Doubtful: {doubt}\n")));
         if status.doubts.contains_key(&lineage.id) {
             let command = layout.fill_in("`cargo frostmirror gc --mirror DIR --dry-run`");
-            text.push_str(&format!("  {command} says what to check and how to accept the bundle\n"));
+            text.push_str(&format!("  {command} says what to check, and how to accept or reject the bundle\n"));
         }
     }
     text

@@ -156,6 +156,7 @@ impl From<workspace::Error> for Failure {
                     hint.unwrap_or_else(|| "check the file, and that FROSTMIRROR_HOME is writable".to_owned()),
                 )
             }
+            Error::ChecksumMismatch { .. } => (ErrorClass::Integrity, "Cargo.lock or upstream was altered: restore Cargo.lock from version control; if it is the same there, compare the checksum with crates.io before you trust either".to_owned()),
             Error::Unreachable { .. } => (
                 ErrorClass::Network,
                 "check the address and the network; or run `cargo generate-lockfile` on a machine that reaches the source, and use that Cargo.lock".to_owned(),

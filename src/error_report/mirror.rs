@@ -159,11 +159,21 @@ impl From<gc::Error> for Failure {
                 "import the bundle of that file again, or restore the file from a copy of the mirror; if neither exists, \
                  `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record",
             ),
+            E::NoSummary { .. } => Failure::new(ErrorClass::Integrity, error).hint(
+                "run `cargo frostmirror verify --mirror DIR --rebuild-state`, which writes it again; then import the newest bundles \
+                 again, whose records may be lost",
+            ),
             E::NoLineage { ref word, .. } if word == "live" => Failure::new(ErrorClass::Input, error)
                 .hint("live mode added no files to forget: omit `live`"),
             E::NotNewest { .. } => Failure::new(ErrorClass::Input, error).hint(
-                "run `cargo frostmirror gc --mirror DIR --dry-run` and compare the ID of the newest bundle before you confirm",
+                "`cargo frostmirror gc --mirror DIR --dry-run` says how to check the newest bundle; reject it with `--reject` if it is \
+                 false",
             ),
+            E::NoBundle { .. } | E::AmbiguousBundle { .. } | E::NoBundleGiven { .. } => {
+                Failure::new(ErrorClass::Input, error).hint(
+                    "`cargo frostmirror gc --mirror DIR --dry-run` shows the IDs of doubtful bundles; give at least 4 digits of each",
+                )
+            }
             E::NoLineage { .. } | E::Ambiguous { .. } | E::TooShort { .. } => Failure::new(ErrorClass::Input, error).hint(
                 "`cargo frostmirror gc --mirror DIR --dry-run` shows every lineage; give its ID, or at least its first 4 digits",
             ),

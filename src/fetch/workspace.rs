@@ -79,6 +79,14 @@ pub enum Error {
         /// Cargo's own message.
         stderr: String,
     },
+    /// Cargo cannot use the lock, because it states another checksum for a package than the index.
+    #[error("the Cargo.lock of the workspace `{}` and the index have different checksums\n{stderr}", root.display())]
+    ChecksumMismatch {
+        /// The workspace's root.
+        root: PathBuf,
+        /// Cargo's own message.
+        stderr: String,
+    },
     /// Cargo cannot resolve the copy, because a git repository or another registry does not answer.
     #[error("cargo cannot resolve the workspace `{}`, because it could not reach a source that is not crates.io\n{stderr}", root.display())]
     Unreachable {

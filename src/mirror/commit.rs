@@ -271,7 +271,9 @@ pub(super) fn prepare_commit(
         let (file, carried) = (feed.file_name(&options.file_name), feed.as_carried());
         let rows = (carried.crates.len() + carried.dist_files.len()) as u64;
         let size = HistorySize { weight: history_weight(&carried.lineage, &file, rows), rows };
+        let replaces_lost = ledger::is_lost_bundle(layout, &head, &names, &lineage)?;
         head = head.with_import(&imported, LineageTip { record: name.clone(), ..lineage }, false, size);
+        head.imports -= u64::from(replaces_lost);
         names.push(name.clone());
         let previous = chain::predecessor(layout, &ledger_state.record_names, head.newest_record.as_ref(), &name)?;
         let record = Record {
@@ -291,16 +293,21 @@ pub(super) fn prepare_commit(
     }
     if *record_state != RecordState::Recorded || !records.is_empty() {
         let name = ledger::next_record_name(&names, &manifest.id);
+        let tip = LineageTip::from_manifest(&manifest, name.clone());
+        let replaces_damaged = matches!(record_state, RecordState::Corrupt(_));
+        let replaces_lost = !replaces_damaged && ledger::is_lost_bundle(layout, &head, &names, &tip)?;
         head = match manifest.kind {
             BundleKind::Snapshot => head.with_record(&imported),
             BundleKind::Full | BundleKind::Delta => {
                 let size = HistorySize::from_manifest(&manifest, &options.file_name);
-                head.with_import(&imported, LineageTip::from_manifest(&manifest, name.clone()), base_recorded, size)
+                head.with_import(&imported, tip, base_recorded, size)
             }
         };
-        if matches!(record_state, RecordState::Corrupt(_)) {
-            // The damaged record, which this one replaces, is already counted.
-            head.imports = names.len() as u64;
+        // A record that this one replaces is already counted.
+        head.imports -= u64::from(replaces_lost || replaces_damaged);
+        if replaces_damaged {
+            // Without a summary, the damaged record is in `names` only.
+            head.imports = head.imports.max(names.len() as u64);
         }
         let manifest = Manifest { blocks: Vec::new(), ..manifest };
         let previous = chain::predecessor(layout, &ledger_state.record_names, head.newest_record.as_ref(), &name)?;

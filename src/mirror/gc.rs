@@ -5,8 +5,9 @@
 //! mode is retired like a lineage. A collection removes other files only if a bundle on record brought them. It reports
 //! all remaining files as unrecognized and keeps them. If numbers and times disagree about the newest bundle, the files
 //! of each candidate are current. If a later bundle's number has a gap before it, the files of the earlier bundle stay
-//! current. Both last until the newest bundle is accepted, which a note in the ledger records. If the ledger lacks a
-//! record that `manifest.json` names, that record might be the newest. Then nothing is removed.
+//! current. Both last until the newest bundle is accepted, or a false one is rejected, which a note in the ledger
+//! records. If the ledger lacks a record that `manifest.json` names, that record might be the newest. Then nothing is
+//! removed.
 //!
 //! **Two steps.** A client may read an index line just before its removal, and fetch the crate afterwards. So a
 //! collection removes lines first. A later run removes their crates when a grace period has passed; `removals` stores
@@ -14,7 +15,7 @@
 //! from the files and the records.
 //!
 //! The plan is made from names, sizes and records; the bytes of crates are not read. One [transaction]
-//! makes all its changes. First come the notes of retired lineages and accepted bundles. Then index files change, dependents
+//! makes all its changes. First come the notes of retired lineages, and of accepted and rejected bundles. Then index files change, dependents
 //! first, then the records of lines, the names of dist files that rustup requests first, the crates and other dist files
 //! that are due, and empty folders. The record of dist files, the list of pending removals and the summary are last.
 //!
@@ -33,6 +34,7 @@ mod pending_deletions;
 mod scan;
 mod plan_report;
 mod index_entry;
+mod reject;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -74,6 +76,8 @@ pub struct Options {
     /// Lineages whose newest bundle is accepted despite warnings, each by its id or a unique prefix. `LINEAGE@BUNDLE`
     /// accepts only that bundle, and not one that arrived later.
     pub accept: Vec<String>,
+    /// Bundles that no longer count, each as `LINEAGE@BUNDLE`, with IDs or unique prefixes.
+    pub reject: Vec<String>,
     /// The time of the run.
     pub now: Timestamp,
 }
@@ -83,6 +87,8 @@ pub struct Options {
 pub struct Plan {
     /// The lineages of the mirror, by id.
     pub lineages: Vec<LineagePlan>,
+    /// The bundles that this run rejects.
+    pub rejected: Vec<RejectedBundle>,
     /// The files of live mode; `None` if it never stored any.
     pub live: Option<LiveSummary>,
     /// Index lines to remove.
@@ -124,8 +130,41 @@ pub struct LineagePlan {
     #[schemars(default)]
     #[serde(rename = "doubts")]
     pub warnings: Vec<String>,
+    /// If the newest bundle is uncertain: every bundle that may be the newest, the likeliest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub candidates: Vec<Candidate>,
     /// Whether this run accepts the newest bundle.
     pub accepted: bool,
+}
+
+/// A bundle that may be the newest of its lineage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Candidate {
+    /// Its number in the lineage.
+    pub sequence: u64,
+    /// Its ID.
+    pub bundle: String,
+    /// The bundle's file.
+    pub file: String,
+    /// When it was written, as it states (RFC 3339, UTC).
+    pub created: String,
+    /// When it was imported (RFC 3339, UTC).
+    #[serde(rename = "imported")]
+    pub imported_at: String,
+}
+
+/// A bundle that no longer counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RejectedBundle {
+    /// Its lineage.
+    pub lineage: String,
+    /// Its number in the lineage.
+    pub sequence: u64,
+    /// Its ID.
+    pub bundle: String,
+    /// The bundle's file.
+    pub file: String,
 }
 
 /// An index line to remove.
@@ -165,6 +204,8 @@ struct FileChanges {
     retire: Vec<LineageTip>,
     /// Bundles to accept as the newest of their lineage.
     accept: Vec<LineageTip>,
+    /// Bundles to reject, one for each of their records.
+    reject: Vec<LineageTip>,
     /// Changes of live mode's records.
     live: LiveChanges,
     /// The number of the newest record.
@@ -230,6 +271,12 @@ pub enum Error {
         /// What is wrong with it.
         fault: ChainFaultKind,
     },
+    /// The summary cannot be read. Only it names the newest record, so the newest records may be lost.
+    #[error("manifest.json is {what}, so the newest records may be lost, and nothing is removed")]
+    NoSummary {
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// A record is missing, so it is unknown which files it needs.
     #[error("manifest.json names the record `{record}`, but the ledger does not contain it, so nothing is removed")]
     LostRecord {
@@ -272,6 +319,30 @@ pub enum Error {
         bundle: String,
         /// The newest bundle.
         newest: String,
+    },
+    /// A rejected bundle is not given as a lineage and a bundle.
+    #[error("`{word}` names no bundle: a rejected bundle is given as LINEAGE@BUNDLE")]
+    NoBundleGiven {
+        /// The given text.
+        word: String,
+    },
+    /// No bundle of the lineage matches.
+    #[error("no bundle that counts in lineage `{lineage}` has an id that starts with `{bundle}`")]
+    NoBundle {
+        /// The lineage.
+        lineage: String,
+        /// The given text.
+        bundle: String,
+    },
+    /// Several bundles of the lineage match.
+    #[error("several bundles of lineage `{lineage}` have an id that starts with `{bundle}`: {}", matching.join(", "))]
+    AmbiguousBundle {
+        /// The lineage.
+        lineage: String,
+        /// The given text.
+        bundle: String,
+        /// The ids of the matching bundles.
+        matching: Vec<String>,
     },
     /// A file system operation failed.
     #[error(transparent)]
@@ -346,7 +417,7 @@ pub fn collect_with_defaults(
     sink: &dyn Sink,
 ) -> Result<(), Error> {
     // Only an administrator accepts uncertain bundles.
-    let options = Options { grace: DEFAULT_GRACE, retire: Vec::new(), accept: Vec::new(), now };
+    let options = Options { grace: DEFAULT_GRACE, retire: Vec::new(), accept: Vec::new(), reject: Vec::new(), now };
     let mut guard = lock_for_collecting(layout, timeout, me, sink)?;
     let planned = guard.plan(&options)?;
     for lineage in planned.plan().lineages.iter().filter(|lineage| !lineage.warnings.is_empty()) {
@@ -382,6 +453,7 @@ impl Plan {
             dist_folders: artifact_folders,
             retire: forget,
             accept,
+            reject,
             pending: removals,
             summary: head,
             ..
@@ -389,7 +461,14 @@ impl Plan {
         let artifacts = self.changes.dist_files.is_none() && artifact_folders.is_empty();
         let files = index.is_empty() && records.is_empty() && folders.is_empty() && self.removals.is_empty();
         let live = self.changes.live.is_empty();
-        files && artifacts && live && forget.is_empty() && accept.is_empty() && removals.is_none() && head.is_none()
+        files
+            && artifacts
+            && live
+            && forget.is_empty()
+            && accept.is_empty()
+            && reject.is_empty()
+            && removals.is_none()
+            && head.is_none()
     }
 
     /// The crates that this run removes.

@@ -23,6 +23,7 @@ use super::dist_files::DistFiles;
 use super::existing_file::is_stored;
 use super::index_link::{self, LinkState};
 use super::ledger;
+use super::lineages::LineageTip;
 use super::live;
 use super::lock::AddGuard;
 use super::pending_lines::PendingLines;
@@ -266,11 +267,20 @@ impl AddGuard {
         let stated = MirrorSummary::read(&self.layout)?;
         if stated.is_none() && self.layout.summary().is_file() {
             received.warnings.push("manifest.json was damaged; it is written again".to_owned());
+        } else if stated.is_none() && !ledger_state.record_names.is_empty() {
+            received.warnings.push(
+                "manifest.json was missing; it is written again. The newest records of earlier imports may be lost too: \
+                 import the newest bundles again"
+                    .to_owned(),
+            );
         }
+        let tip = LineageTip::from_manifest(&streamed.manifest, String::new());
+        let returns = ledger::is_lost_bundle(&self.layout, &head, &ledger_state.record_names, &tip)?;
         received.warnings.extend(lost_records_warning(
             stated.as_ref(),
             &ledger_state.record_names,
             &streamed.manifest.id,
+            returns,
         ));
         let mut counts = match &known {
             Some(head) if !received.needs_recount() => head.counts,
@@ -368,8 +378,8 @@ impl AddGuard {
         }
         let artifacts = dist_files::missing_dist_files(&self.layout, manifest, recorded, verify_existing)?;
         missing.extend(artifacts.iter().map(SafePath::to_string));
-        if let Some(example) = missing.first() {
-            let bundles = Box::new(MissingBundles::find(&self.layout, manifest, &options.file_name, example)?);
+        if !missing.is_empty() {
+            let bundles = Box::new(MissingBundles::find(&self.layout, manifest, &options.file_name, &missing)?);
             let first = missing.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
             return Err(Error::MissingBase { file: file(), bundles, missing: missing.len(), first });
         }

@@ -19,6 +19,8 @@
 //!     ledger/NNNNNNNN-ID.lost        a rebuild reported that the record of that name is lost
 //!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was retired after the record of that number
 //!     ledger/NNNNNNNN-ID-KKKKKKKK.accepted  of the lineage ID, of the records up to N only that of number K counts
+//!     ledger/NNNNNNNN-ID-KKKKKKKK.rejected  of the lineage ID, the record of number K does not count; no acceptance
+//!                                    of that record has an effect
 //!     artifacts.json                 digest, length and time of every file below dist/ and rustup/
 //!     removals                       pending removals: crates without a line, and dist files without a name, each
 //!                                    with the time since when
@@ -43,7 +45,9 @@
 //! - A crate file is never overwritten while its bytes have the recorded digest. A corrupt file counts as not stored,
 //!   and an import that contains the crate replaces it.
 //! - Every change is a transaction, see below. Its last files are the record in ledger/ and manifest.json.
-//! - manifest.json can be lost: the newest record has a copy of the summary as of its import. If records are lost too,
+//! - manifest.json can be lost: the newest record has a copy of the summary as of its import. Only manifest.json names the
+//!   newest record. So without it the newest records may be lost too, and a collection removes nothing before a rebuild or
+//!   an import writes it again. If records are lost too,
 //!   a rebuild (`mirror::rebuild`) keeps the crates that no lineage's newest record names, in a record of the lineage
 //!   `rebuilt`.
 //! - Removals have the reverse order. The lines of dependents are removed before those of their dependencies, then the
@@ -70,11 +74,17 @@
 //!
 //! The bundles of a history are numbered without gaps. A bundle whose number is more than one higher than the highest on
 //! record may be forged, or from another history: it makes nothing unreferenced until it is accepted, or until its
-//! predecessor or successor is imported. Its record has `jumped_from`. There is one exception: the bundle names a base
+//! predecessor or successor is imported without a gap of its own. So the doubt ends when all missing bundles have arrived,
+//! in any order. Its record has `jumped_from`. There is one exception: the bundle names a base
 //! that is on record, in the same history, with a lower number, not retired, and itself without an unexplained gap. Such
 //! a bundle contains everything since its base, so the bundles between them may be lost; a fetch with `--base` makes
 //! one. Its record has `base_recorded`. This trusts a bundle no more than one with the next number. A number that two
 //! different bundles have, and a higher number with an earlier time, stay uncertain with or without a base.
+//!
+//! An administrator decides about the newest bundle after a look at the sender's list. An accepted bundle counts alone of
+//! all records so far. A rejected bundle does not count, so the others are compared as if it had never been imported. Only
+//! the named bundle is accepted or rejected, and only while it counts. So neither decision covers a bundle that arrived
+//! after the look.
 //!
 //! # Lines and their records
 //!

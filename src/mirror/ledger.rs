@@ -166,6 +166,11 @@ pub fn record_number(name: &str) -> Option<u64> {
     ((8..=9).contains(&sequence.len()) && !id.is_empty()).then(|| sequence.parse().ok())?
 }
 
+/// The id of the bundle of the record `name`.
+pub(super) fn bundle_of_record(name: &str) -> Option<&str> {
+    Some(name.strip_suffix(".json")?.split_once('-')?.1)
+}
+
 /// The name of the record that follows `names`.
 pub(super) fn next_record_name(names: &[String], bundle: &str) -> String {
     let last = names.last().and_then(|name| record_number(name)).unwrap_or(0);
@@ -221,6 +226,14 @@ pub(super) struct ImportedBundle {
 
 /// The readable records of the history `lineage` that count, in the order of import.
 pub(super) fn read_imported_bundles(layout: &Layout, lineage: &str) -> Result<Vec<ImportedBundle>, Error> {
+    let notes = retired::read_retirements(layout)?;
+    let mut bundles = read_bundles_of_lineage(layout, lineage)?;
+    bundles.retain(|one| !retired::is_retired(&notes, record_number(&one.record).unwrap_or(0), lineage));
+    Ok(bundles)
+}
+
+/// All readable records of the history `lineage`, in the order of import.
+pub(super) fn read_bundles_of_lineage(layout: &Layout, lineage: &str) -> Result<Vec<ImportedBundle>, Error> {
     #[derive(Deserialize)]
     struct Header {
         file: String,
@@ -237,14 +250,12 @@ pub(super) fn read_imported_bundles(layout: &Layout, lineage: &str) -> Result<Ve
         id: String,
         sequence: u64,
     }
-    let notes = retired::read_retirements(layout)?;
     let mut bundles = Vec::new();
     for name in record_names(layout)? {
         let Some((text, _)) = read_text(layout, &name)? else { continue };
         let Ok(Header { file, manifest }) = serde_json::from_slice::<Header>(&text) else { continue };
         let ManifestHeader { id, kind, lineage: LineageHeader { id: history, sequence } } = manifest;
-        let number = record_number(&name).unwrap_or(0);
-        if history == lineage && kind != BundleKind::Snapshot && !retired::is_retired(&notes, number, &history) {
+        if history == lineage && kind != BundleKind::Snapshot {
             bundles.push(ImportedBundle { sequence, id, file, kind, record: name });
         }
     }
@@ -270,6 +281,28 @@ pub(super) fn is_base_recorded(
     let Some(base) = read_stored_record(layout, name)? else { return Ok(false) };
     let (base, own) = (base.manifest, &manifest.lineage);
     Ok(base.kind != BundleKind::Snapshot && base.lineage.id == own.id && base.lineage.sequence < own.sequence)
+}
+
+/// Whether the ledger lost the record of this bundle, so that a new record replaces the lost one. `head` is the summary
+/// before the import, and `names` are the records that exist.
+///
+/// The summary counts the imports, so it shows a loss. It names the newest bundles, and each record names the one before it.
+/// Nothing names other lost records. So while records are lost, a bundle that is certainly older than the newest one of its
+/// history counts as lost.
+pub(super) fn is_lost_bundle(
+    layout: &Layout,
+    head: &MirrorSummary,
+    names: &[String],
+    tip: &LineageTip,
+) -> Result<bool, Error> {
+    if head.imports <= names.len() as u64 {
+        return Ok(false);
+    }
+    if head.has_newer(tip) || head.contenders(&tip.id).any(|known| known.bundle == tip.bundle) {
+        return Ok(true);
+    }
+    let end = format!("-{}.json", tip.bundle);
+    chain::is_record_missing(layout, head.newest_record.as_ref(), &end)
 }
 
 /// The newest record of the bundle with this id among `names`.

@@ -22,7 +22,7 @@ pub struct LineageTip {
     pub record: String,
     /// The highest lower number in the mirror when this bundle was imported, if numbers between them were missing. Such
     /// a bundle is uncertain. Nothing is removed because of it until it is accepted, or a bundle with the next or the
-    /// previous number is imported.
+    /// previous number is imported whose own number has no gap before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "jumped_from")]
     pub gap_after: Option<u64>,
@@ -56,8 +56,7 @@ pub(super) fn add_contender(contenders: &mut Vec<LineageTip>, mut lineage: Linea
         None => find_sequence_gap(contenders, &lineage).or(lineage.gap_after),
     };
     if lineage.gap_after.is_none() {
-        let next = lineage.sequence.checked_add(1);
-        contenders.iter_mut().filter(|known| Some(known.sequence) == next).for_each(|known| known.gap_after = None);
+        resolve_following_gaps(contenders, lineage.sequence);
     }
     // For the same bundle, the later record counts.
     contenders.retain(|known| known.bundle != lineage.bundle);
@@ -66,8 +65,24 @@ pub(super) fn add_contender(contenders: &mut Vec<LineageTip>, mut lineage: Linea
     contenders.retain(|known| !undoubted.iter().any(|one| one.bundle != known.bundle && known.is_superseded_by(one)));
 }
 
+/// Resolves the gap before the number after `sequence`, whose bundle has no gap, and before the numbers that follow it
+/// without a gap. Bundles that fill a gap may arrive in any order.
+fn resolve_following_gaps(contenders: &mut [LineageTip], sequence: u64) {
+    let mut number = sequence;
+    while let Some(next) = number.checked_add(1) {
+        let mut is_imported = false;
+        for known in contenders.iter_mut().filter(|known| known.sequence == next) {
+            (known.gap_after, is_imported) = (None, true);
+        }
+        if !is_imported {
+            return;
+        }
+        number = next;
+    }
+}
+
 /// The number after which a gap precedes the bundle's number.
-fn find_sequence_gap(contenders: &[LineageTip], lineage: &LineageTip) -> Option<u64> {
+pub(super) fn find_sequence_gap(contenders: &[LineageTip], lineage: &LineageTip) -> Option<u64> {
     let counted = contenders.iter().any(|known| known.sequence < FIRST_TIMESTAMP_SEQUENCE);
     let lower = contenders.iter().map(|known| known.sequence).filter(|number| *number < lineage.sequence);
     lower.max().filter(|before| counted && lineage.sequence - before > 1)
@@ -210,10 +225,32 @@ mod tests {
         assert_eq!(contenders(&[1, 3, 5]), [(1, None), (3, Some(1)), (5, Some(3))]);
         assert_eq!(contenders(&[1, 3, 4]), [(4, None)], "the next number resolves the gap");
         assert_eq!(contenders(&[1, 3, 2]), [(3, None)], "the missing bundle was imported");
+        assert_eq!(contenders(&[1, 4, 3, 2]), [(4, None)], "the missing bundles were imported in another order");
+        assert_eq!(contenders(&[1, 6, 4, 3, 2]), [(4, None), (6, Some(1))], "number 5 is missing");
+        assert_eq!(contenders(&[1, u64::MAX, u64::MAX - 1]), [(1, None), (u64::MAX - 1, Some(1)), (u64::MAX, Some(1))]);
         assert_eq!(contenders(&[1, 1000, 2]), [(2, None), (1000, Some(1))]);
         assert_eq!(contenders(&[1, 1000, 998]), [(1, None), (998, Some(1)), (1000, Some(1))]);
         let (time, later) = (FIRST_TIMESTAMP_SEQUENCE + 5, FIRST_TIMESTAMP_SEQUENCE + 500);
         assert_eq!(contenders(&[time, later]), [(later, None)], "sequence numbers that are times have no gaps");
         assert_eq!(contenders(&[1, time, later]), [(1, None), (time, Some(1)), (later, Some(time))]);
+    }
+
+    #[test]
+    fn bundles_without_a_missing_number_leave_no_doubt_in_any_order_of_import() {
+        let mut orders: Vec<Vec<u64>> = vec![Vec::new()];
+        for number in 1..=6 {
+            let insert = |order: Vec<u64>| {
+                (0..=order.len()).map(move |at| {
+                    let mut longer = order.clone();
+                    longer.insert(at, number);
+                    longer
+                })
+            };
+            orders = orders.into_iter().flat_map(insert).collect();
+        }
+        assert_eq!(orders.len(), 720);
+        for order in orders {
+            assert_eq!(contenders(&order), [(6, None)], "{order:?}");
+        }
     }
 }

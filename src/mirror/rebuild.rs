@@ -93,6 +93,8 @@ pub struct RebuildReport {
     /// The bundles of lost records that were, or may have been, the newest of their history. An import of such a bundle
     /// restores its record.
     pub lost_bundles: Vec<LineageTip>,
+    /// The ids of the bundles of other lost records whose names are known.
+    pub other_lost_ids: Vec<String>,
     /// Signatures of channel manifests that could not be verified, and were moved aside.
     pub signatures_aside: Vec<SafePath>,
     /// Whether live mode's records were wrong and were rewritten.
@@ -211,6 +213,7 @@ impl AddGuard {
             records_moved_aside: aside,
             lost_records: lost_records.total,
             lost_bundles: lost_records.named,
+            other_lost_ids: lost_records.other_ids,
             signatures_aside,
             live_rewritten,
             summary_rewritten: head_written,
@@ -256,10 +259,13 @@ fn verified_summary(metadata: &Metadata, copy: Option<MirrorSummary>) -> (Mirror
         base.all_contenders().filter(|tip| !metadata.has_record(&tip.record)).cloned().collect();
     let records = metadata.records.len() as u64;
     let is_missing = |fault: &&ChainFault| matches!(fault.kind, ChainFaultKind::Missing { .. });
-    let missing = metadata.chain_faults.iter().filter(is_missing).count() + metadata.unreadable.len();
-    let total = base.imports.saturating_sub(records).max(missing as u64).max(named.len() as u64);
+    let missing = metadata.chain_faults.iter().filter(is_missing).map(|fault| &fault.record);
+    let missing: BTreeSet<&String> = missing.chain(&metadata.unreadable).collect();
+    let total = base.imports.saturating_sub(records).max(missing.len() as u64).max(named.len() as u64);
+    let other_ids = missing.into_iter().filter_map(|record| ledger::bundle_of_record(record));
+    let other_ids = other_ids.filter(|id| named.iter().all(|tip| tip.bundle != *id)).map(str::to_owned).collect();
     let MirrorSummary { lineages, contested, history_sizes, .. } = metadata.histories.clone();
-    (MirrorSummary { lineages, contested, history_sizes, ..base }, LostRecords { total, named })
+    (MirrorSummary { lineages, contested, history_sizes, ..base }, LostRecords { total, named, other_ids })
 }
 
 /// Records of imports that cannot be read.
@@ -268,6 +274,8 @@ struct LostRecords {
     total: u64,
     /// Those of bundles that are or may be the newest of their history, from `manifest.json`.
     named: Vec<LineageTip>,
+    /// The ids of the bundles of others, from the names of records that another file names or that are unreadable.
+    other_ids: Vec<String>,
 }
 
 /// The files that the newest records of the lineages name, and those of live mode.

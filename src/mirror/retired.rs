@@ -5,7 +5,9 @@
 //! later gets a record with a higher number, and the lineage is active again from there.
 //!
 //! A note `NNNNNNNN-LINEAGE-KKKKKKKK.accepted` has the same effect, but the record of number K still counts: the bundle
-//! that was accepted as the lineage's newest.
+//! that was accepted as the lineage's newest. A note `NNNNNNNN-LINEAGE-KKKKKKKK.rejected` covers only the record of number
+//! K: the sender did not write that bundle. A rejected record cannot be an accepted one, so the note that accepted it has
+//! no effect.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,15 +17,26 @@ use super::ledger;
 use super::lineages::LineageTip;
 use super::transaction::{Error, Transaction};
 
-/// A lineage, and the number of the newest record when it was retired.
+/// A lineage, and the number of the newest record when it or one of its bundles was retired.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Retirement {
-    /// Records up to this number are covered.
+    /// The number of the newest record at that time.
     pub last_record: u64,
     /// The lineage.
     pub lineage: String,
-    /// The number of the record that still counts, if a bundle was accepted as the newest.
-    pub accepted_record: Option<u64>,
+    /// The covered records.
+    pub scope: Scope,
+}
+
+/// The records of a lineage that a note covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// All records up to the newest one at that time.
+    All,
+    /// The same without the record of this number: the accepted bundle.
+    AllBut(u64),
+    /// The record of this number: a rejected bundle.
+    Only(u64),
 }
 
 /// The informative content of a note's file; only its name is evaluated.
@@ -47,28 +60,41 @@ pub fn read_retirements(layout: &Layout) -> Result<Vec<Retirement>, Error> {
 
 /// Whether a note covers the record with this number of `lineage`, so that it does not count.
 pub fn is_retired(notes: &[Retirement], number: u64, lineage: &str) -> bool {
-    notes
-        .iter()
-        .any(|note| note.lineage == lineage && number <= note.last_record && note.accepted_record != Some(number))
+    let mut notes_of_lineage = notes.iter().filter(|note| note.lineage == lineage);
+    notes_of_lineage.any(|note| match note.scope {
+        Scope::All => number <= note.last_record,
+        Scope::AllBut(accepted) => {
+            number <= note.last_record && accepted != number && !is_rejected(notes, accepted, lineage)
+        }
+        Scope::Only(rejected) => rejected == number,
+    })
 }
 
 /// Whether this record of `lineage` is of a bundle that was accepted as the newest.
 pub fn is_accepted(notes: &[Retirement], number: u64, lineage: &str) -> bool {
-    notes.iter().any(|note| note.lineage == lineage && note.accepted_record == Some(number))
+    notes.iter().any(|note| note.lineage == lineage && note.scope == Scope::AllBut(number))
+}
+
+/// Whether this record of `lineage` is of a bundle that was rejected.
+pub fn is_rejected(notes: &[Retirement], number: u64, lineage: &str) -> bool {
+    notes.iter().any(|note| note.lineage == lineage && note.scope == Scope::Only(number))
 }
 
 impl Retirement {
     fn parse(name: &str) -> Option<Retirement> {
-        let (stem, accepted) = match name.strip_suffix(".accepted") {
-            Some(stem) => {
-                let (stem, accepted) = stem.rsplit_once('-')?;
-                (stem, Some(accepted.parse().ok()?))
+        let (stem, end) = name.rsplit_once('.')?;
+        let (stem, scope) = match end {
+            "forgotten" => (stem, Scope::All),
+            "accepted" | "rejected" => {
+                let (stem, number) = stem.rsplit_once('-')?;
+                let number = number.parse().ok()?;
+                (stem, if end == "accepted" { Scope::AllBut(number) } else { Scope::Only(number) })
             }
-            None => (name.strip_suffix(".forgotten")?, None),
+            _ => return None,
         };
         let (after, lineage) = stem.split_once('-')?;
         let lineage = Some(lineage).filter(|lineage| !lineage.is_empty())?.to_owned();
-        Some(Retirement { last_record: after.parse().ok()?, lineage, accepted_record: accepted })
+        Some(Retirement { last_record: after.parse().ok()?, lineage, scope })
     }
 
     /// Adds to a transaction the note of a lineage that is retired after the record of number `after`.
@@ -82,8 +108,8 @@ impl Retirement {
         Retirement::stage_file(layout, tx, &format!("{after:08}-{}.forgotten", newest.id), newest, now)
     }
 
-    /// Adds to a transaction the note of a lineage whose newest bundle was accepted. A record whose name has no number is
-    /// not in the ledger, and gets no note.
+    /// Adds to a transaction the note of a bundle that was accepted as its lineage's newest. A record whose name has no
+    /// number is not in the ledger, and gets no note.
     pub(super) fn stage_accepted(
         layout: &Layout,
         tx: &mut Transaction<'_>,
@@ -93,6 +119,18 @@ impl Retirement {
     ) -> Result<(), Error> {
         let Some(number) = ledger::record_number(&newest.record) else { return Ok(()) };
         Retirement::stage_file(layout, tx, &format!("{after:08}-{}-{number:08}.accepted", newest.id), newest, now)
+    }
+
+    /// The same of a bundle that was rejected.
+    pub(super) fn stage_rejected(
+        layout: &Layout,
+        tx: &mut Transaction<'_>,
+        after: u64,
+        bundle: &LineageTip,
+        now: &str,
+    ) -> Result<(), Error> {
+        let Some(number) = ledger::record_number(&bundle.record) else { return Ok(()) };
+        Retirement::stage_file(layout, tx, &format!("{after:08}-{}-{number:08}.rejected", bundle.id), bundle, now)
     }
 
     fn stage_file(
@@ -112,6 +150,15 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    fn note(last_record: u64, scope: Scope) -> Retirement {
+        Retirement { last_record, lineage: "ab".to_owned(), scope }
+    }
+
+    /// The records of numbers 3 to 8 that the notes cover.
+    fn covered(notes: &[Retirement]) -> Vec<u64> {
+        (3..9).filter(|number| is_retired(notes, *number, "ab")).collect()
+    }
 
     #[test]
     fn a_retirement_covers_the_records_before_it() {
@@ -136,19 +183,29 @@ mod tests {
         Retirement::stage(&layout, &mut tx, 7, &newest, "2026-01-01T00:00:00Z").expect("staged");
         tx.commit().expect("written");
         let notes = read_retirements(&layout).expect("one");
-        assert_eq!(notes, [Retirement { last_record: 7, lineage: "ab".to_owned(), accepted_record: None }]);
+        assert_eq!(notes, [note(7, Scope::All)]);
         assert!(is_retired(&notes, 7, "ab") && !is_retired(&notes, 8, "ab") && !is_retired(&notes, 1, "cd"));
     }
 
     #[test]
     fn an_accepted_record_is_not_retired() {
-        let note = Retirement { last_record: 7, lineage: "ab".to_owned(), accepted_record: Some(5) };
-        assert_eq!(Retirement::parse("00000007-ab-00000005.accepted"), Some(note.clone()));
+        let accepted = note(7, Scope::AllBut(5));
+        assert_eq!(Retirement::parse("00000007-ab-00000005.accepted"), Some(accepted.clone()));
         for name in ["00000007-00000005.accepted", "00000007-ab.accepted", "00000007--00000005.accepted"] {
             assert_eq!(Retirement::parse(name), None, "{name}");
         }
-        let notes = [note];
-        let covered: Vec<u64> = (3..9).filter(|number| is_retired(&notes, *number, "ab")).collect();
-        assert_eq!(covered, [3, 4, 6, 7]);
+        assert_eq!(covered(&[accepted]), [3, 4, 6, 7]);
+    }
+
+    #[test]
+    fn a_rejected_record_is_retired_alone_and_is_no_longer_accepted() {
+        let rejected = note(8, Scope::Only(5));
+        assert_eq!(Retirement::parse("00000008-ab-00000005.rejected"), Some(rejected.clone()));
+        for name in ["00000008-ab.rejected", "00000008--00000005.rejected", "00000008-ab-00000005.other"] {
+            assert_eq!(Retirement::parse(name), None, "{name}");
+        }
+        assert_eq!(covered(std::slice::from_ref(&rejected)), [5]);
+        assert_eq!(covered(&[note(7, Scope::AllBut(5)), rejected.clone()]), [5], "the acceptance has no effect");
+        assert_eq!(covered(&[note(7, Scope::AllBut(6)), rejected]), [3, 4, 5, 7]);
     }
 }

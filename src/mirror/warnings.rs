@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::dist_files::MutableName;
 use super::import::MissingBundles;
 use super::layout::Layout;
-use super::lineages::{FIRST_TIMESTAMP_SEQUENCE, LineageTip};
+use super::lineages::{LineageTip, add_contender, find_sequence_gap, sort_contenders};
 use super::summary::MirrorSummary;
 use crate::bundle::format::{CrateState, DistFileState, Manifest};
 use crate::bundle::sanitize::sanitize_line;
@@ -39,17 +39,17 @@ pub(super) fn collect_warnings(
     doubts.into_iter().flatten().collect()
 }
 
-/// Warns if the ledger lacks records that the summary counts or names, other than that of the imported bundle.
+/// Warns if the ledger lacks records that the summary counts or names, other than that of the imported bundle. `returns`:
+/// the record of this bundle is one of the lost ones, and the import restores it.
 pub(super) fn lost_records_warning(
     summary: Option<&MirrorSummary>,
     record_names: &[String],
     bundle: &str,
+    returns: bool,
 ) -> Option<String> {
     let summary = summary?;
     let is_lost = |tip: &&LineageTip| tip.bundle != bundle && !record_names.contains(&tip.record);
     let named = summary.all_contenders().filter(is_lost).count() as u64;
-    // The record of this bundle may be the lost one. The import then restores it.
-    let returns = summary.all_contenders().any(|tip| tip.bundle == bundle && !record_names.contains(&tip.record));
     let missing = summary.imports.saturating_sub(record_names.len() as u64).saturating_sub(returns.into());
     let lost = missing.max(named);
     (lost > 0).then(|| {
@@ -73,55 +73,76 @@ fn clock_warning(manifest: &Manifest, file: &str, now: Timestamp) -> Option<Stri
     })
 }
 
-/// Each number is assigned once, so a number that arrives after a higher one was assigned twice.
+/// Each number is assigned once, so a number that arrives after a higher one was assigned twice. A bundle after a gap is
+/// uncertain, so it proves nothing about this bundle.
 fn lineage_warning(head: &MirrorSummary, manifest: &Manifest, base_recorded: bool, file: &str) -> Option<String> {
-    let lineage = &manifest.lineage;
-    let known = head.lineages.iter().find(|known| known.id == lineage.id)?;
-    let own = lineage.sequence;
-    let jumps = known.sequence < FIRST_TIMESTAMP_SEQUENCE && own > known.sequence.saturating_add(1);
-    if jumps && base_recorded {
+    let own = LineageTip::from_manifest(manifest, String::new());
+    let mut contenders: Vec<LineageTip> = head.contenders(&own.id).cloned().collect();
+    if contenders.iter().any(|known| known.bundle == own.bundle) {
+        return None;
+    }
+    let LineageTip { id, sequence: number, bundle, created, .. } = &own;
+    let check =
+        "`cargo frostmirror history` on the sender's machine lists the ids of its bundles. If the list does not have";
+    let reject = |bundle: &str| format!("reject it with `cargo frostmirror gc --mirror DIR --reject {id}@{bundle}`");
+    if let Some(before) = find_sequence_gap(&contenders, &own) {
+        return Some(if base_recorded {
+            format!(
+                "{file} has the number {number} in its history, but the newest imported bundle has {before}. Its base is imported, \
+                 so nothing is missing. If the sender did not run `cargo frostmirror fetch --base`, look for its id {bundle} \
+                 before you run `gc`: {check} it, {}",
+                reject(bundle)
+            )
+        } else {
+            format!(
+                "{file} has the number {number} in its history, but the newest imported bundle has {before}: the bundles between \
+                 them are missing, or this one is not from that history. Until you decide, or the missing bundles arrive, `gc` \
+                 removes nothing because of it. {check} the id {bundle}, {}; otherwise accept it with \
+                 `cargo frostmirror gc --mirror DIR --accept {id}@{bundle}`",
+                reject(bundle)
+            )
+        });
+    }
+    if let Some(other) = contenders.iter().find(|other| other.sequence == *number) {
         return Some(format!(
-            "{file} has the number {own} in its history, but the newest imported bundle has {}. Its base is imported, so \
-             nothing is missing. If the sender did not run `cargo frostmirror fetch --base`, compare its id {} with the output \
-             of the sender's `cargo frostmirror inspect`, before you run `gc`",
-            known.sequence, manifest.id
+            "{file} has the number {number} in its history, but another bundle with that number was imported: the history was \
+             restored from an older copy, is used for two destinations, or one of the two is not from it. `gc` keeps every file \
+             that either needs until the import of the next bundle. The ids are {bundle} (this one) and {}. {check} one of them, \
+             reject that bundle with `cargo frostmirror gc --mirror DIR --reject {id}@ID`",
+            other.bundle
         ));
     }
-    if jumps {
-        return Some(format!(
-            "{file} has the number {own} in its history, but the newest imported bundle has {}: the bundles between them are \
-             missing, or this one is not from that history. Compare its id {} with the output of the sender's \
-             `cargo frostmirror inspect`. `gc` removes nothing because of it before `cargo frostmirror gc --mirror DIR --accept {}` or the import of \
-             the next bundle of that history",
-            known.sequence, manifest.id, lineage.id
-        ));
+    sort_contenders(&mut contenders);
+    let newest = contenders.iter().rfind(|known| known.gap_after.is_none());
+    if let Some(newest) = newest.filter(|newest| newest.sequence > *number) {
+        let LineageTip { sequence, bundle: other, .. } = newest;
+        return Some(if *created <= newest.created {
+            format!(
+                "{file} has the number {number} in its history and is older than number {sequence}, which was imported before: its \
+                 crates are added, and number {sequence} stays the newest. {check} the id {other} of number {sequence}, {}",
+                reject(other)
+            )
+        } else {
+            format!(
+                "{file} has the number {number} in its history and was written after number {sequence}: number {sequence} is not \
+                 from that history, the history was restored from an older copy, or it is used for two destinations. `gc` keeps \
+                 every file that either needs. {check} the id {other} of number {sequence}, {}. Otherwise start a new history with \
+                 FROSTMIRROR_HISTORY, fetch every input, and retire this one with `cargo frostmirror gc --mirror DIR --forget {id}`",
+                reject(other)
+            )
+        });
     }
-    let mut others = head.contenders(&lineage.id);
-    if let Some(other) = others.find(|other| other.sequence == own && other.bundle != manifest.id) {
-        return Some(format!(
-            "{file} has the number {own} in its history, but another bundle with that number was imported: the history was \
-             restored from an older copy, is used for two destinations, or one of the two is not from it. Compare the ids \
-             {} (this one) and {} with the output of the sender's `cargo frostmirror inspect`. `gc` keeps every file that \
-             either needs until the import of the next bundle, or until `cargo frostmirror gc --mirror DIR --accept {}`",
-            manifest.id, other.bundle, lineage.id
-        ));
-    }
-    if own < known.sequence && manifest.created <= known.created && known.bundle != manifest.id {
-        return Some(format!(
-            "{file} has the number {own} in its history and is older than number {}, which was imported before: its crates are \
-             added, and number {} stays the newest",
-            known.sequence, known.sequence
-        ));
-    }
-    let twice = known.sequence >= lineage.sequence && known.created < manifest.created && known.bundle != manifest.id;
-    twice.then(|| {
-        format!(
-            "{file} has the number {} in its history and was written after number {}: the history was restored from an older \
-             copy, or is used for two destinations. `gc` keeps every file that either needs. To fix this, start a new \
-             history with FROSTMIRROR_HISTORY, fetch every input, and retire this one with `cargo frostmirror gc --mirror DIR --forget {}`",
-            lineage.sequence, known.sequence, lineage.id
-        )
-    })
+    // This bundle may fill the gap.
+    add_contender(&mut contenders, own.clone(), base_recorded);
+    let doubtful = contenders.iter().find(|known| known.gap_after.is_some() && known.sequence > *number)?;
+    Some(format!(
+        "{file} has the number {number} in its history, which still has a doubtful bundle number {}: `gc` keeps every file that \
+         either needs. {check} the id {} of number {}, {}",
+        doubtful.sequence,
+        doubtful.bundle,
+        doubtful.sequence,
+        reject(&doubtful.bundle)
+    ))
 }
 
 /// An input that was fetched incompletely does not build from the mirror.
@@ -164,15 +185,15 @@ fn missing_files_warning(layout: &Layout, manifest: &Manifest, file: &str) -> Op
     }
     (!missing.is_empty()).then(|| {
         let first: Vec<&str> = missing.iter().take(MAX_NAMED).map(String::as_str).collect();
-        let bundles = missing.first().and_then(|first| MissingBundles::find(layout, manifest, file, first).ok());
-        let bundles = bundles.unwrap_or_default();
+        let bundles = MissingBundles::find(layout, manifest, file, &missing).unwrap_or_default();
         let hint = bundles.hint();
+        let why = if bundles.all_lost { "the mirror lost" } else { "bundles that were never imported have" };
         let todo = match hint.split_once(" first; ") {
             Some((import, otherwise)) => format!("{import} too; {otherwise}"),
             None => hint,
         };
         format!(
-            "bundles that were never imported have {}, which other inputs of the history of {file} need; first {}: {todo}",
+            "{why} {}, which other inputs of the history of {file} need; first {}: {todo}",
             what.join(" and "),
             first.join(", ")
         )

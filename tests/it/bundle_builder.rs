@@ -50,7 +50,7 @@ pub struct BundleBuilder {
 impl BundleBuilder {
     /// The `sequence`th bundle of a history, made and read from the index at that second.
     pub fn new(lineage: &str, sequence: u64) -> BundleBuilder {
-        let time = i64::try_from(sequence).unwrap();
+        let time = i64::try_from(sequence).unwrap_or(0);
         BundleBuilder {
             lineage: Sha256::of(lineage.as_bytes()).to_string()[..32].to_owned(),
             sequence,

@@ -221,6 +221,7 @@ fn unrecognized_crates_do_not_count() {
     sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
     audit(&[]);
     fs::remove_file(mirror.join("manifest.json")).unwrap();
+    audit(&["--rebuild-state"]);
     sandbox.run(["gc", "--mirror", "mirror", "--grace", "0"]).ok();
     audit(&[]);
 }

@@ -13,7 +13,7 @@ use frostmirror::mirror::ledger::Record;
 use frostmirror::mirror::lineages::LineageTip;
 use frostmirror::mirror::lock::lock_for_collecting;
 use frostmirror::mirror::summary::{Counts, MirrorSummary};
-use frostmirror::mirror::{index_meta, ledger};
+use frostmirror::mirror::{index_meta, ledger, retired};
 
 use crate::bundle_builder::{all_files, assert_consistent, test_holder, test_time};
 
@@ -33,8 +33,13 @@ pub fn collect_at(mirror: &Path, second: i64, grace: u64) -> GcReport {
 
 pub fn collect(mirror: &Path, second: i64, grace: u64, forget: &[&str]) -> Result<GcReport, Error> {
     let forget = forget.iter().map(|word| (*word).to_owned()).collect();
-    let options =
-        Options { grace: Duration::from_secs(grace), retire: forget, accept: Vec::new(), now: test_time(second) };
+    let options = Options {
+        grace: Duration::from_secs(grace),
+        retire: forget,
+        accept: Vec::new(),
+        reject: Vec::new(),
+        now: test_time(second),
+    };
     let mut guard = lock_for_collecting(&Layout::new(mirror), Duration::ZERO, &test_holder(), &NullSink).unwrap();
     guard.plan(&options)?.execute(&NullSink)
 }
@@ -56,16 +61,20 @@ pub fn stored_and_indexed_crates(mirror: &Path) -> (BTreeSet<String>, BTreeSet<S
 }
 
 /// The file of the head says what the ledger says: how many imports there were, and which bundle of each lineage is the
-/// newest.
+/// newest. Rejected bundles do not count.
 fn assert_summary_matches_ledger(layout: &Layout, head: &MirrorSummary) {
     let written: MirrorSummary = serde_json::from_slice(&fs::read(layout.summary()).unwrap()).unwrap();
     assert_eq!(written, *head, "the file of the head is not the newest");
     let names = ledger::record_names(layout).unwrap();
     assert_eq!(head.imports, names.len() as u64);
+    let notes = retired::read_retirements(layout).unwrap();
     let mut newest: BTreeMap<String, u64> = BTreeMap::new();
     for (n, name) in names.iter().enumerate() {
         let Record { manifest, .. } = ledger::read_record(layout, name).unwrap().unwrap();
         assert_eq!(*name, format!("{:08}-{}.json", n + 1, manifest.id));
+        if retired::is_rejected(&notes, n as u64 + 1, &manifest.lineage.id) {
+            continue;
+        }
         let known = newest.entry(manifest.lineage.id).or_default();
         *known = manifest.lineage.sequence.max(*known);
     }

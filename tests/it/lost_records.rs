@@ -33,7 +33,7 @@ fn a_rebuild_after_the_loss_of_all_records_and_another_import_succeeds() {
         let run = if later == 3 {
             run.stderr_has("the record of bundle number 1 of lineage")
         } else {
-            run.stderr_has("1 record of imports cannot be rebuilt")
+            run.stderr_has("the record of the bundle with the id ")
         };
         run.stderr_has("gc --forget rebuilt --mirror");
         sandbox.run(["verify", "--mirror", "mirror"]).ok();
@@ -55,6 +55,100 @@ fn an_import_of_the_lost_bundle_restores_its_record() {
     fs::remove_file(layout.ledger().join(name)).unwrap();
     sandbox.run(["import", "2.pkg", "--mirror", "mirror"]).ok().stderr_lacks("the ledger lacks");
     sandbox.run(["gc", "--mirror", "mirror"]).ok();
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
+}
+
+#[test]
+fn imports_of_lost_bundles_restore_the_number_of_imports() {
+    // The positions of the lost records, from 0.
+    for lost in [&[0][..], &[1], &[1, 2], &[4], &[0, 3, 4]] {
+        for order in [false, true] {
+            let sandbox = Sandbox::new();
+            let mirror = sandbox.path("mirror");
+            let bundles: Vec<PathBuf> = (1..=5).map(|number| write_bundle(&sandbox, number)).collect();
+            bundles.iter().for_each(|bundle| drop(import(&mirror, bundle).unwrap()));
+            let layout = Layout::new(&mirror);
+            let names = ledger::record_names(&layout).unwrap();
+            lost.iter().for_each(|at| fs::remove_file(layout.ledger().join(&names[*at])).unwrap());
+            sandbox.run(["verify", "--mirror", "mirror"]).exits(4);
+            let mut again: Vec<String> = lost.iter().map(|at| format!("{}.pkg", at + 1)).collect();
+            if order {
+                again.reverse();
+            }
+            for (at, file) in again.iter().enumerate() {
+                let run = sandbox.run(["import", file, "--mirror", "mirror"]).ok();
+                let is_last = at + 1 == again.len();
+                assert_eq!(run.stderr.contains("the ledger lacks"), !is_last, "{lost:?} {file}: {}", run.describe());
+            }
+            sandbox.run(["verify", "--mirror", "mirror"]).ok();
+            sandbox.run(["gc", "--mirror", "mirror"]).ok();
+            // A new bundle counts as one more.
+            import(&mirror, &write_bundle(&sandbox, 6)).unwrap();
+            sandbox.run(["verify", "--mirror", "mirror"]).ok();
+            assert_eq!(ledger::read_summary(&layout).unwrap().unwrap().imports, 6, "{lost:?}");
+        }
+    }
+}
+
+#[test]
+fn a_new_bundle_does_not_hide_a_lost_record() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    (1..=3).for_each(|number| drop(import(&mirror, &write_bundle(&sandbox, number)).unwrap()));
+    let layout = Layout::new(&mirror);
+    let names = ledger::record_names(&layout).unwrap();
+    fs::remove_file(layout.ledger().join(&names[0])).unwrap();
+    write_bundle(&sandbox, 4);
+    sandbox.run(["import", "4.pkg", "--mirror", "mirror"]).ok().stderr_has("the ledger lacks 1 record");
+    sandbox.run(["verify", "--mirror", "mirror"]).exits(4).stdout_has("manifest.json: states 4 imports");
+}
+
+#[test]
+fn a_refused_delta_names_the_bundle_that_brought_the_lost_crate() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    let crates = [1, 2, 3].map(|number| Crate::new(&format!("crate{number}"), "1.0.0"));
+    let mut parent: Option<String> = None;
+    for number in 1..=3_u64 {
+        let mut make = BundleBuilder::new("a", number);
+        if let Some(parent) = &parent {
+            make = make.based_on(parent);
+        }
+        for (at, one) in (1..).zip(&crates).take_while(|(at, _)| *at <= number) {
+            make = make.with_crate(one.clone(), if at == number { CrateState::Shipped } else { CrateState::Sent });
+        }
+        let path = make.write(&sandbox.path(""), &format!("{number}.pkg"));
+        parent = Some(import(&mirror, &path).unwrap().id);
+    }
+    let layout = Layout::new(&mirror);
+    let names = ledger::record_names(&layout).unwrap();
+    let id = |at: usize| names[at].trim_end_matches(".json").split_once('-').unwrap().1.to_owned();
+    let delta = crates
+        .iter()
+        .fold(BundleBuilder::new("a", 4).based_on(&id(2)), |make, one| make.with_crate(one.clone(), CrateState::Sent));
+    delta.ship(Crate::new("new", "1.0.0")).write(&sandbox.path(""), "4.pkg");
+    // A crate of number 1, and the record of number 3, which does not have it.
+    fs::remove_file(mirror.join("crates/crate1-1.0.0.crate")).unwrap();
+    fs::remove_file(layout.ledger().join(&names[2])).unwrap();
+    let import = |file: &str| sandbox.run(["import", file, "--mirror", "mirror"]);
+    let run = import("4.pkg").exits(4);
+    run.stderr_has(&format!("the mirror lost these files of bundle number 1 (`1.pkg`, id {})", id(0)))
+        .stderr_has(&format!(
+            "hint: import bundle number 1 (`1.pkg`, id {}) again; if you no longer have it, list",
+            id(0)
+        ))
+        .stderr_has("--repair-list FILE`")
+        .stderr_lacks("bundle number 3");
+    // A crate of the lost record too: its bundle is named first, and then the other one.
+    fs::remove_file(mirror.join("crates/crate3-1.0.0.crate")).unwrap();
+    import("4.pkg")
+        .exits(4)
+        .stderr_has("bundle number 3 of")
+        .stderr_has("The mirror lost the other files: import bundle number 1");
+    import("3.pkg").exits(4).stderr_has("the mirror lost these files of bundle number 1");
+    import("1.pkg").ok();
+    import("3.pkg").ok();
+    import("4.pkg").ok();
     sandbox.run(["verify", "--mirror", "mirror"]).ok();
 }
 

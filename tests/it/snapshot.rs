@@ -38,7 +38,13 @@ fn export(mirror: &Path, folder: &Path) -> SnapshotReport {
 
 fn run_gc(mirror: &Path, forget: &[&str]) {
     let forget = forget.iter().map(|word| (*word).to_owned()).collect();
-    let options = gc::Options { grace: Duration::ZERO, retire: forget, accept: Vec::new(), now: test_time(6000) };
+    let options = gc::Options {
+        grace: Duration::ZERO,
+        retire: forget,
+        accept: Vec::new(),
+        reject: Vec::new(),
+        now: test_time(6000),
+    };
     let mut guard = lock_for_collecting(&Layout::new(mirror), Duration::ZERO, &test_holder(), &NullSink).unwrap();
     guard.plan(&options).unwrap().execute(&NullSink).unwrap();
 }

@@ -96,12 +96,19 @@ fn lost_record_warnings(rebuilt: &RebuildReport) -> Vec<String> {
             )
         })
         .collect();
-    let others = rebuilt.lost_records.saturating_sub(named.len() as u64);
+    let ids: Vec<&String> = rebuilt.other_lost_ids.iter().take(MAX_NAMED).collect();
+    warnings.extend(ids.iter().map(|id| {
+        format!(
+            "the record of the bundle with the id {} is lost and cannot be rebuilt. Import that bundle again with \
+             `cargo frostmirror import FILE --mirror DIR`",
+            sanitize_line(id)
+        )
+    }));
+    let known = (named.len() + ids.len()) as u64;
+    let others = rebuilt.lost_records.saturating_sub(known);
     if others > 0 {
-        let (records, more) = (
-            pluralize(usize::try_from(others).unwrap_or(usize::MAX), "record"),
-            if named.is_empty() { "" } else { " more" },
-        );
+        let (records, more) =
+            (pluralize(usize::try_from(others).unwrap_or(usize::MAX), "record"), if known == 0 { "" } else { " more" });
         warnings.push(format!(
             "{records}{more} of imports cannot be rebuilt, and it is unknown of which bundles: import every bundle that you \
              still have again with `cargo frostmirror import FILE --mirror DIR`"

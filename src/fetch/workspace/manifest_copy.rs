@@ -56,6 +56,12 @@ pub enum LockFit {
     },
 }
 
+/// Whether cargo reports that a package of the lock has another checksum in the index. Cargo ends each of its messages
+/// about this (`changed between lock files`, `was not previously calculated`) in the same way.
+fn is_checksum_mismatch(stderr: &str) -> bool {
+    stderr.contains("checksum for `") && stderr.contains("unable to verify that `")
+}
+
 /// The lock that cargo would build with: the workspace's own if it fits the manifests, otherwise cargo's update of it.
 ///
 /// `scratch` is an empty folder. A lock that fits offline, according to cargo's own cache, is not checked further.
@@ -98,6 +104,7 @@ pub async fn fitting_lock(
         let root = workspace.root.clone();
         return Err(match system_error(&stderr) {
             Some(source) => Error::System { path: root, stderr, source },
+            None if is_checksum_mismatch(&stderr) => Error::ChecksumMismatch { root, stderr },
             None if is_unreachable(&stderr) => Error::Unreachable { root, stderr },
             None => Error::Unresolved { root, stderr },
         });

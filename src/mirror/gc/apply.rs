@@ -92,6 +92,9 @@ fn stage_notes(layout: &Layout, plan: &Plan, tx: &mut Transaction<'_>) -> Result
     for lineage in &plan.changes.accept {
         Retirement::stage_accepted(layout, tx, plan.changes.newest_record, lineage, &now)?;
     }
+    for bundle in &plan.changes.reject {
+        Retirement::stage_rejected(layout, tx, plan.changes.newest_record, bundle, &now)?;
+    }
     Ok(())
 }
 

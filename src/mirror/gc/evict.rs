@@ -188,6 +188,7 @@ fn plan_eviction(
     live.drop_deleted(layout, &removals);
     let head = MirrorSummary { live: live::sum_totals(live.lineage.current()), ..head.with_counts(counts) };
     Ok(Plan {
+        rejected: Vec::new(),
         lineages: Vec::new(),
         live: None,
         lines,
@@ -203,6 +204,7 @@ fn plan_eviction(
             dist_files: after.filter(|after| dist_files.as_ref() != Some(after)),
             retire: Vec::new(),
             accept: Vec::new(),
+            reject: Vec::new(),
             live,
             newest_record: 0,
             pending: None,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 
-use super::Error;
+use super::{Candidate, Error};
 use crate::bundle::format::BundleKind;
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
@@ -50,6 +50,8 @@ pub(in crate::mirror) struct LineageState {
     pub(super) imported_at: String,
     /// Other bundles that may be the newest.
     pub(super) contenders: Vec<LineageTip>,
+    /// All bundles that may be the newest, the likeliest last.
+    candidates: Vec<Candidate>,
 }
 
 impl LineageState {
@@ -61,6 +63,11 @@ impl LineageState {
     /// Why the newest bundle is uncertain, one sentence each; empty if it is certain.
     pub(super) fn warnings(&self) -> Vec<String> {
         lineages::doubts(self.contenders.iter().chain([&self.newest]))
+    }
+
+    /// All bundles that may be the newest, the likeliest last; empty if the newest is certain.
+    pub(super) fn candidates(&self) -> Vec<Candidate> {
+        if self.warnings().is_empty() { Vec::new() } else { self.candidates.clone() }
     }
 
     /// Accepts the newest bundle.
@@ -237,7 +244,12 @@ fn line_key(buffer: &mut String, path: &str, version: &str) {
 impl Lineages {
     /// Reads every record of the ledger, one at a time.
     pub(in crate::mirror) fn read(layout: &Layout) -> Result<Lineages, Error> {
-        let (names, notes) = (ledger::record_names(layout)?, retired::read_retirements(layout)?);
+        Lineages::read_with(layout, retired::read_retirements(layout)?)
+    }
+
+    /// The same with these notes instead of those in the ledger.
+    pub(super) fn read_with(layout: &Layout, notes: Vec<Retirement>) -> Result<Lineages, Error> {
+        let names = ledger::record_names(layout)?;
         let newest = names.last().and_then(|name| ledger::record_number(name)).unwrap_or(0);
         let mut lineages = Lineages {
             by_id: BTreeMap::new(),
@@ -295,9 +307,16 @@ impl Lineages {
         }
         for (id, Contenders { tips: mut also, file_and_time: mut about }) in newest_of {
             lineages::sort_contenders(&mut also);
-            if let Some(head) = also.pop() {
-                let [file, imported] = about.remove(&head.record).unwrap_or_default();
-                lineages.by_id.insert(id, LineageState { newest: head, file, imported_at: imported, contenders: also });
+            let candidate = |tip: &LineageTip| {
+                let [file, imported_at] = about.remove(&tip.record).unwrap_or_default();
+                let (bundle, created) = (tip.bundle.clone(), tip.created.clone());
+                Candidate { sequence: tip.sequence, bundle, file, created, imported_at }
+            };
+            let candidates: Vec<Candidate> = also.iter().map(candidate).collect();
+            if let (Some(newest), Some(Candidate { file, imported_at, .. })) = (also.pop(), candidates.last().cloned())
+            {
+                let state = LineageState { newest, file, imported_at, contenders: also, candidates };
+                lineages.by_id.insert(id, state);
             }
         }
         Ok(lineages)

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::lineages::{KeepSet, LineageState, Lineages};
 use super::live_records::{LIVE_LINEAGE, LiveChanges};
 use super::pending_deletions::PendingDeletions;
+use super::reject::Rejection;
 use super::scan::MirrorScan;
 use super::{Error, FileChanges, LineagePlan, Options, Plan};
 use crate::id_prefix::{MIN_ID_PREFIX, matches_id};
@@ -17,6 +18,15 @@ use crate::mirror::transaction::counts_are_stale;
 
 pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     let (mut ledger_lineages, stored_summary) = Lineages::read_complete(layout)?;
+    if stored_summary.is_none() && !ledger_lineages.record_names.is_empty() {
+        let what = if layout.summary().exists() { "damaged" } else { "missing" };
+        return Err(Error::NoSummary { what });
+    }
+    let rejection = Rejection::resolve(layout, &ledger_lineages, &options.reject)?;
+    if !rejection.records.is_empty() {
+        let notes = ledger_lineages.retirements.iter().cloned().chain(rejection.notes(ledger_lineages.newest_record));
+        ledger_lineages = Lineages::read_with(layout, notes.collect())?;
+    }
     let mut live = LiveChanges::none(std::mem::take(&mut ledger_lineages.live));
     // The id stays after all files of live mode are retired and deleted.
     let has_live = live.lineage.id.is_some();
@@ -26,7 +36,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     let mut lineages = Vec::new();
     let mut reader = Reader::new(layout);
     for (id, feed) in &mut ledger_lineages.by_id {
-        let doubts = feed.warnings();
+        let (doubts, candidates) = (feed.warnings(), feed.candidates());
         let accepted = accept.contains(id) && !doubts.is_empty() && !retire.contains(id);
         if accepted {
             feed.accept_newest();
@@ -45,6 +55,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
             dist_files: artifacts,
             retired: forgotten,
             warnings: doubts,
+            candidates,
             accepted,
         });
     }
@@ -95,6 +106,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         dist_files: deletions.dist_files,
         retire: lineages.iter().filter(|one| one.retired).map(|one| one.newest.clone()).collect(),
         accept: lineages.iter().filter(|one| one.accepted).map(|one| one.newest.clone()).collect(),
+        reject: rejection.records,
         newest_record: ledger_lineages.newest_record,
         pending: (deletions.pending != before).then_some(deletions.pending),
         summary: (!is_right && wants_head).then_some(head),
@@ -102,6 +114,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     };
     Ok(Plan {
         lineages,
+        rejected: rejection.bundles,
         live: live_summary,
         lines: deletions.lines,
         removals: deletions.now,
@@ -137,7 +150,7 @@ fn accepted(lineages: &Lineages, terms: &[String]) -> Result<BTreeSet<String>, E
 }
 
 /// The ids that match `given`. Text that `is_gone` accepts may match no lineage.
-fn resolve_lineages(
+pub(super) fn resolve_lineages(
     lineages: &Lineages,
     given: &[String],
     is_gone: impl Fn(&str) -> bool,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Line, LineagePlan, LiveSummary, PendingDeletion, Plan, total_size};
+use super::{Line, LineagePlan, LiveSummary, PendingDeletion, Plan, RejectedBundle, total_size};
 use crate::mirror::item::StoredItem;
 use crate::mirror::summary::Counts;
 
@@ -14,6 +14,10 @@ pub struct PlanReport<'p> {
     pub dry_run: bool,
     /// The lineages of the mirror.
     lineages: &'p [LineagePlan],
+    /// The bundles that this run rejects.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schemars(default)]
+    rejected: &'p [RejectedBundle],
     /// The files of live mode; absent if it never stored any.
     #[serde(skip_serializing_if = "Option::is_none")]
     live: &'p Option<LiveSummary>,
@@ -44,6 +48,7 @@ impl Plan {
         PlanReport {
             dry_run,
             lineages: &self.lineages,
+            rejected: &self.rejected,
             live: &self.live,
             lines: &self.lines,
             crates: self.crates().collect(),

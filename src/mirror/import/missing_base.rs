@@ -3,7 +3,7 @@
 //! A delta relies on every bundle of its history since the last full one. The bundles are numbered without gaps, so the
 //! numbers that no record has are the missing bundles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use crate::bundle::format::{BundleKind, CrateState, DistFileState, Manifest};
@@ -28,16 +28,21 @@ pub struct MissingBundles {
     /// The last imported bundle before the first missing one: its number, id and file. A new delta on it brings
     /// everything that is missing.
     pub last_before: Option<(u64, String, String)>,
+    /// The bundles on record that contained missing files: their numbers, ids and files, ascending. The mirror lost
+    /// these files.
+    pub lost_from: Vec<(u64, String, String)>,
+    /// Whether these bundles contained all missing files.
+    pub all_lost: bool,
 }
 
 impl MissingBundles {
-    /// Compares the ledger with what the delta with this manifest relies on. `missing` is one of the missing files: a
-    /// crate's name and version, or the path of a dist file.
+    /// Compares the ledger with what the delta with this manifest relies on. `missing` are the missing files: names and
+    /// versions of crates, and paths of dist files.
     pub(in crate::mirror) fn find(
         layout: &Layout,
         manifest: &Manifest,
         file: &str,
-        missing: &str,
+        missing: &[String],
     ) -> Result<MissingBundles, Error> {
         let imported: BTreeMap<u64, ImportedBundle> = ledger::read_imported_bundles(layout, &manifest.lineage.id)?
             .into_iter()
@@ -54,6 +59,7 @@ impl MissingBundles {
         });
         let imported_base = parent.and_then(|parent| imported.values().find(|bundle| bundle.id == parent.id));
         let mut found = MissingBundles { base, is_base_imported: imported_base.is_some(), ..MissingBundles::default() };
+        found.find_lost(layout, &imported, missing)?;
         let end = imported_base.map_or(manifest.lineage.sequence, |base| base.sequence);
         if end >= FIRST_TIMESTAMP_SEQUENCE {
             // These numbers are times, so they have gaps that mean nothing.
@@ -74,12 +80,52 @@ impl MissingBundles {
                 found.last_before = before.map(|(number, one)| (*number, one.id.clone(), one.file.clone()));
             }
             // The oldest one is a delta itself, or a full bundle of other inputs.
-            None if oldest.kind == BundleKind::Delta || !is_shipped(layout, &imported, missing)? => {
+            None if oldest.kind == BundleKind::Delta || !found.all_lost => {
                 found.add_range(1, first.saturating_sub(1));
             }
             None => {}
         }
         Ok(found)
+    }
+
+    /// Finds the bundles on record that contained the missing files. Of several bundles with one file, the last counts.
+    fn find_lost(
+        &mut self,
+        layout: &Layout,
+        imported: &BTreeMap<u64, ImportedBundle>,
+        missing: &[String],
+    ) -> Result<(), Error> {
+        let mut unexplained: HashSet<&str> = missing.iter().map(String::as_str).collect();
+        let mut reader = ledger::Reader::new(layout);
+        for (number, bundle) in imported.iter().rev() {
+            if unexplained.is_empty() {
+                break;
+            }
+            let Some(record) = reader.read(&bundle.record)? else { continue };
+            let before = unexplained.len();
+            let crates = record.manifest.crates.iter().filter(|one| one.state == CrateState::Shipped);
+            let dist_files = record.manifest.dist_files_in(DistFileState::Shipped);
+            let shipped = crates.map(|one| one.id().to_string()).chain(dist_files.map(|one| one.path.to_string()));
+            shipped.for_each(|file| {
+                unexplained.remove(file.as_str());
+            });
+            if unexplained.len() < before {
+                self.lost_from.push((*number, bundle.id.clone(), bundle.file.clone()));
+            }
+        }
+        self.lost_from.reverse();
+        self.all_lost = unexplained.is_empty();
+        Ok(())
+    }
+
+    /// The bundles that contained lost files, such as `bundle number 2 (`b.pkg`, id 0a1b…)`.
+    fn names_of_lost(&self) -> String {
+        let name = |(number, id, file): &(u64, String, String)| {
+            format!("bundle number {number} (`{}`, id {})", sanitize_line(file), sanitize_line(id))
+        };
+        let named: Vec<String> = self.lost_from.iter().take(MAX_RANGES).map(name).collect();
+        let more = if self.lost_from.len() > MAX_RANGES { " and more" } else { "" };
+        format!("{}{more}", named.join(", "))
     }
 
     fn add_range(&mut self, first: u64, last: u64) {
@@ -108,6 +154,21 @@ impl MissingBundles {
 
     /// What to do about the missing files.
     pub fn hint(&self) -> String {
+        let lost = format!(
+            "import {} again; if you no longer have {}, list the lost files with `cargo frostmirror verify --mirror DIR \
+             --repair-list FILE`, and fetch them with `cargo frostmirror fetch --from-list FILE` on the connected side",
+            self.names_of_lost(),
+            if self.lost_from.len() == 1 { "it" } else { "them" }
+        );
+        match (self.lost_from.is_empty(), self.all_lost) {
+            (true, _) => self.hint_about_bundles(),
+            (false, true) => lost,
+            (false, false) => format!("{}. The mirror lost the other files: {lost}", self.hint_about_bundles()),
+        }
+    }
+
+    /// What to do about the files of bundles that are not on record.
+    fn hint_about_bundles(&self) -> String {
         let fetch = match &self.last_before {
             Some((number, id, file)) => format!(
                 "repeat the fetch on the connected side with `cargo frostmirror fetch --base {}`, the id of number {number} (`{}`), \
@@ -141,24 +202,13 @@ impl MissingBundles {
     }
 }
 
-/// Whether one of these bundles contained the file.
-fn is_shipped(layout: &Layout, imported: &BTreeMap<u64, ImportedBundle>, file: &str) -> Result<bool, Error> {
-    let mut reader = ledger::Reader::new(layout);
-    for bundle in imported.values() {
-        let Some(record) = reader.read(&bundle.record)? else { continue };
-        let mut crates = record.manifest.crates.iter().filter(|one| one.state == CrateState::Shipped);
-        let mut dist_files = record.manifest.dist_files_in(DistFileState::Shipped);
-        if crates.any(|one| one.id().to_string() == file) || dist_files.any(|one| one.path.as_str() == file) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 impl fmt::Display for MissingBundles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_one = matches!(self.ranges.as_slice(), [(first, last)] if first == last);
         let verb = if is_one { "is" } else { "are" };
+        if self.all_lost {
+            return write!(f, "the mirror lost these files of {}", self.names_of_lost());
+        }
         match (self.names(), &self.base) {
             (Some(names), Some(base)) if self.is_base_imported => {
                 write!(f, "{names} of its history {verb} not imported, although its base `{base}` is")

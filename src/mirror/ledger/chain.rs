@@ -8,7 +8,7 @@ use std::io::Read as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::{contains_bundle, record_names};
+use super::{bundle_of_record, contains_bundle, record_names};
 use crate::digest::Sha256;
 use crate::mirror::disk;
 use crate::mirror::layout::Layout;
@@ -155,8 +155,7 @@ pub(in crate::mirror) fn check(
 
 /// Whether another record of the same bundle exists.
 fn is_bundle_recorded(names: &[String], record: &str) -> bool {
-    let bundle = record.strip_suffix(".json").and_then(|stem| stem.split_once('-')).map(|(_, bundle)| bundle);
-    bundle.is_some_and(|bundle| contains_bundle(names, bundle))
+    bundle_of_record(record).is_some_and(|bundle| contains_bundle(names, bundle))
 }
 
 /// The predecessor of a new record `name`: the newest valid record. If manifest.json names a later record, which is
@@ -179,6 +178,16 @@ pub(in crate::mirror) fn predecessor(
         }
     }
     Ok(None)
+}
+
+/// Whether a record with this end of its name is missing, although another file names it.
+pub(in crate::mirror) fn is_record_missing(
+    layout: &Layout,
+    newest: Option<&RecordRef>,
+    name_end: &str,
+) -> Result<bool, Error> {
+    let is_missing = |fault: &ChainFault| matches!(fault.kind, ChainFaultKind::Missing { .. });
+    Ok(read_faults(layout, newest)?.iter().any(|fault| is_missing(fault) && fault.record.ends_with(name_end)))
 }
 
 /// The names of the records that a rebuild reported as lost.

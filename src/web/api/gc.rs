@@ -35,6 +35,8 @@ struct GcRequest {
     /// Histories whose doubtful newest bundle is accepted, each by ID or unique prefix. `ID@BUNDLE` accepts only that
     /// bundle.
     accept: Vec<String>,
+    /// False bundles, which the sender did not write, each as `ID@BUNDLE`.
+    reject: Vec<String>,
 }
 
 pub(super) fn routes() -> Vec<Route> {
@@ -45,6 +47,7 @@ pub(super) fn routes() -> Vec<Route> {
         .with_query("grace", "grace period before unreferenced files are deleted: 0, 90s, 10m (default), 2h, 7d")
         .with_query("forget", "a history to forget, by its ID or a unique prefix; repeatable")
         .with_query("accept", "a history whose doubtful newest bundle is accepted, by ID or unique prefix; `ID@BUNDLE` accepts only that bundle; repeatable")
+        .with_query("reject", "a false bundle, which the sender did not write, as `ID@BUNDLE`; repeatable")
         .takes_optional_json::<GcRequest>()
         .returns_json::<PlanReport<'_>>(200)
         .returns_json::<Job>(202);
@@ -53,7 +56,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 fn start_gc(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     // A misspelled `dry_run` must not delete files.
-    request.check_query_names(&["dry_run", "grace", "forget", "accept"])?;
+    request.check_query_names(&["dry_run", "grace", "forget", "accept", "reject"])?;
     let body: GcRequest = if request.body.is_empty() { GcRequest::default() } else { request.json()? };
     let grace = request.query_value("grace").or(body.grace.as_deref()).map_or(Ok(gc::DEFAULT_GRACE), parse_duration);
     let grace =
@@ -62,8 +65,9 @@ fn start_gc(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
         let from_query = request.query.iter().filter(|(name, _)| name == word).map(|(_, value)| value.clone());
         from_query.chain(from_body).collect()
     };
-    let (forget, accept) = (all("forget", body.forget), all("accept", body.accept));
-    let options = Options { grace, retire: forget, accept, now: state.context.now() };
+    let (retire, accept) = (all("forget", body.forget), all("accept", body.accept));
+    let reject = all("reject", body.reject);
+    let options = Options { grace, retire, accept, reject, now: state.context.now() };
     if request.query_flag("dry_run")? || body.dry_run {
         return Ok(json(&gc::preview(&state.context.mirror, &options).map_err(Failure::from)?.report(true)));
     }

@@ -85,7 +85,7 @@ struct LineageStatus {
     /// The number of further inputs.
     more_inputs: u64,
     /// Why the newest bundle is doubtful, one sentence each. gc keeps files that any candidate references until `POST
-    /// /api/gc?accept=ID@BUNDLE`.
+    /// /api/gc?accept=ID@BUNDLE`, or `reject=ID@BUNDLE` if the sender did not write that bundle.
     doubts: Vec<String>,
 }
 

@@ -353,7 +353,7 @@ function gcText(outcome) {
 
 // One job at a time: all buttons are disabled while one runs.
 function setWrites(on) {
-  const buttons = document.querySelectorAll('#export, #check, #plan, #planned button, [data-accept]');
+  const buttons = document.querySelectorAll('#export, #check, #plan, #planned button, [data-accept], [data-reject]');
   for (const button of buttons) {
     // Without a mirror these stay disabled for every client.
     const may = button.id === '' || 'write' in button.dataset;
@@ -440,16 +440,17 @@ id('check')?.addEventListener('click', () => {
 const planElement = id('planned');
 id('plan')?.addEventListener('click', () => plan(null));
 id('histories').addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-accept]');
+  const button = event.target.closest('button[data-accept], button[data-reject]');
   if (button) plan(button);
 });
 
-/** Shows the plan; if `acceptance` is the button of a doubtful bundle, the plan after its acceptance. */
-async function plan(acceptance) {
-  const accept = acceptance ? `accept=${encodeURIComponent(acceptance.dataset.accept)}` : '';
+/** Shows the plan; if `decision` is a button of a doubtful bundle, the plan after its acceptance or rejection. */
+async function plan(decision) {
+  const { accept, reject } = decision?.dataset ?? {};
+  const query = new URLSearchParams(accept ? { accept } : reject ? { reject } : {}).toString();
   planElement.replaceChildren(make('p', { role: 'status' }, 'Looking…'));
   try {
-    showPlan(await api(`gc?dry_run=true&${accept}`, { method: 'POST' }), accept);
+    showPlan(await api(`gc?dry_run=true&${query}`, { method: 'POST' }), query);
   } catch (error) {
     planElement.replaceChildren(make('p', { class: 'wrong', role: 'alert' }, errorText(error)));
   }
@@ -460,7 +461,7 @@ async function plan(acceptance) {
 /** How many of a list are named; the whole of it may have a hundred thousand. */
 const MAX_LISTED = 200;
 
-function showPlan(plan, accept) {
+function showPlan(plan, query) {
   const removals = [
     ['Index lines', plan.lines.map((one) => `${one.name} ${one.version}`), 'cargo no longer finds these versions'],
     ['Crates', plan.crates.map((one) => `${one.file} (${size(one.size)})`), ''],
@@ -473,7 +474,13 @@ function showPlan(plan, accept) {
     parts.push(make('p', {},
       `Bundle number ${accepted.sequence} becomes the newest of its history. Its id is `, make('code', {}, accepted.bundle), '.'));
   }
-  if (!removals.length && !pending.length && accepted) {
+  const rejected = plan.rejected?.[0];
+  if (rejected) {
+    parts.push(make('p', {},
+      `Bundle number ${rejected.sequence} no longer counts. Its id is `, make('code', {}, rejected.bundle), '.'));
+  }
+  const decided = accepted || rejected;
+  if (!removals.length && !pending.length && decided) {
     parts.push(make('p', {}, 'Nothing to remove.'));
   } else if (!removals.length && !pending.length) {
     parts.push(make('p', {}, 'Nothing to remove: the newest bundle of a history or live mode needs every file.'));
@@ -492,14 +499,15 @@ function showPlan(plan, accept) {
   if (plan.unrecognized.length) {
     parts.push(listed('Unrecognized files (kept)', plan.unrecognized, ''));
   }
-  if (removals.length || accepted) {
-    const label = accepted ? (removals.length ? 'Accept it and remove these' : 'Accept it') : 'Remove these';
+  if (removals.length || decided) {
+    const verb = accepted ? 'Accept it' : 'Reject it';
+    const label = decided ? (removals.length ? `${verb} and remove these` : verb) : 'Remove these';
     const confirm = make('button', { type: 'button', class: 'danger' }, label);
     const cancel = make('button', { type: 'button' }, 'Keep everything');
     const status = make('div');
     confirm.addEventListener('click', () => {
       planElement.replaceChildren(status);
-      start(accept ? `gc?${accept}` : 'gc', status);
+      start(query ? `gc?${query}` : 'gc', status);
     });
     cancel.addEventListener('click', () => {
       planElement.replaceChildren();

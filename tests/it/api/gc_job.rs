@@ -130,6 +130,29 @@ fn a_doubtful_bundle_is_shown_and_accepted() {
 }
 
 #[test]
+fn a_false_bundle_is_rejected() {
+    let (sandbox, serving) = server_with_bundles(&[]);
+    let mirror = sandbox.path("mirror");
+    let forged = BundleBuilder::new("one", u64::MAX).read_at(9).ship(Crate::new("forged", "1.0.0"));
+    let lineage = forged.lineage().to_owned();
+    import(&mirror, &forged.write(&sandbox.path("made"), "forged.pkg")).unwrap();
+    let bundle = get_json(&serving, "/api/status")["lineages"][0]["bundle"].clone();
+    let path = format!("/api/gc?grace=0&reject={lineage}@{}", bundle.as_str().unwrap());
+    let post = |path: &str| send(&serving, "POST", path, &[], "");
+    let refused = post(&format!("/api/gc?reject={lineage}"));
+    assert_eq!((refused.status, json_body(&refused)["error"].is_string()), (202, false), "{}", refused.text());
+    let job = wait_for_job(&serving, &json_body(&refused)["id"]);
+    assert_eq!(job["state"], "failed", "{job}");
+    let plan = json_body(&post(&format!("{path}&dry_run=true")));
+    assert_eq!((&plan["rejected"][0]["bundle"], &plan["lineages"][0]["sequence"]), (&bundle, &json!(2)), "{plan}");
+    assert!(mirror.join("crates/forged-1.0.0.crate").is_file(), "a plan rejects nothing");
+    let job = wait_for_job(&serving, &json_body(&post(&path))["id"]);
+    assert_eq!(job["state"], "done", "{job}");
+    assert!(!mirror.join("crates/forged-1.0.0.crate").exists() && mirror.join("crates/leaf-1.0.0.crate").is_file());
+    assert_eq!(get_json(&serving, "/api/status")["problems"], json!([]));
+}
+
+#[test]
 fn only_who_may_write_accepts_a_bundle() {
     let token = "0123456789abcdef-token";
     let (sandbox, serving) = server_with_bundles(&["--admin-token", token]);

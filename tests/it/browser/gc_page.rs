@@ -19,7 +19,8 @@ use crate::support::crates::Crate;
 fn gc_two_hours_ago(site: &TestSite) {
     let layout = Layout::new(site.sandbox.path("mirror"));
     let now = Timestamp::now() - SignedDuration::from_hours(2);
-    let options = Options { grace: Duration::from_secs(600), retire: Vec::new(), accept: Vec::new(), now };
+    let options =
+        Options { grace: Duration::from_secs(600), retire: Vec::new(), accept: Vec::new(), reject: Vec::new(), now };
     let mut guard = lock_for_collecting(&layout, Duration::ZERO, &test_holder(), &NullSink).unwrap();
     guard.plan(&options).unwrap().execute(&NullSink).unwrap();
 }

@@ -77,12 +77,15 @@ fn lockfile_and_workspace_failures() {
     with("fetch-lock-newer", 3, &lock.replace("version = 4", "version = 7"));
     with("fetch-lock-merge", 3, &format!("<<<<<<< HEAD\n{lock}"));
     let cksum = &world.packed("leaf", "0.3.0").cksum;
-    with("fetch-lock-checksum", 4, &lock.replace(cksum, &cksum.chars().rev().collect::<String>()));
+    let altered = lock.replace(cksum, &cksum.chars().rev().collect::<String>());
+    with("fetch-lock-checksum", 4, &altered);
     with("fetch-lock-absent", 3, &lock.replace("0.3.0", "0.3.7"));
     let app = Project::new("app").table("[dependencies]\nleaf = 3").write(&sandbox.path("app"));
     assert_failure_in(&sandbox, &app, "fetch-manifest-broken", 3, &["fetch"]);
     let alone = Project::new("alone").write(&sandbox.path("alone"));
     assert_failure_in(&sandbox, &alone, "fetch-nothing-needed", 3, &["fetch"]);
+    let locked = Project::new("app").dep("leaf", "0.3").lockfile(&altered).write(&sandbox.path("locked"));
+    assert_failure_in(&sandbox, &locked, "fetch-workspace-checksum", 4, &["fetch"]);
     let far = Project::new("far").dep("leaf", "7").write(&sandbox.path("far"));
     assert_failure_in(&sandbox, &far, "fetch-workspace-no-version", 3, &["fetch"]);
     assert_failure(&sandbox, "fetch-manifest-missing", 3, &["fetch", "--manifest-path", "nowhere/Cargo.toml"]);

@@ -224,6 +224,8 @@ fn a_forgotten_lineage_returns_with_its_next_import() {
     // The records alone show it too, without the head.
     fs::remove_file(mirror.join("manifest.json")).unwrap();
     assert_eq!(lineages(), other);
+    sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
+    assert_eq!(lineages(), other);
     assert_eq!(collect_at(&mirror, 2000, 0).crates, 0);
     assert_eq!(collect(&mirror, 2000, 0, &[&id]).unwrap().crates, 0, "let go already");
 

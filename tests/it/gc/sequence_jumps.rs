@@ -73,6 +73,7 @@ fn a_sequence_jump_removes_nothing_until_it_is_accepted() {
     for lose_the_head in [false, true] {
         if lose_the_head {
             fs::remove_file(mirror.join("manifest.json")).unwrap();
+            rebuild(&sandbox);
         }
         let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_has("Removed 0 crates");
         assert!(!run.stdout.contains("Doubtful"), "{}", run.describe());
@@ -115,6 +116,178 @@ fn the_next_or_the_missing_bundle_resolves_a_sequence_jump() {
 }
 
 #[test]
+fn a_gap_that_late_bundles_fill_in_any_order_leaves_no_doubt() {
+    for order in [[2, 3, 4], [4, 3, 2], [3, 4, 2], [4, 2, 3]] {
+        let sandbox = Sandbox::new();
+        let mirror = sandbox.path("mirror");
+        let bundles = [1, 5].into_iter().chain(order);
+        for number in bundles {
+            let second = 10 + i64::try_from(number).unwrap();
+            import(&mirror, &write_bundle(&sandbox, number, second, &format!("c{number}"))).unwrap();
+        }
+        let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+        assert!(!run.stdout.contains("Doubtful"), "{order:?}: {}", run.describe());
+        assert_eq!(stored_crates(&mirror), ["c5"], "{order:?}");
+        assert_records_agree(&mirror);
+        sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    }
+}
+
+/// The argument for the bundle with this number, which is a candidate or the newest of its lineage.
+fn bundle_argument(mirror: &Path, number: u64) -> String {
+    let summary = ledger::read_summary(&Layout::new(mirror)).unwrap().unwrap();
+    let tip = summary.lineages.iter().chain(&summary.contested).find(|tip| tip.sequence == number).unwrap();
+    format!("{}@{}", tip.id, tip.bundle)
+}
+
+/// The command in backticks in the line of the output with this beginning.
+fn printed_command(run: &Run, beginning: &str) -> Vec<String> {
+    let line = run.stdout.lines().find(|line| line.trim_start().starts_with(beginning));
+    let line = line.unwrap_or_else(|| panic!("no line `{beginning}`: {}", run.describe()));
+    let command = line.split('`').nth(1).unwrap().strip_prefix("cargo frostmirror ").unwrap();
+    command.split(' ').map(str::to_owned).collect()
+}
+
+#[test]
+fn a_rejected_bundle_with_any_number_no_longer_counts() {
+    // The number of the forged bundle, the second at which it claims to be written, and its place in the order of import.
+    for (number, second, at) in [(u64::MAX, 10, 1), (u64::MAX, 4_000_000_000, 1), (1000, 5, 0), (50, 11, 3), (3, 90, 2)]
+    {
+        let case = format!("{number} {second} {at}");
+        let sandbox = Sandbox::new();
+        let mirror = sandbox.path("mirror");
+        let genuine = |number: u64| {
+            let crates = (1..=number).map(|number| Crate::new(&format!("c{number}"), "1.0.0"));
+            let make = BundleBuilder::new("a", number).read_at(20 + i64::try_from(number).unwrap());
+            crates.fold(make, BundleBuilder::ship).write(&sandbox.path(""), &format!("{number}.pkg"))
+        };
+        let mut order: Vec<PathBuf> = (1..=3).map(genuine).collect();
+        order.insert(at, write_bundle(&sandbox, number, second, "forged"));
+        order.iter().for_each(|path| drop(import(&mirror, path).unwrap()));
+        let collect = |more: &[&str]| {
+            let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"].iter().chain(more)).ok();
+            assert_records_agree(&mirror);
+            run
+        };
+        let forged = bundle_argument(&mirror, number);
+        collect(&["--dry-run", "--reject", &forged])
+            .stdout_has(&format!("Rejected: bundle number {number} of lineage"));
+        collect(&["--reject", &forged]).stdout_has("Removed 1 crate,");
+        assert_eq!(stored_crates(&mirror), ["c1", "c2", "c3"], "{case}");
+        let run = collect(&[]).stdout_has("3.pkg, ");
+        assert!(!run.stdout.contains("Doubtful"), "{case}: {}", run.describe());
+        collect(&["--reject", &forged]).stdout_has("Removed 0 crates");
+        sandbox.run(["verify", "--mirror", "mirror"]).ok();
+        rebuild(&sandbox).stderr_has("nothing was lost that could be rebuilt");
+        // The next genuine bundle is the newest without a word about the forged one.
+        let next = genuine(4);
+        let run = sandbox.run(["import", next.to_str().unwrap(), "--mirror", "mirror"]).ok();
+        assert!(!run.stderr.contains("warning"), "{case}: {}", run.describe());
+        // The same forged bundle again is a new doubt.
+        if number > 4 {
+            import(&mirror, &order[at]).unwrap();
+            collect(&[]).stdout_has(&format!("  Doubtful: bundle number {number} was imported"));
+        }
+    }
+}
+
+#[test]
+fn the_printed_commands_for_a_doubtful_bundle_work_as_typed() {
+    for (beginning, left) in [("If it does not, reject", "genuine"), ("If the list has that id, accept", "forged")] {
+        let sandbox = Sandbox::new();
+        let mirror = mirror_with_bundles(&sandbox, &[(1, "first"), (2, "genuine"), (1000, "forged")]);
+        let run = sandbox.run(["gc", "--dry-run", "--mirror", "mirror"]).ok();
+        let run = run
+            .stdout_has("  Candidate: bundle number 2, genuine.pkg, written ")
+            .stdout_has("  Candidate: bundle number 1000, forged.pkg, written ")
+            .stdout_has("run `cargo frostmirror history` on the sender's machine");
+        let command = printed_command(&run, beginning);
+        sandbox.run(command.iter().map(String::as_str).chain(["--grace", "0"])).ok();
+        assert_eq!(stored_crates(&mirror), [left], "{command:?}");
+        let run = sandbox.run(["gc", "--mirror", "mirror"]).ok();
+        assert!(!run.stdout.contains("Doubtful"), "{}", run.describe());
+    }
+}
+
+#[test]
+fn a_bundle_that_was_accepted_by_mistake_can_be_rejected() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_with_bundles(&sandbox, &[(1, "first"), (2, "genuine"), (1000, "forged")]);
+    let forged = bundle_argument(&mirror, 1000);
+    sandbox.run(["gc", "--grace", "1h", "--accept", &forged, "--mirror", "mirror"]).ok();
+    sandbox.run(["gc", "--grace", "0", "--reject", &forged, "--mirror", "mirror"]).ok();
+    let summary = ledger::read_summary(&Layout::new(&mirror)).unwrap().unwrap();
+    assert_eq!((summary.lineages[0].sequence, summary.contested.len()), (2, 0));
+    sandbox.run(["verify", "--mirror", "mirror"]).exits(4).stdout_has("genuine");
+    sandbox.run(["import", "genuine.pkg", "--mirror", "mirror"]).ok();
+    sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+    assert_eq!(stored_crates(&mirror), ["genuine"]);
+    assert_records_agree(&mirror);
+}
+
+#[test]
+fn a_rejected_bundle_is_given_with_its_lineage() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_with_bundles(&sandbox, &[(1, "first"), (3, "third")]);
+    let id = lineage_id();
+    let third = bundle_argument(&mirror, 3);
+    let before = stored_crates(&mirror);
+    for (word, error) in [
+        (id.clone(), "names no bundle".to_owned()),
+        (
+            format!("{id}@ffffffff"),
+            format!("no bundle that counts in lineage `{id}` has an id that starts with `ffffffff`"),
+        ),
+        (format!("{id}@{}", &third.split_once('@').unwrap().1[..3]), "no bundle that counts".to_owned()),
+        (format!("ffff@{third}"), "no lineage of the mirror has an id that starts with `ffff`".to_owned()),
+    ] {
+        let run = sandbox.run(["gc", "--reject", &word, "--mirror", "mirror"]).exits(3);
+        run.stderr_has(&error).stderr_has("hint: ");
+    }
+    assert_eq!(stored_crates(&mirror), before);
+    // The rejection of the only bundle is like forgetting its lineage.
+    sandbox.run(["gc", "--grace", "0", "--reject", &third, "--mirror", "mirror"]).ok();
+    let first = bundle_argument(&mirror, 1);
+    sandbox.run(["gc", "--grace", "0", "--reject", &first, "--mirror", "mirror"]).ok();
+    assert_eq!(stored_crates(&mirror), Vec::<String>::new());
+    assert_records_agree(&mirror);
+    sandbox.run(["gc", "--grace", "0", "--reject", &first, "--mirror", "mirror"]).ok();
+}
+
+#[test]
+fn imports_after_a_doubtful_bundle_say_how_to_reject_it() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_with_bundles(&sandbox, &[(1, "first"), (1000, "forged")]);
+    let forged = format!("--reject {}", bundle_argument(&mirror, 1000));
+    write_bundle(&sandbox, 2, 20, "second");
+    let run = sandbox.run(["import", "second.pkg", "--mirror", "mirror"]).ok();
+    run.stderr_has("second.pkg has the number 2 in its history, which still has a doubtful bundle number 1000")
+        .stderr_has(&forged)
+        .stderr_lacks("is older than")
+        .stderr_lacks("was written after");
+}
+
+#[test]
+fn a_collection_without_a_summary_removes_nothing() {
+    for damaged in [false, true] {
+        let sandbox = Sandbox::new();
+        let mirror = mirror_with_bundles(&sandbox, &[(1, "first"), (2, "second")]);
+        let summary = mirror.join("manifest.json");
+        fs::remove_file(&summary).unwrap();
+        if damaged {
+            fs::write(&summary, "{").unwrap();
+        }
+        let what = if damaged { "manifest.json is damaged" } else { "manifest.json is missing" };
+        let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).exits(4).stderr_has(what);
+        run.stderr_has("hint: run `cargo frostmirror verify --mirror ").stderr_has(" --rebuild-state`");
+        assert_eq!(stored_crates(&mirror), ["first", "second"]);
+        rebuild(&sandbox);
+        sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+        assert_eq!(stored_crates(&mirror), ["second"]);
+    }
+}
+
+#[test]
 fn repeated_sequence_jumps_remove_nothing() {
     let sandbox = Sandbox::new();
     let mirror = mirror_with_bundles(&sandbox, &[(1, "first"), (3, "third"), (5, "fifth")]);
@@ -143,7 +316,7 @@ fn two_bundles_with_one_sequence_number_are_reported_and_both_kept() {
         let mirror = mirror_with_bundles(&sandbox, &[(1, "one")]);
         write_bundle(&sandbox, 1, second, "other");
         let run = sandbox.run(["import", "other.pkg", "--mirror", "mirror"]).ok();
-        run.stderr_has("warning: ").stderr_has("another bundle with that number was imported").stderr_has("inspect");
+        run.stderr_has("warning: ").stderr_has("another bundle with that number was imported").stderr_has("history`");
         let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
         run.stdout_has("  Doubtful: two different bundles have the number 1\n").stdout_has(" --accept ");
         assert_eq!(stored_crates(&mirror), ["one", "other"]);
@@ -276,7 +449,10 @@ fn a_base_on_record_explains_a_sequence_jump() {
             let mirror = sandbox.path("mirror");
             import_based(&sandbox, &[(1, 10, None), (2, 20, None), (5, 30, Some(base))]);
             match lost {
-                "manifest.json" => fs::remove_file(mirror.join("manifest.json")).unwrap(),
+                "manifest.json" => {
+                    fs::remove_file(mirror.join("manifest.json")).unwrap();
+                    rebuild(&sandbox);
+                }
                 "rebuild" => drop(rebuild(&sandbox)),
                 _ => {}
             }
@@ -300,7 +476,7 @@ fn a_jump_with_a_base_on_record_is_reported_at_import() {
         .run(["import", "jump.pkg", "--mirror", "mirror"])
         .ok()
         .stderr_has("jump.pkg has the number 99 in its history, but the newest imported bundle has 2")
-        .stderr_has("If the sender did not run `cargo frostmirror fetch --base`, compare its id");
+        .stderr_has("If the sender did not run `cargo frostmirror fetch --base`, look for its id");
 }
 
 #[test]

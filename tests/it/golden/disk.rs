@@ -228,7 +228,8 @@ fn a_mirrors_files_keep_their_form() {
         |path: &str| (path.starts_with(".frostmirror/") || path == "manifest.json") && !path.ends_with("/reserve");
     let tree = tree_text(&mirror, is_wanted);
     let accept = vec![BundleBuilder::new("d", 1).lineage().to_owned()];
-    let options = gc::Options { grace: Duration::ZERO, retire: Vec::new(), accept, now: test_time(200) };
+    let options =
+        gc::Options { grace: Duration::ZERO, retire: Vec::new(), accept, reject: Vec::new(), now: test_time(200) };
     let mut guard = lock_for_collecting(&layout, Duration::ZERO, &test_holder(), &NullSink).unwrap();
     guard.plan(&options).unwrap().execute(&NullSink).unwrap();
     drop(guard);

@@ -13,7 +13,8 @@ use crate::support::sandbox::Sandbox;
 
 fn live_plan_entry(mirror: &Path, forget: &[&str]) -> Option<LiveSummary> {
     let forget = forget.iter().map(|word| (*word).to_owned()).collect();
-    let options = Options { grace: Duration::ZERO, retire: forget, accept: Vec::new(), now: test_time(100) };
+    let options =
+        Options { grace: Duration::ZERO, retire: forget, accept: Vec::new(), reject: Vec::new(), now: test_time(100) };
     gc::preview(&Layout::new(mirror), &options).unwrap().live
 }
 

@@ -118,8 +118,13 @@ fn a_snapshot_is_merged_into_an_existing_mirror() {
 fn crates_pending_deletion_are_counted_and_not_exported() {
     let sandbox = Sandbox::new();
     let (source, target) = (source_mirror(&sandbox), sandbox.path("target"));
-    let options =
-        gc::Options { grace: Duration::from_secs(600), retire: Vec::new(), accept: Vec::new(), now: test_time(6000) };
+    let options = gc::Options {
+        grace: Duration::from_secs(600),
+        retire: Vec::new(),
+        accept: Vec::new(),
+        reject: Vec::new(),
+        now: test_time(6000),
+    };
     let mut guard = lock_for_collecting(&Layout::new(&source), Duration::ZERO, &test_holder(), &NullSink).unwrap();
     guard.plan(&options).unwrap().execute(&NullSink).unwrap();
     drop(guard);
