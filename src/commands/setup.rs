@@ -215,7 +215,8 @@ fn local_mirror(args: &Args, context: &Context) -> Result<PathBuf, Failure> {
         if ["dist", "rustup"].iter().any(|folder| mirror.join(folder).is_dir()) {
             return Ok(mirror);
         }
-        return Err(refused("it has no index".to_owned()).hint("import a bundle into it first"));
+        let hint = layout.fill_in("import a bundle first: `cargo frostmirror import FILE --mirror DIR`");
+        return Err(refused("it has no index".to_owned()).hint(hint));
     }
     let resolved = |path: &Path| fs::canonicalize(path).ok();
     match link_state(&layout) {

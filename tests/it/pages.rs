@@ -228,7 +228,9 @@ fn pages_explain_why_writing_is_not_allowed() {
         let main = text.split_once("<main").unwrap().1.split_once("</main>").unwrap().0;
         assert!(!main.contains("<button") && !main.contains("<input"), "readers see nothing they cannot use: {main}");
         assert!(
-            main.contains("id=\"imports\"") && main.contains("id=\"arrivals\"") && main.contains("id=\"histories\"")
+            main.contains("id=\"imports\"")
+                && main.contains("id=\"pending-bundles\"")
+                && main.contains("id=\"histories\"")
         );
     }
     // Without its module nothing can be written, so that nothing offers to.
