@@ -9,11 +9,13 @@
 
 pub mod edit;
 pub mod settings_store;
+mod overrides;
 pub mod settings;
 pub mod snapshot_config;
 
+pub use overrides::{Overrides, Source};
 pub use settings::{DEFAULT_BIND, Key, Settings};
-pub use settings_store::{Overrides, SettingsChange, SettingsStore, Source};
+pub use settings_store::{SettingsChange, SettingsStore};
 pub use snapshot_config::{Error, OmittedKeys, SnapshotFile, check_files, files_for_snapshot, restore_files};
 
 /// The server's settings.

@@ -5,7 +5,6 @@
 //! received bytes are hashed. Only [`Client::get`] requests gzip, for index files, and decodes within its limit. No
 //! error or report contains credentials of a URL or a header.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ mod observer;
 pub mod proxy;
 mod download;
 mod redirects;
+mod request;
 mod settings;
 mod host_policy;
 mod tls;
@@ -36,6 +36,7 @@ pub use error::{Error, RootCause, TransportError};
 pub use observer::{HttpReport, Observer, RequestReport, RetryReport};
 pub use proxy::{InvalidProxy, ProxyAddress, ProxySettings};
 pub use redact::{redact_url, redact_urls};
+pub use request::{Request, Secret};
 pub use settings::{Settings, TlsVersion, TlsVersions};
 pub use tls::InvalidTls;
 
@@ -46,35 +47,13 @@ use low_speed::LowSpeedMonitor;
 use observer::RequestSpan;
 use redirects::RedirectChain;
 use response_body::{ResponseBody, header_text, is_not_found};
-use retry::RetryState;
+use retry::{RetryPolicy, RetryState};
 
 /// The encoding requested for texts; files are requested unencoded.
 const TEXT_ENCODING: &str = "gzip";
 
 /// Interval of HTTP/2 keep-alive pings while requests are open, and the timeout of their answer.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
-
-/// A text that is never displayed: a token, or a URL that may contain a password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    pub fn new(text: impl Into<String>) -> Secret {
-        Secret(text.into())
-    }
-
-    /// The secret itself, only for a request header.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// The client. Cheap to clone; clones share connections and limits.
 #[derive(Clone)]
@@ -86,34 +65,10 @@ struct Inner {
     client: reqwest::Client,
     host_policy: HostPolicy,
     host_limits: HostLimits,
-    retries: u32,
-    first_backoff: Duration,
-    observer: Observer,
-    proxies: ProxySettings,
+    retry_policy: RetryPolicy,
     connect_timeout: Duration,
     low_speed_timeout: Duration,
     low_speed_limit: u32,
-}
-
-/// A GET request.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// An `http` or `https` URL.
-    pub url: &'a str,
-    /// The complete `Authorization` header, which for a registry is the token without a scheme. It is sent only to the
-    /// origin (scheme, host and port) of `url`, whatever the redirects.
-    pub authorization: Option<&'a Secret>,
-    /// An entity tag, with its quotes; if it matches, the response is 304.
-    pub if_none_match: Option<&'a str>,
-    /// A date as the server sent it; if the file is not newer, the response is 304.
-    pub if_modified_since: Option<&'a str>,
-}
-
-impl<'a> Request<'a> {
-    /// A plain request for `url`.
-    pub fn new(url: &'a str) -> Request<'a> {
-        Request { url, authorization: None, if_none_match: None, if_modified_since: None }
-    }
 }
 
 /// A response: 200 with a body, or one of the expected statuses without one.
@@ -195,10 +150,7 @@ impl Client {
                 client,
                 host_policy: targets,
                 host_limits: HostLimits::new(settings.jobs, settings.multiplexing, settings.reserved_for_text),
-                retries: settings.retries,
-                first_backoff: settings.first_backoff,
-                observer: settings.observer.clone(),
-                proxies: settings.proxy.clone(),
+                retry_policy: RetryPolicy::new(settings),
                 connect_timeout: settings.connect_timeout,
                 low_speed_timeout: settings.low_speed_timeout,
                 low_speed_limit: settings.low_speed_limit,
@@ -236,7 +188,7 @@ impl Client {
     where
         F: Future<Output = Result<T, AttemptError>>,
     {
-        let mut tries = RetryState::new(self);
+        let mut tries = RetryState::new(&self.inner.retry_policy);
         loop {
             match attempt().await {
                 Ok(answer) => return Ok(answer),
@@ -321,11 +273,11 @@ impl Client {
     /// Waits as after failure number `failures` of one request, and reports why. For retries after complete but
     /// inconsistent responses about `object`, of which there are at most `max_attempts`.
     pub async fn backoff_sleep(&self, object: &str, cause: String, failures: u32, max_attempts: u32) {
-        let pause = retry::backoff(self.inner.first_backoff, failures);
+        let pause = retry::backoff(self.inner.retry_policy.first_backoff, failures);
         let object = object.to_owned();
         let attempt = failures + 1;
         let report = RetryReport { object, cause, attempt, max_attempts, pause, is_first: true };
-        self.inner.observer.report_retry(report);
+        self.inner.retry_policy.observer.report_retry(report);
         tokio::time::sleep(pause).await;
     }
 
@@ -373,7 +325,7 @@ impl Client {
         let purpose = if is_text { Purpose::Text } else { Purpose::File };
         let permit = inner.host_limits.acquire(&url, purpose).await;
         let mut low_speed = LowSpeedMonitor::new(inner.low_speed_timeout, inner.low_speed_limit);
-        let mut span = RequestSpan::start(&inner.observer, &method, redact_url(route.url().as_str()));
+        let mut span = RequestSpan::start(&inner.retry_policy.observer, &method, redact_url(route.url().as_str()));
         let sent = inner.client.request(method, url).headers(headers).send();
         let failure = match low_speed.wait_for_head(inner.connect_timeout, sent).await {
             Ok(Ok(response)) => Ok(response),

@@ -23,8 +23,10 @@
 //! only.
 
 mod prefetch;
+mod index_prefetch;
 mod circuit_breaker;
 mod crate_downloads;
+mod download_table;
 mod dist;
 pub mod metrics;
 mod download;
@@ -57,8 +59,8 @@ use crate::server_context::ServerContext;
 use crate::upstream::index_file::IndexFile;
 use access_times::AccessTimes;
 use circuit_breaker::BreakerHealth;
-use crate_downloads::CrateDownloads;
 use dist::DistState;
+use download_table::CrateDownloads;
 use index_cache::IndexCache;
 use index_view::OfferFilter;
 use metrics::{LiveMetrics, MetricsSnapshot, UpstreamHealth};

@@ -42,6 +42,8 @@ pub mod forwarded;
 mod health;
 mod file_cache;
 mod listener;
+mod capacity;
+mod options;
 mod port_owner;
 mod live_response;
 mod stall_timeout;
@@ -55,47 +57,20 @@ mod sendfile;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 
-use crate::live::LiveMirror;
 use crate::server_context::ServerContext;
-use auth::AccessControl;
-use fallback::FallbackHandler;
-use metrics::ServerMetrics;
 
+pub use capacity::{Capacity, capacity};
 pub use file::OutgoingBody;
-pub use listener::{Capacity, capacity};
+pub use options::ServeOptions;
 pub use port_owner::PortOwner;
 pub use request_body::IncomingBody;
 pub use response::set_header;
 pub use tls::{Error as TlsError, Tls, Validity};
 
 pub use response_budget::STALL_TIMEOUT;
-
-/// What the server serves, and how.
-pub struct ServeOptions {
-    /// How long a response may wait for its client without progress: [`STALL_TIMEOUT`], or less in tests.
-    pub stalled_after: Duration,
-    /// Whether clients get the `base_url` of the settings; otherwise the address of each request's Host header.
-    pub applies_base_url: bool,
-    /// TLS; `None`: plain HTTP.
-    pub tls: Option<Arc<Tls>>,
-    /// The clock for the age of files. A file that changed a moment ago may change again within the same tick of its
-    /// timestamp.
-    pub file_clock: fn() -> SystemTime,
-    /// Controls read access.
-    pub access: Arc<AccessControl>,
-    /// Counts responses and connections.
-    pub metrics: Arc<ServerMetrics>,
-    /// Whether each request is reported to the sink, which then must not block.
-    pub logs_requests: bool,
-    /// Live mode, on or off.
-    pub live: Arc<LiveMirror>,
-    /// Handles requests for everything but the mirror's files.
-    pub fallback: Arc<dyn FallbackHandler>,
-}
 
 /// Why the server could not start to listen.
 #[derive(Debug, thiserror::Error)]

@@ -28,7 +28,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -43,18 +43,21 @@ use failed_bundles::MAX_LISTED as MOST_FAILED;
 use file_state::{Attempt, FileStates, FileStatus, Obstacle, Outcome, Timing};
 use fs_events::FsEvents;
 use import_file::{FileImporter, display_name, identity, replace_control_chars};
-use move_to_failed::{Rejection, reject_bundle};
+use move_to_failed::{Rejection, first_line, reject_bundle};
 use processed::ProcessedFolders;
 
 mod event_queue;
 mod fs_events;
 pub(crate) mod safe_open;
+mod counters;
 mod move_to_failed;
 pub mod failed_bundles;
 pub mod file_state;
 mod processed;
 pub mod import_on_request;
 mod import_file;
+
+pub use counters::ImportCounters;
 
 /// Options of a watcher.
 pub struct WatcherOptions {
@@ -67,17 +70,6 @@ pub struct WatcherOptions {
     pub uses_fs_events: bool,
     /// Counts imports.
     pub import_counters: Arc<ImportCounters>,
-}
-
-/// Results of imports since the watcher started.
-#[derive(Debug, Default)]
-pub struct ImportCounters {
-    /// Imported bundles.
-    pub imported: AtomicU64,
-    /// Rejected bundles.
-    pub rejected: AtomicU64,
-    /// A bug ended the watcher's thread, so no imports run until the server restarts.
-    pub watcher_failed: AtomicBool,
 }
 
 /// A running watcher. Dropping it requests a stop without waiting.
@@ -431,8 +423,4 @@ impl WatchLoop {
 
 fn pending_bundle(name: &OsStr, reason: &str) -> PendingBundle {
     PendingBundle { file: display_name(name), reason: replace_control_chars(first_line(reason)), hint: None }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }

@@ -38,6 +38,8 @@ mod imports;
 mod jobs;
 mod metrics;
 mod openapi;
+mod options;
+mod pagination;
 mod provenance;
 mod pages;
 mod registry_api;
@@ -57,31 +59,13 @@ use std::sync::atomic::Ordering;
 
 use hyper::{HeaderMap, Request, Response};
 
-use crate::live::LiveMirror;
-use crate::server::auth::AccessControl;
 use crate::server::fallback::{FallbackHandler, RequestOrigin};
-use crate::server::metrics::ServerMetrics;
-use crate::server::{IncomingBody, OutgoingBody, Tls};
+use crate::server::{IncomingBody, OutgoingBody};
 use crate::server_context::ServerContext;
-use crate::watcher::ImportCounters;
 use router::Router;
 use state::WebState;
 
-/// The parts of the server that the web interface uses.
-pub struct WebOptions {
-    /// Whether `import` uses this mirror without `--mirror`.
-    pub is_default_mirror: bool,
-    /// Access control for reads and writes.
-    pub access: Arc<AccessControl>,
-    /// The server's metrics.
-    pub server_metrics: Arc<ServerMetrics>,
-    /// The watcher's metrics.
-    pub import_counters: Arc<ImportCounters>,
-    /// Live mode.
-    pub live: Arc<LiveMirror>,
-    /// The TLS configuration.
-    pub tls: Option<Arc<Tls>>,
-}
+pub use options::WebOptions;
 
 /// The web interface.
 pub struct WebApp {

@@ -4,15 +4,22 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
 
+use paths::named_paths;
+use source::{Token, source_files, tokens, without_tests};
+
+#[path = "layers/cycles.rs"]
+mod cycles;
 #[path = "layers/language.rs"]
 mod language;
 #[path = "layers/panics.rs"]
 mod panic_safety;
+#[path = "layers/paths.rs"]
+mod paths;
 #[path = "layers/plurals.rs"]
 mod plurals;
+#[path = "layers/source.rs"]
+mod source;
 
 /// Lower layers that a module must not refer to: (module, layer, reason).
 const FORBIDDEN_REFERENCES: &[(&str, &str, &str)] = &[
@@ -102,24 +109,20 @@ const LENGTH_REASON_PREFIX: &str = "//! Long because ";
 
 #[test]
 fn source_files_follow_the_architecture_rules() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let layers = layers(&fs::read_to_string(src.join("lib.rs")).unwrap());
+    let files = source_files();
+    let layers = layers(&files.iter().find(|file| file.name == "lib.rs").unwrap().text);
     assert!(layers.len() > 10, "the layers were not read from src/lib.rs: {layers:?}");
-    let mut problems = Vec::new();
-    for path in source_files(&src) {
-        let name = path.strip_prefix(&src).unwrap().to_str().unwrap().replace('\\', "/");
-        problems.extend(check(&name, &fs::read_to_string(&path).unwrap(), &layers));
-    }
+    let problems: Vec<String> = files.iter().flat_map(|file| check(&file.name, &file.text, &layers)).collect();
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
 }
 
 #[test]
 fn every_tests_file_contains_only_tests() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for path in source_files(&src).into_iter().filter(|path| path.ends_with("tests.rs")) {
-        let parent = path.parent().unwrap().with_extension("rs");
-        let declared = fs::read_to_string(&parent).unwrap().contains("#[cfg(test)]\nmod tests;");
-        assert!(declared, "{} does not declare its tests behind `#[cfg(test)]`", parent.display());
+    let files = source_files();
+    for parent in files.iter().filter_map(|file| file.name.strip_suffix("/tests.rs")) {
+        let parent = files.iter().find(|file| file.name == format!("{parent}.rs")).unwrap();
+        let declared = parent.text.contains("#[cfg(test)]\nmod tests;");
+        assert!(declared, "src/{} does not declare its tests behind `#[cfg(test)]`", parent.name);
     }
 }
 
@@ -127,20 +130,6 @@ fn every_tests_file_contains_only_tests() {
 fn layers(lib: &str) -> Vec<String> {
     let modules = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
     modules.map(str::to_owned).collect()
-}
-
-fn source_files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(source_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
 }
 
 /// Everything that is wrong with the file `name` (its path below src/).
@@ -192,13 +181,12 @@ fn check(name: &str, source: &str, layers: &[String]) -> Vec<String> {
         problem(format!("`{own}` has no `pub mod` line in src/lib.rs"));
         return problems;
     };
-    let depth = name.trim_end_matches("/mod.rs").split('/').count();
-    for (line, other) in referenced_modules(&code, depth) {
-        match height(&other) {
-            Some(other_height) if other_height < own_height => {
-                problem(format!("line {line}: `{other}` lies above `{own}`"));
-            }
-            _ => {}
+    let depth = name.split('/').count();
+    let references: BTreeSet<(usize, String)> =
+        named_paths(&code).iter().filter_map(|path| Some((path.line, path.layer(depth)?.to_owned()))).collect();
+    for (line, other) in references {
+        if height(&other).is_some_and(|other_height| other_height < own_height) {
+            problem(format!("line {line}: `{other}` lies above `{own}`"));
         }
         if let Some((_, _, why)) =
             FORBIDDEN_REFERENCES.iter().find(|(who, whom, _)| (*who, *whom) == (own, other.as_str()))
@@ -207,189 +195,6 @@ fn check(name: &str, source: &str, layers: &[String]) -> Vec<String> {
         }
     }
     problems
-}
-
-/// A word or one sign of code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Token {
-    text: String,
-    line: usize,
-}
-
-/// The code of a file: no comments, no content of strings. `::` is one token.
-fn tokens(source: &str) -> Vec<Token> {
-    let chars: Vec<char> = source.chars().collect();
-    let at = |index: usize| chars.get(index).copied().unwrap_or('\0');
-    let mut found = Vec::new();
-    let (mut index, mut line) = (0, 1);
-    while index < chars.len() {
-        let start = index;
-        let first_line = line;
-        let mut text = String::new();
-        match at(index) {
-            '/' if at(index + 1) == '/' => index += count_chars(&chars[index..], |char| char != '\n'),
-            '/' if at(index + 1) == '*' => index = end_of_comment(&chars, index),
-            '"' => index = end_of_string(&chars, index),
-            '\'' => index = end_of_quote(&chars, index),
-            char if is_word(char) => {
-                index += count_chars(&chars[index..], is_word);
-                text = chars[start..index].iter().collect();
-                let hashes = count_chars(&chars[index..], |char| char == '#');
-                let is_string = at(index + hashes) == '"' && ["r", "br", "cr", "b", "c"].contains(&text.as_str());
-                if is_string && text.contains('r') {
-                    index = end_of_raw_string(&chars, index, hashes);
-                    text.clear();
-                } else if is_string && hashes == 0 {
-                    index = end_of_string(&chars, index);
-                    text.clear();
-                }
-            }
-            ':' if at(index + 1) == ':' => {
-                index += 2;
-                text = "::".to_owned();
-            }
-            char => {
-                index += 1;
-                if !char.is_whitespace() {
-                    text = char.to_string();
-                }
-            }
-        }
-        line += chars[start..index.min(chars.len())].iter().filter(|char| **char == '\n').count();
-        if !text.is_empty() {
-            found.push(Token { text, line: first_line });
-        }
-    }
-    found
-}
-
-fn is_word(char: char) -> bool {
-    char.is_alphanumeric() || char == '_'
-}
-
-fn count_chars(chars: &[char], counts: impl Fn(char) -> bool) -> usize {
-    chars.iter().take_while(|char| counts(**char)).count()
-}
-
-/// Block comments nest.
-fn end_of_comment(chars: &[char], start: usize) -> usize {
-    let (mut index, mut depth) = (start + 2, 1);
-    while depth > 0 && index < chars.len() {
-        match (chars[index], chars.get(index + 1)) {
-            ('/', Some('*')) => (index, depth) = (index + 2, depth + 1),
-            ('*', Some('/')) => (index, depth) = (index + 2, depth - 1),
-            _ => index += 1,
-        }
-    }
-    index
-}
-
-fn end_of_string(chars: &[char], start: usize) -> usize {
-    let mut index = start + 1;
-    while index < chars.len() && chars[index] != '"' {
-        index += if chars[index] == '\\' { 2 } else { 1 };
-    }
-    index + 1
-}
-
-fn end_of_raw_string(chars: &[char], start: usize, hashes: usize) -> usize {
-    let mut index = start + hashes + 1;
-    while index < chars.len() {
-        index += 1;
-        if chars[index - 1] == '"' && count_chars(&chars[index..], |char| char == '#') >= hashes {
-            return index + hashes;
-        }
-    }
-    index
-}
-
-/// A character or a lifetime begins with `'`.
-fn end_of_quote(chars: &[char], start: usize) -> usize {
-    if chars.get(start + 1) == Some(&'\\') {
-        return start + 3 + count_chars(&chars[(start + 3).min(chars.len())..], |char| char != '\'') + 1;
-    }
-    if chars.get(start + 2) == Some(&'\'') { start + 3 } else { start + 1 }
-}
-
-/// The code without what stands behind `#[cfg(test)]`.
-fn without_tests(tokens: &[Token]) -> Vec<Token> {
-    const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
-    let mut kept = Vec::new();
-    let mut index = 0;
-    while index < tokens.len() {
-        let marked =
-            MARK.iter().enumerate().all(|(at, mark)| tokens.get(index + at).is_some_and(|one| one.text == *mark));
-        if !marked {
-            kept.push(tokens[index].clone());
-            index += 1;
-            continue;
-        }
-        // The item ends with its closing brace, or with a semicolon outside of all brackets.
-        index += MARK.len();
-        let mut depth = 0;
-        while index < tokens.len() {
-            let text = tokens[index].text.as_str();
-            index += 1;
-            match text {
-                "{" | "(" | "[" => depth += 1,
-                "}" | ")" | "]" => depth -= 1,
-                _ => {}
-            }
-            if depth == 0 && (text == "}" || text == ";") {
-                break;
-            }
-        }
-    }
-    kept
-}
-
-/// Every module of the crate that the code names, with the line: `crate::a`, `use crate::{a, b::{c, d}}`, and `super::a`
-/// where that many `super` lead to the root (`depth` of them, for a file that lies `depth` deep).
-fn referenced_modules(tokens: &[Token], depth: usize) -> Vec<(usize, String)> {
-    let text = |index: usize| tokens.get(index).map_or("", |token| token.text.as_str());
-    let mut found = Vec::new();
-    let mut index = 0;
-    while index < tokens.len() {
-        let start = index;
-        index += 1;
-        let behind = match text(start) {
-            "crate" => start + 1,
-            "super" if start == 0 || text(start - 1) != "::" => {
-                let mut supers = 1;
-                while text(start + 2 * supers - 1) == "::" && text(start + 2 * supers) == "super" {
-                    supers += 1;
-                }
-                if supers != depth {
-                    continue;
-                }
-                start + 2 * supers - 1
-            }
-            _ => continue,
-        };
-        if text(behind) != "::" {
-            continue;
-        }
-        if text(behind + 1) != "{" {
-            found.push((tokens[start].line, text(behind + 1).to_owned()));
-            continue;
-        }
-        let (mut inside, mut at) = (1, behind + 2);
-        let mut first = true;
-        while inside > 0 && at < tokens.len() {
-            match text(at) {
-                "{" => inside += 1,
-                "}" => inside -= 1,
-                "," if inside == 1 => first = true,
-                word if inside == 1 && first => {
-                    found.push((tokens[at].line, word.to_owned()));
-                    first = false;
-                }
-                _ => {}
-            }
-            at += 1;
-        }
-    }
-    found
 }
 
 /// The lines that print or take hold of stdout or stderr.

@@ -3,9 +3,10 @@
 use std::io::{self, Read};
 
 use super::brotli_stream::{self, BrotliReader};
+use super::entry_visitor::EntryVisitor;
 use super::format::{Block, Entry};
 use super::index_line_checker::{IndexEntryChecker, IndexLineChecker};
-use super::open::{EntryVisitor, Problem};
+use super::problem::{self, Problem};
 use crate::digest::{BUFFER_SIZE, Hasher};
 use crate::mirror_file::FileKind;
 use crate::panics::set_current_object;
@@ -154,7 +155,7 @@ impl<'a> BlockChecker<'a> {
     }
 
     fn add_problem(&mut self, problem: Problem) {
-        if self.problems.len() < super::open::MAX_PROBLEMS {
+        if self.problems.len() < problem::MAX_PROBLEMS {
             self.problems.push(problem);
         }
     }

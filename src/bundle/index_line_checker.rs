@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::format::{CrateRecord, CrateState, Entry, MAX_LINE_LENGTH, Manifest, RefreshedCrate};
-use super::open::Problem;
+use super::problem::{self, LineFault, Problem};
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::index_line::IndexLine;
@@ -71,35 +71,6 @@ impl<'m> IndexLineChecker<'m> {
     }
 }
 
-/// A problem of an index line.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LineFault {
-    /// Not UTF-8.
-    #[error("is not UTF-8")]
-    NotUtf8,
-    /// Not valid for cargo.
-    #[error("is not an index line that cargo can read")]
-    Malformed,
-    /// Longer than [`MAX_LINE_LENGTH`].
-    #[error("exceeds the length limit of an index line")]
-    TooLong,
-    /// The last line has no line break.
-    #[error("has no line break at its end")]
-    Unterminated,
-    /// It belongs in another file.
-    #[error("is for {0}, which belongs in another index file")]
-    WrongFile(CrateId),
-    /// The crate is not in the table of crates.
-    #[error("is for {0}, which the bundle does not contain")]
-    UnknownCrate(CrateId),
-    /// Its `cksum` is not the crate's digest.
-    #[error("has a different checksum for {0} than the manifest")]
-    WrongChecksum(CrateId),
-    /// The crate already has a line.
-    #[error("is a second line for {0}")]
-    Duplicate(CrateId),
-}
-
 /// Checks the bytes of one index entry in chunks.
 pub(super) struct IndexEntryChecker<'l> {
     checker: &'l IndexLineChecker<'l>,
@@ -163,7 +134,7 @@ impl<'l> IndexEntryChecker<'l> {
 
     fn add_problem(&mut self, fault: LineFault) {
         // A hostile entry may have millions of problems, so only the first are kept.
-        if self.problems.len() < super::open::MAX_PROBLEMS {
+        if self.problems.len() < problem::MAX_PROBLEMS {
             self.problems.push(Problem::InvalidLine { path: self.path.clone(), number: self.line_number, fault });
         }
     }

@@ -29,71 +29,30 @@ use super::format::{
     Block, CrateRecord, CrateState, DistFileRecord, DistFileState, Encoding, Entry, Input, LEGACY_LINEAGE, Lineage,
     MAX_INDEX_ENTRY_SIZE, MAX_LINE_LENGTH, Manifest, max_plain_size,
 };
-use super::open::{Bundle, Error};
+use super::open_error::Error;
+use super::reader::Bundle;
 use super::validate;
-use crate::crate_id::{CrateId, InvalidCrateId};
-use crate::digest::{BUFFER_SIZE, InvalidDigest, Sha256};
+use crate::crate_id::CrateId;
+use crate::digest::{BUFFER_SIZE, Sha256};
 use crate::index_line::IndexLine;
 use crate::mirror_file::FileKind;
 use crate::panics::set_current_object;
-use crate::safe_path::{SafePath, UnsafePath};
+use crate::safe_path::SafePath;
 use crate::units::format_time;
 
+mod error;
 mod manifest;
+mod section;
 
+pub use error::LegacyError;
+
+use error::{ConvertError, section_error};
 use manifest::LegacyManifest;
+use section::Section;
 
 const MAGIC: &[u8; 8] = b"FMPKG\0\x01\0";
 /// Maximum table size in bytes; enough for a hundred thousand crates.
 const MAX_TABLE_SIZE: u64 = 16 * 1024 * 1024;
-
-/// The reason why a bundle of frostmirror 1.x is invalid.
-#[derive(Debug, thiserror::Error)]
-pub enum LegacyError {
-    /// The stream or its table violates the format.
-    #[error("{0}")]
-    Framing(&'static str),
-    /// A section violates the format.
-    #[error("`{path}` {rule}")]
-    Section {
-        /// The section's path.
-        path: String,
-        /// The problem.
-        rule: &'static str,
-    },
-    /// A path is unsafe.
-    #[error(transparent)]
-    Path(#[from] UnsafePath),
-    /// Its manifest is not JSON of the expected form.
-    #[error("its manifest.json is malformed")]
-    Manifest(#[from] serde_json::Error),
-    /// Its manifest has an invalid crate name or version.
-    #[error(transparent)]
-    Crate(#[from] InvalidCrateId),
-    /// Its manifest has an invalid digest.
-    #[error(transparent)]
-    Digest(#[from] InvalidDigest),
-    /// Its creation time is invalid.
-    #[error("its `created` is not an RFC 3339 time: `{}`", .0.escape_debug())]
-    InvalidTime(String),
-    /// The converted manifest violates a rule of the format.
-    #[error(transparent)]
-    InvalidManifest(#[from] validate::InvalidManifest),
-}
-
-/// An error that stops the conversion.
-enum ConvertError {
-    Invalid(LegacyError),
-    NotABundle,
-    Read(io::Error),
-    Spool(io::Error),
-}
-
-impl<E: Into<LegacyError>> From<E> for ConvertError {
-    fn from(refused: E) -> ConvertError {
-        ConvertError::Invalid(refused.into())
-    }
-}
 
 /// Decompresses a bundle of frostmirror 1.x into an unnamed file in `spool`, and presents it as a bundle of the current
 /// format.
@@ -150,18 +109,6 @@ fn convert(reader: impl Read, spool: &Path) -> Result<(Manifest, SegmentReader),
         contents.append_index_lines(section, &mut crates, &mut file, length)?;
     }
     contents.into_manifest(&legacy_manifest, crates, file)
-}
-
-/// A section's position in the spooled file.
-#[derive(Clone)]
-struct Section {
-    path: SafePath,
-    offset: u64,
-    length: u64,
-}
-
-fn section_error(path: &str, rule: &'static str) -> LegacyError {
-    LegacyError::Section { path: path.to_owned(), rule }
 }
 
 /// The decompressed stream.

@@ -10,6 +10,7 @@ use super::block_checker::{BlockChecker, StreamError};
 use super::format::{Block, Encoding, Entry, Manifest};
 use super::index_line_checker::IndexLineChecker;
 use super::open::{self, Bundle, EntryVisitor, Error, Problem, StreamReport};
+use super::{problem, reader};
 use crate::event::{Event, Phase, Sink};
 
 /// Maximum number of threads; with more, the disk is the bottleneck.
@@ -85,7 +86,7 @@ fn check(bundle: Bundle<PositionedReader<'_>>, file: &File, size: u64, sink: &dy
     if size > offset {
         problems.push(Problem::TrailingBytes);
     }
-    open::add_missing_lines(&line_checker, &mut problems);
+    reader::add_missing_lines(&line_checker, &mut problems);
     drop(order);
     drop(positions);
     drop(line_checker);
@@ -123,7 +124,7 @@ impl Findings {
     /// Adds the problems of one block. Each block may have as many as the total limit, so the excess is dropped at once.
     fn add_problems(&mut self, number: usize, problems: impl Iterator<Item = Problem>) {
         self.problems.extend(problems.map(|problem| (number, problem)));
-        if self.problems.len() > 4 * open::MAX_PROBLEMS {
+        if self.problems.len() > 4 * problem::MAX_PROBLEMS {
             self.truncate();
         }
     }
@@ -137,7 +138,7 @@ impl Findings {
             let truncated = matches!(problem, Problem::Truncated { .. });
             !(truncated && std::mem::replace(&mut cut, true))
         });
-        self.problems.truncate(open::MAX_PROBLEMS);
+        self.problems.truncate(problem::MAX_PROBLEMS);
     }
 
     fn into_problems(mut self) -> Vec<Problem> {

@@ -13,7 +13,7 @@ use super::bundle_path::no_bundle_in_folder;
 use super::{Context, settings};
 use crate::bundle::file_name::is_bundle_file_name;
 use crate::bundle::format::BundleKind;
-use crate::bundle::open::{self, Bundle};
+use crate::bundle::open;
 use crate::bundle::sanitize::sanitize_line;
 use crate::client_setup::BaseUrl;
 use crate::config::{self, settings::ParsedFile};
@@ -28,6 +28,8 @@ use crate::units::{agree, pluralize};
 use crate::watcher::failed_bundles;
 
 mod pipe_spool;
+
+use pipe_spool::OpenedBundle;
 
 /// Arguments of `import`.
 #[derive(Clone, Debug, clap::Args)]
@@ -209,13 +211,6 @@ enum BundleSource {
         shown: PathBuf,
     },
     Stdin,
-}
-
-/// A bundle with a read and validated manifest.
-struct OpenedBundle {
-    bundle: Bundle<Box<dyn Read>>,
-    /// The file size in bytes, if known.
-    file_length: Option<u64>,
 }
 
 impl BundleSource {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json};
 use toml_edit::{Array, DocumentMut, Item, Value};
 
+use super::overrides::Source;
 use super::settings::{self, InvalidValue, Key, ParsedFile, describe_unknown_key};
-use super::settings_store::Source;
 use crate::toml_document::{append_lines, comments_above, prepend_lines, replace_value};
 
 /// The reason why a change was not made; the file is unchanged.

@@ -4,86 +4,19 @@
 //! A fixed value lasts until the process ends and cannot be written. One exception: live mode that a flag switches on can be
 //! switched off and on again at run time; the file does not change.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde_json::{Map, Value, json};
-use toml::de::DeValue;
 
 use super::edit::{self, EditedFile};
+use super::overrides::{Overrides, Source};
 use super::settings::{self, Key, ParsedFile, Settings, read_text};
 use super::{NEW_FILE_MODE, SERVER, SnapshotFile, snapshot_config};
 use crate::durable;
 use crate::event::Sink;
-
-/// The source of a fixed value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A flag: `--bind`.
-    Flag(&'static str),
-    /// A variable of the environment: `FROSTMIRROR_BIND`.
-    Variable(&'static str),
-}
-
-impl Source {
-    /// The name of the flag or variable.
-    pub fn name(self) -> &'static str {
-        match self {
-            Source::Flag(name) | Source::Variable(name) => name,
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// The keys that flags and the environment fix, with their values.
-#[derive(Clone, Debug, Default)]
-pub struct Overrides(BTreeMap<Key, (Source, DeValue<'static>)>);
-
-impl Overrides {
-    /// Fixes a key to a text. Paths must be absolute.
-    pub fn set_text(&mut self, key: Key, by: Source, text: &str) {
-        self.0.insert(key, (by, DeValue::String(text.to_owned().into())));
-    }
-
-    /// Fixes a key to a boolean.
-    pub fn set_bool(&mut self, key: Key, by: Source, on: bool) {
-        self.0.insert(key, (by, DeValue::Boolean(on)));
-    }
-
-    /// The source that fixes the key.
-    pub fn source(&self, key: Key) -> Option<Source> {
-        self.0.get(&key).map(|(by, _)| *by)
-    }
-
-    /// Applies the fixed values to the settings.
-    fn apply_to(&self, settings: &Settings) -> Result<Settings, settings::Error> {
-        let mut settings = settings.clone();
-        for (key, (by, value)) in &self.0 {
-            match value {
-                // The listener reports an invalid address with a better message.
-                DeValue::String(text) if *key == Key::Bind => settings.bind = text.to_string(),
-                value => {
-                    let set = settings.set(*key, value, Path::new(""));
-                    set.map_err(|wrong| settings::Error::InvalidOverride {
-                        overridden_by: by.to_string(),
-                        error: wrong,
-                    })?;
-                }
-            }
-        }
-        settings.validate()?;
-        Ok(settings)
-    }
-}
 
 /// The settings of a process, and their file.
 #[derive(Debug)]
@@ -261,7 +194,7 @@ impl SettingsStore {
     }
 
     fn is_forced_on(&self, key: Key) -> bool {
-        matches!(self.overrides.0.get(&key), Some((_, DeValue::Boolean(true))))
+        self.overrides.switches_on(key)
     }
 
     /// Refuses changes of fixed keys; removes the live mode switch from the changes.

@@ -15,28 +15,22 @@
 //! The metadata of crates is stored too, because a bundle lists crates whose files are no longer cached. A history
 //! without metadata is valid.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::format::SkippedPackage;
-use crate::crate_id::CrateId;
 use crate::digest::Sha256;
-use crate::durable;
-use crate::event::Sink;
-use crate::index_line::IndexLine;
-use crate::inputs::input_id::{InputId, InputKind, Label};
-use crate::process_lock::{LOCK_POLL_INTERVAL, ProcessLock, REPORT_WAIT_AFTER};
+use crate::inputs::input_id::InputId;
 use crate::random;
 use crate::safe_path::SafePath;
 use crate::upstream::dist::ToolchainRequest;
 
 mod base;
+mod locked;
+mod records;
 mod error;
 mod sent_lines;
 mod plan;
@@ -44,20 +38,16 @@ mod plan;
 mod tests;
 
 pub use base::{DeltaBase, EMPTY_BASE};
+pub use locked::LockedHistory;
+pub use records::{BundleRecord, CrateMetadata, CrateRef, DistFileRef, InputRef, InputSet, REPAIR_KIND};
+
 pub use error::{DigestConflict, Error};
 pub use plan::BundlePlan;
 
-/// The supported version of the file format. Version 3 has labels.
-const FORMAT: u32 = 3;
+use records::FORMAT;
+
 /// The file name in the history's folder.
 const FILE_NAME: &str = "lineage.json";
-
-/// An open history. It is locked: no other process changes it while this value exists.
-#[derive(Debug)]
-pub struct LockedHistory {
-    history: History,
-    _lock: ProcessLock,
-}
 
 /// The content of a history.
 #[derive(Debug)]
@@ -81,234 +71,9 @@ struct HistoryFile {
     has_forgotten_input: bool,
 }
 
-/// One input with its newest set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InputSet {
-    /// The identity of the input.
-    #[serde(flatten)]
-    pub id: InputId,
-    /// Its file on this machine; `None` if it has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<PathBuf>,
-    /// The time of its last fetch (RFC 3339, UTC).
-    #[serde(default)]
-    pub fetched: String,
-    /// The requested entries.
-    pub roots: Vec<String>,
-    /// The required crates, sorted, without duplicates.
-    pub crates: Vec<CrateRef>,
-    /// Required packages that no bundle includes, sorted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[serde(rename = "left_out")]
-    pub skipped_packages: Vec<SkippedPackage>,
-    /// The toolchain request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[serde(rename = "order")]
-    pub toolchain_request: Option<ToolchainRequest>,
-    /// The required dist files, sorted by path, without duplicates.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[serde(rename = "artifacts")]
-    pub dist_files: Vec<DistFileRef>,
-}
-
-/// One dist file of a set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DistFileRef {
-    /// Its path.
-    pub path: SafePath,
-    /// Its digest.
-    pub sha256: Sha256,
-    /// Its size in bytes; 0 if unknown.
-    pub size: u64,
-}
-
-/// One crate of a set or of a bundle.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CrateRef {
-    /// Its name and version.
-    #[serde(flatten)]
-    pub id: CrateId,
-    /// The digest of its `.crate`.
-    pub sha256: Sha256,
-    /// The size of its `.crate` in bytes; 0 if unknown.
-    #[serde(default)]
-    pub size: u64,
-    /// Whether it was yanked when the index was read.
-    #[serde(default)]
-    pub yanked: bool,
-}
-
-/// The metadata of a crate from its manifest.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CrateMetadata {
-    /// Its description.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    /// Its licence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub license: Option<String>,
-    /// The URL of its source repository.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repository: Option<String>,
-}
-
-/// One bundle of the lineage.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BundleRecord {
-    /// Its ID.
-    pub id: String,
-    /// Its file name.
-    pub file: String,
-    /// Its number in the lineage, from 1.
-    pub sequence: u64,
-    /// The time of its creation (RFC 3339, UTC).
-    pub created: String,
-    /// `full`, `delta`, or [`REPAIR_KIND`].
-    pub kind: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// The crates that it introduced: the bundle before it did not list them.
-    #[serde(rename = "came")]
-    pub introduced: Vec<CrateRef>,
-    /// Likewise for dist files.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[serde(rename = "artifacts")]
-    pub introduced_dist_files: Vec<DistFileRef>,
-    /// Crates of earlier bundles whose index lines upstream had changed; this bundle has the new lines.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refreshed: Vec<CrateRef>,
-}
-
-/// The kind of a repair bundle, which does not change the lineage.
-pub const REPAIR_KIND: &str = "repair";
-
-impl From<&IndexLine> for CrateRef {
-    fn from(line: &IndexLine) -> CrateRef {
-        CrateRef { id: line.id.clone(), sha256: line.cksum, size: 0, yanked: line.yanked }
-    }
-}
-
-/// The user's name for an input of the history.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InputRef {
-    /// The name as typed: a label, or the displayed form of an input.
-    pub text: String,
-    /// The same as the absolute path of a file.
-    pub path: PathBuf,
-}
-
 /// Whether the file of an input exists. A workspace does not need its Cargo.lock, so its Cargo.toml counts too.
 pub(super) fn is_input_present(file: &Path) -> bool {
     file.exists() || file.ends_with("Cargo.lock") && file.with_file_name("Cargo.toml").exists()
-}
-
-impl InputSet {
-    /// Whether the name matches this input.
-    fn matches(&self, name: &InputRef) -> bool {
-        self.id.matches(&name.text) || self.path.as_ref() == Some(&name.path)
-    }
-}
-
-impl LockedHistory {
-    /// Opens the history in `folder` for `verb`, or creates one. Waits for another process that has it open, and reports
-    /// the wait.
-    ///
-    /// # Errors
-    /// An error of the history; an I/O error of the kind `Interrupted` if the wait was cancelled.
-    pub fn open(folder: &Path, verb: &str, sink: &dyn Sink) -> Result<LockedHistory, Error> {
-        let path = folder.join(FILE_NAME);
-        let failed = |source| Error::Io { path: path.clone(), source };
-        durable::make_folder(folder).map_err(failed)?;
-        let lock = wait_for_lock(folder, verb, sink).map_err(failed)?;
-        remove_partial_files(folder);
-        Ok(LockedHistory { history: History::read(folder)?, _lock: lock })
-    }
-
-    /// Records the bundle of `plan`, with the index lines in it. Call it after the bundle was written and verified.
-    pub fn record<'l>(
-        &mut self,
-        plan: &BundlePlan,
-        lines: impl IntoIterator<Item = &'l IndexLine>,
-        bundle: BundleRecord,
-    ) -> Result<(), Error> {
-        let mut state = self.state.clone();
-        // A repair bundle does not change the lineage.
-        state.has_forgotten_input &= bundle.kind == REPAIR_KIND;
-        state.inputs.clone_from(&plan.inputs);
-        state.bundles.push(bundle);
-        let needed: HashSet<Sha256> = all_crates(&state.inputs).map(|crate_ref| crate_ref.sha256).collect();
-        state.crate_metadata = plan
-            .crate_metadata
-            .iter()
-            .filter(|(of, _)| needed.contains(of))
-            .map(|(of, message)| (*of, message.clone()))
-            .collect();
-        self.write(state)?;
-        self.history.record_lines(lines)
-    }
-
-    /// Records the time and the paths of this run's inputs, if nothing else is new.
-    ///
-    /// # Errors
-    /// A file system error.
-    pub fn update_inputs_read(&mut self, today: &[InputSet]) -> Result<(), Error> {
-        let mut state = self.state.clone();
-        for old in &mut state.inputs {
-            if let Some(new) = today.iter().find(|new| new.id == old.id) {
-                old.fetched.clone_from(&new.fetched);
-                old.path.clone_from(&new.path);
-            }
-        }
-        if state.inputs == self.state.inputs { Ok(()) } else { self.write(state) }
-    }
-
-    /// Removes the input with the user's name `name`. The next bundle omits crates that only it needs.
-    ///
-    /// # Errors
-    /// [`Error::UnknownInput`], [`Error::AmbiguousInput`], or a file system error.
-    pub fn forget(&mut self, name: &InputRef) -> Result<InputId, Error> {
-        let id = self.find_input(name)?.id.clone();
-        let mut state = self.state.clone();
-        state.inputs.retain(|input| input.id != id);
-        state.has_forgotten_input = true;
-        self.write(state)?;
-        Ok(id)
-    }
-
-    /// Changes the label of the input with the user's name `name`. Returns both identities, the old one first.
-    ///
-    /// # Errors
-    /// [`Error::UnknownInput`], [`Error::AmbiguousInput`], [`Error::LabelTaken`], or a file system error.
-    pub fn relabel(&mut self, name: &InputRef, label: &Label) -> Result<(InputId, InputId), Error> {
-        let old = self.find_input(name)?.id.clone();
-        let kind = if old.kind == InputKind::Crate { InputKind::LabelledCrate } else { old.kind };
-        let new = InputId { label: label.to_string(), kind };
-        if self.state.inputs.iter().any(|input| input.id == new) && new != old {
-            return Err(Error::LabelTaken { path: self.path.clone(), id: new });
-        }
-        let mut state = self.state.clone();
-        state.inputs.iter_mut().filter(|input| input.id == old).for_each(|input| input.id = new.clone());
-        state.inputs.sort_by(|a, b| a.id.cmp(&b.id));
-        self.write(state)?;
-        Ok((old, new))
-    }
-
-    fn write(&mut self, state: HistoryFile) -> Result<(), Error> {
-        let failed = |source| Error::Io { path: self.path.clone(), source };
-        let mut text = serde_json::to_vec_pretty(&state).map_err(|error| failed(error.into()))?;
-        text.push(b'\n');
-        durable::write(&self.path, &text).map_err(failed)?;
-        self.history.state = state;
-        Ok(())
-    }
-}
-
-impl Deref for LockedHistory {
-    type Target = History;
-
-    fn deref(&self) -> &History {
-        &self.history
-    }
 }
 
 impl History {
@@ -442,35 +207,6 @@ fn parse_history(bytes: &[u8], path: &Path) -> Result<HistoryFile, Error> {
         return Err(damaged(serde::de::Error::custom(what)));
     }
     Ok(state)
-}
-
-fn wait_for_lock(folder: &Path, verb: &str, sink: &dyn Sink) -> io::Result<ProcessLock> {
-    let path = folder.join("lock");
-    let (began, mut reported) = (Instant::now(), false);
-    loop {
-        let owner = match ProcessLock::try_lock(&path, verb)? {
-            Ok(lock) => return Ok(lock),
-            Err(owner) => owner,
-        };
-        // By then, the other process has written who it is.
-        if !reported && began.elapsed() >= REPORT_WAIT_AFTER {
-            reported = true;
-            sink.status("Blocking", format!("waiting for {owner}, which uses the history `{}`", folder.display()));
-        }
-        if sink.is_cancelled() {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        std::thread::sleep(LOCK_POLL_INTERVAL);
-    }
-}
-
-/// Removes partial files of a killed process. The caller holds the lock.
-fn remove_partial_files(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(".part-")) {
-            let _stays = fs::remove_file(entry.path()).is_err();
-        }
-    }
 }
 
 /// Whether two paths lead to the same file.

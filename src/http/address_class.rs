@@ -81,6 +81,23 @@ fn of_v6(address: Ipv6Addr) -> AddressClass {
     }
 }
 
+/// A host that must not be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BlockedHost {
+    /// The network class of the host.
+    pub(super) class: AddressClass,
+    /// The host is a configured one whose address was public before.
+    pub(super) was_public: bool,
+}
+
+impl fmt::Display for BlockedHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the host has a {} address", self.class)
+    }
+}
+
+impl std::error::Error for BlockedHost {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

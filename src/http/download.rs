@@ -83,7 +83,7 @@ impl Client {
             FileSink { file: File::from_std(file), buffer, position: received, reported: received, progress };
         // No client sees the file before it is verified.
         let mut state = Transfer { hasher, received, hold_until_verified: true, must_decode: false };
-        let mut tries = RetryState::new(self);
+        let mut tries = RetryState::new(&self.inner.retry_policy);
         let mut furthest = received;
         loop {
             let outcome = self.try_download(request, expected, limit, &mut sink, &mut state).await;
@@ -116,7 +116,7 @@ impl Client {
         limit: u64,
         sink: &mut impl ChunkSink,
     ) -> Result<u64, Error> {
-        let mut tries = RetryState::new(self);
+        let mut tries = RetryState::new(&self.inner.retry_policy);
         let mut state = Transfer { hasher: Hasher::new(), received: 0, hold_until_verified: false, must_decode: false };
         while let Err(failure) = self.try_download(request, expected, limit, sink, &mut state).await {
             tries.wait_after(failure).await?;

@@ -7,8 +7,7 @@ use std::time::Duration;
 use crate::digest::Sha256;
 use crate::units::pluralize;
 
-use super::address_class::AddressClass;
-use super::host_policy::BlockedHost;
+use super::address_class::{AddressClass, BlockedHost};
 use super::proxy::{InvalidProxy, UsedProxy};
 use super::tls::InvalidTls;
 

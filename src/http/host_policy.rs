@@ -10,7 +10,6 @@
 //! this machine in the URL can be checked.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
@@ -20,7 +19,7 @@ use futures_util::future::BoxFuture;
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::address_class::AddressClass;
+use super::address_class::{AddressClass, BlockedHost};
 use super::redirects::origin;
 use super::settings::Settings;
 
@@ -39,23 +38,6 @@ pub(super) fn system_lookup() -> Lookup {
         })
     })
 }
-
-/// A host that must not be reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BlockedHost {
-    /// The network class of the host.
-    pub(super) class: AddressClass,
-    /// The host is a configured one whose address was public before.
-    pub(super) was_public: bool,
-}
-
-impl fmt::Display for BlockedHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the host has a {} address", self.class)
-    }
-}
-
-impl std::error::Error for BlockedHost {}
 
 /// Who chose the origin of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

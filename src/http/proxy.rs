@@ -6,8 +6,8 @@
 
 use crate::env::Env;
 
-use super::Secret;
 use super::redact::redact_url;
+use super::request::Secret;
 
 /// The proxies by scheme.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 //! or port, nor from https to http. If redirects return to that origin, it is sent again. libcurl, which cargo uses,
 //! does the same (`Curl_allow_auth_to_host` in libcurl's http.c compares with the first host, port and protocol).
 
-use super::Request;
 use super::error::{AttemptError, Error};
 use super::redact::{redact_url, sanitize_excerpt};
+use super::request::Request;
 use percent_encoding::{CONTROLS, percent_encode};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{StatusCode, Url};

@@ -6,26 +6,47 @@ use std::time::Duration;
 use reqwest::header::{self, HeaderMap};
 
 use super::error::{AttemptError, Error};
+use super::observer::Observer;
 use super::observer::RetryReport;
-use super::{Client, Inner};
+use super::proxy::ProxySettings;
+use super::settings::Settings;
 
 /// The longest wait that a server can request.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
+/// How often a client tries, and what it reports.
+pub(super) struct RetryPolicy {
+    retries: u32,
+    pub(super) first_backoff: Duration,
+    pub(super) observer: Observer,
+    proxies: ProxySettings,
+}
+
+impl RetryPolicy {
+    pub(super) fn new(settings: &Settings) -> RetryPolicy {
+        RetryPolicy {
+            retries: settings.retries,
+            first_backoff: settings.first_backoff,
+            observer: settings.observer.clone(),
+            proxies: settings.proxy.clone(),
+        }
+    }
+}
+
 /// Counts attempts and determines the wait before the next one.
 pub(super) struct RetryState<'c> {
     attempts: u32,
-    client: &'c Client,
+    policy: &'c RetryPolicy,
 }
 
 impl RetryState<'_> {
-    pub(super) fn new(client: &Client) -> RetryState<'_> {
-        RetryState { attempts: 0, client }
+    pub(super) fn new(policy: &RetryPolicy) -> RetryState<'_> {
+        RetryState { attempts: 0, policy }
     }
 
     /// Waits before the next attempt, or returns the error if there is none.
     pub(super) async fn wait_after(&mut self, failure: AttemptError) -> Result<(), Error> {
-        let Inner { retries, first_backoff, observer, proxies, .. } = &*self.client.inner;
+        let RetryPolicy { retries, first_backoff, observer, proxies } = self.policy;
         self.attempts += 1;
         if !failure.is_retryable || self.attempts > *retries {
             let mut error = failure.error;

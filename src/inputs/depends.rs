@@ -25,18 +25,17 @@
 //! different requirements. Keys that differ only in case or in `-` and `_` are the same crate on crates.io, so the
 //! second one is an error.
 
-use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::io::Read;
+use std::path::Path;
 
-use crate::crate_id::{CrateId, CrateName, Version};
+use crate::crate_id::Version;
 use crate::diagnostics::ProblemList;
-use crate::inputs::input_id::Label;
 use crate::toolchain::ToolchainName;
 
 pub mod json_edit;
+mod model;
+mod error;
 mod parse;
 mod locked;
 mod platforms;
@@ -44,113 +43,14 @@ mod requirement;
 mod diagnostics;
 mod locate;
 
+pub use error::{Error, OtherKind};
 pub use locate::{Location, RequirementPart};
+pub use model::{DependsFile, Entry, Group, Requirement};
 pub use platforms::Platforms;
 pub use requirement::check_feature_name;
 
 /// Maximum size of a file in bytes; a real one has a few thousand.
 pub const MAX_SIZE: u64 = 1 << 20;
-
-/// The content of a depends.toml.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DependsFile {
-    /// The file.
-    pub path: PathBuf,
-    /// Its text. Errors show the lines that requested a crate.
-    pub text: Arc<str>,
-    /// Its label in a history.
-    pub label: Label,
-    /// The groups that have entries, in the file's order.
-    pub groups: Vec<Group>,
-    /// `[locked]`: exact versions, sorted, each once.
-    pub locked: Vec<CrateId>,
-    /// `[platforms]`, if it exists.
-    pub platforms: Option<Platforms>,
-}
-
-/// Entries that are resolved together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// The digits of `[dependencies.2]`; `None` for `[dependencies]` itself.
-    pub number: Option<String>,
-    /// Never empty; in the file's order.
-    pub entries: Vec<Entry>,
-}
-
-/// One key of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The key as written: the name that Cargo.toml would have.
-    pub key: String,
-    /// The crate: `package`, else the key.
-    pub package: CrateName,
-    /// Never empty: one for each element of an array, else one.
-    pub alternatives: Vec<Requirement>,
-}
-
-/// The requirement for one crate.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Requirement {
-    /// A version requirement that semver accepts, as written.
-    pub version: String,
-    /// Features, as written; each is a valid name of a feature, without `/` and `dep:`.
-    pub features: Vec<String>,
-    /// Whether the default features are enabled.
-    pub default_features: bool,
-}
-
-/// Why a depends.toml is invalid.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file cannot be read.
-    #[error("could not read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system error.
-        source: io::Error,
-    },
-    /// The file is too large for a depends.toml.
-    #[error("`{}` is larger than 1 MiB, the limit for a depends.toml", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The content is invalid.
-    #[error("{}", list.draw(path))]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// The problems.
-        list: ProblemList,
-    },
-    /// Another file of cargo was given.
-    #[error("`{}` is a {kind}, not a depends.toml", path.display())]
-    OtherKind {
-        /// The file.
-        path: PathBuf,
-        /// The kind of the file.
-        kind: OtherKind,
-    },
-}
-
-/// A file of cargo that is not a depends.toml.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OtherKind {
-    /// A Cargo.toml.
-    Manifest,
-    /// A Cargo.lock.
-    Lockfile,
-}
-
-impl fmt::Display for OtherKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            OtherKind::Manifest => "Cargo.toml",
-            OtherKind::Lockfile => "Cargo.lock",
-        })
-    }
-}
 
 impl DependsFile {
     /// The oldest release that `[platforms]` pins. The bundle must have crates that it can build.
@@ -192,6 +92,7 @@ pub fn read_text(path: &Path) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crate_id::CrateName;
     use proptest::prelude::*;
 
     fn parsed(text: &str) -> Result<DependsFile, Error> {

@@ -1,14 +1,14 @@
 //! Crates that are not stored: each is fetched once for all clients.
 
-use std::collections::HashMap;
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::download::{CompletedDownload, DownloadSpec, DownloadWriter, Gate, SharedDownload, Step};
+use super::download::{DownloadSpec, DownloadWriter, Gate, SharedDownload, Step};
+use super::download_table::{Demand, Entry, FetchedCrate};
 use super::error::LiveError;
 use super::index_view::Excluded;
 use super::prefetch_budget::{Admission, Reservation};
@@ -36,63 +36,6 @@ pub enum FetchOutcome {
     Downloading(SharedDownload),
     /// It cannot be fetched.
     Failed(LiveError),
-}
-
-/// Running downloads, and completed ones that are not stored yet.
-#[derive(Default)]
-pub(super) struct CrateDownloads {
-    downloads: Mutex<HashMap<String, Entry>>,
-}
-
-struct Entry {
-    download: SharedDownload,
-    demand: Demand,
-}
-
-/// Whether a client has requested a crate, or it is prefetched.
-enum Demand {
-    /// A client has; `ahead`: its download began before.
-    Requested { ahead: bool },
-    /// No client has yet.
-    Prefetching(Reservation),
-    /// It arrived, and no client has requested it yet. It is only stored when one does.
-    Prefetched(Box<FetchedCrate>, Instant, Reservation),
-}
-
-/// A fetched crate with its index entry.
-struct FetchedCrate {
-    id: CrateId,
-    line: IndexLine,
-    index_read: Timestamp,
-    download: CompletedDownload,
-}
-
-impl Entry {
-    /// A client's handle on the download, and the crate if it has arrived and must be stored now.
-    fn board(&mut self) -> (SharedDownload, Option<Box<FetchedCrate>>) {
-        let download = self.download.for_client();
-        let arrived = match std::mem::replace(&mut self.demand, Demand::Requested { ahead: true }) {
-            Demand::Requested { ahead } => {
-                self.demand = Demand::Requested { ahead };
-                None
-            }
-            Demand::Prefetching(reservation) => {
-                reservation.confirm();
-                None
-            }
-            Demand::Prefetched(cargo, _, reservation) => {
-                reservation.confirm();
-                Some(cargo)
-            }
-        };
-        (download, arrived)
-    }
-}
-
-impl CrateDownloads {
-    fn downloads(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
-        self.downloads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl LiveMirror {

@@ -16,9 +16,8 @@ use tokio::sync::Semaphore;
 use super::metrics::LiveMetrics;
 use super::prefetch_budget::{PrefetchBudget, Reservation};
 use super::prefetch_graph::PrefetchGraph;
-use super::{ActiveState, LiveMirror};
 use crate::crate_id::{CrateId, CrateName};
-use crate::upstream::prefetch::{self, Dependency, DependencyQuery};
+use crate::upstream::prefetch::{Dependency, DependencyQuery};
 
 /// Maximum number of concurrent predicted lookups.
 const MAX_CONCURRENT_LOOKUPS: usize = 48;
@@ -35,7 +34,7 @@ const MAX_SESSION_AGE: Duration = Duration::from_secs(300);
 /// The state of the predictions.
 pub(super) struct Prefetcher {
     session: Mutex<PrefetchSession>,
-    lookup_permits: Arc<Semaphore>,
+    pub(super) lookup_permits: Arc<Semaphore>,
     pub(super) budget: Arc<PrefetchBudget>,
 }
 
@@ -86,7 +85,7 @@ impl Prefetcher {
     }
 
     /// Records that a client requested the index file of `name`; returns the queries to follow now.
-    fn record_index_request(&self, name: &CrateName) -> Vec<DependencyQuery> {
+    pub(super) fn record_index_request(&self, name: &CrateName) -> Vec<DependencyQuery> {
         let mut prefetch_session = self.spell_now();
         // Clients can invent names; none is remembered beyond the limit of a session.
         if prefetch_session.queries.len() >= MAX_QUERIES
@@ -115,7 +114,7 @@ impl Prefetcher {
     }
 
     /// Adds queries that another one led to; returns those to follow now.
-    fn enqueue(&self, queries: Vec<DependencyQuery>) -> Vec<DependencyQuery> {
+    pub(super) fn enqueue(&self, queries: Vec<DependencyQuery>) -> Vec<DependencyQuery> {
         let mut prefetch_session = self.session();
         let new: Vec<DependencyQuery> = queries.into_iter().filter(|query| prefetch_session.insert(query)).collect();
         let mut due = Vec::new();
@@ -124,7 +123,7 @@ impl Prefetcher {
     }
 
     /// Records that `query` probably selects `id`, with these dependencies; `is_stored`: the mirror has it.
-    fn add(&self, query: DependencyQuery, id: CrateId, dependencies: Vec<Dependency>, is_stored: bool) {
+    pub(super) fn add(&self, query: DependencyQuery, id: CrateId, dependencies: Vec<Dependency>, is_stored: bool) {
         let mut prefetch_session = self.session();
         let is_root = query.req == VersionReq::STAR && prefetch_session.roots.contains(&query.name);
         prefetch_session.graph.add(query, id, dependencies, is_root, is_stored);
@@ -168,41 +167,6 @@ impl PrefetchSession {
                 self.pending.push_back(query);
             }
         }
-    }
-}
-
-impl LiveMirror {
-    /// Records a client's request for the index file of `name`, and prefetches the index files that it will probably
-    /// request next.
-    pub(super) fn prefetch_index(self: &Arc<Self>, running: &Arc<ActiveState>, name: &CrateName) {
-        for query in self.prefetcher.record_index_request(name) {
-            self.follow_query(Arc::clone(running), query);
-        }
-    }
-
-    fn follow_query(self: &Arc<Self>, running: Arc<ActiveState>, query: DependencyQuery) {
-        let proxy = Arc::clone(self);
-        tokio::spawn(async move {
-            let guessing = Arc::clone(&proxy.prefetcher.lookup_permits);
-            let known = {
-                let Ok(_permit) = guessing.acquire().await else { return };
-                // Disabling live mode, or changing its upstream, also stops prefetches.
-                if !proxy.is_active(&running) {
-                    return;
-                }
-                running.index_cache.get(&running.upstreams, &query.name, running.settings.proxy_ttl, None).await
-            };
-            let Some(file) = known.ok().and_then(|known| known.file) else { return };
-            let dependencies = prefetch::dependencies_of(&file, &query);
-            if let Some(version) = prefetch::select_version(&file, &query) {
-                let id = CrateId { name: query.name.clone(), version };
-                let is_stored = proxy.context.mirror.crate_file(&id).is_file();
-                proxy.prefetcher.add(query, id, dependencies.clone(), is_stored);
-            }
-            for next in proxy.prefetcher.enqueue(dependencies.into_iter().map(|one| one.query).collect()) {
-                proxy.follow_query(Arc::clone(&running), next);
-            }
-        });
     }
 }
 

@@ -15,14 +15,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::request_body::UnreadBody;
-use super::response_budget::{BodyChunk, Reservation, STREAMED_BYTES};
+use super::response_budget::{BodyChunk, CHUNK_SIZE, Reservation, STREAMED_BYTES};
 use super::sendfile::MemfdBody;
 use crate::file_stamp::FileStamp;
 use crate::safe_path::SafePath;
-
-/// Bytes in one chunk of a body. A file of this size or less is one chunk: it is read at once, and sent in one write
-/// together with its headers.
-pub(super) const CHUNK_SIZE: usize = 64 * 1024;
 
 /// An open file of the mirror. It stays the same file even if an import replaces it.
 pub(super) struct OpenFile {

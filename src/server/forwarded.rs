@@ -5,7 +5,7 @@
 //! chain of proxies wrote several values, the first one is from the proxy nearest to the client.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
 use hyper::HeaderMap;
@@ -127,9 +127,20 @@ impl UntrustedProxies {
     }
 }
 
+/// The address as a client would write it: an IPv4-mapped IPv6 address becomes an IPv4 address.
+pub(super) fn canonical_address(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ipv4_mapped_addresses_are_shown_as_ipv4() {
+        let mapped: SocketAddr = "[::ffff:10.0.0.1]:80".parse().expect("address");
+        assert_eq!(canonical_address(mapped).to_string(), "10.0.0.1:80");
+    }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();

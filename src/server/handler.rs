@@ -14,17 +14,17 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
-use super::ServeOptions;
 use super::access_log::AccessLogEntry;
+use super::capacity::{capacity, max_memfd_bodies};
 use super::conditional;
 use super::content_type::{ContentHeaders, IMMUTABLE, JSON, TEXT};
 use super::fallback::RequestOrigin;
 use super::file::{self, OpenFile, OutgoingBody};
 use super::file_cache::{CachePolicy, FileCache, MAX_CACHED_FILE};
-use super::forwarded::{Forwarded, UntrustedProxies};
+use super::forwarded::{Forwarded, UntrustedProxies, canonical_address};
 use super::health::MirrorHealth;
-use super::listener::{canonical_address, capacity, max_memfd_bodies};
 use super::metrics::{RequestKind, ServerMetrics};
+use super::options::ServeOptions;
 use super::registry::{self, MAX_INDEX_FILE};
 use super::request_body::{IncomingBody, UnreadSlot};
 use super::response::{

@@ -20,16 +20,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
-use super::file::CHUNK_SIZE;
+use super::capacity::capacity;
 use super::file::OutgoingBody;
+use super::forwarded::canonical_address;
 use super::handler::Server;
-use super::response_budget::{ConnectionBudget, MIN_PROGRESS_BYTES, PRESSURE_WINDOW, StreamExecutor};
-use super::sendfile;
+use super::response_budget::{CHUNK_SIZE, ConnectionBudget, MIN_PROGRESS_BYTES, PRESSURE_WINDOW, StreamExecutor};
 use super::stall_timeout::{ConnectionActivity, StallTimeoutStream};
 use super::tls;
 
-/// Maximum number of connections. Cargo opens at most two in each of its phases.
-const MAX_CONNECTIONS: u64 = 4096;
 /// At the limit, the most idle connection is closed for a new one if it was idle for this long. Otherwise the new one
 /// waits in the system's queue.
 const MIN_IDLE_BEFORE_EVICTION: Duration = Duration::from_secs(1);
@@ -48,8 +46,6 @@ const MAX_HTTP2_STREAMS: u32 = 128;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// How often the server checks whether stalled connections exceed the budget.
 const SHED_INTERVAL: Duration = Duration::from_millis(250);
-/// File descriptors for everything but connections and files that are sent.
-const RESERVED_DESCRIPTORS: u64 = 64;
 /// How long open requests may continue after shutdown began.
 const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(30);
 /// Delay after the system had no file descriptor left, or no connection could be evicted.
@@ -183,52 +179,6 @@ impl ConnectionSet {
     }
 }
 
-/// How many clients the limit of open files allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capacity {
-    /// Maximum number of connections.
-    pub connections: usize,
-    /// Files that may be open for responses.
-    pub files: usize,
-    /// The limit of open files; `None`: unlimited or unknown.
-    pub limit: Option<u64>,
-}
-
-/// The capacity under this process's current limit of open files. Each connection needs a file descriptor, and may need
-/// one for the file that it sends.
-pub fn capacity() -> Capacity {
-    let limit = open_file_limit();
-    Capacity { limit: (limit < u64::MAX).then_some(limit), ..capacity_of(limit) }
-}
-
-fn capacity_of(limit: u64) -> Capacity {
-    let left = limit.saturating_sub(RESERVED_DESCRIPTORS + sendfile::max_bodies(limit));
-    let half = usize::try_from((left / 2).clamp(RESERVED_DESCRIPTORS, MAX_CONNECTIONS)).unwrap_or(usize::MAX);
-    Capacity { connections: half, files: half, limit: None }
-}
-
-/// How many bodies may keep a file open.
-#[cfg(unix)]
-pub(super) fn max_memfd_bodies() -> u64 {
-    sendfile::max_bodies(open_file_limit())
-}
-
-#[cfg(not(unix))]
-pub(super) fn max_memfd_bodies() -> u64 {
-    0
-}
-
-#[cfg(unix)]
-fn open_file_limit() -> u64 {
-    use rustix::process::{Resource, getrlimit};
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
-}
-
-#[cfg(not(unix))]
-fn open_file_limit() -> u64 {
-    u64::MAX
-}
-
 /// Serves one connection until its end. A client that disconnects early is not an error.
 async fn serve_connection(
     stream: TcpStream,
@@ -331,11 +281,6 @@ fn is_client_error(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// The address as a client would write it: an IPv4-mapped IPv6 address becomes an IPv4 address.
-pub(super) fn canonical_address(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -400,19 +345,5 @@ mod tests {
         crowd.shed_load(10_000);
         assert!(!is_there(&crowd, 2) && is_there(&crowd, 1) && is_there(&crowd, 0));
         holds.clear();
-    }
-
-    #[test]
-    fn the_open_file_limit_bounds_connections_and_files() {
-        for (limit, half) in [(10, 64), (300, 99), (1024, 416), (9472, 4096), (u64::MAX, 4096)] {
-            let capacity = capacity_of(limit);
-            assert_eq!((capacity.connections, capacity.files), (half, half), "{limit}");
-        }
-    }
-
-    #[test]
-    fn ipv4_mapped_addresses_are_shown_as_ipv4() {
-        let mapped: SocketAddr = "[::ffff:10.0.0.1]:80".parse().expect("address");
-        assert_eq!(canonical_address(mapped).to_string(), "10.0.0.1:80");
     }
 }

@@ -22,9 +22,11 @@ use hyper::rt::Executor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-use super::file::CHUNK_SIZE;
 use super::stall_timeout::ConnectionActivity;
 
+/// Bytes in one chunk of a body. A file of this size or less is one chunk: it is read at once, and sent in one write
+/// together with its headers.
+pub(super) const CHUNK_SIZE: usize = 64 * 1024;
 /// The unit of every weight, in bytes.
 const UNIT_BYTES: usize = 1024;
 /// Limit for the bodies of one connection, in units. A larger body is only admitted alone.

@@ -11,17 +11,19 @@ use std::time::Duration;
 use crate::env::Env;
 use crate::http::{Settings, TlsVersion, TlsVersions};
 
+mod error;
 mod files;
 mod git_proxy;
 mod provider;
 mod term;
 mod upstream;
 
+pub use error::Error;
 pub use provider::{Provider, TokenProgram};
 pub use term::{TermSettings, When};
 pub use upstream::{Origin, Upstream};
 
-use files::{ConfigFiles, FoundValue};
+use files::{ConfigFiles, FoundValue, env_var_name};
 
 /// The user's cargo configuration, as far as it concerns the network.
 #[derive(Clone, Debug)]
@@ -33,83 +35,6 @@ pub struct CargoConfig {
     git_vars: Vec<(String, String)>,
     resolver_config: toml::Table,
     warnings: Vec<String>,
-}
-
-/// The configuration is invalid.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A file exists but cannot be read.
-    #[error("could not read `{path}`")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// A file is not TOML.
-    #[error("`{path}` is not valid TOML: line {line}, column {column}: {message}")]
-    Toml {
-        /// The file.
-        path: PathBuf,
-        /// From 1.
-        line: usize,
-        /// From 1, in characters.
-        column: usize,
-        /// The parser's message. Never the line itself, which may contain a token.
-        message: String,
-    },
-    /// A file includes itself.
-    #[error("`{path}` is included by a file that it includes itself")]
-    IncludeCycle {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A value has the wrong type.
-    #[error("`{key}` in {location} must be {expected}")]
-    InvalidValue {
-        /// The key, with dots.
-        key: String,
-        /// The file or the variable.
-        location: String,
-        /// The expected type.
-        expected: &'static str,
-    },
-    /// A replacement is not defined.
-    #[error("crates.io is replaced with `{name}` in `{file}`, but no source or registry of that name is configured")]
-    UnknownSource {
-        /// The name.
-        name: String,
-        /// The file with the replacement.
-        file: PathBuf,
-    },
-    /// A chain of replacements is circular.
-    #[error("the replacement of crates.io in `{file}` leads back to `{name}`")]
-    SourceCycle {
-        /// The name that occurs twice.
-        name: String,
-        /// The file that starts the chain.
-        file: PathBuf,
-    },
-    /// An address cannot be an upstream.
-    #[error("`{url}` ({location}) is not an http or https address")]
-    InvalidAddress {
-        /// The address without credentials.
-        url: String,
-        /// The file or the variable with the address.
-        location: String,
-    },
-    /// Only an external program can provide a token.
-    #[error(
-        "the token for the registry `{registry}` comes from the credential provider `{provider}`, which this program cannot run"
-    )]
-    CredentialProvider {
-        /// The registry's name.
-        registry: String,
-        /// The provider as configured.
-        provider: String,
-        /// The variable that can contain the token instead.
-        variable: String,
-    },
 }
 
 impl CargoConfig {
@@ -365,16 +290,6 @@ struct ConfigValues<'a> {
 struct TextValue {
     value: String,
     location: String,
-}
-
-/// The variable of a key: `CARGO_HTTP_LOW_SPEED_LIMIT` for `http.low-speed-limit`.
-fn env_var_name(keys: &[&str]) -> String {
-    let mut name = "CARGO".to_owned();
-    for key in keys {
-        name.push('_');
-        name.push_str(&key.to_uppercase().replace(['-', '.'], "_"));
-    }
-    name
 }
 
 impl ConfigValues<'_> {

@@ -5,18 +5,11 @@
 //! dist server, so that a mirror has each file where rustup requests it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256;
-use crate::event::Sink;
-use crate::http::Client;
 use crate::mirror_file::FileSource;
 use crate::safe_path::SafePath;
-use crate::toolchain::{ChannelManifest, HOSTS, SelectionRequest, ToolchainName, UnavailableComponent, select};
+use crate::toolchain::{ChannelManifest, HOSTS, ToolchainName, UnavailableComponent, select};
 
 mod download;
 mod error;
@@ -25,79 +18,19 @@ mod rustup;
 mod std_lock;
 mod dist_cache;
 mod dist_client;
+mod downloader;
+mod request;
 
 pub use dist_client::{DistClient, MAX_DIGEST_FILE, Texts, parse_sha256};
 pub use download::MAX_DIST_FILE;
+pub use downloader::{DistDownloader, DownloadPlan, PlannedFile};
 pub use error::Error;
+pub use request::ToolchainRequest;
 pub use rustup::{RUSTUP_RELEASE_PATH, RustupInstaller, RustupRelease};
 pub use std_lock::is_rust_src;
 
 use dist_cache::DistCache;
 use release::ToolchainRelease;
-
-/// The toolchain request of one input.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToolchainRequest {
-    /// The toolchains by name.
-    pub toolchains: Vec<ToolchainName>,
-    /// The selection for each of them.
-    #[serde(rename = "wanted")]
-    pub selection: SelectionRequest,
-}
-
-/// A downloader of toolchains. Cheap to clone.
-#[derive(Clone)]
-pub struct DistDownloader {
-    /// The HTTP client.
-    pub client: Client,
-    /// The base address, as in RUSTUP_DIST_SERVER; usually `https://static.rust-lang.org`.
-    pub server_url: String,
-    /// `$FROSTMIRROR_HOME/cache`; downloads are stored in its folder `dist`.
-    pub cache: PathBuf,
-    /// Maximum number of concurrent downloads; never more than 8, because the files are large.
-    pub jobs: usize,
-    /// Whether network access is forbidden.
-    pub offline: bool,
-    /// The current time.
-    pub now: Timestamp,
-    /// The verb of this process, for processes that wait for its lock.
-    pub verb: &'static str,
-    /// Receives progress.
-    pub sink: Arc<dyn Sink>,
-}
-
-/// One required file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedFile {
-    /// The digest that upstream states.
-    pub sha256: Sha256,
-    /// Its content; `None` until it is fetched.
-    pub bytes: Option<FileSource>,
-    /// Its size in bytes, if known.
-    pub size: Option<u64>,
-}
-
-impl PlannedFile {
-    /// A file that is not fetched yet.
-    pub fn new(sha256: Sha256) -> PlannedFile {
-        PlannedFile { sha256, bytes: None, size: None }
-    }
-}
-
-/// The required files of the requests.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DownloadPlan {
-    /// Every file by its path below the root of the dist server. Small texts already have their bytes.
-    pub files: BTreeMap<SafePath, PlannedFile>,
-    /// For messages: `stable 1.95.0 (2026-04-16)`.
-    pub toolchains: Vec<String>,
-    /// The files of each request, in the order of the requests.
-    pub by_request: Vec<BTreeSet<SafePath>>,
-    /// The triples with a complete toolchain.
-    pub hosts: BTreeSet<String>,
-    /// Requested components that are missing; they were reported to the sink.
-    pub unavailable: Vec<(ToolchainName, UnavailableComponent)>,
-}
 
 impl DistDownloader {
     /// Plans the files of `orders`. Requests for the same toolchain share its manifest, and each gets its own selection

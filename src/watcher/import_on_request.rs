@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
+use super::counters::ImportCounters;
+use super::failed_bundles;
 use super::file_state::{Obstacle, Outcome};
 use super::import_file::FileImporter;
-use super::move_to_failed::{Rejection, reject_bundle};
+use super::move_to_failed::{Rejection, first_line, reject_bundle};
 use super::processed::ProcessedFolders;
-use super::{ImportCounters, failed_bundles, first_line};
 use crate::bundle::file_name::is_bundle_file_name;
 use crate::bundle::sanitize::sanitize_line;
 use crate::error_report::{ErrorClass, Failure};

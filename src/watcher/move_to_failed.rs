@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 
+use super::counters::ImportCounters;
 use super::file_state::FileStamp;
 use super::import_file::{display_name, file_stamp};
 use super::processed::{ARRIVED_AS, ProcessedFolders};
-use super::{ImportCounters, first_line};
 use crate::event::Sink;
 use crate::units::format_time;
 
@@ -71,4 +71,8 @@ pub(super) fn reason_text(reason: &str, when: &str, keep: bool, name: &OsStr) ->
         text.push_str(&format!("{ARRIVED_AS}{name}\n"));
     }
     text
+}
+
+pub(super) fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::pagination::Pagination;
 use super::provenance::{self, Provenance, ProvenanceView};
-use super::request::Pagination;
 use super::search::{self, Relevance, SearchResult, SearchTerms, normalize};
 use crate::crate_id::{CrateName, Version};
 use crate::digest::Sha256;

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::request::Pagination;
+use super::pagination::Pagination;
 use crate::bundle::format::{BundleKind, CrateState, DistFileState, Parent};
 use crate::error_report::Failure;
 use crate::file_stamp::FileStamp;

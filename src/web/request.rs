@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::auth;
+use super::pagination::Pagination;
 use super::response::ApiError;
 use super::state::WebState;
 use crate::bundle::sanitize::sanitize_line;
@@ -30,23 +31,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const MAX_PER_PAGE: usize = 100;
 /// The highest page number.
 const MAX_PAGE_NUMBER: usize = 1_000_000_000;
-
-/// A page of a long list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pagination {
-    /// The page number, from 1.
-    pub(super) number: usize,
-    /// The page size in entries.
-    pub(super) size: usize,
-}
-
-impl Pagination {
-    /// The entries of this page.
-    pub(super) fn slice<'l, T>(&self, list: &'l [T]) -> &'l [T] {
-        let begin = (self.number - 1).saturating_mul(self.size).min(list.len());
-        &list[begin..begin.saturating_add(self.size).min(list.len())]
-    }
-}
 
 /// A request.
 pub(super) struct WebRequest {

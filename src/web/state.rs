@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::WebOptions;
 use super::crate_catalog::CrateCatalog;
 use super::imports::ImportCache;
 use super::jobs::{Job, JobKind, Jobs};
 use super::login_throttle::LoginThrottle;
+use super::options::WebOptions;
 use super::response::ApiError;
 use super::sessions::Sessions;
 use super::statistics::Statistics;

@@ -2,8 +2,8 @@
 //! `1 crates` or `1 crate are`.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
+
+use super::source::{SourceFile, source_files};
 
 /// Words that may stand between a number and its noun.
 const ADJECTIVES: &[&str] = &["damaged", "index", "invalid", "locked", "more", "open", "other", "rustup"];
@@ -11,7 +11,7 @@ const ADJECTIVES: &[&str] = &["damaged", "index", "invalid", "locked", "more", "
 /// Nouns that no call of `pluralize` has, but that messages could count.
 const MORE_NOUNS: &[&str] = &["archive", "channel", "column", "day", "folder", "hour", "minute", "target", "time"];
 
-/// Placeholders in front of a plural that are never the number 1: (end of the path, text, reason).
+/// Placeholders in front of a plural that are never the number 1: (file, text, reason).
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("http/error.rs", "{attempts} times", "more than one attempt"),
     ("commands/status.rs", "{word} bundles", "no number"),
@@ -31,9 +31,9 @@ const VERB_EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("commands/verify/mirror.rs", "{what} are unknown", "the verb of `lineages`"),
     ("fetch/resolve/cargo_errors.rs", "{head} are", "cargo's text about `versions`"),
     ("fetch/resolve/unresolved.rs", "{package} are yanked", "more than one version"),
-    ("fetch/resolve.rs", "{input} needs packages that are not from crates", "the verb of `packages`"),
+    ("fetch/resolve/error.rs", "{input} needs packages that are not from crates", "the verb of `packages`"),
     ("http/error.rs", "{url} does not have the expected content", "an infinitive"),
-    ("unpack/tests.rs", "{taken} names were accepted", "a test"),
+    ("mirror/export/vendor/unpack/tests.rs", "{taken} names were accepted", "a test"),
     ("mirror/warnings.rs", "{file} need", "the verb of `inputs`"),
     ("server/auth.rs", "{MIN_TOKEN_CHARS} visible ASCII characters are required", "a constant limit"),
     ("upstream/file_batch.rs", "{} are unavailable", "more than one file"),
@@ -46,20 +46,16 @@ const VERB_EXCEPTIONS: &[(&str, &str, &str)] = &[
 
 #[test]
 fn numbers_are_written_with_the_right_form_of_their_noun() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let files: Vec<(String, String)> = crate::source_files(&src)
-        .into_iter()
-        .map(|path| (path.to_str().unwrap().replace('\\', "/"), fs::read_to_string(&path).unwrap()))
-        .collect();
+    let files = source_files();
     let mut nouns: BTreeSet<String> = MORE_NOUNS.iter().map(|noun| (*noun).to_owned()).collect();
-    nouns.extend(files.iter().flat_map(|(_, text)| pluralized_nouns(text)));
+    nouns.extend(files.iter().flat_map(|file| pluralized_nouns(&file.text)));
     assert!(nouns.contains("crate") && nouns.len() > 15, "{nouns:?}");
     let plurals: BTreeSet<String> = nouns.iter().map(|noun| plural(noun)).collect();
     let mut problems = Vec::new();
-    for (path, text) in &files {
+    for SourceFile { name, text } in &files {
         for (line, found) in fixed_plurals(text, &plurals) {
-            if !EXCEPTIONS.iter().any(|(file, text, _)| path.ends_with(file) && found == *text) {
-                problems.push(format!("{path}:{line}: `{found}`; use `units::pluralize`"));
+            if !EXCEPTIONS.iter().any(|(file, text, _)| name == file && found == *text) {
+                problems.push(format!("src/{name}:{line}: `{found}`; use `units::pluralize`"));
             }
         }
     }
@@ -68,13 +64,11 @@ fn numbers_are_written_with_the_right_form_of_their_noun() {
 
 #[test]
 fn numbers_have_the_right_form_of_their_verb() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut problems = Vec::new();
-    for path in crate::source_files(&src) {
-        let (text, path) = (fs::read_to_string(&path).unwrap(), path.to_str().unwrap().replace('\\', "/"));
+    for SourceFile { name, text } in source_files() {
         for (line, found) in plural_verbs(&text) {
-            if !VERB_EXCEPTIONS.iter().any(|(file, text, _)| path.ends_with(file) && found == *text) {
-                problems.push(format!("{path}:{line}: `{found}`; use `units::agree`, or say it without a verb"));
+            if !VERB_EXCEPTIONS.iter().any(|(file, text, _)| name == *file && found == *text) {
+                problems.push(format!("src/{name}:{line}: `{found}`; use `units::agree`, or say it without a verb"));
             }
         }
     }

@@ -6,7 +6,8 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConvertError, LegacyError, Section, section_error};
+use super::error::{ConvertError, LegacyError, section_error};
+use super::section::Section;
 use crate::digest::{BUFFER_SIZE, HashingWriter};
 
 /// Maximum size of `manifest.json` in bytes.

@@ -1,10 +1,10 @@
 //! `export local-registry` and `export vendor`: a folder that cargo builds from, and the configuration that uses it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::FolderArgs;
+use super::source::{SourceArgs, run_cancellable};
 use crate::client_setup;
 use crate::commands::Context;
 use crate::error_chain::one_line;
@@ -13,6 +13,17 @@ use crate::event::{self, Sink};
 use crate::mirror::export::{ExportReport, SkippedCrate};
 use crate::mirror::lock::ReadGuard;
 use crate::units::pluralize;
+
+/// Arguments of the forms that write a folder.
+#[derive(Debug, clap::Args)]
+pub struct FolderArgs {
+    /// Folder to create; it must be missing or empty
+    #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub folder: PathBuf,
+    /// The mirror and the lock timeout.
+    #[command(flatten)]
+    pub source: SourceArgs,
+}
 
 /// The folder format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +63,7 @@ pub(super) fn run(args: &FolderArgs, kind: FolderFormat, context: &Context) -> R
         FolderFormat::LocalRegistry => guard.export_local_registry(&folder, sink),
         FolderFormat::Vendor => guard.export_vendor(&folder, sink),
     };
-    let exported = super::run_cancellable(context, || work(&guard))
+    let exported = run_cancellable(context, || work(&guard))
         .map_err(|failure| failure.with_mirror(&layout).context(failure_context()))?;
     drop(guard);
     report_export(kind, &exported, context);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::SourceArgs;
+use super::source::{SourceArgs, run_cancellable};
 use crate::bundle::format::DistFileState;
 use crate::commands::Context;
 use crate::commands::fetch::bundle_time;
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         sink.status("Note", format!("left out of {name}: {note}"));
     }
     let options = Options { folder, config, now };
-    let exported = super::run_cancellable(context, || guard.snapshot(options, sink));
+    let exported = run_cancellable(context, || guard.snapshot(options, sink));
     let exported = exported.map_err(|failure| failure.with_mirror(&layout).context(failure_context()))?;
     drop(guard);
     report_snapshot(&exported, context);

@@ -6,12 +6,18 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
 use std::path::Path;
 
-use super::OpenedBundle;
-use crate::bundle::open::open_any;
+use crate::bundle::open::{Bundle, open_any};
 use crate::durable;
 use crate::error_report::{ErrorClass, Failure};
 use crate::panics::catch_panic;
 use crate::units::pluralize;
+
+/// A bundle with a read and validated manifest.
+pub(super) struct OpenedBundle {
+    pub(super) bundle: Bundle<Box<dyn Read>>,
+    /// The file size in bytes, if known.
+    pub(super) file_length: Option<u64>,
+}
 
 /// Reads one bundle from `pipe` into a file on the disk of `folder`, and opens it. Header and manifest are checked as they
 /// arrive, so that invalid input is refused early. An endless stream is cut at the size in the manifest.

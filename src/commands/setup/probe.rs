@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::Args;
+use super::args::Args;
 use crate::client_setup::{BaseUrl, ClientSetup, shell_argument};
 use crate::commands::Context;
 use crate::error_report::{ErrorClass, Failure};

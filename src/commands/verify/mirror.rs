@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::Args;
+use super::args::Args;
 use crate::bundle::sanitize::sanitize_line;
 use crate::commands::Context;
 use crate::crate_id::CrateId;

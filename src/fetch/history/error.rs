@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::FORMAT;
+use super::records::FORMAT;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::inputs::input_id::InputId;

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::*;
+use crate::crate_id::CrateId;
 use crate::event::NullSink;
-use crate::inputs::input_id::InputKind;
+use crate::index_line::IndexLine;
+use crate::inputs::input_id::{InputKind, Label};
 
 fn crate_ref(name: &str, yanked: bool) -> CrateRef {
     CrateRef { id: CrateId::parse(name, "1.0.0").expect("valid"), sha256: Sha256::of(name.as_bytes()), size: 7, yanked }

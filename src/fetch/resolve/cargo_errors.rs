@@ -1,7 +1,7 @@
 //! Cargo's messages about a failed resolution: removes details of the scratch project, and finds the entry that caused
 //! the failure.
 
-use super::scratch_project::ScratchDependency;
+use super::scratch_dependency::ScratchDependency;
 use crate::fetch::cargo;
 
 /// The name of the scratch project.

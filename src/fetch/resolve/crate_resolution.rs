@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::scratch_project::ScratchDependency;
+use super::scratch_dependency::ScratchDependency;
 use super::unresolved::KnownVersions;
 use super::{CrateSpec, Error, ExactVersions, InputResolution, Resolver, UnresolvedEntry, locked_versions};
 use crate::crate_id::{CrateId, Version};

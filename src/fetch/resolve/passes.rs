@@ -4,19 +4,14 @@ use std::collections::BTreeMap;
 
 use futures_util::stream::{self, StreamExt as _};
 
-use super::scratch_project::ScratchDependency;
+use super::requested_entries::format_entry;
+use super::scratch_dependency::ScratchDependency;
 use super::unresolved::{KnownVersions, refused_part};
 use super::{CrateSpec, Error, ExactVersions, Resolver, UnresolvedEntry, cargo_errors, locked_versions};
 use crate::crate_id::{CrateName, Version};
 use crate::event::{Event, Phase};
-use crate::inputs::depends::{DependsFile, Entry, Group, Location, Requirement};
+use crate::inputs::depends::{DependsFile, Group, Location, Requirement};
 use crate::inputs::lockfile::Lockfile;
-
-/// The entries of `[dependencies]` and the groups, as the user wrote them.
-pub(super) fn requested_entries(depends: &DependsFile) -> Vec<String> {
-    let entries = depends.groups.iter().flat_map(|group| &group.entries);
-    entries.flat_map(|entry| entry.alternatives.iter().map(|one| format_entry(entry, one))).collect()
-}
 
 /// One run of cargo.
 struct Pass {
@@ -292,26 +287,6 @@ fn table_name(group: &Group) -> String {
     match &group.number {
         None => "dependencies".to_owned(),
         Some(number) => format!("dependencies.{number}"),
-    }
-}
-
-/// An entry in the form of depends.toml.
-fn format_entry(entry: &Entry, one: &Requirement) -> String {
-    let mut parts = Vec::new();
-    if entry.package.as_str() != entry.key {
-        parts.push(format!("package = \"{}\"", entry.package));
-    }
-    parts.push(format!("version = \"{}\"", one.version));
-    if !one.default_features {
-        parts.push("default-features = false".to_owned());
-    }
-    if !one.features.is_empty() {
-        let features: Vec<String> = one.features.iter().map(|name| format!("\"{name}\"")).collect();
-        parts.push(format!("features = [{}]", features.join(", ")));
-    }
-    match parts.as_slice() {
-        [_] => format!("{} = \"{}\"", entry.key, one.version),
-        parts => format!("{} = {{ {} }}", entry.key, parts.join(", ")),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Error;
+use super::error::Error;
 use crate::crate_id::CrateName;
 use crate::diagnostics::{ProblemCollector, closest_match, join_alternatives, quote, suggest_quotes};
 

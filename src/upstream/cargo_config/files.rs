@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::Error;
+use super::error::Error;
 
 /// Tables that are kept. All other tables are ignored.
 const TABLES: [&str; 9] =
@@ -172,4 +172,14 @@ fn parse_includes(value: &Value, file: &Path) -> Result<Vec<Include>, Error> {
         Value::String(_) => Ok(one(value).into_iter().collect()),
         _ => Err(wrong()),
     }
+}
+
+/// The variable of a key: `CARGO_HTTP_LOW_SPEED_LIMIT` for `http.low-speed-limit`.
+pub(super) fn env_var_name(keys: &[&str]) -> String {
+    let mut name = "CARGO".to_owned();
+    for key in keys {
+        name.push('_');
+        name.push_str(&key.to_uppercase().replace(['-', '.'], "_"));
+    }
+    name
 }

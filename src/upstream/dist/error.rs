@@ -11,7 +11,7 @@ use crate::safe_path::SafePath;
 use crate::toolchain::{Date, ManifestError, SelectError, ToolchainName};
 use crate::upstream::file_batch::{UnavailableFiles, describe_uncached};
 
-use super::ToolchainRequest;
+use super::request::ToolchainRequest;
 
 /// Why toolchains could not be downloaded.
 #[derive(Debug, thiserror::Error)]

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use askama::Template;
 
-use super::format::{DisplayTime, Pager, filters, format_count, format_quantity};
+use super::format::{DisplayTime, Pager, filters, format_count, format_quantity, sentence};
+use super::frame::{Frame, render_page};
 use super::live_mode::describe_totals;
-use super::{Frame, render_page, sentence};
 use crate::error_report::Failure;
 use crate::mirror::lineages::LineageTip;
 use crate::mirror::live;
@@ -16,7 +16,8 @@ use crate::units::agree;
 use crate::web::imports::Import;
 use crate::web::incoming::{self, IncomingFolder, RejectedBundle};
 use crate::web::jobs::{Job, JobKind, JobState};
-use crate::web::request::{Pagination, WebRequest};
+use crate::web::pagination::Pagination;
+use crate::web::request::WebRequest;
 use crate::web::response::HandlerResult;
 use crate::web::snapshots::{self, Snapshot};
 use crate::web::state::WebState;

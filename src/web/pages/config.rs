@@ -6,8 +6,8 @@ use std::sync::Arc;
 use askama::Template;
 use serde_json::{Value, json};
 
+use super::frame::{Frame, render_page};
 use super::live_mode::LiveStatus;
-use super::{Frame, render_page};
 use crate::config::{Key, SERVER, SettingsStore};
 use crate::event;
 use crate::mirror::live;

@@ -6,9 +6,10 @@ use askama::Template;
 use hyper::StatusCode;
 
 use super::format::{Pager, encode_component, filters, format_quantity};
-use super::{Frame, render_page};
+use super::frame::{Frame, render_page};
 use crate::web::crate_catalog::{CrateDetail, CrateSummary, CrateVersion};
-use crate::web::request::{Pagination, WebRequest};
+use crate::web::pagination::Pagination;
+use crate::web::request::WebRequest;
 use crate::web::response::{ApiError, HandlerResult};
 use crate::web::state::WebState;
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use askama::Template;
 
 use super::chart::{StepChart, bar_length, draw_steps, round_up};
-use super::format::{DisplayTime, filters, format_quantity};
+use super::format::{DisplayTime, filters, format_quantity, sentence};
+use super::frame::{Frame, render_page};
 use super::live_mode::{Alarm, LiveCard, alarms};
-use super::{Frame, render_page, sentence};
 use crate::client_setup::shell_argument;
 use crate::error_report::Failure;
 use crate::event;

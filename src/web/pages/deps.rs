@@ -7,7 +7,7 @@ use std::sync::Arc;
 use askama::Template;
 use serde_json::{Map, Value};
 
-use super::{Frame, render_page};
+use super::frame::{Frame, render_page};
 use crate::config::DEPENDS;
 use crate::error_report::Failure;
 use crate::inputs::depends::json_edit;

@@ -114,7 +114,7 @@ pub(super) mod filters {
 
     #[filter_fn]
     pub(in crate::web::pages) fn sentence(text: impl AsRef<str>, _: &dyn Values) -> Result<String> {
-        Ok(crate::web::pages::sentence(text.as_ref()))
+        Ok(super::sentence(text.as_ref()))
     }
 }
 
@@ -149,6 +149,14 @@ impl Pager {
     pub(super) fn after(&self) -> Option<String> {
         self.link_to(self.page + 1)
     }
+}
+
+/// An error's message as a page shows it, with a capital letter and a full stop.
+pub(super) fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first: String = chars.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
+    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{end}", chars.as_str())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use askama::Template;
 use hyper::StatusCode;
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
-use super::{Frame, render_page};
+use super::frame::{Frame, render_page};
 use crate::guide::{CHAPTERS, Chapter};
 use crate::web::request::WebRequest;
 use crate::web::response::{ApiError, HandlerResult};

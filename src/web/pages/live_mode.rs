@@ -1,7 +1,6 @@
 //! The pages' view of live mode: its state, its upstreams, its benefit so far, and its problems.
 
-use super::format::{DisplayTime, format_count, format_quantity};
-use super::sentence;
+use super::format::{DisplayTime, format_count, format_quantity, sentence};
 use crate::event;
 use crate::live::metrics::{MetricsSnapshot, UpstreamHealth};
 use crate::mirror::live::LiveTotals;

@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use percent_encoding::percent_decode_str;
 
 use super::format::encode_component;
-use super::{Frame, render};
+use super::frame::{Frame, render};
 use crate::bundle::sanitize::sanitize_line;
 use crate::crate_id::CrateName;
 use crate::web::request::WebRequest;

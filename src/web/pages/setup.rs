@@ -9,7 +9,7 @@ use askama::Template;
 use hyper::StatusCode;
 
 use self::toolchain_choice::ToolchainChoice;
-use super::{Frame, render_page};
+use super::frame::{Frame, render_page};
 use crate::client_setup::{BaseUrl, ClientSetup};
 use crate::web::auth::is_loopback_name;
 use crate::web::request::WebRequest;
