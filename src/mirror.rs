@@ -61,6 +61,7 @@ mod pending_lines;
 pub mod rebuild;
 mod stager;
 mod staging;
+mod guard;
 mod item;
 mod existing_file;
 mod listing;

@@ -90,6 +90,7 @@ const MIRROR_WRITERS: &[(&str, &str)] = &[
     ("mirror/transaction.rs", "it makes the changes of a mirror"),
     ("mirror/transaction/", "the same"),
     ("mirror/staging.rs", "its files have no public name"),
+    ("mirror/guard.rs", "the name of the lock's holder"),
     ("mirror/lock.rs", "the lock file and its holder's name"),
     ("mirror/layout.rs", "the version of the layout, before any transaction"),
     ("mirror/disk_reserve.rs", "the reserve has no content"),

@@ -11,7 +11,7 @@
 //! | any other file where clients look | must not exist: no record names it |
 //!
 //! The audit takes no lock, like a server, so that a large mirror can be audited during imports. A problem may
-//! therefore be an import in progress. [`AddGuard::audit_again`] checks again under the lock, and hashes only files
+//! therefore be an import in progress. [`WriteGuard::audit_again`] checks again under the lock, and hashes only files
 //! that were not valid before.
 //!
 //! The audit returns all problems and decides nothing. If two digests of a crate differ, it trusts the import record.
@@ -23,10 +23,10 @@ use std::path::PathBuf;
 
 use super::dist_files::DistFiles;
 use super::gc;
+use super::guard::WriteGuard;
 use super::index_link::{self, LinkState};
 use super::item::ItemId;
 use super::layout::{self, Layout};
-use super::lock::AddGuard;
 use super::summary::Counts;
 use super::transaction::{self, counts_are_stale, has_unfinished_work};
 use crate::crate_id::{CrateId, CrateName};
@@ -86,7 +86,7 @@ pub enum Error {
     Store(#[from] transaction::Error),
 }
 
-/// Audits a mirror without a lock. A problem may be work in progress; [`AddGuard::audit_again`] checks it.
+/// Audits a mirror without a lock. A problem may be work in progress; [`WriteGuard::audit_again`] checks it.
 ///
 /// # Errors
 /// The mirror does not exist, or a folder cannot be listed. An unreadable file is a problem, not an error.
@@ -112,14 +112,14 @@ pub fn require_mirror(layout: &Layout) -> Result<(), Error> {
     }
 }
 
-impl AddGuard {
+impl WriteGuard {
     /// Checks the problems of `first` again, while no other process can change the mirror.
     ///
     /// # Errors
     /// See [`audit()`].
     pub fn audit_again(&self, first: &Audit, sink: &dyn Sink) -> Result<Audit, Error> {
         let mut pass = require_complete(Pass::run(&self.layout, &first.files, sink)?, sink)?;
-        if index_link::link_state(&self.layout) == LinkState::Missing && !index_link::is_supported(&self.layout) {
+        if index_link::link_state(&self.layout) == LinkState::Missing && !index_link::is_supported(self) {
             pass.problems.retain(|problem| !matches!(problem.fault, Fault::Link { .. }));
         }
         Ok(pass.into_audit())

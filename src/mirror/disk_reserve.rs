@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use super::guard::WriteGuard;
 use super::layout::Layout;
 use crate::durable;
 use crate::error_chain::causes;
@@ -33,7 +34,8 @@ pub(super) fn is_low_on_space(layout: &Layout) -> bool {
 
 /// Creates or renews the reserve, of at most 1/`share` of the free space. Errors are ignored because nothing depends on
 /// the reserve.
-pub(super) fn maintain(layout: &Layout, share: u64) {
+pub(super) fn maintain(guard: &WriteGuard, share: u64) {
+    let layout = &guard.layout;
     let path = layout.reserve();
     let lists = [layout.live_records(), layout.pending_deletions(), layout.dist_files(), layout.summary()];
     let lists: u64 = lists.iter().filter_map(|path| fs::metadata(path).ok()).map(|about| about.len()).sum();
@@ -52,8 +54,8 @@ pub(super) fn maintain(layout: &Layout, share: u64) {
 }
 
 /// Releases the reserve. Returns whether there was one.
-pub(super) fn release(layout: &Layout) -> bool {
-    fs::remove_file(layout.reserve()).is_ok()
+pub(super) fn release(guard: &WriteGuard) -> bool {
+    fs::remove_file(guard.layout.reserve()).is_ok()
 }
 
 /// Whether an error or one of its causes says that the disk or the user's quota is full.
@@ -86,12 +88,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let layout = Layout::new(folder.path());
         fs::create_dir_all(layout.private()).expect("folder");
-        assert!(!release(&layout));
-        maintain(&layout, SHARE_WHEN_ADDING);
+        let guard = WriteGuard::for_test(&layout);
+        assert!(!release(&guard));
+        maintain(&guard, SHARE_WHEN_ADDING);
         let free = durable::free_space(folder.path()).expect("asked").expect("said");
         assert_eq!(layout.reserve().exists(), free / SHARE_WHEN_ADDING >= MIN_USEFUL);
-        maintain(&layout, SHARE_WHEN_ADDING);
-        assert_eq!(release(&layout), free / SHARE_WHEN_ADDING >= MIN_USEFUL);
+        maintain(&guard, SHARE_WHEN_ADDING);
+        assert_eq!(release(&guard), free / SHARE_WHEN_ADDING >= MIN_USEFUL);
         assert!(!layout.reserve().exists());
     }
 

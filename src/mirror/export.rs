@@ -17,10 +17,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use super::guard::ReadGuard;
 use super::import::Problems;
 use super::inventory::{Inventory, InventoryEntry};
 use super::layout::Layout;
-use super::lock::ReadGuard;
 use super::transaction;
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;

@@ -45,11 +45,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::dist_files::DistFiles;
+use super::guard::WriteGuard;
 pub use super::item::StoredItem;
 use super::layout::{self, Layout};
 use super::ledger::{ChainFaultKind, Reader};
 use super::lineages::LineageTip;
-use super::lock::{self, CollectGuard, Holder, lock_for_collecting};
+use super::lock::{self, Holder, lock_for_collecting};
 use super::summary::{Counts, MirrorSummary};
 use super::transaction;
 use crate::event::{self, Sink};
@@ -366,7 +367,7 @@ fn known_ones(known: &[String]) -> String {
 /// A plan under the mirror's lock, which can be executed once.
 #[derive(Debug)]
 pub struct ExecutablePlan<'a> {
-    guard: &'a mut CollectGuard,
+    guard: &'a mut WriteGuard,
     plan: Plan,
 }
 
@@ -379,7 +380,7 @@ pub fn preview(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     make_plan(layout, options)
 }
 
-impl CollectGuard {
+impl WriteGuard {
     /// Plans a collection.
     ///
     /// # Errors
@@ -401,7 +402,7 @@ impl ExecutablePlan<'_> {
     /// # Errors
     /// A file system operation failed. The mirror is then still consistent, and the next run completes the work.
     pub fn execute(self, sink: &dyn Sink) -> Result<GcReport, Error> {
-        apply::execute(&self.guard.layout, self.plan, sink)
+        apply::execute(self.guard, self.plan, sink)
     }
 }
 

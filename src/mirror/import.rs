@@ -21,11 +21,11 @@ use super::commit::{self, RecordState};
 use super::disk;
 use super::dist_files::DistFiles;
 use super::existing_file::is_stored;
+use super::guard::WriteGuard;
 use super::index_link::{self, LinkState};
 use super::ledger;
 use super::lineages::LineageTip;
 use super::live;
-use super::lock::AddGuard;
 use super::pending_lines::PendingLines;
 use super::stager::{ImportVisitor, LineInfo, dist_files};
 use super::summary::{Counts, MirrorSummary};
@@ -189,7 +189,7 @@ pub enum Error {
     Store(#[from] transaction::Error),
 }
 
-impl AddGuard {
+impl WriteGuard {
     /// Imports a bundle whose manifest was read, all or nothing.
     ///
     /// # Errors
@@ -202,7 +202,7 @@ impl AddGuard {
     ) -> Result<ImportReport, Error> {
         // A repair always compares the files that it repairs, whatever the options trust.
         let verify_existing = options.verify_existing || bundle.manifest().repair;
-        let mut tx = Transaction::begin(&self.layout, format!("the import of {}", options.file_name))?;
+        let mut tx = Transaction::begin(self, format!("the import of {}", options.file_name))?;
         // An unreadable record is rebuilt from the files that the bundle contains or relies on.
         let recorded = DistFiles::read(&self.layout)?.unwrap_or_default();
         let line_info = match self.check_manifest(bundle.manifest(), &recorded, verify_existing, options) {
@@ -352,7 +352,7 @@ impl AddGuard {
             tx.commit()?;
             report_stored_files(&stored, sink);
         }
-        imported.link = restore_link(&self.layout, sink);
+        imported.link = restore_link(self, sink);
         report_import(&imported, &received.warnings, &options.file_name, &self.layout, sink);
         Ok(imported)
     }

@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::guard::WriteGuard;
 use super::layout::Layout;
 use super::transaction::{Error, failed};
 use crate::durable;
@@ -68,8 +69,9 @@ pub struct RestoreResult {
 }
 
 /// Restores the link. A folder in its place is moved away, and removed only if the index contains all its lines.
-/// Requires the lock, after the index is committed.
-pub(super) fn restore(layout: &Layout) -> Result<RestoreResult, Error> {
+/// Only after the index is committed.
+pub(super) fn restore(guard: &WriteGuard) -> Result<RestoreResult, Error> {
+    let layout = &guard.layout;
     let (crates, link) = (layout.crates(), layout.index_link());
     durable::make_folder(&crates).map_err(failed("make the folder", &crates))?;
     let before = link_state(layout);
@@ -99,9 +101,9 @@ pub(super) fn restore(layout: &Layout) -> Result<RestoreResult, Error> {
     Ok(RestoreResult { state, previous: before, moved_to: aside })
 }
 
-/// Whether the mirror's file system supports links, which only an attempt shows. Requires the lock.
-pub(super) fn is_supported(layout: &Layout) -> bool {
-    let probe = layout.private().join("link-probe");
+/// Whether the mirror's file system supports links, which only an attempt shows.
+pub(super) fn is_supported(guard: &WriteGuard) -> bool {
+    let probe = guard.layout.private().join("link-probe");
     let made = match make(&probe) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => !means_unsupported(&error),
         _ => true,
@@ -197,11 +199,11 @@ mod tests {
     fn a_missing_or_wrong_link_is_restored() {
         let (_folder, layout) = mirror("");
         assert_eq!(link_state(&layout), LinkState::Missing);
-        assert_eq!(restore(&layout).expect("restored").state, LinkState::Good);
+        assert_eq!(restore(&WriteGuard::for_test(&layout)).expect("restored").state, LinkState::Good);
         assert!(layout.index_link().join("1/a").exists());
         fs::remove_file(layout.index_link()).expect("removed");
         std::os::unix::fs::symlink("/etc", layout.index_link()).expect("link");
-        let restored = restore(&layout).expect("restored");
+        let restored = restore(&WriteGuard::for_test(&layout)).expect("restored");
         assert_eq!(restored.previous, LinkState::WrongTarget("/etc".into()));
         assert_eq!(link_state(&layout), LinkState::Good);
         assert!(Path::new("/etc").is_dir());
@@ -220,7 +222,7 @@ mod tests {
             fs::write(layout.index_link().join("1/a"), &copy).expect("write");
             fs::write(layout.index_link().join("config.json"), "{}").expect("write");
             assert_eq!(link_state(&layout), LinkState::NotALink);
-            let restored = restore(&layout).expect("restored");
+            let restored = restore(&WriteGuard::for_test(&layout)).expect("restored");
             assert_eq!((restored.state, restored.previous), (LinkState::Good, LinkState::NotALink));
             assert_eq!(restored.moved_to.is_some(), kept, "{copy}");
             if let Some(aside) = restored.moved_to {

@@ -1,8 +1,8 @@
 //! The mirror's lock: one process at a time changes a mirror. It is the operating system's file lock, which ends with
 //! the process.
 //!
-//! Every operation that changes a mirror is a method of a guard in this module. Readers take no lock. An export, which
-//! needs the mirror unchanged, shares the lock with other exports.
+//! Every operation that changes a mirror is a method of [`WriteGuard`], or needs one as a transaction does. Readers take
+//! no lock. An export, which needs the mirror unchanged, shares the lock with other exports.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -14,6 +14,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::disk_reserve;
+use super::guard::FileLock;
+pub use super::guard::{ReadGuard, WriteGuard};
 use super::layout::{self, Layout};
 use super::ledger;
 use super::live;
@@ -66,37 +68,6 @@ fn host_name(env: &Env) -> String {
     host.or_else(|| env.var("HOSTNAME")).or_else(|| env.var("COMPUTERNAME")).unwrap_or("this host").to_owned()
 }
 
-/// The lock for additions to a mirror. Dropping it releases the lock.
-#[derive(Debug)]
-pub struct AddGuard {
-    pub(super) layout: Layout,
-    _lock: FileLock,
-}
-
-/// The lock for removals from a mirror. Dropping it releases the lock.
-#[derive(Debug)]
-pub struct CollectGuard {
-    pub(super) layout: Layout,
-    _lock: FileLock,
-}
-
-/// The shared lock for reading a mirror that must not change. Dropping it releases the lock.
-#[derive(Debug)]
-pub struct ReadGuard {
-    pub(super) layout: Layout,
-    /// `None` if the mirror is on a read-only file system without a lock file: no process can change it.
-    _lock: Option<FileLock>,
-}
-
-/// The OS lock, released on drop.
-#[derive(Debug)]
-struct FileLock {
-    layout: Layout,
-    file: File,
-    /// The text that this process wrote to the holder file, if that was possible.
-    holder_text: Option<Vec<u8>>,
-}
-
 /// The folders that the lock of a new mirror creates, so that a failed first import can remove them.
 #[derive(Debug)]
 pub struct NewMirror {
@@ -114,7 +85,7 @@ impl NewMirror {
     }
 
     /// Removes what the lock created, if the mirror did not exist and nothing was stored since. Releases the lock.
-    pub fn discard(&self, guard: AddGuard) {
+    pub fn discard(&self, guard: WriteGuard) {
         let layout = &self.layout;
         let own = [layout.format(), layout.reserve(), layout.holder(), layout.staging(), layout.lock()];
         let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -198,11 +169,11 @@ pub fn require_free_or_mirror(layout: &Layout) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Occupied`]; [`Error::Locked`] after `timeout`; a mirror of a newer layout; a failed file system operation.
-pub fn lock_for_adding(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<AddGuard, Error> {
+pub fn lock_for_adding(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<WriteGuard, Error> {
     require_free_or_mirror(layout)?;
-    let file_lock = acquire(layout, timeout, me, sink)?;
-    disk_reserve::maintain(layout, disk_reserve::SHARE_WHEN_ADDING);
-    Ok(AddGuard { layout: layout.clone(), _lock: file_lock })
+    let guard = acquire(layout, timeout, me, sink)?;
+    disk_reserve::maintain(&guard, disk_reserve::SHARE_WHEN_ADDING);
+    Ok(guard)
 }
 
 /// Locks the mirror, which must exist, for removals. There is only one lock: additions and removals wait for each
@@ -215,9 +186,9 @@ pub fn lock_for_collecting(
     timeout: Duration,
     me: &Holder,
     sink: &dyn Sink,
-) -> Result<CollectGuard, Error> {
+) -> Result<WriteGuard, Error> {
     require_mirror(layout)?;
-    Ok(CollectGuard { layout: layout.clone(), _lock: acquire(layout, timeout, me, sink)? })
+    acquire(layout, timeout, me, sink)
 }
 
 /// Locks the mirror, which must exist, against changes during an export. Several exports share the lock.
@@ -248,14 +219,14 @@ pub fn lock_for_reading(layout: &Layout, timeout: Duration, me: &Holder, sink: &
     let file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-            return Ok(ReadGuard { layout: layout.clone(), _lock: None });
+            return Ok(ReadGuard::new(layout, None));
         }
         Err(source) => return Err(Error::Io { path, source }),
     };
     wait_for_lock(layout, timeout, sink, &|| file.try_lock_shared())?;
     let text = me.to_json();
     let named = fs::write(layout.holder(), &text).is_ok().then_some(text);
-    Ok(ReadGuard { layout: layout.clone(), _lock: Some(FileLock { layout: layout.clone(), file, holder_text: named }) })
+    Ok(ReadGuard::new(layout, Some(FileLock::new(layout, file, named))))
 }
 
 /// Returns an error for a path without a mirror, and for a mirror of a newer layout.
@@ -270,7 +241,7 @@ pub(super) fn require_mirror(layout: &Layout) -> Result<(), Error> {
     Ok(layout.check_format()?)
 }
 
-fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<FileLock, Error> {
+fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<WriteGuard, Error> {
     layout.check_format()?;
     let failed = |path: PathBuf| move |source| Error::Io { path, source };
     let path = layout.lock();
@@ -293,33 +264,34 @@ fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> 
         Err(error) if durable::is_disk_full(&error) => None,
         written => written.map(|()| Some(text)).map_err(failed(layout.holder()))?,
     };
-    let file_lock = FileLock { layout: layout.clone(), file, holder_text: named };
+    let guard = WriteGuard::new(FileLock::new(layout, file, named));
     match layout.ensure_format() {
         // An empty mirror on a full disk gets its version from the next process that changes it.
         Err(error) if disk_reserve::is_full(&error) => {}
         settled => settled?,
     }
     // Every process that changes the mirror from here on sees a whole transaction or nothing of it.
-    let recovered = match transaction::recover(layout, sink) {
-        Err(error) if disk_reserve::is_full(&error) && disk_reserve::release(layout) => {
-            transaction::recover(layout, sink)
+    let recovered = match transaction::recover(&guard, sink) {
+        Err(error) if disk_reserve::is_full(&error) && disk_reserve::release(&guard) => {
+            transaction::recover(&guard, sink)
         }
         recovered => recovered,
     };
     if recovered? == Recovery::Lost {
-        count_again(layout)?;
+        count_again(&guard)?;
     }
-    Ok(file_lock)
+    Ok(guard)
 }
 
 /// Corrects the totals of a mirror of which some changes of a transaction are lost.
-fn count_again(layout: &Layout) -> Result<(), transaction::Error> {
+fn count_again(guard: &WriteGuard) -> Result<(), transaction::Error> {
+    let layout = guard.layout();
     let stored = match MirrorSummary::read(layout)? {
         Some(summary) => Some(summary),
         None => ledger::derive_summary(layout)?,
     };
     let Some(summary) = stored else { return Ok(()) };
-    let mut tx = Transaction::begin(layout, "the recount of the mirror's files")?;
+    let mut tx = Transaction::begin(guard, "the recount of the mirror's files")?;
     let live = live::sum_totals(live::LiveLineage::read(layout)?.current());
     let summary = MirrorSummary { live, ..summary.with_counts(Counts::count_tree(layout)?) };
     tx.put_bytes(&layout.summary(), &summary.render())?;
@@ -386,38 +358,6 @@ fn wait_for_lock(
             );
         }
         std::thread::sleep(LOCK_POLL_INTERVAL.min(timeout - waited));
-    }
-}
-
-impl AddGuard {
-    /// The mirror for additions.
-    pub fn layout(&self) -> &Layout {
-        &self.layout
-    }
-}
-
-impl CollectGuard {
-    /// The mirror for removals.
-    pub fn layout(&self) -> &Layout {
-        &self.layout
-    }
-}
-
-impl ReadGuard {
-    /// The mirror, which does not change.
-    pub fn layout(&self) -> &Layout {
-        &self.layout
-    }
-}
-
-impl Drop for FileLock {
-    fn drop(&mut self) {
-        // Of several processes that share the lock, the file names the last one, which removes it.
-        let ours = self.holder_text.is_some() && fs::read(self.layout.holder()).ok() == self.holder_text;
-        // The name only informs waiting processes; the next holder replaces it.
-        let _stays = ours && fs::remove_file(self.layout.holder()).is_err();
-        // Closing the file is not enough, because a child process has a copy of it between fork and exec.
-        let _closed_instead = self.file.unlock().is_err();
     }
 }
 

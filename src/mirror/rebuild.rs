@@ -33,6 +33,7 @@ use jiff::Timestamp;
 
 use super::audit::{Audit, FileState, Metadata, Pass, RecordMatch};
 use super::dist_files::{DistFiles, MutableName};
+use super::guard::WriteGuard;
 use super::import;
 use super::index_link;
 use super::index_meta::{self, IndexLineMeta};
@@ -42,7 +43,6 @@ use super::ledger::chain::{self, ChainFault};
 use super::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use super::lineages::LineageTip;
 use super::live::LiveLineage;
-use super::lock::AddGuard;
 use super::summary::{Counts, HistorySize, MirrorSummary};
 use super::transaction::{self, Transaction, failed};
 use crate::bundle::format::{CrateRecord, CrateState, DistFileRecord, DistFileState, Input, Lineage, Manifest};
@@ -105,7 +105,7 @@ pub struct RebuildReport {
     pub audit: Audit,
 }
 
-impl AddGuard {
+impl WriteGuard {
     /// Rebuilds lost or damaged records, as far as the files prove them, and audits the result.
     ///
     /// # Errors
@@ -116,14 +116,14 @@ impl AddGuard {
         if sink.is_cancelled() {
             return Err(import::Error::Stopped);
         }
-        let untrusted = untrusted::move_aside(&layout, &pass)?;
+        let untrusted = untrusted::move_aside(self, &pass)?;
         if !untrusted.is_empty() {
             pass = Pass::run(&layout, &pass.into_audit().files, sink)?;
             if sink.is_cancelled() {
                 return Err(import::Error::Stopped);
             }
         }
-        let mut tx = Transaction::begin(&layout, WHAT)?;
+        let mut tx = Transaction::begin(self, WHAT)?;
         let lines = stage_index_meta(&layout, &pass, &mut tx)?;
         let (mut head, lost_records) = verified_summary(&pass.metadata, ledger::derive_summary(&layout)?);
         let current = current_items(&head, &layout)?;
@@ -186,7 +186,7 @@ impl AddGuard {
         tx.staging.counts_are_stale = false;
         tx.commit()?;
         // The records that name them are kept, and the notes explain why they are missing.
-        let mut tx = Transaction::begin(&layout, WHAT)?;
+        let mut tx = Transaction::begin(self, WHAT)?;
         let faults = chain::read_faults(&layout, head.newest_record.as_ref())?;
         let is_missing = |fault: &&ChainFault| matches!(fault.kind, ChainFaultKind::Missing { .. });
         let missing = faults.iter().chain(&pass.metadata.chain_faults).filter(is_missing).map(|fault| &fault.record);
@@ -195,7 +195,7 @@ impl AddGuard {
             chain::stage_lost(&layout, &mut tx, record, &format_time(now))?;
         }
         tx.commit()?;
-        index_link::restore(&layout)?;
+        index_link::restore(self)?;
         let aside = pass.metadata.unreadable.len() as u64;
         let restored_count = is_restored.then_some(count);
         let audit = pass.into_audit();

@@ -150,6 +150,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::mirror::guard::WriteGuard;
 
     fn note(last_record: u64, scope: Scope) -> Retirement {
         Retirement { last_record, lineage: "ab".to_owned(), scope }
@@ -179,7 +180,8 @@ mod tests {
             inputs: Vec::new(),
             more_inputs: 0,
         };
-        let mut tx = Transaction::begin(&layout, "a test").expect("staging");
+        let guard = WriteGuard::for_test(&layout);
+        let mut tx = Transaction::begin(&guard, "a test").expect("staging");
         Retirement::stage(&layout, &mut tx, 7, &newest, "2026-01-01T00:00:00Z").expect("staged");
         tx.commit().expect("written");
         let notes = read_retirements(&layout).expect("one");

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::guard::WriteGuard;
 use super::layout::Layout;
 use crate::durable;
 
@@ -64,8 +65,9 @@ pub(super) struct Staging {
 pub(super) struct StagedFile(pub(super) u32);
 
 impl Staging {
-    /// Empties the staging folder of `layout`. Files of a killed process are useless, but its mark of wrong counts is kept.
-    pub(super) fn begin(layout: &Layout) -> Result<Staging, Error> {
+    /// Empties the staging folder. Files of a killed process are useless, but its mark of wrong counts is kept.
+    pub(super) fn begin(guard: &WriteGuard) -> Result<Staging, Error> {
+        let layout = &guard.layout;
         let mut staging = Staging::existing(layout);
         staging.counts_are_stale = counts_are_stale(layout);
         staging.clear().map_err(failed("empty", &staging.folder))?;
@@ -203,7 +205,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let layout = Layout::new(folder.path());
         fs::create_dir_all(layout.private()).expect("folder");
-        let staging = Staging::begin(&layout).expect("staging");
+        let guard = WriteGuard::for_test(&layout);
+        let staging = Staging::begin(&guard).expect("staging");
         staging.mark_counts_stale().expect("marked");
         std::mem::forget(staging);
         fs::write(layout.staging().join("7"), "left").expect("write");
@@ -211,14 +214,14 @@ mod tests {
         assert_eq!(fs::read_dir(layout.staging()).expect("list").count(), 1, "the mark stays");
         for _ in 0..2 {
             // A process that was killed before it counted, or that rejected its bundle.
-            let staging = Staging::begin(&layout).expect("staging");
+            let staging = Staging::begin(&guard).expect("staging");
             assert!(staging.counts_are_stale);
             std::mem::forget(staging);
-            assert!(Staging::begin(&layout).expect("staging").counts_are_stale);
+            assert!(Staging::begin(&guard).expect("staging").counts_are_stale);
         }
-        let mut staging = Staging::begin(&layout).expect("staging");
+        let mut staging = Staging::begin(&guard).expect("staging");
         staging.counts_are_stale = false;
         drop(staging);
-        assert!(!Staging::begin(&layout).expect("staging").counts_are_stale);
+        assert!(!Staging::begin(&guard).expect("staging").counts_are_stale);
     }
 }

@@ -1,7 +1,7 @@
 //! Transactions: the only code that creates, replaces or removes files of a mirror.
 //!
 //! ```text
-//! let mut tx = Transaction::begin(layout, "the import of a.pkg")?;   // an empty staging folder
+//! let mut tx = Transaction::begin(guard, "the import of a.pkg")?;   // an empty staging folder
 //! let staged = tx.staging.write(bytes)?;                             // new content
 //! tx.put(path, staged);  tx.delete(path);  tx.append(path, length, staged);
 //! tx.commit()?;
@@ -41,6 +41,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::disk;
+use super::guard::WriteGuard;
 use super::layout::Layout;
 pub use super::staging::Error;
 pub(super) use super::staging::{StagedFile, Staging, counts_are_stale, failed, has_unfinished_work};
@@ -116,9 +117,15 @@ pub(super) enum Recovery {
 
 impl<'l> Transaction<'l> {
     /// An empty transaction of the locked mirror. `what` names it in messages, such as `the import of a.pkg`.
-    pub(super) fn begin(layout: &'l Layout, what: impl Into<String>) -> Result<Transaction<'l>, Error> {
-        let staging = Staging::begin(layout)?;
-        Ok(Transaction { layout, staging, what: what.into(), operations: Vec::new(), keeps_backups: true })
+    pub(super) fn begin(guard: &'l WriteGuard, what: impl Into<String>) -> Result<Transaction<'l>, Error> {
+        let staging = Staging::begin(guard)?;
+        Ok(Transaction {
+            layout: &guard.layout,
+            staging,
+            what: what.into(),
+            operations: Vec::new(),
+            keeps_backups: true,
+        })
     }
 
     /// Names the changes more precisely.
@@ -262,7 +269,7 @@ impl<'l> Transaction<'l> {
 ///
 /// # Errors
 /// A file system operation failed; the files before it are gone.
-pub(super) fn delete_unreferenced(paths: impl IntoIterator<Item = PathBuf>) -> Result<(), Error> {
+pub(super) fn delete_unreferenced(_: &WriteGuard, paths: impl IntoIterator<Item = PathBuf>) -> Result<(), Error> {
     let mut folders = HashSet::new();
     for path in paths {
         checkpoint();
@@ -278,8 +285,9 @@ pub(super) fn delete_unreferenced(paths: impl IntoIterator<Item = PathBuf>) -> R
     folders.first().map_or(Ok(()), |first| durable::sync_folders(first, &folders).map_err(failed("sync", first)))
 }
 
-/// Completes the transaction of a killed process, under the lock.
-pub(super) fn recover(layout: &Layout, sink: &dyn Sink) -> Result<Recovery, Error> {
+/// Completes the transaction of a killed process.
+pub(super) fn recover(guard: &WriteGuard, sink: &dyn Sink) -> Result<Recovery, Error> {
+    let layout = &guard.layout;
     let path = layout.journal();
     let Some(text) = disk::read_if_present(&path)? else {
         Staging::remove_leftovers(layout);

@@ -16,7 +16,7 @@ use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::live::{
     self, FetchedCrate, FetchedDistFile, IndexUpdate, LiveLineage, LiveRecord, LiveTotals, PartialFile, StoreOutcome,
 };
-use frostmirror::mirror::lock::{AddGuard, lock_for_adding};
+use frostmirror::mirror::lock::{WriteGuard, lock_for_adding};
 use frostmirror::mirror::summary::Counts;
 
 use crate::bundle_builder::{
@@ -32,7 +32,7 @@ mod forgetting;
 mod random;
 mod snapshot;
 
-pub fn adding(mirror: &Path) -> AddGuard {
+pub fn adding(mirror: &Path) -> WriteGuard {
     lock_for_adding(&Layout::new(mirror), Duration::ZERO, &test_holder(), &NullSink).unwrap()
 }
 

@@ -15,7 +15,7 @@ use crate::event::{self, Sink};
 use crate::mirror::audit::{Audit, Fault, Problem, audit, render_repair_list, require_mirror};
 use crate::mirror::layout::Layout;
 use crate::mirror::lineages::LineageTip;
-use crate::mirror::lock::{self, AddGuard, Holder, lock_for_adding};
+use crate::mirror::lock::{self, Holder, WriteGuard, lock_for_adding};
 use crate::mirror::rebuild::{KeptCause, REBUILT_LINEAGE, RebuildReport, UntrustedCrates};
 use crate::units::{plural_of, pluralize};
 
@@ -70,7 +70,7 @@ fn audit_locked(first: Audit, args: &Args, layout: &Layout, context: &Context) -
     }
 }
 
-fn lock_mirror(args: &Args, layout: &Layout, context: &Context) -> Result<AddGuard, Failure> {
+fn lock_mirror(args: &Args, layout: &Layout, context: &Context) -> Result<WriteGuard, Failure> {
     let timeout = Duration::from_secs(args.lock_timeout);
     Ok(lock_for_adding(layout, timeout, &lock_holder(context), context.reporter.as_ref())?)
 }

@@ -7,6 +7,7 @@ use super::{Error, GcReport, Plan, VersionRemoval, index_entry, total_size};
 use crate::event::Sink;
 use crate::index_line::IndexLine;
 use crate::mirror::disk_reserve;
+use crate::mirror::guard::WriteGuard;
 use crate::mirror::index_link::{self, LinkState};
 use crate::mirror::item::StoredItem;
 use crate::mirror::layout::Layout;
@@ -19,7 +20,8 @@ use crate::units::format_time;
 const WHAT: &str = "the garbage collection";
 
 /// Executes `plan` under the lock: in one transaction, or piece by piece on a nearly full disk.
-pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<GcReport, Error> {
+pub(super) fn execute(guard: &WriteGuard, plan: Plan, sink: &dyn Sink) -> Result<GcReport, Error> {
+    let layout = guard.layout();
     let collected = GcReport {
         lines: plan.lines.len() as u64,
         crates: plan.crates().count() as u64,
@@ -32,17 +34,18 @@ pub(super) fn execute(layout: &Layout, plan: Plan, sink: &dyn Sink) -> Result<Gc
     if plan.is_empty() && !counts_are_stale(layout) {
         return Ok(collected);
     }
-    restore_link(layout, sink);
+    restore_link(guard, sink);
     match disk_reserve::is_low_on_space(layout) {
-        true => execute_in_parts(layout, &plan)?,
-        false => execute_at_once(layout, &plan)?,
+        true => execute_in_parts(guard, &plan)?,
+        false => execute_at_once(guard, &plan)?,
     }
-    disk_reserve::maintain(layout, disk_reserve::SHARE_AFTER_GC);
+    disk_reserve::maintain(guard, disk_reserve::SHARE_AFTER_GC);
     Ok(collected)
 }
 
-fn execute_at_once(layout: &Layout, plan: &Plan) -> Result<(), Error> {
-    let mut tx = Transaction::begin(layout, WHAT)?;
+fn execute_at_once(guard: &WriteGuard, plan: &Plan) -> Result<(), Error> {
+    let layout = guard.layout();
+    let mut tx = Transaction::begin(guard, WHAT)?;
     stage_notes(layout, plan, &mut tx)?;
     let (index, records) = rewrites(layout, plan)?;
     index.stage(&mut tx, &index.changes)?;
@@ -58,24 +61,25 @@ fn execute_at_once(layout: &Layout, plan: &Plan) -> Result<(), Error> {
 /// On a nearly full disk, nothing is staged ahead. Files that need no new file are removed first, and each part frees
 /// space for the next. A kill in between leaves the mirror consistent. The next run determines the rest from the files, and
 /// until then a mark says that the counts are wrong.
-fn execute_in_parts(layout: &Layout, plan: &Plan) -> Result<(), Error> {
-    disk_reserve::release(layout);
-    let mut staging = Staging::begin(layout)?;
+fn execute_in_parts(guard: &WriteGuard, plan: &Plan) -> Result<(), Error> {
+    let layout = guard.layout();
+    disk_reserve::release(guard);
+    let mut staging = Staging::begin(guard)?;
     staging.mark_counts_stale()?;
     staging.counts_are_stale = true;
     drop(staging);
-    delete_unreferenced(unlisted_crates(layout, plan))?;
-    let mut tx = Transaction::begin(layout, WHAT)?;
+    delete_unreferenced(guard, unlisted_crates(layout, plan))?;
+    let mut tx = Transaction::begin(guard, WHAT)?;
     tx.without_backups();
     stage_notes(layout, plan, &mut tx)?;
     plan.changes.live.stage_retirement(layout, &mut tx)?;
     tx.commit()?;
     let (index, records) = rewrites(layout, plan)?;
-    index.apply_in_parts(layout)?;
-    records.apply_in_parts(layout)?;
+    index.apply_in_parts(guard)?;
+    records.apply_in_parts(guard)?;
     let folders = removed_folders(plan).map(Path::to_owned);
-    delete_unreferenced(plan.removals.iter().map(|item| item.id.file(layout)).chain(folders))?;
-    let mut tx = Transaction::begin(layout, WHAT)?;
+    delete_unreferenced(guard, plan.removals.iter().map(|item| item.id.file(layout)).chain(folders))?;
+    let mut tx = Transaction::begin(guard, WHAT)?;
     tx.without_backups();
     plan.changes.live.stage(layout, &mut tx)?;
     stage_lists(layout, plan, &mut tx)?;
@@ -126,13 +130,14 @@ fn unlisted_crates<'p>(layout: &'p Layout, plan: &'p Plan) -> impl Iterator<Item
 }
 
 /// Restores the index link. A folder in its place would still list removed crates.
-fn restore_link(layout: &Layout, sink: &dyn Sink) {
+fn restore_link(guard: &WriteGuard, sink: &dyn Sink) {
+    let layout = guard.layout();
     let path = layout.index_link();
     let shown = path.display();
     if !matches!(index_link::link_state(layout), LinkState::NotALink | LinkState::WrongTarget(_)) {
         return;
     }
-    match index_link::restore(layout) {
+    match index_link::restore(guard) {
         Ok(restored) => {
             let aside =
                 restored.moved_to.map(|aside| format!("; the previous content was moved to `{}`", aside.display()));
@@ -193,11 +198,11 @@ impl FileRewrites<'_> {
     }
 
     /// Changes as many files at a time as fit on the disk.
-    fn apply_in_parts(&self, layout: &Layout) -> Result<(), Error> {
+    fn apply_in_parts(&self, guard: &WriteGuard) -> Result<(), Error> {
         let (mut rest, mut count) = (self.changes.as_slice(), self.changes.len());
         while !rest.is_empty() {
             let (part, later) = rest.split_at(count.min(rest.len()));
-            match self.apply_part(layout, part) {
+            match self.apply_part(guard, part) {
                 Err(error) if disk_reserve::is_full(&error) && part.len() > 1 => count = part.len() / 2,
                 applied => {
                     applied?;
@@ -208,8 +213,8 @@ impl FileRewrites<'_> {
         Ok(())
     }
 
-    fn apply_part(&self, layout: &Layout, part: &[&VersionRemoval]) -> Result<(), Error> {
-        let mut tx = Transaction::begin(layout, WHAT)?;
+    fn apply_part(&self, guard: &WriteGuard, part: &[&VersionRemoval]) -> Result<(), Error> {
+        let mut tx = Transaction::begin(guard, WHAT)?;
         tx.without_backups();
         self.stage(&mut tx, part)?;
         Ok(tx.commit()?)

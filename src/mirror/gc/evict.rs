@@ -12,11 +12,11 @@ use super::live_records::LiveChanges;
 use super::{Error, FileChanges, Line, Plan, Reader, VersionRemoval, apply, index_entry, total_size};
 use crate::event::Sink;
 use crate::mirror::dist_files::DistFiles;
+use crate::mirror::guard::WriteGuard;
 use crate::mirror::item::StoredItem;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::live::{self, ItemId, LiveLineage, LiveRecord};
-use crate::mirror::lock::CollectGuard;
 use crate::mirror::summary::{Counts, MirrorSummary};
 use crate::mirror::transaction::counts_are_stale;
 use crate::safe_path::SafePath;
@@ -35,7 +35,7 @@ pub struct EvictionReport {
     pub remaining_bytes: u64,
 }
 
-impl CollectGuard {
+impl WriteGuard {
     /// Evicts the least recently used files of live mode if they exceed `cap` bytes, until at most nine tenths of that
     /// remain. `used` states the last request of a file by its path below the mirror's root
     /// (`crates/NAME-VERSION.crate`, `dist/…`). A file that it does not contain counts as used when it was stored. Of
@@ -51,17 +51,18 @@ impl CollectGuard {
         now: Timestamp,
         sink: &dyn Sink,
     ) -> Result<EvictionReport, Error> {
-        evict(&self.layout, cap, used, now, sink)
+        evict(self, cap, used, now, sink)
     }
 }
 
 fn evict(
-    layout: &Layout,
+    guard: &WriteGuard,
     cap: u64,
     used: &BTreeMap<String, Timestamp>,
     now: Timestamp,
     sink: &dyn Sink,
 ) -> Result<EvictionReport, Error> {
+    let layout = guard.layout();
     let all = live::read_totals(layout)?.bytes;
     if all <= cap {
         return Ok(EvictionReport { remaining_bytes: all, ..EvictionReport::default() });
@@ -104,7 +105,7 @@ fn evict(
         evicted.push(record.clone());
     }
     let plan = plan_eviction(layout, lineage, &evicted, dist_files, summary, now)?;
-    let collected = apply::execute(layout, plan, sink)?;
+    let collected = apply::execute(guard, plan, sink)?;
     Ok(EvictionReport {
         crates: collected.crates,
         dist_files: collected.dist_files,

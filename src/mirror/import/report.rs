@@ -3,6 +3,7 @@
 use super::ImportReport;
 use crate::bundle::format::Manifest;
 use crate::event::{self, Event, Phase, Sink};
+use crate::mirror::guard::WriteGuard;
 use crate::mirror::index_link::{self, LinkState};
 use crate::mirror::layout::Layout;
 use crate::safe_path::SafePath;
@@ -27,10 +28,11 @@ pub(super) fn report_stored_files(paths: &[SafePath], sink: &dyn Sink) {
 }
 
 /// Restores `crates/index`. The import is committed by now, so a failure is only a warning.
-pub(in crate::mirror) fn restore_link(layout: &Layout, sink: &dyn Sink) -> LinkState {
+pub(in crate::mirror) fn restore_link(guard: &WriteGuard, sink: &dyn Sink) -> LinkState {
+    let layout = guard.layout();
     let path = layout.index_link();
     let shown = path.display();
-    let restored = match index_link::restore(layout) {
+    let restored = match index_link::restore(guard) {
         Ok(restored) => restored,
         Err(error) => {
             sink.warning(format!(

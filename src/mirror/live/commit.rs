@@ -18,11 +18,11 @@ use crate::digest::Sha256;
 use crate::durable;
 use crate::event::{self, Sink};
 use crate::mirror::dist_files::DistFiles;
+use crate::mirror::guard::WriteGuard;
 use crate::mirror::import::restore_link;
 use crate::mirror::index_link::{self, LinkState};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
-use crate::mirror::lock::AddGuard;
 use crate::mirror::summary::{Counts, MirrorSummary};
 use crate::mirror::transaction::{Error, Transaction, failed};
 use crate::safe_path::SafePath;
@@ -67,7 +67,7 @@ pub(super) struct Batch {
     pub(super) now: Timestamp,
 }
 
-impl AddGuard {
+impl WriteGuard {
     /// Stores fetched files, and records them as live mode's. Afterwards the files in `live/partial/` are gone,
     /// including those of rejected items. An item that contradicts stored ones does not affect the others.
     ///
@@ -81,16 +81,17 @@ impl AddGuard {
         now: Timestamp,
         sink: &dyn Sink,
     ) -> Result<StoreOutcome, Error> {
-        store_batch(&self.layout, &Batch { crates, index_updates, dist_files, now }, sink)
+        store_batch(self, &Batch { crates, index_updates, dist_files, now }, sink)
     }
 }
 
-fn store_batch(layout: &Layout, batch: &Batch, sink: &dyn Sink) -> Result<StoreOutcome, Error> {
+fn store_batch(guard: &WriteGuard, batch: &Batch, sink: &dyn Sink) -> Result<StoreOutcome, Error> {
+    let layout = guard.layout();
     for folder in [layout.live(), layout.live_partial()] {
         durable::make_folder(&folder).map_err(failed("make the folder", &folder))?;
     }
     let count = event::format_contents(batch.crates.len() as u64, batch.dist_files.len() as u64);
-    let mut tx = Transaction::begin(layout, format!("live mode's batch of {count}"))?;
+    let mut tx = Transaction::begin(guard, format!("live mode's batch of {count}"))?;
     let mut staged_crates = merge_crates::stage_crates(layout, &mut tx, batch, sink)?;
     let staged_dist_files = dist_files::stage_dist_files(layout, &mut tx.staging, batch, sink)?;
     let mut outcome = StoreOutcome {
@@ -113,7 +114,7 @@ fn store_batch(layout: &Layout, batch: &Batch, sink: &dyn Sink) -> Result<StoreO
     } else {
         outcome.counts = commit(layout, tx, staged_crates, staged_dist_files, batch)?;
         if index_link::link_state(layout) != LinkState::Good {
-            restore_link(layout, sink);
+            restore_link(guard, sink);
         }
     }
     remove_downloads(batch);

@@ -8,8 +8,8 @@ use tempfile::NamedTempFile;
 
 use crate::durable;
 use crate::mirror::disk;
+use crate::mirror::guard::WriteGuard;
 use crate::mirror::layout::Layout;
-use crate::mirror::lock::AddGuard;
 use crate::mirror::transaction::{Error, failed};
 
 /// Maximum number of attempts to create a file with a new name.
@@ -49,7 +49,7 @@ impl PartialFile {
     }
 }
 
-impl AddGuard {
+impl WriteGuard {
     /// Removes files that no running server writes or waits to commit. Returns their number.
     ///
     /// # Errors

@@ -241,6 +241,7 @@ pub(in crate::mirror) fn sum_totals<'r>(records: impl IntoIterator<Item = &'r Li
 mod tests {
     use super::*;
     use crate::crate_id::CrateId;
+    use crate::mirror::guard::WriteGuard;
     use jiff::Timestamp;
 
     const ID: &str = "0123456789abcdef0123456789abcdef";
@@ -269,7 +270,8 @@ mod tests {
 
     /// Appends records to those of a mirror.
     fn append(layout: &Layout, records: &[LiveRecord]) {
-        let mut tx = Transaction::begin(layout, "a test").expect("staging");
+        let guard = WriteGuard::for_test(layout);
+        let mut tx = Transaction::begin(&guard, "a test").expect("staging");
         stage_append(layout, &mut tx, records).expect("staged");
         tx.commit().expect("written");
     }
@@ -367,7 +369,8 @@ mod tests {
         let (_folder, layout) = temporary_mirror();
         let rewrite = |records: &[LiveRecord], dropped: &[&LiveRecord]| {
             let lineage = LiveLineage { records: records.to_vec(), ..LiveLineage::read(&layout).expect("read") };
-            let mut tx = Transaction::begin(&layout, "a test").expect("staging");
+            let guard = WriteGuard::for_test(&layout);
+            let mut tx = Transaction::begin(&guard, "a test").expect("staging");
             let dropped = dropped.iter().map(|record| record.item.clone()).collect();
             lineage.stage(&layout, &mut tx, &dropped).expect("staged");
             tx.commit().expect("written");

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use super::super::audit::{FileState, IndexState, LineState, Pass, RecordMatch};
 use super::super::disk;
+use super::super::guard::WriteGuard;
 use super::super::index_meta;
 use super::super::layout::Layout;
 use super::super::transaction::{self, Transaction, has_unfinished_work};
@@ -29,11 +30,12 @@ impl UntrustedCrates {
 
 /// Removes the lines of untrusted crates, the records of these lines, and the crates' files, which are kept in
 /// `.frostmirror/aside/`. A file with the digest of the import record stays.
-pub(super) fn move_aside(layout: &Layout, pass: &Pass) -> Result<UntrustedCrates, transaction::Error> {
+pub(super) fn move_aside(guard: &WriteGuard, pass: &Pass) -> Result<UntrustedCrates, transaction::Error> {
+    let layout = guard.layout();
     let is_complete = pass.metadata.is_complete() && !has_unfinished_work(layout);
     let is_unknown = |line: &LineState| is_complete && !pass.metadata.crates.contains_key(&line.id);
     let mut untrusted = UntrustedCrates::default();
-    let mut tx = Transaction::begin(layout, super::WHAT)?;
+    let mut tx = Transaction::begin(guard, super::WHAT)?;
     for state in &pass.index_states {
         let mut versions = HashSet::new();
         for line in &state.lines {

@@ -21,7 +21,7 @@ fn tree(root: &Path) -> Vec<(String, String)> {
 }
 
 /// A mirror with a few files.
-fn mirror() -> (tempfile::TempDir, Layout) {
+fn mirror() -> (tempfile::TempDir, WriteGuard) {
     let folder = tempfile::tempdir().expect("temporary folder");
     let layout = Layout::new(folder.path());
     for (path, text) in [
@@ -35,12 +35,13 @@ fn mirror() -> (tempfile::TempDir, Layout) {
         fs::create_dir_all(path.parent().expect("folder")).expect("folder");
         fs::write(path, text).expect("write");
     }
-    (folder, layout)
+    (folder, WriteGuard::for_test(&layout))
 }
 
 /// One operation of every kind, added in the wrong order.
-fn changes(layout: &Layout) -> Transaction<'_> {
-    let mut tx = Transaction::begin(layout, "a test").expect("staging");
+fn changes(guard: &WriteGuard) -> Transaction<'_> {
+    let layout = &guard.layout;
+    let mut tx = Transaction::begin(guard, "a test").expect("staging");
     tx.put_bytes(&layout.summary(), b"summary").expect("staged");
     tx.put_bytes(&layout.index().join("se/rd/serde"), b"line").expect("staged");
     tx.put_reduced(&layout.index().join("1/a"), b"less").expect("staged");
@@ -53,7 +54,8 @@ fn changes(layout: &Layout) -> Transaction<'_> {
 }
 
 #[track_caller]
-fn assert_changed(layout: &Layout) {
+fn assert_changed(guard: &WriteGuard) {
+    let layout = &guard.layout;
     let text = |path: &str| fs::read_to_string(layout.root().join(path)).ok();
     let content = [
         ("index/1/a", Some("less")),
@@ -73,8 +75,9 @@ fn assert_changed(layout: &Layout) {
 
 #[test]
 fn operations_have_the_order_of_their_paths() {
-    let (_folder, layout) = mirror();
-    let mut tx = changes(&layout);
+    let (_folder, guard) = mirror();
+    let layout = &guard.layout;
+    let mut tx = changes(&guard);
     tx.operations.sort_by_key(|(rank, _)| *rank);
     let paths: Vec<&str> = tx.operations.iter().map(|(_, operation)| operation.path().as_str()).collect();
     let expected = [
@@ -94,21 +97,22 @@ fn operations_have_the_order_of_their_paths() {
 
 #[test]
 fn a_commit_makes_every_change() {
-    let (_folder, layout) = mirror();
-    changes(&layout).commit().expect("committed");
-    assert_changed(&layout);
+    let (_folder, guard) = mirror();
+    changes(&guard).commit().expect("committed");
+    assert_changed(&guard);
 }
 
 #[test]
 fn a_failed_operation_rolls_everything_back() {
-    let (folder, layout) = mirror();
+    let (folder, guard) = mirror();
+    let layout = &guard.layout;
     // The summary is the last operation, and a folder cannot be replaced by a file.
     fs::create_dir(layout.summary()).expect("folder");
     // An incomplete line is not restored.
     fs::write(layout.live_records(), "first\n").expect("write");
     fs::remove_file(layout.staging().join("leftover")).expect("removed");
     let before = tree(folder.path());
-    let error = changes(&layout).commit().expect_err("the summary is a folder");
+    let error = changes(&guard).commit().expect_err("the summary is a folder");
     assert!(!error.is_unfinished(), "{error}");
     assert_eq!(tree(folder.path()), before);
 }
@@ -116,13 +120,14 @@ fn a_failed_operation_rolls_everything_back() {
 #[test]
 fn a_journal_is_completed_after_any_number_of_operations_and_in_the_middle_of_a_rollback() {
     for done in 0..=16 {
-        let (_folder, layout) = mirror();
-        let mut tx = changes(&layout);
+        let (_folder, guard) = mirror();
+        let layout = &guard.layout;
+        let mut tx = changes(&guard);
         tx.operations.sort_by_key(|(rank, _)| *rank);
         let operations: Vec<Operation> = tx.operations.drain(..).map(|(_, operation)| operation).collect();
         let text = serde_json::to_vec(&Journal { what: "a test".to_owned(), operations: operations.clone() });
         fs::write(layout.journal(), text.expect("JSON")).expect("write");
-        let mut commit = Commit::new(&layout, &tx.staging, true);
+        let mut commit = Commit::new(layout, &tx.staging, true);
         for (number, operation) in operations.iter().enumerate().take(done) {
             commit.apply_one(number, operation).expect("applied");
         }
@@ -133,30 +138,32 @@ fn a_journal_is_completed_after_any_number_of_operations_and_in_the_middle_of_a_
             commit.rollback(&operations).expect("rolled back");
         }
         drop(tx);
-        assert_eq!(recover(&layout, &NullSink).expect("completed"), Recovery::Completed);
-        assert_changed(&layout);
-        assert_eq!(recover(&layout, &NullSink).expect("nothing left"), Recovery::Nothing);
+        assert_eq!(recover(&guard, &NullSink).expect("completed"), Recovery::Completed);
+        assert_changed(&guard);
+        assert_eq!(recover(&guard, &NullSink).expect("nothing left"), Recovery::Nothing);
     }
 }
 
 #[cfg(unix)]
 #[test]
 fn a_journal_cannot_leave_the_mirror() {
-    let (folder, layout) = mirror();
+    let (folder, guard) = mirror();
+    let layout = &guard.layout;
     let outside = tempfile::tempdir().expect("temporary folder");
     fs::write(outside.path().join("file"), "stays").expect("write");
     std::os::unix::fs::symlink(outside.path(), folder.path().join("dist")).expect("link");
     fs::write(layout.journal(), r#"{"what":"x","operations":[{"delete":"dist/file"}]}"#).expect("write");
-    recover(&layout, &NullSink).expect_err("the folder is a link");
+    recover(&guard, &NullSink).expect_err("the folder is a link");
     assert!(outside.path().join("file").exists());
     fs::write(layout.journal(), r#"{"what":"x","operations":[{"delete":"../x"}]}"#).expect("write");
-    assert_eq!(recover(&layout, &NullSink).expect("removed"), Recovery::Lost);
+    assert_eq!(recover(&guard, &NullSink).expect("removed"), Recovery::Lost);
 }
 
 #[test]
 fn a_journal_without_its_staged_files_is_reported() {
-    let (_folder, layout) = mirror();
+    let (_folder, guard) = mirror();
+    let layout = &guard.layout;
     fs::write(layout.journal(), r#"{"what":"x","operations":[{"put":[7,"crates/a-1.0.0.crate"]}]}"#).expect("write");
-    assert_eq!(recover(&layout, &NullSink).expect("removed"), Recovery::Lost);
+    assert_eq!(recover(&guard, &NullSink).expect("removed"), Recovery::Lost);
     assert!(!layout.journal().exists());
 }

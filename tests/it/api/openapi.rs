@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use frostmirror::event::NullSink;
 use frostmirror::mirror::layout::Layout;
-use frostmirror::mirror::lock::{AddGuard, lock_for_adding};
+use frostmirror::mirror::lock::{WriteGuard, lock_for_adding};
 use serde_json::{Map, Value, json};
 
 use super::{json_body, server_with_bundles, wait_for_job};
@@ -71,7 +71,7 @@ fn admin_request(serving: &RunningServer, method: &str, path: &str, body: Option
 }
 
 /// A job that waits for the mirror, which is held until the guard is dropped.
-fn start_waiting_job(sandbox: &Sandbox, serving: &RunningServer) -> (String, AddGuard) {
+fn start_waiting_job(sandbox: &Sandbox, serving: &RunningServer) -> (String, WriteGuard) {
     let layout = Layout::new(sandbox.path("mirror"));
     let guard = lock_for_adding(&layout, Duration::ZERO, &test_holder(), &NullSink).unwrap();
     let job = json_body(&admin_request(serving, "post", "/api/gc", None));

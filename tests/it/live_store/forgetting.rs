@@ -197,7 +197,7 @@ fn verify_compares_live_records_with_the_files() {
     let reported = problems(&mirror).join("\n");
     assert!(
         reported.contains("live/records: line 2 is not a valid record")
-            && reported.contains("manifest.json: states 9 crates of live mode, but 1"),
+            && reported.contains("manifest.json: states 9 crates of live mode, but the disk has 1"),
         "{reported}"
     );
     let rebuilt = adding(&mirror).rebuild(test_time(50), &NullSink).unwrap();
