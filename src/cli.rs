@@ -121,6 +121,9 @@ pub enum Verb {
     ///
     /// The exit code is 0 only if the resolved set builds offline. Otherwise `fetch` names what is missing. Every file is
     /// checked against upstream's digest. The history records the bundle, so that the next one can be a delta.
+    ///
+    /// If rust-toolchain.toml pins a toolchain that is not installed, run `cargo-frostmirror fetch`. With `cargo frostmirror
+    /// fetch`, rustup installs that toolchain first, or fails.
     Fetch(commands::fetch::Args),
     /// Check bundles, a mirror, or whether a Cargo.lock builds from them
     ///

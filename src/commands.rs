@@ -10,8 +10,7 @@ use crate::env::Env;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink as _;
 use crate::fetch::Environment;
-use crate::fetch::cargo::MIN_CARGO_VERSION;
-use crate::fetch::substitute_toolchain::{self, SubstituteToolchain};
+use crate::fetch::substitute_toolchain;
 use crate::process_lock::LockOwner;
 use crate::scratch::ScratchFolder;
 use crate::terminal::Reporter;
@@ -201,14 +200,10 @@ impl Context {
     pub fn with_usable_toolchain<'f>(&self, folders: impl IntoIterator<Item = &'f Path>) -> Context {
         let substitute =
             folders.into_iter().find_map(|folder| substitute_toolchain::find_substitute(folder, &self.env));
-        let Some(SubstituteToolchain { toolchain, pin, too_old }) = substitute else { return self.clone() };
-        let reason = match too_old {
-            None => "pins a toolchain that is not installed here".to_owned(),
-            Some(version) => format!("pins cargo {version}, but {MIN_CARGO_VERSION} or newer is required"),
-        };
-        let pin = pin.display();
-        self.reporter.status("Using", format!("the toolchain {toolchain} to run cargo: `{pin}` {reason}"));
-        Context { env: self.env.with("RUSTUP_TOOLCHAIN", &toolchain), ..self.clone() }
+        let Some(substitute) = substitute else { return self.clone() };
+        let (toolchain, reason) = (&substitute.toolchain, substitute.reason());
+        self.reporter.status("Using", format!("the toolchain {toolchain} to run cargo: {reason}"));
+        Context { env: self.env.with("RUSTUP_TOOLCHAIN", toolchain), ..self.clone() }
     }
 
     /// Runs `work` until it completes or SIGINT or SIGTERM cancels it. Dropping the work ends its child processes and

@@ -17,6 +17,20 @@ pub struct Variable {
     pub default: &'static str,
 }
 
+/// Variables for child processes that may be rustup's proxies: with them, rustup installs no toolchain. Releases of rustup
+/// that do not know RUSTUP_AUTO_INSTALL always install a missing toolchain. They fail at the addresses, which are files
+/// that do not exist.
+pub const NO_TOOLCHAIN_INSTALL: [(&str, &str); 3] =
+    [("RUSTUP_AUTO_INSTALL", "0"), ("RUSTUP_DIST_SERVER", NO_DIST_SERVER), ("RUSTUP_UPDATE_ROOT", NO_DIST_SERVER)];
+
+/// The address of a server that has no toolchain, see [`NO_TOOLCHAIN_INSTALL`].
+const NO_DIST_SERVER: &str = "file:///frostmirror-installs-no-toolchain";
+
+/// Whether rustup refused to run because a toolchain is not installed, according to its message.
+pub fn is_missing_toolchain(message: &str) -> bool {
+    message.contains("is not installed") || message.contains(NO_DIST_SERVER)
+}
+
 /// The variables for users. Cargo's variables also apply, as they do in cargo.
 pub const VARIABLES: &[Variable] = &[
     variable("FROSTMIRROR_HOME", "all", "state, download cache, history and default mirror", "`~/.frostmirror`"),

@@ -372,7 +372,9 @@ fn toolchain_files(inputs: &[InputSpec], context: &Context) -> BTreeMap<PathBuf,
         };
         match folder.map_or(Ok(None), toolchain_file::read_nearest) {
             Ok(Some(pin)) => {
-                if let Some(toolchain) = &pin.toolchain {
+                if let Some(reason) = pin.why_not_mirrored() {
+                    context.reporter.warning(format!("{reason}; no toolchain is included"));
+                } else if let Some(toolchain) = &pin.toolchain {
                     let path = pin.path.display();
                     let how = "`--no-toolchain` leaves it out";
                     context.reporter.status("Using", format!("the toolchain {toolchain} of `{path}`; {how}"));

@@ -186,6 +186,10 @@ fn collect_dependencies(
 fn add_toolchain(seed: &mut WorkspaceDependencies, workspace: &Workspace, context: &Context) {
     match toolchain_file::read_nearest(&workspace.root) {
         Ok(Some(file)) => {
+            if let Some(reason) = file.why_not_mirrored() {
+                context.reporter.warning(format!("{reason}; `[platforms]` is left out"));
+                return;
+            }
             context.reporter.status("Using", format!("`{}` for `[platforms]`", file.path.display()));
             seed.add_toolchain(&file);
         }

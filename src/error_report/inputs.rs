@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{ErrorClass, Failure, io_class, io_hint};
 use crate::diagnostics::shell_quote;
+use crate::env::is_missing_toolchain;
 use crate::fetch::init;
 use crate::fetch::workspace;
 use crate::inputs::depends;
@@ -140,7 +141,7 @@ impl From<workspace::Error> for Failure {
                 (ErrorClass::Disk, disk_hint(source))
             }
             Error::CargoNotStarted { .. } => (ErrorClass::Input, "install cargo, or add it to PATH".to_owned()),
-            Error::InvalidManifest { stderr, .. } if stderr.contains("is not installed") => {
+            Error::InvalidManifest { stderr, .. } if is_missing_toolchain(stderr) => {
                 (ErrorClass::Input, super::NO_TOOLCHAIN_HINT.to_owned())
             }
             Error::InvalidManifest { .. } => {

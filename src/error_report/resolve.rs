@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{ErrorClass, Failure, io_class, io_hint, network};
 use crate::crate_id::Version;
+use crate::env::is_missing_toolchain;
 use crate::fetch::resolve::{MissingVersion, UnresolvedEntry};
 use crate::fetch::{cargo, crate_downloader, history, index_snapshot, packaged_lock, resolve};
 use crate::id_prefix::MIN_ID_PREFIX;
@@ -105,7 +106,7 @@ impl From<cargo::Error> for Failure {
                 let failure = Failure::new(ErrorClass::Disk, error).context(context);
                 Failure { hint, ..failure }
             }
-            Error::UnknownVersion { ref output, .. } if output.contains("is not installed") => {
+            Error::UnknownVersion { ref output, .. } if is_missing_toolchain(output) => {
                 Failure::new(ErrorClass::Input, error).context(context).hint(super::NO_TOOLCHAIN_HINT)
             }
             Error::Start { .. } | Error::UnknownVersion { .. } => Failure::new(ErrorClass::Input, error)

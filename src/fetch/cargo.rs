@@ -17,7 +17,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::crate_id::Version;
-use crate::env::Env;
+use crate::env::{Env, NO_TOOLCHAIN_INSTALL};
 use crate::event::Sink;
 use crate::fetch::local_registry::LocalRegistry;
 use crate::http::redact_urls;
@@ -385,7 +385,7 @@ impl Cargo {
             .env_clear()
             .envs(self.vars.iter().map(|(name, value)| (name, value)))
             // A resolution needs no installation of toolchains.
-            .env("RUSTUP_AUTO_INSTALL", "0")
+            .envs(NO_TOOLCHAIN_INSTALL)
             .envs(["TMPDIR", "TEMP", "TMP"].map(|name| (name, &self.scratch)))
             .env("CARGO_TERM_COLOR", "never")
             .env("CARGO_TERM_QUIET", "false")
@@ -429,7 +429,7 @@ fn parse_version(output: &str) -> Option<Version> {
 pub(super) fn run_for_stdout(program: &Path, args: &[&str], folder: &Path, env: &Env) -> Option<String> {
     let mut command = std::process::Command::new(program);
     command.args(args).current_dir(folder).env_clear().envs(env.iter()).stdin(Stdio::null());
-    let output = command.env("RUSTUP_AUTO_INSTALL", "0").output().ok()?;
+    let output = command.envs(NO_TOOLCHAIN_INSTALL).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

@@ -15,8 +15,38 @@ pub struct SubstituteToolchain {
     pub toolchain: String,
     /// The toolchain file with the pinned toolchain.
     pub pin: PathBuf,
-    /// The version of the pinned cargo, if it is installed and too old.
-    pub too_old: Option<Version>,
+    /// Why the pinned one does not run cargo here.
+    pub fault: PinFault,
+}
+
+/// Why a pinned toolchain does not run cargo here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PinFault {
+    /// It is not installed.
+    NotInstalled,
+    /// Its cargo has this version, which is too old.
+    TooOld(Version),
+    /// It is this folder, which has no cargo that runs.
+    Folder(PathBuf),
+    /// The toolchain file is invalid. The text names the file and the fault.
+    InvalidFile(String),
+}
+
+impl SubstituteToolchain {
+    /// Why the pinned toolchain does not run cargo here, as a sentence.
+    pub fn reason(&self) -> String {
+        let pin = self.pin.display();
+        match &self.fault {
+            PinFault::NotInstalled => format!("`{pin}` pins a toolchain that is not installed here"),
+            PinFault::TooOld(version) => {
+                format!("`{pin}` pins cargo {version}, but {MIN_CARGO_VERSION} or newer is required")
+            }
+            PinFault::Folder(folder) => {
+                format!("`{pin}` names the toolchain folder `{}`, in which no cargo runs", folder.display())
+            }
+            PinFault::InvalidFile(error) => error.clone(),
+        }
+    }
 }
 
 /// The replacement for the toolchain that is pinned in a folder, or in the folder of a manifest. `None` if the pinned
@@ -36,7 +66,14 @@ pub fn find_substitute(folder: &Path, env: &Env) -> Option<SubstituteToolchain> 
             .is_some_and(|version| version >= MIN_CARGO_VERSION)
     };
     let toolchain = installed_toolchains(folder, env).into_iter().find(runs)?;
-    Some(SubstituteToolchain { toolchain, pin, too_old: pinned })
+    let fault = match (pinned, toolchain_file::read_nearest(folder)) {
+        (Some(version), _) => PinFault::TooOld(version),
+        // A name that no server has may be that of the user's own toolchain.
+        (None, Err(toolchain_file::Error::InvalidToolchain { .. })) => PinFault::NotInstalled,
+        (None, Err(error)) => PinFault::InvalidFile(error.to_line()),
+        (None, Ok(file)) => file.and_then(|file| file.folder).map_or(PinFault::NotInstalled, PinFault::Folder),
+    };
+    Some(SubstituteToolchain { toolchain, pin, fault })
 }
 
 /// The version of the cargo that runs in `folder`, if its rustc runs too; otherwise `None`.
@@ -88,7 +125,8 @@ mod tests {
             // Like rustup's proxies: the toolchain of RUSTUP_TOOLCHAIN or of the file, which must be in the list.
             let proxy = format!(
                 "#!/bin/sh\n[ \"$RUSTUP_AUTO_INSTALL\" = 0 ] || exit 9\n\
-                 t=${{RUSTUP_TOOLCHAIN:-$(cat {0}/project/rust-toolchain)}}\n\
+                 case $RUSTUP_DIST_SERVER-$RUSTUP_UPDATE_ROOT in file:*-file:*) ;; *) exit 9 ;; esac\n\
+                 t=${{RUSTUP_TOOLCHAIN:-$(head -n 1 {0}/project/rust-toolchain)}}\n\
                  grep -q \"^$t\" {0}/list || exit 1\necho \"cargo ${{t#v}} (0 1)\"\n",
                 root.path().display()
             );
@@ -101,11 +139,13 @@ mod tests {
             Machine { root, env }
         }
 
-        fn pinned_to(&self, name: &str) -> Option<(String, Option<String>)> {
-            fs::write(self.root.path().join("project/rust-toolchain"), name).expect("a pin");
+        fn pinned_to(&self, text: &str) -> Option<(String, PinFault)> {
+            let pin = self.root.path().join("project/rust-toolchain");
+            fs::write(&pin, text).expect("a pin");
             let found = find_substitute(&self.root.path().join("project/src"), &self.env)?;
-            assert_eq!(found.pin, self.root.path().join("project/rust-toolchain"));
-            Some((found.toolchain, found.too_old.map(|version| version.to_string())))
+            assert_eq!(found.pin, pin);
+            assert!(found.reason().contains(&format!("`{}`", pin.display())), "{}", found.reason());
+            Some((found.toolchain, found.fault))
         }
     }
 
@@ -123,12 +163,26 @@ mod tests {
     fn an_unusable_pinned_toolchain_is_substituted() {
         let machine = Machine::new("v1.60.0\nv1.80.0\nv1.90.0 (default)\n");
         assert_eq!(machine.pinned_to("v1.80.0"), None);
-        assert_eq!(machine.pinned_to("v1.70.1"), Some(("v1.90.0".to_owned(), None)));
-        assert_eq!(machine.pinned_to("v1.60.0"), Some(("v1.90.0".to_owned(), Some("1.60.0".to_owned()))));
+        let substitute = |fault| Some(("v1.90.0".to_owned(), fault));
+        assert_eq!(machine.pinned_to("v1.70.1"), substitute(PinFault::NotInstalled));
+        let old = "1.60.0".parse().expect("a version");
+        assert_eq!(machine.pinned_to("v1.60.0"), substitute(PinFault::TooOld(old)));
+        let folder = machine.pinned_to("[toolchain]\npath = \"/opt/rust\"\n");
+        assert_eq!(folder, substitute(PinFault::Folder(PathBuf::from("/opt/rust"))));
+        let pin = machine.root.path().join("project/rust-toolchain");
+        let is_no_file = format!("`{}` is not a toolchain file", pin.display());
+        for (text, reason) in [
+            ("[toolchain]\nchannel = stable\n", ": line 2, column 11: "),
+            ("[toolchain]\n", ": its table `[toolchain]` is empty"),
+        ] {
+            let Some((_, PinFault::InvalidFile(error))) = machine.pinned_to(text) else { panic!("{text} is accepted") };
+            assert!(error.starts_with(&format!("{is_no_file}{reason}")), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
         let chosen = Machine { env: machine.env.with("RUSTUP_TOOLCHAIN", "v1.70.1"), ..machine };
         assert_eq!(chosen.pinned_to("v1.70.1"), None);
         let old = Machine::new("v1.60.0 (default)\nv1.75.0\n");
-        assert_eq!(old.pinned_to("v1.70.1"), Some(("v1.75.0".to_owned(), None)));
+        assert_eq!(old.pinned_to("v1.70.1"), Some(("v1.75.0".to_owned(), PinFault::NotInstalled)));
         assert_eq!(Machine::new("v1.60.0\n").pinned_to("v1.70.1"), None);
     }
 

@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::env::Env;
+use crate::env::{Env, NO_TOOLCHAIN_INSTALL};
 use crate::event::Sink;
 use crate::fetch::cargo;
 use crate::http::redact_urls;
@@ -196,7 +196,7 @@ async fn succeeds(mut command: Command, folder: &Path, env: &Env, sink: &dyn Sin
 fn with_users_environment(command: &mut Command, folder: &Path, env: &Env) {
     command.current_dir(folder).env_clear().envs(env.iter());
     // Reading manifests and resolving need no installation of toolchains.
-    command.env("RUSTUP_AUTO_INSTALL", "0").env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_QUIET", "false");
+    command.envs(NO_TOOLCHAIN_INSTALL).env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_QUIET", "false");
 }
 
 fn could_not_run(env: &Env, source: io::Error) -> Error {

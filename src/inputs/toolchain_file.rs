@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::durable;
+use crate::error_chain;
 use crate::inputs::depends::Platforms;
 use crate::toolchain::{InvalidProfile, InvalidToolchainName, Profile, ToolchainName, is_triple};
 
@@ -23,6 +24,8 @@ pub struct ToolchainFile {
     pub path: PathBuf,
     /// The toolchain; `None` if the file has none, or names a folder.
     pub toolchain: Option<ToolchainName>,
+    /// The folder of a toolchain, instead of a name.
+    pub folder: Option<PathBuf>,
     /// The host in the toolchain's name: `stable-x86_64-unknown-linux-gnu`.
     pub host: Option<String>,
     /// Additional components.
@@ -34,6 +37,19 @@ pub struct ToolchainFile {
 }
 
 impl ToolchainFile {
+    /// Why the file requests no toolchain that a mirror can have; `None` if it requests one.
+    pub fn why_not_mirrored(&self) -> Option<String> {
+        let path = self.path.display();
+        match (&self.toolchain, &self.folder) {
+            (Some(_), _) => None,
+            (None, Some(folder)) => {
+                let folder = folder.display();
+                Some(format!("`{path}` names the toolchain folder `{folder}`, which cannot be mirrored"))
+            }
+            (None, None) => Some(format!("`{path}` names no `channel`")),
+        }
+    }
+
     /// Adds the content of the file; `machines` are the hosts if it names none. Of two profiles the larger one counts.
     /// A file without a toolchain adds nothing.
     pub fn add_to_platforms(&self, platforms: &mut Platforms, default_hosts: &[String]) {
@@ -77,6 +93,14 @@ pub enum Error {
         /// The cause.
         source: Box<toml::de::Error>,
     },
+    /// rustup refuses it, although its syntax is correct.
+    #[error("`{}` is not a toolchain file: {reason}", path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        reason: &'static str,
+    },
     /// It names a toolchain that no server has.
     #[error("`{}` names a toolchain that cannot be mirrored", path.display())]
     InvalidToolchain {
@@ -95,6 +119,20 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The error and its cause in one line, with the position of a syntax error.
+    pub fn to_line(&self) -> String {
+        let Error::Syntax { source, .. } = self else { return error_chain::one_line(self) };
+        let message = source.message().replace('\n', "; ");
+        // The error shows its position only in its text.
+        let text = source.to_string();
+        match text.lines().next().and_then(|line| line.strip_prefix("TOML parse error at ")) {
+            Some(position) => format!("{self}: {position}: {message}"),
+            None => format!("{self}: {message}"),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct FileContents {
     toolchain: ToolchainSection,
@@ -103,11 +141,26 @@ struct FileContents {
 #[derive(Default, Deserialize)]
 struct ToolchainSection {
     channel: Option<String>,
+    path: Option<PathBuf>,
     #[serde(default)]
     components: Vec<String>,
     #[serde(default)]
     targets: Vec<String>,
     profile: Option<String>,
+}
+
+impl ToolchainSection {
+    /// Why rustup refuses these keys (rustup: src/config.rs, `OverrideCfg::from_file`).
+    fn find_fault(&self) -> Option<&'static str> {
+        let has_options = !self.components.is_empty() || !self.targets.is_empty() || self.profile.is_some();
+        match (&self.channel, &self.path) {
+            (Some(_), Some(_)) => Some("it has both `channel` and `path`"),
+            (None, Some(path)) if path.is_relative() => Some("its `path` is relative"),
+            (None, Some(_)) if has_options => Some("`components`, `targets` and `profile` are not allowed with `path`"),
+            (None, None) if !has_options => Some("its table `[toolchain]` is empty"),
+            _ => None,
+        }
+    }
 }
 
 /// The file that rustup uses in `folder`; `None` if there is none.
@@ -159,11 +212,15 @@ fn parse(text: &str, path: PathBuf) -> Result<ToolchainFile, Error> {
         let form: Result<FileContents, _> = toml::from_str(text);
         form.map_err(|source| Error::Syntax { path: path.clone(), source: Box::new(source) })?.toolchain
     };
+    if let Some(reason) = section.find_fault() {
+        return Err(Error::Refused { path, reason });
+    }
     let toolchain = section.channel.as_deref().map(parse_name_with_host).transpose();
     let profile = section.profile.map(|profile| profile.parse()).transpose();
     let (toolchain, host) = toolchain.map_err(|source| Error::InvalidToolchain { path: path.clone(), source })?.unzip();
     Ok(ToolchainFile {
         toolchain,
+        folder: section.path,
         host: host.flatten(),
         profile: profile.map_err(|source| Error::InvalidProfile { path: path.clone(), source })?,
         components: section.components,
@@ -215,7 +272,11 @@ mod tests {
             assert_eq!((file.components.len(), file.targets.len(), file.profile), (1, 1, Some(Profile::Minimal)));
         }
         let folder = parsed("rust-toolchain.toml", "[toolchain]\npath = \"/opt/rust\"\n").expect("a folder");
-        assert_eq!(folder.toolchain, None);
+        assert_eq!((folder.toolchain.as_ref(), folder.folder.as_deref()), (None, Some(Path::new("/opt/rust"))));
+        let why = "`rust-toolchain.toml` names the toolchain folder `/opt/rust`, which cannot be mirrored";
+        assert_eq!(folder.why_not_mirrored().as_deref(), Some(why));
+        let nameless = parsed("rust-toolchain.toml", "[toolchain]\nprofile = \"minimal\"\n").expect("a table");
+        assert_eq!(nameless.why_not_mirrored().as_deref(), Some("`rust-toolchain.toml` names no `channel`"));
     }
 
     #[test]
@@ -245,6 +306,10 @@ mod tests {
             ("rust-toolchain.toml", "[toolchain]\nchannel = \"nightly-2026-13-25-x86_64-unknown-linux-gnu\"\n"),
             ("rust-toolchain.toml", "[toolchain]\nchannel = \"stable-patched\"\n"),
             ("rust-toolchain.toml", "[toolchain]\nchannel = \"stable\"\nprofile = \"huge\"\n"),
+            ("rust-toolchain.toml", "[toolchain]\n"),
+            ("rust-toolchain.toml", "[toolchain]\nchannel = \"stable\"\npath = \"/opt/rust\"\n"),
+            ("rust-toolchain.toml", "[toolchain]\npath = \"opt/rust\"\n"),
+            ("rust-toolchain.toml", "[toolchain]\npath = \"/opt/rust\"\ncomponents = [\"rust-src\"]\n"),
         ] {
             let error = parsed(name, text).expect_err(text);
             assert!(error.to_string().contains(name), "{error}");

@@ -301,6 +301,10 @@ fn init_requests_the_toolchain_of_the_project() {
     sandbox.write("rust-toolchain.toml", "[toolchain]\nchannel = \"our-own\"\n");
     run(&["init", "--force"]).ok().stderr_has("our-own");
     assert!(!fs::read_to_string(sandbox.path("depends.toml")).unwrap().contains("[platforms]"));
+    sandbox.write("rust-toolchain.toml", "[toolchain]\npath = \"/opt/rust\"\n");
+    let init = run(&["init", "--force"]).ok().stderr_has("names the toolchain folder `/opt/rust`");
+    init.stderr_has("`[platforms]` is left out").stderr_lacks("for `[platforms]`");
+    assert!(!fs::read_to_string(sandbox.path("depends.toml")).unwrap().contains("[platforms]"));
 }
 
 #[test]

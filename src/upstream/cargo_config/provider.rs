@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use super::files::ConfigFiles;
 use super::{Error, FoundValue};
-use crate::env::Env;
+use crate::env::{Env, NO_TOOLCHAIN_INSTALL};
 use crate::http::Secret;
 
 /// Reads tokens from the environment, the credentials and the configuration.
@@ -120,6 +120,8 @@ impl TokenProgram {
         command.args(self.command.iter().skip(1).map(|arg| arg.replace("{index_url}", &self.index)));
         command.env_clear().envs(self.env.iter()).env("CARGO_REGISTRY_INDEX_URL", &self.index);
         command.env("CARGO", self.env.var_os("CARGO").unwrap_or("cargo".as_ref()));
+        // The program may run cargo.
+        command.envs(NO_TOOLCHAIN_INSTALL);
         if let Some(registry) = &self.registry {
             command.env("CARGO_REGISTRY_NAME_OPT", registry);
         }

@@ -75,6 +75,17 @@ fn depends_toml_beside_a_toolchain_file_uses_its_toolchain_unless_it_names_other
     sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
     sandbox.write("rust-toolchain", "our-own\n");
     sandbox.run(["fetch", "-o", "own"]).ok().stderr_has("our-own").stderr_has("no toolchain is included");
+    for (file, warning) in [
+        ("[toolchain]\npath = \"/opt/rust\"\n", "names the toolchain folder `/opt/rust`, which cannot be mirrored"),
+        ("[toolchain]\ntargets = [\"wasm32-unknown-unknown\"]\n", "names no `channel`"),
+        ("[toolchain]\nchannel = \"1.86.0\"\npath = \"/opt\"\n", "it has both `channel` and `path`"),
+        ("[toolchain]\nchannel = 1.86.0\n", "is not a toolchain file"),
+    ] {
+        sandbox.write("rust-toolchain", file);
+        let run = sandbox.run(["fetch", "-o", "unusable"]).ok();
+        run.stderr_has(warning).stderr_has("; no toolchain is included").stderr_lacks("the toolchain 1.86.0 of");
+    }
+    sandbox.write("rust-toolchain", "our-own\n");
     // A lock is exactly its packages.
     let app = pinned_project(&sandbox, &world, "[toolchain]\nchannel = \"1.86.0\"\n");
     sandbox.run_in(&app, ["fetch", "--lockfile", "Cargo.lock", "-o", "../lock"]).ok().stderr_has("no toolchain");
@@ -121,5 +132,38 @@ fn a_pinned_toolchain_need_not_be_installed() {
     sandbox.run_in(&app, ["init"]).ok().stderr_has(&named);
     let depends = fs::read_to_string(app.join("depends.toml")).unwrap();
     assert!(depends.contains("toolchain = [\"1.4.0\"]"), "{depends}");
+    // A status line says what is wrong with the file.
+    for (file, reason) in [
+        ("[toolchain]\nchannel = 1.4.0\n", "is not a toolchain file: line 2, column 1"),
+        ("[toolchain]\npath = \"/opt/none\"\n", "names the toolchain folder `/opt/none`, in which no cargo runs"),
+    ] {
+        fs::write(app.join("rust-toolchain.toml"), file).unwrap();
+        let run = sandbox.run_in(&app, ["fetch", "--no-toolchain", "-o", "../e"]).ok();
+        run.stderr_has("to run cargo: `").stderr_has(reason).stderr_lacks("not installed");
+    }
+    assert_eq!(requested.requests().len(), 0);
+}
+
+/// What the guide says about `cargo frostmirror fetch`.
+#[test]
+#[ignore = "needs rustup"]
+fn the_cargo_of_rustup_needs_the_pinned_toolchain_before_frostmirror_starts() {
+    let (world, dist) = (FixtureRegistry::new(), DistServer::start());
+    let sandbox = with_rustup_proxies(connected_sandbox(&world, &dist));
+    let binary = sandbox.root().join("proxies/cargo-frostmirror");
+    std::os::unix::fs::symlink(crate::support::sandbox::BINARY, binary).unwrap();
+    let requested = DistServer::with_builder(crate::support::upstream::Upstream::builder());
+    let sandbox = sandbox.env("RUSTUP_DIST_SERVER", requested.url()).env("RUSTUP_AUTO_INSTALL", "0");
+    let app = pinned_project(&sandbox, &world, "[toolchain]\nchannel = \"1.4.0\"\n");
+    let run = |program: &str, args: &[&str]| {
+        let args = args.iter().chain(&["fetch", "--no-toolchain", "-o", "../out"]);
+        sandbox.other_program(sandbox.root().join("proxies").join(program).to_str().unwrap(), args).cwd(&app).run()
+    };
+    run("cargo", &["frostmirror"]).exits(1).stderr_has("is not installed");
+    run("cargo", &["+stable", "frostmirror"]).ok();
+    run("cargo-frostmirror", &[]).ok().stderr_has("pins a toolchain that is not installed here");
+    // frostmirror itself installs nothing, whatever rustup would do.
+    let sandbox = sandbox.env("RUSTUP_AUTO_INSTALL", "1");
+    sandbox.run_in(&app, ["fetch", "--no-toolchain", "-o", "../auto"]).ok();
     assert_eq!(requested.requests().len(), 0);
 }
