@@ -51,6 +51,8 @@ mod state;
 mod login_throttle;
 mod statistics;
 mod upload;
+mod visible_text;
+mod last_audit;
 
 use std::future::Future;
 use std::pin::Pin;

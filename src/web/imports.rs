@@ -12,11 +12,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pagination::Pagination;
+use super::visible_text::visible_text;
 use crate::bundle::format::{BundleKind, CrateState, DistFileState, Parent};
 use crate::error_report::Failure;
 use crate::file_stamp::FileStamp;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
+use crate::server_context::ServerContext;
 
 /// Maximum number of cached summaries; the oldest are dropped.
 const MAX_CACHED: usize = 4096;
@@ -95,6 +97,17 @@ pub(super) struct ImportHistory {
     pub(super) bundles: Vec<Import>,
 }
 
+impl ImportHistory {
+    /// The page as this client may see it. Readers see no paths of the host.
+    pub(super) fn visible(mut self, context: &ServerContext, is_admin: bool) -> ImportHistory {
+        let infos = self.bundles.iter_mut().filter_map(|import| import.info.as_mut());
+        for warning in infos.flat_map(|info| &mut info.warnings) {
+            *warning = visible_text(context, warning, is_admin);
+        }
+        self
+    }
+}
+
 /// The cached part of the ledger.
 #[derive(Default)]
 pub(super) struct ImportCache(Mutex<HashMap<String, (FileStamp, Option<ImportInfo>)>>);
@@ -116,6 +129,11 @@ impl ImportCache {
         }
         let (total, number, size) = (names.len() as u64, page.number as u64, page.size as u64);
         Ok(ImportHistory { total, page: number, per_page: size, bundles })
+    }
+
+    /// The file name of the bundle of a record; `None` if the record is unreadable.
+    pub(super) fn file_of(&self, layout: &Layout, name: &str) -> Option<String> {
+        Some(self.read_info(layout, name).ok()??.file)
     }
 
     fn read_info(&self, layout: &Layout, name: &str) -> Result<Option<ImportInfo>, Failure> {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::visible_text::visible_text;
 use crate::bundle::file_name::is_bundle_file_name;
 use crate::bundle::sanitize::sanitize_line;
 use crate::error_report::Failure;
@@ -72,39 +73,19 @@ pub(super) struct IncomingFile {
 }
 
 impl IncomingFolder {
-    /// The version for readers, without paths of the host.
-    fn redacted(mut self, context: &ServerContext) -> IncomingFolder {
-        self.folder = "incoming".to_owned();
+    /// The version for this client. Readers see no paths of the host.
+    fn visible(mut self, context: &ServerContext, is_admin: bool) -> IncomingFolder {
+        if !is_admin {
+            self.folder = "incoming".to_owned();
+        }
         let pending = self.arriving.iter_mut().chain(&mut self.waiting);
         let reasons = pending.flat_map(|one| std::iter::once(&mut one.reason).chain(&mut one.hint));
         let refused = self.failed.iter_mut().chain(&mut self.dismissed).map(|one| &mut one.reason);
         for text in reasons.chain(refused).chain(&mut self.problem) {
-            *text = redact_paths(context, text);
+            *text = visible_text(context, text, is_admin);
         }
         self
     }
-}
-
-/// Removes the host's paths from a text: readers see the problem, but not the location.
-pub(super) fn redact_paths(context: &ServerContext, text: &str) -> String {
-    let mut text = text.to_owned();
-    let folders = [
-        (context.incoming.as_path(), "incoming"),
-        (context.mirror.root(), "mirror"),
-        (context.settings.folder(), "config"),
-    ];
-    let mut folders = folders.map(|(folder, name)| (folder.display().to_string(), name));
-    // A path may contain another one.
-    folders.sort_by_key(|(folder, _)| std::cmp::Reverse(folder.len()));
-    for (folder, name) in folders.iter().filter(|(folder, _)| folder.len() > 1) {
-        text = text.replace(folder.as_str(), name);
-    }
-    // Other paths are between backticks.
-    let mut parts: Vec<String> = text.split('`').map(str::to_owned).collect();
-    for part in parts.iter_mut().skip(1).step_by(2).filter(|part| Path::new(part.as_str()).is_absolute()) {
-        *part = "…".to_owned();
-    }
-    parts.join("`")
 }
 
 /// The current state of the incoming folder as this client may see it.
@@ -112,8 +93,7 @@ pub(super) fn redact_paths(context: &ServerContext, text: &str) -> String {
 /// # Errors
 /// A file system error of the watcher's records.
 pub(super) fn read_visible(context: &ServerContext, is_admin: bool) -> Result<IncomingFolder, Failure> {
-    let folder = read(context)?;
-    Ok(if is_admin { folder } else { folder.redacted(context) })
+    Ok(read(context)?.visible(context, is_admin))
 }
 
 /// The current state of the incoming folder.

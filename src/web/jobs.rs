@@ -12,8 +12,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::incoming::redact_paths;
 use super::response::ApiError;
+use super::visible_text::visible_text;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::{Event, Sink};
 use crate::server_context::ServerContext;
@@ -59,8 +59,8 @@ pub(super) struct Job {
 impl Job {
     /// The job as this client may see it: readers see no path of the host.
     pub(super) fn visible(mut self, context: &ServerContext, is_admin: bool) -> Job {
-        for text in self.lines.iter_mut().chain(&mut self.error).chain(&mut self.hint).filter(|_| !is_admin) {
-            *text = redact_paths(context, text);
+        for text in self.lines.iter_mut().chain(&mut self.error).chain(&mut self.hint) {
+            *text = visible_text(context, text, is_admin);
         }
         self
     }

@@ -94,6 +94,11 @@ fn job_metrics(text: &mut MetricsText, state: &WebState) {
         text.sample("jobs_total", &[("kind", kind_label(kind)), ("result", result_label(job_state))], count);
     }
     text.gauge_value("jobs_running", "Running jobs.", u64::from(state.jobs.running_id().is_some()));
+    if let Some(audit) = state.last_audit.get() {
+        text.gauge_value("last_audit_problems", "Problems that the last audit found.", audit.problems_total);
+        let help = "When the last audit ended, in seconds since 1970.";
+        text.gauge_value("last_audit_timestamp_seconds", help, unix_seconds(audit.finished));
+    }
 }
 
 fn incoming_metrics(text: &mut MetricsText, tally: &ImportCounters, folder: Option<&IncomingFolder>) {

@@ -8,11 +8,13 @@ use hyper::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::visible_text::visible_text;
 use crate::digest::Sha256;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
 use crate::server::OutgoingBody;
 pub(super) use crate::server::set_header;
+use crate::server_context::ServerContext;
 
 /// The result of a handler.
 pub(super) type HandlerResult = Result<Response<OutgoingBody>, ApiError>;
@@ -67,6 +69,18 @@ impl ApiError {
     #[must_use]
     pub(super) fn with_internal_message(mut self, fault: impl Into<String>) -> ApiError {
         self.internal_message = Some(fault.into());
+        self
+    }
+
+    /// The error as this client may see it: readers see no paths of the host.
+    pub(super) fn visible(mut self, context: &ServerContext, is_admin: impl FnOnce() -> bool) -> ApiError {
+        // Most errors have no path. For these, the tokens need not be checked.
+        if self.hint.iter().chain([&self.error]).any(|text| text.contains("--mirror DIR") || text.contains('/')) {
+            let is_admin = is_admin();
+            for text in self.hint.iter_mut().chain([&mut self.error]) {
+                *text = visible_text(context, text, is_admin);
+            }
+        }
         self
     }
 

@@ -312,7 +312,7 @@ async fn run_buffered(
     let work = move || {
         // Held until the work ends, even if the client disconnects.
         let _turn = permit;
-        run(&state, &request)
+        run(&state, &request).map_err(|error| error.visible(&state.context, || request.is_admin(&state)))
     };
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|_| Err(handler_panicked()))

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::crate_catalog::CrateCatalog;
 use super::imports::ImportCache;
 use super::jobs::{Job, JobKind, Jobs};
+use super::last_audit::LastAuditCell;
 use super::login_throttle::LoginThrottle;
 use super::options::WebOptions;
 use super::response::ApiError;
@@ -31,6 +32,8 @@ pub(super) struct WebState {
     pub(super) sessions: Sessions,
     pub(super) throttle: LoginThrottle,
     pub(super) jobs: Jobs,
+    /// The result of the last audit.
+    pub(super) last_audit: LastAuditCell,
     /// Permits of read requests.
     pub(super) read_permits: Arc<Semaphore>,
     /// Permits of uploads.
@@ -77,6 +80,7 @@ impl WebState {
             sessions: Sessions::default(),
             throttle: LoginThrottle::default(),
             jobs: Jobs::default(),
+            last_audit: LastAuditCell::default(),
             read_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_READS)),
             upload_permits: Semaphore::new(upload::MAX_CONCURRENT_UPLOADS),
             imports: ImportCache::default(),

@@ -151,6 +151,90 @@ fn verify_runs_as_a_job() {
     assert_eq!((&job["state"], &job["outcome"]["ok"]), (&json!("done"), &json!(false)), "{job}");
 }
 
+fn run_job(serving: &RunningServer, path: &str, extra: &[&str]) -> Value {
+    wait_for_job(serving, &json_body(&send(serving, "POST", path, extra, ""))["id"])
+}
+
+#[test]
+fn a_failed_audit_is_a_problem_until_a_later_audit_is_clean() {
+    let sandbox = Sandbox::new();
+    let [first, second] = two_bundles(&sandbox);
+    import(&sandbox.path("mirror"), &first).unwrap();
+    let serving = sandbox.serve(["--mirror", "mirror"]);
+    let page = |path: &str| get(serving.url(), path, &["Accept: text/html"]).text();
+    let status = get_json(&serving, "/api/status");
+    assert_eq!((&status["healthy"], &status["last_audit"]), (&json!(true), &Value::Null), "{status}");
+    assert!(page("/packages").contains("No check has ended since the server started"));
+
+    let path = sandbox.path("mirror/crates/leaf-1.0.0.crate");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, vec![b'x'; bytes.len()]).unwrap();
+    assert_eq!(run_job(&serving, "/api/verify", &[])["outcome"]["problems_total"], json!(1));
+    let status = get_json(&serving, "/api/status");
+    assert_eq!((&status["healthy"], &status["last_audit"]["problems"]), (&json!(false), &json!(1)), "{status}");
+    let audited = status["last_audit"]["finished"].as_str().unwrap().to_owned();
+    assert_eq!(status["problems"], json!([format!("the audit of {audited} found 1 problem")]));
+    assert!(get(serving.url(), "/metrics", &[]).text().contains("\nfrostmirror_last_audit_problems 1\n"));
+    assert!(page("/").contains("The last check found 1 problem"));
+    // The next job does not hide the result.
+    assert_eq!(run_job(&serving, "/api/gc", &[])["state"], json!("done"));
+    let packages = page("/packages");
+    assert!(
+        packages.contains("It found 1 problem.") && packages.contains("<li>crates/leaf-1.0.0.crate: "),
+        "{packages}"
+    );
+    let command =
+        format!("cargo frostmirror verify --mirror {} --repair-list repair.jsonl", sandbox.path("mirror").display());
+    assert!(packages.contains(&format!("<code>{command}</code>")), "{packages}");
+
+    import(&sandbox.path("mirror"), &second).unwrap();
+    let status = get_json(&serving, "/api/status");
+    let text = format!("the audit of {audited} before the import of `two.pkg` found 1 problem");
+    assert_eq!(
+        (&status["problems"], &status["last_audit"]["before"]),
+        (&json!([text]), &json!("the import of `two.pkg`"))
+    );
+    assert!(page("/").contains(", before the import of `two.pkg`"));
+
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(run_job(&serving, "/api/verify", &[])["outcome"]["ok"], json!(true));
+    let status = get_json(&serving, "/api/status");
+    assert_eq!((&status["healthy"], &status["problems"]), (&json!(true), &json!([])), "{status}");
+    assert_eq!((&status["last_audit"]["problems"], &status["last_audit"]["before"]), (&json!(0), &Value::Null));
+    assert!(get(serving.url(), "/metrics", &[]).text().contains("\nfrostmirror_last_audit_problems 0\n"));
+    assert!(!page("/").contains("The last check found"));
+}
+
+#[test]
+fn hints_have_the_path_of_the_mirror_for_administrators_only() {
+    let token = "0123456789abcdef-token";
+    let sandbox = Sandbox::new();
+    let [first, _] = two_bundles(&sandbox);
+    import(&sandbox.path("mirror"), &first).unwrap();
+    let serving = sandbox.serve(["--mirror", "mirror", "--admin-token", token]);
+    let admin = format!("Authorization: Bearer {token}");
+    fs::remove_file(sandbox.path("mirror/crates/leaf-1.0.0.crate")).unwrap();
+    run_job(&serving, "/api/verify", &[&admin]);
+    let root = sandbox.path("mirror").display().to_string();
+    let page = get(serving.url(), "/packages", &[]).text();
+    assert!(page.contains("1 file must be fetched again") && page.contains("<code>--repair-list</code>"), "{page}");
+    assert!(!page.contains("--mirror") && !page.contains(&root), "{page}");
+    let page = get(serving.url(), "/packages", &[&admin]).text();
+    assert!(page.contains(&format!("--mirror {root} --repair-list repair.jsonl")), "{page}");
+
+    // An altered record stops the garbage collection. The hint of the error names a command.
+    let records = fs::read_dir(sandbox.path("mirror/.frostmirror/ledger")).unwrap();
+    for record in records {
+        fs::write(record.unwrap().path(), "{}").unwrap();
+    }
+    let job = run_job(&serving, "/api/gc", &[&admin]);
+    let hint = job["hint"].as_str().unwrap_or_else(|| panic!("{job}"));
+    assert!(hint.contains("verify") && !hint.contains("--mirror "), "{hint}");
+    assert!(hint.ends_with("; run it on the server, with `--mirror` and the mirror's folder"), "{hint}");
+    let job = json_body(&get(serving.url(), &format!("/api/jobs/{}", job["id"]), &[&admin]));
+    assert!(job["hint"].as_str().unwrap().contains(&format!("verify --mirror {root}")), "{job}");
+}
+
 #[test]
 fn depends_toml_is_returned_as_stored() {
     let (sandbox, _mirror, serving) = start_server(&["--config-dir", "config"]);

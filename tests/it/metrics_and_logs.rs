@@ -210,6 +210,11 @@ fn the_guide_lists_every_metric_and_no_other() {
     for of in ["index", "crates", "dist"] {
         assert_eq!(samples.get(&format!("frostmirror_live_upstream_up{{of=\"{of}\"}}")), Some(&1.0), "{of}");
     }
+    assert!(!text.contains("last_audit"), "no audit has ended");
+    let job = "POST /api/verify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(RawConnection::connect(serving.url()).send(job).read_reply().status, 202);
+    wait::until("an audit has ended", || metrics(&serving, &[]).contains_key("frostmirror_last_audit_problems"));
+    let text = get(serving.url(), "/metrics", &[]).text();
     let mut families: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE frostmirror_")?.split(' ').next()).collect();
     // This server has no certificate.

@@ -20,5 +20,6 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn history(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    Ok(json(&state.imports.page(&state.context.mirror, request.pagination(DEFAULT_PER_PAGE)?)?))
+    let page = state.imports.page(&state.context.mirror, request.pagination(DEFAULT_PER_PAGE)?)?;
+    Ok(json(&page.visible(&state.context, request.is_admin(state))))
 }

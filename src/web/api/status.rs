@@ -9,12 +9,13 @@ use crate::error_report::Failure;
 use crate::live::metrics::MetricsSnapshot;
 use crate::mirror::index_link::LinkState;
 use crate::mirror::status::Status;
-use crate::units::pluralize;
+use crate::units::{format_time, pluralize};
 use crate::web::incoming::{self, IncomingFolder};
 use crate::web::request::WebRequest;
 use crate::web::response::{HandlerResult, json};
 use crate::web::router::Route;
 use crate::web::state::WebState;
+use crate::web::visible_text::visible_text;
 
 /// The mirror's health and size.
 #[derive(Serialize, JsonSchema)]
@@ -59,6 +60,9 @@ struct StatusBody {
     failed: u64,
     /// Bundles imported from the incoming folder.
     done: u64,
+    /// The last audit; absent if none has ended since the server started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_audit: Option<AuditStatus>,
     /// The running job.
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<u64>,
@@ -67,6 +71,26 @@ struct StatusBody {
     /// The state of the link `crates/index`, which cargo's local-registry needs: `good`, `missing`, or a description of the
     /// problem.
     index_link: String,
+}
+
+/// The result of the last audit of all files.
+#[derive(Serialize, JsonSchema)]
+struct AuditStatus {
+    /// The end of the audit (RFC 3339, UTC).
+    finished: String,
+    /// The number of problems. The mirror is unhealthy until a later audit finds none.
+    problems: u64,
+    /// The first change of the mirror after this audit: "the import of `week2.pkg`". Absent if the mirror is unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
+}
+
+impl AuditStatus {
+    /// The problem that this audit found, as a sentence.
+    fn problem(&self, count: &str) -> Option<String> {
+        let before = self.before.as_ref().map(|change| format!(" before {change}")).unwrap_or_default();
+        (self.problems > 0).then(|| format!("the audit of {}{before} found {count}", self.finished))
+    }
 }
 
 /// The newest bundle of one history.
@@ -99,9 +123,16 @@ fn status(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let live = state.options.live.metrics_snapshot();
     let mut problems = problems(&status, &incoming, &live, state.options.access.reader_tokens_error());
     problems.extend(state.certificate_fault());
-    if !request.is_admin(state) {
-        problems.iter_mut().for_each(|problem| *problem = incoming::redact_paths(&state.context, problem));
+    let mut last_audit = None;
+    if let Some(audit) = state.last_audit.get() {
+        let finished = format_time(audit.finished);
+        let before = audit.missed_change(&state.context.mirror, &state.imports);
+        let audit_status = AuditStatus { finished, problems: audit.problems_total, before };
+        problems.extend(audit_status.problem(&audit.count()));
+        last_audit = Some(audit_status);
     }
+    let is_admin = request.is_admin(state);
+    problems.iter_mut().for_each(|problem| *problem = visible_text(&state.context, problem, is_admin));
     let last_import = status.last_import_text();
     let mut doubts = status.doubts;
     let lineages = status.lineages.into_iter().map(|lineage| LineageStatus {
@@ -133,6 +164,7 @@ fn status(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
         waiting: incoming.waiting.len() as u64,
         failed: incoming.failed_total,
         done: incoming.done_total,
+        last_audit,
         job: state.jobs.running_id(),
         live,
         index_link: status.link.to_string(),

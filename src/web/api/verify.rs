@@ -13,6 +13,7 @@ use crate::event::Sink;
 use crate::mirror::audit;
 use crate::mirror::lock::lock_for_adding;
 use crate::web::jobs::{Job, JobKind};
+use crate::web::last_audit::{LastAudit, MirrorVersion};
 use crate::web::request::WebRequest;
 use crate::web::response::{HandlerResult, json_with_status};
 use crate::web::router::Route;
@@ -45,7 +46,8 @@ struct VerifyOutcome {
 
 pub(super) fn routes() -> Vec<Route> {
     let about = "Checks every file of the mirror, as a job. Its outcome has `ok`, `crates`, `bytes`, `rustup_artifacts`, \
-                 `to_fetch`, `problems_total` and `problems`.";
+                 `to_fetch`, `problems_total` and `problems`. `/api/status` and the metrics show the result until a later \
+                 audit, or until the server restarts.";
     vec![Route::post("/api/verify", about, start_verify).returns_json::<Job>(202)]
 }
 
@@ -55,11 +57,14 @@ fn start_verify(state: &Arc<WebState>, _: &WebRequest) -> HandlerResult {
 
 fn run_verify(state: &WebState, sink: &dyn Sink) -> Result<Value, Failure> {
     let layout = &state.context.mirror;
+    // An import that ends during the first check counts as later than this audit.
+    let mut version = MirrorVersion::read(layout);
     let mut audit = audit::audit(layout, sink)?;
     if !audit.problems.is_empty() {
         // A running import can look like damage; the second check holds the lock, so no import runs.
         let me = state.context.lock_holder("serve");
         let guard = lock_for_adding(layout, LOCK_TIMEOUT, &me, sink)?;
+        version = MirrorVersion::read(layout);
         audit = guard.audit_again(&audit, sink)?;
     }
     let found = VerifyOutcome {
@@ -71,5 +76,12 @@ fn run_verify(state: &WebState, sink: &dyn Sink) -> Result<Value, Failure> {
         problems_total: audit.problems.len() as u64,
         problems: audit.problems.iter().take(MAX_LISTED_PROBLEMS).map(ToString::to_string).collect(),
     };
+    state.last_audit.set(LastAudit {
+        finished: state.context.now(),
+        version,
+        problems_total: found.problems_total,
+        problems: found.problems.clone(),
+        to_fetch: found.to_fetch,
+    });
     Ok(serde_json::to_value(found).expect("plain fields are JSON"))
 }

@@ -306,11 +306,15 @@ function showFound(outcome) {
   const list = make('div', about, make('ul', {}, ...items));
   const parts = items.length > 0 ? [list] : [];
   if (outcome.to_fetch) {
+    // Only administrators see the command, which has the mirror's path.
+    const command = id('job').dataset.repair;
+    const list = command
+      ? ['Run ', make('code', {}, command), ' on this server, and carry the list to the connected side.']
+      : ['An administrator lists them with the option ', make('code', {}, '--repair-list'), ' of ',
+        make('code', {}, 'verify'), ', and carries the list to the connected side.'];
     parts.push(make('p', {},
-      `${counted(outcome.to_fetch, 'file')} must be fetched again: on this server, `,
-      make('code', {}, 'cargo frostmirror verify --mirror DIR --repair-list FILE'),
-      ' writes the list; on the connected side, ',
-      make('code', {}, 'cargo frostmirror fetch --from-list FILE'), ' fetches them.'));
+      `${counted(outcome.to_fetch, 'file')} must be fetched again. `, ...list, ' There, ',
+      make('code', {}, 'cargo frostmirror fetch --from-list repair.jsonl'), ' fetches them.'));
   }
   id('job-found').replaceChildren(...parts);
 }

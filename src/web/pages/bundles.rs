@@ -46,6 +46,9 @@ struct BundlesPage {
     live_files: Option<String>,
     pages: Pager,
     job: Option<JobPanel>,
+    last_check: Option<CheckPanel>,
+    /// The command that lists the files to fetch again, for administrators.
+    repair_command: Option<String>,
     snapshots: Vec<Snapshot>,
     histories: Vec<(LineageTip, Vec<String>)>,
 }
@@ -60,6 +63,34 @@ struct JobPanel {
     more: Option<String>,
     /// The number of files to fetch again.
     to_fetch: Option<String>,
+}
+
+/// The result of the last audit.
+struct CheckPanel {
+    finished: DisplayTime,
+    /// The number of problems, in words.
+    result: String,
+    /// The first change of the mirror after the audit.
+    before: Option<String>,
+    problems: Vec<String>,
+    more: Option<String>,
+    to_fetch: Option<String>,
+}
+
+impl CheckPanel {
+    fn new(state: &WebState) -> Option<CheckPanel> {
+        let audit = state.last_audit.get()?;
+        let problems: Vec<String> = audit.problems.iter().take(MAX_LISTED_PROBLEMS).cloned().collect();
+        let more = audit.problems_total.saturating_sub(problems.len() as u64);
+        Some(CheckPanel {
+            finished: DisplayTime::Known(audit.finished),
+            result: audit.count(),
+            before: audit.missed_change(&state.context.mirror, &state.imports),
+            problems,
+            more: (more > 0).then(|| format!("and {} more", format_count(more))),
+            to_fetch: (audit.to_fetch > 0).then(|| format_quantity(audit.to_fetch, "file")),
+        })
+    }
 }
 
 /// A bundle that is not imported.
@@ -95,9 +126,12 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
             more_failed: (more > 0).then(|| format!("Not shown: {}.", format_quantity(more, "older rejected bundle"))),
             not_imported: not_imported_rows(folder),
             live_files: describe_totals(live::read_totals(&context.mirror).unwrap_or_default()),
-            imports: history.bundles,
+            imports: history.visible(context, admin).bundles,
             pages,
             job: state.jobs.list().into_iter().next().map(|job| JobPanel::from_job(job.visible(context, admin))),
+            last_check: CheckPanel::new(state),
+            repair_command: admin
+                .then(|| context.mirror.fill_in("cargo frostmirror verify --mirror DIR --repair-list repair.jsonl")),
             snapshots: snapshots::list(&context.incoming)?,
             histories: histories(status),
         })

@@ -19,6 +19,7 @@ use crate::web::request::WebRequest;
 use crate::web::response::HandlerResult;
 use crate::web::state::WebState;
 use crate::web::statistics::{CrateSize, GrowthPoint, StatisticsSnapshot};
+use crate::web::visible_text::visible_text;
 
 /// Maximum number of rows of the table, newest first.
 const MAX_ROWS: usize = 50;
@@ -29,8 +30,8 @@ const BAR_WIDTH: f64 = 600.0;
 #[template(path = "dashboard.html")]
 struct DashboardPage {
     frame: Frame,
-    /// The command that imports a bundle on the server.
-    import_command: String,
+    /// The command that imports a bundle on the server, if this client may see it.
+    import_command: Option<String>,
     empty: bool,
     counts: Counts,
     /// The number of counted crate versions that await deletion.
@@ -42,6 +43,7 @@ struct DashboardPage {
     no_toolchain: &'static str,
     watcher: WatcherCard,
     failed: u64,
+    last_check: LastCheck,
     /// Why clients with a read token are refused.
     reader_token_error: Option<String>,
     /// The warning about doubtful histories.
@@ -93,15 +95,40 @@ struct SpacePart {
     width: f64,
 }
 
+/// The last audit.
+struct LastCheck {
+    finished: DisplayTime,
+    /// The number of problems, in words.
+    result: String,
+    /// The first change of the mirror after the audit.
+    before: Option<String>,
+    bad: bool,
+}
+
+impl LastCheck {
+    fn new(state: &WebState) -> LastCheck {
+        let Some(audit) = state.last_audit.get() else {
+            let (finished, result) = (DisplayTime::Missing("none"), "since the server started".to_owned());
+            return LastCheck { finished, result, before: None, bad: false };
+        };
+        LastCheck {
+            finished: DisplayTime::Known(audit.finished),
+            result: audit.count(),
+            before: audit.missed_change(&state.context.mirror, &state.imports),
+            bad: audit.problems_total > 0,
+        }
+    }
+}
+
 /// The command that imports a bundle on the server. Readers do not see the mirror's path.
-fn import_command(state: &WebState, is_admin: bool) -> String {
+fn import_command(state: &WebState, is_admin: bool) -> Option<String> {
     match (state.options.is_default_mirror, is_admin) {
-        (true, _) => "cargo frostmirror import FILE".to_owned(),
+        (true, _) => Some("cargo frostmirror import FILE".to_owned()),
         (false, true) => {
             let folder = shell_argument(&state.context.mirror.root().to_string_lossy());
-            format!("cargo frostmirror import --mirror {folder} FILE")
+            Some(format!("cargo frostmirror import --mirror {folder} FILE"))
         }
-        (false, false) => "cargo frostmirror import --mirror DIR FILE".to_owned(),
+        (false, false) => None,
     }
 }
 
@@ -111,11 +138,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
         let status = Status::read(layout).map_err(Failure::from)?;
         let folder = incoming::read_visible(&state.context, frame.admin)?;
         let reader_token_error = state.options.access.reader_tokens_error();
-        let reader_token_error = if frame.admin {
-            reader_token_error
-        } else {
-            reader_token_error.map(|why| incoming::redact_paths(&state.context, &why))
-        };
+        let reader_token_error = reader_token_error.map(|why| visible_text(&state.context, &why, frame.admin));
         let statistics = state.statistics.snapshot(layout);
         let (counts, failed) = (status.counts, folder.failed_total);
         let live_metrics = state.options.live.metrics_snapshot();
@@ -138,6 +161,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
             },
             watcher: WatcherCard::new(folder),
             failed,
+            last_check: LastCheck::new(state),
             reader_token_error,
             doubtful: match status.doubts.len() {
                 0 => None,

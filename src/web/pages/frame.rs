@@ -139,7 +139,7 @@ pub(super) fn render_page<P: Template>(
         Ok(page) => render(&page),
         Err(refusal) => {
             refusal.report(state.context.sink.as_ref(), &format!("the page {here}"));
-            let ApiError { status, error, mut hint, .. } = refusal;
+            let ApiError { status, error, mut hint, .. } = refusal.visible(&state.context, || frame().admin);
             if !frame().reads {
                 hint = Some("log in above with the token that the mirror's administrator gave you".to_owned());
             }
