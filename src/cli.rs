@@ -127,8 +127,8 @@ pub enum Verb {
     Fetch(commands::fetch::Args),
     /// Check bundles, a mirror, or whether a Cargo.lock builds from them
     ///
-    /// Check bundles, a mirror, or whether a Cargo.lock builds from them. Every byte is read. Only
-    /// `--rebuild-state` changes a mirror.
+    /// Check bundles, a mirror, or whether a Cargo.lock builds from them. Every byte is read. Only `--rebuild-state` changes a
+    /// sound mirror. If a command that changed the mirror was killed, `verify` completes it first.
     ///
     /// It prints one line that begins with OK, or every problem. With a problem, the exit code is 4.
     Verify(commands::verify::Args),

@@ -39,7 +39,7 @@ pub struct Args {
     /// Lineage to forget, by ID or prefix (repeatable)
     ///
     /// Lineage to forget, by ID or unique prefix (repeatable). Files that only its bundles need become garbage. `live` stands
-    /// for the files of live mode.
+    /// for the files of live mode. With @BUNDLE, the lineage is forgotten only if that bundle is the newest.
     #[arg(long, value_name = "LINEAGE|live")]
     pub forget: Vec<String>,
     /// Doubtful lineage whose newest bundle to accept (repeatable)
@@ -81,7 +81,11 @@ fn collect_garbage(args: &Args, layout: &Layout, context: &Context) -> Result<()
     let (retire, accept, reject) = (args.forget.clone(), args.accept.clone(), args.reject.clone());
     let options = Options { grace: args.grace, retire, accept, reject, now };
     if args.dry_run {
-        report_plan(&gc::preview(layout, &options)?, true, now, layout, context);
+        let plan = gc::preview(layout, &options)?;
+        report_plan(&plan, true, now, layout, context);
+        if let Some(refusal) = plan.refusal() {
+            context.reporter.warning(format!("without `--dry-run`, this run would fail: {refusal}"));
+        }
         return Ok(());
     }
     let sink = context.reporter.as_ref();

@@ -23,6 +23,7 @@ use crate::mirror::import::{ImportOptions, ImportReport};
 use crate::mirror::import_order::{BundlePosition, sort_for_import};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, NewMirror, lock_for_adding};
+use crate::mirror::summary::SummaryLoss;
 use crate::panics::catch_panic;
 use crate::units::{agree, pluralize};
 use crate::watcher::failed_bundles;
@@ -185,6 +186,7 @@ fn with_bundle_name(failure: Failure, name: &str) -> Failure {
 fn is_bundle_fault(failure: &Failure, layout: &Layout) -> bool {
     matches!(failure.class, ErrorClass::Integrity | ErrorClass::Input | ErrorClass::Bug)
         && layout.check_format().is_ok()
+        && matches!(SummaryLoss::find(layout), Ok(None))
 }
 
 fn report_refused(refused: &mut Vec<ErrorClass>, failure: Failure, layout: &Layout, context: &Context) {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{ErrorClass, Failure, io_hint};
 use crate::mirror::layout::Layout;
+use crate::mirror::summary::SummaryLoss;
 use crate::mirror::{audit, export, gc, import, layout, lock, snapshot, status, transaction};
 
 impl Failure {
@@ -117,6 +118,7 @@ impl From<import::Error> for Failure {
         match error {
             E::Open(error) => error.into(),
             E::Store(error) => error.into(),
+            E::SummaryLost(error) => error.into(),
             E::Stopped => Failure::new(ErrorClass::Interrupted, error),
             E::Invalid { .. } => Failure::new(ErrorClass::Integrity, error)
                 .hint("copy the bundle again, and compare both copies with `cargo frostmirror verify`"),
@@ -144,6 +146,15 @@ impl From<import::Error> for Failure {
     }
 }
 
+impl From<SummaryLoss> for Failure {
+    fn from(loss: SummaryLoss) -> Failure {
+        Failure::new(ErrorClass::Integrity, loss).hint(
+            "run `cargo frostmirror verify --mirror DIR --rebuild-state`, which keeps every file and writes manifest.json again; \
+             then import the newest bundles again, because their records may be lost",
+        )
+    }
+}
+
 impl From<gc::Error> for Failure {
     fn from(error: gc::Error) -> Failure {
         use gc::Error as E;
@@ -159,10 +170,15 @@ impl From<gc::Error> for Failure {
                 "import the bundle of that file again, or restore the file from a copy of the mirror; if neither exists, \
                  `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record",
             ),
-            E::NoSummary { .. } => Failure::new(ErrorClass::Integrity, error).hint(
-                "run `cargo frostmirror verify --mirror DIR --rebuild-state`, which writes it again; then import the newest bundles \
-                 again, whose records may be lost",
-            ),
+            E::SummaryLost(error) => error.into(),
+            E::RebuiltNeeded { ref bundle, .. } => {
+                let hint = format!(
+                    "first import every bundle that you still have again with `cargo frostmirror import FILE --mirror DIR`; if no \
+                     bundle is left, `cargo frostmirror gc --forget rebuilt@{bundle} --mirror DIR` removes these files all the same, \
+                     and `--dry-run` lists them before"
+                );
+                Failure::new(ErrorClass::Integrity, error).hint(hint)
+            }
             E::NoLineage { ref word, .. } if word == "live" => Failure::new(ErrorClass::Input, error)
                 .hint("live mode added no files to forget: omit `live`"),
             E::NotNewest { .. } => Failure::new(ErrorClass::Input, error).hint(

@@ -15,8 +15,8 @@
 //! that were not valid before.
 //!
 //! The audit returns all problems and decides nothing. If two digests of a crate differ, it trusts the import record.
-//! Without one, it trusts the record of the line, and otherwise the line's own. If no import record is lost, a line of a
-//! crate that none names is a problem too.
+//! Without one, it trusts the record of the line, and otherwise the line's own. A line of a crate that no record names is
+//! a problem too. If records are lost, one of them may have named it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -260,9 +260,14 @@ struct AuditContext<'a> {
 }
 
 impl AuditContext<'_> {
-    /// Whether no import brought the crate.
-    fn is_unknown_crate(&self, id: &CrateId) -> bool {
-        self.is_complete && !self.metadata.crates.contains_key(id)
+    /// The problem of line `number` of the crate, if no record names the crate. A killed command may not have written its
+    /// record yet.
+    fn unknown_crate_fault(&self, number: usize, id: &CrateId) -> Option<Fault> {
+        if self.interrupted || self.metadata.crates.contains_key(id) {
+            return None;
+        }
+        let id = id.clone();
+        Some(if self.is_complete { Fault::NotImported { number, id } } else { Fault::RecordUnknown { number, id } })
     }
 
     /// The crate name for an index path: as a file or a record spells it, else in lower case.

@@ -27,6 +27,7 @@
 mod dist_rules;
 mod apply;
 mod evict;
+mod forget_rebuilt;
 mod lineages;
 mod plan;
 mod live_records;
@@ -51,7 +52,8 @@ use super::layout::{self, Layout};
 use super::ledger::{ChainFaultKind, Reader};
 use super::lineages::LineageTip;
 use super::lock::{self, Holder, lock_for_collecting};
-use super::summary::{Counts, MirrorSummary};
+use super::rebuild::REBUILT_LINEAGE;
+use super::summary::{Counts, MirrorSummary, SummaryLoss};
 use super::transaction;
 use crate::event::{self, Sink};
 use crate::id_prefix::MIN_ID_PREFIX;
@@ -72,7 +74,8 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(10 * 60);
 pub struct Options {
     /// How long a crate stays after the removal of its line.
     pub grace: Duration,
-    /// Lineages to retire, each by its id or a unique prefix, or [`LIVE_LINEAGE`].
+    /// Lineages to retire, each by its id or a unique prefix, or [`LIVE_LINEAGE`]. `LINEAGE@BUNDLE` retires the lineage
+    /// only if that bundle is its newest, and confirms that files of lost records may be removed.
     pub retire: Vec<String>,
     /// Lineages whose newest bundle is accepted despite warnings, each by its id or a unique prefix. `LINEAGE@BUNDLE`
     /// accepts only that bundle, and not one that arrived later.
@@ -102,6 +105,8 @@ pub struct Plan {
     pub unrecognized: Vec<String>,
     /// The content of the mirror afterwards.
     pub counts: Counts,
+    /// Why the plan will not be executed.
+    refusal: Option<Error>,
     changes: FileChanges,
 }
 
@@ -272,17 +277,22 @@ pub enum Error {
         /// What is wrong with it.
         fault: ChainFaultKind,
     },
-    /// The summary cannot be read. Only it names the newest record, so the newest records may be lost.
-    #[error("manifest.json is {what}, so the newest records may be lost, and nothing is removed")]
-    NoSummary {
-        /// What is wrong with it.
-        what: &'static str,
-    },
     /// A record is missing, so it is unknown which files it needs.
     #[error("manifest.json names the record `{record}`, but the ledger does not contain it, so nothing is removed")]
     LostRecord {
         /// Its name.
         record: String,
+    },
+    /// `manifest.json` is lost, and it would name the newest record.
+    #[error(transparent)]
+    SummaryLost(#[from] SummaryLoss),
+    /// The lineage `rebuilt` still keeps files whose records are lost.
+    #[error("lineage `{REBUILT_LINEAGE}` is not forgotten, so nothing is removed: {reason}")]
+    RebuiltNeeded {
+        /// Why these files may be needed.
+        reason: String,
+        /// The id of the lineage's newest record, which confirms the removal.
+        bundle: String,
     },
     /// No lineage matches.
     #[error("no lineage of the mirror has an id that starts with `{word}`{}", known_ones(known))]
@@ -400,8 +410,12 @@ impl ExecutablePlan<'_> {
     /// Executes the plan.
     ///
     /// # Errors
-    /// A file system operation failed. The mirror is then still consistent, and the next run completes the work.
+    /// The plan is refused (see [`Plan::refusal`]), and nothing was changed. Or a file system operation failed. The mirror
+    /// is then still consistent, and the next run completes the work.
     pub fn execute(self, sink: &dyn Sink) -> Result<GcReport, Error> {
+        if let Some(refusal) = self.plan.refusal {
+            return Err(refusal);
+        }
         apply::execute(self.guard, self.plan, sink)
     }
 }
@@ -445,6 +459,11 @@ pub(super) fn pending_file_names(layout: &Layout) -> BTreeSet<String> {
 }
 
 impl Plan {
+    /// Why the plan will not be executed; `None` if it will be.
+    pub fn refusal(&self) -> Option<&Error> {
+        self.refusal.as_ref()
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         let FileChanges {

@@ -28,7 +28,7 @@ use super::lineages::LineageTip;
 use super::live;
 use super::pending_lines::PendingLines;
 use super::stager::{ImportVisitor, LineInfo, dist_files};
-use super::summary::{Counts, MirrorSummary};
+use super::summary::{Counts, MirrorSummary, SummaryLoss};
 use super::topo_sort::NameIds;
 use super::transaction::{self, Transaction, failed};
 use super::warnings::{collect_warnings, lost_records_warning};
@@ -96,7 +96,7 @@ pub struct ImportReport {
     pub counts: Counts,
     /// The bundle was already recorded, and all its content was stored.
     pub already_imported: bool,
-    /// Whether manifest.json was missing or damaged and was written again, although nothing else changed.
+    /// Whether manifest.json was written again, although nothing else changed: a killed collection had left wrong counts.
     pub summary_rewritten: bool,
     /// The state of `crates/index` after the import.
     pub link: LinkState,
@@ -184,6 +184,9 @@ pub enum Error {
         /// The exceeded limit.
         what: &'static str,
     },
+    /// `manifest.json` is lost beside files of earlier imports.
+    #[error(transparent)]
+    SummaryLost(#[from] SummaryLoss),
     /// A file system operation failed.
     #[error(transparent)]
     Store(#[from] transaction::Error),
@@ -200,6 +203,9 @@ impl WriteGuard {
         options: &ImportOptions,
         sink: &dyn Sink,
     ) -> Result<ImportReport, Error> {
+        if let Some(loss) = SummaryLoss::find(&self.layout)? {
+            return Err(loss.into());
+        }
         // A repair always compares the files that it repairs, whatever the options trust.
         let verify_existing = options.verify_existing || bundle.manifest().repair;
         let mut tx = Transaction::begin(self, format!("the import of {}", options.file_name))?;
@@ -265,15 +271,6 @@ impl WriteGuard {
             collect_warnings(&self.layout, &head, &streamed.manifest, base_recorded, &options.file_name, options.now);
         received.warnings.extend(warnings.iter().cloned());
         let stated = MirrorSummary::read(&self.layout)?;
-        if stated.is_none() && self.layout.summary().is_file() {
-            received.warnings.push("manifest.json was damaged; it is written again".to_owned());
-        } else if stated.is_none() && !ledger_state.record_names.is_empty() {
-            received.warnings.push(
-                "manifest.json was missing; it is written again. The newest records of earlier imports may be lost too: \
-                 import the newest bundles again"
-                    .to_owned(),
-            );
-        }
         let tip = LineageTip::from_manifest(&streamed.manifest, String::new());
         let returns = ledger::is_lost_bundle(&self.layout, &head, &ledger_state.record_names, &tip)?;
         received.warnings.extend(lost_records_warning(
@@ -320,6 +317,10 @@ impl WriteGuard {
             record_state == RecordState::Recorded && ledger_state.new_histories(&head, &streamed.manifest).is_empty();
         imported.already_imported = on_record && tx.is_empty();
         imported.summary_rewritten = imported.already_imported && known.is_none();
+        if imported.already_imported {
+            // Its record has them since its first import, and they describe what that import changed.
+            received.warnings.retain(|text| !warnings.contains(text));
+        }
         if !imported.already_imported || known.is_none() {
             if let RecordState::Corrupt(name) = &record_state {
                 received.warnings.push(format!(

@@ -33,7 +33,8 @@
 //!     staging/                       the files that these operations need; otherwise unfinished work, emptied at the next start
 //!     reserve                        disk space reserved for a collection; can be lost
 //!     aside/                         folders with other content in place of a link, import records that a rebuild
-//!                                    could not read, and signatures that it could not verify
+//!                                    could not read, crates and index lines that it did not trust, and signatures that
+//!                                    it could not verify
 //! ```
 //!
 //! # Invariants
@@ -45,10 +46,9 @@
 //! - A crate file is never overwritten while its bytes have the recorded digest. A corrupt file counts as not stored,
 //!   and an import that contains the crate replaces it.
 //! - Every change is a transaction, see below. Its last files are the record in ledger/ and manifest.json.
-//! - manifest.json can be lost: the newest record has a copy of the summary as of its import. Only manifest.json names the
-//!   newest record. So without it the newest records may be lost too, and a collection removes nothing before a rebuild or
-//!   an import writes it again. If records are lost too,
-//!   a rebuild (`mirror::rebuild`) keeps the crates that no lineage's newest record names, in a record of the lineage
+//! - manifest.json can be lost: the newest record has a copy of the summary as of its import. Only manifest.json shows
+//!   whether that record is the newest. So nothing but a rebuild (`mirror::rebuild`) changes a mirror without it. If
+//!   records are lost too, the rebuild keeps the crates that no lineage's newest record names, in a record of the lineage
 //!   `rebuilt`.
 //! - Removals have the reverse order. The lines of dependents are removed before those of their dependencies, then the
 //!   records of these lines. Crates are removed after a grace period in which readers that saw their lines can fetch

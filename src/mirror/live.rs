@@ -17,6 +17,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::summary::SummaryLoss;
+use super::transaction;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::index_line::IndexLine;
@@ -99,6 +101,17 @@ pub struct FetchedDistFile {
     pub file: PathBuf,
     /// When it was read from upstream.
     pub read_at: Timestamp,
+}
+
+/// A batch failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file system operation failed.
+    #[error(transparent)]
+    Store(#[from] transaction::Error),
+    /// `manifest.json` is lost beside files of earlier imports.
+    #[error(transparent)]
+    SummaryLost(#[from] SummaryLoss),
 }
 
 /// The JSON form of a record.

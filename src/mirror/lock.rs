@@ -17,7 +17,6 @@ use super::disk_reserve;
 use super::guard::FileLock;
 pub use super::guard::{ReadGuard, WriteGuard};
 use super::layout::{self, Layout};
-use super::ledger;
 use super::live;
 use super::summary::{Counts, MirrorSummary};
 use super::transaction::{self, Recovery, Transaction};
@@ -286,11 +285,8 @@ fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> 
 /// Corrects the totals of a mirror of which some changes of a transaction are lost.
 fn count_again(guard: &WriteGuard) -> Result<(), transaction::Error> {
     let layout = guard.layout();
-    let stored = match MirrorSummary::read(layout)? {
-        Some(summary) => Some(summary),
-        None => ledger::derive_summary(layout)?,
-    };
-    let Some(summary) = stored else { return Ok(()) };
+    // A rebuild writes a lost summary.
+    let Some(summary) = MirrorSummary::read(layout)? else { return Ok(()) };
     let mut tx = Transaction::begin(guard, "the recount of the mirror's files")?;
     let live = live::sum_totals(live::LiveLineage::read(layout)?.current());
     let summary = MirrorSummary { live, ..summary.with_counts(Counts::count_tree(layout)?) };

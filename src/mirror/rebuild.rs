@@ -21,10 +21,11 @@
 //!
 //! A record that is damaged, was altered, or that the chain of records contradicts counts as lost.
 //! A lost record cannot be restored, only brought again by its bundle. The report names the bundles that manifest.json
-//! still names.
+//! or another record still names.
 //!
 //! Damaged and altered records, and the signatures above, are moved to `.frostmirror/aside/`. So are crates that an
-//! import record contradicts, and crates that no import brought although no record is lost.
+//! import record contradicts, and crates that no import on record added although no record is lost, each with its index
+//! line.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -73,6 +74,16 @@ pub enum KeptCause {
     NoRecord,
 }
 
+/// The bundle of a lost record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostBundle {
+    /// Its id.
+    pub bundle: String,
+    /// Its number, its history and its inputs, if manifest.json states them. It states them only of bundles that are or
+    /// may be the newest of their history.
+    pub tip: Option<LineageTip>,
+}
+
 /// The result of a rebuild.
 #[derive(Debug)]
 pub struct RebuildReport {
@@ -90,11 +101,9 @@ pub struct RebuildReport {
     pub records_moved_aside: u64,
     /// The number of import records that are lost, including those moved aside.
     pub lost_records: u64,
-    /// The bundles of lost records that were, or may have been, the newest of their history. An import of such a bundle
+    /// The bundles of lost records, as far as manifest.json or another record names them. An import of such a bundle
     /// restores its record.
-    pub lost_bundles: Vec<LineageTip>,
-    /// The ids of the bundles of other lost records whose names are known.
-    pub other_lost_ids: Vec<String>,
+    pub lost_bundles: Vec<LostBundle>,
     /// Signatures of channel manifests that could not be verified, and were moved aside.
     pub signatures_aside: Vec<SafePath>,
     /// Whether live mode's records were wrong and were rewritten.
@@ -213,7 +222,6 @@ impl WriteGuard {
             records_moved_aside: aside,
             lost_records: lost_records.total,
             lost_bundles: lost_records.named,
-            other_lost_ids: lost_records.other_ids,
             signatures_aside,
             live_rewritten,
             summary_rewritten: head_written,
@@ -255,27 +263,30 @@ fn stage_index_meta(layout: &Layout, pass: &Pass, tx: &mut Transaction<'_>) -> R
 /// bundles and the doubts about these come from the readable records alone, as in a garbage collection.
 fn verified_summary(metadata: &Metadata, copy: Option<MirrorSummary>) -> (MirrorSummary, LostRecords) {
     let base = metadata.summary.clone().or(copy).unwrap_or_default();
-    let named: Vec<LineageTip> =
-        base.all_contenders().filter(|tip| !metadata.has_record(&tip.record)).cloned().collect();
+    let lost_tips = base.all_contenders().filter(|tip| !metadata.has_record(&tip.record));
+    let mut named: Vec<LostBundle> =
+        lost_tips.map(|tip| LostBundle { bundle: tip.bundle.clone(), tip: Some(tip.clone()) }).collect();
     let records = metadata.records.len() as u64;
     let is_missing = |fault: &&ChainFault| matches!(fault.kind, ChainFaultKind::Missing { .. });
-    let missing = metadata.chain_faults.iter().filter(is_missing).map(|fault| &fault.record);
-    let missing: BTreeSet<&String> = missing.chain(&metadata.unreadable).collect();
-    let total = base.imports.saturating_sub(records).max(missing.len() as u64).max(named.len() as u64);
-    let other_ids = missing.into_iter().filter_map(|record| ledger::bundle_of_record(record));
-    let other_ids = other_ids.filter(|id| named.iter().all(|tip| tip.bundle != *id)).map(str::to_owned).collect();
+    let missing = metadata.chain_faults.iter().filter(is_missing).count() + metadata.unreadable.len();
+    let faulty = metadata.chain_faults.iter().map(|fault| &fault.record).chain(&metadata.unreadable);
+    for bundle in faulty.filter_map(|record| ledger::bundle_of_record(record)) {
+        let has_record = metadata.records.iter().any(|record| record.lineage.bundle == bundle);
+        if !has_record && named.iter().all(|lost| lost.bundle != bundle) {
+            named.push(LostBundle { bundle: bundle.to_owned(), tip: None });
+        }
+    }
+    let total = base.imports.saturating_sub(records).max(missing as u64).max(named.len() as u64);
     let MirrorSummary { lineages, contested, history_sizes, .. } = metadata.histories.clone();
-    (MirrorSummary { lineages, contested, history_sizes, ..base }, LostRecords { total, named, other_ids })
+    (MirrorSummary { lineages, contested, history_sizes, ..base }, LostRecords { total, named })
 }
 
 /// Records of imports that cannot be read.
 struct LostRecords {
     /// Their number, as far as it is known.
     total: u64,
-    /// Those of bundles that are or may be the newest of their history, from `manifest.json`.
-    named: Vec<LineageTip>,
-    /// The ids of the bundles of others, from the names of records that another file names or that are unreadable.
-    other_ids: Vec<String>,
+    /// Those whose bundle is known.
+    named: Vec<LostBundle>,
 }
 
 /// The files that the newest records of the lineages name, and those of live mode.

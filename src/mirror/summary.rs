@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use super::dist_files::DistFiles;
 use super::gc;
 use super::index_meta;
 use super::layout::Layout;
-use super::ledger::RecordRef;
+use super::ledger::{self, RecordRef};
 use super::lineages::{LineageTip, add_contender, doubts, sort_contenders};
 use super::transaction::{Error, failed};
 use crate::bundle::format::{
@@ -239,6 +240,42 @@ impl MirrorSummary {
         let mut text = serde_json::to_vec_pretty(self).expect("plain fields are JSON");
         text.push(b'\n');
         text
+    }
+}
+
+/// `manifest.json` is missing or damaged beside files that imports brought. It names the newest record, so that record
+/// may be lost too, and a summary of the remaining records would hide the loss.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is {state}, although the mirror has {content}. The newest records may be lost too, so nothing was changed", path.display())]
+pub struct SummaryLoss {
+    path: PathBuf,
+    /// `missing` or `damaged`.
+    state: &'static str,
+    /// What shows that there was an import.
+    content: &'static str,
+}
+
+impl SummaryLoss {
+    /// The loss, if a command that changes the mirror must not run before a rebuild.
+    ///
+    /// # Errors
+    /// A file system operation failed.
+    pub fn find(layout: &Layout) -> Result<Option<SummaryLoss>, Error> {
+        if MirrorSummary::read(layout)?.is_some() {
+            return Ok(None);
+        }
+        let content = if !ledger::record_names(layout)?.is_empty() {
+            "records of imports"
+        } else if fs::metadata(layout.live_records()).is_ok_and(|about| about.len() > 0) {
+            "records of live mode"
+        } else if fs::read_dir(layout.index_meta()).is_ok_and(|mut entries| entries.next().is_some()) {
+            "records of index lines"
+        } else {
+            return Ok(None);
+        };
+        let path = layout.summary();
+        let state = if path.symlink_metadata().is_ok() { "damaged" } else { "missing" };
+        Ok(Some(SummaryLoss { path, state, content }))
     }
 }
 

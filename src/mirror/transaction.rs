@@ -177,6 +177,19 @@ impl<'l> Transaction<'l> {
 
     /// Moves a file into `.frostmirror/aside/`, as `name` or with a number appended.
     pub(super) fn move_aside(&mut self, path: &Path, name: &str) -> Result<(), Error> {
+        let aside = self.free_path_aside(name);
+        let staged = self.staging.hard_link(path)?;
+        self.put(&aside, staged)?;
+        self.delete(path)
+    }
+
+    /// Writes a part of a file into `.frostmirror/aside/`, as `name` or with a number appended.
+    pub(super) fn copy_aside(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let aside = self.free_path_aside(name);
+        self.put_bytes(&aside, bytes)
+    }
+
+    fn free_path_aside(&self, name: &str) -> PathBuf {
         let folder = self.layout.moved_aside();
         let mut aside = folder.join(name);
         for number in 1.. {
@@ -185,9 +198,7 @@ impl<'l> Transaction<'l> {
             }
             aside = folder.join(format!("{name}.{number}"));
         }
-        let staged = self.staging.hard_link(path)?;
-        self.put(&aside, staged)?;
-        self.delete(path)
+        aside
     }
 
     /// Removes a folder if it has become empty. Nested folders come first. A folder that no mirror has stays.

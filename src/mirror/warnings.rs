@@ -55,7 +55,7 @@ pub(super) fn lost_records_warning(
     (lost > 0).then(|| {
         format!(
             "the ledger lacks {} of earlier imports: run `cargo frostmirror verify --mirror DIR --rebuild-state`, which \
-             names the bundles to import again",
+             names the lost bundles as far as they are known",
             pluralize(usize::try_from(lost).unwrap_or(usize::MAX), "record")
         )
     })

@@ -233,6 +233,8 @@ fn import_error_outcome(error: import::Error) -> Outcome {
     match error {
         import::Error::Open(error) => open_error_outcome(error),
         import::Error::MissingBase { .. } => Outcome::BaseMissing(obstacle(&Failure::from(error))),
+        // The bundle waits until the mirror is repaired.
+        import::Error::SummaryLost(loss) => Outcome::Blocked(obstacle(&Failure::from(loss))),
         error => failure_outcome(error.into()),
     }
 }

@@ -393,7 +393,12 @@ fn gc_keeps_the_rebuilt_lineage_until_it_is_forgotten() {
     sandbox.run(["gc", "--mirror", "mirror", "--grace", "0s"]).ok();
     assert_eq!(public_files(&mirror), served);
     // The lineage's next bundle names what it needs; the rest becomes garbage once no lineage references it.
-    sandbox.run(["gc", "--mirror", "mirror", "--grace", "1h", "--forget", "rebuilt"]).ok();
+    sandbox.run(["gc", "--mirror", "mirror", "--grace", "1h", "--forget", "rebuilt"]).exits(4);
+    assert_eq!(public_files(&mirror), served);
+    let (head, _) = current_crates(&mirror);
+    let rebuilt = head.lineages.iter().find(|lineage| lineage.id == "rebuilt").unwrap();
+    let confirmed = format!("rebuilt@{}", rebuilt.bundle);
+    sandbox.run(["gc", "--mirror", "mirror", "--grace", "1h", "--forget", &confirmed]).ok();
     assert!(!mirror.join("index/wi/na/winapi").exists());
     // Its line is gone, and the file waits for those who saw the line.
     assert!(mirror.join("crates/json-1.1.0.crate").exists());

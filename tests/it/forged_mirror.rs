@@ -140,11 +140,16 @@ fn a_crate_that_no_import_brought_is_reported_and_moved_aside() {
         let before = public_files(&mirror);
         add_version(&mirror, name, "6.6.6");
         let run = sandbox.run(["verify", "--mirror", "mirror", "--repair-list", "list.jsonl"]).exits(4);
-        run.stdout_has(&format!("for {name} 6.6.6, which no import added")).stderr_has("--rebuild-state");
+        run.stdout_has(&format!("for {name} 6.6.6, which no import on record added")).stderr_has("--rebuild-state");
         assert_eq!(sandbox.read("list.jsonl"), "");
         let run = sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
-        run.stderr_has(&format!("no import added {name} 6.6.6: ")).stderr_lacks("were lost");
-        assert!(mirror.join(format!(".frostmirror/aside/{name}-6.6.6.crate")).exists());
+        run.stderr_has(&format!("no import on record added {name} 6.6.6: "))
+            .stderr_has("FILE --mirror /")
+            .stderr_lacks("were lost");
+        let aside = mirror.join(format!(".frostmirror/aside/{name}-6.6.6.crate"));
+        assert_eq!(fs::read(&aside).unwrap(), Crate::new(name, "6.6.6").pack().bytes);
+        let line = fs::read_to_string(aside.with_extension("crate.line")).unwrap();
+        assert_eq!(line.trim_end(), Crate::new(name, "6.6.6").pack().line);
         assert_restored(&sandbox, &before);
     }
 }
@@ -218,10 +223,9 @@ fn unrecognized_crates_do_not_count() {
     assert_eq!(fs::read(mirror.join("manifest.json")).unwrap(), summary);
     // Counted again.
     fs::remove_file(mirror.join("manifest.json")).unwrap();
+    audit(&["--rebuild-state"]);
     sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
     audit(&[]);
-    fs::remove_file(mirror.join("manifest.json")).unwrap();
-    audit(&["--rebuild-state"]);
     sandbox.run(["gc", "--mirror", "mirror", "--grace", "0"]).ok();
     audit(&[]);
 }

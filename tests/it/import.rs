@@ -97,23 +97,6 @@ fn status_shows_the_recorded_state() {
 }
 
 #[test]
-fn a_second_import_says_that_it_wrote_a_lost_manifest_again() {
-    let sandbox = Sandbox::new();
-    BundleBuilder::new("a", 1).ship(json()).write(&sandbox.path(""), "one.pkg");
-    let args = ["import", "one.pkg", "--mirror", "mirror"];
-    sandbox.run(args).ok();
-    let manifest = sandbox.path("mirror/manifest.json");
-    for damage in [|path: &Path| fs::remove_file(path), |path: &Path| fs::write(path, "{")] {
-        damage(&manifest).unwrap();
-        let run =
-            sandbox.run(args).ok().stderr_has("Restored manifest.json of the mirror; one.pkg was imported before");
-        run.stderr_has("Updated the mirror").stderr_lacks("Unchanged");
-        assert!(sandbox.read("mirror/manifest.json").len() > 10);
-    }
-    sandbox.run(args).ok().stderr_has("one.pkg is already imported, and nothing changed").stderr_has("Unchanged the");
-}
-
-#[test]
 fn importing_a_bundle_twice_changes_nothing_and_says_so() {
     let sandbox = Sandbox::new();
     let bundle = BundleBuilder::new("a", 1).ship(json()).ship(serde()).write(&sandbox.path(""), "one.pkg");

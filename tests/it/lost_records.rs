@@ -33,7 +33,7 @@ fn a_rebuild_after_the_loss_of_all_records_and_another_import_succeeds() {
         let run = if later == 3 {
             run.stderr_has("the record of bundle number 1 of lineage")
         } else {
-            run.stderr_has("the record of the bundle with the id ")
+            run.stderr_has("the record of the bundle with the id ").stderr_has("its number and its inputs are unknown")
         };
         run.stderr_has("gc --forget rebuilt --mirror");
         sandbox.run(["verify", "--mirror", "mirror"]).ok();

@@ -30,6 +30,7 @@ mod sbom;
 mod list;
 mod long_term_faults;
 mod lost_records;
+mod lost_summary;
 mod forged_mirror;
 mod wrong_paths;
 mod panic_safety;

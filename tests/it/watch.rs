@@ -401,6 +401,22 @@ fn a_bundle_waits_while_the_mirror_is_locked_or_unwritable() {
 }
 
 #[test]
+fn a_bundle_waits_until_a_lost_summary_is_rebuilt() {
+    let world = WatchFixture::new();
+    let first = world.write_bundle(1, "1.pkg");
+    world.sandbox.run(["import", first.to_str().unwrap(), "--mirror", "mirror"]).ok();
+    fs::remove_file(world.layout().summary()).unwrap();
+    world.drop_bundle(2, "two.pkg");
+    let _watcher = world.start_watcher(true, Duration::from_millis(100));
+    let waits = |why: &str| world.watcher_state().waiting.iter().any(|one| one.reason.contains(why));
+    world.wait_until("hindered", || waits("manifest.json` is missing"));
+    assert!(world.incoming().join("two.pkg").exists() && !world.layout().summary().exists());
+    world.sandbox.run(["verify", "--rebuild-state", "--mirror", "mirror"]).ok();
+    world.wait_for_file("done/two.pkg");
+    world.sandbox.run(["verify", "--mirror", "mirror"]).ok();
+}
+
+#[test]
 fn a_recreated_folder_is_watched_again() {
     let world = WatchFixture::new();
     fs::remove_dir(world.incoming()).unwrap();

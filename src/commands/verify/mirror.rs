@@ -14,9 +14,8 @@ use crate::error_report::{ErrorClass, Failure};
 use crate::event::{self, Sink};
 use crate::mirror::audit::{Audit, Fault, Problem, audit, render_repair_list, require_mirror};
 use crate::mirror::layout::Layout;
-use crate::mirror::lineages::LineageTip;
 use crate::mirror::lock::{self, Holder, WriteGuard, lock_for_adding};
-use crate::mirror::rebuild::{KeptCause, REBUILT_LINEAGE, RebuildReport, UntrustedCrates};
+use crate::mirror::rebuild::{KeptCause, LostBundle, REBUILT_LINEAGE, RebuildReport, UntrustedCrates};
 use crate::units::{plural_of, pluralize};
 
 /// Audits the mirror; with `--rebuild-state`, rebuilds lost state first.
@@ -81,43 +80,47 @@ fn lock_holder(context: &Context) -> Holder {
 
 /// What the rebuild could not restore, and how to restore it.
 fn lost_record_warnings(rebuilt: &RebuildReport) -> Vec<String> {
-    let named: Vec<&LineageTip> =
-        rebuilt.lost_bundles.iter().filter(|bundle| bundle.id != REBUILT_LINEAGE).take(MAX_NAMED).collect();
+    let again = "with `cargo frostmirror import FILE --mirror DIR`";
+    let is_bundle = |lost: &&LostBundle| lost.tip.as_ref().is_none_or(|tip| tip.id != REBUILT_LINEAGE);
+    let named: Vec<&LostBundle> = rebuilt.lost_bundles.iter().filter(is_bundle).take(MAX_NAMED).collect();
     let mut warnings: Vec<String> = named
         .iter()
-        .map(|bundle| {
-            format!(
-                "the record of bundle number {} of lineage {} is lost and cannot be rebuilt: the bundle with the id {}, written {}. \
-                 Import that bundle again with `cargo frostmirror import FILE --mirror DIR`",
-                bundle.sequence,
-                bundle.id_and_inputs(),
-                sanitize_line(&bundle.bundle),
-                sanitize_line(&bundle.created),
-            )
+        .map(|lost| {
+            let id = sanitize_line(&lost.bundle);
+            match &lost.tip {
+                Some(tip) => format!(
+                    "the record of bundle number {} of lineage {} is lost and cannot be rebuilt: the bundle with the id {id}, \
+                     written {}. Import that bundle again {again}",
+                    tip.sequence,
+                    tip.id_and_inputs(),
+                    sanitize_line(&tip.created),
+                ),
+                None => format!(
+                    "the record of the bundle with the id {id} is lost and cannot be rebuilt; its number and its inputs are \
+                     unknown. Import that bundle again {again}; `cargo frostmirror inspect FILE` shows the id of a bundle"
+                ),
+            }
         })
         .collect();
-    let ids: Vec<&String> = rebuilt.other_lost_ids.iter().take(MAX_NAMED).collect();
-    warnings.extend(ids.iter().map(|id| {
-        format!(
-            "the record of the bundle with the id {} is lost and cannot be rebuilt. Import that bundle again with \
-             `cargo frostmirror import FILE --mirror DIR`",
-            sanitize_line(id)
-        )
-    }));
-    let known = (named.len() + ids.len()) as u64;
-    let others = rebuilt.lost_records.saturating_sub(known);
+    let others = rebuilt.lost_records.saturating_sub(named.len() as u64);
     if others > 0 {
-        let (records, more) =
-            (pluralize(usize::try_from(others).unwrap_or(usize::MAX), "record"), if known == 0 { "" } else { " more" });
         warnings.push(format!(
-            "{records}{more} of imports cannot be rebuilt, and it is unknown of which bundles: import every bundle that you \
-             still have again with `cargo frostmirror import FILE --mirror DIR`"
+            "manifest.json counted {}{} than the ledger has records, and nothing names their bundles. Import every bundle that \
+             you still have again {again}",
+            pluralize(others, "import"),
+            if named.is_empty() { " more" } else { " more, beside these," },
         ));
     }
-    if rebuilt.kept_crates.is_some() {
-        let when = if warnings.is_empty() { "" } else { "after these imports, " };
+    if let Some((_, cause)) = rebuilt.kept_crates {
+        let first = match cause {
+            _ if !warnings.is_empty() => "after these imports, ".to_owned(),
+            KeptCause::DamagedLiveRecords => {
+                "use the files that you need again in live mode, or import a bundle with them; after that, ".to_owned()
+            }
+            _ => format!("first import every bundle that you still have again {again}; after that, "),
+        };
         warnings.push(format!(
-            "{when}`cargo frostmirror gc --forget {REBUILT_LINEAGE} --mirror DIR` removes what no bundle needs"
+            "{first}`cargo frostmirror gc --forget {REBUILT_LINEAGE} --mirror DIR` removes what no bundle needs"
         ));
     }
     warnings
@@ -134,14 +137,15 @@ fn untrusted_warnings(untrusted: &UntrustedCrates) -> Vec<String> {
     let mut warnings = Vec::new();
     if !untrusted.contradicted.is_empty() {
         warnings.push(format!(
-            "the index stated other checksums than the import records for {}: these index lines were removed, and files \
-             with other bytes were moved to .frostmirror/aside",
+            "the index stated other checksums than the import records for {}: these index lines, and files with other bytes, \
+             were moved to .frostmirror/aside",
             list(&untrusted.contradicted)
         ));
     }
     if !untrusted.unknown.is_empty() {
         warnings.push(format!(
-            "no import added {}: the index lines were removed, and the files were moved to .frostmirror/aside",
+            "no import on record added {}: the index lines and the files were moved to .frostmirror/aside. If a bundle of \
+             yours has these crates, import it again: `cargo frostmirror import FILE --mirror DIR` adds them again",
             list(&untrusted.unknown)
         ));
     }
@@ -187,7 +191,7 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
         ));
     }
     for warning in untrusted_warnings(&rebuilt.untrusted) {
-        sink.warning(warning);
+        sink.warning(layout.fill_in(&warning));
     }
     if let Some((kept, cause)) = kept {
         let what = event::format_contents(*kept, *kept_artifacts);

@@ -62,9 +62,10 @@ pub(super) fn check_all(context: &AuditContext<'_>, sink: &dyn Sink) -> DistFile
             results.problems.push(Problem::new(path, Fault::Unrecognized));
         }
     }
-    if context.is_complete {
+    if !context.interrupted {
+        let fault = if context.is_complete { Fault::Unrecognized } else { Fault::DistFileRecordUnknown };
         let unknown = recorded.0.keys().filter(|path| !metadata.dist_file_digests.contains_key(*path));
-        results.problems.extend(unknown.map(|path| Problem::new(path.as_str(), Fault::Unrecognized)));
+        results.problems.extend(unknown.map(|path| Problem::new(path.as_str(), fault.clone())));
     }
     results
 }

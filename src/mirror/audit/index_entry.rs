@@ -275,9 +275,8 @@ impl IndexAuditor<'_> {
                 self.repairs.push((ItemId::Crate(id()), state.cksum));
             }
         }
-        if self.context.is_unknown_crate(&state.id) {
-            self.problems.push(Problem::new(index, Fault::NotImported { number, id: id() }));
-        }
+        let unknown = self.context.unknown_crate_fault(number, &state.id);
+        self.problems.extend(unknown.map(|fault| Problem::new(index, fault)));
     }
 
     /// Recorded versions that have no line in the file.

@@ -120,7 +120,7 @@ impl Metadata {
             unreadable: Vec::new(),
             chain_faults,
             newest_record: None,
-            has_losses: chain::has_losses(layout)?,
+            has_losses: !chain::unrestored_bundles(layout)?.is_empty(),
             crates: HashMap::new(),
             dist_files: DistFiles::read(layout)?,
             dist_file_digests: BTreeMap::new(),
@@ -139,8 +139,10 @@ impl Metadata {
                 &lineage.id,
             )
         };
+        // The histories of the records that remain.
+        let derived = if metadata.summary.is_none() { ledger::derive_summary(layout)? } else { None };
         // A garbage collection keeps the files of all bundles that may be the newest of their history.
-        let lineages = metadata.summary.iter().flat_map(MirrorSummary::all_contenders).filter(counts);
+        let lineages = metadata.summary.iter().chain(&derived).flat_map(MirrorSummary::all_contenders).filter(counts);
         let newest: HashSet<String> = lineages.map(|lineage| lineage.record.clone()).collect();
         let mut reader = Reader::new(layout);
         for name in ledger::record_names(layout)? {

@@ -137,13 +137,24 @@ pub enum Fault {
         record: String,
     },
     /// A line of a crate that no import brought, although no import record is lost.
-    #[error("line {number} is for {id}, which no import added")]
+    #[error("line {number} is for {id}, which no import on record added")]
     NotImported {
         /// Line number from 1.
         number: usize,
         /// The crate of the line.
         id: CrateId,
     },
+    /// A line of a crate that no record names, while import records or manifest.json are lost.
+    #[error("line {number} is for {id}, which no record names; the record of its import may be lost")]
+    RecordUnknown {
+        /// Line number from 1.
+        number: usize,
+        /// The crate of the line.
+        id: CrateId,
+    },
+    /// A dist file that no import record names, while import records or manifest.json are lost.
+    #[error("is recorded as stored, but no import record names it; the record of its import may be lost")]
+    DistFileRecordUnknown,
     /// The record of dist files contradicts the import records.
     #[error("is recorded with a digest that no import record states; {expected} is right")]
     LedgerDistFile {
@@ -206,6 +217,8 @@ impl Fault {
                 | F::Summary(_)
                 | F::LedgerRecord(_)
                 | F::DistFileRecords
+                | F::RecordUnknown { .. }
+                | F::DistFileRecordUnknown
                 | F::LiveRecord { .. }
                 | F::Unfinished
                 | F::LedgerChecksum { .. }

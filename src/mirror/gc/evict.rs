@@ -197,6 +197,7 @@ fn plan_eviction(
         pending: Vec::new(),
         unrecognized: Vec::new(),
         counts,
+        refusal: None,
         changes: FileChanges {
             index_lines: index,
             index_meta: records,

@@ -21,7 +21,7 @@ use crate::mirror::lineages::{self, LineageTip};
 use crate::mirror::live::LiveLineage;
 use crate::mirror::rebuild::REBUILT_LINEAGE;
 use crate::mirror::retired::{self, Retirement};
-use crate::mirror::summary::MirrorSummary;
+use crate::mirror::summary::{MirrorSummary, SummaryLoss};
 
 /// The lineages of a mirror.
 pub(in crate::mirror) struct Lineages {
@@ -325,6 +325,9 @@ impl Lineages {
     /// The lineages and `manifest.json`, which names no record that the ledger lacks: such a record might be the newest of
     /// its lineage.
     pub(super) fn read_complete(layout: &Layout) -> Result<(Lineages, Option<MirrorSummary>), Error> {
+        if let Some(loss) = SummaryLoss::find(layout)? {
+            return Err(loss.into());
+        }
         let lineages = Lineages::read(layout)?;
         let summary = MirrorSummary::read(layout)?;
         let is_lost = |lineage: &&LineageTip| !lineages.record_names.contains(&lineage.record);

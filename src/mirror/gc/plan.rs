@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::forget_rebuilt;
 use super::lineages::{KeepSet, LineageState, Lineages};
 use super::live_records::{LIVE_LINEAGE, LiveChanges};
 use super::pending_deletions::PendingDeletions;
@@ -13,15 +14,12 @@ use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, Reader};
 use crate::mirror::lineages::LineageTip;
 use crate::mirror::live;
+use crate::mirror::rebuild::REBUILT_LINEAGE;
 use crate::mirror::summary::MirrorSummary;
 use crate::mirror::transaction::counts_are_stale;
 
 pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     let (mut ledger_lineages, stored_summary) = Lineages::read_complete(layout)?;
-    if stored_summary.is_none() && !ledger_lineages.record_names.is_empty() {
-        let what = if layout.summary().exists() { "damaged" } else { "missing" };
-        return Err(Error::NoSummary { what });
-    }
     let rejection = Rejection::resolve(layout, &ledger_lineages, &options.reject)?;
     if !rejection.records.is_empty() {
         let notes = ledger_lineages.retirements.iter().cloned().chain(rejection.notes(ledger_lineages.newest_record));
@@ -112,7 +110,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         summary: (!is_right && wants_head).then_some(head),
         now: options.now,
     };
-    Ok(Plan {
+    let mut plan = Plan {
         lineages,
         rejected: rejection.bundles,
         live: live_summary,
@@ -121,23 +119,38 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         pending: deletions.later,
         unrecognized: deletions.unrecognized,
         counts: deletions.counts,
+        refusal: None,
         changes: work,
-    })
+    };
+    if retire.contains(REBUILT_LINEAGE) && !forget_rebuilt::is_confirmed(&options.retire) {
+        plan.refusal = forget_rebuilt::refuse(layout, &ledger_lineages, &plan)?;
+    }
+    Ok(plan)
 }
 
 /// The ids of the lineages to retire.
 fn lineages_to_retire(lineages: &Lineages, given: &[String], has_live: bool) -> Result<BTreeSet<String>, Error> {
     let terms: Vec<String> = given.iter().filter(|word| !(has_live && *word == LIVE_LINEAGE)).cloned().collect();
     // A killed run may have retired the lineage already.
-    resolve_lineages(lineages, &terms, |word| lineages.retirements.iter().any(|note| matches_id(word, &note.lineage)))
+    with_newest(lineages, &terms, |word| lineages.retirements.iter().any(|note| matches_id(word, &note.lineage)))
 }
 
 /// The ids of the lineages whose newest bundle is accepted.
 fn accepted(lineages: &Lineages, terms: &[String]) -> Result<BTreeSet<String>, Error> {
+    with_newest(lineages, terms, |_| false)
+}
+
+/// The ids that match `terms`, each `LINEAGE` or `LINEAGE@BUNDLE`. The bundle must be the newest of the lineage. A lineage
+/// that `is_gone` accepts may not exist.
+fn with_newest(
+    lineages: &Lineages,
+    terms: &[String],
+    is_gone: impl Fn(&str) -> bool,
+) -> Result<BTreeSet<String>, Error> {
     let mut ids = BTreeSet::new();
     for word in terms {
         let (lineage, bundle) = word.split_once('@').map_or((word.as_str(), None), |(id, bundle)| (id, Some(bundle)));
-        for id in resolve_lineages(lineages, &[lineage.to_owned()], |_| false)? {
+        for id in resolve_lineages(lineages, &[lineage.to_owned()], &is_gone)? {
             let newest = lineages.by_id.get(&id).map_or("", |feed| feed.newest.bundle.as_str());
             if let Some(bundle) = bundle.filter(|bundle| !matches_id(bundle, newest)) {
                 let (bundle, newest) = (bundle.to_owned(), newest.to_owned());

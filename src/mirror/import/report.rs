@@ -7,6 +7,7 @@ use crate::mirror::guard::WriteGuard;
 use crate::mirror::index_link::{self, LinkState};
 use crate::mirror::layout::Layout;
 use crate::safe_path::SafePath;
+use crate::units::pluralize;
 
 /// The event that states how much there is to read.
 pub(super) fn begin_event(manifest: &Manifest) -> Event {
@@ -77,8 +78,16 @@ pub(super) fn report_import(
         }
         return;
     }
-    let count = event::format_contents(crates_new + crates_mended, imported.dist_files_new);
-    sink.status("Imported", format!("{count} ({}) of {file}", event::format_size(imported.bytes_new)));
+    let (files, index_files) = (crates_new + crates_mended + imported.dist_files_new, imported.index_changed);
+    if files > 0 {
+        let count = event::format_contents(crates_new + crates_mended, imported.dist_files_new);
+        sink.status("Imported", format!("{count} ({}) of {file}", event::format_size(imported.bytes_new)));
+    } else if index_files > 0 {
+        let count = pluralize(index_files, "index file");
+        sink.status("Imported", format!("{file}: it changed {count}; its crates were already stored"));
+    } else {
+        sink.status("Imported", format!("the record of {file}; its content was already stored"));
+    }
     if *crates_mended > 0 {
         sink.status("Repaired", format!("{} whose file was corrupt", event::format_crates(*crates_mended)));
     }

@@ -2,7 +2,7 @@
 //! manifest.json names the newest record. So a record that was altered, replaced, removed or inserted is detected.
 //! [`crate::mirror::layout`] describes the format.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::Read as _;
 
@@ -61,6 +61,8 @@ pub(in crate::mirror) struct ChainLink {
     pub(in crate::mirror) name: String,
     /// The digest of its content and its predecessor; `None` if the record is damaged.
     pub(in crate::mirror) seal: Option<(Sha256, Option<RecordRef>)>,
+    /// The record whose content this one has, if that is another record's.
+    pub(in crate::mirror) copy_of: Option<String>,
 }
 
 /// A contradiction between the chain and the ledger.
@@ -84,6 +86,12 @@ pub enum ChainFaultKind {
         /// The file that names it.
         by: String,
     },
+    /// The file has the content of another record.
+    #[error("was replaced: it has the content of {of}")]
+    Copied {
+        /// The record with that content.
+        of: String,
+    },
     /// The record is missing.
     #[error("is missing, but {by} names it")]
     Missing {
@@ -96,10 +104,19 @@ pub enum ChainFaultKind {
         /// The next record.
         by: String,
     },
+    /// The record names another predecessor than the certain record before it.
+    #[error("was added later: it does not name {before}, the record before it")]
+    Unlinked {
+        /// The record before it.
+        before: String,
+    },
 }
 
 /// Checks the records of a ledger, in the order of import, against each other and against the newest record that
 /// manifest.json names. `lost` are the records that a rebuild reported as lost.
+///
+/// A record whose content is false accuses no other record. If two records contradict each other, the one that a later
+/// record or manifest.json names with its digest is the right one.
 pub(in crate::mirror) fn check(
     links: &[ChainLink],
     newest: Option<&RecordRef>,
@@ -107,50 +124,62 @@ pub(in crate::mirror) fn check(
 ) -> Vec<ChainFault> {
     let names: Vec<String> = links.iter().map(|link| link.name.clone()).collect();
     let by_name: HashMap<&str, &ChainLink> = links.iter().map(|link| (link.name.as_str(), link)).collect();
-    let mut faults = BTreeSet::new();
-    let mut compare = |named: &RecordRef, by: &str| {
+    // The first fault of a record is enough to distrust it.
+    let mut faults: BTreeMap<String, ChainFaultKind> = BTreeMap::new();
+    for link in links {
+        if link.seal.is_none() {
+            faults.insert(link.name.clone(), ChainFaultKind::Altered);
+        } else if let Some(of) = &link.copy_of {
+            faults.insert(link.name.clone(), ChainFaultKind::Copied { of: of.clone() });
+        }
+    }
+    let mut confirmed: HashSet<&str> = HashSet::new();
+    // From the newest record to the oldest, because manifest.json and each record name an earlier one.
+    let statements = newest.map(|named| ("manifest.json", named));
+    let of_records = links.iter().rev().filter_map(|link| {
+        let (_, previous) = link.seal.as_ref()?;
+        Some((link.name.as_str(), previous.as_ref()?))
+    });
+    for (by, named) in statements.into_iter().chain(of_records) {
+        if faults.contains_key(by) {
+            continue;
+        }
         let by = by.to_owned();
-        let kind = match by_name.get(named.record.as_str()) {
+        match by_name.get(named.record.as_str()) {
             // The same bundle may have been imported again.
-            None if lost.contains(&named.record) || is_bundle_recorded(&names, &named.record) => return,
-            None => ChainFaultKind::Missing { by },
-            Some(ChainLink { seal: Some((sha256, _)), .. }) if *sha256 != named.sha256 => {
-                ChainFaultKind::Replaced { by }
+            None if lost.contains(&named.record) || is_bundle_recorded(&names, &named.record) => {}
+            None => {
+                faults.entry(named.record.clone()).or_insert(ChainFaultKind::Missing { by });
             }
-            Some(_) => return,
-        };
-        faults.insert(ChainFault { record: named.record.clone(), kind });
-    };
+            Some(ChainLink { name, seal: Some((sha256, _)), .. }) if *sha256 == named.sha256 => {
+                confirmed.insert(name);
+            }
+            Some(ChainLink { name, seal: Some(_), .. }) if !confirmed.contains(name.as_str()) => {
+                faults.entry(name.clone()).or_insert(ChainFaultKind::Replaced { by });
+            }
+            Some(_) => {}
+        }
+    }
     let mut before: Option<&ChainLink> = None;
-    let mut inserted = Vec::new();
     for link in links {
         let Some((_, previous)) = &link.seal else { continue };
-        if let Some(named) = previous {
-            compare(named, &link.name);
-        }
         // A predecessor that is lost or damaged now hides which record came before it.
         let names_other = previous.as_ref().is_none_or(|named| {
             before.is_some_and(|before| before.name != named.record)
                 && by_name.get(named.record.as_str()).is_some_and(|known| known.seal.is_some())
         });
-        if let Some(before) = before.filter(|_| names_other) {
-            inserted.push(ChainFault {
-                record: before.name.clone(),
-                kind: ChainFaultKind::Inserted { by: link.name.clone() },
-            });
+        if let Some(before) = before.filter(|_| names_other && !faults.contains_key(&link.name)) {
+            let (record, kind) = if confirmed.contains(before.name.as_str()) && !confirmed.contains(link.name.as_str())
+            {
+                (&link.name, ChainFaultKind::Unlinked { before: before.name.clone() })
+            } else {
+                (&before.name, ChainFaultKind::Inserted { by: link.name.clone() })
+            };
+            faults.entry(record.clone()).or_insert(kind);
         }
         before = Some(link);
     }
-    if let Some(newest) = newest {
-        compare(newest, "manifest.json");
-    }
-    faults.extend(inserted);
-    let damaged = links.iter().filter(|link| link.seal.is_none());
-    faults.extend(damaged.map(|link| ChainFault { record: link.name.clone(), kind: ChainFaultKind::Altered }));
-    // One fault is enough to distrust a record.
-    let mut faults: Vec<ChainFault> = faults.into_iter().collect();
-    faults.dedup_by(|a, b| a.record == b.record);
-    faults
+    faults.into_iter().map(|(record, kind)| ChainFault { record, kind }).collect()
 }
 
 /// Whether another record of the same bundle exists.
@@ -196,10 +225,11 @@ pub(in crate::mirror) fn read_lost(layout: &Layout) -> Result<BTreeSet<String>, 
     Ok(names.filter_map(|name| Some(format!("{}.json", name.strip_suffix(LOST_END)?))).collect())
 }
 
-/// Whether a rebuild reported lost records whose bundles are not on record again.
-pub(in crate::mirror) fn has_losses(layout: &Layout) -> Result<bool, Error> {
+/// The ids of the bundles whose records a rebuild reported as lost, and that are not on record again.
+pub(in crate::mirror) fn unrestored_bundles(layout: &Layout) -> Result<Vec<String>, Error> {
     let (lost, names) = (read_lost(layout)?, record_names(layout)?);
-    Ok(lost.iter().any(|record| !is_bundle_recorded(&names, record)))
+    let unrestored = lost.iter().filter(|record| !is_bundle_recorded(&names, record));
+    Ok(unrestored.filter_map(|record| bundle_of_record(record)).map(ToOwned::to_owned).collect())
 }
 
 /// Notes that the record `name` is lost, so that its absence is no longer a problem.
@@ -223,9 +253,43 @@ pub(in crate::mirror) fn read_faults(layout: &Layout, newest: Option<&RecordRef>
         let mut text = Vec::new();
         let read = fs::File::open(&path).and_then(|file| file.take(MAX_HEADER).read_to_end(&mut text));
         // An unreadable file is as useless as a damaged record.
-        links.push(ChainLink { seal: read.ok().and_then(|_| parse_header(&text)), name });
+        links.push(ChainLink { seal: read.ok().and_then(|_| parse_header(&text)), name, copy_of: None });
     }
+    find_copies(layout, &mut links);
     Ok(check(&links, newest, &read_lost(layout)?))
+}
+
+/// Marks records that have the content of another record. Their names do not fit the bundle in that content.
+fn find_copies(layout: &Layout, links: &mut [ChainLink]) {
+    let mut with_content: HashMap<Sha256, Vec<String>> = HashMap::new();
+    for link in links.iter() {
+        if let Some((sha256, _)) = link.seal {
+            with_content.entry(sha256).or_default().push(link.name.clone());
+        }
+    }
+    let is_genuine =
+        |name: &String| read_bundle_id(layout, name).is_some_and(|id| name.ends_with(&format!("-{id}.json")));
+    let several = with_content.into_iter().filter(|(_, names)| names.len() > 1);
+    let genuine: HashMap<Sha256, String> =
+        several.filter_map(|(sha256, names)| Some((sha256, names.into_iter().find(is_genuine)?))).collect();
+    for link in links {
+        let of = link.seal.as_ref().and_then(|(sha256, _)| genuine.get(sha256));
+        link.copy_of = of.filter(|of| **of != link.name).cloned();
+    }
+}
+
+/// The id of the bundle in a record; `None` if the record cannot be read.
+fn read_bundle_id(layout: &Layout, name: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Header {
+        manifest: ManifestHeader,
+    }
+    #[derive(Deserialize)]
+    struct ManifestHeader {
+        id: String,
+    }
+    let text = fs::read(layout.ledger().join(name)).ok()?;
+    Some(serde_json::from_slice::<Header>(&text).ok()?.manifest.id)
 }
 
 /// The digest and the predecessor that a record states at its beginning.
@@ -256,6 +320,7 @@ mod tests {
         let link = |(number, previous): &(u8, Option<u8>)| ChainLink {
             name: name(*number),
             seal: Some((Sha256::of(&[*number]), previous.map(reference))),
+            copy_of: None,
         };
         records.iter().map(link).collect()
     }
@@ -295,6 +360,22 @@ mod tests {
         assert_eq!(faults(&links, 3), [(name(2), ChainFaultKind::Inserted { by: name(3) })]);
         let links = chain(&[(1, None), (2, None)]);
         assert_eq!(faults(&links, 2), [(name(1), ChainFaultKind::Inserted { by: name(2) })]);
+    }
+
+    #[test]
+    fn a_false_record_accuses_no_other() {
+        let intact = chain(&[(1, None), (2, Some(1)), (3, Some(2)), (4, Some(3))]);
+        for (false_record, copied) in [(4, 3), (4, 2), (3, 2), (3, 4), (2, 1), (2, 4), (1, 3)] {
+            let mut links = intact.clone();
+            links[false_record - 1].seal = intact[copied - 1].seal.clone();
+            let found = faults(&links, 4);
+            assert_eq!(found.len(), 1, "{false_record} has the content of {copied}: {found:?}");
+            assert_eq!(found[0].0, links[false_record - 1].name);
+            assert!(matches!(found[0].1, ChainFaultKind::Replaced { .. }), "{found:?}");
+        }
+        // A record after the newest one that manifest.json names.
+        let links = chain(&[(1, None), (2, Some(1)), (3, Some(1))]);
+        assert_eq!(faults(&links, 2), [(name(3), ChainFaultKind::Unlinked { before: name(2) })]);
     }
 
     #[test]

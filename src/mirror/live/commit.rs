@@ -23,7 +23,7 @@ use crate::mirror::import::restore_link;
 use crate::mirror::index_link::{self, LinkState};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
-use crate::mirror::summary::{Counts, MirrorSummary};
+use crate::mirror::summary::{Counts, MirrorSummary, SummaryLoss};
 use crate::mirror::transaction::{Error, Transaction, failed};
 use crate::safe_path::SafePath;
 
@@ -72,7 +72,7 @@ impl WriteGuard {
     /// including those of rejected items. An item that contradicts stored ones does not affect the others.
     ///
     /// # Errors
-    /// A file system operation failed; the mirror is then unchanged, and the files still exist.
+    /// manifest.json is lost, or a file system operation failed; the mirror is then unchanged, and the files still exist.
     pub fn store_live(
         &mut self,
         crates: Vec<FetchedCrate>,
@@ -80,13 +80,16 @@ impl WriteGuard {
         dist_files: Vec<FetchedDistFile>,
         now: Timestamp,
         sink: &dyn Sink,
-    ) -> Result<StoreOutcome, Error> {
+    ) -> Result<StoreOutcome, super::Error> {
         store_batch(self, &Batch { crates, index_updates, dist_files, now }, sink)
     }
 }
 
-fn store_batch(guard: &WriteGuard, batch: &Batch, sink: &dyn Sink) -> Result<StoreOutcome, Error> {
+fn store_batch(guard: &WriteGuard, batch: &Batch, sink: &dyn Sink) -> Result<StoreOutcome, super::Error> {
     let layout = guard.layout();
+    if let Some(loss) = SummaryLoss::find(layout)? {
+        return Err(loss.into());
+    }
     for folder in [layout.live(), layout.live_partial()] {
         durable::make_folder(&folder).map_err(failed("make the folder", &folder))?;
     }

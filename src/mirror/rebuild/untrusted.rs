@@ -28,8 +28,8 @@ impl UntrustedCrates {
     }
 }
 
-/// Removes the lines of untrusted crates, the records of these lines, and the crates' files, which are kept in
-/// `.frostmirror/aside/`. A file with the digest of the import record stays.
+/// Removes the lines of untrusted crates, the records of these lines, and the crates' files. The lines and the files are
+/// kept in `.frostmirror/aside/`. A file with the digest of the import record stays.
 pub(super) fn move_aside(guard: &WriteGuard, pass: &Pass) -> Result<UntrustedCrates, transaction::Error> {
     let layout = guard.layout();
     let is_complete = pass.metadata.is_complete() && !has_unfinished_work(layout);
@@ -70,6 +70,11 @@ fn remove_lines(
     let path = layout.index().join(&state.path);
     let text = disk::read_text(&path)?.unwrap_or_default();
     let stays = |raw: &&str| !IndexLine::parse(raw).is_ok_and(|line| versions.contains(&line.id.version));
+    for raw in text.lines().filter(|raw| !stays(raw)) {
+        if let Ok(line) = IndexLine::parse(raw) {
+            tx.copy_aside(&format!("{}.line", line.id.file_name()), format!("{raw}\n").as_bytes())?;
+        }
+    }
     let kept: String = text.lines().filter(stays).map(|raw| format!("{raw}\n")).collect();
     let records: Vec<_> = state.records.iter().filter(|record| !versions.contains(&record.version)).cloned().collect();
     for (path, text) in [(path, kept), (layout.index_meta().join(&state.path), index_meta::render(&records))] {

@@ -277,7 +277,7 @@ fn a_collection_without_a_summary_removes_nothing() {
         if damaged {
             fs::write(&summary, "{").unwrap();
         }
-        let what = if damaged { "manifest.json is damaged" } else { "manifest.json is missing" };
+        let what = if damaged { "manifest.json` is damaged" } else { "manifest.json` is missing" };
         let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).exits(4).stderr_has(what);
         run.stderr_has("hint: run `cargo frostmirror verify --mirror ").stderr_has(" --rebuild-state`");
         assert_eq!(stored_crates(&mirror), ["first", "second"]);
@@ -451,6 +451,7 @@ fn a_base_on_record_explains_a_sequence_jump() {
             match lost {
                 "manifest.json" => {
                     fs::remove_file(mirror.join("manifest.json")).unwrap();
+                    assert!(!sandbox.run(["status", "--mirror", "mirror"]).ok().stdout.contains("Doubtful"));
                     rebuild(&sandbox);
                 }
                 "rebuild" => drop(rebuild(&sandbox)),
