@@ -267,7 +267,7 @@ pub(super) fn prepare_commit(
     let new_histories = ledger_state.new_histories(&head, &manifest);
     for feed in new_histories {
         let lineage = feed.lineage_tip(String::new());
-        let name = ledger::next_record_name(&names, &lineage.bundle);
+        let name = ledger::next_record_name(&names, head.newest_record.as_ref(), &lineage.bundle);
         let (file, carried) = (feed.file_name(&options.file_name), feed.as_carried());
         let rows = (carried.crates.len() + carried.dist_files.len()) as u64;
         let size = HistorySize { weight: history_weight(&carried.lineage, &file, rows), rows };
@@ -292,7 +292,7 @@ pub(super) fn prepare_commit(
         records.push((name, staging.write(&text)?));
     }
     if *record_state != RecordState::Recorded || !records.is_empty() {
-        let name = ledger::next_record_name(&names, &manifest.id);
+        let name = ledger::next_record_name(&names, head.newest_record.as_ref(), &manifest.id);
         let tip = LineageTip::from_manifest(&manifest, name.clone());
         let replaces_damaged = matches!(record_state, RecordState::Corrupt(_));
         let replaces_lost = !replaces_damaged && ledger::is_lost_bundle(layout, &head, &names, &tip)?;

@@ -169,7 +169,7 @@ impl WriteGuard {
             kept_artifacts = unnamed_artifacts.len() as u64;
             let names = ledger::record_names(&layout)?;
             let record = make_rebuilt_record(&mut head, unnamed, unnamed_artifacts, &names, &pass.metadata, now);
-            let name = ledger::next_record_name(&names, &record.manifest.id);
+            let name = ledger::next_record_name(&names, None, &record.manifest.id);
             let (text, sha256) = record.render();
             head.newest_record = Some(RecordRef { record: name.clone(), sha256 });
             tx.put_bytes(&layout.ledger().join(name), &text)?;
@@ -387,7 +387,7 @@ fn make_rebuilt_record(
     let lineage = Lineage { id: REBUILT_LINEAGE.to_owned(), sequence, inputs };
     let mut manifest = Manifest { crates, dist_files: artifacts, ..Manifest::new(now.clone(), index_read, lineage) };
     manifest.assign_id();
-    let lineage = LineageTip::from_manifest(&manifest, ledger::next_record_name(names, &manifest.id));
+    let lineage = LineageTip::from_manifest(&manifest, ledger::next_record_name(names, None, &manifest.id));
     // It counts as a record of the ledger, but not as an import, so `last_import` does not change.
     let last_import = head.last_import.take();
     let size = HistorySize::from_manifest(&manifest, "(rebuilt)");

@@ -61,7 +61,7 @@ fn an_import_of_the_lost_bundle_restores_its_record() {
 #[test]
 fn imports_of_lost_bundles_restore_the_number_of_imports() {
     // The positions of the lost records, from 0.
-    for lost in [&[0][..], &[1], &[1, 2], &[4], &[0, 3, 4]] {
+    for lost in [&[0][..], &[1], &[1, 2], &[4], &[0, 3, 4], &[0, 1, 2, 3, 4]] {
         for order in [false, true] {
             let sandbox = Sandbox::new();
             let mirror = sandbox.path("mirror");
