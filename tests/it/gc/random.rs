@@ -118,7 +118,10 @@ impl<'b> ImportedHistory<'b> {
         if (1..number).any(has) && !has(number - 1) {
             self.sequence_jumps.insert(number);
         } else {
-            self.sequence_jumps.remove(&(number + 1));
+            // The following numbers have no gap before them any more, whatever the order of their import was.
+            for next in (number + 1..).take_while(|next| has(*next)) {
+                self.sequence_jumps.remove(&next);
+            }
         }
         self.imported.push(bundle);
     }
