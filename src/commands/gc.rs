@@ -181,7 +181,8 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
         ));
         let command = layout.fill_in("cargo frostmirror gc --mirror DIR");
         line(format!(
-            "  If the list has that id, accept the bundle; the other candidates then no longer count: `{command} --accept {}@{}`",
+            "  If the list has that id, accept the bundle; files that only other candidates need become garbage, \
+             and --dry-run shows them: `{command} --accept {}@{}`",
             newest.id, newest.bundle
         ));
         line(format!(

@@ -95,11 +95,13 @@ pub(super) fn doubts<'h>(contenders: impl IntoIterator<Item = &'h LineageTip>) -
     for one in contenders {
         let number = one.sequence;
         match (one.gap_after, before) {
+            (_, Some(before)) if before.sequence == number => {
+                let [first, second] = [before, one].map(|tip| sanitize_line(&tip.bundle));
+                doubts
+                    .push(format!("two different bundles have the number {number}, with the ids {first} and {second}"));
+            }
             (Some(from), _) => {
                 doubts.push(format!("bundle number {number} was imported when the highest number was {from}"));
-            }
-            (None, Some(before)) if before.sequence == number => {
-                doubts.push(format!("two different bundles have the number {number}"));
             }
             (None, Some(before)) if before.created > one.created => {
                 doubts.push(format!("bundle number {} was written after number {number}", before.sequence));
@@ -214,6 +216,19 @@ mod tests {
         numbers.iter().for_each(|number| add_contender(&mut contenders, lineage("a", *number), false));
         sort_contenders(&mut contenders);
         contenders.iter().map(|one| (one.sequence, one.gap_after)).collect()
+    }
+
+    #[test]
+    fn bundles_with_one_number_after_a_gap_are_named_by_their_ids() {
+        let mut contenders = Vec::new();
+        add_contender(&mut contenders, lineage("a", 5), false);
+        for bundle in ["x", "y"] {
+            add_contender(&mut contenders, LineageTip { bundle: bundle.to_owned(), ..lineage("a", 7) }, false);
+        }
+        sort_contenders(&mut contenders);
+        let gap = "bundle number 7 was imported when the highest number was 5";
+        let rival = "two different bundles have the number 7, with the ids x and y";
+        assert_eq!(doubts(&contenders), [gap, rival]);
     }
 
     #[test]

@@ -310,6 +310,27 @@ fn gc_after_import_accepts_no_sequence_jump() {
 }
 
 #[test]
+fn rival_bundles_after_a_jump_are_both_named() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_with_bundles(&sandbox, &[(5, "fifth")]);
+    let ids = [(20, "genuine"), (30, "rival")].map(|(second, name)| {
+        let path = write_bundle(&sandbox, 7, second, name);
+        import(&mirror, &path).unwrap().id
+    });
+    let both = format!("two different bundles have the number 7, with the ids {} and {}", ids[0], ids[1]);
+    for args in [&["status"][..], &["gc", "--dry-run"]] {
+        let run = sandbox.run(args.iter().chain(&["--mirror", "mirror"])).ok().stdout_has(&both);
+        let jumps = run.stdout.matches("number 7 was imported when the highest number was 5").count();
+        assert_eq!(jumps, 1, "{}", run.describe());
+    }
+    let run = sandbox.run(["gc", "--dry-run", "--mirror", "mirror"]).ok();
+    run.stdout_has("files that only other candidates need become garbage, and --dry-run shows them")
+        .stdout_has("  Candidate: bundle number 7, genuine.pkg, written ")
+        .stdout_has(&format!(", id {}", ids[0]));
+    assert_eq!(stored_crates(&mirror), ["fifth", "genuine", "rival"]);
+}
+
+#[test]
 fn two_bundles_with_one_sequence_number_are_reported_and_both_kept() {
     for second in [10, 11] {
         let sandbox = Sandbox::new();
@@ -318,7 +339,7 @@ fn two_bundles_with_one_sequence_number_are_reported_and_both_kept() {
         let run = sandbox.run(["import", "other.pkg", "--mirror", "mirror"]).ok();
         run.stderr_has("warning: ").stderr_has("another bundle with that number was imported").stderr_has("history`");
         let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
-        run.stdout_has("  Doubtful: two different bundles have the number 1\n").stdout_has(" --accept ");
+        run.stdout_has("  Doubtful: two different bundles have the number 1, with the ids ").stdout_has(" --accept ");
         assert_eq!(stored_crates(&mirror), ["one", "other"]);
         assert_records_agree(&mirror);
         sandbox.run(["gc", "--grace", "0", "--accept", &lineage_id(), "--mirror", "mirror"]).ok();
