@@ -80,7 +80,7 @@ pub enum LineFault {
     /// Not valid for cargo.
     #[error("is not an index line that cargo can read")]
     Malformed,
-    /// Longer than [`MAX_LINE_LENGTH`].
+    /// Longer than [`MAX_LINE_LENGTH`](super::format::MAX_LINE_LENGTH).
     #[error("exceeds the length limit of an index line")]
     TooLong,
     /// The last line has no line break.

@@ -11,7 +11,7 @@ use crate::live::LiveMirror;
 
 /// What the server serves, and how.
 pub struct ServeOptions {
-    /// How long a response may wait for its client without progress: [`STALL_TIMEOUT`], or less in tests.
+    /// How long a response may wait for its client without progress: [`STALL_TIMEOUT`](super::STALL_TIMEOUT), or less in tests.
     pub stalled_after: Duration,
     /// Whether clients get the `base_url` of the settings; otherwise the address of each request's Host header.
     pub applies_base_url: bool,
