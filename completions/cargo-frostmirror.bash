@@ -407,7 +407,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__frostmirror__subcmd__gc)
-            opts="-v -q -h --dry-run --mirror --grace --forget --accept --lock-timeout --verbose --quiet --color --message-format --help"
+            opts="-v -q -h --dry-run --mirror --grace --forget --accept --reject --lock-timeout --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -429,6 +429,10 @@ _cargo__frostmirror() {
                     return 0
                     ;;
                 --accept)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reject)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -814,7 +818,7 @@ _cargo__frostmirror() {
             return 0
             ;;
         cargo__frostmirror__subcmd__setup)
-            opts="-v -q -h --url --local --mirror --ca --check-revoke --auth-required --env --write --undo --verbose --quiet --color --message-format --help"
+            opts="-v -q -h --url --local --mirror --ca --check-revoke --auth-required --env --write --offline --undo --verbose --quiet --color --message-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

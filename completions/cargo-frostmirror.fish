@@ -200,6 +200,7 @@ complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" 
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l grace -d 'Grace period, such as 0, 90s, 2h or 7d' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l forget -d 'Lineage to forget, by ID or prefix (repeatable)' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l accept -d 'Doubtful lineage whose newest bundle to accept (repeatable)' -r
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l reject -d 'False bundle, which the sender did not write (repeatable)' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l lock-timeout -d 'Seconds to wait for the mirror\'s lock' -r
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand gc" -l color -d 'When to use colors' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -303,6 +304,7 @@ json\t'One JSON object per line on stdout'"
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l local -d 'Use the mirror on this machine\'s disk, without a server'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l auth-required -d 'Configure cargo for a server that requires a read token'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l write -d 'Write cargo\'s part to $CARGO_HOME/config.toml'
+complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l offline -d 'Do not contact the server'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -l undo -d 'Undo the changes of --write'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -s v -l verbose -d 'Name each crate and file (-v), and each HTTP request (-vv)'
 complete -c cargo-frostmirror -n "__fish_cargo_frostmirror_using_subcommand setup" -s q -l quiet -d 'Print errors only'
