@@ -6,7 +6,7 @@
 //! | [`layout`] | all paths; the page that describes the on-disk format |
 //! | [`lock`] | write lock: one process at a time changes the mirror |
 //! | [`import`] | imports a bundle |
-//! | `stager` | stages a bundle's files while the bundle is read |
+//! | `bundle_stager` | stages a bundle's files while the bundle is read |
 //! | `warnings` | suspicious properties of valid bundles |
 //! | [`index_merge`] | merges index lines of two origins into one index file |
 //! | `index_changes` | the changed index files of a transaction, in their order |
@@ -59,7 +59,7 @@ pub mod toolchains;
 pub mod topo_sort;
 mod pending_lines;
 pub mod rebuild;
-mod stager;
+mod bundle_stager;
 mod staging;
 mod guard;
 mod item;

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::bundle_stager::{ImportVisitor, LineInfo, dist_files};
 use super::commit::{self, RecordState};
 use super::disk;
 use super::dist_files::DistFiles;
@@ -27,7 +28,6 @@ use super::ledger;
 use super::lineages::LineageTip;
 use super::live;
 use super::pending_lines::PendingLines;
-use super::stager::{ImportVisitor, LineInfo, dist_files};
 use super::summary::{Counts, MirrorSummary, SummaryLoss};
 use super::topo_sort::NameIds;
 use super::transaction::{self, Transaction, failed};

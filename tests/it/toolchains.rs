@@ -134,7 +134,7 @@ fn toolchains_that_never_arrived_are_reported() {
     fetch(&sandbox, &["-c", "depends.toml"]);
     let other = fetch(&sandbox, &["-c", "b.toml"]);
     let output = sandbox.run(["import", "--mirror", "mirror", other.to_str().unwrap()]).ok();
-    output.stderr_has("rustup artifacts that other inputs of the history");
+    output.stderr_has("rustup artifacts, which other inputs of the history");
 }
 
 #[test]

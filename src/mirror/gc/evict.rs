@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::lineages::{KeepSet, Lineages};
 use super::live_records::LiveChanges;
+use super::needed_files::{KeepSet, Lineages};
 use super::{Error, FileChanges, Line, Plan, Reader, VersionRemoval, apply, index_entry, total_size};
 use crate::event::Sink;
 use crate::mirror::dist_files::DistFiles;

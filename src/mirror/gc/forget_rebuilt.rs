@@ -1,7 +1,7 @@
 //! Protects the files of lost records. A rebuild keeps these files in the lineage `rebuilt`. If it is forgotten too early,
 //! a collection removes files that the lost records still needed.
 
-use super::lineages::Lineages;
+use super::needed_files::Lineages;
 use super::{Error, Plan};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, chain};

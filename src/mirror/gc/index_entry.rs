@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::Error;
-use super::lineages::KeepSet;
+use super::needed_files::KeepSet;
 use crate::mirror::disk;
 use crate::mirror::layout::Layout;
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::forget_rebuilt;
-use super::lineages::{KeepSet, LineageState, Lineages};
 use super::live_records::{LIVE_LINEAGE, LiveChanges};
+use super::needed_files::{KeepSet, LineageState, Lineages};
 use super::pending_deletions::PendingDeletions;
 use super::reject::Rejection;
 use super::scan::MirrorScan;

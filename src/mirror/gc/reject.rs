@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::lineages::Lineages;
+use super::needed_files::Lineages;
 use super::plan::resolve_lineages;
 use super::{Error, RejectedBundle};
 use crate::id_prefix::matches_id;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::dist_rules::DistRules;
 use super::index_entry::IndexEntry;
-use super::lineages::KeepSet;
+use super::needed_files::KeepSet;
 use super::pending_deletions::PendingDeletions;
 use super::{Error, Line, Options, PendingDeletion, VersionRemoval};
 use crate::crate_id::CrateId;

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use super::{Error, ImportOptions};
 use crate::bundle::format::{CrateRecord, CrateState, Manifest, RefreshedCrate};
 use crate::crate_id::CrateName;
+use crate::mirror::bundle_stager::LineInfo;
 use crate::mirror::disk;
 use crate::mirror::index_meta::{self, IndexLineMeta};
 use crate::mirror::layout::Layout;
 use crate::mirror::pending_lines::PendingLines;
-use crate::mirror::stager::LineInfo;
 use crate::safe_path::SafePath;
 
 /// Reads from the manifest the properties of the index lines that follow.

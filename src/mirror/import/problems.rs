@@ -6,7 +6,7 @@ use super::{Error, ImportOptions, begin_event};
 use crate::bundle::format::Entry;
 use crate::bundle::open::{Bundle, EntryVisitor, Problem};
 use crate::event::{Event, Phase, Sink};
-use crate::mirror::stager::StagedImport;
+use crate::mirror::bundle_stager::StagedImport;
 
 /// Several problems as one cause: the first ones, one per line.
 #[derive(Debug, thiserror::Error)]

@@ -118,7 +118,7 @@ impl<'b> ImportedHistory<'b> {
         if (1..number).any(has) && !has(number - 1) {
             self.sequence_jumps.insert(number);
         } else {
-            // The following numbers have no gap before them any more, whatever the order of their import was.
+            // The following numbers no longer have a gap before them, whatever the order of their import was.
             for next in (number + 1..).take_while(|next| has(*next)) {
                 self.sequence_jumps.remove(&next);
             }
