@@ -55,14 +55,16 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
                 None
             }
         };
-        if let Some((base, obstacle)) = find_obstacle(&client, args, config.as_ref(), Some(&plan), context)? {
-            return Err(obstacle.into_failure(base));
-        }
+        // Checked before the write, so that an interrupt changes nothing.
+        let obstacle = find_obstacle(&client, args, config.as_ref(), Some(&plan), context)?;
         write_config(plan, context)?;
         if let Some(config) = config {
             checks::warn_about_settings(&client, &config, context);
         }
         checks::warn_about_old_cargo(&client, context);
+        if let Some((base, obstacle)) = obstacle {
+            context.reporter.warning(obstacle.into_warning(base));
+        }
         return Ok(());
     }
     context.reporter.print_data(&client.setup_text());

@@ -297,10 +297,8 @@ fn settings_that_prevent_access_to_the_server_are_warned_about() {
     run_setup(&sandbox, &of(""), write).ok().stderr_lacks("warning");
     run_setup(&sandbox, &of("[net]\noffline = true\n"), write).ok().stderr_has("`net.offline` is true");
     let proxied = of("[http]\nproxy = 'http://me:hunter2@proxy.corp.example:3128'\n");
-    let before = fs::read_to_string(config_path(&proxied)).unwrap();
-    let run = run_setup(&sandbox, &proxied, write).exits(5).stderr_has("`http.proxy`");
+    let run = run_setup(&sandbox, &proxied, write).ok().stderr_has("`http.proxy`");
     run.stderr_has("add `127.0.0.1` to the variable NO_PROXY").stderr_lacks("hunter2");
-    assert_eq!(fs::read_to_string(config_path(&proxied)).unwrap(), before);
     let args = ["setup"].into_iter().chain(write);
     let (home, elsewhere) = (proxied.cargo_home(), "sparse+http://elsewhere/index/");
     let exempt = [("CARGO_HOME", home.to_str().unwrap()), ("NO_PROXY", "127.0.0.1")];

@@ -46,8 +46,7 @@ pub struct Args {
     pub write: bool,
     /// Do not contact the server
     ///
-    /// Do not contact the server. Without this option, --write changes nothing unless cargo can use the server, and
-    /// the printed configuration comes with a warning.
+    /// Do not contact the server. Without this option, a warning says what keeps cargo from using the server.
     #[arg(long, conflicts_with = "local")]
     pub offline: bool,
     /// Undo the changes of --write

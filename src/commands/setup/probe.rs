@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::args::Args;
 use crate::client_setup::{BaseUrl, ClientSetup, shell_argument};
 use crate::commands::Context;
-use crate::error_report::{ErrorClass, Failure};
+use crate::error_report::Failure;
 use crate::event::Sink;
 use crate::http::{self, Client, Request, Settings};
 
@@ -21,19 +21,11 @@ const MAX_CONFIG_BYTES: u64 = 64 * 1024;
 /// What keeps cargo from using the server.
 #[derive(Debug)]
 pub(super) struct Obstacle {
-    class: ErrorClass,
     cause: String,
     hint: String,
 }
 
 impl Obstacle {
-    /// The obstacle as the failure of `setup --write`.
-    pub(super) fn into_failure(self, base: &BaseUrl) -> Failure {
-        Failure::new(self.class, self.cause)
-            .context(format!("cargo cannot use the mirror at `{base}`; no file was changed"))
-            .hint(self.hint)
-    }
-
     /// The obstacle as a warning.
     pub(super) fn into_warning(self, base: &BaseUrl) -> String {
         format!("cargo cannot use the mirror at `{base}`: {}; {}", self.cause, self.hint)
@@ -116,25 +108,23 @@ impl ServerProbe<'_> {
     }
 
     fn wrong_scheme(&self, other: &BaseUrl, needs_ca: bool) -> Obstacle {
-        let command = self.command(other, needs_ca.then_some("FILE"), false, false);
+        let command = self.command(other, needs_ca.then_some("FILE"), false);
         let mut hint = format!("run `{command}`");
         if needs_ca {
             hint.push_str(CA_FILE);
         }
         let cause = format!("the server answers at `{other}`, but not at `{}`", self.base);
-        Obstacle { class: ErrorClass::Input, cause, hint }
+        Obstacle { cause, hint }
     }
 
     fn token_required(&self) -> Obstacle {
-        let hint =
-            format!("run `{}`, then `cargo login --registry frostmirror`", self.command(self.base, None, true, false));
-        Obstacle { class: ErrorClass::Input, cause: "the server requires a read token".to_owned(), hint }
+        let hint = format!("run `{}`, then `cargo login --registry frostmirror`", self.command(self.base, None, true));
+        Obstacle { cause: "the server requires a read token".to_owned(), hint }
     }
 
     fn not_a_mirror(&self, why: &str) -> Obstacle {
         let base = self.base;
         Obstacle {
-            class: ErrorClass::Input,
             cause: format!("the server has no index at `{base}/index/config.json`: {why}"),
             hint: "check the URL: it ends before `/index`; for a mirror on a static web server, import a bundle with \
                    `cargo frostmirror import --base-url URL`"
@@ -151,10 +141,9 @@ impl ServerProbe<'_> {
                 let source = error.clone();
                 let failure = Failure::from(http::Error::Certificate { url: self.base.to_string(), source });
                 let hint = failure.hint.unwrap_or_default();
-                Err(Obstacle { class: ErrorClass::Network, cause: self.rejected_certificate(error), hint })
+                Err(Obstacle { cause: self.rejected_certificate(error), hint })
             }
             E::NotValidForName | E::NotValidForNameContext { .. } => Err(Obstacle {
-                class: ErrorClass::Input,
                 cause: self.rejected_certificate(error),
                 hint:
                     "give a URL with a name that is in the certificate, or ask the server's operator for a certificate \
@@ -190,8 +179,8 @@ impl ServerProbe<'_> {
             Some(ca) => format!("no certificate in `{}` has signed the certificate of the server", ca.display()),
             None => "an unknown certificate authority signed the certificate of the server".to_owned(),
         };
-        let hint = format!("run `{}`{CA_FILE}", self.command(self.base, Some("FILE"), false, false));
-        Obstacle { class: ErrorClass::Input, cause, hint }
+        let hint = format!("run `{}`{CA_FILE}", self.command(self.base, Some("FILE"), false));
+        Obstacle { cause, hint }
     }
 
     fn no_answer(&self, error: &http::Error) -> Obstacle {
@@ -206,24 +195,19 @@ impl ServerProbe<'_> {
             (Some(_), Some(host)) => {
                 format!("if the mirror is not behind the proxy, add `{host}` to the variable NO_PROXY")
             }
-            _ if self.args.write => format!(
-                "start `cargo frostmirror serve` there, or correct the URL; to write the configuration before the server \
-                 runs, run `{}`",
-                self.command(base, None, false, true)
-            ),
             _ => "start `cargo frostmirror serve` there, or correct the URL; `--offline` omits this check".to_owned(),
         };
-        Obstacle { class: ErrorClass::Network, cause, hint }
+        Obstacle { cause, hint }
     }
 
     fn unusable_settings(&self, error: http::Error) -> Obstacle {
-        let Failure { class, cause, hint, .. } = Failure::from(error);
+        let Failure { cause, hint, .. } = Failure::from(error);
         let hint = hint.unwrap_or_else(|| "correct cargo's configuration".to_owned());
-        Obstacle { class, cause: crate::error_chain::one_line(cause.as_ref()), hint }
+        Obstacle { cause: crate::error_chain::one_line(cause.as_ref()), hint }
     }
 
     /// The command line of this run with a correction.
-    fn command(&self, url: &BaseUrl, ca: Option<&str>, auth_required: bool, offline: bool) -> String {
+    fn command(&self, url: &BaseUrl, ca: Option<&str>, auth_required: bool) -> String {
         let args = self.args;
         let mut command = format!("cargo frostmirror setup --url {}", shell_argument(url.as_str()));
         let given = args.ca.as_deref().map(|ca| shell_argument(&ca.to_string_lossy()));
@@ -233,9 +217,7 @@ impl ServerProbe<'_> {
         if let Some(check) = args.check_revoke {
             command.push_str(&format!(" --check-revoke {check}"));
         }
-        for (flag, is_given) in
-            [("--auth-required", args.auth_required || auth_required), ("--offline", offline), ("--write", args.write)]
-        {
+        for (flag, is_given) in [("--auth-required", args.auth_required || auth_required), ("--write", args.write)] {
             if is_given {
                 command.push_str(&format!(" {flag}"));
             }
