@@ -58,7 +58,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         // Checked before the write, so that an interrupt changes nothing.
         let obstacle = find_obstacle(&client, args, config.as_ref(), Some(&plan), context)?;
         write_config(plan, context)?;
-        if let Some(config) = config {
+        // What was just written counts, too.
+        if let Ok(config) = CargoConfig::read(&context.cwd, context.cargo_home().as_deref(), &context.env) {
             checks::warn_about_settings(&client, &config, context);
         }
         checks::warn_about_old_cargo(&client, context);

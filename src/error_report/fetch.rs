@@ -97,9 +97,7 @@ impl From<repair_list::Error> for Failure {
                 let hint = io_hint(source);
                 return Failure { hint, ..Failure::new(ErrorClass::Disk, error) };
             }
-            Error::UnknownKind { .. } => {
-                "a newer version wrote the list; update cargo-frostmirror: `cargo install cargo-frostmirror`"
-            }
+            Error::UnknownKind { .. } => "a newer version wrote the list; install a newer version of cargo-frostmirror",
             Error::Read { .. } => "give the repair list that `cargo frostmirror verify --repair-list FILE` wrote",
             _ => "each line must be {\"kind\":\"crate\",\"name\":…,\"version\":…,\"sha256\":…}",
         };

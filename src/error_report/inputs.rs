@@ -81,7 +81,7 @@ impl From<lockfile::Error> for Failure {
                 (class, hint)
             }
             lockfile::Error::NewerFormat { .. } => {
-                (ErrorClass::Input, Some("update cargo-frostmirror: `cargo install cargo-frostmirror`".to_owned()))
+                (ErrorClass::Input, Some("install a newer version of cargo-frostmirror".to_owned()))
             }
             lockfile::Error::TooLarge { .. } => {
                 (ErrorClass::Input, Some("check that this is the file you meant".to_owned()))

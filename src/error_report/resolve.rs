@@ -214,7 +214,7 @@ impl From<history::Error> for Failure {
                 )),
             ),
             Error::UnsupportedFormat { newer: true, .. } => {
-                (ErrorClass::Input, Some("update cargo-frostmirror: `cargo install cargo-frostmirror`".to_owned()))
+                (ErrorClass::Input, Some("install a newer version of cargo-frostmirror".to_owned()))
             }
             Error::UnsupportedFormat { path, .. } => (
                 ErrorClass::Input,

@@ -31,8 +31,6 @@ pub(super) struct Before<'k> {
     pub(super) own: &'k RecordState,
     /// The existing records.
     pub(super) known: &'k LedgerState,
-    /// See [`ledger::Record::base_recorded`].
-    pub(super) base_recorded: bool,
     /// Warnings of the import, one sentence each.
     pub(super) warnings: Vec<String>,
 }
@@ -59,16 +57,6 @@ impl LedgerState {
     /// Lists the ledger.
     pub(super) fn read(layout: &Layout) -> Result<LedgerState, Error> {
         Ok(LedgerState { record_names: ledger::record_names(layout)?, retirements: retired::read_retirements(layout)? })
-    }
-
-    /// See [`ledger::is_base_recorded`].
-    pub(super) fn is_base_recorded(
-        &self,
-        layout: &Layout,
-        head: &MirrorSummary,
-        manifest: &Manifest,
-    ) -> Result<bool, Error> {
-        ledger::is_base_recorded(layout, &self.record_names, &self.retirements, head, manifest)
     }
 
     /// The name of a bundle's record. A record of a retired lineage counts as missing.
@@ -259,7 +247,7 @@ pub(super) fn prepare_commit(
     options: &ImportOptions,
     staging: &mut Staging,
 ) -> Result<PreparedCommit, Error> {
-    let Before { own: record_state, known: ledger_state, base_recorded, warnings } = before;
+    let Before { own: record_state, known: ledger_state, warnings } = before;
     let imported = format_time(options.now);
     let mut head = head.with_counts(counts);
     let mut names = ledger_state.record_names.clone();
@@ -272,7 +260,7 @@ pub(super) fn prepare_commit(
         let rows = (carried.crates.len() + carried.dist_files.len()) as u64;
         let size = HistorySize { weight: history_weight(&carried.lineage, &file, rows), rows };
         let replaces_lost = ledger::is_lost_bundle(layout, &head, &names, &lineage)?;
-        head = head.with_import(&imported, LineageTip { record: name.clone(), ..lineage }, false, size);
+        head = head.with_import(&imported, LineageTip { record: name.clone(), ..lineage }, size);
         head.imports -= u64::from(replaces_lost);
         names.push(name.clone());
         let previous = chain::predecessor(layout, &ledger_state.record_names, head.newest_record.as_ref(), &name)?;
@@ -283,7 +271,6 @@ pub(super) fn prepare_commit(
             totals: head.totals(),
             snapshot_id: Some(manifest.id.clone()),
             gap_after: head.gap_before(&name),
-            base_recorded: false,
             warnings: Vec::new(),
             manifest: history_manifest(carried, &manifest),
         };
@@ -300,7 +287,7 @@ pub(super) fn prepare_commit(
             BundleKind::Snapshot => head.with_record(&imported),
             BundleKind::Full | BundleKind::Delta => {
                 let size = HistorySize::from_manifest(&manifest, &options.file_name);
-                head.with_import(&imported, tip, base_recorded, size)
+                head.with_import(&imported, tip, size)
             }
         };
         // A record that this one replaces is already counted.
@@ -318,7 +305,6 @@ pub(super) fn prepare_commit(
             totals: head.totals(),
             snapshot_id: None,
             gap_after: head.gap_before(&name),
-            base_recorded,
             warnings,
             manifest,
         };

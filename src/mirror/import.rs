@@ -266,9 +266,7 @@ impl WriteGuard {
                 ..ledger::derive_summary(&self.layout)?.unwrap_or_default()
             },
         };
-        let base_recorded = ledger_state.is_base_recorded(&self.layout, &head, &streamed.manifest)?;
-        let warnings =
-            collect_warnings(&self.layout, &head, &streamed.manifest, base_recorded, &options.file_name, options.now);
+        let warnings = collect_warnings(&self.layout, &head, &streamed.manifest, &options.file_name, options.now);
         received.warnings.extend(warnings.iter().cloned());
         let stated = MirrorSummary::read(&self.layout)?;
         let tip = LineageTip::from_manifest(&streamed.manifest, String::new());
@@ -329,7 +327,7 @@ impl WriteGuard {
                 ));
             }
             let (manifest, counts) = (streamed.manifest, imported.counts);
-            let before = commit::Before { own: &record_state, known: &ledger_state, base_recorded, warnings };
+            let before = commit::Before { own: &record_state, known: &ledger_state, warnings };
             let commit =
                 commit::prepare_commit(&self.layout, head, counts, manifest, before, options, &mut tx.staging)?;
             if let Some(what) = commit.summary.too_many_histories() {

@@ -14,8 +14,7 @@
 //!     lines/<prefix>/<name>          the record of every line of index/<prefix>/<name>
 //!     pending-lines                  refreshed index lines whose crates are not stored yet, each `READ LINE`
 //!     ledger/NNNNNNNN-ID.json        one immutable record per bundle, in the order of import, with the import's warnings;
-//!                                    `jumped_from` if numbers of the history were missing before the bundle's,
-//!                                    `base_recorded` if its base was on record
+//!                                    `jumped_from` if numbers of the history were missing before the bundle's
 //!     ledger/NNNNNNNN-ID.lost        a rebuild reported that the record of that name is lost
 //!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was retired after the record of that number
 //!     ledger/NNNNNNNN-ID-KKKKKKKK.accepted  of the lineage ID, of the records up to N only that of number K counts
@@ -73,13 +72,10 @@
 //! # Numbers of a history
 //!
 //! The bundles of a history are numbered without gaps. A bundle whose number is more than one higher than the highest on
-//! record may be forged, or from another history: it makes nothing unreferenced until it is accepted, or until its
-//! predecessor or successor is imported without a gap of its own. So the doubt ends when all missing bundles have arrived,
-//! in any order. Its record has `jumped_from`. There is one exception: the bundle names a base
-//! that is on record, in the same history, with a lower number, not retired, and itself without an unexplained gap. Such
-//! a bundle contains everything since its base, so the bundles between them may be lost; a fetch with `--base` makes
-//! one. Its record has `base_recorded`. This trusts a bundle no more than one with the next number. A number that two
-//! different bundles have, and a higher number with an earlier time, stay uncertain with or without a base.
+//! record may be forged, or from another history: it makes nothing unreferenced until it is accepted, or until all
+//! missing bundles have arrived, in any order. Its record has `jumped_from`. The bundles that follow it share the doubt. A base
+//! on record explains nothing, because every sender of a bundle knows the ids of earlier ones: a bundle of a fetch with
+//! `--base` is accepted like any other.
 //!
 //! An administrator decides about the newest bundle after a look at the sender's list. An accepted bundle counts alone of
 //! all records so far. A rejected bundle does not count, so the others are compared as if it had never been imported. Only

@@ -50,10 +50,6 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "jumped_from")]
     pub gap_after: Option<u64>,
-    /// Whether the bundle's base was on record at this import, as a certain bundle of the history with a lower number.
-    /// Then a gap before the bundle's number is explained. See [`crate::mirror::layout`].
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub base_recorded: bool,
     /// Warnings of the import, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -264,27 +260,6 @@ pub(super) fn read_bundles_of_lineage(layout: &Layout, lineage: &str) -> Result<
     Ok(bundles)
 }
 
-/// Whether the base of the bundle with this manifest is on record: as a bundle of the same history with a lower number,
-/// which was not retired and whose own number is certain. `head` is the summary before the import.
-pub(super) fn is_base_recorded(
-    layout: &Layout,
-    names: &[String],
-    notes: &[Retirement],
-    head: &MirrorSummary,
-    manifest: &Manifest,
-) -> Result<bool, Error> {
-    let Some(parent) = &manifest.parent else { return Ok(false) };
-    let Some(name) = find_record(names, &parent.id) else { return Ok(false) };
-    let is_doubted = head.all_contenders().any(|tip| tip.bundle == parent.id && tip.gap_after.is_some());
-    let is_retired = retired::is_retired(notes, record_number(name).unwrap_or(0), &manifest.lineage.id);
-    if is_doubted || is_retired {
-        return Ok(false);
-    }
-    let Some(base) = read_stored_record(layout, name)? else { return Ok(false) };
-    let (base, own) = (base.manifest, &manifest.lineage);
-    Ok(base.kind != BundleKind::Snapshot && base.lineage.id == own.id && base.lineage.sequence < own.sequence)
-}
-
 /// Whether the ledger lost the record of this bundle, so that a new record replaces the lost one. `head` is the summary
 /// before the import, and `names` are the records that exist.
 ///
@@ -359,7 +334,7 @@ pub(super) fn add_history(mut head: MirrorSummary, name: &str, record: &Record, 
     if manifest.kind != BundleKind::Snapshot && !retired::is_retired(notes, number, &lineage.id) {
         lineage.gap_after = gap_after.filter(|_| !retired::is_accepted(notes, number, &lineage.id));
         let size = HistorySize::from_manifest(manifest, file);
-        head = head.with_import(imported, lineage, record.base_recorded, size);
+        head = head.with_import(imported, lineage, size);
     }
     head.last_import = last_import;
     head

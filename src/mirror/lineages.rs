@@ -21,8 +21,8 @@ pub struct LineageTip {
     /// The name of its record in the ledger.
     pub record: String,
     /// The highest lower number in the mirror when this bundle was imported, if numbers between them were missing. Such
-    /// a bundle is uncertain. Nothing is removed because of it until it is accepted, or a bundle with the next or the
-    /// previous number is imported whose own number has no gap before it.
+    /// a bundle is uncertain. Nothing is removed because of it until it is accepted, or until the missing bundles are
+    /// imported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "jumped_from")]
     pub gap_after: Option<u64>,
@@ -47,13 +47,14 @@ pub(super) const FIRST_TIMESTAMP_SEQUENCE: u64 = 1_000_000_000;
 
 /// Adds a bundle to those that may be their history's newest, unless one of them is certainly later. A bundle with a
 /// gap before its number does not displace others, see [`LineageTip::gap_after`]. The gap is found, or is the one that
-/// the bundle's record states. A base on record explains a gap: its numbers belong to bundles that this one replaces.
-pub(super) fn add_contender(contenders: &mut Vec<LineageTip>, mut lineage: LineageTip, base_recorded: bool) {
+/// the bundle's record states. A bundle whose predecessor is uncertain inherits the gap.
+pub(super) fn add_contender(contenders: &mut Vec<LineageTip>, mut lineage: LineageTip) {
     let again = contenders.iter().find(|known| (&known.bundle, known.sequence) == (&lineage.bundle, lineage.sequence));
     lineage.gap_after = match again {
         Some(known) => known.gap_after,
-        None if base_recorded => None,
-        None => find_sequence_gap(contenders, &lineage).or(lineage.gap_after),
+        None => find_sequence_gap(contenders, &lineage)
+            .or_else(|| inherited_gap(contenders, &lineage))
+            .or(lineage.gap_after),
     };
     if lineage.gap_after.is_none() {
         resolve_following_gaps(contenders, lineage.sequence);
@@ -79,6 +80,15 @@ fn resolve_following_gaps(contenders: &mut [LineageTip], sequence: u64) {
         }
         number = next;
     }
+}
+
+/// The gap before the bundle's predecessor, if that is uncertain.
+fn inherited_gap(contenders: &[LineageTip], lineage: &LineageTip) -> Option<u64> {
+    let before = lineage.sequence.checked_sub(1)?;
+    let mut predecessors = contenders.iter().filter(|known| known.sequence == before).peekable();
+    predecessors.peek()?;
+    // One certain predecessor is enough: this bundle may follow it.
+    predecessors.map(|known| known.gap_after).min().flatten()
 }
 
 /// The number after which a gap precedes the bundle's number.
@@ -213,7 +223,7 @@ mod tests {
     /// The remaining contenders of bundles imported in this order: their numbers, and the number before a gap.
     fn contenders(numbers: &[u64]) -> Vec<(u64, Option<u64>)> {
         let mut contenders = Vec::new();
-        numbers.iter().for_each(|number| add_contender(&mut contenders, lineage("a", *number), false));
+        numbers.iter().for_each(|number| add_contender(&mut contenders, lineage("a", *number)));
         sort_contenders(&mut contenders);
         contenders.iter().map(|one| (one.sequence, one.gap_after)).collect()
     }
@@ -221,9 +231,9 @@ mod tests {
     #[test]
     fn bundles_with_one_number_after_a_gap_are_named_by_their_ids() {
         let mut contenders = Vec::new();
-        add_contender(&mut contenders, lineage("a", 5), false);
+        add_contender(&mut contenders, lineage("a", 5));
         for bundle in ["x", "y"] {
-            add_contender(&mut contenders, LineageTip { bundle: bundle.to_owned(), ..lineage("a", 7) }, false);
+            add_contender(&mut contenders, LineageTip { bundle: bundle.to_owned(), ..lineage("a", 7) });
         }
         sort_contenders(&mut contenders);
         let gap = "bundle number 7 was imported when the highest number was 5";
@@ -238,7 +248,9 @@ mod tests {
         assert_eq!(contenders(&[1, 3]), [(1, None), (3, Some(1))]);
         assert_eq!(contenders(&[1, 3, 3]), [(1, None), (3, Some(1))], "the same bundle again");
         assert_eq!(contenders(&[1, 3, 5]), [(1, None), (3, Some(1)), (5, Some(3))]);
-        assert_eq!(contenders(&[1, 3, 4]), [(4, None)], "the next number resolves the gap");
+        let uncertain = [(1, None), (3, Some(1)), (4, Some(1))];
+        assert_eq!(contenders(&[1, 3, 4]), uncertain, "the next number does not resolve the gap");
+        assert_eq!(contenders(&[1, 3, 4, 2]), [(4, None)], "the missing bundle was imported");
         assert_eq!(contenders(&[1, 3, 2]), [(3, None)], "the missing bundle was imported");
         assert_eq!(contenders(&[1, 4, 3, 2]), [(4, None)], "the missing bundles were imported in another order");
         assert_eq!(contenders(&[1, 6, 4, 3, 2]), [(4, None), (6, Some(1))], "number 5 is missing");

@@ -391,7 +391,7 @@ fn make_rebuilt_record(
     // It counts as a record of the ledger, but not as an import, so `last_import` does not change.
     let last_import = head.last_import.take();
     let size = HistorySize::from_manifest(&manifest, "(rebuilt)");
-    *head = MirrorSummary { last_import, ..std::mem::take(head).with_import(&now, lineage, false, size) };
+    *head = MirrorSummary { last_import, ..std::mem::take(head).with_import(&now, lineage, size) };
     Record {
         previous: metadata.newest_record.clone(),
         imported_at: now,
@@ -399,7 +399,6 @@ fn make_rebuilt_record(
         totals: head.totals(),
         snapshot_id: None,
         gap_after: None,
-        base_recorded: false,
         warnings: Vec::new(),
         manifest,
     }

@@ -176,21 +176,12 @@ impl MirrorSummary {
     }
 
     /// This summary after an import of a bundle, which becomes its lineage's newest unless a later one is known.
-    /// `base_recorded`: see [`ledger::Record::base_recorded`].
-    ///
-    /// [`ledger::Record::base_recorded`]: super::ledger::Record::base_recorded
-    pub(super) fn with_import(
-        self,
-        imported: &str,
-        lineage: LineageTip,
-        base_recorded: bool,
-        size: HistorySize,
-    ) -> MirrorSummary {
+    pub(super) fn with_import(self, imported: &str, lineage: LineageTip, size: HistorySize) -> MirrorSummary {
         let mut head = self.with_record(imported);
         head.history_sizes.insert(lineage.record.clone(), size);
         let id = lineage.id.clone();
         let mut contenders: Vec<LineageTip> = head.contenders(&id).cloned().collect();
-        add_contender(&mut contenders, lineage, base_recorded);
+        add_contender(&mut contenders, lineage);
         head.set_contenders(&id, contenders);
         head
     }
@@ -369,7 +360,7 @@ mod tests {
     fn an_older_bundle_of_a_lineage_does_not_become_its_newest() {
         let mut head = MirrorSummary::default();
         for (id, sequence) in [("b", 1), ("a", 2), ("a", 1), ("b", 3)] {
-            head = head.with_import("2026-01-01T00:00:00Z", lineage(id, sequence), false, HistorySize::default());
+            head = head.with_import("2026-01-01T00:00:00Z", lineage(id, sequence), HistorySize::default());
         }
         let known: Vec<_> = head.lineages.iter().map(|l| (l.id.as_str(), l.sequence)).collect();
         assert_eq!(known, [("a", 2), ("b", 3)]);

@@ -21,18 +21,16 @@ const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(24);
 const MAX_NAMED: usize = 5;
 
 /// All warnings about the bundle in `file`, one sentence each. `head` is the mirror's summary before the import.
-/// `base_recorded`: its base is on record.
 pub(super) fn collect_warnings(
     layout: &Layout,
     head: &MirrorSummary,
     manifest: &Manifest,
-    base_recorded: bool,
     file: &str,
     now: Timestamp,
 ) -> Vec<String> {
     let doubts = [
         clock_warning(manifest, file, now),
-        lineage_warning(head, manifest, base_recorded, file),
+        lineage_warning(head, manifest, file),
         missing_files_warning(layout, manifest, file),
         incomplete_input_warning(manifest, file),
     ];
@@ -75,7 +73,7 @@ fn clock_warning(manifest: &Manifest, file: &str, now: Timestamp) -> Option<Stri
 
 /// Each number is assigned once, so a number that arrives after a higher one was assigned twice. A bundle after a gap is
 /// uncertain, so it proves nothing about this bundle.
-fn lineage_warning(head: &MirrorSummary, manifest: &Manifest, base_recorded: bool, file: &str) -> Option<String> {
+fn lineage_warning(head: &MirrorSummary, manifest: &Manifest, file: &str) -> Option<String> {
     let own = LineageTip::from_manifest(manifest, String::new());
     let mut contenders: Vec<LineageTip> = head.contenders(&own.id).cloned().collect();
     if contenders.iter().any(|known| known.bundle == own.bundle) {
@@ -86,22 +84,13 @@ fn lineage_warning(head: &MirrorSummary, manifest: &Manifest, base_recorded: boo
         "`cargo frostmirror history` on the sender's machine lists the ids of its bundles. If the list does not have";
     let reject = |bundle: &str| format!("reject it with `cargo frostmirror gc --mirror DIR --reject {id}@{bundle}`");
     if let Some(before) = find_sequence_gap(&contenders, &own) {
-        return Some(if base_recorded {
-            format!(
-                "{file} has the number {number} in its history, but the newest imported bundle has {before}. Its base is imported, \
-                 so nothing is missing. If the sender did not run `cargo frostmirror fetch --base`, look for its id {bundle} \
-                 before you run `gc`: {check} it, {}",
-                reject(bundle)
-            )
-        } else {
-            format!(
-                "{file} has the number {number} in its history, but the newest imported bundle has {before}: the bundles between \
-                 them are missing, or this one is not from that history. Until you decide, or the missing bundles arrive, `gc` \
-                 removes nothing because of it. {check} the id {bundle}, {}; otherwise accept it with \
-                 `cargo frostmirror gc --mirror DIR --accept {id}@{bundle}`",
-                reject(bundle)
-            )
-        });
+        return Some(format!(
+            "{file} has the number {number} in its history, but the newest imported bundle has {before}: the bundles between them \
+             are missing, or this one is not from that history. Until you decide, or the missing bundles arrive, `gc` removes \
+             nothing because of it. {check} the id {bundle}, {}; otherwise, also after a `cargo frostmirror fetch --base`, accept \
+             it with `cargo frostmirror gc --mirror DIR --accept {id}@{bundle}`",
+            reject(bundle)
+        ));
     }
     if let Some(other) = contenders.iter().find(|other| other.sequence == *number) {
         return Some(format!(
@@ -133,7 +122,7 @@ fn lineage_warning(head: &MirrorSummary, manifest: &Manifest, base_recorded: boo
         });
     }
     // This bundle may fill the gap.
-    add_contender(&mut contenders, own.clone(), base_recorded);
+    add_contender(&mut contenders, own.clone());
     let doubtful = contenders.iter().find(|known| known.gap_after.is_some() && known.sequence > *number)?;
     Some(format!(
         "{file} has the number {number} in its history, which still has a doubtful bundle number {}: `gc` keeps every file that \

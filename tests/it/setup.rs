@@ -310,6 +310,15 @@ fn settings_that_prevent_access_to_the_server_are_warned_about() {
 }
 
 #[test]
+fn a_changed_value_is_not_reported_as_another_configuration() {
+    let sandbox = Sandbox::new();
+    let client = Client::new();
+    for url in ["http://first.example", "http://second.example"] {
+        run_setup(&sandbox, &client, ["--write", "--offline", "--url", url]).ok().stderr_lacks("warning");
+    }
+}
+
+#[test]
 fn another_configuration_file_that_wins_is_a_warning_with_its_key() {
     let sandbox = Sandbox::new().without_env("no_proxy").without_env("http_proxy");
     mirror_with_crates(&sandbox);

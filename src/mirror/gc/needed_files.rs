@@ -93,8 +93,6 @@ struct RecordInfo {
     file: String,
     #[serde(default, rename = "jumped_from")]
     gap_after: Option<u64>,
-    #[serde(default)]
-    base_recorded: bool,
     manifest: InfoManifest,
 }
 
@@ -301,7 +299,7 @@ impl Lineages {
             }
             .with_inputs(inputs);
             let Contenders { tips: heads, file_and_time: about } = newest_of.entry(id).or_default();
-            lineages::add_contender(heads, head, summary.base_recorded);
+            lineages::add_contender(heads, head);
             about.insert(name.clone(), [summary.file, summary.imported_at]);
             about.retain(|record, _| heads.iter().any(|head| head.record == *record));
         }

@@ -115,7 +115,7 @@ impl<'b> ImportedHistory<'b> {
             return;
         }
         let number = bundle.sequence;
-        if (1..number).any(has) && !has(number - 1) {
+        if (1..number).any(has) && (!has(number - 1) || self.sequence_jumps.contains(&(number - 1))) {
             self.sequence_jumps.insert(number);
         } else {
             // The following numbers no longer have a gap before them, whatever the order of their import was.

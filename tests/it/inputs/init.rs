@@ -400,6 +400,10 @@ fn a_folder_that_is_not_a_workspace_is_refused() {
     let run = sandbox.process(["init"]).envs([("CARGO", "/nowhere/cargo")]).run().exits(3);
     run.stderr_has("could not run `/nowhere/cargo`");
     Project::new("app").dep("itoa", "1").lockfile("version = 9\n").write(&sandbox.path(""));
-    sandbox.run(["init"]).exits(3).stderr_has("has format 9").stderr_has("hint: update cargo-frostmirror");
+    sandbox
+        .run(["init"])
+        .exits(3)
+        .stderr_has("has format 9")
+        .stderr_has("hint: install a newer version of cargo-frostmirror");
     assert!(!Path::new(&sandbox.path("depends.toml")).exists());
 }

@@ -140,7 +140,6 @@ impl SyntheticMirror {
             totals,
             snapshot_id: None,
             gap_after: None,
-            base_recorded: false,
             warnings: Vec::new(),
             manifest,
         };
