@@ -5,8 +5,9 @@
 //! |---|---|
 //! | `records` | reads, appends and rewrites the record of the lineage |
 //! | `partial` | downloads in progress, and leftovers of dead servers |
+//! | `batch` | the fetched files of a batch |
 //! | `commit` | commits a batch |
-//! | `crates` | decides which crates of a batch to store, and merges their index lines |
+//! | `merge_crates` | decides which crates of a batch to store, and merges their index lines |
 //! | `dist_files` | the same for dist files |
 //!
 //! [`super::layout`] describes the on-disk format. This module has no network access. The caller has the bytes in a
@@ -24,6 +25,7 @@ use crate::digest::Sha256;
 use crate::index_line::IndexLine;
 use crate::safe_path::SafePath;
 
+mod batch;
 mod merge_crates;
 mod records;
 mod partial;
@@ -32,7 +34,8 @@ mod dist_files;
 
 pub use super::item::ItemId;
 pub use super::summary::LiveTotals;
-pub use commit::{Rejection, StoreOutcome};
+pub use batch::Rejection;
+pub use commit::StoreOutcome;
 pub use partial::PartialFile;
 pub(super) use records::sum_totals;
 pub use records::{LiveLineage, Tailer, read_totals};

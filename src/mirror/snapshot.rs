@@ -19,7 +19,6 @@ use jiff::Timestamp;
 
 use super::disk;
 use super::export::CreatedParents;
-use super::gc;
 use super::guard::ReadGuard;
 use super::import::Problems;
 use super::inventory::Inventory;
@@ -29,7 +28,7 @@ use super::rebuild::REBUILT_LINEAGE;
 use super::transaction::{self, failed};
 use crate::bundle::format::{BundleKind, CarriedHistory, Input, Lineage, MAX_NAMES, Manifest, short_id};
 use crate::bundle::pack::{self, PackPlan};
-use crate::bundle::{open, verify};
+use crate::bundle::verify;
 use crate::config::SnapshotFile;
 use crate::crate_id::CrateName;
 use crate::digest::Sha256;
@@ -40,8 +39,11 @@ use crate::safe_path::SafePath;
 use histories::{LedgerContents, digest_lines};
 use tables::Tables;
 
-mod tables;
+mod error;
 mod histories;
+mod tables;
+
+pub use error::Error;
 
 /// All checkpoints of an export, in order.
 pub const CHECKPOINTS: &[&str] = &["snapshot:locked", "snapshot:read", "snapshot:written", "snapshot:published"];
@@ -70,61 +72,6 @@ pub struct SnapshotReport {
     pub manifest: Manifest,
     /// Files in crates/ that the index does not name, which are left out.
     pub unlisted_files: u64,
-}
-
-/// The mirror cannot be exported. The export leaves no files.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The ledger cannot be read.
-    #[error(transparent)]
-    Ledger(#[from] gc::Error),
-    /// A file system operation failed.
-    #[error(transparent)]
-    Store(#[from] transaction::Error),
-    /// Index, records and files contradict each other.
-    #[error("the mirror `{}` is damaged; nothing was written", root.display())]
-    Damaged {
-        /// The mirror.
-        root: PathBuf,
-        /// All problems.
-        #[source]
-        problems: Problems,
-    },
-    /// The mirror is empty.
-    #[error("the mirror `{}` has no crates and no toolchains", root.display())]
-    Empty {
-        /// The mirror.
-        root: PathBuf,
-    },
-    /// A file no longer has its recorded digest.
-    #[error("`{}` has SHA-256 {actual}, but {expected} is recorded; nothing was written", file.display())]
-    Corrupt {
-        /// The file.
-        file: PathBuf,
-        /// The recorded digest.
-        expected: Sha256,
-        /// The actual digest.
-        actual: Sha256,
-    },
-    /// The output folder is inside the mirror.
-    #[error("`{}` is inside the mirror", folder.display())]
-    InMirror {
-        /// The given folder.
-        folder: PathBuf,
-    },
-    /// The bundle could not be written.
-    #[error(transparent)]
-    Pack(pack::Error),
-    /// The written bundle cannot be read.
-    #[error("the written snapshot cannot be read")]
-    Read(#[source] open::Error),
-    /// The written bundle is invalid.
-    #[error("the written snapshot is invalid")]
-    Invalid {
-        /// The problems.
-        #[source]
-        problems: Problems,
-    },
 }
 
 impl ReadGuard {

@@ -36,7 +36,6 @@ use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -51,40 +50,14 @@ use crate::safe_path::SafePath;
 use crate::units::pluralize;
 
 mod apply;
+mod operation;
 mod order;
 #[cfg(test)]
 mod tests;
 
 use apply::{Commit, exists, is_missing};
+use operation::{Operation, checkpoint};
 use order::Rank;
-
-/// One change. Paths are relative to the mirror's folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Operation {
-    /// Renames the staged file of this number to the path, whatever is there.
-    Put(u32, SafePath),
-    /// Cuts the file to the length, and appends the content of the staged file of this number.
-    Append(u32, u64, SafePath),
-    /// Removes the file, if it exists.
-    Delete(SafePath),
-    /// Removes the folder, if it is empty.
-    Folder(SafePath),
-    /// Makes the link at this path to the index, if nothing is there and the file system has links.
-    Link(SafePath),
-}
-
-impl Operation {
-    fn path(&self) -> &SafePath {
-        match self {
-            Operation::Put(_, path)
-            | Operation::Append(_, _, path)
-            | Operation::Delete(path)
-            | Operation::Folder(path)
-            | Operation::Link(path) => path,
-        }
-    }
-}
 
 /// The content of `.frostmirror/journal`.
 #[derive(Serialize, Deserialize)]
@@ -341,12 +314,4 @@ fn remove_journal(layout: &Layout) -> Result<(), Error> {
     durable::sync_folder(&private).map_err(failed("sync", &private))?;
     checkpoint();
     Ok(())
-}
-
-/// A numbered checkpoint of this process.
-fn checkpoint() {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    if cfg!(debug_assertions) {
-        durable::checkpoint(&format!("commit:{}", NUMBER.fetch_add(1, Ordering::Relaxed) + 1));
-    }
 }

@@ -9,10 +9,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::crates::{check_stopped, corrupt_crate, for_each_crate, missing_crate, read_inventory};
+use super::error::{Error, write_failed};
 use super::output_dir::OutputDir;
-use super::{
-    Error, ExportReport, check_stopped, corrupt_crate, for_each_crate, missing_crate, read_inventory, write_failed,
-};
+use super::report::ExportReport;
 use crate::digest::Hasher;
 use crate::durable::checkpoint;
 use crate::event::Sink;

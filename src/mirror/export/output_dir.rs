@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Error, Obstacle, check_stopped, write_failed};
+use super::crates::check_stopped;
+use super::error::{Error, Obstacle, write_failed};
 use crate::durable::{self, checkpoint};
 use crate::event::Sink;
 use crate::mirror::layout::Layout;

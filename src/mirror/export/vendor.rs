@@ -16,11 +16,10 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use self::unpack::{CaseReplacement, Rejection, UnpackReport};
+use super::crates::{check_stopped, corrupt_crate, for_each_crate, missing_crate, read_inventory};
+use super::error::{Error, write_failed};
 use super::output_dir::OutputDir;
-use super::{
-    CaseConflict, Error, ExportReport, SkippedCrate, check_stopped, corrupt_crate, for_each_crate, missing_crate,
-    read_inventory, write_failed,
-};
+use super::report::{CaseConflict, ExportReport, SkippedCrate};
 use crate::crate_id::Version;
 use crate::digest::{HashingReader, Sha256};
 use crate::durable::checkpoint;

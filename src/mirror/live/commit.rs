@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::batch::{Batch, Rejection};
 use super::dist_files::{self, StagedDistFiles};
 use super::merge_crates::{self, StagedCrates};
 use super::{FetchedCrate, FetchedDistFile, IndexUpdate, ItemId, LiveLineage, LiveRecord, LiveTotals, records};
@@ -48,23 +49,6 @@ pub struct StoreOutcome {
     pub rejected: Vec<Rejection>,
     /// The content of the mirror afterwards.
     pub counts: Counts,
-}
-
-/// A rejected item.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// The item.
-    pub item: ItemId,
-    /// Why, as a lowercase sentence without a final period.
-    pub reason: String,
-}
-
-/// The content of a batch.
-pub(super) struct Batch {
-    pub(super) crates: Vec<FetchedCrate>,
-    pub(super) index_updates: Vec<IndexUpdate>,
-    pub(super) dist_files: Vec<FetchedDistFile>,
-    pub(super) now: Timestamp,
 }
 
 impl WriteGuard {

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
-use super::commit::{Batch, Rejection};
-use super::merge_crates::is_complete_file;
+use super::batch::{Batch, Rejection, is_complete_file};
 use super::{FetchedDistFile, ItemId};
 use crate::bundle::format::{DistFileRecord, DistFileState, Lineage, Manifest};
 use crate::digest::Sha256;

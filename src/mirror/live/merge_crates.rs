@@ -1,9 +1,8 @@
 //! Decides which crates of a batch to store, and merges their lines into index files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
-use super::commit::{Batch, Rejection};
+use super::batch::{Batch, Rejection, is_complete_file};
 use super::{FetchedCrate, IndexUpdate, ItemId};
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
@@ -217,9 +216,4 @@ fn check_existing(layout: &Layout, arrival: &FetchedCrate) -> Result<Result<Exis
         true => Ok(found),
         false => Err("its downloaded file is missing or has another length".to_owned()),
     })
-}
-
-/// Whether the downloaded file exists with its full length.
-pub(super) fn is_complete_file(file: &std::path::Path, size: u64) -> bool {
-    fs::symlink_metadata(file).is_ok_and(|about| about.is_file() && about.len() == size)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::Error;
+use super::error::Error;
 use crate::bundle::format::{
     BundleKind, CrateRecord, CrateState, DistFileRecord, DistFileState, Input, Manifest, short_id,
 };

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Operation, checkpoint};
+use super::operation::{Operation, checkpoint};
 use crate::durable;
 use crate::mirror::index_link;
 use crate::mirror::layout::Layout;
