@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt as _};
 
-use super::{Error, Session};
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::event;
+use crate::fetch::error::Error;
 use crate::fetch::history::{CrateRef, DeltaBase, History};
 use crate::fetch::index_snapshot;
 use crate::fetch::resolve::{self, Resolution};
+use crate::fetch::session::Session;
 use crate::index_line::IndexLine;
 
 /// Maximum number of concurrent requests for index files.

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
-use super::{Error, Mode, Options, toolchains};
 use crate::bundle::open::open_any;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::event::Sink;
+use crate::fetch::error::Error;
 use crate::fetch::history::{BundlePlan, DeltaBase, EMPTY_BASE, History, LockedHistory};
+use crate::fetch::options::{Mode, Options};
 use crate::fetch::resolve::{self, Resolution};
+use crate::fetch::toolchain_plan::ToolchainPlan;
 use crate::inputs::lockfile::Lockfile;
 use crate::safe_path::SafePath;
 
@@ -63,7 +65,7 @@ pub fn missing_from_base(plan: &BundlePlan, base: &DeltaBase, resolved: &Resolut
 pub fn dist_file_missing_from_base(
     plan: &BundlePlan,
     base: &DeltaBase,
-    toolchains: &toolchains::ToolchainPlan,
+    toolchains: &ToolchainPlan,
 ) -> Option<SafePath> {
     let is_sent = |path: &SafePath| toolchains.downloads.files.get(path).is_some_and(|needed| needed.bytes.is_some());
     let mut missing = plan.dist_files.values().filter(|stored| !base.has_dist_file(&stored.path, stored.sha256));

@@ -3,10 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::repair_list;
-use super::toolchains::Unavailable;
 use crate::bundle::{self, pack};
 use crate::diagnostics::SourceLocation;
+use crate::fetch::repair_list::{self, Unavailable};
 use crate::fetch::{cargo, crate_downloader, history, resolve, workspace};
 use crate::http;
 use crate::inputs::lockfile;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use futures_util::stream::{self, StreamExt as _};
 
-use super::Error;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::fetch::crate_downloader::CrateDownloader;
+use crate::fetch::error::Error;
 use crate::fetch::history::DeltaBase;
 use crate::safe_path::SafePath;
 use crate::upstream::dist::{DistDownloader, DownloadPlan};

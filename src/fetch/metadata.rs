@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::FetchPlan;
 use crate::bundle::package_metadata::{PackageMetadata, read_all_metadata};
 use crate::crate_id::CrateId;
 use crate::event::Sink;
 use crate::fetch::crate_cache::CrateCache;
+use crate::fetch::fetch_plan::FetchPlan;
 use crate::fetch::history::{BundlePlan, CrateMetadata};
 
 /// Adds the metadata that the history lacks: from the downloaded files, and from the cache below `home`. The cache may

@@ -8,9 +8,8 @@
 //! Blank lines and unknown keys are ignored. An unknown kind is an error, because the bundle would lack that file.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs, io};
 
 use serde::Deserialize;
 
@@ -99,6 +98,37 @@ pub struct RepairList {
     pub crates: Lockfile,
     /// These exact dist files, with their digests.
     pub dist_files: BTreeMap<SafePath, Sha256>,
+}
+
+/// A file of a repair list that upstream does not provide in that form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unavailable {
+    /// Its path.
+    pub path: SafePath,
+    /// The state of that path upstream.
+    pub reason: Reason,
+}
+
+/// The state of a path upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The path does not exist.
+    NotFound,
+    /// A newer file, as is usual at this path.
+    Superseded,
+    /// Different bytes at an immutable path.
+    Altered,
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match self.reason {
+            Reason::NotFound => write!(f, "`{path}` does not exist"),
+            Reason::Superseded => write!(f, "`{path}` has a newer file"),
+            Reason::Altered => write!(f, "`{path}` has different bytes than before"),
+        }
+    }
 }
 
 /// Reads a repair list.

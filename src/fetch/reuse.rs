@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::Error;
 use crate::bundle::format::Entry;
 use crate::bundle::open::{EntryVisitor, open_any};
 use crate::crate_id::CrateId;
 use crate::digest::{HashingWriter, Sha256};
 use crate::event::{self, Sink};
 use crate::fetch::crate_cache::CrateCache;
+use crate::fetch::error::Error;
 use crate::mirror_file::FileKind;
 
 /// Adds the files of `wanted` to the cache that it lacks and that the sources have. `scratch` is for the uncompressed

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Error, Mode, Run, toolchains};
-use crate::event;
+use crate::event::{self, Sink};
 use crate::fetch::crate_downloader::CrateDownloader;
 use crate::fetch::resolve::{self, Resolution, Resolver};
+use crate::fetch::toolchain_plan::ToolchainPlan;
 use crate::inputs::lockfile::Lockfile;
 use crate::safe_path::SafePath;
-use crate::upstream::dist::PlannedFile;
+use crate::upstream::dist::{self, DistDownloader, PlannedFile};
 
 /// The lock of one rust-src.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,48 +24,45 @@ impl StdLock {
     }
 }
 
-impl Run<'_> {
-    /// The locks in every rust-src that is `planned`. A rust-src that only other inputs of the history need counts for
-    /// the first input of this run with toolchains: its crates change with their channel. A kept rust-src keeps its crates.
-    pub(super) async fn fetch_std_locks(&self, planned: &toolchains::ToolchainPlan) -> Result<Vec<StdLock>, Error> {
-        let inputs = &self.inputs;
-        if matches!(self.options.mode, Mode::Repair { .. }) {
-            return Ok(Vec::new());
-        }
-        let needs = |input: &resolve::Input, path: &SafePath| {
-            let mut kept = planned.kept.get(&input.id()).into_iter().flatten();
-            planned.needed_paths.get(&input.id()).is_some_and(|paths| paths.contains(path))
-                || kept.any(|file| file.path == *path)
-        };
-        let mut sources = planned.downloads.clone();
-        for file in planned.kept.values().flatten() {
-            let kept = PlannedFile::new(file.sha256);
-            sources.files.entry(file.path.clone()).or_insert(kept);
-        }
-        if planned.requests.is_empty() {
-            // What only other inputs need stays with what the history has for them.
-            sources.files.retain(|path, _| inputs.iter().any(|input| needs(input, path)));
-        }
-        let mut locks = Vec::new();
-        for (path, lockfile) in self.dist_downloader().fetch_std_locks(&sources).await? {
-            let numbered = || inputs.iter().enumerate();
-            let mut owners: BTreeSet<usize> =
-                numbered().filter(|(_, input)| needs(input, &path)).map(|(number, _)| number).collect();
-            if owners.is_empty() {
-                let first = numbered().find(|(_, input)| planned.requests.contains_key(&input.id()));
-                owners.extend(first.map(|(number, _)| number));
-            }
-            locks.push(StdLock { lockfile, input_indexes: owners });
-        }
-        let all: BTreeSet<_> = locks.iter().flat_map(|lock| lock.lockfile.packages.keys()).collect();
-        if !all.is_empty() {
-            let crates = event::format_crates(all.len() as u64);
-            self.session
-                .sink
-                .status("Including", format!("{crates} of the standard library, for -Zbuild-std with rust-src"));
-        }
-        Ok(locks)
+/// The locks in every rust-src that is `planned`. A rust-src that only other inputs of the history need counts for
+/// the first input of this run with toolchains: its crates change with their channel. A kept rust-src keeps its crates.
+pub(super) async fn fetch_std_locks(
+    inputs: &[resolve::Input],
+    planned: &ToolchainPlan,
+    dist: &DistDownloader,
+    sink: &dyn Sink,
+) -> Result<Vec<StdLock>, dist::Error> {
+    let needs = |input: &resolve::Input, path: &SafePath| {
+        let mut kept = planned.kept.get(&input.id()).into_iter().flatten();
+        planned.needed_paths.get(&input.id()).is_some_and(|paths| paths.contains(path))
+            || kept.any(|file| file.path == *path)
+    };
+    let mut sources = planned.downloads.clone();
+    for file in planned.kept.values().flatten() {
+        let kept = PlannedFile::new(file.sha256);
+        sources.files.entry(file.path.clone()).or_insert(kept);
     }
+    if planned.requests.is_empty() {
+        // What only other inputs need stays with what the history has for them.
+        sources.files.retain(|path, _| inputs.iter().any(|input| needs(input, path)));
+    }
+    let mut locks = Vec::new();
+    for (path, lockfile) in dist.fetch_std_locks(&sources).await? {
+        let numbered = || inputs.iter().enumerate();
+        let mut owners: BTreeSet<usize> =
+            numbered().filter(|(_, input)| needs(input, &path)).map(|(number, _)| number).collect();
+        if owners.is_empty() {
+            let first = numbered().find(|(_, input)| planned.requests.contains_key(&input.id()));
+            owners.extend(first.map(|(number, _)| number));
+        }
+        locks.push(StdLock { lockfile, input_indexes: owners });
+    }
+    let all: BTreeSet<_> = locks.iter().flat_map(|lock| lock.lockfile.packages.keys()).collect();
+    if !all.is_empty() {
+        let crates = event::format_crates(all.len() as u64);
+        sink.status("Including", format!("{crates} of the standard library, for -Zbuild-std with rust-src"));
+    }
+    Ok(locks)
 }
 
 /// The needs of `inputs`, each with the crates of its locks.

@@ -1,194 +1,36 @@
-//! The toolchains of a run: what each input requests, and the upstream files for it.
+//! Plans, downloads and reports the toolchains of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Error, Mode, Run, Session, repair_list};
 use crate::diagnostics::SourceLocation;
 use crate::digest::Sha256;
 use crate::event;
-use crate::fetch::history::{DeltaBase, DistFileRef, History};
+use crate::fetch::error::Error;
+use crate::fetch::history::{DeltaBase, History};
+use crate::fetch::options::Mode;
+use crate::fetch::repair_list::{Reason, Unavailable};
 use crate::fetch::resolve;
-use crate::inputs::depends::{Location, Platforms};
+use crate::fetch::run::Run;
+use crate::fetch::session::Session;
+use crate::fetch::standard_library::{self, StdLock};
+use crate::fetch::toolchain_plan::ToolchainPlan;
+use crate::inputs::depends::Location;
 use crate::inputs::input_id::InputId;
-use crate::inputs::toolchain_file::ToolchainFile;
 use crate::safe_path::SafePath;
-use crate::toolchain::{Date, SelectionRequest, ToolchainName};
+use crate::toolchain::Date;
 use crate::upstream::dist::{self, DistDownloader, DownloadPlan, PlannedFile, ToolchainRequest};
 
-/// The toolchain options of the user besides `[platforms]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToolchainOptions {
-    /// Fetch no toolchains. Toolchains that were sent earlier stay current.
-    pub skip: bool,
-    /// Fetch no toolchains, and drop those that earlier bundles brought for these inputs.
-    pub drop_recorded: bool,
-    /// Fetch toolchains for inputs without `[platforms]` too.
-    pub include_without_platforms: bool,
-    /// Targets that replace those of `[platforms]`. Empty: no replacement.
-    pub targets: Vec<String>,
-    /// The default targets.
-    pub default_targets: Vec<String>,
-    /// The default toolchains.
-    pub default_toolchains: Vec<ToolchainName>,
-    /// The requests of toolchain files, by the file of the input: its depends.toml, or the Cargo.lock of a workspace.
-    /// They count if that input has no `[platforms]`.
-    pub pins: BTreeMap<PathBuf, ToolchainFile>,
-    /// The base address of the dist server, as in RUSTUP_DIST_SERVER.
-    pub upstream: String,
-}
-
-impl ToolchainOptions {
-    /// No toolchains.
-    pub fn none() -> ToolchainOptions {
-        ToolchainOptions {
-            skip: true,
-            drop_recorded: false,
-            include_without_platforms: false,
-            targets: Vec::new(),
-            default_targets: Vec::new(),
-            default_toolchains: Vec::new(),
-            pins: BTreeMap::new(),
-            upstream: String::new(),
-        }
-    }
-
-    /// The requests of these inputs, by input ID.
-    pub(super) fn requests_for(&self, inputs: &[resolve::Input]) -> BTreeMap<InputId, ToolchainRequest> {
-        let request = |input: &resolve::Input| Some((input.id(), self.request_for(input)?));
-        let is_without = self.skip || self.drop_recorded;
-        inputs.iter().filter(|_| !is_without).filter_map(request).collect()
-    }
-
-    /// The toolchain file of an input.
-    fn pin_of(&self, input: &resolve::Input) -> Option<&ToolchainFile> {
-        match input {
-            resolve::Input::Depends(depends) if depends.platforms.is_none() => self.pins.get(&depends.path),
-            resolve::Input::Lockfile(lockfile) => self.pins.get(&lockfile.path),
-            resolve::Input::Depends(_) | resolve::Input::Crate(_) => None,
-        }
-    }
-
-    /// The toolchain request of an input.
-    fn request_for(&self, input: &resolve::Input) -> Option<ToolchainRequest> {
-        let platforms = match input {
-            resolve::Input::Depends(depends) => depends.platforms.clone(),
-            resolve::Input::Lockfile(_) | resolve::Input::Crate(_) => None,
-        };
-        let platforms = match (platforms, self.pin_of(input)) {
-            (Some(platforms), _) => platforms,
-            (None, Some(pin)) => {
-                let mut platforms = Platforms::default();
-                pin.add_to_platforms(&mut platforms, &self.default_targets);
-                platforms
-            }
-            (None, None) if self.include_without_platforms => Platforms::default(),
-            (None, None) => return None,
-        };
-        let or = |given: Vec<String>, default: &Vec<String>| if given.is_empty() { default.clone() } else { given };
-        let targets = or(self.targets.clone(), &or(platforms.targets, &self.default_targets));
-        let toolchains =
-            if platforms.toolchain.is_empty() { self.default_toolchains.clone() } else { platforms.toolchain };
-        let wanted = SelectionRequest {
-            targets,
-            profile: platforms.profile.unwrap_or_default(),
-            components: platforms.components,
-        };
-        Some(ToolchainRequest { toolchains, selection: wanted })
-    }
-}
-
-/// The downloaded toolchains.
-#[derive(Default)]
-pub(super) struct ToolchainPlan {
-    /// Every dist file that the requests need. Files to send have their bytes.
-    pub(super) downloads: DownloadPlan,
-    /// The requests of this run's inputs, by input ID.
-    pub(super) requests: BTreeMap<InputId, ToolchainRequest>,
-    /// The dist files of each input: of this run, and of the history if it shares channels.
-    pub(super) needed_paths: BTreeMap<InputId, BTreeSet<SafePath>>,
-    /// This run's inputs without a request keep the toolchains that the history has for them.
-    pub(super) keeps_recorded: bool,
-    /// The recorded files of this run's inputs that are kept unchanged, without a request to upstream.
-    pub(super) kept: BTreeMap<InputId, Vec<DistFileRef>>,
-    /// Entries of the repair list that upstream does not provide. They are in no other field.
-    pub(super) unavailable: Vec<Unavailable>,
-}
-
-/// A file of a repair list that upstream does not provide in that form.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unavailable {
-    /// Its path.
-    pub path: SafePath,
-    /// The state of that path upstream.
-    pub reason: Reason,
-}
-
-/// The state of a path upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The path does not exist.
-    NotFound,
-    /// A newer file, as is usual at this path.
-    Superseded,
-    /// Different bytes at an immutable path.
-    Altered,
-}
-
-impl fmt::Display for Unavailable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = &self.path;
-        match self.reason {
-            Reason::NotFound => write!(f, "`{path}` does not exist"),
-            Reason::Superseded => write!(f, "`{path}` has a newer file"),
-            Reason::Altered => write!(f, "`{path}` has different bytes than before"),
-        }
-    }
-}
-
-impl ToolchainPlan {
-    /// The content of a repair list as the needs of the input `id`.
-    fn for_repair_list(id: InputId, list: &Path) -> Result<ToolchainPlan, repair_list::Error> {
-        let listed = repair_list::read(list)?.dist_files;
-        if listed.is_empty() {
-            return Ok(ToolchainPlan::default());
-        }
-        let paths = listed.keys().cloned().collect();
-        let needed = |sha256| PlannedFile::new(sha256);
-        let artifacts = listed.into_iter().map(|(path, sha256)| (path, needed(sha256))).collect();
-        let needs = BTreeMap::from([(id, paths)]);
-        Ok(ToolchainPlan {
-            downloads: DownloadPlan { files: artifacts, ..DownloadPlan::default() },
-            needed_paths: needs,
-            ..ToolchainPlan::default()
-        })
-    }
-
-    /// The toolchain needs of an input, in the form of the history.
-    pub(super) fn files_of_input(&self, id: &InputId) -> Vec<DistFileRef> {
-        let needs = self.needed_paths.get(id).into_iter().flatten();
-        let stored = needs.filter_map(|path| {
-            let needed = self.downloads.files.get(path)?;
-            Some(DistFileRef { path: path.clone(), sha256: needed.sha256, size: needed.size.unwrap_or(0) })
-        });
-        stored.collect()
-    }
-
-    /// The needs of inputs that this run does not fetch.
-    pub(super) fn files_of_other_inputs(&self) -> BTreeMap<InputId, Vec<DistFileRef>> {
-        let others = self.needed_paths.keys().filter(|id| !self.requests.contains_key(*id));
-        others.map(|id| (id.clone(), self.files_of_input(id))).collect()
-    }
-
-    /// Dist files that go into the bundle.
-    pub(super) fn shipped_count(&self) -> usize {
-        self.downloads.files.values().filter(|needed| needed.bytes.is_some()).count()
-    }
-}
-
 impl Run<'_> {
+    /// The locks in every rust-src that is `planned`. A repair bundle needs none.
+    pub(super) async fn fetch_std_locks(&self, planned: &ToolchainPlan) -> Result<Vec<StdLock>, Error> {
+        if matches!(self.options.mode, Mode::Repair { .. }) {
+            return Ok(Vec::new());
+        }
+        let dist = self.dist_downloader();
+        Ok(standard_library::fetch_std_locks(&self.inputs, planned, &dist, self.session.sink.as_ref()).await?)
+    }
+
     /// Downloads the `planned` files that were not sent before. `memory` has the other inputs of the history, which
     /// share channels with the inputs of this run.
     pub(super) async fn download_toolchains(

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::{Error, Session};
+use crate::fetch::error::Error;
 use crate::fetch::resolve;
+use crate::fetch::session::Session;
 use crate::fetch::workspace::{self, LockFit, Workspace};
 use crate::inputs::lockfile::Lockfile;
 

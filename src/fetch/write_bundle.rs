@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{Error, FetchPlan, Mode, Options, Outcome, WrittenBundle, metadata, toolchains};
 use crate::bundle::format::{
     self, BundleKind, CrateRecord, CrateState, DistFileRecord, DistFileState, Input, Lineage, Parent, RefreshedCrate,
 };
@@ -16,9 +15,15 @@ use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::durable;
 use crate::event::{self, Sink};
+use crate::fetch::error::Error;
+use crate::fetch::fetch_plan::FetchPlan;
 use crate::fetch::history::{self, DeltaBase, DistFileRef, History, InputSet, LockedHistory, REPAIR_KIND};
+use crate::fetch::metadata;
+use crate::fetch::options::{Mode, Options};
 use crate::fetch::planned_crate::PlannedCrate;
+use crate::fetch::repair_list::Unavailable;
 use crate::fetch::resolve::ResolvedInput;
+use crate::fetch::toolchain_plan::ToolchainPlan;
 use crate::index_line::IndexLine;
 use crate::inputs::input_id::{InputId, InputKind};
 use crate::inputs::lockfile::SkippedPackage;
@@ -29,6 +34,37 @@ use crate::units::{agree, format_time, pluralize};
 
 /// Maximum number of quoted problems of a bundle that does not verify. The others are counted.
 const MAX_QUOTED_PROBLEMS: usize = 5;
+
+/// The result of a run.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// A bundle was written.
+    Written(WrittenBundle),
+    /// No bundle was written: the newest bundle has everything and was delivered or counts as delivered, or the repair
+    /// list is empty.
+    NothingNew,
+}
+
+/// A bundle that was written and verified.
+#[derive(Clone, Debug)]
+pub struct WrittenBundle {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The ID of the bundle.
+    pub id: String,
+    /// The number of crates in the bundle.
+    pub crates: usize,
+    /// The number of dist files in the bundle.
+    pub dist_files: usize,
+    /// The inputs that this run retired.
+    pub forgotten: Vec<String>,
+    /// Files of the repair list that the bundle lacks.
+    pub unavailable: Vec<Unavailable>,
+    /// Packages that the inputs of this run need and that were skipped.
+    pub skipped_packages: Vec<SkippedPackage>,
+}
 
 /// Writes the bundle of the downloaded files; `sent` has the files that a delta omits.
 pub(super) fn write_bundle(
@@ -333,7 +369,7 @@ fn refreshed_record(line: &IndexLine) -> RefreshedCrate {
 }
 
 /// The path of a dist file's bytes.
-fn dist_file_record(stored: &DistFileRef, toolchains: &toolchains::ToolchainPlan) -> DistFileRecord {
+fn dist_file_record(stored: &DistFileRef, toolchains: &ToolchainPlan) -> DistFileRecord {
     let needed = toolchains.downloads.files.get(&stored.path).filter(|needed| needed.sha256 == stored.sha256);
     DistFileRecord {
         path: stored.path.clone(),

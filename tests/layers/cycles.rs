@@ -11,10 +11,7 @@ use super::source::{SourceFile, source_files, tokens, without_tests};
 type ModulePath = Vec<String>;
 
 /// Modules whose files still need each other, and why.
-const UNTANGLED_LATER: &[(&str, &str)] = &[
-    ("fetch", "a run's options, errors and plan still lie in the files that use them"),
-    ("mirror", "records, gc, imports and audits name each other's items"),
-];
+const UNTANGLED_LATER: &[(&str, &str)] = &[("mirror", "records, gc, imports and audits name each other's items")];
 
 /// How many imports a name may pass through.
 const MAX_IMPORTS: usize = 8;

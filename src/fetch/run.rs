@@ -1,0 +1,90 @@
+//! One fetch or dry run: the options, the inputs that they name, and the session.
+
+use std::collections::BTreeMap;
+
+use crate::fetch::error::Error;
+use crate::fetch::history::{self, History};
+use crate::fetch::options::{InputSpec, Mode, Options};
+use crate::fetch::session::Session;
+use crate::fetch::{repair_list, resolve, workspace_lock};
+use crate::inputs::input_id::InputId;
+use crate::inputs::lockfile::Lockfile;
+use crate::upstream::dist::ToolchainRequest;
+
+/// One fetch or dry run: what the user requests, and the session for it.
+pub(super) struct Run<'o> {
+    pub(super) options: &'o Options,
+    pub(super) session: Session<'o>,
+    /// The inputs of the user, read and checked.
+    pub(super) inputs: Vec<resolve::Input>,
+    /// The toolchain requests of the inputs.
+    pub(super) requests: BTreeMap<InputId, ToolchainRequest>,
+}
+
+impl<'o> Run<'o> {
+    pub(super) async fn start(options: &'o Options, session: Session<'o>) -> Result<Run<'o>, Error> {
+        let inputs = read_inputs(options, &session).await?;
+        let requests = options.toolchains.requests_for(&inputs);
+        Ok(Run { options, session, inputs, requests })
+    }
+
+    /// Whether nothing is requested: an empty repair list. An explicit base requests what the history recorded.
+    pub(super) fn has_no_work(&self) -> bool {
+        let requests_base = matches!(self.options.mode, Mode::Incremental { base: Some(_) });
+        self.inputs.is_empty() && self.options.forget.is_empty() && !requests_base
+    }
+
+    /// A label of the user declares that inputs are the same project. A label derived from a name may belong to another
+    /// project.
+    pub(super) fn check_labels(&self, history: &History) -> Result<(), Error> {
+        if self.options.label.is_none() && !matches!(self.options.mode, Mode::Repair { .. }) {
+            for input in &self.inputs {
+                if let Some(path) = input.path() {
+                    history.check_label(&input.id(), path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads and checks the inputs of the user.
+async fn read_inputs(options: &Options, session: &Session<'_>) -> Result<Vec<resolve::Input>, Error> {
+    if let Mode::Repair { list } = &options.mode {
+        let listed = repair_list::read(list)?;
+        let some = !listed.crates.packages.is_empty() || !listed.dist_files.is_empty();
+        return Ok(some.then_some(resolve::Input::Lockfile(listed.crates)).into_iter().collect());
+    }
+    let mut read = Vec::with_capacity(options.inputs.len());
+    for input in &options.inputs {
+        let mut input = match input {
+            InputSpec::Depends(depends) => resolve::Input::Depends(depends.clone()),
+            InputSpec::Lockfile(path) => resolve::Input::Lockfile(Lockfile::read(path)?),
+            InputSpec::Crate(spec) => resolve::Input::Crate(spec.clone()),
+            InputSpec::Workspace(found) => {
+                resolve::Input::Lockfile(workspace_lock::read_or_resolve(found, session).await?)
+            }
+        };
+        input.set_label(options.label.as_ref());
+        read.push(input);
+    }
+    deduplicate_inputs(read)
+}
+
+/// The inputs without duplicates: several paths may name one file.
+fn deduplicate_inputs(inputs: Vec<resolve::Input>) -> Result<Vec<resolve::Input>, Error> {
+    let mut each: Vec<resolve::Input> = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let id = input.id();
+        match (each.iter().find(|other| other.id() == id), input.path()) {
+            (None, _) => each.push(input),
+            (Some(other), Some(new)) if other.path() != Some(new) => {
+                let old = other.path().unwrap_or(new).to_owned();
+                let new = new.to_owned();
+                return Err(history::Error::SameLabel { id, new, old, together: true }.into());
+            }
+            _ => {}
+        }
+    }
+    Ok(each)
+}
