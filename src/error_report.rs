@@ -8,6 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::bounded_read;
 use crate::error_chain;
 
 mod bundle;
@@ -166,6 +167,16 @@ pub fn io_class(error: &std::io::Error) -> ErrorClass {
         std::io::ErrorKind::NotFound => ErrorClass::Input,
         _ => ErrorClass::Disk,
     }
+}
+
+/// The class and the hint for a file that was not read.
+fn class_and_hint_of_read(error: &bounded_read::Error) -> (ErrorClass, Option<String>) {
+    let hint = match error {
+        bounded_read::Error::Io { source, .. } => return (io_class(source), io_hint(source)),
+        bounded_read::Error::TooLarge { .. } => "check that this is the file you meant",
+        bounded_read::Error::NotUtf8 { .. } => "correct the file, and run the same command again",
+    };
+    (ErrorClass::Input, Some(hint.to_owned()))
 }
 
 /// The hint for an error of the file system, if there is one.

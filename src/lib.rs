@@ -84,6 +84,7 @@ pub mod mirror_file;
 pub mod crate_id;
 pub mod safe_path;
 pub mod http;
+pub mod bounded_read;
 pub mod diagnostics;
 pub mod toml_document;
 pub mod line_column;

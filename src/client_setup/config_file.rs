@@ -12,20 +12,22 @@ use serde::{Deserialize, Serialize};
 
 use super::config_edit::{self, Change, EditError};
 use super::{ClientSetup, is_frostmirror_source};
+use crate::bounded_read::{self, SizeLimit};
 use crate::digest::Sha256;
 use crate::durable;
+
+/// The limit for cargo's configuration.
+const CONFIG_LIMIT: SizeLimit = SizeLimit { max: 1 << 20, kind: "cargo's configuration" };
+
+/// The limit for an undo record, which has a configuration and the values of its keys as JSON.
+const RECORD_LIMIT: SizeLimit = SizeLimit { max: 32 << 20, kind: "the record of setup's changes" };
 
 /// The reason why a configuration was neither changed nor restored.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file could not be read.
-    #[error("could not read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    /// A file cannot be read, is too large or is not text.
+    #[error(transparent)]
+    Read(#[from] bounded_read::Error),
     /// The configuration could not be edited.
     #[error("could not edit `{}`", path.display())]
     Edit {
@@ -204,14 +206,11 @@ impl ConfigFile {
     }
 
     fn read_text(&self) -> Result<Option<String>, Error> {
-        let text = durable::if_exists(fs::read_to_string(&self.path));
-        text.map_err(|source| Error::Read { path: self.path.clone(), source })
+        Ok(bounded_read::if_exists(CONFIG_LIMIT.read_text(&self.path))?)
     }
 
     fn read_record(&self) -> Result<Option<UndoRecord>, Error> {
-        let text = durable::if_exists(fs::read_to_string(&self.record_path));
-        let text = text.map_err(|source| Error::Read { path: self.record_path.clone(), source })?;
-        let Some(text) = text else { return Ok(None) };
+        let Some(text) = bounded_read::if_exists(RECORD_LIMIT.read_text(&self.record_path))? else { return Ok(None) };
         match serde_json::from_str(&text) {
             Ok(record) => Ok(Some(record)),
             Err(source) => Err(Error::InvalidRecord { path: self.record_path.clone(), source }),
@@ -336,6 +335,12 @@ mod tests {
         fs::write(&path, "[broken").expect("write");
         assert!(matches!(write(home.path(), &client("http://a")), Err(Error::Edit { .. })));
         assert_eq!(fs::read_to_string(&path).expect("read"), "[broken");
+        let long = "#".repeat((1 << 20) + 1);
+        fs::write(&path, &long).expect("write");
+        for failed in [write(home.path(), &client("http://a")).err(), undo(home.path()).err()] {
+            assert!(matches!(failed, Some(Error::Read(bounded_read::Error::TooLarge { .. }))), "{failed:?}");
+        }
+        assert_eq!(fs::read_to_string(&path).expect("read"), long);
         fs::write(&path, "[source.crates-io]\nreplace-with = 'frostmirror'\n").expect("write");
         assert!(matches!(undo(home.path()), Err(Error::MissingRecord { .. })));
     }

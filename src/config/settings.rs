@@ -4,8 +4,6 @@
 //! Keys are flat. [`Key`] lists them; `value` validates them.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,9 +12,9 @@ use serde_json::json;
 use toml::de::{DeTable, DeValue};
 
 use super::SERVER;
+use crate::bounded_read::{self, SizeLimit};
 use crate::client_setup::BaseUrl;
 use crate::diagnostics::{ProblemCollector, ProblemList, closest_match, quote, suggest_quotes};
-use crate::durable;
 use crate::toolchain::{self, ToolchainName};
 use crate::units;
 
@@ -33,8 +31,8 @@ pub const DEFAULT_BIND: &str = "0.0.0.0:8080";
 /// The default target.
 pub const DEFAULT_TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Maximum file size in bytes; a real file has a few hundred.
-pub const MAX_SIZE: u64 = 1 << 20;
+/// The limit for a file; a real one has a few hundred bytes.
+const LIMIT: SizeLimit = SizeLimit { max: 1 << 20, kind: "a frostmirror.toml" };
 
 /// The settings of the server; [`Key::about`] describes each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,20 +125,9 @@ impl Default for Settings {
 /// The reason why a configuration is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be read.
-    #[error("could not read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The file is too large.
-    #[error("`{}` is larger than 1 MiB, the maximum for {SERVER}", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
+    /// The file cannot be read, is too large or is not text.
+    #[error(transparent)]
+    Read(#[from] bounded_read::Error),
     /// The file has invalid contents.
     #[error("{}", list.draw(path))]
     Invalid {
@@ -195,11 +182,9 @@ impl ParsedFile {
     /// Parses `text`; `path` appears in errors, and its folder is the base of relative paths.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::Invalid`].
+    /// [`Error::Read`] if the text is too large, [`Error::Invalid`].
     pub fn parse(text: &str, path: &Path) -> Result<ParsedFile, Error> {
-        if text.len() as u64 > MAX_SIZE {
-            return Err(Error::TooLarge { path: path.to_owned() });
-        }
+        LIMIT.check(text, path)?;
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut problems = ProblemCollector::new(text, &errors, |_| "each key once");
         let mut parsed = ParsedFile::default();
@@ -229,20 +214,9 @@ impl ParsedFile {
     }
 }
 
-/// The text of the file at `path`, checked for size and UTF-8; `None` if there is no file.
-pub(super) fn read_text(path: &Path) -> Result<Option<String>, Error> {
-    let failed = |source| Error::Read { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes));
-    let Some(_) = durable::if_exists(read).map_err(failed)? else { return Ok(None) };
-    if bytes.len() as u64 > MAX_SIZE {
-        return Err(Error::TooLarge { path: path.to_owned() });
-    }
-    String::from_utf8(bytes).map(Some).map_err(|error| {
-        let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
-        let message = "the next byte is not UTF-8; save the file as UTF-8";
-        Error::Invalid { path: path.to_owned(), list: ProblemList::single(&good, good.len()..good.len(), message) }
-    })
+/// The text of the file at `path`; `None` if there is no file.
+pub(super) fn read_text(path: &Path) -> Result<Option<String>, bounded_read::Error> {
+    bounded_read::if_exists(LIMIT.read_text(path))
 }
 
 /// The message for a key that is not one of [`Key::ALL`].

@@ -151,7 +151,7 @@ impl SettingsStore {
         check: impl FnOnce(&Settings) -> Result<(), E>,
     ) -> Result<SettingsChange, E> {
         let path = self.folder.join(SERVER);
-        let existing = read_text(&path).map_err(edit::Error::from)?;
+        let existing = read_text(&path).map_err(settings::Error::from).map_err(edit::Error::from)?;
         let text = existing.as_deref().unwrap_or_default();
         let (off, changes) = self.extract_live_switch(changes)?;
         let before = ParsedFile::parse(text, &path).map_err(edit::Error::from)?;
@@ -159,7 +159,7 @@ impl SettingsStore {
         let EditedFile { text: edited, parsed } = edit::apply_changes(text, &path, &before, &changes)?;
         check(&self.overrides.apply_to(&parsed.settings).map_err(edit::Error::from)?)?;
         if edited != text {
-            if read_text(&path).map_err(edit::Error::from)? != existing {
+            if read_text(&path).map_err(settings::Error::from).map_err(edit::Error::from)? != existing {
                 return Err(edit::Error::ConcurrentChange { path }.into());
             }
             let failed = |source| edit::Error::Write { path: path.clone(), source };

@@ -15,10 +15,14 @@ use toml_edit::{DocumentMut, Item};
 use super::edit;
 use super::settings::{Key, ParsedFile};
 use super::{CONFIG_FILES, NEW_FILE_MODE, SERVER};
+use crate::bounded_read::{self, SizeLimit};
 use crate::credentials::strip_logins;
 use crate::diagnostics::{Problem, ProblemList, parse_document};
 use crate::durable;
 use crate::event::Sink;
+
+/// The limit for an existing file.
+const LIMIT: SizeLimit = SizeLimit { max: 1 << 20, kind: "a configuration file" };
 
 /// Maximum number of keys in a message.
 const MAX_LISTED_KEYS: usize = 20;
@@ -29,14 +33,9 @@ const MAX_KEY_CHARS: usize = 40;
 /// A configuration could not be exported or restored. Existing files are unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An existing file cannot be read.
-    #[error("could not read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    /// An existing file cannot be read, is too large or is not text.
+    #[error(transparent)]
+    Read(#[from] bounded_read::Error),
     /// An existing file is not valid TOML. Lines with credentials are not shown: all readers see the errors of jobs.
     #[error("{}", list.draw(path))]
     Toml {
@@ -174,8 +173,7 @@ pub fn check_files(folder: &Path) -> Result<(), Error> {
 }
 
 fn read_toml(path: &Path) -> Result<Option<(String, DocumentMut)>, Error> {
-    let text = durable::if_exists(fs::read_to_string(path));
-    let Some(text) = text.map_err(|source| Error::Read { path: path.to_owned(), source })? else { return Ok(None) };
+    let Some(text) = bounded_read::if_exists(LIMIT.read_text(path))? else { return Ok(None) };
     let document = parse_document(&text).map_err(|list| Error::Toml { path: path.to_owned(), list })?;
     Ok(Some((text, document)))
 }

@@ -1,6 +1,6 @@
 //! Classes and hints for the errors of `fetch`. Most of them come from the layers below.
 
-use super::{ErrorClass, Failure, io_class, io_hint};
+use super::{ErrorClass, Failure, class_and_hint_of_read, io_class};
 use crate::fetch::{Error, Reason, repair_list};
 
 impl From<Error> for Failure {
@@ -93,12 +93,12 @@ impl From<repair_list::Error> for Failure {
     fn from(error: repair_list::Error) -> Failure {
         use repair_list::Error;
         let hint = match &error {
-            Error::Read { source, .. } if io_class(source) == ErrorClass::Disk => {
-                let hint = io_hint(source);
+            Error::Read(cause) if class_and_hint_of_read(cause).0 == ErrorClass::Disk => {
+                let hint = class_and_hint_of_read(cause).1;
                 return Failure { hint, ..Failure::new(ErrorClass::Disk, error) };
             }
             Error::UnknownKind { .. } => "a newer version wrote the list; install a newer version of cargo-frostmirror",
-            Error::Read { .. } => "give the repair list that `cargo frostmirror verify --repair-list FILE` wrote",
+            Error::Read(_) => "give the repair list that `cargo frostmirror verify --repair-list FILE` wrote",
             _ => "each line must be {\"kind\":\"crate\",\"name\":…,\"version\":…,\"sha256\":…}",
         };
         Failure::new(ErrorClass::Input, error).context("could not read the repair list").hint(hint)

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use super::{ErrorClass, Failure, io_class, io_hint};
+use super::{ErrorClass, Failure, class_and_hint_of_read, io_class, io_hint};
+use crate::bounded_read;
 use crate::diagnostics::shell_quote;
 use crate::env::is_missing_toolchain;
 use crate::fetch::init;
@@ -40,15 +41,13 @@ fn disk_hint(source: &io::Error) -> String {
 impl From<depends::Error> for Failure {
     fn from(error: depends::Error) -> Failure {
         let (class, hint) = match &error {
-            depends::Error::Read { path, source } => {
+            depends::Error::Read(bounded_read::Error::Io { path, source }) => {
                 let (class, hint) = class_and_hint_of_unreadable(source);
                 (class, hint.or_else(|| Some(hint_for_unreadable_depends(path, source))))
             }
-            depends::Error::TooLarge { .. } => {
-                (ErrorClass::Input, Some("check that this is the file you meant".to_owned()))
-            }
+            depends::Error::Read(error @ bounded_read::Error::TooLarge { .. }) => class_and_hint_of_read(error),
             // The problems name the file, and say what to write instead.
-            depends::Error::Invalid { .. } => {
+            depends::Error::Read(bounded_read::Error::NotUtf8 { .. }) | depends::Error::Invalid { .. } => {
                 return Failure::new(ErrorClass::Input, error).hint("correct the file, and run the same command again");
             }
             depends::Error::OtherKind { path, kind } => {
@@ -70,7 +69,7 @@ impl From<depends::Error> for Failure {
 impl From<lockfile::Error> for Failure {
     fn from(error: lockfile::Error) -> Failure {
         let (class, hint) = match &error {
-            lockfile::Error::Read { source, .. } => {
+            lockfile::Error::Read(bounded_read::Error::Io { source, .. }) => {
                 let (class, hint) = class_and_hint_of_unreadable(source);
                 let hint = hint.or_else(|| {
                     if source.kind() == io::ErrorKind::IsADirectory {
@@ -83,9 +82,7 @@ impl From<lockfile::Error> for Failure {
             lockfile::Error::NewerFormat { .. } => {
                 (ErrorClass::Input, Some("install a newer version of cargo-frostmirror".to_owned()))
             }
-            lockfile::Error::TooLarge { .. } => {
-                (ErrorClass::Input, Some("check that this is the file you meant".to_owned()))
-            }
+            lockfile::Error::Read(error @ bounded_read::Error::TooLarge { .. }) => class_and_hint_of_read(error),
             lockfile::Error::IsDepends { path } => (
                 ErrorClass::Input,
                 Some(format!("`cargo frostmirror fetch -c {}` fetches what it lists", shell_quote(path))),
@@ -98,7 +95,7 @@ impl From<lockfile::Error> for Failure {
                 ),
             ),
             // The problems name the file and show its lines.
-            lockfile::Error::Syntax { .. } => {
+            lockfile::Error::Read(bounded_read::Error::NotUtf8 { .. }) | lockfile::Error::Syntax { .. } => {
                 return Failure::new(ErrorClass::Input, error).hint("restore the file from version control, or delete it and run `cargo generate-lockfile` in the workspace");
             }
             lockfile::Error::MissingChecksum { .. } => (

@@ -3,7 +3,7 @@
 use crate::http;
 use crate::upstream::cargo_config;
 
-use super::{ErrorClass, Failure, io_class, io_hint};
+use super::{ErrorClass, Failure, class_and_hint_of_read, io_class, io_hint};
 
 /// The class and the hint for an error that may be wrapped in another.
 pub(super) fn class_and_hint(error: &http::Error) -> (ErrorClass, Option<String>) {
@@ -68,9 +68,7 @@ impl From<cargo_config::Error> for Failure {
     fn from(error: cargo_config::Error) -> Failure {
         use cargo_config::Error;
         let (class, hint) = match &error {
-            // Invalid text in a configuration is an input error, not a disk error.
-            Error::Io { source, .. } if source.kind() == std::io::ErrorKind::InvalidData => (ErrorClass::Input, None),
-            Error::Io { source, .. } => (io_class(source), io_hint(source)),
+            Error::Read(error) => class_and_hint_of_read(error),
             Error::CredentialProvider { variable, .. } => {
                 (ErrorClass::Input, Some(format!("set {variable} to the token")))
             }
@@ -87,7 +85,7 @@ impl From<cargo_config::Error> for Failure {
             }
         };
         let context = match &error {
-            Error::Io { .. } | Error::Toml { .. } | Error::InvalidValue { .. } | Error::IncludeCycle { .. } => {
+            Error::Read(_) | Error::Toml { .. } | Error::InvalidValue { .. } | Error::IncludeCycle { .. } => {
                 Some("could not read cargo's configuration".to_owned())
             }
             _ => None,
@@ -99,6 +97,8 @@ impl From<cargo_config::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounded_read;
+    use crate::diagnostics::ProblemList;
     use crate::digest::Sha256;
 
     fn code(failure: impl Into<Failure>) -> u8 {
@@ -150,7 +150,10 @@ mod tests {
 
     #[test]
     fn a_non_utf8_configuration_is_an_input_error() {
-        let source = std::io::Error::from(std::io::ErrorKind::InvalidData);
-        assert_eq!(code(cargo_config::Error::Io { path: "config.toml".into(), source }), 3);
+        let list = ProblemList::single("[net]\n", 6..6, "the next byte is not UTF-8");
+        assert_eq!(
+            code(cargo_config::Error::from(bounded_read::Error::NotUtf8 { path: "config.toml".into(), list })),
+            3
+        );
     }
 }

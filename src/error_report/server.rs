@@ -2,7 +2,8 @@
 
 use std::io::ErrorKind;
 
-use super::{ErrorClass, Failure, io_class, io_hint};
+use super::{ErrorClass, Failure, class_and_hint_of_read, io_hint};
+use crate::bounded_read;
 use crate::client_setup;
 use crate::server::auth::TokenError;
 use crate::server::{Error, TlsError};
@@ -36,9 +37,9 @@ impl From<TokenError> for Failure {
             TokenError::Count { .. } => {
                 (ErrorClass::Input, "write one token per line; the file of the admin token has exactly one".to_owned())
             }
-            TokenError::Read { source, .. } => {
-                let hint = io_hint(source).unwrap_or_else(|| format!("check the path; {MAKE}"));
-                (io_class(source), hint)
+            TokenError::Read(error) => {
+                let (class, hint) = class_and_hint_of_read(error);
+                (class, hint.unwrap_or_else(|| format!("check the path; {MAKE}")))
             }
             TokenError::NoReaderToken => {
                 (ErrorClass::Input, format!("set `read_token_file` to a file with one token per line; {MAKE}"))
@@ -51,7 +52,8 @@ impl From<TokenError> for Failure {
 impl From<TlsError> for Failure {
     fn from(error: TlsError) -> Failure {
         let hint = match &error {
-            TlsError::Read { .. } => {
+            TlsError::Read(bounded_read::Error::TooLarge { .. }) => "check that this is the file you meant",
+            TlsError::Read(_) => {
                 "the files of --tls-cert and --tls-key must be readable by the user that runs this server"
             }
             TlsError::Pem { .. } => {
@@ -80,10 +82,7 @@ impl From<client_setup::Error> for Failure {
     fn from(error: client_setup::Error) -> Failure {
         use client_setup::Error as E;
         let (class, hint) = match &error {
-            E::Read { source, .. } if source.kind() == ErrorKind::InvalidData => {
-                (ErrorClass::Input, Some("the file is not UTF-8; cargo cannot read it either".to_owned()))
-            }
-            E::Read { source, .. } => (io_class(source), io_hint(source)),
+            E::Read(error) => class_and_hint_of_read(error),
             E::Edit { .. } => {
                 (ErrorClass::Input, Some("correct the file, which is unchanged, and run setup again".to_owned()))
             }

@@ -1,12 +1,17 @@
 //! Classes and hints for the errors of the server's configuration.
 
-use super::{ErrorClass, Failure, io_class, io_hint};
+use super::{ErrorClass, Failure, class_and_hint_of_read, io_class, io_hint};
+use crate::bounded_read;
 use crate::config::{Error, edit, settings};
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error {
-            Error::Read { ref source, .. } | Error::Write { ref source, .. } => {
+            Error::Read(ref cause) => {
+                let (class, hint) = class_and_hint_of_read(cause);
+                Failure { hint, ..Failure::new(class, error) }
+            }
+            Error::Write { ref source, .. } => {
                 let (class, hint) = (io_class(source), io_hint(source));
                 Failure { hint, ..Failure::new(class, error) }
             }
@@ -21,11 +26,11 @@ impl From<settings::Error> for Failure {
     fn from(error: settings::Error) -> Failure {
         use settings::Error as E;
         match error {
-            E::Read { ref source, .. } => {
+            E::Read(bounded_read::Error::Io { ref source, .. }) => {
                 let (class, hint) = (io_class(source), io_hint(source));
                 Failure { hint, ..Failure::new(class, error) }
             }
-            E::TooLarge { .. } | E::Invalid { .. } => Failure::new(ErrorClass::Input, error)
+            E::Read(_) | E::Invalid { .. } => Failure::new(ErrorClass::Input, error)
                 .hint("correct the file, or move it away, and run the same command again"),
             E::InvalidOverride { .. } => Failure::new(ErrorClass::Input, error),
             E::Offline => Failure::new(ErrorClass::Input, error).hint(

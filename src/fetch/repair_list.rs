@@ -8,37 +8,27 @@
 //! Blank lines and unknown keys are ignored. An unknown kind is an error, because the bundle would lack that file.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::{fmt, fs, io};
 
 use serde::Deserialize;
 
+use crate::bounded_read::{self, SizeLimit};
 use crate::crate_id::{CrateId, InvalidCrateId};
 use crate::digest::Sha256;
 use crate::inputs::lockfile::Lockfile;
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
 
-/// Maximum size of a repair list in bytes. A line has about 150.
-const MAX_SIZE: u64 = 256 * 1024 * 1024;
+/// The limit for a repair list. A line has about 150 bytes.
+const LIMIT: SizeLimit = SizeLimit { max: 256 << 20, kind: "a repair list" };
 
 /// Why a repair list is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be read.
-    #[error("could not read the repair list `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system error.
-        source: io::Error,
-    },
-    /// The file is too large for a repair list.
-    #[error("`{}` is larger than 256 MiB, the limit for a repair list", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
+    /// The file cannot be read, is too large or is not text.
+    #[error(transparent)]
+    Read(#[from] bounded_read::Error),
     /// A line is invalid.
     #[error("`{}`, line {line}: not a line of a repair list", path.display())]
     Syntax {
@@ -133,12 +123,7 @@ impl fmt::Display for Unavailable {
 
 /// Reads a repair list.
 pub fn read(path: &Path) -> Result<RepairList, Error> {
-    let unreadable = |source| Error::Read { path: path.to_owned(), source };
-    if fs::metadata(path).map_err(unreadable)?.len() > MAX_SIZE {
-        return Err(Error::TooLarge { path: path.to_owned() });
-    }
-    let text = fs::read_to_string(path).map_err(unreadable)?;
-    parse(&text, path)
+    parse(&LIMIT.read_text(path)?, path)
 }
 
 fn parse(text: &str, path: &Path) -> Result<RepairList, Error> {

@@ -25,12 +25,10 @@
 //! different requirements. Keys that differ only in case or in `-` and `_` are the same crate on crates.io, so the
 //! second one is an error.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
+use crate::bounded_read::SizeLimit;
 use crate::crate_id::Version;
-use crate::diagnostics::ProblemList;
 use crate::toolchain::ToolchainName;
 
 pub mod json_edit;
@@ -49,8 +47,8 @@ pub use model::{DependsFile, Entry, Group, Requirement};
 pub use platforms::Platforms;
 pub use requirement::check_feature_name;
 
-/// Maximum size of a file in bytes; a real one has a few thousand.
-pub const MAX_SIZE: u64 = 1 << 20;
+/// The limit for a file; a real one has a few thousand bytes.
+const LIMIT: SizeLimit = SizeLimit { max: 1 << 20, kind: "a depends.toml" };
 
 impl DependsFile {
     /// The oldest release that `[platforms]` pins. The bundle must have crates that it can build.
@@ -66,32 +64,20 @@ impl DependsFile {
 
     /// Parses `text`; `path` is used in errors.
     pub fn parse(text: &str, path: &Path) -> Result<DependsFile, Error> {
-        if text.len() as u64 > MAX_SIZE {
-            return Err(Error::TooLarge { path: path.to_owned() });
-        }
+        LIMIT.check(text, path)?;
         parse::parse(text, path)
     }
 }
 
-/// Reads the text of the file at `path`, which must be UTF-8 and at most [`MAX_SIZE`] bytes.
+/// The text of the file at `path`, which need not be valid.
 pub fn read_text(path: &Path) -> Result<String, Error> {
-    let failed = |source| Error::Read { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes)).map_err(failed)?;
-    if bytes.len() as u64 > MAX_SIZE {
-        return Err(Error::TooLarge { path: path.to_owned() });
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
-        let list =
-            ProblemList::single(&good, good.len()..good.len(), "the next byte is not UTF-8; save the file as UTF-8");
-        Error::Invalid { path: path.to_owned(), list }
-    })
+    Ok(LIMIT.read_text(path)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounded_read;
     use crate::crate_id::CrateName;
     use proptest::prelude::*;
 
@@ -113,7 +99,7 @@ mod tests {
     #[test]
     fn a_file_that_is_too_large_is_refused() {
         let error = parsed(&"#".repeat(1 + (1 << 20))).expect_err("too large");
-        assert!(matches!(error, Error::TooLarge { .. }));
+        assert!(matches!(error, Error::Read(bounded_read::Error::TooLarge { .. })));
     }
 
     #[test]

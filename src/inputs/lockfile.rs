@@ -10,8 +10,6 @@
 //! `[replace]` replaces it reads the index line. It does not download their `.crate` files (tested with cargo 1.95).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use cargo_util_schemas::core::SourceKind;
@@ -20,6 +18,7 @@ use cargo_util_schemas::manifest::PackageName;
 use serde::Deserialize;
 use toml::de::{DeTable, Deserializer};
 
+use crate::bounded_read::{self, SizeLimit};
 use crate::crate_id::{CrateId, InvalidCrateId, Version};
 use crate::diagnostics::{ProblemCollector, ProblemList, shell_quote};
 use crate::digest::{InvalidDigest, Sha256};
@@ -31,8 +30,8 @@ pub const CRATES_IO_SOURCE: &str = "registry+https://github.com/rust-lang/crates
 /// The newest supported format.
 pub const NEWEST_FORMAT: i64 = 4;
 
-/// Maximum size of a file in bytes; a lock of 4,000 packages has about one MiB.
-const MAX_SIZE: u64 = 64 << 20;
+/// The limit for a file; a lock of 4,000 packages has about one MiB.
+const LIMIT: SizeLimit = SizeLimit { max: 64 << 20, kind: "a Cargo.lock" };
 
 /// The packages of a Cargo.lock, without local paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,20 +128,9 @@ impl ForeignSource {
 /// Why a Cargo.lock is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be read.
-    #[error("could not read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system error.
-        source: io::Error,
-    },
-    /// The file is too large for a Cargo.lock.
-    #[error("`{}` is larger than 64 MiB, the limit for a Cargo.lock", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
+    /// The file cannot be read, is too large or is not text.
+    #[error(transparent)]
+    Read(#[from] bounded_read::Error),
     /// The text is not a Cargo.lock.
     #[error("{}", list.draw(path))]
     Syntax {
@@ -220,13 +208,7 @@ impl Lockfile {
 
     /// Reads the file at `path`.
     pub fn read(path: &Path) -> Result<Lockfile, Error> {
-        let mut text = String::new();
-        let read = File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_string(&mut text));
-        read.map_err(|source| Error::Read { path: path.to_owned(), source })?;
-        if text.len() as u64 > MAX_SIZE {
-            return Err(Error::TooLarge { path: path.to_owned() });
-        }
-        Lockfile::parse(&text, path)
+        Lockfile::parse(&LIMIT.read_text(path)?, path)
     }
 
     /// Parses `text`; `path` is used in errors.

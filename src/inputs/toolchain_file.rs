@@ -3,19 +3,17 @@
 //! rustup uses the nearest `rust-toolchain` or `rust-toolchain.toml`, from the current folder upward. A file without
 //! the extension may also contain only the name of a channel (rustup: src/config.rs, `parse_override_file`).
 
-use std::fs;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::durable;
+use crate::bounded_read::{self, SizeLimit};
 use crate::error_chain;
 use crate::inputs::depends::Platforms;
 use crate::toolchain::{InvalidProfile, InvalidToolchainName, Profile, ToolchainName, is_triple};
 
-/// Maximum size of a file in bytes.
-const MAX_SIZE: u64 = 64 * 1024;
+/// The limit for a file. A truncated one could request less than the whole.
+const LIMIT: SizeLimit = SizeLimit { max: 64 * 1024, kind: "a toolchain file" };
 
 /// The content of a toolchain file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,14 +75,9 @@ impl ToolchainFile {
 /// An invalid toolchain file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot be read.
-    #[error("could not read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system error.
-        source: io::Error,
-    },
+    /// It cannot be read, is too large or is not text.
+    #[error(transparent)]
+    Read(#[from] bounded_read::Error),
     /// It is not a toolchain file.
     #[error("`{}` is not a toolchain file", path.display())]
     Syntax {
@@ -188,20 +181,11 @@ fn candidate_paths(folder: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 fn read(path: &Path) -> Result<Option<String>, Error> {
-    let file = durable::if_exists(fs::File::open(path));
-    let Some(file) = file.map_err(|source| Error::Read { path: path.to_owned(), source })? else { return Ok(None) };
     // rustup ignores a folder of that name.
-    if file.metadata().is_ok_and(|about| about.is_dir()) {
+    if path.is_dir() {
         return Ok(None);
     }
-    let mut text = String::new();
-    let unreadable = |source| Error::Read { path: path.to_owned(), source };
-    file.take(MAX_SIZE + 1).read_to_string(&mut text).map_err(unreadable)?;
-    // A truncated file could request less than the whole file.
-    if text.len() as u64 > MAX_SIZE {
-        return Err(unreadable(io::ErrorKind::FileTooLarge.into()));
-    }
-    Ok(Some(text))
+    Ok(bounded_read::if_exists(LIMIT.read_text(path))?)
 }
 
 fn parse(text: &str, path: PathBuf) -> Result<ToolchainFile, Error> {
@@ -255,6 +239,8 @@ const TARGET_ENVIRONMENTS: [&str; 3] = ["gnu", "msvc", "musl"];
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn parsed(name: &str, text: &str) -> Result<ToolchainFile, Error> {
@@ -326,6 +312,9 @@ mod tests {
         assert_eq!(found.path, root.path().join("a/rust-toolchain.toml"));
         let long = format!("[toolchain]\nchannel = \"beta\"\n{}targets = [\"wasm32-wasip1\"]\n", "#\n".repeat(40_000));
         fs::write(&found.path, long).expect("a file");
-        assert!(matches!(read_nearest(&inner), Err(Error::Read { .. })), "half of a file asks for less than the whole");
+        assert!(
+            matches!(read_nearest(&inner), Err(Error::Read(bounded_read::Error::TooLarge { .. }))),
+            "half of a file asks for less than the whole"
+        );
     }
 }

@@ -5,14 +5,14 @@
 //! (cargo's protocol for authenticated registries). Other clients send `Authorization: Bearer TOKEN`. The paths that
 //! rustup requests stay open, because rustup sends no token.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
+use crate::bounded_read::{self, SizeLimit};
 use crate::config::SettingsStore;
 use crate::digest::Sha256;
 use crate::error_chain::one_line;
@@ -22,8 +22,8 @@ use crate::units::pluralize;
 
 /// The shortest accepted token; shorter ones can be guessed.
 const MIN_TOKEN_CHARS: usize = 16;
-/// Maximum bytes that are read from a token file.
-const MAX_TOKEN_FILE_BYTES: u64 = 1024 * 1024;
+/// The limit for a token file.
+const TOKEN_FILE_LIMIT: SizeLimit = SizeLimit { max: 1 << 20, kind: "a file with tokens" };
 /// How long a token file's content is used before the file is checked again.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -58,14 +58,9 @@ pub enum TokenError {
         /// Number of tokens in the file.
         count: usize,
     },
-    /// A token file cannot be read.
-    #[error("could not read the tokens in `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    /// A token file cannot be read, is too large or is not text.
+    #[error(transparent)]
+    Read(#[from] bounded_read::Error),
     /// Readers need a token, but no token is configured.
     #[error("`auth_required` requires a token for reading, but neither `read_token_file` nor an admin token is set")]
     NoReaderToken,
@@ -108,13 +103,11 @@ impl std::fmt::Debug for Token {
 
 /// The tokens in a file, one per line. Empty lines and lines that begin with `#` are ignored.
 fn read_tokens(path: &Path) -> Result<Vec<Token>, TokenError> {
-    let failed = |source| TokenError::Read { path: path.to_owned(), source };
-    // Reading a pipe would block the server until another process writes to it.
-    if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(failed(io::Error::other("not a regular file")));
-    }
-    let mut text = String::new();
-    File::open(path).and_then(|file| file.take(MAX_TOKEN_FILE_BYTES).read_to_string(&mut text)).map_err(failed)?;
+    // The error of a text would show a line, which may be a token.
+    let text = String::from_utf8(TOKEN_FILE_LIMIT.read_regular(path)?).map_err(|_| bounded_read::Error::Io {
+        path: path.to_owned(),
+        source: io::Error::new(io::ErrorKind::InvalidData, "the file is not UTF-8"),
+    })?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.trim().starts_with('#'));
     let token = |(at, line): (usize, &str)| {
         let wrong = |error| TokenError::Line { path: path.to_owned(), line: at + 1, source: Box::new(error) };
@@ -291,6 +284,8 @@ pub fn request_token(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -308,6 +303,22 @@ mod tests {
     }
 
     #[test]
+    fn a_token_file_is_never_read_in_part_and_no_error_shows_a_token() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("tokens");
+        // A part of this file would end inside of the token, or lack it.
+        for comment in [(1 << 20) - 20, 1 << 20] {
+            fs::write(&path, format!("#{}\n0123456789abcdef0123456789abcdef\n", "-".repeat(comment))).expect("write");
+            let error = read_tokens(&path).expect_err("too large");
+            assert!(error.to_string().contains("is larger than 1 MiB"), "{error}");
+        }
+        fs::write(&path, b"0123456789abcdef\n0123456789\xffabcdef\n").expect("write");
+        let error = read_tokens(&path).expect_err("not text");
+        let text = one_line(&error);
+        assert!(text.contains("not UTF-8") && !text.contains("0123456789"), "{text}");
+    }
+
+    #[test]
     fn token_files_are_read() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("tokens");
@@ -316,12 +327,12 @@ mod tests {
         assert!(matches!(Token::of_file(&path), Err(TokenError::Count { count: 2, .. })));
         fs::write(&path, "0123456789abcdef\nshort\n").expect("write");
         assert!(matches!(read_tokens(&path), Err(TokenError::Line { line: 2, .. })));
-        assert!(matches!(read_tokens(folder.path()), Err(TokenError::Read { .. })));
+        assert!(matches!(read_tokens(folder.path()), Err(TokenError::Read(_))));
         #[cfg(target_os = "linux")]
         {
             let pipe = folder.path().join("pipe");
             rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
-            assert!(matches!(read_tokens(&pipe), Err(TokenError::Read { .. })), "it does not block");
+            assert!(matches!(read_tokens(&pipe), Err(TokenError::Read(_))), "it does not block");
         }
     }
 }

@@ -1,7 +1,5 @@
 //! TLS: a certificate and its key from PEM files, reloaded when the files change.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -13,6 +11,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use crate::bounded_read::{self, SizeLimit};
 use crate::event::Sink;
 use crate::file_stamp::FileStamp;
 pub use validity::Validity;
@@ -21,8 +20,8 @@ mod validity;
 
 /// How often the files are checked.
 pub(super) const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
-/// Maximum size of a PEM file in bytes; no chain or key is that long.
-const MAX_PEM: u64 = 1024 * 1024;
+/// The limit for a PEM file; no chain or key is that long.
+const PEM_LIMIT: SizeLimit = SizeLimit { max: 1 << 20, kind: "a PEM file" };
 
 /// The server's certificate and key.
 pub struct Tls {
@@ -45,14 +44,9 @@ struct PemFiles {
 /// A certificate or key that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file cannot be read.
-    #[error("could not read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    /// A file cannot be read or is too large.
+    #[error(transparent)]
+    Read(#[from] bounded_read::Error),
     /// A file does not contain a certificate or key.
     #[error("`{}` contains no {wanted} in PEM format", path.display())]
     Pem {
@@ -169,12 +163,13 @@ impl PemFiles {
             let path = path.to_owned();
             move |source| Error::Pem { path, wanted, source }
         };
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(certificate)?).collect();
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&PEM_LIMIT.read_regular(certificate)?).collect();
         let chain = chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });
         let chain = chain.map_err(invalid(certificate, "certificate"))?;
         // Clients check the other certificates of the chain too, but may know another path to a root.
         let validity = chain.first().and_then(|own| Validity::of(own));
-        let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(invalid(key, "private key"))?;
+        let private =
+            PrivateKeyDer::from_pem_slice(&PEM_LIMIT.read_regular(key)?).map_err(invalid(key, "private key"))?;
         if chain.first().is_some_and(|own| validity::is_before_version_3(own)) {
             let reason = "it is an X.509 certificate of version 1 or 2, and clients accept only version 3".to_owned();
             return Err(Error::Certificate { path: certificate.clone(), reason });
@@ -197,19 +192,10 @@ impl PemFiles {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let failed = |source| Error::Read { path: path.to_owned(), source };
-    // Reading a pipe would block the server until another process writes to it.
-    if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(failed(io::Error::other("not a regular file")));
-    }
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(MAX_PEM).read_to_end(&mut bytes)).map_err(failed)?;
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -255,7 +241,7 @@ mod tests {
         assert!(matches!(Tls::load(&nothing, &key), Err(Error::Pem { wanted: "certificate", .. })));
         assert!(matches!(Tls::load(&cert, &nothing), Err(Error::Pem { wanted: "private key", .. })));
         assert!(matches!(Tls::load(&key, &cert), Err(Error::Pem { .. })), "one for the other");
-        assert!(matches!(Tls::load(&pair.folder.path().join("none"), &key), Err(Error::Read { .. })));
+        assert!(matches!(Tls::load(&pair.folder.path().join("none"), &key), Err(Error::Read(_))));
     }
 
     fn now() -> Timestamp {

@@ -1,28 +1,17 @@
 //! Why a depends.toml is invalid.
 
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 
+use crate::bounded_read;
 use crate::diagnostics::ProblemList;
 
 /// Why a depends.toml is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be read.
-    #[error("could not read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system error.
-        source: io::Error,
-    },
-    /// The file is too large for a depends.toml.
-    #[error("`{}` is larger than 1 MiB, the limit for a depends.toml", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
+    /// The file cannot be read, is too large or is not text.
+    #[error(transparent)]
+    Read(#[from] bounded_read::Error),
     /// The content is invalid.
     #[error("{}", list.draw(path))]
     Invalid {

@@ -2,17 +2,14 @@
 
 use std::path::PathBuf;
 
+use crate::bounded_read;
+
 /// The configuration is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file exists but cannot be read.
-    #[error("could not read `{path}`")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
+    /// A file exists but cannot be read, is too large or is not text.
+    #[error(transparent)]
+    Read(#[from] bounded_read::Error),
     /// A file is not TOML.
     #[error("`{path}` is not valid TOML: line {line}, column {column}: {message}")]
     Toml {

@@ -3,13 +3,16 @@
 //! Tables are merged and the nearest file takes precedence, so a lookup searches one file after another. An included
 //! file comes after the file that includes it, and later includes take precedence over earlier ones.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
 use super::error::Error;
+use crate::bounded_read::SizeLimit;
+
+/// The limit for a file.
+const LIMIT: SizeLimit = SizeLimit { max: 4 << 20, kind: "a configuration file of cargo" };
 
 /// Tables that are kept. All other tables are ignored.
 const TABLES: [&str; 9] =
@@ -104,7 +107,7 @@ pub(super) fn find_file(folder: &Path, name: &str) -> Option<PathBuf> {
 
 /// The table in the file at `path`.
 pub(super) fn read_table(path: &Path) -> Result<Table, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let text = LIMIT.read_text(path)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     text.parse::<Table>().map_err(|error| {
         let before = &text[..text.floor_char_boundary(error.span().map_or(0, |span| span.start))];
@@ -124,9 +127,7 @@ fn read_with_includes(
         return Err(Error::IncludeCycle { path: path.to_owned() });
     }
     let mut table = match read_table(path) {
-        Err(Error::Io { source, .. }) if !required && source.kind() == io::ErrorKind::NotFound => {
-            return Ok(());
-        }
+        Err(Error::Read(error)) if !required && error.io_kind() == Some(io::ErrorKind::NotFound) => return Ok(()),
         other => other?,
     };
     let includes = match table.remove("include") {

@@ -3,6 +3,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
+use crate::bounded_read;
 use crate::http::redact_url;
 
 const NO_VARIABLES: [(&str, &str); 0] = [];
@@ -152,7 +153,9 @@ fn an_including_file_overrides_its_includes() {
 #[test]
 fn invalid_includes_are_reported() {
     let absent = Machine::new().file("cargo-home/config.toml", "include = 'absent.toml'\n");
-    assert!(matches!(absent.read(&NO_VARIABLES), Err(Error::Io { path, .. }) if path.ends_with("absent.toml")));
+    assert!(
+        matches!(absent.read(&NO_VARIABLES), Err(Error::Read(bounded_read::Error::Io { path, .. })) if path.ends_with("absent.toml"))
+    );
     let cycle = Machine::new()
         .file("cargo-home/config.toml", "include = ['a.toml']\n")
         .file("cargo-home/a.toml", "include = 'config.toml'\n");
