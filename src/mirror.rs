@@ -24,7 +24,9 @@
 //! | `dist_files` | which dist files are stored |
 //! | [`ledger`] | one record per bundle; writing the record is the commit |
 //! | [`retired`] | retired lineages |
+//! | `carried_history` | the manifests of a snapshot's histories |
 //! | [`gc`] | plans, shows and removes unreferenced files |
+//! | `pending_deletions` | since when unreferenced files wait for their deletion |
 //! | [`summary`] | `manifest.json`: counts and lineages |
 //! | [`stored_crates`](mod@stored_crates) | which crates are stored, by name and version |
 //! | [`index_link`] | `crates/index`, for cargo's local-registry |
@@ -42,6 +44,7 @@ pub mod audit;
 pub mod import_order;
 pub mod export;
 mod commit;
+mod carried_history;
 pub mod summary;
 pub mod lineages;
 pub mod stored_crates;
@@ -58,6 +61,7 @@ pub mod lock;
 pub mod toolchains;
 pub mod topo_sort;
 mod pending_lines;
+mod pending_deletions;
 pub mod rebuild;
 mod bundle_stager;
 mod staging;

@@ -18,20 +18,21 @@
 //! Without one, it trusts the record of the line, and otherwise the line's own. A line of a crate that no record names is
 //! a problem too. If records are lost, one of them may have named it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use super::dist_files::DistFiles;
-use super::gc;
 use super::guard::WriteGuard;
 use super::index_link::{self, LinkState};
 use super::item::ItemId;
 use super::layout::{self, Layout};
+use super::pending_deletions;
 use super::summary::Counts;
 use super::transaction::{self, counts_are_stale, has_unfinished_work};
-use crate::crate_id::{CrateId, CrateName};
+use crate::crate_id::CrateId;
 use crate::event::{Event, Phase, Sink};
 
+mod context;
 mod dist_files;
 mod file_state;
 mod metadata;
@@ -41,7 +42,9 @@ mod problem;
 
 pub use problem::{Fault, Problem, Repairs, render_repair_list};
 
+use context::AuditContext;
 pub(super) use file_state::FileState;
+use file_state::FileStates;
 pub(super) use index_entry::{IndexState, LineState, RecordMatch};
 use listing::Listing;
 pub(super) use metadata::Metadata;
@@ -61,10 +64,6 @@ pub struct Audit {
     pub repairs: Repairs,
     pub(super) files: FileStates,
 }
-
-/// The state of each file: of crates by the index path of their name, of dist files by their path. An audit hashes no
-/// valid file twice.
-pub(super) type FileStates = BTreeMap<String, Vec<(ItemId, FileState)>>;
 
 /// The mirror cannot be audited.
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +152,7 @@ impl Pass {
         let bytes = metadata.summary.as_ref().map_or(0, |head| head.counts.bytes + head.counts.dist_file_bytes);
         let items = crate_files + listing.index_paths.len() as u64 + listing.dist_files.len() as u64;
         sink.event(Event::Begin { phase: Phase::Verifying, items, bytes });
-        let (waiting, interrupted) = (gc::pending_file_names(layout), has_unfinished_work(layout));
+        let (waiting, interrupted) = (pending_deletions::pending_file_names(layout), has_unfinished_work(layout));
         let is_complete = metadata.is_complete() && !interrupted;
         let known = AuditContext {
             is_complete,
@@ -241,39 +240,5 @@ impl Pass {
             }
         }
         audit
-    }
-}
-
-/// The input that exists before any crate file is read.
-struct AuditContext<'a> {
-    layout: &'a Layout,
-    listing: &'a Listing,
-    metadata: &'a Metadata,
-    /// The result of an earlier pass.
-    before: &'a FileStates,
-    /// Names of crate files that a garbage collection has scheduled for deletion.
-    pending_deletions: BTreeSet<String>,
-    /// An import or a garbage collection was killed, and no run has completed since.
-    interrupted: bool,
-    /// The records name every crate of the mirror.
-    is_complete: bool,
-}
-
-impl AuditContext<'_> {
-    /// The problem of line `number` of the crate, if no record names the crate. A killed command may not have written its
-    /// record yet.
-    fn unknown_crate_fault(&self, number: usize, id: &CrateId) -> Option<Fault> {
-        if self.interrupted || self.metadata.crates.contains_key(id) {
-            return None;
-        }
-        let id = id.clone();
-        Some(if self.is_complete { Fault::NotImported { number, id } } else { Fault::RecordUnknown { number, id } })
-    }
-
-    /// The crate name for an index path: as a file or a record spells it, else in lower case.
-    fn crate_name_at(&self, path: &str) -> Option<CrateName> {
-        let file = self.listing.crates.get(path).and_then(|ids| ids.first()).map(|id| &id.name);
-        let known = file.or_else(|| self.metadata.crate_name_at(path));
-        known.cloned().or_else(|| path.rsplit('/').next()?.parse().ok())
     }
 }

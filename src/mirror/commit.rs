@@ -4,6 +4,7 @@
 //! bundle of that history is known. Such a record has the crates of that history only, as if its newest bundle had been
 //! imported. The snapshot's own record follows. It names all content of the snapshot and makes nothing current.
 
+use super::carried_history::history_manifest;
 use super::import::ImportOptions;
 use super::item::items_of;
 use super::layout::Layout;
@@ -12,9 +13,7 @@ use super::lineages::LineageTip;
 use super::retired::{self, Retirement};
 use super::summary::{Counts, HistorySize, MirrorSummary};
 use super::transaction::{Error, StagedFile, Staging};
-use crate::bundle::format::{
-    BundleKind, CarriedHistory, CrateRecord, DistFileRecord, Input, Lineage, Manifest, history_weight,
-};
+use crate::bundle::format::{BundleKind, CarriedHistory, Manifest, history_weight};
 use crate::units::format_time;
 
 /// What the commit writes after all other files are in place.
@@ -174,66 +173,12 @@ impl NewHistory<'_> {
     }
 }
 
-/// The recorded manifest of a history of a snapshot. It leaves out the tables, targets and toolchains, which the
-/// snapshot's own record has.
-fn history_manifest(carried: CarriedHistory, snapshot: &Manifest) -> Manifest {
-    let lineage = Lineage { inputs: Vec::new(), ..carried.lineage.clone() };
-    Manifest {
-        id: carried.bundle.clone(),
-        format: snapshot.format,
-        tool: snapshot.tool.clone(),
-        carried_histories: vec![carried.clone()],
-        ..Manifest::new(carried.created, carried.index_read, lineage)
-    }
-}
-
-/// The manifest of a history's newest bundle, as far as the snapshot states it. `None` if a position is outside of the
-/// snapshot's tables; valid bundles cannot have that.
-pub(super) fn carried_manifest(carried: &CarriedHistory, snapshot: &Manifest) -> Option<Manifest> {
-    let (positions, files) = (&carried.crates, &carried.dist_files);
-    // The snapshot's own record has the crate descriptions once.
-    let crates = positions.iter().map(|at| {
-        let one = snapshot.crates.get(*at as usize)?;
-        Some(CrateRecord { yanked: one.yanked, ..CrateRecord::new(one.id(), one.sha256, one.size, one.state) })
-    });
-    let artifacts = files.iter().map(|at| {
-        let record = snapshot.dist_files.get(*at as usize)?;
-        let read = snapshot.dist_file_read_at(record);
-        // A rebuild must create the same record as the import of the snapshot.
-        Some(DistFileRecord { read_at: (*read != carried.index_read).then(|| read.to_owned()), ..record.clone() })
-    });
-    // Positions of inputs that the bundle itself left out are dropped.
-    let inputs = carried.lineage.inputs.iter().map(|input| Input {
-        name: input.name.clone(),
-        roots: input.roots.clone(),
-        crates: remap_positions(positions, &input.crates),
-        dist_files: remap_positions(files, &input.dist_files),
-        skipped_packages: input.skipped_packages.clone(),
-    });
-    let Lineage { id, sequence, .. } = &carried.lineage;
-    let lineage = Lineage { id: id.clone(), sequence: *sequence, inputs: inputs.collect() };
-    let manifest = history_manifest(carried.clone(), snapshot);
-    Some(Manifest {
-        crates: crates.collect::<Option<_>>()?,
-        dist_files: artifacts.collect::<Option<_>>()?,
-        lineage,
-        carried_histories: Vec::new(),
-        ..manifest
-    })
-}
-
 /// All positions of several lists, ascending.
 fn merge_positions<'l>(lists: impl Iterator<Item = &'l Vec<u32>>) -> Vec<u32> {
     let mut all: Vec<u32> = lists.flatten().copied().collect();
     all.sort_unstable();
     all.dedup();
     all
-}
-
-/// The positions of `wanted` in `all`, which is ascending; missing ones are dropped.
-fn remap_positions(all: &[u32], wanted: &[u32]) -> Vec<u32> {
-    let place = |at: &u32| all.binary_search(at).ok().and_then(|at| u32::try_from(at).ok());
-    wanted.iter().filter_map(place).collect()
 }
 
 /// Writes the records of a bundle to staging, then the summary. It writes one record at a time, because a snapshot may

@@ -8,14 +8,11 @@
 //!    stored is compared with its file instead, byte by byte. That detects corruption without hashing anything twice.
 //!    Index files are merged in memory, one at a time, and staged.
 //! 3. After any problem so far, staging is emptied and the mirror is unchanged.
-//! 4. One [transaction]: crates and components, index files, channels, the record in the ledger, the
+//! 4. One [transaction](super::transaction): crates and components, index files, channels, the record in the ledger, the
 //!    summary.
 
 use std::collections::HashSet;
 use std::io;
-use std::path::PathBuf;
-
-use jiff::Timestamp;
 
 use super::bundle_stager::{ImportVisitor, LineInfo, dist_files};
 use super::commit::{self, RecordState};
@@ -26,16 +23,14 @@ use super::guard::WriteGuard;
 use super::index_link::{self, LinkState};
 use super::ledger;
 use super::lineages::LineageTip;
-use super::live;
 use super::pending_lines::PendingLines;
-use super::summary::{Counts, MirrorSummary, SummaryLoss};
+use super::summary::{Counts, LiveTotals, MirrorSummary, SummaryLoss};
 use super::topo_sort::NameIds;
-use super::transaction::{self, Transaction, failed};
+use super::transaction::{Transaction, failed};
 use super::warnings::{collect_warnings, lost_records_warning};
 use crate::bundle::format::{CrateRecord, DistFileState, Manifest};
-use crate::bundle::open::{self, Bundle};
+use crate::bundle::open::Bundle;
 use crate::client_setup::BaseUrl;
-use crate::config::SnapshotFile;
 use crate::crate_id::CrateId;
 use crate::durable;
 use crate::event::{self, Event, Phase, Sink};
@@ -44,153 +39,24 @@ use crate::panics::set_current_object;
 use crate::safe_path::SafePath;
 use crate::units::pluralize;
 
+mod error;
 mod line_info;
 mod missing_base;
-mod problems;
+mod options;
+mod reject;
 mod report;
 
+pub use error::{Error, Problems};
 use line_info::{contradicted_crates, read_line_info, shipped_crates};
 pub use missing_base::MissingBundles;
-pub use problems::Problems;
-use problems::{reject_damaged, reject_invalid};
+pub use options::ImportOptions;
+use reject::{reject_damaged, reject_invalid};
+pub use report::ImportReport;
 pub(super) use report::restore_link;
 use report::{begin_event, report_import, report_stored_files};
 
 /// Maximum bytes that a file occupies in addition to its content, on common file systems.
 const FILE_OVERHEAD: u64 = 4096;
-
-/// Options of an import.
-#[derive(Clone, Debug)]
-pub struct ImportOptions {
-    /// Write `index/config.json` for this address.
-    pub base_url: Option<BaseUrl>,
-    /// Compare stored files with those in the bundle, and hash those that it relies on. Otherwise their size is
-    /// trusted.
-    pub verify_existing: bool,
-    /// The name of the bundle's file, for records and reports.
-    pub file_name: String,
-    /// The length of the bundle's file in bytes, if it is a file.
-    pub bundle_length: Option<u64>,
-    /// The time of the import.
-    pub now: Timestamp,
-}
-
-/// The result of an import.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImportReport {
-    /// The bundle's id.
-    pub id: String,
-    /// Crates in the bundle.
-    pub crates: u64,
-    /// Crates that the mirror did not have.
-    pub crates_new: u64,
-    /// Stored crates whose file was corrupt.
-    pub crates_repaired: u64,
-    /// Dist files that the mirror did not have.
-    pub dist_files_new: u64,
-    /// Bytes of the crates and dist files that were added.
-    pub bytes_new: u64,
-    /// Index files that changed.
-    pub index_changed: u64,
-    /// The content of the mirror after the import.
-    pub counts: Counts,
-    /// The bundle was already recorded, and all its content was stored.
-    pub already_imported: bool,
-    /// Whether manifest.json was written again, although nothing else changed: a killed collection had left wrong counts.
-    pub summary_rewritten: bool,
-    /// The state of `crates/index` after the import.
-    pub link: LinkState,
-    /// A snapshot's configuration; the import does not install it.
-    pub config: Vec<SnapshotFile>,
-    /// Whether `index/config.json` was written.
-    pub config_json: bool,
-}
-
-/// The import was refused or failed; the mirror is unchanged.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The import was stopped; the mirror is unchanged.
-    #[error("stopped; the mirror is unchanged")]
-    Stopped,
-    /// The bundle cannot be read.
-    #[error(transparent)]
-    Open(#[from] open::Error),
-    /// The bundle is damaged or contradicts itself.
-    #[error("the bundle `{file}` is invalid; the mirror is unchanged")]
-    Invalid {
-        /// The bundle's file.
-        file: String,
-        /// All problems.
-        #[source]
-        problems: Problems,
-    },
-    /// The bundle contradicts the content of the mirror.
-    #[error("the bundle `{file}` contradicts the mirror; the mirror is unchanged")]
-    Conflicts {
-        /// The bundle's file.
-        file: String,
-        /// The contradictions.
-        #[source]
-        conflicts: Problems,
-    },
-    /// The bundle relies on crates or dist files that are not stored.
-    #[error("the bundle `{file}` needs {} that the mirror lacks, first {first}: {bundles}", pluralize(*missing, "file"))]
-    MissingBase {
-        /// The bundle's file.
-        file: String,
-        /// The bundles that contain the missing files.
-        bundles: Box<MissingBundles>,
-        /// Number of missing files.
-        missing: usize,
-        /// The first missing files.
-        first: String,
-    },
-    /// The bundle repairs files, but the mirror no longer needs any of them in that state.
-    #[error("the bundle `{file}` repairs nothing in this mirror: the mirror no longer needs the files in it")]
-    NothingRepaired {
-        /// The bundle's file.
-        file: String,
-        /// The content of the bundle.
-        #[source]
-        left: Problems,
-    },
-    /// A time in the manifest is invalid.
-    #[error("the bundle `{file}` states `{text}` as the time when its index was read, which is not an RFC 3339 time")]
-    InvalidTime {
-        /// The bundle's file.
-        file: String,
-        /// The text in the manifest.
-        text: String,
-    },
-    /// The disk has too little free space.
-    #[error("the bundle `{file}` needs {}, but the disk of `{}` has only {free} free", pluralize(*needed, "byte"), root.display())]
-    NoSpace {
-        /// The bundle's file.
-        file: String,
-        /// The mirror.
-        root: PathBuf,
-        /// In bytes.
-        needed: u64,
-        /// In bytes.
-        free: u64,
-    },
-    /// With this bundle, the mirror would exceed the limits of a snapshot.
-    #[error("with the bundle `{file}`, the mirror `{}` would have {what}, so no snapshot of it could be exported", root.display())]
-    TooManyHistories {
-        /// The bundle's file.
-        file: String,
-        /// The mirror.
-        root: PathBuf,
-        /// The exceeded limit.
-        what: &'static str,
-    },
-    /// `manifest.json` is lost beside files of earlier imports.
-    #[error(transparent)]
-    SummaryLost(#[from] SummaryLoss),
-    /// A file system operation failed.
-    #[error(transparent)]
-    Store(#[from] transaction::Error),
-}
 
 impl WriteGuard {
     /// Imports a bundle whose manifest was read, all or nothing.
@@ -262,7 +128,7 @@ impl WriteGuard {
         let mut head = match &known {
             Some(head) => head.clone(),
             None => MirrorSummary {
-                live: live::read_totals(&self.layout)?,
+                live: LiveTotals::read(&self.layout)?,
                 ..ledger::derive_summary(&self.layout)?.unwrap_or_default()
             },
         };

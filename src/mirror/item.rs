@@ -104,3 +104,8 @@ pub struct StoredItem {
 fn serialize_key<S: Serializer>(id: &ItemId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&id.key())
 }
+
+/// The total size of these files in bytes.
+pub fn total_size<'i>(items: impl IntoIterator<Item = &'i StoredItem>) -> u64 {
+    items.into_iter().map(|item| item.size).sum()
+}

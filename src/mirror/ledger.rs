@@ -9,13 +9,11 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use super::commit;
-use super::disk;
+use super::carried_history::carried_manifest;
 use super::dist_files::DistFiles;
 use super::layout::Layout;
-use super::lineages::LineageTip;
+use super::lineages::{LineageTip, REBUILT_LINEAGE};
 use super::live;
-use super::rebuild::REBUILT_LINEAGE;
 use super::retired::{self, Retirement};
 use super::summary::{HistorySize, ImportTotals, MirrorSummary};
 use super::transaction::{Error, counts_are_stale, failed};
@@ -24,8 +22,11 @@ use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 
 pub(super) mod chain;
+mod record_name;
 
-pub use chain::{ChainFaultKind, RecordRef};
+pub use chain::ChainFaultKind;
+pub use record_name::{RecordRef, contains_bundle, record_names, record_number};
+pub(super) use record_name::{bundle_of_record, find_record, next_record_name};
 
 /// One import.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,7 +98,7 @@ impl<'l> Reader<'l> {
             let Some(manifest) = self.read_snapshot(of)? else { return Ok(None) };
             self.snapshot = Some((of.clone(), manifest));
         }
-        let tables = self.snapshot.as_ref().and_then(|(_, snapshot)| commit::carried_manifest(carried, snapshot));
+        let tables = self.snapshot.as_ref().and_then(|(_, snapshot)| carried_manifest(carried, snapshot));
         let Some(manifest) = tables else { return Ok(None) };
         record.manifest = manifest;
         Ok(Some((record, sha256)))
@@ -141,38 +142,6 @@ pub(super) fn read_text(layout: &Layout, name: &str) -> Result<Option<(Vec<u8>, 
 
 fn read_stored_record(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
     Ok(read_text(layout, name)?.and_then(|(text, _)| serde_json::from_slice(&text).ok()))
-}
-
-/// The records' names, in the order of import.
-///
-/// # Errors
-/// A file system operation failed.
-pub fn record_names(layout: &Layout) -> Result<Vec<String>, Error> {
-    let names = disk::read_names(&layout.ledger())?.filter(|name| record_number(name).is_some());
-    let mut names: Vec<String> = names.collect();
-    names.sort_unstable();
-    Ok(names)
-}
-
-/// The position of the record `name` in the ledger, from 1.
-pub fn record_number(name: &str) -> Option<u64> {
-    let (sequence, id) = name.strip_suffix(".json")?.split_once('-')?;
-    // A number with more digits is invalid, because no ledger has a billion records, and none could follow the greatest
-    // number.
-    ((8..=9).contains(&sequence.len()) && !id.is_empty()).then(|| sequence.parse().ok())?
-}
-
-/// The id of the bundle of the record `name`.
-pub(super) fn bundle_of_record(name: &str) -> Option<&str> {
-    Some(name.strip_suffix(".json")?.split_once('-')?.1)
-}
-
-/// The name of the record that follows `names` and the newest record that manifest.json names, which may be lost. A lost
-/// record's number is not used again: another record of that name would contradict the digest that others state.
-pub(super) fn next_record_name(names: &[String], stated: Option<&RecordRef>, bundle: &str) -> String {
-    let known = names.last().into_iter().chain(stated.map(|stated| &stated.record));
-    let last = known.filter_map(|name| record_number(name)).max().unwrap_or(0);
-    format!("{:08}-{bundle}.json", last + 1)
 }
 
 /// The record `name`; `None` if it is invalid.
@@ -282,18 +251,6 @@ pub(super) fn is_lost_bundle(
     chain::is_record_missing(layout, head.newest_record.as_ref(), &end)
 }
 
-/// The newest record of the bundle with this id among `names`.
-pub(super) fn find_record<'n>(names: &'n [String], bundle: &str) -> Option<&'n str> {
-    let end = format!("-{bundle}.json");
-    names.iter().rev().find(|name| name.ends_with(&end)).map(String::as_str)
-}
-
-/// Whether `names` has a record of the bundle with this id.
-pub fn contains_bundle(names: &[String], bundle: &str) -> bool {
-    let end = format!("-{bundle}.json");
-    names.iter().any(|name| name.ends_with(&end))
-}
-
 /// The summary of a mirror: from `manifest.json`, in constant time. If that is lost, or a killed import may not have
 /// updated it, the summary comes from the newest record. `None` if neither can be read.
 ///
@@ -344,24 +301,5 @@ impl Record {
     /// The text of the record's file, and the digest of its content.
     pub fn render(&self) -> (Vec<u8>, Sha256) {
         chain::seal(&serde_json::to_vec(self).expect("a record is plain data with text for keys"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_are_numbered_in_order_and_found_by_their_bundle() {
-        let mut names: Vec<String> = Vec::new();
-        for bundle in ["cc", "aa", "bb"] {
-            names.push(next_record_name(&names, None, bundle));
-        }
-        assert_eq!(names, ["00000001-cc.json", "00000002-aa.json", "00000003-bb.json"]);
-        let lost = RecordRef { record: "00000007-dd.json".to_owned(), sha256: Sha256::of(b"") };
-        assert_eq!(next_record_name(&names, Some(&lost), "ee"), "00000008-ee.json");
-        assert!(contains_bundle(&names, "aa") && !contains_bundle(&names, "a") && !contains_bundle(&names, "dd"));
-        assert_eq!(record_number(".part-x.json"), None);
-        assert_eq!(record_number("18446744073709551615-aa.json"), None);
     }
 }

@@ -36,6 +36,9 @@ pub struct LineageTip {
     pub more_inputs: u64,
 }
 
+/// The lineage of crates whose own records were lost. A bundle's lineage is 32 hexadecimal digits, and never this.
+pub const REBUILT_LINEAGE: &str = "rebuilt";
+
 /// Maximum number of input names of one history in a summary.
 const MAX_INPUT_NAMES: usize = 4;
 

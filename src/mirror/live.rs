@@ -3,7 +3,7 @@
 //!
 //! | file | purpose |
 //! |---|---|
-//! | `records` | reads, appends and rewrites the record of the lineage |
+//! | `records` | the records of the lineage: read, appended, rewritten |
 //! | `partial` | downloads in progress, and leftovers of dead servers |
 //! | `batch` | the fetched files of a batch |
 //! | `commit` | commits a batch |
@@ -16,11 +16,10 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use super::summary::SummaryLoss;
 use super::transaction;
-use crate::crate_id::{CrateId, CrateName, Version};
+use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::index_line::IndexLine;
 use crate::safe_path::SafePath;
@@ -37,32 +36,7 @@ pub use super::summary::LiveTotals;
 pub use batch::Rejection;
 pub use commit::StoreOutcome;
 pub use partial::PartialFile;
-pub(super) use records::sum_totals;
-pub use records::{LiveLineage, Tailer, read_totals};
-
-/// A crate or dist file that live mode stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Row", into = "Row")]
-pub struct LiveRecord {
-    /// The crate or dist file.
-    pub item: ItemId,
-    /// Digest of its bytes, which upstream published.
-    pub sha256: Sha256,
-    /// Size in bytes.
-    pub size: u64,
-    /// When it was stored.
-    pub stored_at: Timestamp,
-    /// When upstream's index or manifest was read.
-    pub read_at: Timestamp,
-    /// The crate's description.
-    pub description: Option<String>,
-    /// The crate's license.
-    pub license: Option<String>,
-    /// The crate's repository.
-    pub repository: Option<String>,
-    /// Whether live mode no longer needs it. Its file stays until a collection deletes it.
-    pub retired: bool,
-}
+pub use records::{LiveLineage, LiveRecord, Tailer};
 
 /// A fetched crate, whose bytes have the digest of its line.
 #[derive(Clone, Debug)]
@@ -115,56 +89,4 @@ pub enum Error {
     /// `manifest.json` is lost beside files of earlier imports.
     #[error(transparent)]
     SummaryLost(#[from] SummaryLoss),
-}
-
-/// The JSON form of a record.
-#[derive(Serialize, Deserialize)]
-struct Row {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    name: Option<CrateName>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    version: Option<Version>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    path: Option<SafePath>,
-    sha256: Sha256,
-    size: u64,
-    #[serde(rename = "placed")]
-    stored_at: Timestamp,
-    #[serde(rename = "read")]
-    read_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    description: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    license: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    repository: Option<String>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    #[serde(rename = "forgotten")]
-    retired: bool,
-}
-
-impl TryFrom<Row> for LiveRecord {
-    type Error = &'static str;
-
-    fn try_from(row: Row) -> Result<LiveRecord, &'static str> {
-        let Row { name, version, path, sha256, size, stored_at, read_at, description, license, repository, retired } =
-            row;
-        let item = match (name, version, path) {
-            (Some(name), Some(version), None) => ItemId::Crate(CrateId { name, version }),
-            (None, None, Some(path)) => ItemId::DistFile(path),
-            _ => return Err("neither a crate nor a dist file"),
-        };
-        Ok(LiveRecord { item, sha256, size, stored_at, read_at, description, license, repository, retired })
-    }
-}
-
-impl From<LiveRecord> for Row {
-    fn from(record: LiveRecord) -> Row {
-        let LiveRecord { item, sha256, size, stored_at, read_at, description, license, repository, retired } = record;
-        let (name, version, path) = match item {
-            ItemId::Crate(CrateId { name, version }) => (Some(name), Some(version), None),
-            ItemId::DistFile(path) => (None, None, Some(path)),
-        };
-        Row { name, version, path, sha256, size, stored_at, read_at, description, license, repository, retired }
-    }
 }

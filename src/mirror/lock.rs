@@ -17,8 +17,8 @@ use super::disk_reserve;
 use super::guard::FileLock;
 pub use super::guard::{ReadGuard, WriteGuard};
 use super::layout::{self, Layout};
-use super::live;
-use super::summary::{Counts, MirrorSummary};
+use super::live::LiveLineage;
+use super::summary::{Counts, LiveTotals, MirrorSummary};
 use super::transaction::{self, Recovery, Transaction};
 use crate::durable;
 use crate::env::Env;
@@ -288,7 +288,7 @@ fn count_again(guard: &WriteGuard) -> Result<(), transaction::Error> {
     // A rebuild writes a lost summary.
     let Some(summary) = MirrorSummary::read(layout)? else { return Ok(()) };
     let mut tx = Transaction::begin(guard, "the recount of the mirror's files")?;
-    let live = live::sum_totals(live::LiveLineage::read(layout)?.current());
+    let live = LiveTotals::sum(LiveLineage::read(layout)?.current());
     let summary = MirrorSummary { live, ..summary.with_counts(Counts::count_tree(layout)?) };
     tx.put_bytes(&layout.summary(), &summary.render())?;
     tx.commit()

@@ -42,7 +42,7 @@ use super::item::{ItemId, items_of};
 use super::layout::Layout;
 use super::ledger::chain::{self, ChainFault};
 use super::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
-use super::lineages::LineageTip;
+use super::lineages::{LineageTip, REBUILT_LINEAGE};
 use super::live::LiveLineage;
 use super::summary::{Counts, HistorySize, MirrorSummary};
 use super::transaction::{self, Transaction, failed};
@@ -56,9 +56,6 @@ mod untrusted;
 mod verified_files;
 
 pub use untrusted::UntrustedCrates;
-
-/// The lineage of crates whose own records were lost. A bundle's lineage is 32 hexadecimal digits, and never this.
-pub const REBUILT_LINEAGE: &str = "rebuilt";
 
 /// What the changes belong to, for messages.
 const WHAT: &str = "the rebuild of the mirror's records";
@@ -125,7 +122,7 @@ impl WriteGuard {
         if sink.is_cancelled() {
             return Err(import::Error::Stopped);
         }
-        let untrusted = untrusted::move_aside(self, &pass)?;
+        let untrusted = untrusted::move_aside(self, &pass, WHAT)?;
         if !untrusted.is_empty() {
             pass = Pass::run(&layout, &pass.into_audit().files, sink)?;
             if sink.is_cancelled() {

@@ -24,7 +24,7 @@ use super::import::Problems;
 use super::inventory::Inventory;
 use super::item::{Item, ItemId};
 use super::layout::Layout;
-use super::rebuild::REBUILT_LINEAGE;
+use super::lineages::REBUILT_LINEAGE;
 use super::transaction::{self, failed};
 use crate::bundle::format::{BundleKind, CarriedHistory, Input, Lineage, MAX_NAMES, Manifest, short_id};
 use crate::bundle::pack::{self, PackPlan};

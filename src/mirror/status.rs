@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::gc;
 use super::index_link::{LinkState, link_state};
 use super::layout::{self, Layout};
 use super::ledger;
 use super::lineages::LineageTip;
-use super::live::{self, LiveTotals};
+use super::live::LiveTotals;
+use super::pending_deletions;
 use super::summary::{Counts, MirrorSummary};
 use super::transaction;
 use super::watcher_state::WatcherState;
@@ -82,10 +82,10 @@ impl Status {
         Ok(Status {
             doubts,
             counts: head.counts,
-            pending_deletions: gc::pending_file_names(layout).len() as u64,
+            pending_deletions: pending_deletions::pending_file_names(layout).len() as u64,
             last_import: head.last_import.and_then(|time| time.parse().ok()),
             toolchains: head.toolchains,
-            live: live::read_totals(layout)?,
+            live: LiveTotals::read(layout)?,
             imports: head.imports,
             lineages: head.lineages,
             watcher: WatcherState::read(layout)?,

@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::disk;
 use super::dist_files::DistFiles;
-use super::gc;
 use super::index_meta;
+use super::item::ItemId;
 use super::layout::Layout;
 use super::ledger::{self, RecordRef};
 use super::lineages::{LineageTip, add_contender, doubts, sort_contenders};
-use super::transaction::{Error, failed};
+use super::live::{LiveLineage, LiveRecord};
+use super::pending_deletions;
+use super::transaction::{Error, counts_are_stale, failed};
 use crate::bundle::format::{
     HISTORY_WEIGHT_PER_ROW, MAX_CARRIED_HISTORIES, MAX_HISTORIES_WEIGHT, Manifest, history_weight,
 };
@@ -126,6 +128,30 @@ pub struct LiveTotals {
 }
 
 impl LiveTotals {
+    /// The totals of live mode: in constant time, unless `manifest.json` was lost.
+    ///
+    /// # Errors
+    /// A file system operation failed.
+    pub fn read(layout: &Layout) -> Result<LiveTotals, Error> {
+        match MirrorSummary::read(layout)?.filter(|_| !counts_are_stale(layout)) {
+            Some(summary) => Ok(summary.live),
+            None => Ok(LiveTotals::sum(LiveLineage::read(layout)?.current())),
+        }
+    }
+
+    /// The totals of these records.
+    pub(super) fn sum<'r>(records: impl IntoIterator<Item = &'r LiveRecord>) -> LiveTotals {
+        let mut totals = LiveTotals::default();
+        for record in records {
+            match record.item {
+                ItemId::Crate(_) => totals.crates += 1,
+                ItemId::DistFile(_) => totals.dist_files += 1,
+            }
+            totals.bytes = totals.bytes.saturating_add(record.size);
+        }
+        totals
+    }
+
     fn is_empty(&self) -> bool {
         *self == LiveTotals::default()
     }
@@ -321,7 +347,7 @@ impl Counts {
                 files.entry(id.name.index_path()).or_default().push((id, size));
             }
         }
-        let pending = gc::pending_file_names(layout);
+        let pending = pending_deletions::pending_file_names(layout);
         for (path, crates) in files {
             let lines = disk::read_text(&layout.index().join(&path))?.unwrap_or_default();
             let mut listed: HashSet<Version> = IndexLine::parse_file(&lines).map(|line| line.id.version).collect();

@@ -14,7 +14,7 @@ use frostmirror::event::NullSink;
 use frostmirror::index_line::IndexLine;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::live::{
-    self, FetchedCrate, FetchedDistFile, IndexUpdate, LiveLineage, LiveRecord, LiveTotals, PartialFile, StoreOutcome,
+    FetchedCrate, FetchedDistFile, IndexUpdate, LiveLineage, LiveRecord, LiveTotals, PartialFile, StoreOutcome,
 };
 use frostmirror::mirror::lock::{WriteGuard, lock_for_adding};
 use frostmirror::mirror::summary::Counts;
@@ -89,7 +89,7 @@ fn records(mirror: &Path) -> BTreeMap<String, LiveRecord> {
 }
 
 fn live_metrics(mirror: &Path) -> LiveTotals {
-    let figures = live::read_totals(&Layout::new(mirror)).unwrap();
+    let figures = LiveTotals::read(&Layout::new(mirror)).unwrap();
     let all = records(mirror);
     assert_eq!(figures.crates + figures.dist_files, all.len() as u64);
     assert_eq!(figures.bytes, all.values().map(|record| record.size).sum::<u64>());

@@ -10,9 +10,6 @@ use super::source::{SourceFile, source_files, tokens, without_tests};
 
 type ModulePath = Vec<String>;
 
-/// Modules whose files still need each other, and why.
-const UNTANGLED_LATER: &[(&str, &str)] = &[("mirror", "records, gc, imports and audits name each other's items")];
-
 /// How many imports a name may pass through.
 const MAX_IMPORTS: usize = 8;
 
@@ -43,12 +40,7 @@ type Needs = BTreeMap<String, BTreeMap<String, (usize, String)>>;
 fn no_files_need_each_other() {
     let needs = Modules::read(&source_files()).needs();
     assert!(needs.values().map(BTreeMap::len).sum::<usize>() > 1000, "the paths were not resolved");
-    let mut cycles = cycles(&needs);
-    for (module, _) in UNTANGLED_LATER {
-        let found = cycles.len();
-        cycles.retain(|files| !files.iter().all(|file| file.starts_with(module)));
-        assert!(cycles.len() < found, "no files of {module} need each other; remove its line");
-    }
+    let cycles = cycles(&needs);
     assert!(cycles.is_empty(), "{} groups of files need each other:\n{}", cycles.len(), describe(&cycles, &needs));
 }
 

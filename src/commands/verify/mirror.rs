@@ -14,8 +14,9 @@ use crate::error_report::{ErrorClass, Failure};
 use crate::event::{self, Sink};
 use crate::mirror::audit::{Audit, Fault, Problem, audit, render_repair_list, require_mirror};
 use crate::mirror::layout::Layout;
+use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::lock::{self, Holder, WriteGuard, lock_for_adding};
-use crate::mirror::rebuild::{KeptCause, LostBundle, REBUILT_LINEAGE, RebuildReport, UntrustedCrates};
+use crate::mirror::rebuild::{KeptCause, LostBundle, RebuildReport, UntrustedCrates};
 use crate::units::{plural_of, pluralize};
 
 /// Audits the mirror; with `--rebuild-state`, rebuilds lost state first.

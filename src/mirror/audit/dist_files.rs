@@ -1,9 +1,9 @@
 //! Checks every dist file against its record, and the record against the ledger.
 
+use super::context::AuditContext;
 use super::file_state::{self, FileState};
 use super::metadata::Metadata;
-use super::problem::{Fault, Problem};
-use super::{AuditContext, Repairs};
+use super::problem::{Fault, Problem, Repairs};
 use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::mirror::dist_files::{DistFile, MutableName};
@@ -35,7 +35,7 @@ pub(super) fn check_all(context: &AuditContext<'_>, sink: &dyn Sink) -> DistFile
         let before = context.before.get(path.as_str()).and_then(|states| Some(&states.first()?.1));
         // The result of a stopped audit is not used.
         let expected = Some(row.sha256).filter(|_| !sink.is_cancelled());
-        file_state::check(context, item, expected, before, sink, buffer)
+        file_state::check(context.layout, item, expected, before, sink, buffer)
     });
     for ((item, path, row), state) in rows.into_iter().zip(states) {
         let fault = match (contradicting_digest(metadata, path, row), &state) {

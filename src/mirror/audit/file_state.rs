@@ -1,14 +1,15 @@
 //! Checks a stored file against its expected digest.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::AuditContext;
 use super::problem::Fault;
 use crate::digest::{Hasher, Sha256};
 use crate::event::{Event, Phase, Sink};
 use crate::mirror::item::ItemId;
+use crate::mirror::layout::Layout;
 
 /// The state of a stored file.
 #[derive(Clone, Debug)]
@@ -36,20 +37,24 @@ impl FileState {
     }
 }
 
+/// The state of each file: of crates by the index path of their name, of dist files by their path. An audit hashes no
+/// valid file twice.
+pub(in crate::mirror) type FileStates = BTreeMap<String, Vec<(ItemId, FileState)>>;
+
 /// Checks the file of `item` against its expected digest. A file that was valid in `before` is not read again.
 pub(super) fn check(
-    context: &AuditContext<'_>,
+    layout: &Layout,
     item: &ItemId,
     expected: Option<Sha256>,
     before: Option<&FileState>,
     sink: &dyn Sink,
     buffer: &mut [u8],
 ) -> FileState {
-    let path = item.file(context.layout);
+    let path = item.file(layout);
     let state = match (expected, before) {
         (None, _) => FileState::Unlisted { length: file_length(&path) },
         (Some(expected), Some(valid @ FileState::Valid { sha256, .. })) if *sha256 == expected => valid.clone(),
-        (Some(expected), _) if is_behind_link(context, item, &path) => {
+        (Some(expected), _) if is_behind_link(layout, item, &path) => {
             FileState::unreadable(&path, expected, "it is behind a link, which the server does not follow")
         }
         (Some(expected), _) => match hash_file(&path, buffer) {
@@ -67,8 +72,8 @@ pub(super) fn check(
 
 /// Whether a link leads to the file. A link may point outside of the mirror, so the server does not follow it. The
 /// listing of the only folder of crates already leaves out links.
-fn is_behind_link(context: &AuditContext<'_>, item: &ItemId, file: &Path) -> bool {
-    let inside = file.ancestors().take_while(|path| *path != context.layout.root());
+fn is_behind_link(layout: &Layout, item: &ItemId, file: &Path) -> bool {
+    let inside = file.ancestors().take_while(|path| *path != layout.root());
     item.crate_id().is_none() && inside.into_iter().any(Path::is_symlink)
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::AuditContext;
+use super::context::AuditContext;
 use super::file_state::{self, FileState};
 use super::metadata::{CrateRef, Metadata};
 use super::problem::{Fault, Problem};
@@ -86,7 +86,7 @@ impl IndexState {
         let mut states: Vec<(ItemId, FileState)> = ids
             .map(|id| {
                 let (item, before) = (ItemId::Crate(id.clone()), find_crate_file(before, id));
-                let state = file_state::check(context, &item, must_be(id), before, sink, buffer);
+                let state = file_state::check(context.layout, &item, must_be(id), before, sink, buffer);
                 (item, state)
             })
             .collect();

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 
-use super::problem::{Fault, Problem, SummaryFault};
+use super::problem::{Fault, LIVE_RECORDS, Problem, SummaryFault};
 use crate::bundle::format::{CrateState, DistFileState, Manifest};
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
@@ -15,16 +15,12 @@ use crate::mirror::dist_files::{DistFile, DistFiles, MutableName};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
 use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
-use crate::mirror::lineages::LineageTip;
-use crate::mirror::live::{self, ItemId, LiveLineage, LiveTotals};
-use crate::mirror::rebuild::REBUILT_LINEAGE;
+use crate::mirror::lineages::{LineageTip, REBUILT_LINEAGE};
+use crate::mirror::live::{ItemId, LiveLineage, LiveTotals};
 use crate::mirror::retired::{self, Retirement};
 use crate::mirror::summary::{Counts, ImportTotals, MirrorSummary};
 use crate::mirror::transaction::Error;
 use crate::safe_path::SafePath;
-
-/// The record name of crates that live mode stored.
-pub(super) const LIVE_RECORDS: &str = "live/records";
 
 /// Path of live mode's records relative to the mirror.
 const LIVE_RECORDS_PATH: &str = ".frostmirror/live/records";
@@ -212,7 +208,7 @@ impl Metadata {
     /// The current crates of live mode's lineage are current, like those of the newest record of any other.
     fn add_live_lineage(&mut self, lineage: LiveLineage) {
         let record: Arc<str> = LIVE_RECORDS.into();
-        self.live_totals = live::sum_totals(lineage.current());
+        self.live_totals = LiveTotals::sum(lineage.current());
         self.damaged_live_lines = lineage.damaged_lines;
         for one in lineage.records.into_iter().filter(|one| !one.retired) {
             let sha256 = one.sha256;

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::metadata::LIVE_RECORDS;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::mirror::item::ItemId;
 use crate::mirror::ledger::ChainFaultKind;
 use crate::safe_path::SafePath;
 use crate::units::pluralize;
+
+/// The record name of crates that live mode stored.
+pub(super) const LIVE_RECORDS: &str = "live/records";
 
 /// One problem.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

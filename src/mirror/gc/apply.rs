@@ -3,13 +3,18 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::{Error, GcReport, Plan, VersionRemoval, index_entry, total_size};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::error::Error;
+use super::index_entry;
+use super::plan::{Plan, VersionRemoval};
 use crate::event::Sink;
 use crate::index_line::IndexLine;
 use crate::mirror::disk_reserve;
 use crate::mirror::guard::WriteGuard;
 use crate::mirror::index_link::{self, LinkState};
-use crate::mirror::item::StoredItem;
+use crate::mirror::item::{StoredItem, total_size};
 use crate::mirror::layout::Layout;
 use crate::mirror::retired::Retirement;
 use crate::mirror::topo_sort::{NameIds, Node, dependencies_first};
@@ -18,6 +23,26 @@ use crate::units::format_time;
 
 /// What the changes belong to, for messages.
 const WHAT: &str = "the garbage collection";
+
+/// The result of a collection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct GcReport {
+    /// Removed index lines.
+    pub lines: u64,
+    /// Removed crates.
+    pub crates: u64,
+    /// Removed dist files.
+    #[serde(rename = "artifacts")]
+    pub dist_files: u64,
+    /// Total bytes of the removed crates and dist files.
+    pub bytes: u64,
+    /// Crates with a pending removal.
+    #[serde(rename = "waiting")]
+    pub pending: u64,
+    /// Dist files with a pending removal.
+    #[serde(rename = "artifacts_waiting")]
+    pub pending_dist_files: u64,
+}
 
 /// Executes `plan` under the lock: in one transaction, or piece by piece on a nearly full disk.
 pub(super) fn execute(guard: &WriteGuard, plan: Plan, sink: &dyn Sink) -> Result<GcReport, Error> {

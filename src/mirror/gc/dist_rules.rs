@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 
-use super::Error;
+use super::error::Error;
 use super::index_entry;
 use crate::digest::Sha256;
 use crate::mirror::dist_files::{

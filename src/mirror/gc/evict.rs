@@ -7,17 +7,19 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
+use super::error::Error;
 use super::live_records::LiveChanges;
 use super::needed_files::{KeepSet, Lineages};
-use super::{Error, FileChanges, Line, Plan, Reader, VersionRemoval, apply, index_entry, total_size};
+use super::plan::{FileChanges, Line, Plan, VersionRemoval};
+use super::{apply, index_entry};
 use crate::event::Sink;
 use crate::mirror::dist_files::DistFiles;
 use crate::mirror::guard::WriteGuard;
-use crate::mirror::item::StoredItem;
+use crate::mirror::item::{StoredItem, total_size};
 use crate::mirror::layout::Layout;
-use crate::mirror::ledger;
-use crate::mirror::live::{self, ItemId, LiveLineage, LiveRecord};
-use crate::mirror::summary::{Counts, MirrorSummary};
+use crate::mirror::ledger::{self, Reader};
+use crate::mirror::live::{ItemId, LiveLineage, LiveRecord};
+use crate::mirror::summary::{Counts, LiveTotals, MirrorSummary};
 use crate::mirror::transaction::counts_are_stale;
 use crate::safe_path::SafePath;
 use crate::toolchain::DistPath;
@@ -63,7 +65,7 @@ fn evict(
     sink: &dyn Sink,
 ) -> Result<EvictionReport, Error> {
     let layout = guard.layout();
-    let all = live::read_totals(layout)?.bytes;
+    let all = LiveTotals::read(layout)?.bytes;
     if all <= cap {
         return Ok(EvictionReport { remaining_bytes: all, ..EvictionReport::default() });
     }
@@ -75,7 +77,7 @@ fn evict(
         Lineages::add_referenced(&mut reader, state, &mut needed)?;
     }
     let evictable: Vec<&LiveRecord> = lineage.current().filter(|record| !needed.has_file(&record.item.key())).collect();
-    let mut remaining = live::sum_totals(evictable.iter().copied()).bytes;
+    let mut remaining = LiveTotals::sum(evictable.iter().copied()).bytes;
     if remaining <= cap {
         return Ok(EvictionReport { remaining_bytes: remaining, ..EvictionReport::default() });
     }
@@ -187,7 +189,7 @@ fn plan_eviction(
     let mut live = LiveChanges::none(lineage);
     live.retire(|item| evicted.contains(item));
     live.drop_deleted(layout, &removals);
-    let head = MirrorSummary { live: live::sum_totals(live.lineage.current()), ..head.with_counts(counts) };
+    let head = MirrorSummary { live: LiveTotals::sum(live.lineage.current()), ..head.with_counts(counts) };
     Ok(Plan {
         rejected: Vec::new(),
         lineages: Vec::new(),

@@ -1,11 +1,12 @@
 //! Protects the files of lost records. A rebuild keeps these files in the lineage `rebuilt`. If it is forgotten too early,
 //! a collection removes files that the lost records still needed.
 
+use super::error::Error;
 use super::needed_files::Lineages;
-use super::{Error, Plan};
+use super::plan::Plan;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, chain};
-use crate::mirror::rebuild::REBUILT_LINEAGE;
+use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::transaction;
 use crate::units::pluralize;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::Error;
+use super::error::Error;
 use super::needed_files::KeepSet;
 use crate::mirror::disk;
 use crate::mirror::layout::Layout;

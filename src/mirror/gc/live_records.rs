@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::mirror::item::StoredItem;
 use crate::mirror::layout::Layout;
-use crate::mirror::live::{ItemId, LiveLineage, LiveTotals, sum_totals};
+use crate::mirror::live::{ItemId, LiveLineage, LiveTotals};
 use crate::mirror::transaction::{Error, Transaction};
 use crate::units::is_zero;
 
@@ -49,7 +49,7 @@ impl LiveChanges {
 
     /// Retires all items if `retires`. Returns what a plan displays: the files that were current before.
     pub(super) fn plan_retirement(&mut self, retires: bool) -> Option<LiveSummary> {
-        let LiveTotals { crates, dist_files, bytes } = sum_totals(self.lineage.current());
+        let LiveTotals { crates, dist_files, bytes } = LiveTotals::sum(self.lineage.current());
         let shown = LiveSummary { crates, dist_files, bytes, retired: retires };
         let is_shown = crates + dist_files > 0 || retires && !self.lineage.records.is_empty();
         if retires {

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 
-use super::{Candidate, Error};
+use super::error::Error;
+use super::plan::Candidate;
 use crate::bundle::format::BundleKind;
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
@@ -17,9 +18,8 @@ use crate::mirror::item::{ItemId, items_of};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
 use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
-use crate::mirror::lineages::{self, LineageTip};
+use crate::mirror::lineages::{self, LineageTip, REBUILT_LINEAGE};
 use crate::mirror::live::LiveLineage;
-use crate::mirror::rebuild::REBUILT_LINEAGE;
 use crate::mirror::retired::{self, Retirement};
 use crate::mirror::summary::{MirrorSummary, SummaryLoss};
 

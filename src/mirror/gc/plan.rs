@@ -1,194 +1,221 @@
-//! Makes the plan of a collection from the ledger, names and sizes.
+//! The plan of a collection.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashSet;
+use std::path::PathBuf;
 
-use super::forget_rebuilt;
-use super::live_records::{LIVE_LINEAGE, LiveChanges};
-use super::needed_files::{KeepSet, LineageState, Lineages};
-use super::pending_deletions::PendingDeletions;
-use super::reject::Rejection;
-use super::scan::MirrorScan;
-use super::{Error, FileChanges, LineagePlan, Options, Plan};
-use crate::id_prefix::{MIN_ID_PREFIX, matches_id};
-use crate::mirror::layout::Layout;
-use crate::mirror::ledger::{self, Reader};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::error::Error;
+use super::live_records::{LiveChanges, LiveSummary};
+use crate::mirror::dist_files::DistFiles;
+use crate::mirror::item::StoredItem;
 use crate::mirror::lineages::LineageTip;
-use crate::mirror::live;
-use crate::mirror::rebuild::REBUILT_LINEAGE;
-use crate::mirror::summary::MirrorSummary;
-use crate::mirror::transaction::counts_are_stale;
+use crate::mirror::pending_deletions::PendingDeletions;
+use crate::mirror::summary::{Counts, MirrorSummary};
+use crate::units::is_zero;
 
-pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
-    let (mut ledger_lineages, stored_summary) = Lineages::read_complete(layout)?;
-    let rejection = Rejection::resolve(layout, &ledger_lineages, &options.reject)?;
-    if !rejection.records.is_empty() {
-        let notes = ledger_lineages.retirements.iter().cloned().chain(rejection.notes(ledger_lineages.newest_record));
-        ledger_lineages = Lineages::read_with(layout, notes.collect())?;
-    }
-    let mut live = LiveChanges::none(std::mem::take(&mut ledger_lineages.live));
-    // The id stays after all files of live mode are retired and deleted.
-    let has_live = live.lineage.id.is_some();
-    let retire = lineages_to_retire(&ledger_lineages, &options.retire, has_live)?;
-    let accept = accepted(&ledger_lineages, &options.accept)?;
-    let (mut current, mut let_go) = (KeepSet::default(), KeepSet::default());
-    let mut lineages = Vec::new();
-    let mut reader = Reader::new(layout);
-    for (id, feed) in &mut ledger_lineages.by_id {
-        let (doubts, candidates) = (feed.warnings(), feed.candidates());
-        let accepted = accept.contains(id) && !doubts.is_empty() && !retire.contains(id);
-        if accepted {
-            feed.accept_newest();
-        }
-        let forgotten = retire.contains(id);
-        // The plan counts what a retired lineage names, but does not keep it.
-        let keys = if forgotten { &mut let_go } else { &mut current };
-        let [crates, artifacts] = Lineages::add_referenced(&mut reader, feed, keys)?;
-        let LineageState { newest: head, file, imported_at: imported, .. } = feed;
-        let (newest, file, imported) = (head.clone(), file.clone(), imported.clone());
-        lineages.push(LineagePlan {
-            newest,
-            file,
-            imported_at: imported,
-            crates,
-            dist_files: artifacts,
-            retired: forgotten,
-            warnings: doubts,
-            candidates,
-            accepted,
-        });
-    }
-
-    let live_summary = live.plan_retirement(options.retire.iter().any(|word| word == LIVE_LINEAGE));
-    live.lineage.current().for_each(|record| current.add_item(&record.item));
-
-    let scan = MirrorScan::scan(layout, &mut current)?;
-    let before = PendingDeletions::read(layout)?;
-    let mut unknown = scan.unreferenced();
-    live.lineage.retired().for_each(|record| unknown.remove_item(&record.item));
-    let mut unrecognized = ledger_lineages.unrecognized(layout, unknown)?;
-    let deletions = scan.classify(&mut unrecognized, &before, options)?;
-
-    let kept = ledger_lineages.by_id.values().filter(|feed| !retire.contains(&feed.newest.id));
-    let contested: Vec<LineageTip> = kept.clone().flat_map(|feed| feed.contenders.iter().cloned()).collect();
-    let mut sizes = BTreeMap::new();
-    for record in kept.clone().flat_map(LineageState::records) {
-        let known = stored_summary.as_ref().and_then(|head| head.history_sizes.get(record)).copied();
-        let size = known.map_or_else(|| ledger::read_history_size(layout, record), |known| Ok(Some(known)))?;
-        sizes.extend(size.map(|size| (record.to_owned(), size)));
-    }
-    let head = MirrorSummary {
-        live: live::sum_totals(live.lineage.current()),
-        history_sizes: sizes,
-        contested,
-        last_import: ledger_lineages.last_import.clone(),
-        toolchains: deletions.toolchains,
-        imports: ledger_lineages.record_names.len() as u64,
-        newest_record: ledger_lineages.newest.clone(),
-        lineages: kept.map(|feed| feed.newest.clone()).collect(),
-        ..MirrorSummary::default()
-    }
-    .with_counts(deletions.counts);
-    let has_head = stored_summary.is_some();
-    let known = stored_summary.filter(|_| !counts_are_stale(layout));
-    // A mirror without any import needs no summary.
-    let is_right = known.is_some_and(|known| MirrorSummary { tool: head.tool.clone(), ..known } == head);
-    // A mirror that only live mode fills needs one too.
-    let wants_head = !ledger_lineages.record_names.is_empty() || has_head || live_summary.is_some();
-    live.drop_deleted(layout, &deletions.now);
-    let work = FileChanges {
-        live,
-        index_lines: deletions.index_lines,
-        index_meta: deletions.index_meta,
-        folders: deletions.folders,
-        dist_folders: deletions.dist_folders,
-        dist_files: deletions.dist_files,
-        retire: lineages.iter().filter(|one| one.retired).map(|one| one.newest.clone()).collect(),
-        accept: lineages.iter().filter(|one| one.accepted).map(|one| one.newest.clone()).collect(),
-        reject: rejection.records,
-        newest_record: ledger_lineages.newest_record,
-        pending: (deletions.pending != before).then_some(deletions.pending),
-        summary: (!is_right && wants_head).then_some(head),
-        now: options.now,
-    };
-    let mut plan = Plan {
-        lineages,
-        rejected: rejection.bundles,
-        live: live_summary,
-        lines: deletions.lines,
-        removals: deletions.now,
-        pending: deletions.later,
-        unrecognized: deletions.unrecognized,
-        counts: deletions.counts,
-        refusal: None,
-        changes: work,
-    };
-    if retire.contains(REBUILT_LINEAGE) && !forget_rebuilt::is_confirmed(&options.retire) {
-        plan.refusal = forget_rebuilt::refuse(layout, &ledger_lineages, &plan)?;
-    }
-    Ok(plan)
+/// What a collection will do, and why.
+#[derive(Debug)]
+pub struct Plan {
+    /// The lineages of the mirror, by id.
+    pub lineages: Vec<LineagePlan>,
+    /// The bundles that this run rejects.
+    pub rejected: Vec<RejectedBundle>,
+    /// The files of live mode; `None` if it never stored any.
+    pub live: Option<LiveSummary>,
+    /// Index lines to remove.
+    pub lines: Vec<Line>,
+    /// Files to remove in this run, in this order: the names that rustup requests first, crates, other dist files.
+    pub removals: Vec<StoredItem>,
+    /// Files to remove in a later run: crates, then dist files.
+    pub pending: Vec<PendingDeletion>,
+    /// Unrecognized files, which no bundle on record brought. They are kept.
+    pub unrecognized: Vec<String>,
+    /// The content of the mirror afterwards.
+    pub counts: Counts,
+    /// Why the plan will not be executed.
+    pub(super) refusal: Option<Error>,
+    pub(super) changes: FileChanges,
 }
 
-/// The ids of the lineages to retire.
-fn lineages_to_retire(lineages: &Lineages, given: &[String], has_live: bool) -> Result<BTreeSet<String>, Error> {
-    let terms: Vec<String> = given.iter().filter(|word| !(has_live && *word == LIVE_LINEAGE)).cloned().collect();
-    // A killed run may have retired the lineage already.
-    with_newest(lineages, &terms, |word| lineages.retirements.iter().any(|note| matches_id(word, &note.lineage)))
-}
-
-/// The ids of the lineages whose newest bundle is accepted.
-fn accepted(lineages: &Lineages, terms: &[String]) -> Result<BTreeSet<String>, Error> {
-    with_newest(lineages, terms, |_| false)
-}
-
-/// The ids that match `terms`, each `LINEAGE` or `LINEAGE@BUNDLE`. The bundle must be the newest of the lineage. A lineage
-/// that `is_gone` accepts may not exist.
-fn with_newest(
-    lineages: &Lineages,
-    terms: &[String],
-    is_gone: impl Fn(&str) -> bool,
-) -> Result<BTreeSet<String>, Error> {
-    let mut ids = BTreeSet::new();
-    for word in terms {
-        let (lineage, bundle) = word.split_once('@').map_or((word.as_str(), None), |(id, bundle)| (id, Some(bundle)));
-        for id in resolve_lineages(lineages, &[lineage.to_owned()], &is_gone)? {
-            let newest = lineages.by_id.get(&id).map_or("", |feed| feed.newest.bundle.as_str());
-            if let Some(bundle) = bundle.filter(|bundle| !matches_id(bundle, newest)) {
-                let (bundle, newest) = (bundle.to_owned(), newest.to_owned());
-                return Err(Error::NotNewest { lineage: id, bundle, newest });
-            }
-            ids.insert(id);
-        }
+impl Plan {
+    /// Why the plan will not be executed; `None` if it will be.
+    pub fn refusal(&self) -> Option<&Error> {
+        self.refusal.as_ref()
     }
-    Ok(ids)
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        let FileChanges {
+            index_lines: index,
+            index_meta: records,
+            folders,
+            dist_folders: artifact_folders,
+            retire: forget,
+            accept,
+            reject,
+            pending: removals,
+            summary: head,
+            ..
+        } = &self.changes;
+        let artifacts = self.changes.dist_files.is_none() && artifact_folders.is_empty();
+        let files = index.is_empty() && records.is_empty() && folders.is_empty() && self.removals.is_empty();
+        let live = self.changes.live.is_empty();
+        files
+            && artifacts
+            && live
+            && forget.is_empty()
+            && accept.is_empty()
+            && reject.is_empty()
+            && removals.is_none()
+            && head.is_none()
+    }
+
+    /// The crates that this run removes.
+    pub fn crates(&self) -> impl Iterator<Item = &StoredItem> {
+        self.removals.iter().filter(|item| item.id.crate_id().is_some())
+    }
+
+    /// The dist files that this run removes.
+    pub fn dist_files(&self) -> impl Iterator<Item = &StoredItem> {
+        self.removals.iter().filter(|item| item.id.crate_id().is_none())
+    }
+
+    /// The crates that a later run removes.
+    pub fn pending_crates(&self) -> impl Iterator<Item = &PendingDeletion> {
+        self.pending.iter().filter(|pending| pending.item.id.crate_id().is_some())
+    }
+
+    /// The dist files that a later run removes.
+    pub fn pending_dist_files(&self) -> impl Iterator<Item = &PendingDeletion> {
+        self.pending.iter().filter(|pending| pending.item.id.crate_id().is_none())
+    }
+
+    /// When the last pending file may be removed.
+    pub fn last_deletion(&self) -> Option<Timestamp> {
+        self.pending.iter().map(|pending| pending.until).max()
+    }
 }
 
-/// The ids that match `given`. Text that `is_gone` accepts may match no lineage.
-pub(super) fn resolve_lineages(
-    lineages: &Lineages,
-    given: &[String],
-    is_gone: impl Fn(&str) -> bool,
-) -> Result<BTreeSet<String>, Error> {
-    let mut ids = BTreeSet::new();
-    for word in given {
-        let known = |feed: &LineageState| feed.newest.id_and_inputs();
-        let fitting: Vec<&LineageState> =
-            lineages.by_id.values().filter(|feed| matches_id(word, &feed.newest.id)).collect();
-        match fitting.as_slice() {
-            [one] => drop(ids.insert(one.newest.id.clone())),
-            [] if is_gone(word) => {}
-            [] if word.len() < MIN_ID_PREFIX => {
-                let matching = lineages.by_id.values().filter(|feed| feed.newest.id.starts_with(word.as_str()));
-                return Err(Error::TooShort { word: word.clone(), matching: matching.map(known).collect() });
-            }
-            [] => {
-                let known = lineages.by_id.values().map(known).collect();
-                return Err(Error::NoLineage { word: word.clone(), known });
-            }
-            several => {
-                let known = several.iter().map(|feed| known(feed)).collect();
-                return Err(Error::Ambiguous { word: word.clone(), known });
-            }
-        }
-    }
-    Ok(ids)
+/// A lineage in a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LineagePlan {
+    /// Its newest bundle, and the bundle's position in the ledger.
+    #[serde(flatten)]
+    pub newest: LineageTip,
+    /// The file of that bundle.
+    pub file: String,
+    /// When it was imported (RFC 3339, UTC).
+    #[serde(rename = "imported")]
+    pub imported_at: String,
+    /// Number of crates that it names.
+    pub crates: u64,
+    /// Number of dist files that it names.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(default)]
+    #[serde(rename = "artifacts")]
+    pub dist_files: u64,
+    /// Whether this run retires the lineage.
+    #[serde(rename = "forgotten")]
+    pub retired: bool,
+    /// Why the newest bundle is uncertain, one sentence each. Files that any candidate needs are kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    #[serde(rename = "doubts")]
+    pub warnings: Vec<String>,
+    /// If the newest bundle is uncertain: every bundle that may be the newest, the likeliest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub candidates: Vec<Candidate>,
+    /// Whether this run accepts the newest bundle.
+    pub accepted: bool,
+}
+
+/// A bundle that may be the newest of its lineage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Candidate {
+    /// Its number in the lineage.
+    pub sequence: u64,
+    /// Its ID.
+    pub bundle: String,
+    /// The bundle's file.
+    pub file: String,
+    /// When it was written, as it states (RFC 3339, UTC).
+    pub created: String,
+    /// When it was imported (RFC 3339, UTC).
+    #[serde(rename = "imported")]
+    pub imported_at: String,
+}
+
+/// A bundle that no longer counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RejectedBundle {
+    /// Its lineage.
+    pub lineage: String,
+    /// Its number in the lineage.
+    pub sequence: u64,
+    /// Its ID.
+    pub bundle: String,
+    /// The bundle's file.
+    pub file: String,
+}
+
+/// An index line to remove.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Line {
+    /// The crate's name, as in the index path.
+    pub name: String,
+    /// The version.
+    pub version: String,
+}
+
+/// A file to remove later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PendingDeletion {
+    /// The file.
+    #[serde(flatten)]
+    pub item: StoredItem,
+    /// When its grace period ends (RFC 3339, UTC).
+    #[schemars(with = "String")]
+    pub until: Timestamp,
+}
+
+/// Changes of internal files, which are not displayed.
+#[derive(Debug)]
+pub(super) struct FileChanges {
+    /// Versions to remove from index files, by path.
+    pub(super) index_lines: Vec<VersionRemoval>,
+    /// Versions to remove from the records of lines, by path.
+    pub(super) index_meta: Vec<VersionRemoval>,
+    /// Folders that become empty, nested ones first.
+    pub(super) folders: Vec<PathBuf>,
+    /// Folders at or below dist/ and rustup/ that become empty, nested ones first.
+    pub(super) dist_folders: Vec<PathBuf>,
+    /// The new record of dist files; `None` if unchanged.
+    pub(super) dist_files: Option<DistFiles>,
+    /// Lineages to retire.
+    pub(super) retire: Vec<LineageTip>,
+    /// Bundles to accept as the newest of their lineage.
+    pub(super) accept: Vec<LineageTip>,
+    /// Bundles to reject, one for each of their records.
+    pub(super) reject: Vec<LineageTip>,
+    /// Changes of live mode's records.
+    pub(super) live: LiveChanges,
+    /// The number of the newest record.
+    pub(super) newest_record: u64,
+    /// The new list of pending removals; `None` if unchanged.
+    pub(super) pending: Option<PendingDeletions>,
+    /// The new summary; `None` if unchanged.
+    pub(super) summary: Option<MirrorSummary>,
+    /// The time of the run, for the notes.
+    pub(super) now: Timestamp,
+}
+
+/// Versions to remove from one file.
+#[derive(Debug)]
+pub(super) struct VersionRemoval {
+    pub(super) path: String,
+    pub(super) versions: HashSet<String>,
 }

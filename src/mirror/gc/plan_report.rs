@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Line, LineagePlan, LiveSummary, PendingDeletion, Plan, RejectedBundle, total_size};
-use crate::mirror::item::StoredItem;
+use super::live_records::LiveSummary;
+use super::plan::{Line, LineagePlan, PendingDeletion, Plan, RejectedBundle};
+use crate::mirror::item::{StoredItem, total_size};
 use crate::mirror::summary::Counts;
 
 /// The JSON form of a plan.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::error::Error;
+use super::lineage_terms::resolve_lineages;
 use super::needed_files::Lineages;
-use super::plan::resolve_lineages;
-use super::{Error, RejectedBundle};
+use super::plan::RejectedBundle;
 use crate::id_prefix::matches_id;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, ImportedBundle, Reader};

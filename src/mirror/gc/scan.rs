@@ -5,15 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::dist_rules::DistRules;
+use super::error::Error;
 use super::index_entry::IndexEntry;
 use super::needed_files::KeepSet;
-use super::pending_deletions::PendingDeletions;
-use super::{Error, Line, Options, PendingDeletion, VersionRemoval};
+use super::options::Options;
+use super::plan::{Line, PendingDeletion, VersionRemoval};
 use crate::crate_id::CrateId;
 use crate::mirror::dist_files::{DistFiles, MutableName};
 use crate::mirror::item::{ItemId, StoredItem};
 use crate::mirror::layout::Layout;
 use crate::mirror::listing::{Listing, Tree};
+use crate::mirror::pending_deletions::PendingDeletions;
 use crate::mirror::summary::Counts;
 use crate::mirror::transaction::failed;
 use crate::safe_path::SafePath;
@@ -198,7 +200,8 @@ impl<'a> MirrorScan<'a> {
         deletions.now = names.into_iter().rev().collect();
         for item in others {
             let key = item.id.key();
-            let (since, until) = before.waiting_period(&key, is_losing(&deletions, &item.id), options);
+            let (since, until) =
+                before.waiting_period(&key, is_losing(&deletions, &item.id), options.now, options.grace);
             if until <= options.now {
                 deletions.uncount(&item);
                 deletions.now.push(item);

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::{Error, ImportOptions};
+use super::error::Error;
+use super::options::ImportOptions;
 use crate::bundle::format::{CrateRecord, CrateState, Manifest, RefreshedCrate};
 use crate::crate_id::CrateName;
 use crate::mirror::bundle_stager::LineInfo;

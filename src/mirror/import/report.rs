@@ -1,13 +1,45 @@
 //! Reports the progress and the result of an import.
 
-use super::ImportReport;
 use crate::bundle::format::Manifest;
+use crate::config::SnapshotFile;
 use crate::event::{self, Event, Phase, Sink};
 use crate::mirror::guard::WriteGuard;
 use crate::mirror::index_link::{self, LinkState};
 use crate::mirror::layout::Layout;
+use crate::mirror::summary::Counts;
 use crate::safe_path::SafePath;
 use crate::units::pluralize;
+
+/// The result of an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportReport {
+    /// The bundle's id.
+    pub id: String,
+    /// Crates in the bundle.
+    pub crates: u64,
+    /// Crates that the mirror did not have.
+    pub crates_new: u64,
+    /// Stored crates whose file was corrupt.
+    pub crates_repaired: u64,
+    /// Dist files that the mirror did not have.
+    pub dist_files_new: u64,
+    /// Bytes of the crates and dist files that were added.
+    pub bytes_new: u64,
+    /// Index files that changed.
+    pub index_changed: u64,
+    /// The content of the mirror after the import.
+    pub counts: Counts,
+    /// The bundle was already recorded, and all its content was stored.
+    pub already_imported: bool,
+    /// Whether manifest.json was written again, although nothing else changed: a killed collection had left wrong counts.
+    pub summary_rewritten: bool,
+    /// The state of `crates/index` after the import.
+    pub link: LinkState,
+    /// A snapshot's configuration; the import does not install it.
+    pub config: Vec<SnapshotFile>,
+    /// Whether `index/config.json` was written.
+    pub config_json: bool,
+}
 
 /// The event that states how much there is to read.
 pub(super) fn begin_event(manifest: &Manifest) -> Event {

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::Read as _;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{bundle_of_record, contains_bundle, record_names};
+use super::record_name::{RecordRef, bundle_of_record, contains_bundle, record_names};
 use crate::digest::Sha256;
 use crate::mirror::disk;
 use crate::mirror::layout::Layout;
@@ -28,15 +28,6 @@ const MAX_HEADER: u64 = 1024;
 
 /// The end of the name of a note about a lost record.
 const LOST_END: &str = ".lost";
-
-/// A record, with the digest of its content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordRef {
-    /// The name of the record's file.
-    pub record: String,
-    /// The digest that the record states of its content.
-    pub sha256: Sha256,
-}
 
 /// The text of a record's file with these fields, a JSON object; and the digest of its content.
 pub(super) fn seal(fields: &[u8]) -> (Vec<u8>, Sha256) {

@@ -158,7 +158,7 @@ fn stage_records(
     let (records, totals) = match was_known {
         true => merge_new(LiveLineage::read(layout)?, new),
         false => {
-            let (before, more) = (records::read_totals(layout)?, records::sum_totals(&new));
+            let (before, more) = (LiveTotals::read(layout)?, LiveTotals::sum(&new));
             let totals = LiveTotals {
                 crates: before.crates + more.crates,
                 dist_files: before.dist_files + more.dist_files,
@@ -206,7 +206,7 @@ fn merge_new(known: LiveLineage, mut new: Vec<LiveRecord>) -> (Vec<LiveRecord>, 
     let mut all: HashMap<ItemId, LiveRecord> = current.map(|record| (record.item.clone(), record)).collect();
     new.retain(|record| all.get(&record.item).is_none_or(|known| known.sha256 != record.sha256));
     all.extend(new.iter().map(|record| (record.item.clone(), record.clone())));
-    let figures = records::sum_totals(all.values());
+    let figures = LiveTotals::sum(all.values());
     (new, figures)
 }
 

@@ -5,16 +5,42 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ItemId, LiveRecord, LiveTotals};
 use crate::bundle::format::short_id;
+use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::mirror::disk;
+use crate::mirror::item::ItemId;
 use crate::mirror::layout::Layout;
-use crate::mirror::summary::MirrorSummary;
-use crate::mirror::transaction::{Error, Transaction, counts_are_stale, failed};
+use crate::mirror::transaction::{Error, Transaction, failed};
 use crate::random;
+use crate::safe_path::SafePath;
+
+/// A crate or dist file that live mode stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Row", into = "Row")]
+pub struct LiveRecord {
+    /// The crate or dist file.
+    pub item: ItemId,
+    /// Digest of its bytes, which upstream published.
+    pub sha256: Sha256,
+    /// Size in bytes.
+    pub size: u64,
+    /// When it was stored.
+    pub stored_at: Timestamp,
+    /// When upstream's index or manifest was read.
+    pub read_at: Timestamp,
+    /// The crate's description.
+    pub description: Option<String>,
+    /// The crate's license.
+    pub license: Option<String>,
+    /// The crate's repository.
+    pub repository: Option<String>,
+    /// Whether live mode no longer needs it. Its file stays until a collection deletes it.
+    pub retired: bool,
+}
 
 /// The lineage of live mode.
 #[derive(Debug, Default)]
@@ -31,6 +57,58 @@ pub struct LiveLineage {
 #[derive(Serialize, Deserialize)]
 struct Header {
     lineage: String,
+}
+
+/// The JSON form of a record.
+#[derive(Serialize, Deserialize)]
+struct Row {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<CrateName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<Version>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<SafePath>,
+    sha256: Sha256,
+    size: u64,
+    #[serde(rename = "placed")]
+    stored_at: Timestamp,
+    #[serde(rename = "read")]
+    read_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    license: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repository: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(rename = "forgotten")]
+    retired: bool,
+}
+
+impl TryFrom<Row> for LiveRecord {
+    type Error = &'static str;
+
+    fn try_from(row: Row) -> Result<LiveRecord, &'static str> {
+        let Row { name, version, path, sha256, size, stored_at, read_at, description, license, repository, retired } =
+            row;
+        let item = match (name, version, path) {
+            (Some(name), Some(version), None) => ItemId::Crate(CrateId { name, version }),
+            (None, None, Some(path)) => ItemId::DistFile(path),
+            _ => return Err("neither a crate nor a dist file"),
+        };
+        Ok(LiveRecord { item, sha256, size, stored_at, read_at, description, license, repository, retired })
+    }
+}
+
+impl From<LiveRecord> for Row {
+    fn from(record: LiveRecord) -> Row {
+        let LiveRecord { item, sha256, size, stored_at, read_at, description, license, repository, retired } = record;
+        let (name, version, path) = match item {
+            ItemId::Crate(CrateId { name, version }) => (Some(name), Some(version), None),
+            ItemId::DistFile(path) => (None, None, Some(path)),
+        };
+        Row { name, version, path, sha256, size, stored_at, read_at, description, license, repository, retired }
+    }
 }
 
 impl LiveLineage {
@@ -213,36 +291,11 @@ fn complete_length(path: &Path) -> io::Result<u64> {
     Ok(complete_lines_length(&text) as u64)
 }
 
-/// The totals of live mode: in constant time, unless `manifest.json` was lost.
-///
-/// # Errors
-/// A file system operation failed.
-pub fn read_totals(layout: &Layout) -> Result<LiveTotals, Error> {
-    match MirrorSummary::read(layout)?.filter(|_| !counts_are_stale(layout)) {
-        Some(summary) => Ok(summary.live),
-        None => Ok(sum_totals(LiveLineage::read(layout)?.current())),
-    }
-}
-
-/// The totals of these records.
-pub(in crate::mirror) fn sum_totals<'r>(records: impl IntoIterator<Item = &'r LiveRecord>) -> LiveTotals {
-    let mut figures = LiveTotals::default();
-    for record in records {
-        match record.item {
-            ItemId::Crate(_) => figures.crates += 1,
-            ItemId::DistFile(_) => figures.dist_files += 1,
-        }
-        figures.bytes = figures.bytes.saturating_add(record.size);
-    }
-    figures
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crate_id::CrateId;
     use crate::mirror::guard::WriteGuard;
-    use jiff::Timestamp;
+    use crate::mirror::summary::LiveTotals;
 
     const ID: &str = "0123456789abcdef0123456789abcdef";
 
@@ -375,21 +428,21 @@ mod tests {
             lineage.stage(&layout, &mut tx, &dropped).expect("staged");
             tx.commit().expect("written");
         };
-        assert_eq!(read_totals(&layout).expect("none"), LiveTotals::default());
+        assert_eq!(LiveTotals::read(&layout).expect("none"), LiveTotals::default());
         assert_eq!(LiveLineage::read(&layout).expect("none").id, None);
         let all = [record("a", 1), record("rustup/archive/1/x", 2), record("b", 3)];
         append(&layout, &all);
-        assert_eq!(read_totals(&layout).expect("counted"), LiveTotals { crates: 2, dist_files: 1, bytes: 30 });
+        assert_eq!(LiveTotals::read(&layout).expect("counted"), LiveTotals { crates: 2, dist_files: 1, bytes: 30 });
         let id = LiveLineage::read(&layout).expect("read").id.expect("made");
         let after = [retired(&all[0]), all[1].clone(), retired(&all[2])];
         rewrite(&after, &[&all[2]]);
         assert_eq!(records(&layout), after[..2]);
-        assert_eq!(read_totals(&layout).expect("written"), LiveTotals { crates: 0, dist_files: 1, bytes: 10 });
+        assert_eq!(LiveTotals::read(&layout).expect("written"), LiveTotals { crates: 0, dist_files: 1, bytes: 10 });
         append(&layout, &all[..1]);
         assert_eq!(records(&layout), [all[1].clone(), all[0].clone()], "it is current again");
         rewrite(&[], &[]);
         let lineage = LiveLineage::read(&layout).expect("read");
         assert_eq!((lineage.id, lineage.records), (Some(id), Vec::new()));
-        assert_eq!(read_totals(&layout).expect("written"), LiveTotals::default());
+        assert_eq!(LiveTotals::read(&layout).expect("written"), LiveTotals::default());
     }
 }

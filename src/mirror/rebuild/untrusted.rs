@@ -29,13 +29,13 @@ impl UntrustedCrates {
 }
 
 /// Removes the lines of untrusted crates, the records of these lines, and the crates' files. The lines and the files are
-/// kept in `.frostmirror/aside/`. A file with the digest of the import record stays.
-pub(super) fn move_aside(guard: &WriteGuard, pass: &Pass) -> Result<UntrustedCrates, transaction::Error> {
+/// kept in `.frostmirror/aside/`. A file with the digest of the import record stays. `what` names the change in messages.
+pub(super) fn move_aside(guard: &WriteGuard, pass: &Pass, what: &str) -> Result<UntrustedCrates, transaction::Error> {
     let layout = guard.layout();
     let is_complete = pass.metadata.is_complete() && !has_unfinished_work(layout);
     let is_unknown = |line: &LineState| is_complete && !pass.metadata.crates.contains_key(&line.id);
     let mut untrusted = UntrustedCrates::default();
-    let mut tx = Transaction::begin(guard, super::WHAT)?;
+    let mut tx = Transaction::begin(guard, what)?;
     for state in &pass.index_states {
         let mut versions = HashSet::new();
         for line in &state.lines {

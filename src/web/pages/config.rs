@@ -10,7 +10,7 @@ use super::frame::{Frame, render_page};
 use super::live_mode::LiveStatus;
 use crate::config::{Key, SERVER, SettingsStore};
 use crate::event;
-use crate::mirror::live;
+use crate::mirror::live::LiveTotals;
 use crate::web::api::config::{etag, visible_settings};
 use crate::web::request::WebRequest;
 use crate::web::response::HandlerResult;
@@ -134,7 +134,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
         let settings = &state.context.settings;
         let settings_json = visible_settings(state, request);
         // An unreadable mirror must not hide the settings.
-        let live_totals = live::read_totals(&state.context.mirror).unwrap_or_default();
+        let live_totals = LiveTotals::read(&state.context.mirror).unwrap_or_default();
         let live = LiveStatus::new(&state.options.live.metrics_snapshot(), live_totals);
         let set =
             |(id, name, about, keys): &(&'static str, &'static str, &'static str, &'static [Labelled])| SettingGroup {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use frostmirror::mirror::layout::Layout;
-use frostmirror::mirror::live::{LiveLineage, read_totals};
+use frostmirror::mirror::live::{LiveLineage, LiveTotals};
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn final_mirror(sandbox: &Sandbox) -> FinalMirror {
             .current()
             .map(|one| format!("{} {} {}", one.item, one.sha256, one.size))
             .collect(),
-        counts: format!("{:?}", read_totals(&layout).unwrap()),
+        counts: format!("{:?}", LiveTotals::read(&layout).unwrap()),
     }
 }
 

@@ -1,30 +1,14 @@
-//! The problems of a bundle, as the cause of an error.
+//! Rejects a bundle with problems.
 
 use std::io::{self, Read};
 
-use super::{Error, ImportOptions, begin_event};
+use super::error::{Error, Problems};
+use super::options::ImportOptions;
+use super::report::begin_event;
 use crate::bundle::format::Entry;
 use crate::bundle::open::{Bundle, EntryVisitor, Problem};
 use crate::event::{Event, Phase, Sink};
 use crate::mirror::bundle_stager::StagedImport;
-
-/// Several problems as one cause: the first ones, one per line.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.join("\n"))]
-pub struct Problems(pub Vec<String>);
-
-/// Maximum number of problems that an error lists; it counts the others.
-const MAX_NAMED: usize = 20;
-
-impl Problems {
-    pub(in crate::mirror) fn summarize<T: ToString>(all: &[T]) -> Problems {
-        let mut lines: Vec<String> = all.iter().take(MAX_NAMED).map(ToString::to_string).collect();
-        if all.len() > MAX_NAMED {
-            lines.push(format!("and {} more", all.len() - MAX_NAMED));
-        }
-        Problems(lines)
-    }
-}
 
 /// Returns an error for a bundle with problems.
 pub(super) fn reject_invalid(

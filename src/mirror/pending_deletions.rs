@@ -1,12 +1,13 @@
 //! The list of pending removals: crates since their index line was removed, and dist files since no channel names them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Error, Options, index_entry};
-use crate::mirror::layout::Layout;
-use crate::mirror::transaction::Transaction;
+use super::disk;
+use super::layout::Layout;
+use super::transaction::{Error, Transaction};
 
 /// Names of crate files and paths of dist files (which contain a `/`), each with the time since when it is
 /// unreferenced.
@@ -16,19 +17,25 @@ pub(super) struct PendingDeletions(pub(super) BTreeMap<String, Timestamp>);
 impl PendingDeletions {
     /// Reads the mirror's list. Unreadable entries are skipped, so their grace period restarts.
     pub(super) fn read(layout: &Layout) -> Result<PendingDeletions, Error> {
-        let text = index_entry::read_or_empty(&layout.pending_deletions())?;
+        let text = disk::read_if_present(&layout.pending_deletions())?.unwrap_or_default();
         Ok(PendingDeletions::parse(&String::from_utf8_lossy(&text)))
     }
 
     /// Since when the file `name` is pending, and until when. The period starts now for a file that loses its last
     /// reference in this run.
-    pub(super) fn waiting_period(&self, name: &str, is_losing: bool, options: &Options) -> (Timestamp, Timestamp) {
+    pub(super) fn waiting_period(
+        &self,
+        name: &str,
+        is_losing: bool,
+        now: Timestamp,
+        grace: Duration,
+    ) -> (Timestamp, Timestamp) {
         let since = match self.0.get(name) {
             // A time in the future comes from a wrong clock.
-            Some(since) if !is_losing => (*since).min(options.now),
-            _ => options.now,
+            Some(since) if !is_losing => (*since).min(now),
+            _ => now,
         };
-        (since, since.saturating_add(options.grace).unwrap_or(Timestamp::MAX))
+        (since, since.saturating_add(grace).unwrap_or(Timestamp::MAX))
     }
 
     fn parse(text: &str) -> PendingDeletions {
@@ -52,6 +59,11 @@ impl PendingDeletions {
         }
         Ok(())
     }
+}
+
+/// The names of crate files with a pending removal. An unreadable list is treated as empty.
+pub(super) fn pending_file_names(layout: &Layout) -> BTreeSet<String> {
+    PendingDeletions::read(layout).map(|list| list.0.into_keys().collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,0 +1,134 @@
+//! Why a collection is refused or fails.
+
+use std::path::PathBuf;
+
+use crate::id_prefix::MIN_ID_PREFIX;
+use crate::mirror::layout;
+use crate::mirror::ledger::ChainFaultKind;
+use crate::mirror::lineages::REBUILT_LINEAGE;
+use crate::mirror::lock;
+use crate::mirror::summary::SummaryLoss;
+use crate::mirror::transaction;
+
+/// A collection was refused or failed. The index is consistent with everything that was removed; the next run completes
+/// the work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no mirror.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
+    /// The mirror has another layout version.
+    #[error(transparent)]
+    Layout(#[from] layout::Error),
+    /// A record cannot be read, so it is unknown which files it needs.
+    #[error("the record `{}` cannot be read, so nothing is removed", path.display())]
+    Record {
+        /// The record.
+        path: PathBuf,
+        /// The parse error.
+        source: serde_json::Error,
+    },
+    /// A record is missing, was altered, or is damaged, so it is unknown which files it needs.
+    #[error("the record `{}` {fault}, so nothing is removed", path.display())]
+    Untrusted {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: ChainFaultKind,
+    },
+    /// A record is missing, so it is unknown which files it needs.
+    #[error("manifest.json names the record `{record}`, but the ledger does not contain it, so nothing is removed")]
+    LostRecord {
+        /// Its name.
+        record: String,
+    },
+    /// `manifest.json` is lost, and it would name the newest record.
+    #[error(transparent)]
+    SummaryLost(#[from] SummaryLoss),
+    /// The lineage `rebuilt` still keeps files whose records are lost.
+    #[error("lineage `{REBUILT_LINEAGE}` is not forgotten, so nothing is removed: {reason}")]
+    RebuiltNeeded {
+        /// Why these files may be needed.
+        reason: String,
+        /// The id of the lineage's newest record, which confirms the removal.
+        bundle: String,
+    },
+    /// No lineage matches.
+    #[error("no lineage of the mirror has an id that starts with `{word}`{}", known_ones(known))]
+    NoLineage {
+        /// The given text.
+        word: String,
+        /// The existing lineages.
+        known: Vec<String>,
+    },
+    /// Several lineages match.
+    #[error("several lineages of the mirror have an id that starts with `{word}`{}", known_ones(known))]
+    Ambiguous {
+        /// The given text.
+        word: String,
+        /// The matching lineages.
+        known: Vec<String>,
+    },
+    /// The given prefix is too short to be safe.
+    #[error(
+        "`{word}` is too short: the id of a lineage needs at least {MIN_ID_PREFIX} digits{}",
+        matching_ones(matching)
+    )]
+    TooShort {
+        /// The given text.
+        word: String,
+        /// The matching lineages.
+        matching: Vec<String>,
+    },
+    /// Another bundle is the newest of the lineage.
+    #[error("the newest bundle of lineage `{lineage}` is `{newest}`, not `{bundle}`")]
+    NotNewest {
+        /// The lineage.
+        lineage: String,
+        /// The bundle to accept.
+        bundle: String,
+        /// The newest bundle.
+        newest: String,
+    },
+    /// A rejected bundle is not given as a lineage and a bundle.
+    #[error("`{word}` names no bundle: a rejected bundle is given as LINEAGE@BUNDLE")]
+    NoBundleGiven {
+        /// The given text.
+        word: String,
+    },
+    /// No bundle of the lineage matches.
+    #[error("no bundle that counts in lineage `{lineage}` has an id that starts with `{bundle}`")]
+    NoBundle {
+        /// The lineage.
+        lineage: String,
+        /// The given text.
+        bundle: String,
+    },
+    /// Several bundles of the lineage match.
+    #[error("several bundles of lineage `{lineage}` have an id that starts with `{bundle}`: {}", matching.join(", "))]
+    AmbiguousBundle {
+        /// The lineage.
+        lineage: String,
+        /// The given text.
+        bundle: String,
+        /// The ids of the matching bundles.
+        matching: Vec<String>,
+    },
+    /// A file system operation failed.
+    #[error(transparent)]
+    Store(#[from] transaction::Error),
+}
+
+fn matching_ones(matching: &[String]) -> String {
+    match matching {
+        [] => "; it matches no lineage".to_owned(),
+        matching => format!("; it matches {}", matching.join(", ")),
+    }
+}
+
+fn known_ones(known: &[String]) -> String {
+    match known {
+        [] => String::new(),
+        known => format!(": {}", known.join(", ")),
+    }
+}

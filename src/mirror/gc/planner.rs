@@ -1,0 +1,129 @@
+//! Makes the plan of a collection from the ledger, names and sizes.
+
+use std::collections::BTreeMap;
+
+use super::error::Error;
+use super::forget_rebuilt;
+use super::lineage_terms::{lineages_to_accept, lineages_to_retire};
+use super::live_records::{LIVE_LINEAGE, LiveChanges};
+use super::needed_files::{KeepSet, LineageState, Lineages};
+use super::options::Options;
+use super::plan::{FileChanges, LineagePlan, Plan};
+use super::reject::Rejection;
+use super::scan::MirrorScan;
+use crate::mirror::layout::Layout;
+use crate::mirror::ledger::{self, Reader};
+use crate::mirror::lineages::{LineageTip, REBUILT_LINEAGE};
+use crate::mirror::pending_deletions::PendingDeletions;
+use crate::mirror::summary::{LiveTotals, MirrorSummary};
+use crate::mirror::transaction::counts_are_stale;
+
+pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
+    let (mut ledger_lineages, stored_summary) = Lineages::read_complete(layout)?;
+    let rejection = Rejection::resolve(layout, &ledger_lineages, &options.reject)?;
+    if !rejection.records.is_empty() {
+        let notes = ledger_lineages.retirements.iter().cloned().chain(rejection.notes(ledger_lineages.newest_record));
+        ledger_lineages = Lineages::read_with(layout, notes.collect())?;
+    }
+    let mut live = LiveChanges::none(std::mem::take(&mut ledger_lineages.live));
+    // The id stays after all files of live mode are retired and deleted.
+    let has_live = live.lineage.id.is_some();
+    let retire = lineages_to_retire(&ledger_lineages, &options.retire, has_live)?;
+    let accept = lineages_to_accept(&ledger_lineages, &options.accept)?;
+    let (mut current, mut let_go) = (KeepSet::default(), KeepSet::default());
+    let mut lineages = Vec::new();
+    let mut reader = Reader::new(layout);
+    for (id, feed) in &mut ledger_lineages.by_id {
+        let (doubts, candidates) = (feed.warnings(), feed.candidates());
+        let accepted = accept.contains(id) && !doubts.is_empty() && !retire.contains(id);
+        if accepted {
+            feed.accept_newest();
+        }
+        let forgotten = retire.contains(id);
+        // The plan counts what a retired lineage names, but does not keep it.
+        let keys = if forgotten { &mut let_go } else { &mut current };
+        let [crates, artifacts] = Lineages::add_referenced(&mut reader, feed, keys)?;
+        let LineageState { newest: head, file, imported_at: imported, .. } = feed;
+        let (newest, file, imported) = (head.clone(), file.clone(), imported.clone());
+        lineages.push(LineagePlan {
+            newest,
+            file,
+            imported_at: imported,
+            crates,
+            dist_files: artifacts,
+            retired: forgotten,
+            warnings: doubts,
+            candidates,
+            accepted,
+        });
+    }
+
+    let live_summary = live.plan_retirement(options.retire.iter().any(|word| word == LIVE_LINEAGE));
+    live.lineage.current().for_each(|record| current.add_item(&record.item));
+
+    let scan = MirrorScan::scan(layout, &mut current)?;
+    let before = PendingDeletions::read(layout)?;
+    let mut unknown = scan.unreferenced();
+    live.lineage.retired().for_each(|record| unknown.remove_item(&record.item));
+    let mut unrecognized = ledger_lineages.unrecognized(layout, unknown)?;
+    let deletions = scan.classify(&mut unrecognized, &before, options)?;
+
+    let kept = ledger_lineages.by_id.values().filter(|feed| !retire.contains(&feed.newest.id));
+    let contested: Vec<LineageTip> = kept.clone().flat_map(|feed| feed.contenders.iter().cloned()).collect();
+    let mut sizes = BTreeMap::new();
+    for record in kept.clone().flat_map(LineageState::records) {
+        let known = stored_summary.as_ref().and_then(|head| head.history_sizes.get(record)).copied();
+        let size = known.map_or_else(|| ledger::read_history_size(layout, record), |known| Ok(Some(known)))?;
+        sizes.extend(size.map(|size| (record.to_owned(), size)));
+    }
+    let head = MirrorSummary {
+        live: LiveTotals::sum(live.lineage.current()),
+        history_sizes: sizes,
+        contested,
+        last_import: ledger_lineages.last_import.clone(),
+        toolchains: deletions.toolchains,
+        imports: ledger_lineages.record_names.len() as u64,
+        newest_record: ledger_lineages.newest.clone(),
+        lineages: kept.map(|feed| feed.newest.clone()).collect(),
+        ..MirrorSummary::default()
+    }
+    .with_counts(deletions.counts);
+    let has_head = stored_summary.is_some();
+    let known = stored_summary.filter(|_| !counts_are_stale(layout));
+    // A mirror without any import needs no summary.
+    let is_right = known.is_some_and(|known| MirrorSummary { tool: head.tool.clone(), ..known } == head);
+    // A mirror that only live mode fills needs one too.
+    let wants_head = !ledger_lineages.record_names.is_empty() || has_head || live_summary.is_some();
+    live.drop_deleted(layout, &deletions.now);
+    let work = FileChanges {
+        live,
+        index_lines: deletions.index_lines,
+        index_meta: deletions.index_meta,
+        folders: deletions.folders,
+        dist_folders: deletions.dist_folders,
+        dist_files: deletions.dist_files,
+        retire: lineages.iter().filter(|one| one.retired).map(|one| one.newest.clone()).collect(),
+        accept: lineages.iter().filter(|one| one.accepted).map(|one| one.newest.clone()).collect(),
+        reject: rejection.records,
+        newest_record: ledger_lineages.newest_record,
+        pending: (deletions.pending != before).then_some(deletions.pending),
+        summary: (!is_right && wants_head).then_some(head),
+        now: options.now,
+    };
+    let mut plan = Plan {
+        lineages,
+        rejected: rejection.bundles,
+        live: live_summary,
+        lines: deletions.lines,
+        removals: deletions.now,
+        pending: deletions.later,
+        unrecognized: deletions.unrecognized,
+        counts: deletions.counts,
+        refusal: None,
+        changes: work,
+    };
+    if retire.contains(REBUILT_LINEAGE) && !forget_rebuilt::is_confirmed(&options.retire) {
+        plan.refusal = forget_rebuilt::refuse(layout, &ledger_lineages, &plan)?;
+    }
+    Ok(plan)
+}

@@ -1,0 +1,80 @@
+//! The names of the ledger's records: `00000001-BUNDLE.json`, numbered in the order of import.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256;
+use crate::mirror::disk;
+use crate::mirror::layout::Layout;
+use crate::mirror::transaction::Error;
+
+/// A record, with the digest of its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordRef {
+    /// The name of the record's file.
+    pub record: String,
+    /// The digest that the record states of its content.
+    pub sha256: Sha256,
+}
+
+/// The records' names, in the order of import.
+///
+/// # Errors
+/// A file system operation failed.
+pub fn record_names(layout: &Layout) -> Result<Vec<String>, Error> {
+    let names = disk::read_names(&layout.ledger())?.filter(|name| record_number(name).is_some());
+    let mut names: Vec<String> = names.collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The position of the record `name` in the ledger, from 1.
+pub fn record_number(name: &str) -> Option<u64> {
+    let (sequence, id) = name.strip_suffix(".json")?.split_once('-')?;
+    // A number with more digits is invalid, because no ledger has a billion records, and none could follow the greatest
+    // number.
+    ((8..=9).contains(&sequence.len()) && !id.is_empty()).then(|| sequence.parse().ok())?
+}
+
+/// The id of the bundle of the record `name`.
+pub(in crate::mirror) fn bundle_of_record(name: &str) -> Option<&str> {
+    Some(name.strip_suffix(".json")?.split_once('-')?.1)
+}
+
+/// The name of the record that follows `names` and the newest record that manifest.json names, which may be lost. A lost
+/// record's number is not used again: another record of that name would contradict the digest that others state.
+pub(in crate::mirror) fn next_record_name(names: &[String], stated: Option<&RecordRef>, bundle: &str) -> String {
+    let known = names.last().into_iter().chain(stated.map(|stated| &stated.record));
+    let last = known.filter_map(|name| record_number(name)).max().unwrap_or(0);
+    format!("{:08}-{bundle}.json", last + 1)
+}
+
+/// The newest record of the bundle with this id among `names`.
+pub(in crate::mirror) fn find_record<'n>(names: &'n [String], bundle: &str) -> Option<&'n str> {
+    let end = format!("-{bundle}.json");
+    names.iter().rev().find(|name| name.ends_with(&end)).map(String::as_str)
+}
+
+/// Whether `names` has a record of the bundle with this id.
+pub fn contains_bundle(names: &[String], bundle: &str) -> bool {
+    let end = format!("-{bundle}.json");
+    names.iter().any(|name| name.ends_with(&end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_numbered_in_order_and_found_by_their_bundle() {
+        let mut names: Vec<String> = Vec::new();
+        for bundle in ["cc", "aa", "bb"] {
+            names.push(next_record_name(&names, None, bundle));
+        }
+        assert_eq!(names, ["00000001-cc.json", "00000002-aa.json", "00000003-bb.json"]);
+        let lost = RecordRef { record: "00000007-dd.json".to_owned(), sha256: Sha256::of(b"") };
+        assert_eq!(next_record_name(&names, Some(&lost), "ee"), "00000008-ee.json");
+        assert!(contains_bundle(&names, "aa") && !contains_bundle(&names, "a") && !contains_bundle(&names, "dd"));
+        assert_eq!(record_number(".part-x.json"), None);
+        assert_eq!(record_number("18446744073709551615-aa.json"), None);
+    }
+}
