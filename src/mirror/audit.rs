@@ -60,7 +60,8 @@ pub struct Audit {
     pub dist_files: u64,
     /// All problems, by path.
     pub problems: Vec<Problem>,
-    /// Files that must be fetched again, with upstream's digest as recorded.
+    /// Files that must be fetched again, with upstream's digest as recorded. There are none while a transaction is
+    /// unfinished, because its completion may store or retire what seems to be missing.
     pub repairs: Repairs,
     pub(super) files: FileStates,
 }
@@ -222,7 +223,10 @@ impl Pass {
 
     /// The public result of this pass.
     pub(super) fn into_audit(self) -> Audit {
-        let Pass { index_states, mut problems, repairs, dist_files, .. } = self;
+        let Pass { index_states, mut problems, mut repairs, dist_files, .. } = self;
+        if problems.iter().any(|problem| matches!(problem.fault, Fault::Unfinished)) {
+            repairs.clear();
+        }
         problems.sort();
         problems.dedup();
         let crates = index_states.into_iter().map(|state| (state.path, state.crate_files));

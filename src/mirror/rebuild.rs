@@ -40,7 +40,7 @@ use super::index_link;
 use super::index_meta::{self, IndexLineMeta};
 use super::item::{ItemId, items_of};
 use super::layout::Layout;
-use super::ledger::chain::{self, ChainFault};
+use super::ledger::chain::{self, ChainFault, ChainLink};
 use super::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use super::lineages::{LineageTip, REBUILT_LINEAGE};
 use super::live::LiveLineage;
@@ -154,7 +154,7 @@ impl WriteGuard {
             // They belong to a lost record.
             is_unknown.then_some(KeptCause::NoRecord)
         };
-        let (mut kept, mut kept_artifacts) = (None, 0);
+        let (mut kept, mut kept_artifacts, mut new_record) = (None, 0, None);
         head.imports = pass.metadata.records.len() as u64;
         head.newest_record.clone_from(&pass.metadata.newest_record);
         head.toolchains = artifacts.toolchain_names();
@@ -169,7 +169,8 @@ impl WriteGuard {
             let name = ledger::next_record_name(&names, None, &record.manifest.id);
             let (text, sha256) = record.render();
             head.newest_record = Some(RecordRef { record: name.clone(), sha256 });
-            tx.put_bytes(&layout.ledger().join(name), &text)?;
+            tx.put_bytes(&layout.ledger().join(&name), &text)?;
+            new_record = Some(ChainLink { name, seal: Some((sha256, record.previous)), copy_of: None });
         }
         let head_written = pass.metadata.summary.as_ref() != Some(&head);
         if head_written {
@@ -188,18 +189,17 @@ impl WriteGuard {
         if live_rewritten {
             LiveLineage::read(&layout)?.stage(&layout, &mut tx, &HashSet::new())?;
         }
-        // Also without any file to commit: the files have been counted now.
-        tx.staging.counts_are_stale = false;
-        tx.commit()?;
-        // The records that name them are kept, and the notes explain why they are missing.
-        let mut tx = Transaction::begin(self, WHAT)?;
-        let faults = chain::read_faults(&layout, head.newest_record.as_ref())?;
+        // The records that name lost ones are kept, and the notes explain why those are missing.
+        let unreadable = &pass.metadata.unreadable;
+        let faults = chain::read_faults_after(&layout, head.newest_record.as_ref(), unreadable, new_record)?;
         let is_missing = |fault: &&ChainFault| matches!(fault.kind, ChainFaultKind::Missing { .. });
         let missing = faults.iter().chain(&pass.metadata.chain_faults).filter(is_missing).map(|fault| &fault.record);
-        let missing: BTreeSet<&String> = missing.chain(&pass.metadata.unreadable).collect();
+        let missing: BTreeSet<&String> = missing.chain(unreadable).collect();
         for record in missing {
             chain::stage_lost(&layout, &mut tx, record, &format_time(now))?;
         }
+        // Also without any file to commit: the files have been counted now.
+        tx.staging.counts_are_stale = false;
         tx.commit()?;
         index_link::restore(self)?;
         let aside = pass.metadata.unreadable.len() as u64;

@@ -12,8 +12,7 @@ use frostmirror::mirror::ledger;
 use frostmirror::mirror::lock::lock_for_adding;
 use frostmirror::mirror::summary::MirrorSummary;
 
-use crate::bundle_builder::{BundleBuilder, all_files, assert_consistent, import, public_files, test_holder};
-use crate::support::commit_steps::{SIGABRT, commit_steps};
+use crate::bundle_builder::{BundleBuilder, all_files, import, public_files, test_holder};
 use crate::support::crates::Crate;
 use crate::support::process::Run;
 use crate::support::sandbox::Sandbox;
@@ -410,43 +409,6 @@ fn gc_keeps_the_rebuilt_lineage_until_it_is_forgotten() {
     sandbox.run(["gc", "--mirror", "mirror", "--grace", "0s"]).ok();
     assert!(!mirror.join("crates/json-1.1.0.crate").exists());
     assert_eq!(verify(&sandbox, &[]).ok().stdout, "OK -- 2 crates, 0 rustup artifacts\n");
-}
-
-#[test]
-fn a_rebuild_killed_at_any_checkpoint_is_completed_by_the_next() {
-    let mut kills = 0;
-    for checkpoint in commit_steps() {
-        let (sandbox, mirror) = two_bundle_mirror();
-        let served = public_files(&mirror);
-        fs::remove_dir_all(mirror.join(".frostmirror/lines")).unwrap();
-        fs::write(mirror.join("manifest.json"), "{").unwrap();
-        let name = ledger::record_names(&Layout::new(&mirror)).unwrap().swap_remove(1);
-        fs::write(mirror.join(".frostmirror/ledger").join(&name), "{").unwrap();
-        let args = ["verify", "--mirror", "mirror", "--rebuild-state"];
-        let died = sandbox.process(args).envs([("FROSTMIRROR_CRASH_AT", &checkpoint)]).run();
-        if died.code != SIGABRT {
-            died.exits(4);
-            break;
-        }
-        kills += 1;
-        assert_eq!(public_files(&mirror), served, "{checkpoint}");
-
-        // What only the lost record knew is gone for good: that winapi was left out.
-        let run = sandbox.run(args).exits(4);
-        assert_eq!(
-            run.stdout.lines().collect::<Vec<_>>(),
-            [
-                ".frostmirror/lines/wi/na/winapi: has no record of the line of winapi 0.3.9",
-                "crates/winapi-0.3.9.crate: is missing, but index/wi/na/winapi names it",
-            ],
-            "{checkpoint}"
-        );
-        assert_eq!(current_crates(&mirror).1, ALL, "{checkpoint}");
-        import_repair_bundle(&sandbox, [left_out()]);
-        verify(&sandbox, &[]).ok().stdout_has("OK -- 4 crates");
-        assert_consistent(&mirror);
-    }
-    assert!(kills > 8, "{kills}");
 }
 
 #[test]

@@ -32,7 +32,6 @@ mod bench_rows {
 #[allow(dead_code, reason = "a tool box that the tests share")]
 mod support {
     pub mod client;
-    pub mod commit_steps;
     pub mod crates;
     pub mod dist;
     pub mod forged_bundle;

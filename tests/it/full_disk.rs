@@ -1,10 +1,15 @@
 //! A mirror on a disk that is full to the last block: a collection frees space, and live mode keeps within its limit.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::bundle_builder::{BundleBuilder, assert_consistent, import, public_files};
-use crate::gc::killed::{FinalState, final_state};
+use frostmirror::mirror::layout::Layout;
+use frostmirror::mirror::lineages::LineageTip;
+use frostmirror::mirror::summary::Counts;
+use frostmirror::mirror::{ledger, retired};
+
+use crate::bundle_builder::{BundleBuilder, all_files, assert_consistent, import, public_files};
 use crate::support::crates::Crate;
 use crate::support::http_client::{get, send_request_with_body};
 use crate::support::process::Run;
@@ -17,6 +22,16 @@ const MOUNT_SMALL_DISK: &str = "mkdir -p mirror && mount -t tmpfs -o size=68m no
 /// Fills it, with the smallest pieces at last.
 const FILL_DISK: &str =
     "for size in 1M 4k 1; do dd if=/dev/zero of=mirror/filler-$size bs=$size 2>/dev/null || true; done";
+
+/// What must be the same whether a run was killed before or not.
+type FinalState = (BTreeMap<String, Vec<u8>>, Counts, Vec<LineageTip>, Vec<retired::Retirement>, Vec<String>);
+
+fn final_state(mirror: &Path) -> FinalState {
+    let layout = Layout::new(mirror);
+    let head = ledger::read_summary(&layout).unwrap().unwrap();
+    let private = all_files(mirror).into_keys().filter(|path| path.starts_with(".frostmirror/")).collect();
+    (public_files(mirror), head.counts, head.lineages, retired::read_retirements(&layout).unwrap(), private)
+}
 
 /// Runs these words in a shell with a disk of its own; `fm` is the program.
 fn run_on_small_disk(sandbox: &Sandbox, script: &str) -> Run {

@@ -19,8 +19,7 @@ use crate::bundle_builder::{all_files, assert_consistent, test_holder, test_time
 
 mod dist_files;
 mod concurrent_builds;
-mod sequence_jumps;
-pub mod killed;
+pub mod sequence_jumps;
 mod synthetic;
 mod projects;
 mod random;

@@ -14,7 +14,6 @@ use frostmirror::mirror::ledger;
 use proptest::prelude::*;
 
 use crate::bundle_builder::{BundleBuilder, all_files, import, public_files};
-use crate::support::commit_steps::{SIGABRT, commit_steps};
 use crate::support::crates::Crate;
 use crate::support::dist::WINDOWS;
 use crate::support::sandbox::Sandbox;
@@ -196,41 +195,6 @@ fn corrupt_and_missing_dist_files_are_reported_and_repaired() {
     import(&mirror, &bundle).unwrap();
     assert_eq!(public_files(&mirror), before);
     assert_clean(&mirror);
-}
-
-#[test]
-fn an_import_killed_at_any_checkpoint_keeps_channels_complete_and_a_rerun_completes_it() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.path("");
-    let one = full_bundle("a", 1, "2026-03-05", "1.94.0", "1.28.2").write(&folder, "one.pkg");
-    let two = full_bundle("a", 2, "2026-04-16", "1.95.0", "1.29.0").write(&folder, "two.pkg");
-    let undisturbed = sandbox.path("undisturbed");
-    import(&undisturbed, &one).unwrap();
-    import(&undisturbed, &two).unwrap();
-    let expected = (public_files(&undisturbed), toolchains(&undisturbed));
-    let mut kills = 0;
-    for checkpoint in commit_steps() {
-        let mirror = sandbox.path("mirror");
-        import(&mirror, &one).unwrap();
-        let args = ["import", "two.pkg", "--mirror", "mirror"];
-        let died = sandbox.process(args).envs([("FROSTMIRROR_CRASH_AT", &checkpoint)]).run();
-        if died.code != SIGABRT {
-            died.ok();
-            break;
-        }
-        kills += 1;
-        for (date, release) in [("2026-03-05", "1.94.0"), ("2026-04-16", "1.95.0")] {
-            if read_text(&mirror, "dist/channel-rust-stable.toml") == channel_manifest(date, release) {
-                let named = mirror.join(format!("dist/{date}/cargo-{release}-{HOST}.tar.xz"));
-                assert!(named.exists(), "{checkpoint}: {release} is offered and not there");
-            }
-        }
-        sandbox.run(args).ok();
-        assert_eq!((public_files(&mirror), toolchains(&mirror)), expected, "{checkpoint}");
-        assert_clean(&mirror);
-        fs::remove_dir_all(&mirror).unwrap();
-    }
-    assert!(kills > 14, "{kills}");
 }
 
 #[test]

@@ -246,7 +246,7 @@ impl KillFixture {
 }
 
 /// Every file, but for those that tell when something was done: of these, the names.
-fn stable_files(mirror: &Path) -> BTreeMap<String, Vec<u8>> {
+pub fn stable_files(mirror: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = all_files(mirror);
     files.retain(|path, _| !path.starts_with(".frostmirror/staging/") && path != ".frostmirror/holder");
     for (path, bytes) in &mut files {

@@ -1,11 +1,9 @@
-//! Live mode's side of the disk, without a network: batches, what is refused of them, and kills at every checkpoint.
+//! Live mode's side of the disk, without a network: batches, and what is refused of them. `crash` kills batches at every step.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use frostmirror::crate_id::CrateId;
@@ -19,12 +17,9 @@ use frostmirror::mirror::live::{
 use frostmirror::mirror::lock::{WriteGuard, lock_for_adding};
 use frostmirror::mirror::summary::Counts;
 
-use crate::bundle_builder::{
-    BundleBuilder, all_files, assert_consistent, import, public_files, test_holder, test_time,
-};
+use crate::bundle_builder::{BundleBuilder, all_files, import, public_files, test_holder, test_time};
 use crate::gc::{assert_records_agree, stored_and_indexed_crates};
 use crate::import_dist_files::{HOST, channel_manifest, component_content, read_text, toolchains};
-use crate::support::commit_steps::commit_steps;
 use crate::support::crates::{Crate, PackedCrate};
 
 mod interrupted;
@@ -209,7 +204,7 @@ fn a_corrupt_crate_is_repaired() {
 
 /// A batch over a mirror that an import filled: new crates that need each other, a version of a held one, one that is held,
 /// a yank.
-fn mixed_batch(mirror: &Path) -> (Vec<FetchedCrate>, Vec<IndexUpdate>) {
+pub fn mixed_batch(mirror: &Path) -> (Vec<FetchedCrate>, Vec<IndexUpdate>) {
     let crates = [
         Crate::new("json", "1.0.1"),
         Crate::new("zeta", "1.0.0"),
@@ -230,44 +225,8 @@ pub fn import_base(folder: &Path, mirror: &Path) {
     import(mirror, &bundle).unwrap();
 }
 
-/// Where the test that is killed finds its mirror.
-const VICTIM_MIRROR_VAR: &str = "FROSTMIRROR_TEST_LIVE_VICTIM";
-/// Whether its batch has a toolchain.
-const VICTIM_DIST_FILES_VAR: &str = "FROSTMIRROR_TEST_LIVE_VICTIM_ARTIFACTS";
-
-/// Places a batch. The test below runs this one in a process of its own, and kills it.
-#[test]
-fn a_batch_is_stored_completely() {
-    let folder = tempfile::tempdir().unwrap();
-    let mirror = match std::env::var_os(VICTIM_MIRROR_VAR) {
-        Some(mirror) => PathBuf::from(mirror),
-        None => {
-            let mirror = folder.path().join("mirror");
-            import_base(folder.path(), &mirror);
-            mirror
-        }
-    };
-    let with_artifacts = std::env::var_os(VICTIM_DIST_FILES_VAR).is_some();
-    let (arrivals, renewals) = mixed_batch(&mirror);
-    let artifacts = if with_artifacts { stable_release(&mirror, "2026-04-16", "1.95.0", 20) } else { Vec::new() };
-    let placed = adding(&mirror).store_live(arrivals, renewals, artifacts, test_time(20), &NullSink).unwrap();
-    assert_eq!((placed.crates, placed.already_stored, placed.updated_lines), (3, 1, 1));
-    assert_eq!(placed.dist_files > 0, with_artifacts);
-    assert_complete(&mirror);
-}
-
-fn assert_complete(mirror: &Path) {
-    let all = ["alpha-1.0.0", "json-1.0.0", "json-1.0.1", "serde-1.0.0", "zeta-1.0.0"].map(str::to_owned);
-    let (files, listed) = stored_and_indexed_crates(mirror);
-    assert_eq!((files, listed), (all.clone().into(), all.into()));
-    assert!(fs::read_to_string(mirror.join("index/js/on/json")).unwrap().contains(r#""yanked":true"#));
-    assert_eq!(live_metrics(mirror).crates, 4);
-    assert_no_pending_work(mirror);
-    assert_records_agree(mirror);
-}
-
 /// A stable release as live mode fetches it: the channel with its digest, the dated one, a component.
-fn stable_release(mirror: &Path, date: &str, version: &str, second: i64) -> Vec<FetchedDistFile> {
+pub fn stable_release(mirror: &Path, date: &str, version: &str, second: i64) -> Vec<FetchedDistFile> {
     let text = channel_manifest(date, version);
     let digest = format!("{}  channel\n", Sha256::of(text.as_bytes()));
     let names = ["dist/channel-rust-stable.toml".to_owned(), format!("dist/{date}/channel-rust-stable.toml")];
@@ -286,73 +245,6 @@ fn stable_release(mirror: &Path, date: &str, version: &str, second: i64) -> Vec<
 
 fn store_dist_files(mirror: &Path, artifacts: Vec<FetchedDistFile>, second: i64) -> StoreOutcome {
     adding(mirror).store_live(Vec::new(), Vec::new(), artifacts, test_time(second), &NullSink).unwrap()
-}
-
-/// A process that stores a batch in `mirror`, and dies at that checkpoint. Returns whether it passed it.
-pub fn run_killed_at(mirror: &Path, checkpoint: &str, with_artifacts: bool) -> bool {
-    let mut victim = Command::new(std::env::current_exe().unwrap());
-    victim.args(["--exact", "live_store::a_batch_is_stored_completely", "--test-threads=1"]);
-    victim.env(VICTIM_MIRROR_VAR, mirror).env("FROSTMIRROR_CRASH_AT", checkpoint);
-    if with_artifacts {
-        victim.env(VICTIM_DIST_FILES_VAR, "1");
-    }
-    let died = victim.output().unwrap();
-    let output = String::from_utf8_lossy(&died.stdout).into_owned();
-    assert!(died.status.success() || died.status.signal() == Some(6), "{checkpoint}: {output}");
-    !died.status.success()
-}
-
-/// A batch killed at each step; afterwards the mirror is what it had been without.
-fn assert_recovers_from_kills(with_artifacts: bool) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut kills = 0;
-    for checkpoint in commit_steps() {
-        let mirror = folder.path().join(checkpoint.replace(':', "-"));
-        let layout = Layout::new(&mirror);
-        import_base(folder.path(), &mirror);
-        let before = public_files(&mirror);
-        if !run_killed_at(&mirror, &checkpoint, with_artifacts) {
-            break;
-        }
-        kills += 1;
-        assert_consistent(&mirror);
-        let torn = public_files(&mirror);
-        for path in before.keys().filter(|path| !path.starts_with("index/")) {
-            assert_eq!(torn.get(path), before.get(path), "{checkpoint}: {path}");
-        }
-        let has_journal = layout.journal().exists();
-        let mut guard = adding(&mirror);
-        assert!(!layout.journal().exists(), "taking the lock completes the batch");
-        guard.remove_stale_partial_files().unwrap();
-        if live_metrics(&mirror).crates < 4 {
-            assert!(!has_journal && torn == before, "{checkpoint}: nothing is stored without a journal");
-            let (arrivals, renewals) = mixed_batch(&mirror);
-            let artifacts =
-                if with_artifacts { stable_release(&mirror, "2026-04-16", "1.95.0", 20) } else { Vec::new() };
-            guard.store_live(arrivals, renewals, artifacts, test_time(20), &NullSink).unwrap();
-        } else if !has_journal {
-            // The next command empties it.
-            fs::remove_dir_all(layout.staging()).unwrap();
-            fs::create_dir(layout.staging()).unwrap();
-        }
-        drop(guard);
-        assert_complete(&mirror);
-        if with_artifacts {
-            assert_eq!(toolchains(&mirror), ["stable (2026-04-16)"], "{checkpoint}");
-            assert_eq!(live_metrics(&mirror).dist_files, 5);
-        }
-    }
-    assert!(kills > if with_artifacts { 20 } else { 14 }, "{kills}");
-}
-
-#[test]
-fn a_batch_killed_at_any_checkpoint_is_completed_by_the_next_lock() {
-    assert_recovers_from_kills(false);
-}
-
-#[test]
-fn a_toolchain_batch_killed_at_any_checkpoint_is_completed() {
-    assert_recovers_from_kills(true);
 }
 
 #[test]

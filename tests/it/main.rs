@@ -52,6 +52,7 @@ mod documented;
 mod import_killed;
 mod kill;
 mod random_kills;
+mod crash;
 mod gc;
 mod live_store;
 mod export;

@@ -134,21 +134,6 @@ fn dist_files_of_a_lost_record_are_kept_until_forgotten() {
     }
 }
 
-#[test]
-fn a_rebuild_killed_at_any_checkpoint_is_completed_by_the_next() {
-    for checkpoint in ["commit:1", "commit:2", "commit:3", "commit:4", "commit:5"] {
-        let (sandbox, mirror) = mirror_with_moved_channel();
-        let before = all_files(&mirror);
-        delete_record(&mirror.join(RECORD));
-        let args = ["verify", "--mirror", "mirror", "--rebuild-state"];
-        let died = sandbox.process(args).envs([("FROSTMIRROR_CRASH_AT", checkpoint)]).run();
-        assert_eq!(died.code, 128 + 6, "{checkpoint}: {}", died.describe());
-        sandbox.run(args).ok();
-        assert_eq!(all_files(&mirror)[RECORD], before[RECORD], "{checkpoint}");
-        assert_eq!(all_files(&mirror)["manifest.json"], before["manifest.json"], "{checkpoint}");
-    }
-}
-
 /// A mirror with two toolchains and a rustup whose digest lies beside it, of which every record is lost.
 fn mirror_without_records() -> (Sandbox, PathBuf) {
     let sandbox = Sandbox::new();

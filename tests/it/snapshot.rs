@@ -32,7 +32,7 @@ fn export_at(mirror: &Path, folder: &Path, second: i64) -> Result<SnapshotReport
     guard.snapshot(Options { folder: folder.to_owned(), config: Vec::new(), now: test_time(second) }, &NullSink)
 }
 
-fn export(mirror: &Path, folder: &Path) -> SnapshotReport {
+pub fn export(mirror: &Path, folder: &Path) -> SnapshotReport {
     export_at(mirror, folder, 5000).unwrap()
 }
 
@@ -80,7 +80,7 @@ fn assert_clean(mirror: &Path) {
 
 /// Two histories, the first with a version that was dropped, one that was yanked later, one whose file was left out, and
 /// one that is kept for another input.
-fn source_mirror(sandbox: &Sandbox) -> PathBuf {
+pub fn source_mirror(sandbox: &Sandbox) -> PathBuf {
     let folder = sandbox.path("bundles");
     fs::create_dir(&folder).unwrap();
     let json = Crate::new("json", "1.0.0");

@@ -51,7 +51,10 @@ pub(super) fn check_all(context: &AuditContext<'_>, sink: &dyn Sink) -> DistFile
         };
         if let Some((fault, expected)) = fault {
             results.problems.push(Problem::new(path.as_str(), fault));
-            results.repairs.insert(item, expected);
+            // An interrupted command changes files before their record. Its completion is needed first.
+            if !context.interrupted {
+                results.repairs.insert(item, expected);
+            }
         } else {
             results.states.push((item, state));
         }

@@ -238,8 +238,19 @@ pub(in crate::mirror) fn stage_lost(
 /// The faults of the mirror's chain, as far as the beginnings of the records and manifest.json show them. Whether a
 /// record's content has the digest that it states is only known after [`super::read_text`].
 pub(in crate::mirror) fn read_faults(layout: &Layout, newest: Option<&RecordRef>) -> Result<Vec<ChainFault>, Error> {
+    read_faults_after(layout, newest, &[], None)
+}
+
+/// The faults of the mirror's chain, like [`read_faults`], as they will be without the records `removed` and with the
+/// record `added`, which `newest` may name.
+pub(in crate::mirror) fn read_faults_after(
+    layout: &Layout,
+    newest: Option<&RecordRef>,
+    removed: &[String],
+    added: Option<ChainLink>,
+) -> Result<Vec<ChainFault>, Error> {
     let mut links = Vec::new();
-    for name in record_names(layout)? {
+    for name in record_names(layout)?.into_iter().filter(|name| !removed.contains(name)) {
         let path = layout.ledger().join(&name);
         let mut text = Vec::new();
         let read = fs::File::open(&path).and_then(|file| file.take(MAX_HEADER).read_to_end(&mut text));
@@ -247,6 +258,7 @@ pub(in crate::mirror) fn read_faults(layout: &Layout, newest: Option<&RecordRef>
         links.push(ChainLink { seal: read.ok().and_then(|_| parse_header(&text)), name, copy_of: None });
     }
     find_copies(layout, &mut links);
+    links.extend(added);
     Ok(check(&links, newest, &read_lost(layout)?))
 }
 

@@ -67,8 +67,7 @@ fn remove_lines(
     versions: &HashSet<Version>,
     tx: &mut Transaction<'_>,
 ) -> Result<(), transaction::Error> {
-    let path = layout.index().join(&state.path);
-    let text = disk::read_text(&path)?.unwrap_or_default();
+    let text = disk::read_text(&layout.index().join(&state.path))?.unwrap_or_default();
     let stays = |raw: &&str| !IndexLine::parse(raw).is_ok_and(|line| versions.contains(&line.id.version));
     for raw in text.lines().filter(|raw| !stays(raw)) {
         if let Ok(line) = IndexLine::parse(raw) {
@@ -77,10 +76,13 @@ fn remove_lines(
     }
     let kept: String = text.lines().filter(stays).map(|raw| format!("{raw}\n")).collect();
     let records: Vec<_> = state.records.iter().filter(|record| !versions.contains(&record.version)).cloned().collect();
-    for (path, text) in [(path, kept), (layout.index_meta().join(&state.path), index_meta::render(&records))] {
-        match text.is_empty() {
-            true => tx.delete(&path)?,
-            false => tx.put_reduced(&path, text.as_bytes())?,
+    for (root, text) in [(layout.index(), kept), (layout.index_meta(), index_meta::render(&records))] {
+        let path = root.join(&state.path);
+        if text.is_empty() {
+            tx.delete(&path)?;
+            path.ancestors().skip(1).take_while(|folder| *folder != root).for_each(|folder| tx.remove_folder(folder));
+        } else {
+            tx.put_reduced(&path, text.as_bytes())?;
         }
     }
     Ok(())

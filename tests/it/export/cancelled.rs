@@ -12,10 +12,10 @@ use rustix::process::Signal;
 
 use super::{EXPORT_KINDS, entries_beside_mirror, export_args, mirror};
 use crate::bundle_builder::{all_files, test_holder};
+use crate::support::process::SIGABRT;
 use crate::support::sandbox::Sandbox;
 use crate::support::wait;
 
-const SIGABRT: i32 = 128 + 6;
 const PREFIX: &str = ".frostmirror-export-";
 
 #[test]

@@ -134,7 +134,7 @@ fn a_gap_that_late_bundles_fill_in_any_order_leaves_no_doubt() {
 }
 
 /// The argument for the bundle with this number, which is a candidate or the newest of its lineage.
-fn bundle_argument(mirror: &Path, number: u64) -> String {
+pub fn bundle_argument(mirror: &Path, number: u64) -> String {
     let summary = ledger::read_summary(&Layout::new(mirror)).unwrap().unwrap();
     let tip = summary.lineages.iter().chain(&summary.contested).find(|tip| tip.sequence == number).unwrap();
     format!("{}@{}", tip.id, tip.bundle)

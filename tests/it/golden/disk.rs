@@ -18,8 +18,9 @@ use sha2::{Digest, Sha256};
 use super::assert_form;
 use super::text::{indented, normal};
 use crate::bundle_builder::{BundleBuilder, import, test_holder, test_time};
+use crate::crash::victims::kill_live_batch;
 use crate::import_dist_files::{HOST, component_content, full_bundle};
-use crate::live_store::{adding, import_base, run_killed_at, store_crates};
+use crate::live_store::{adding, import_base, store_crates};
 use crate::support::crates::Crate;
 use crate::support::dist::release::Release;
 use crate::support::dist::{DistServer, LINUX, RUSTUP};
@@ -168,7 +169,7 @@ fn bundles_and_the_fetching_side_keep_their_form() {
 fn mirror_of_everything(folder: &Path) -> (PathBuf, String) {
     let mirror = folder.join("mirror");
     import_base(folder, &mirror);
-    assert!(run_killed_at(&mirror, "commit:3", true));
+    kill_live_batch(&mirror, "commit:3");
     let killed = tree_text(&mirror.join(".frostmirror"), |path| path == "journal" || path == "holder");
     drop(adding(&mirror));
     store_crates(

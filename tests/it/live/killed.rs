@@ -8,10 +8,9 @@ use frostmirror::mirror::live::{LiveLineage, LiveTotals};
 use rustix::process::Signal;
 
 use super::*;
+use crate::support::process::SIGABRT;
 use crate::support::upstream::Fault;
 
-/// SIGABRT, as a shell tells it.
-const SIGABRT_EXIT_CODE: i32 = 134;
 const CRATES: usize = 8;
 
 /// What the mirror offers, and what is on record: the same bytes each time, whatever the clock said.
@@ -104,7 +103,7 @@ fn a_server_killed_at_any_checkpoint_ends_in_the_same_state() {
         let victim = RunningServer::start(victim.envs([("FROSTMIRROR_CRASH_AT", checkpoint)]));
         // It may have had everything before the server died.
         let _first = client_for(&victim).cargo(&app, ["fetch", "--locked"]);
-        victim.wait(Duration::from_secs(60)).exits(SIGABRT_EXIT_CODE);
+        victim.wait(Duration::from_secs(60)).exits(SIGABRT);
         assert_sound(&sandbox, &right, checkpoint);
         let serving = start_live(&sandbox);
         let target = folder.path().join("target");

@@ -6,9 +6,7 @@ use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::live::{LiveLineage, LiveTotals};
 
 use super::*;
-
-/// SIGABRT, as a shell tells it.
-const SIGABRT_EXIT_CODE: i32 = 134;
+use crate::support::process::SIGABRT;
 
 #[derive(Debug, PartialEq, Eq)]
 struct FinalMirror {
@@ -83,7 +81,7 @@ fn a_server_killed_while_storing_a_toolchain_ends_in_the_same_state() {
             // It may be dead by then.
             let _answered = std::panic::catch_unwind(|| get(&url)).is_ok();
         }
-        victim.wait(Duration::from_secs(60)).exits(SIGABRT_EXIT_CODE);
+        victim.wait(Duration::from_secs(60)).exits(SIGABRT);
         let serving = start_live(&sandbox);
         let live = LiveDistServer { sandbox, dist, serving };
         // The next client finds a consistent state after the kill.

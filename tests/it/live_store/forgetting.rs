@@ -8,8 +8,6 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::gc::{collect, collect_at};
-use crate::support::commit_steps::{SIGABRT, commit_steps};
-use crate::support::sandbox::Sandbox;
 
 fn live_plan_entry(mirror: &Path, forget: &[&str]) -> Option<LiveSummary> {
     let forget = forget.iter().map(|word| (*word).to_owned()).collect();
@@ -123,33 +121,6 @@ fn eviction_removes_the_least_recently_used_and_nothing_a_bundle_needs() {
     assert!(records(&mirror).contains_key("crates/serde-1.0.0.crate"));
     assert_records_agree(&mirror);
     assert_eq!(collect_at(&mirror, 300, 0).crates, 0);
-}
-
-#[test]
-fn forgetting_live_crates_killed_at_any_checkpoint_is_completed_by_the_next_gc() {
-    let sandbox = Sandbox::new();
-    let mut kills = 0;
-    for checkpoint in commit_steps() {
-        let mirror = sandbox.path("mirror");
-        import_base(&sandbox.path(""), &mirror);
-        store_crates(&mirror, &[Crate::new("live", "1.0.0").dep("json", "^1"), Crate::new("zeta", "1.0.0")], 10);
-        let args = ["gc", "--mirror", "mirror", "--forget", "live", "--grace", "0"];
-        let died = sandbox.process(args).envs([("FROSTMIRROR_CRASH_AT", &checkpoint)]).run();
-        let is_killed = died.code == SIGABRT;
-        kills += usize::from(is_killed);
-        assert_consistent(&mirror);
-        sandbox.run(args).ok();
-        live_metrics(&mirror);
-        assert_eq!(indexed_crates(&mirror), name_set(&["json-1.0.0", "serde-1.0.0"]), "{checkpoint}");
-        assert_records_agree(&mirror);
-        assert_eq!(live_lineage(&mirror).retired().count(), 0);
-        fs::remove_dir_all(&mirror).unwrap();
-        if !is_killed {
-            died.ok();
-            break;
-        }
-    }
-    assert!(kills > 12, "{kills}");
 }
 
 #[test]

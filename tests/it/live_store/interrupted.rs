@@ -1,13 +1,9 @@
-//! Live mode's batches where the disk refuses, where another process changes the mirror at the same instant, and where an
-//! eviction is killed.
+//! Live mode's batches when the disk refuses a change, and when another process changes the mirror at the same time.
 
 use frostmirror::bundle::open::open_any;
-use frostmirror::mirror::lock::lock_for_collecting;
 
 use super::*;
 use crate::bundle_builder::options;
-use crate::gc::collect_at;
-use crate::support::commit_steps::commit_steps;
 
 #[test]
 fn a_failed_batch_is_rolled_back_and_can_be_stored_later() {
@@ -71,64 +67,4 @@ fn a_concurrent_import_and_live_batch_give_one_state() {
         assert_records_agree(&mirror);
         assert_no_pending_work(&mirror);
     }
-}
-
-/// Removes all but what a bundle names. The test below runs this one in a process of its own, and kills it.
-#[test]
-fn an_eviction_is_complete() {
-    let folder = tempfile::tempdir().unwrap();
-    let mirror = match std::env::var_os(VICTIM_MIRROR_VAR) {
-        Some(mirror) => PathBuf::from(mirror),
-        None => {
-            let mirror = folder.path().join("mirror");
-            write_oversized_mirror(folder.path(), &mirror);
-            mirror
-        }
-    };
-    let mut guard = lock_for_collecting(&Layout::new(&mirror), Duration::ZERO, &test_holder(), &NullSink).unwrap();
-    let evicted = guard.evict_live(0, &BTreeMap::new(), test_time(100), &NullSink).unwrap();
-    drop(guard);
-    assert_eq!((evicted.crates, evicted.remaining_bytes), (2, 0));
-    assert_evicted(&mirror);
-}
-
-fn write_oversized_mirror(folder: &Path, mirror: &Path) {
-    import_base(folder, mirror);
-    store_crates(mirror, &[Crate::new("json", "1.0.0"), Crate::new("live", "1.0.0").dep("zeta", "^1")], 10);
-    store_crates(mirror, &[Crate::new("zeta", "1.0.0")], 20);
-}
-
-fn assert_evicted(mirror: &Path) {
-    let left: BTreeSet<String> = ["json-1.0.0", "serde-1.0.0"].map(str::to_owned).into();
-    assert_eq!(stored_and_indexed_crates(mirror), (left.clone(), left));
-    assert_eq!(live_metrics(mirror).crates, 1);
-    assert_records_agree(mirror);
-}
-
-#[test]
-fn an_eviction_killed_at_any_checkpoint_is_completed_by_gc() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut kills = 0;
-    for checkpoint in commit_steps() {
-        let mirror = folder.path().join(checkpoint.replace(':', "-"));
-        write_oversized_mirror(folder.path(), &mirror);
-        let mut victim = Command::new(std::env::current_exe().unwrap());
-        victim.args(["--exact", "live_store::interrupted::an_eviction_is_complete", "--test-threads=1"]);
-        let died = victim.env(VICTIM_MIRROR_VAR, &mirror).env("FROSTMIRROR_CRASH_AT", &checkpoint).output().unwrap();
-        if died.status.success() {
-            break;
-        }
-        assert_eq!(died.status.signal(), Some(6), "{checkpoint}");
-        kills += 1;
-        assert_consistent(&mirror);
-        collect_at(&mirror, 200, 0);
-        if records(&mirror).len() == 3 {
-            // It was killed before anything was put down as let go, and is all there.
-            let mut guard =
-                lock_for_collecting(&Layout::new(&mirror), Duration::ZERO, &test_holder(), &NullSink).unwrap();
-            assert_eq!(guard.evict_live(0, &BTreeMap::new(), test_time(300), &NullSink).unwrap().crates, 2);
-        }
-        assert_evicted(&mirror);
-    }
-    assert!(kills > 12, "{kills}");
 }

@@ -16,7 +16,6 @@
 //! | a proxy in front of upstream | [`forward_proxy::ForwardProxy`] |
 //! | nginx in front of our server | [`nginx::Nginx`] |
 //! | waiting for a condition | [`wait`] |
-//! | a kill at every step of a change of a mirror | [`commit_steps`] |
 //!
 //! Fetch, import, serve, and build with cargo:
 //!
@@ -51,7 +50,6 @@
 
 pub mod browser;
 pub mod client;
-pub mod commit_steps;
 pub mod crates;
 pub mod dist;
 pub mod forged_bundle;

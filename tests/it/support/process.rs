@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+/// The exit code of a process that a checkpoint killed, as a shell reports it.
+pub const SIGABRT: i32 = 128 + 6;
+
 /// A command with an environment of its own.
 pub struct Process {
     command: Command,
