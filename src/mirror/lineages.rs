@@ -194,10 +194,9 @@ fn shortened(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lineage(id: &str, sequence: u64) -> LineageTip {
+impl LineageTip {
+    /// A lineage whose newest bundle has this number.
+    pub(in crate::mirror) fn for_test(id: &str, sequence: u64) -> LineageTip {
         LineageTip {
             id: id.to_owned(),
             sequence,
@@ -209,10 +208,15 @@ mod tests {
             more_inputs: 0,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn a_head_keeps_few_and_short_names_of_inputs() {
-        let none = lineage("a", 1);
+        let none = LineageTip::for_test("a", 1);
         assert_eq!(none.input_names(), None);
         let two = none.clone().with_inputs(["app (Cargo.lock)", "w\u{1b}eb"].into_iter());
         assert_eq!((two.input_names().as_deref(), two.more_inputs), (Some("app (Cargo.lock), w\u{fffd}eb"), 0));
@@ -226,7 +230,7 @@ mod tests {
     /// The remaining contenders of bundles imported in this order: their numbers, and the number before a gap.
     fn contenders(numbers: &[u64]) -> Vec<(u64, Option<u64>)> {
         let mut contenders = Vec::new();
-        numbers.iter().for_each(|number| add_contender(&mut contenders, lineage("a", *number)));
+        numbers.iter().for_each(|number| add_contender(&mut contenders, LineageTip::for_test("a", *number)));
         sort_contenders(&mut contenders);
         contenders.iter().map(|one| (one.sequence, one.gap_after)).collect()
     }
@@ -234,9 +238,9 @@ mod tests {
     #[test]
     fn bundles_with_one_number_after_a_gap_are_named_by_their_ids() {
         let mut contenders = Vec::new();
-        add_contender(&mut contenders, lineage("a", 5));
+        add_contender(&mut contenders, LineageTip::for_test("a", 5));
         for bundle in ["x", "y"] {
-            add_contender(&mut contenders, LineageTip { bundle: bundle.to_owned(), ..lineage("a", 7) });
+            add_contender(&mut contenders, LineageTip { bundle: bundle.to_owned(), ..LineageTip::for_test("a", 7) });
         }
         sort_contenders(&mut contenders);
         let gap = "bundle number 7 was imported when the highest number was 5";

@@ -369,24 +369,11 @@ impl Counts {
 mod tests {
     use super::*;
 
-    fn lineage(id: &str, sequence: u64) -> LineageTip {
-        LineageTip {
-            id: id.to_owned(),
-            sequence,
-            bundle: format!("{id}{sequence}"),
-            created: String::new(),
-            record: String::new(),
-            gap_after: None,
-            inputs: Vec::new(),
-            more_inputs: 0,
-        }
-    }
-
     #[test]
     fn an_older_bundle_of_a_lineage_does_not_become_its_newest() {
         let mut head = MirrorSummary::default();
         for (id, sequence) in [("b", 1), ("a", 2), ("a", 1), ("b", 3)] {
-            head = head.with_import("2026-01-01T00:00:00Z", lineage(id, sequence), HistorySize::default());
+            head = head.with_import("2026-01-01T00:00:00Z", LineageTip::for_test(id, sequence), HistorySize::default());
         }
         let known: Vec<_> = head.lineages.iter().map(|l| (l.id.as_str(), l.sequence)).collect();
         assert_eq!(known, [("a", 2), ("b", 3)]);
