@@ -1,11 +1,12 @@
 //! Index lines that upstream deleted: from the history, a mirror or an earlier bundle.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::bounded_read::read_at_most;
 use crate::bundle::format::Entry;
 use crate::bundle::open::{EntryVisitor, open_any};
 use crate::crate_id::CrateId;
@@ -14,6 +15,7 @@ use crate::fetch::history::History;
 use crate::fetch::resolve::{ExactVersions, LineArchive, RecoveredLine};
 use crate::index_line::IndexLine;
 use crate::mirror_file::FileKind;
+use crate::upstream::registry_client::MAX_INDEX_FILE;
 
 /// The sources of index lines, in search order.
 pub(super) struct LineSources {
@@ -68,8 +70,8 @@ impl LineArchive for LineSources {
 /// Returns the lines of the requested crates in a mirror's index.
 fn lines_in_mirror(mirror: &Path, wanted: &ExactVersions) -> Vec<IndexLine> {
     let lines = wanted.keys().filter_map(|id| {
-        let text = fs::read_to_string(mirror.join("index").join(id.name.index_path())).ok()?;
-        IndexLine::find_version(&text, &id.name, &id.version)
+        let bytes = read_at_most(&mirror.join("index").join(id.name.index_path()), MAX_INDEX_FILE).ok()??;
+        IndexLine::find_version(str::from_utf8(&bytes).ok()?, &id.name, &id.version)
     });
     lines.collect()
 }

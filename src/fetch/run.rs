@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use crate::digest::Sha256;
 use crate::fetch::error::Error;
 use crate::fetch::history::{self, History};
 use crate::fetch::options::{InputSpec, Mode, Options};
+use crate::fetch::repair_list::{self, RepairList};
 use crate::fetch::session::Session;
-use crate::fetch::{repair_list, resolve, workspace_lock};
+use crate::fetch::{resolve, workspace_lock};
 use crate::inputs::input_id::InputId;
 use crate::inputs::lockfile::Lockfile;
+use crate::safe_path::SafePath;
 use crate::upstream::dist::ToolchainRequest;
 
 /// One fetch or dry run: what the user requests, and the session for it.
@@ -17,15 +20,24 @@ pub(super) struct Run<'o> {
     pub(super) session: Session<'o>,
     /// The inputs of the user, read and checked.
     pub(super) inputs: Vec<resolve::Input>,
+    /// The dist files of a repair list. It is read once, because it may be a pipe.
+    pub(super) listed_dist_files: BTreeMap<SafePath, Sha256>,
     /// The toolchain requests of the inputs.
     pub(super) requests: BTreeMap<InputId, ToolchainRequest>,
 }
 
 impl<'o> Run<'o> {
     pub(super) async fn start(options: &'o Options, session: Session<'o>) -> Result<Run<'o>, Error> {
-        let inputs = read_inputs(options, &session).await?;
+        let (inputs, listed_dist_files) = match &options.mode {
+            Mode::Repair { list } => {
+                let RepairList { crates, dist_files } = repair_list::read(list)?;
+                let is_empty = crates.packages.is_empty() && dist_files.is_empty();
+                (if is_empty { Vec::new() } else { vec![resolve::Input::Lockfile(crates)] }, dist_files)
+            }
+            Mode::Full | Mode::Incremental { .. } => (read_inputs(options, &session).await?, BTreeMap::new()),
+        };
         let requests = options.toolchains.requests_for(&inputs);
-        Ok(Run { options, session, inputs, requests })
+        Ok(Run { options, session, inputs, listed_dist_files, requests })
     }
 
     /// Whether nothing is requested: an empty repair list. An explicit base requests what the history recorded.
@@ -50,11 +62,6 @@ impl<'o> Run<'o> {
 
 /// Reads and checks the inputs of the user.
 async fn read_inputs(options: &Options, session: &Session<'_>) -> Result<Vec<resolve::Input>, Error> {
-    if let Mode::Repair { list } = &options.mode {
-        let listed = repair_list::read(list)?;
-        let some = !listed.crates.packages.is_empty() || !listed.dist_files.is_empty();
-        return Ok(some.then_some(resolve::Input::Lockfile(listed.crates)).into_iter().collect());
-    }
     let mut read = Vec::with_capacity(options.inputs.len());
     for input in &options.inputs {
         let mut input = match input {

@@ -1,10 +1,10 @@
 //! The dist files that a run needs, and which input needs each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
+use crate::digest::Sha256;
 use crate::fetch::history::DistFileRef;
-use crate::fetch::repair_list::{self, Unavailable};
+use crate::fetch::repair_list::Unavailable;
 use crate::inputs::input_id::InputId;
 use crate::safe_path::SafePath;
 use crate::upstream::dist::{DownloadPlan, PlannedFile, ToolchainRequest};
@@ -27,21 +27,17 @@ pub(super) struct ToolchainPlan {
 }
 
 impl ToolchainPlan {
-    /// The content of a repair list as the needs of the input `id`.
-    pub(super) fn for_repair_list(id: InputId, list: &Path) -> Result<ToolchainPlan, repair_list::Error> {
-        let listed = repair_list::read(list)?.dist_files;
+    /// The dist files of a repair list as the needs of the input `id`.
+    pub(super) fn for_repair_list(id: InputId, listed: &BTreeMap<SafePath, Sha256>) -> ToolchainPlan {
         if listed.is_empty() {
-            return Ok(ToolchainPlan::default());
+            return ToolchainPlan::default();
         }
-        let paths = listed.keys().cloned().collect();
-        let needed = |sha256| PlannedFile::new(sha256);
-        let artifacts = listed.into_iter().map(|(path, sha256)| (path, needed(sha256))).collect();
-        let needs = BTreeMap::from([(id, paths)]);
-        Ok(ToolchainPlan {
-            downloads: DownloadPlan { files: artifacts, ..DownloadPlan::default() },
-            needed_paths: needs,
+        let files = listed.iter().map(|(path, sha256)| (path.clone(), PlannedFile::new(*sha256))).collect();
+        ToolchainPlan {
+            downloads: DownloadPlan { files, ..DownloadPlan::default() },
+            needed_paths: BTreeMap::from([(id, listed.keys().cloned().collect())]),
             ..ToolchainPlan::default()
-        })
+        }
     }
 
     /// The toolchain needs of an input, in the form of the history.

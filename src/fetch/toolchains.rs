@@ -189,11 +189,9 @@ impl Run<'_> {
         sent: Option<&DeltaBase>,
     ) -> Result<ToolchainPlan, Error> {
         let Run { options, inputs, requests, .. } = self;
-        if let Mode::Repair { list } = &options.mode {
-            return match inputs.first() {
-                Some(input) => Ok(ToolchainPlan::for_repair_list(input.id(), list)?),
-                None => Ok(ToolchainPlan::default()),
-            };
+        if matches!(options.mode, Mode::Repair { .. }) {
+            let plan = |input: &resolve::Input| ToolchainPlan::for_repair_list(input.id(), &self.listed_dist_files);
+            return Ok(inputs.first().map(plan).unwrap_or_default());
         }
         let keeps_recorded = !options.toolchains.drop_recorded;
         let others = self.other_requests(memory);

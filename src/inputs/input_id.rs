@@ -2,12 +2,12 @@
 //! on a CI machine, is the same input, and a bundle does not reveal folder names of the fetching machine.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::bounded_read::read_at_most;
 
 /// Maximum length of a label in characters.
 const MAX_LABEL_CHARS: usize = 64;
@@ -126,10 +126,8 @@ impl Label {
 
 /// The name of the package whose manifest is in `folder`. An unreadable manifest gives none; cargo reports it.
 fn package_name_in(folder: &Path) -> Option<String> {
-    let mut text = String::new();
-    let file = File::open(folder.join("Cargo.toml")).ok()?;
-    file.take(MAX_MANIFEST).read_to_string(&mut text).ok()?;
-    let manifest: toml::Table = text.parse().ok()?;
+    let bytes = read_at_most(&folder.join("Cargo.toml"), MAX_MANIFEST).ok()??;
+    let manifest: toml::Table = str::from_utf8(&bytes).ok()?.parse().ok()?;
     Some(manifest.get("package")?.get("name")?.as_str()?.to_owned())
 }
 

@@ -319,7 +319,11 @@ fn corrupt_dist_files_are_reported_and_restored_by_a_repair_list() {
     fs::remove_file(sandbox.path("mirror/crates/leaf-0.3.0.crate")).ok();
     let audit = sandbox.run(["verify", "--mirror", "mirror", "--repair-list", "list"]).exits(4);
     audit.stdout_has(rustc).stdout_has("channel-rust-1.86.0.toml.sha256");
-    let bundle = fetch(&sandbox, &["--from-list", "list"]);
+    // A pipe is readable only once.
+    let list = fs::read(sandbox.path("list")).unwrap();
+    let run = sandbox.process(["fetch", "--from-list", "/dev/stdin"]).stdin(&list).run().ok();
+    let bundle = PathBuf::from(run.stdout.trim());
+    assert!(paths_in_state(&sandbox, &bundle, "shipped").contains(&rustc.to_owned()));
     import(&sandbox, &bundle);
     assert_clean(&sandbox);
     // It says nothing new of the history: the next delta has nothing to say either.

@@ -1,11 +1,12 @@
 //! The files that the stored manifests name, with their digests: nothing else below a date's folder is ever requested.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::bounded_read::read_at_most;
 use crate::digest::Sha256;
 use crate::durable;
 use crate::safe_path::SafePath;
@@ -77,10 +78,7 @@ fn manifests_in(folder: &Path, path: &SafePath) -> io::Result<Vec<PathBuf>> {
 
 /// The bytes of a manifest; `None` if it no longer exists or exceeds the size limit.
 fn read_manifest(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let Some(file) = durable::if_exists(File::open(path))? else { return Ok(None) };
-    let mut text = Vec::new();
-    file.take(MAX_MANIFEST_SIZE as u64 + 1).read_to_end(&mut text)?;
-    Ok((text.len() <= MAX_MANIFEST_SIZE).then_some(text))
+    Ok(durable::if_exists(read_at_most(path, MAX_MANIFEST_SIZE as u64))?.flatten())
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Copies a file set from upstream into the mirror: requested, checked and stored as a whole.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,12 +14,16 @@ use super::super::store_worker::StoreJob;
 use super::super::upstreams::with_breaker;
 use super::super::{ActiveState, LiveMirror};
 use super::file_set::FileSet;
+use crate::bounded_read::read_at_most;
 use crate::digest::Sha256;
 use crate::http;
 use crate::mirror::live::PartialFile;
 use crate::safe_path::SafePath;
 use crate::toolchain::{Date, ToolchainName, digest_path};
 use crate::upstream::dist::{DistClient, Error, MAX_DIGEST_FILE, Texts, parse_sha256};
+
+/// Maximum size of a digest file and of a release file of rustup, in bytes.
+const MAX_SMALL_FILE: u64 = 64 * 1024;
 
 /// What upstream has.
 enum UpstreamState {
@@ -131,7 +134,7 @@ impl LiveMirror {
     async fn local_state(&self, unit: &FileSet) -> LocalState {
         let (root, unit) = (self.context.mirror.root().to_owned(), unit.clone());
         let read = move || {
-            let text = |path: &SafePath| read_small_file(&path.below(&root));
+            let text = |path: &SafePath| read_at_most(&path.below(&root), MAX_SMALL_FILE).ok().flatten();
             let stored = unit.primary().below(&root).is_file();
             let stated = unit.digest_file().filter(|_| stored).and_then(|path| parse_sha256(&text(&path)?));
             let release = text(&FileSet::RustupRelease.primary());
@@ -139,12 +142,6 @@ impl LiveMirror {
         };
         tokio::task::spawn_blocking(read).await.unwrap_or(LocalState { stated_digest: None, release: None })
     }
-}
-
-/// A small text file, if it exists.
-fn read_small_file(path: &std::path::Path) -> Option<Vec<u8>> {
-    let length = fs::metadata(path).ok()?.len();
-    (length <= 64 * 1024).then(|| fs::read(path).ok()).flatten()
 }
 
 /// Fetches the texts of a set, again if upstream publishes at that moment.

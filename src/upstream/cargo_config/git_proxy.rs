@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::bounded_read::SizeLimit;
 use crate::env::Env;
+
+/// The limit for a file.
+const LIMIT: SizeLimit = SizeLimit { max: 1 << 20, kind: "a configuration file of git" };
 
 /// The value of `http.proxy` in the user's git configuration, and the file that sets it.
 pub(super) fn http_proxy(env: &Env) -> Option<(String, PathBuf)> {
@@ -18,7 +22,7 @@ pub(super) fn http_proxy(env: &Env) -> Option<(String, PathBuf)> {
 
 /// A damaged or unreadable file of git is ignored.
 fn read(path: &Path) -> Option<String> {
-    std::fs::read_to_string(path).ok()
+    LIMIT.read_text(path).ok()
 }
 
 /// The last `proxy` in the sections `[http]` (but not `[http "https://…"]`, which is for one server).

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::bounded_read::read_at_most;
 use crate::digest::Sha256;
 use crate::durable;
 use crate::event::Sink;
@@ -107,14 +108,10 @@ impl DistCache {
     /// The texts of `name` in the last run; `None` if unknown.
     pub(super) fn load_record(&self, name: &str) -> Result<Option<TextRecord>, Error> {
         let path = self.record_path(name);
-        let read = match fs::metadata(&path) {
-            Ok(metadata) if metadata.len() > MAX_RECORD => return Ok(None),
-            Ok(_) => fs::read(&path),
-            Err(error) => Err(error),
-        };
-        let text = durable::if_exists(read).map_err(|source| Error::Cache { path, source })?;
+        let text =
+            durable::if_exists(read_at_most(&path, MAX_RECORD)).map_err(|source| Error::Cache { path, source })?;
         // A damaged record counts as absent.
-        Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
+        Ok(text.flatten().and_then(|text| serde_json::from_slice(&text).ok()))
     }
 
     fn record_path(&self, name: &str) -> PathBuf {
