@@ -33,6 +33,7 @@
 //! | [`import_order`] | the order in which several bundles are imported |
 //! | [`watcher_state`] | what the watcher last observed |
 //! | [`status`] | what `status` prints |
+//! | [`lost_items`] | items that a lineage needs and that the mirror lost, and the bundles that contain them |
 //! | [`audit`] | checks every file against its record and every record against the files |
 //! | [`export`] | exports the crates as a folder that cargo builds from |
 //! | [`rebuild`] | rebuilds lost records from valid files |
@@ -40,6 +41,7 @@
 pub mod retired;
 pub mod gc;
 mod dist_files;
+pub mod lost_items;
 pub mod audit;
 pub mod import_order;
 pub mod export;

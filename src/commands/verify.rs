@@ -53,6 +53,8 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
     let mut first_failure: Option<Failure> = None;
     let mut integrity = false;
     let several = args.files.len() > 1;
+    // The verdict of a closure follows, and must not be taken for a bundle's.
+    let is_prefixed = several || args.closure.is_some();
     for file in &args.files {
         if several {
             // Errors from here on concern this bundle.
@@ -71,7 +73,7 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
         match checked {
             Ok(verdict) => {
                 bad += usize::from(!verdict.problems.is_empty());
-                report_bundle(context, file, several, &verdict);
+                report_bundle(context, file, is_prefixed, &verdict);
                 if args.closure.is_some() && verdict.problems.is_empty() {
                     // The payload's table is the larger part, and no longer needed.
                     good.push((file.display().to_string(), Manifest { blocks: Vec::new(), ..verdict.manifest }));
@@ -117,14 +119,14 @@ fn check_bundles(args: &Args, context: &Context) -> Result<Vec<(String, Manifest
     }
 }
 
-/// Prefixes each line with its bundle if there are several.
+/// Prefixes each line with its bundle.
 fn prefix_with_file(file: &Path, lines: &str) -> String {
     // The file's owner chose the name, so it is sanitized.
     let name = replace_control(&file.display().to_string()).replace('\n', " ");
     lines.lines().filter(|line| !line.is_empty()).map(|line| format!("{name}: {line}")).collect::<Vec<_>>().join("\n")
 }
 
-fn report_bundle(context: &Context, file: &Path, several: bool, verdict: &VerifyReport) {
+fn report_bundle(context: &Context, file: &Path, is_prefixed: bool, verdict: &VerifyReport) {
     let (crates, artifacts) = count_files(&verdict.manifest);
     let problems: Vec<String> = verdict.problems.iter().map(ToString::to_string).collect();
     if context.reporter.is_json() {
@@ -142,7 +144,7 @@ fn report_bundle(context: &Context, file: &Path, several: bool, verdict: &Verify
             true => format!("OK -- {}, {}", pluralize(crates, "crate"), pluralize(artifacts, "rustup artifact")),
             false => problems.join("\n"),
         };
-        context.reporter.print_data(&if several { prefix_with_file(file, &lines) } else { lines });
+        context.reporter.print_data(&if is_prefixed { prefix_with_file(file, &lines) } else { lines });
     }
 }
 
@@ -178,7 +180,8 @@ fn report_lock_coverage(
         context.reporter.print_data(&format!("OK -- closure of {}", pluralize(found.packages, "package")));
     } else {
         // The file's owner chose the name, so it is sanitized.
-        context.reporter.print_data(&replace_control(&gaps.join("\n")));
+        let text = format!("{}\nFAILED -- closure with {}", gaps.join("\n"), pluralize(gaps.len(), "problem"));
+        context.reporter.print_data(&replace_control(&text));
     }
     if !skipped.is_empty() && !context.reporter.is_json() {
         context.reporter.warning(format!(

@@ -166,10 +166,9 @@ impl From<gc::Error> for Failure {
                 let hint = io_hint(&error.source);
                 Failure { hint, ..Failure::from(error) }
             }
-            E::Record { .. } | E::LostRecord { .. } | E::Untrusted { .. } => Failure::new(ErrorClass::Integrity, error).hint(
-                "import the bundle of that file again, or restore the file from a copy of the mirror; if neither exists, \
-                 `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record",
-            ),
+            E::Record { .. } | E::LostRecord { .. } | E::Untrusted { .. } => {
+                Failure::new(ErrorClass::Integrity, error).hint(LOST_RECORD_HINT)
+            }
             E::SummaryLost(error) => error.into(),
             E::RebuiltNeeded { ref bundle, .. } => {
                 let hint = format!(
@@ -215,6 +214,10 @@ impl From<snapshot::Error> for Failure {
         }
     }
 }
+
+/// The hint for a lost, altered or damaged import record, whose file name contains the id of its bundle.
+pub const LOST_RECORD_HINT: &str = "import the bundle of that file again, or restore the file from a copy of the mirror; if neither exists, \
+     `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record";
 
 /// The hint for damage of unknown extent.
 const FIND_DAMAGE_HINT: &str =

@@ -7,7 +7,8 @@
 //! | the record of a line | an index line |
 //! | `manifest.json` | the counts on disk, the ledger |
 //! | live mode's records | the index, the dist files, their own totals |
-//! | a record of the ledger | its file name; for the newest record of each lineage also the index |
+//! | a record of the ledger | its file name |
+//! | everything that the newest bundles of a lineage name, and that the mirror had | the index, the record of dist files |
 //! | any other file where clients look | must not exist: no record names it |
 //!
 //! The audit takes no lock, like a server, so that a large mirror can be audited during imports. A problem may
@@ -18,7 +19,6 @@
 //! Without one, it trusts the record of the line, and otherwise the line's own. A line of a crate that no record names is
 //! a problem too. If records are lost, one of them may have named it.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
 use super::dist_files::DistFiles;
@@ -26,11 +26,13 @@ use super::guard::WriteGuard;
 use super::index_link::{self, LinkState};
 use super::item::ItemId;
 use super::layout::{self, Layout};
+use super::lost_items::{LostItem, find_missing_items};
 use super::pending_deletions;
 use super::summary::Counts;
 use super::transaction::{self, counts_are_stale, has_unfinished_work};
 use crate::crate_id::CrateId;
 use crate::event::{Event, Phase, Sink};
+use crate::safe_path::SafePath;
 
 mod context;
 mod dist_files;
@@ -63,6 +65,9 @@ pub struct Audit {
     /// Files that must be fetched again, with upstream's digest as recorded. There are none while a transaction is
     /// unfinished, because its completion may store or retire what seems to be missing.
     pub repairs: Repairs,
+    /// Items that the newest bundle of a lineage names for other inputs, and that no imported bundle of the lineage had.
+    /// They are no problem: a mirror need not get every bundle of a history.
+    pub never_imported: Vec<ItemId>,
     pub(super) files: FileStates,
 }
 
@@ -136,6 +141,7 @@ pub(super) struct Pass {
     pub(super) counts: Counts,
     problems: Vec<Problem>,
     repairs: Repairs,
+    never_imported: Vec<ItemId>,
     dist_files: dist_files::DistFileResults,
 }
 
@@ -177,7 +183,8 @@ impl Pass {
             metadata.dist_files.as_ref().map(DistFiles::count_and_bytes).unwrap_or_default();
         let counts = Counts { crates, versions, bytes: lengths, dist_files: recorded, dist_file_bytes: artifact_bytes };
         let problems = std::mem::take(&mut listing.problems);
-        let mut pass = Pass { index_states: names, metadata, counts, problems, repairs: Repairs::new(), dist_files };
+        let (repairs, never_imported) = (Repairs::new(), Vec::new());
+        let mut pass = Pass { index_states: names, metadata, counts, problems, repairs, never_imported, dist_files };
         pass.problems.append(&mut pass.dist_files.problems);
         pass.repairs.append(&mut pass.dist_files.repairs);
         for state in &mut pass.index_states {
@@ -185,6 +192,7 @@ impl Pass {
             pass.repairs.extend(state.repairs.drain(..));
         }
         pass.check_metadata(layout);
+        pass.check_needed_items(layout)?;
         Ok(pass)
     }
 
@@ -206,24 +214,49 @@ impl Pass {
                 state => self.problems.push(Problem::new("crates/index", Fault::Link { state: state.to_string() })),
             }
         }
-        // A missing crate is rare. A count detects one without a set of all crates.
-        if self.metadata.current_crates().count()
-            == self.index_states.iter().map(|name| name.current_count).sum::<usize>()
-        {
-            return;
+    }
+
+    /// Checks that everything that a lineage needs is in the index or in the record of dist files. Other checks compare the
+    /// files with these.
+    fn check_needed_items(&mut self, layout: &Layout) -> Result<(), transaction::Error> {
+        let Pass { index_states, metadata, .. } = self;
+        let is_listed = |id: &CrateId| {
+            let path = id.name.index_path();
+            let at = index_states.binary_search_by(|state| state.path.as_str().cmp(&path)).ok();
+            let state = at.and_then(|at| index_states.get(at));
+            state.is_some_and(|state| state.expected_lines().any(|line| line.id == *id))
+        };
+        let recorded = metadata.dist_files.as_ref();
+        let is_recorded = |path: &SafePath| recorded.is_none_or(|files| files.0.contains_key(path));
+        let crates = metadata.never_imported_crates().filter(|id| !is_listed(id)).cloned().map(ItemId::Crate);
+        let dist_files = metadata.never_imported_dist_files().filter(|path| !is_recorded(path)).cloned();
+        let mut never_imported: Vec<ItemId> = crates.chain(dist_files.map(ItemId::DistFile)).collect();
+        never_imported.sort_unstable();
+        // A lost item is rare. A count detects a lost crate without a look at each record.
+        let current_count: usize = index_states.iter().map(|state| state.current_count).sum();
+        let (problems, repairs) = (&mut self.problems, &mut self.repairs);
+        if metadata.current_crate_count() != current_count || !metadata.needed_dist_files.iter().all(is_recorded) {
+            let needed = metadata.needed_records.iter().map(String::as_str);
+            let missing = find_missing_items(layout, needed, &is_listed, recorded)?;
+            never_imported = missing.never_imported;
+            for LostItem { item, sha256, needed_by } in missing.lost {
+                problems.push(match &item {
+                    ItemId::Crate(id) => {
+                        let path = format!("index/{}", id.name.index_path());
+                        Problem::new(path, Fault::NotInIndex { id: id.clone(), needed_by })
+                    }
+                    ItemId::DistFile(path) => Problem::new(path.as_str(), Fault::LostDistFile { needed_by }),
+                });
+                repairs.insert(item, sha256);
+            }
         }
-        let expected: HashSet<&CrateId> =
-            self.index_states.iter().flat_map(IndexState::expected_lines).map(|line| &line.id).collect();
-        for (id, named) in self.metadata.current_crates().filter(|(id, _)| !expected.contains(id)) {
-            let fault = Fault::NotInIndex { id: id.clone(), record: named.record.to_string() };
-            self.problems.push(Problem::new(format!("index/{}", id.name.index_path()), fault));
-            self.repairs.insert(ItemId::Crate(id.clone()), named.sha256);
-        }
+        self.never_imported = never_imported;
+        Ok(())
     }
 
     /// The public result of this pass.
     pub(super) fn into_audit(self) -> Audit {
-        let Pass { index_states, mut problems, mut repairs, dist_files, .. } = self;
+        let Pass { index_states, mut problems, mut repairs, never_imported, dist_files, .. } = self;
         if problems.iter().any(|problem| matches!(problem.fault, Fault::Unfinished)) {
             repairs.clear();
         }
@@ -231,8 +264,8 @@ impl Pass {
         problems.dedup();
         let crates = index_states.into_iter().map(|state| (state.path, state.crate_files));
         let dist_files = dist_files.states.into_iter().map(|one| (one.0.key(), vec![one]));
-        let mut audit =
-            Audit { crates: 0, bytes: 0, dist_files: 0, problems, repairs, files: crates.chain(dist_files).collect() };
+        let files = crates.chain(dist_files).collect();
+        let mut audit = Audit { crates: 0, bytes: 0, dist_files: 0, problems, repairs, never_imported, files };
         for (item, state) in audit.files.values().flatten() {
             match (item, state) {
                 (ItemId::Crate(_), FileState::Valid { length, .. }) => {

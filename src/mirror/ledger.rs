@@ -153,16 +153,22 @@ pub fn read_record(layout: &Layout, name: &str) -> Result<Option<Record>, Error>
 }
 
 /// The digests that bundles on record state for each crate, and live mode's for other crates. Records that are damaged, or
-/// that the chain contradicts, prove nothing, and neither do those of a rebuild.
+/// that the chain contradicts, prove nothing, and neither do those of a rebuild or of rejected bundles.
 pub(super) fn recorded_digests(layout: &Layout) -> Result<HashMap<CrateId, BTreeSet<Sha256>>, Error> {
     let stated = MirrorSummary::read(layout)?.and_then(|summary| summary.newest_record);
     let faults = chain::read_faults(layout, stated.as_ref())?;
     let mut digests: HashMap<CrateId, BTreeSet<Sha256>> = HashMap::new();
     let mut reader = Reader::new(layout);
+    let notes = retired::read_retirements(layout)?;
     for name in record_names(layout)? {
         let is_trusted = faults.iter().all(|fault| fault.record != name);
         let record = if is_trusted { reader.read(&name)? } else { None };
-        for one in record.into_iter().filter(|record| record.manifest.lineage.id != REBUILT_LINEAGE) {
+        let number = record_number(&name).unwrap_or(0);
+        let counts = |record: &Record| {
+            let lineage = record.manifest.lineage.id.as_str();
+            lineage != REBUILT_LINEAGE && !retired::is_rejected(&notes, number, lineage)
+        };
+        for one in record.into_iter().filter(counts) {
             for one in &one.manifest.crates {
                 digests.entry(one.id()).or_default().insert(one.sha256);
             }

@@ -131,6 +131,12 @@ pub(super) fn sort_contenders(contenders: &mut [LineageTip]) {
     contenders.sort_by(|a, b| (a.sequence, &a.created, &a.record).cmp(&(b.sequence, &b.created, &b.record)));
 }
 
+/// A bundle for users, such as "bundle number 2 (`two.pkg`, id 0a1b) of lineage 0c1d (app (Cargo.lock))".
+pub(super) fn describe_bundle(tip: &LineageTip, file: &str) -> String {
+    let (file, id) = (sanitize_line(file), sanitize_line(&tip.bundle));
+    format!("bundle number {} (`{file}`, id {id}) of lineage {}", tip.sequence, tip.id_and_inputs())
+}
+
 impl LineageTip {
     /// The bundle with this manifest, whose record is called `record`.
     pub(super) fn from_manifest(manifest: &Manifest, record: String) -> LineageTip {

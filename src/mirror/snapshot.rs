@@ -3,7 +3,7 @@
 //! The snapshot contains what the index lists: every line verbatim, and every crate file with its digest. The digest is
 //! computed while the file is packed. So a corrupt file stops the export with an error that names it, and never gets a
 //! new digest. Files that the index does not list (a crate in its grace period, an unrecognized file) are left out and
-//! counted. Recorded dist files are included.
+//! counted. Recorded dist files are included. If the mirror lost something that a history needs, nothing is exported.
 //!
 //! The snapshot includes the histories as their newest bundles describe them, so that a collection of the other mirror
 //! keeps the same files. Live mode's files are one more history, whose id the mirror created. Some crates of the index
@@ -25,12 +25,13 @@ use super::inventory::Inventory;
 use super::item::{Item, ItemId};
 use super::layout::Layout;
 use super::lineages::REBUILT_LINEAGE;
+use super::lost_items::find_missing_items;
 use super::transaction::{self, failed};
 use crate::bundle::format::{BundleKind, CarriedHistory, Input, Lineage, MAX_NAMES, Manifest, short_id};
 use crate::bundle::pack::{self, PackPlan};
 use crate::bundle::verify;
 use crate::config::SnapshotFile;
-use crate::crate_id::CrateName;
+use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::durable::{self, checkpoint};
 use crate::event::Sink;
@@ -131,6 +132,7 @@ fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Res
     }
     let unlisted_files = count_unlisted_files(layout, &inventory)?;
     let ledger_contents = LedgerContents::read(layout, &inventory.dist_files, now)?;
+    reject_lost_items(layout, &inventory, &ledger_contents)?;
     if inventory.crates.is_empty() && inventory.dist_files.0.is_empty() {
         return Err(Error::Empty { root: layout.root().to_owned() });
     }
@@ -176,6 +178,27 @@ fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Res
         files,
     };
     Ok((plan, unlisted_files))
+}
+
+/// Returns an error if the mirror lost something that a history needs: the snapshot would hide the loss.
+fn reject_lost_items(layout: &Layout, inventory: &Inventory, ledger_contents: &LedgerContents) -> Result<(), Error> {
+    let recorded = &inventory.dist_files;
+    let is_listed = |id: &CrateId| inventory.crates.binary_search_by(|one| one.id.cmp(id)).is_ok();
+    let is_stored = |item: &ItemId| match item {
+        ItemId::Crate(id) => is_listed(id),
+        ItemId::DistFile(path) => recorded.0.contains_key(path),
+    };
+    if ledger_contents.items().all(is_stored) {
+        return Ok(());
+    }
+    let needed = ledger_contents.needed_records.iter().map(String::as_str);
+    let lost = find_missing_items(layout, needed, &is_listed, Some(recorded))?.lost;
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let problems: Vec<String> =
+        lost.iter().map(|one| format!("{} is missing, but {} needs it", one.item, one.needed_by)).collect();
+    Err(Error::Damaged { root: layout.root().to_owned(), problems: Problems::summarize(&problems) })
 }
 
 /// The content of the mirror that no history claims, as a lineage.

@@ -195,7 +195,8 @@ fn a_missing_index_file_is_repaired() {
     }
     let (reported, listed) = problems_and_repair_list(&sandbox);
     assert!(
-        reported[0].starts_with("index/se/rd/serde: the line of Serde 1.0.100+b is missing, but the ledger's 0000")
+        reported[0]
+            .starts_with("index/se/rd/serde: the line of Serde 1.0.100+b is missing, but bundle number 2 (`two.pkg`")
     );
     assert_eq!(listed, ["Serde 1.0.100+b"]);
     import_repair_bundle(&sandbox, [serde()]);

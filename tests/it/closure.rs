@@ -59,9 +59,11 @@ fn base_and_delta() -> Sandbox {
 fn a_full_bundle_covers_its_shipped_crates() {
     let sandbox = base_and_delta();
     let run = sandbox.run(["verify", "full.pkg", "--closure", "old.lock"]).ok();
-    assert_eq!(run.stdout, "OK -- 1 crate, 0 rustup artifacts\nOK -- closure of 1 package\n");
+    assert_eq!(run.stdout, "full.pkg: OK -- 1 crate, 0 rustup artifacts\nOK -- closure of 1 package\n");
     let run = sandbox.run(["verify", "full.pkg", "--closure", "both.lock"]).exits(4);
-    run.stdout_has("json 1.1.0: is missing\n").stderr_has("`both.lock` cannot be built from what is here (1 problem)");
+    let verdict = "json 1.1.0: is missing\nFAILED -- closure with 1 problem\n";
+    assert_eq!(run.stdout, format!("full.pkg: OK -- 1 crate, 0 rustup artifacts\n{verdict}"));
+    run.stderr_has("`both.lock` cannot be built from what is here (1 problem)");
     let run = sandbox.run(["verify", "full.pkg", "--closure", "both.lock", "--message-format", "json"]).exits(4);
     let output = run.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let closure = output.into_iter().find(|line| line["reason"] == "closure").unwrap();
@@ -155,6 +157,7 @@ fn packages_from_other_sources_cannot_be_covered() {
         [
             "inner 1.0.0: a bundle cannot contain it, because it is from registry: https://corp.example/index/",
             "tool 0.2.0: a bundle cannot contain it, because it is from git: https://example.org/tool?branch=main",
+            "FAILED -- closure with 2 problems",
         ]
     );
     let run = run.stderr_has("hint: `cargo vendor` in the workspace on the connected side copies the packages of git");

@@ -123,7 +123,7 @@ fn a_rebuild_moves_a_contradicted_crate_aside() {
     run.stderr_has("the index stated other checksums than the import records for json 1.0.0")
         .stderr_lacks("were lost")
         .stderr_lacks("gc --forget")
-        .stdout_has("index/js/on/json: the line of json 1.0.0 is missing, but the ledger's 00000001-");
+        .stdout_has("index/js/on/json: the line of json 1.0.0 is missing, but bundle number 1 (`one.pkg`, id ");
     assert!(sandbox.read("list.jsonl").contains(&json().pack().cksum));
     assert!(!mirror.join(JSON).exists());
     assert_eq!(fs::read(mirror.join(".frostmirror/aside/json-1.0.0.crate")).unwrap(), forged);

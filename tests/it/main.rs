@@ -29,6 +29,7 @@ mod inspect_and_diff;
 mod sbom;
 mod list;
 mod long_term_faults;
+mod lost_items;
 mod lost_records;
 mod lost_summary;
 mod forged_mirror;

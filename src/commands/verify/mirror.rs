@@ -1,5 +1,6 @@
 //! `verify --mirror`: audits a mirror, writes the repair list, and rebuilds lost state.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,16 +9,18 @@ use serde_json::json;
 use super::args::Args;
 use crate::bundle::sanitize::sanitize_line;
 use crate::commands::Context;
-use crate::crate_id::CrateId;
+use crate::diagnostics::shell_quote;
 use crate::durable;
-use crate::error_report::{ErrorClass, Failure};
+use crate::error_report::{ErrorClass, Failure, LOST_RECORD_HINT};
 use crate::event::{self, Sink};
-use crate::mirror::audit::{Audit, Fault, Problem, audit, render_repair_list, require_mirror};
+use crate::mirror::audit::{Audit, Fault, audit, render_repair_list, require_mirror};
 use crate::mirror::layout::Layout;
 use crate::mirror::lineages::REBUILT_LINEAGE;
+use crate::mirror::live::ItemId;
 use crate::mirror::lock::{self, Holder, WriteGuard, lock_for_adding};
+use crate::mirror::lost_items::{Carrier, find_carriers};
 use crate::mirror::rebuild::{KeptCause, LostBundle, RebuildReport, UntrustedCrates};
-use crate::units::{plural_of, pluralize};
+use crate::units::{agree, plural_of, pluralize};
 
 /// Audits the mirror; with `--rebuild-state`, rebuilds lost state first.
 pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(), Failure> {
@@ -46,8 +49,21 @@ pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(),
         let what = describe_repairs(&audit);
         sink.status("Listed", format!("{what} in {}", path.display()));
     }
+    if let Some(warning) = never_imported_warning(&audit) {
+        sink.warning(warning);
+    }
     report_audit(&audit, layout, context);
     audit_result(&audit, args, layout).map_err(|failure| failure.with_mirror(layout))
+}
+
+/// The items that bundles of the history had which were never imported.
+fn never_imported_warning(audit: &Audit) -> Option<String> {
+    let first = audit.never_imported.first()?;
+    Some(format!(
+        "other inputs of a history need {}, first {first}, and no bundle of that history that was imported here has them. If \
+         this mirror serves these inputs, import their bundles too",
+        format_items(audit.never_imported.iter())
+    ))
 }
 
 /// Checks suspicious files again under the lock: an import may have been running.
@@ -127,27 +143,31 @@ fn lost_record_warnings(rebuilt: &RebuildReport) -> Vec<String> {
     warnings
 }
 
-/// Which crates were moved aside, and why.
-fn untrusted_warnings(untrusted: &UntrustedCrates) -> Vec<String> {
-    let list = |ids: &[CrateId]| {
-        let named: Vec<String> = ids.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+/// Which crates were moved aside, why, and what restores them.
+fn untrusted_warnings(untrusted: &UntrustedCrates, layout: &Layout) -> Vec<String> {
+    let list = |ids: Vec<String>| {
         let more = ids.len().saturating_sub(MAX_NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let named: Vec<String> = ids.into_iter().take(MAX_NAMED).collect();
         format!("{}{more}", named.join(", "))
     };
     let mut warnings = Vec::new();
     if !untrusted.contradicted.is_empty() {
+        // The audit that follows reports an unreadable ledger.
+        let (carriers, _) = find_carriers(layout, &untrusted.contradicted).unwrap_or_default();
+        let carriers = if carriers.is_empty() { "their bundle".to_owned() } else { format_carriers(&carriers) };
         warnings.push(format!(
             "the index stated other checksums than the import records for {}: these index lines, and files with other bytes, \
-             were moved to .frostmirror/aside",
-            list(&untrusted.contradicted)
+             were moved to .frostmirror/aside. Import {carriers} again: `cargo frostmirror import FILE --mirror DIR` restores \
+             them",
+            list(untrusted.contradicted.keys().map(ToString::to_string).collect())
         ));
     }
     if !untrusted.unknown.is_empty() {
         warnings.push(format!(
             "no import on record added {}: the index lines and the files were moved to .frostmirror/aside. If a bundle of \
              yours has these crates, import it again: `cargo frostmirror import FILE --mirror DIR` adds them again",
-            list(&untrusted.unknown)
+            list(untrusted.unknown.iter().map(ToString::to_string).collect())
         ));
     }
     warnings
@@ -191,7 +211,7 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
              manifest; the next bundle with this channel restores it"
         ));
     }
-    for warning in untrusted_warnings(&rebuilt.untrusted) {
+    for warning in untrusted_warnings(&rebuilt.untrusted, layout) {
         sink.warning(layout.fill_in(&warning));
     }
     if let Some((kept, cause)) = kept {
@@ -236,6 +256,7 @@ fn report_audit(audit: &Audit, layout: &Layout, context: &Context) {
             "rustup_artifacts": audit.dist_files,
             "problems": problems,
             "to_fetch": audit.repairs.len(),
+            "never_imported": audit.never_imported.len(),
         }));
     } else if problems.is_empty() {
         context.reporter.print_data(&format!(
@@ -250,8 +271,56 @@ fn report_audit(audit: &Audit, layout: &Layout, context: &Context) {
 
 /// Describes the files to fetch again.
 fn describe_repairs(audit: &Audit) -> String {
-    let crates = audit.repairs.keys().filter(|item| item.crate_id().is_some()).count();
-    event::format_contents(crates as u64, (audit.repairs.len() - crates) as u64)
+    format_items(audit.repairs.keys())
+}
+
+/// The number of these crates and dist files.
+fn format_items<'i>(items: impl ExactSizeIterator<Item = &'i ItemId> + Clone) -> String {
+    let crates = items.clone().filter(|item| item.crate_id().is_some()).count();
+    event::format_contents(crates as u64, (items.len() - crates) as u64)
+}
+
+/// Maximum number of bundles to import again that a message names; the others are counted.
+const MAX_CARRIERS: usize = 3;
+
+/// Bundles for users, such as "`one.pkg` (number 1, id 0a1b)".
+fn format_carriers(carriers: &[Carrier]) -> String {
+    let name = |Carrier { sequence, bundle, file }: &Carrier| {
+        let number = sequence.map(|number| format!("number {number}, ")).unwrap_or_default();
+        format!("`{}` ({number}id {})", sanitize_line(file), sanitize_line(bundle))
+    };
+    let named: Vec<String> = carriers.iter().take(MAX_CARRIERS).map(name).collect();
+    let more = carriers.len().saturating_sub(MAX_CARRIERS);
+    let more = if more > 0 { format!(" and {}", pluralize(more, "other bundle")) } else { String::new() };
+    format!("{}{more}", named.join(", "))
+}
+
+/// How to restore missing and damaged files: with the bundles that contained them, or with a new one.
+fn repair_hint(audit: &Audit, args: &Args, layout: &Layout) -> String {
+    let (list, file) = match &args.repair_list {
+        Some(path) => {
+            let name = path.file_name().map_or(path.as_path(), Path::new);
+            (format!("carry {} to the connected side", path.display()), shell_quote(name))
+        }
+        None => {
+            ("write a list with `--repair-list FILE`, carry it to the connected side".to_owned(), "FILE".to_owned())
+        }
+    };
+    let fetch = format!(
+        "{list}, run `cargo frostmirror fetch --from-list {file}` there, and import that bundle: {} {} to be fetched again",
+        describe_repairs(audit),
+        agree(audit.repairs.len(), "is", "are")
+    );
+    // If the ledger cannot be read, the audit reports that.
+    let (carriers, unexplained) = find_carriers(layout, &audit.repairs).unwrap_or_default();
+    if carriers.is_empty() {
+        return fetch;
+    }
+    let again = format!("import {} again", format_carriers(&carriers));
+    match unexplained {
+        0 => format!("{again}; if you no longer have {}, {fetch}", agree(carriers.len(), "it", "them")),
+        _ => format!("{again}, which has a part of these files; for all of them, {fetch}"),
+    }
 }
 
 fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failure> {
@@ -270,25 +339,20 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failu
     }
     let mut steps = Vec::new();
     if !audit.repairs.is_empty() {
-        let list = match &args.repair_list {
-            Some(path) => format!("carry {} to the connected side", path.display()),
-            None => "write a list with `--repair-list FILE`, carry it to the connected side".to_owned(),
-        };
-        steps.push(format!(
-            "{list}, run `cargo frostmirror fetch --from-list FILE` there, and import that bundle: {} {} to be fetched again",
-            describe_repairs(audit),
-            if audit.repairs.len() == 1 { "is" } else { "are" }
-        ));
+        steps.push(repair_hint(audit, args, layout));
     }
     if !args.rebuild_state && audit.problems.iter().any(|problem| problem.fault.is_rebuildable()) {
         let then = if steps.is_empty() { "" } else { "then " };
-        let untrusted = |problem: &Problem| problem.fault.is_untrusted();
-        steps.push(match audit.problems.iter().any(untrusted) {
-            true => format!(
+        let has = |is: fn(&Fault) -> bool| audit.problems.iter().any(|problem| is(&problem.fault));
+        steps.push(if has(Fault::is_untrusted) {
+            format!(
                 "{then}run it with `--rebuild-state`, which moves crates that contradict the import records aside, and \
-                     rebuilds lost records"
-            ),
-            false => format!("{then}rebuild lost records with `--rebuild-state`"),
+                 rebuilds lost records"
+            )
+        } else if has(Fault::is_lost_record) {
+            format!("{then}{LOST_RECORD_HINT}")
+        } else {
+            format!("{then}rebuild lost records with `--rebuild-state`")
         });
     }
     if audit.problems.iter().any(|problem| problem.fault.is_stray()) {

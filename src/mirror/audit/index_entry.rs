@@ -102,7 +102,13 @@ impl IndexState {
                 }
                 // A garbage collection removed the line. Readers of the old index may still request the file.
                 FileState::Unlisted { .. } if context.pending_deletions.contains(&item.key()) => {}
-                FileState::Unlisted { .. } => self.problems.push(problem(Fault::NotIndexed)),
+                FileState::Unlisted { .. } => match unlisted_fault(context, item) {
+                    Some((fault, sha256)) => {
+                        self.problems.push(problem(fault));
+                        self.repairs.push((item.clone(), sha256));
+                    }
+                    None => self.problems.push(problem(Fault::NotIndexed)),
+                },
             }
         }
         for line in self.lines.iter().filter(|line| find_crate_file(&self.crate_files, &line.id).is_none()) {
@@ -120,6 +126,21 @@ impl IndexState {
     pub(in crate::mirror) fn crate_file(&self, id: &CrateId) -> Option<&FileState> {
         find_crate_file(&self.crate_files, id)
     }
+}
+
+/// What is wrong with a crate file without an index line whose digest an import record states, and that digest. The bundle of
+/// that record brings the line back.
+fn unlisted_fault(context: &AuditContext<'_>, item: &ItemId) -> Option<(Fault, Sha256)> {
+    let named = context.metadata.crates.get(item.crate_id()?)?;
+    let expected = named.sha256;
+    let fault = match Sha256::of_file(&item.file(context.layout)) {
+        Ok((actual, _)) if actual == expected => {
+            Fault::LineLost { stated_by: context.metadata.describe_record(&named.record) }
+        }
+        Ok((actual, _)) => Fault::Digest { expected, actual },
+        Err(error) => Fault::Unreadable { why: error.to_string() },
+    };
+    Some((fault, expected))
 }
 
 /// Finds the file of `id` among the files of its name.

@@ -1,7 +1,7 @@
 //! Reads the summary and the ledger completely, and compares them.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::sync::{Arc, OnceLock};
 
@@ -15,7 +15,7 @@ use crate::mirror::dist_files::{DistFile, DistFiles, MutableName};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
 use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
-use crate::mirror::lineages::{LineageTip, REBUILT_LINEAGE};
+use crate::mirror::lineages::{LineageTip, REBUILT_LINEAGE, describe_bundle};
 use crate::mirror::live::{ItemId, LiveLineage, LiveTotals};
 use crate::mirror::retired::{self, Retirement};
 use crate::mirror::summary::{Counts, ImportTotals, MirrorSummary};
@@ -41,8 +41,13 @@ pub(in crate::mirror) struct Metadata {
     has_losses: bool,
     /// The newest valid record.
     pub(in crate::mirror) newest_record: Option<RecordRef>,
-    /// Every crate that a record names, as the last such record states it.
+    /// Every crate that a record names. If records state different digests, see [`DigestSource`].
     pub(in crate::mirror) crates: HashMap<CrateId, CrateRef>,
+    /// The readable records that state what the lineages need: those of every bundle that is or may be the newest of its
+    /// lineage, as in a garbage collection.
+    pub(super) needed_records: BTreeSet<String>,
+    /// The dist files that these records name.
+    pub(super) needed_dist_files: BTreeSet<SafePath>,
     /// The record of dist files. `None` if it is unreadable, or if it is missing although the ledger names dist files.
     pub(in crate::mirror) dist_files: Option<DistFiles>,
     /// Every dist file that a record names: each digest that it ever had, with the latest time.
@@ -67,6 +72,8 @@ pub(in crate::mirror) struct RecordHeader {
     pub(in crate::mirror) totals: ImportTotals,
     /// The bundle as the newest of its lineage.
     pub(in crate::mirror) lineage: LineageTip,
+    /// The name of the bundle's file.
+    file: String,
 }
 
 /// What the ledger states about a crate.
@@ -77,27 +84,34 @@ pub(in crate::mirror) struct CrateRef {
     pub(in crate::mirror) record: Arc<str>,
     /// Whether the file was excluded and never sent.
     index_only: bool,
-    /// Whether the newest record of a lineage of the summary names it as stored.
-    is_current: bool,
+    /// Whether one of [`Metadata::needed_records`] or live mode names it.
+    is_needed: bool,
+    /// Whether the mirror had it: a bundle shipped it or relied on it, or live mode stored it. The bundles of other inputs
+    /// only name it.
+    was_stored: bool,
     /// How the record knows the digest.
     source: DigestSource,
 }
 
-/// How a record knows the digest of a crate; the greater one counts.
+/// How a record knows the digest of a crate; the greater one counts, and of equal ones the later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum DigestSource {
     /// A rebuild read it from the index.
     Rebuilt,
+    /// A bundle that was rejected stated it.
+    Rejected,
+    /// A bundle named the crate for another input. The import did not compare this digest with a file or an index line.
+    Named,
     /// Live mode read it from upstream's index.
     Live,
-    /// A bundle stated it.
+    /// A bundle shipped the crate or its index line.
     Bundle,
 }
 
 impl CrateRef {
-    /// Whether the newest record of a lineage names it as stored.
+    /// Whether a lineage needs the crate, and the mirror had it.
     pub(super) fn is_current(&self) -> bool {
-        self.is_current
+        self.is_needed && self.was_stored
     }
 }
 
@@ -118,6 +132,8 @@ impl Metadata {
             newest_record: None,
             has_losses: !chain::unrestored_bundles(layout)?.is_empty(),
             crates: HashMap::new(),
+            needed_records: BTreeSet::new(),
+            needed_dist_files: BTreeSet::new(),
             dist_files: DistFiles::read(layout)?,
             dist_file_digests: BTreeMap::new(),
             damaged_live_lines: Vec::new(),
@@ -127,19 +143,10 @@ impl Metadata {
             retirements: retired::read_retirements(layout)?,
             crate_names: OnceLock::new(),
         };
-        // A collection may have retired the lineage without writing the summary. Such a lineage needs nothing.
-        let counts = |lineage: &&LineageTip| {
-            !retired::is_retired(
-                &metadata.retirements,
-                ledger::record_number(&lineage.record).unwrap_or(0),
-                &lineage.id,
-            )
-        };
-        // The histories of the records that remain.
-        let derived = if metadata.summary.is_none() { ledger::derive_summary(layout)? } else { None };
-        // A garbage collection keeps the files of all bundles that may be the newest of their history.
-        let lineages = metadata.summary.iter().chain(&derived).flat_map(MirrorSummary::all_contenders).filter(counts);
-        let newest: HashSet<String> = lineages.map(|lineage| lineage.record.clone()).collect();
+        // The summary is usually right. Then no record is read twice.
+        let stated = metadata.summary.iter().flat_map(MirrorSummary::all_contenders);
+        let stated = stated.filter(|tip| !is_tip_retired(&metadata.retirements, tip)).map(|tip| tip.record.clone());
+        metadata.needed_records = stated.collect();
         let mut reader = Reader::new(layout);
         for name in ledger::record_names(layout)? {
             if untrusted.contains(&name) {
@@ -150,7 +157,7 @@ impl Metadata {
             let read = reader.read_with_digest(&name).ok().flatten();
             match read.filter(|(record, _)| matches_file_name(&name, &record.manifest)) {
                 Some((record, sha256)) => {
-                    metadata.add_record(&name, record, newest.contains(&name));
+                    metadata.add_record(&name, record);
                     metadata.newest_record = Some(RecordRef { record: name, sha256 });
                 }
                 None => {
@@ -159,6 +166,7 @@ impl Metadata {
                 }
             }
         }
+        metadata.correct_needed_records(&mut reader)?;
         metadata.add_live_lineage(LiveLineage::read(layout)?);
         if !metadata.dist_file_digests.is_empty() && fs::symlink_metadata(layout.dist_files()).is_err() {
             metadata.dist_files = None;
@@ -166,25 +174,86 @@ impl Metadata {
         Ok(metadata)
     }
 
-    fn add_record(&mut self, name: &str, record: Record, newest: bool) {
+    fn add_record(&mut self, name: &str, record: Record) {
         self.histories = ledger::add_history(std::mem::take(&mut self.histories), name, &record, &self.retirements);
         let record_name: Arc<str> = name.into();
-        let is_rebuilt = record.manifest.lineage.id == REBUILT_LINEAGE;
-        let source = if is_rebuilt { DigestSource::Rebuilt } else { DigestSource::Bundle };
+        let lineage = &record.manifest.lineage.id;
+        let number = ledger::record_number(name).unwrap_or(0);
+        let is_rejected = retired::is_rejected(&self.retirements, number, lineage);
+        let is_rebuilt = lineage == REBUILT_LINEAGE;
+        let is_needed = self.needed_records.contains(name);
         self.crates.reserve(record.manifest.crates.len());
         for one in &record.manifest.crates {
-            let is_stored = matches!(one.state, CrateState::Shipped | CrateState::Sent);
-            let left_out = one.state == CrateState::IndexOnly;
-            let (sha256, record) = (one.sha256, record_name.clone());
-            let is_current = newest && is_stored;
-            self.add_crate(one.id(), CrateRef { sha256, record, index_only: left_out, is_current, source });
+            let source = match one.state {
+                _ if is_rebuilt => DigestSource::Rebuilt,
+                _ if is_rejected => DigestSource::Rejected,
+                CrateState::Kept => DigestSource::Named,
+                CrateState::Shipped | CrateState::Sent | CrateState::IndexOnly => DigestSource::Bundle,
+            };
+            let named = CrateRef {
+                sha256: one.sha256,
+                record: record_name.clone(),
+                index_only: one.state == CrateState::IndexOnly,
+                is_needed,
+                was_stored: one.state != CrateState::Kept,
+                source,
+            };
+            self.add_crate(one.id(), named);
         }
         for one in record.manifest.dist_files.iter().filter(|one| one.state != DistFileState::Kept) {
             let read_at = record.manifest.dist_file_read_at(one).parse().unwrap_or(Timestamp::MIN);
             self.add_dist_file(&one.path, DistFile { sha256: one.sha256, size: one.size, read_at });
         }
+        if is_needed {
+            self.needed_dist_files.extend(record.manifest.dist_files.iter().map(|one| one.path.clone()));
+        }
         let lineage = LineageTip::from_manifest(&record.manifest, name.to_owned());
-        self.records.push(RecordHeader { totals: record.totals, lineage });
+        self.records.push(RecordHeader { totals: record.totals, lineage, file: record.file });
+    }
+
+    /// Marks again what is needed if the ledger shows other newest bundles than `manifest.json`.
+    fn correct_needed_records(&mut self, reader: &mut Reader) -> Result<(), Error> {
+        let needed = self.find_needed_records();
+        if needed == self.needed_records {
+            return Ok(());
+        }
+        self.crates.values_mut().for_each(|named| named.is_needed = false);
+        self.needed_dist_files.clear();
+        for name in &needed {
+            let Some(record) = reader.read(name)? else { continue };
+            for one in &record.manifest.crates {
+                if let Some(named) = self.crates.get_mut(&one.id()) {
+                    named.is_needed = true;
+                }
+            }
+            self.needed_dist_files.extend(record.manifest.dist_files.into_iter().map(|one| one.path));
+        }
+        self.needed_records = needed;
+        Ok(())
+    }
+
+    /// The records of the bundles that are or may be the newest of their lineage. A garbage collection finds the same ones.
+    /// While it lacks a record that `manifest.json` names, it removes nothing; then the other records that are named count.
+    fn find_needed_records(&self) -> BTreeSet<String> {
+        let known: HashSet<&str> = self.records.iter().map(|record| record.lineage.record.as_str()).collect();
+        let stated = self.summary.iter().flat_map(MirrorSummary::all_contenders);
+        let stated: Vec<&LineageTip> = stated.filter(|tip| !is_tip_retired(&self.retirements, tip)).collect();
+        let lost = stated.iter().filter(|tip| !known.contains(tip.record.as_str()));
+        let lost: HashSet<&str> = lost.map(|tip| tip.id.as_str()).collect();
+        let derived = self.histories.all_contenders().filter(|tip| !lost.contains(tip.id.as_str()));
+        let stated = stated.iter().copied().filter(|tip| lost.contains(tip.id.as_str()));
+        let all = derived.chain(stated).map(|tip| &tip.record);
+        all.filter(|record| known.contains(record.as_str())).cloned().collect()
+    }
+
+    /// The bundle of a record for users, such as "bundle number 2 (`two.pkg`, id 0a1b) of lineage 0c1d (app (Cargo.lock))".
+    pub(super) fn describe_record(&self, name: &str) -> String {
+        let found = self.records.iter().find(|record| record.lineage.record == name);
+        match found.filter(|record| record.lineage.id != REBUILT_LINEAGE) {
+            Some(RecordHeader { lineage, file, .. }) => describe_bundle(lineage, file),
+            None if name == LIVE_RECORDS => "live mode".to_owned(),
+            None => format!("the ledger's {name}"),
+        }
     }
 
     /// Several records may name the crate; their flags are combined.
@@ -195,17 +264,23 @@ impl Metadata {
             }
             Entry::Occupied(mut before) => {
                 let before = before.get_mut();
-                let (index_only, is_current) =
-                    (named.index_only && before.index_only, named.is_current || before.is_current);
+                // A record that names the crate for another input does not know whether its file was excluded.
+                let index_only = match (before.was_stored, named.was_stored) {
+                    (true, true) => before.index_only && named.index_only,
+                    (true, false) => before.index_only,
+                    (false, _) => named.index_only,
+                };
+                let (is_needed, was_stored) =
+                    (named.is_needed || before.is_needed, named.was_stored || before.was_stored);
                 if named.source >= before.source {
                     *before = named;
                 }
-                (before.index_only, before.is_current) = (index_only, is_current);
+                (before.index_only, before.is_needed, before.was_stored) = (index_only, is_needed, was_stored);
             }
         }
     }
 
-    /// The current crates of live mode's lineage are current, like those of the newest record of any other.
+    /// The current crates of live mode's lineage are needed, like those of the newest record of any other.
     fn add_live_lineage(&mut self, lineage: LiveLineage) {
         let record: Arc<str> = LIVE_RECORDS.into();
         self.live_totals = LiveTotals::sum(lineage.current());
@@ -215,7 +290,9 @@ impl Metadata {
             match one.item {
                 ItemId::Crate(id) => {
                     let (record, source) = (record.clone(), DigestSource::Live);
-                    self.add_crate(id, CrateRef { sha256, record, index_only: false, is_current: true, source });
+                    let named =
+                        CrateRef { sha256, record, index_only: false, is_needed: true, was_stored: true, source };
+                    self.add_crate(id, named);
                 }
                 ItemId::DistFile(path) => {
                     self.add_dist_file(&path, DistFile { sha256, size: one.size, read_at: one.read_at });
@@ -290,9 +367,19 @@ impl Metadata {
         self.crate_names.get_or_init(by_place).get(path)
     }
 
-    /// Crates that the newest bundle of a lineage added or relied on.
-    pub(super) fn current_crates(&self) -> impl Iterator<Item = (&CrateId, &CrateRef)> {
-        self.crates.iter().filter(|(_, named)| named.is_current)
+    /// The number of crates that a lineage needs and that the mirror had.
+    pub(super) fn current_crate_count(&self) -> usize {
+        self.crates.values().filter(|named| named.is_current()).count()
+    }
+
+    /// Crates that a lineage needs, and that only bundles of its other inputs had, none of which was imported.
+    pub(super) fn never_imported_crates(&self) -> impl Iterator<Item = &CrateId> {
+        self.crates.iter().filter(|(_, named)| named.is_needed && !named.was_stored).map(|(id, _)| id)
+    }
+
+    /// Dist files of the same kind.
+    pub(super) fn never_imported_dist_files(&self) -> impl Iterator<Item = &SafePath> {
+        self.needed_dist_files.iter().filter(|path| !self.dist_file_digests.contains_key(*path))
     }
 
     /// Problems of the summary and the ledger, given the counts on disk.
@@ -359,6 +446,11 @@ impl Metadata {
         }
         problems
     }
+}
+
+/// A collection may have retired the bundle without writing the summary. Such a bundle needs nothing.
+fn is_tip_retired(notes: &[Retirement], tip: &LineageTip) -> bool {
+    retired::is_retired(notes, ledger::record_number(&tip.record).unwrap_or(0), &tip.id)
 }
 
 /// Whether a record is in the file that is named after its bundle.

@@ -104,13 +104,25 @@ pub enum Fault {
         /// The crate.
         id: CrateId,
     },
-    /// A crate that the newest bundle of a lineage added or relied on is not in the index.
-    #[error("the line of {id} is missing, but {} names it", book(record))]
+    /// A crate that a lineage or live mode needs is not in the index.
+    #[error("the line of {id} is missing, but {needed_by} needs it")]
     NotInIndex {
         /// The crate.
         id: CrateId,
-        /// The record that names it.
-        record: String,
+        /// The bundle that names it.
+        needed_by: String,
+    },
+    /// A crate file that an import record confirms has no index line.
+    #[error("has the SHA-256 that {stated_by} states, but its index line is missing")]
+    LineLost {
+        /// The bundle whose record confirms it.
+        stated_by: String,
+    },
+    /// A dist file that a lineage needs is not recorded as stored.
+    #[error("is not stored, but {needed_by} needs it")]
+    LostDistFile {
+        /// The bundle that names it.
+        needed_by: String,
     },
     /// A line of the file is not a valid record.
     #[error("line {number} is not a valid record of an index line")]
@@ -232,6 +244,17 @@ impl Fault {
     /// Whether the import records show that a crate of the index is not the imported one.
     pub fn is_untrusted(&self) -> bool {
         matches!(self, Fault::LedgerChecksum { .. } | Fault::NotImported { .. })
+    }
+
+    /// Whether an import record is lost, altered or damaged.
+    pub fn is_lost_record(&self) -> bool {
+        use SummaryFault as S;
+        match self {
+            Fault::LedgerRecord(_) => true,
+            Fault::Summary(S::MissingRecord { .. }) => true,
+            Fault::Summary(S::Imports { says, found }) => found < says,
+            _ => false,
+        }
     }
 
     /// Whether the file is unknown, so that only a person can decide about it.

@@ -3,10 +3,11 @@
 
 use std::collections::HashSet;
 
-use super::super::audit::{FileState, IndexState, LineState, Pass, RecordMatch};
+use super::super::audit::{FileState, IndexState, LineState, Pass, RecordMatch, Repairs};
 use super::super::disk;
 use super::super::guard::WriteGuard;
 use super::super::index_meta;
+use super::super::item::ItemId;
 use super::super::layout::Layout;
 use super::super::transaction::{self, Transaction, has_unfinished_work};
 use crate::crate_id::{CrateId, Version};
@@ -15,8 +16,8 @@ use crate::index_line::IndexLine;
 /// The crates that were moved aside.
 #[derive(Debug, Default)]
 pub struct UntrustedCrates {
-    /// An import record states another checksum of them.
-    pub contradicted: Vec<CrateId>,
+    /// An import record states another checksum of them, which is given here.
+    pub contradicted: Repairs,
     /// No import brought them.
     pub unknown: Vec<CrateId>,
 }
@@ -50,8 +51,10 @@ pub(super) fn move_aside(guard: &WriteGuard, pass: &Pass, what: &str) -> Result<
             if file.is_some() && !is_right {
                 tx.move_aside(&layout.crate_file(&line.id), &line.id.file_name())?;
             }
-            let list = if is_contradicted { &mut untrusted.contradicted } else { &mut untrusted.unknown };
-            list.push(line.id.clone());
+            match is_contradicted {
+                true => drop(untrusted.contradicted.insert(ItemId::Crate(line.id.clone()), line.cksum)),
+                false => untrusted.unknown.push(line.id.clone()),
+            }
         }
         if !versions.is_empty() {
             remove_lines(layout, state, &versions, &mut tx)?;

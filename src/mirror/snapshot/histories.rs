@@ -27,6 +27,8 @@ pub(super) struct LedgerContents {
     /// Every dist file that a record names, as the last such record states it.
     pub(super) dist_files: BTreeMap<SafePath, DistFileRecord>,
     pub(super) histories: Vec<History>,
+    /// The records of these histories, except live mode's.
+    pub(super) needed_records: Vec<String>,
     pub(super) targets: BTreeSet<String>,
 }
 
@@ -50,6 +52,7 @@ impl LedgerContents {
             crates: HashMap::new(),
             dist_files: BTreeMap::new(),
             histories: Vec::new(),
+            needed_records: lineages.by_id.values().flat_map(gc::LineageState::records).map(str::to_owned).collect(),
             targets: BTreeSet::new(),
         };
         let wanted: HashSet<&str> = lineages.by_id.values().flat_map(gc::LineageState::records).collect();

@@ -144,7 +144,7 @@ fn verify_compares_live_records_with_the_files() {
     assert_eq!(repairs, ["a 1.0.0", "b 1.0.0"]);
     let problem_text = problems(&mirror).join("\n");
     assert!(
-        problem_text.contains("index/1/a: the line of a 1.0.0 is missing, but live/records names it"),
+        problem_text.contains("index/1/a: the line of a 1.0.0 is missing, but live mode needs it"),
         "{problem_text}"
     );
     fs::write(mirror.join("index/1/a"), line).unwrap();
