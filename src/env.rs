@@ -36,7 +36,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("FROSTMIRROR_HOME", "all", "state, download cache, history and default mirror", "`~/.frostmirror`"),
     variable(
         "FROSTMIRROR_REGISTRY_URL",
-        "fetch, up, serve",
+        "init, fetch, up, serve",
         "sparse index of crates, with or without `sparse+` and a final slash; serve uses it in live mode",
         "cargo's replacement of crates.io, else crates.io",
     ),

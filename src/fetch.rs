@@ -48,7 +48,7 @@ mod workspace_lock;
 
 use fetch_plan::FetchPlan;
 use history::History;
-use resolve::{Resolution, ResolvedInput};
+use resolve::Resolution;
 use run::Run;
 use session::Session;
 use toolchain_plan::ToolchainPlan;
@@ -207,11 +207,8 @@ pub async fn lock_workspace(
 /// An empty set is usually a mistake. An empty bundle would look like success on both sides of the gap.
 fn check_not_empty(resolved: &Resolution, toolchains: &ToolchainPlan) -> Result<(), Error> {
     if resolved.crates.is_empty() && !resolved.inputs.is_empty() && toolchains.needed_paths.is_empty() {
-        let name = |input: &ResolvedInput| match &input.path {
-            Some(path) => format!("`{}`", path.display()),
-            None => format!("`{}`", input.id),
-        };
-        return Err(Error::NoCrates(resolved.inputs.iter().map(name).collect()));
+        let names = resolved.inputs.iter().map(|input| input.description.clone());
+        return Err(Error::NoCrates(names.collect()));
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ mod host_limits;
 mod low_speed;
 mod observer;
 pub mod proxy;
+mod proxy_refusal;
 mod download;
 mod redirects;
 mod request;
@@ -35,6 +36,7 @@ pub use download::ChunkSink;
 pub use error::{Error, RootCause, TransportError};
 pub use observer::{HttpReport, Observer, RequestReport, RetryReport};
 pub use proxy::{InvalidProxy, ProxyAddress, ProxySettings};
+pub use proxy_refusal::ProxyRefusal;
 pub use redact::{redact_url, redact_urls};
 pub use request::{Request, Secret};
 pub use settings::{Settings, TlsVersion, TlsVersions};
@@ -69,6 +71,16 @@ struct Inner {
     connect_timeout: Duration,
     low_speed_timeout: Duration,
     low_speed_limit: u32,
+    /// For connections to proxies: HTTP/1.1 only.
+    proxy_tls: Arc<rustls::ClientConfig>,
+}
+
+impl Inner {
+    /// Why the proxy refused the connection for a request of `url`, if that is what `error` means.
+    async fn proxy_refusal(&self, error: &reqwest::Error, url: &reqwest::Url) -> Option<ProxyRefusal> {
+        let (proxy, _) = self.retry_policy.proxies.url_for(url)?;
+        proxy_refusal::find_refusal(&error::root_text(error), &proxy, url, &self.proxy_tls, &self.client).await
+    }
 }
 
 /// A response: 200 with a body, or one of the expected statuses without one.
@@ -120,8 +132,11 @@ impl Client {
 
     fn with_lookup(settings: &Settings, lookup: host_policy::Lookup) -> Result<Client, Error> {
         let targets = HostPolicy::new(settings, lookup);
+        let tls_config = tls::build_config(settings)?;
+        let mut proxy_tls = tls_config.clone();
+        proxy_tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::build_config(settings)?)
+            .tls_backend_preconfigured(tls_config)
             .user_agent(user_agent_header(&settings.user_agent)?)
             .connect_timeout(settings.connect_timeout)
             // The library would send the first request's headers to every redirect target; [`RedirectChain`] does not.
@@ -154,6 +169,7 @@ impl Client {
                 connect_timeout: settings.connect_timeout,
                 low_speed_timeout: settings.low_speed_timeout,
                 low_speed_limit: settings.low_speed_limit,
+                proxy_tls: Arc::new(proxy_tls),
             }),
         })
     }
@@ -329,7 +345,10 @@ impl Client {
         let sent = inner.client.request(method, url).headers(headers).send();
         let failure = match low_speed.wait_for_head(inner.connect_timeout, sent).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(AttemptError::from_reqwest(&address, error)),
+            Ok(Err(error)) => Err(match inner.proxy_refusal(&error, route.url()).await {
+                Some(refusal) => AttemptError::refused_by_proxy(&address, refusal),
+                None => AttemptError::from_reqwest(&address, error),
+            }),
             Err(slow) => Err(AttemptError::transport(&address, slow)),
         };
         let response = failure.inspect_err(|failure| span.record_error(failure.cause()))?;

@@ -10,6 +10,7 @@
 //! | `budget` | limits the memory and open files of responses that wait for their clients |
 //! | `router` | request paths, decoded once and accepted only as normal components |
 //! | [`auth`] | read access |
+//! | `token_throttle` | limits wrong tokens per client |
 //! | [`metrics`] | counters |
 //! | `access_log` | the log line of a request |
 //! | `health` | whether the mirror's folder can be read |
@@ -28,6 +29,7 @@
 //! Nothing here takes a lock or writes a file. Each request opens its files again, or checks that the cached copy still
 //! matches the disk. So an import is visible at once, and a file that is being sent does not change.
 
+mod token_throttle;
 pub mod auth;
 mod access_log;
 mod response;

@@ -7,7 +7,6 @@
 //! | `response` | responses in JSON and HTML, errors as `{"error", "hint"}` |
 //! | `auth` | access control |
 //! | `sessions` | login sessions |
-//! | `login_throttle` | limits login attempts |
 //! | `jobs` | background jobs, one at a time |
 //! | `imports`, `provenance` | the import history, and the bundle of each crate |
 //! | `crate_catalog` | the stored crates |
@@ -48,7 +47,6 @@ mod sessions;
 mod search;
 mod snapshots;
 mod state;
-mod login_throttle;
 mod statistics;
 mod upload;
 mod visible_text;

@@ -45,8 +45,9 @@ pub struct Args {
     pub lockfile: Vec<PathBuf>,
     /// Crate or tool to fetch (repeatable)
     ///
-    /// Crate or tool to fetch, for `cargo install` with and without `--locked` (repeatable). REQ is a version requirement,
-    /// such as `14` or `=14.1.1`. depends.toml is then used only with `-c`.
+    /// Crate or tool to fetch, for `cargo install` with and without `--locked` (repeatable). A full version, such as
+    /// `@14.1.1`, means exactly that version, as for `cargo install`; REQ is otherwise a version requirement, such as `@14` or
+    /// `@~14.1`. depends.toml is then used only with `-c`.
     #[arg(long = "crate", value_name = "NAME[@REQ]", help_heading = "What to fetch")]
     pub crates: Vec<CrateSpec>,
     /// Repair list to fetch, from `verify --repair-list`

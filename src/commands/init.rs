@@ -110,6 +110,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     if let Some(old) = &old {
         report_removed(old, &text, &output, context);
     }
+    if !seed.skipped.is_empty() {
+        context.reporter.warning(format!(
+            "the workspace does not build from `{}` alone: it also needs {}, which a comment in the file names",
+            named.display(),
+            pluralize(seed.skipped.len(), "package")
+        ));
+    }
     Ok(())
 }
 

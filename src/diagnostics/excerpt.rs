@@ -89,6 +89,11 @@ impl<'t> SourceText<'t> {
 }
 
 impl SourceExcerpt {
+    /// The line, without control characters; `None` if it has credentials or is too long.
+    pub fn source_line(&self) -> Option<String> {
+        self.line.as_deref().map(escape_control)
+    }
+
     /// The position as ` --> path:line:column`, and the line with a caret below.
     pub fn draw(&self, path: &Path) -> String {
         let path = escape_control(&path.display().to_string());

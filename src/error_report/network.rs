@@ -1,6 +1,8 @@
 //! Classes and hints for the errors of `http` and of cargo's configuration.
 
 use crate::http;
+use crate::http::proxy::UsedProxy;
+use crate::http::{ProxyRefusal, TransportError};
 use crate::upstream::cargo_config;
 
 use super::{ErrorClass, Failure, class_and_hint_of_read, io_class, io_hint};
@@ -11,9 +13,11 @@ pub(super) fn class_and_hint(error: &http::Error) -> (ErrorClass, Option<String>
     match error {
             Error::NotFound { .. } => (ErrorClass::Network, Some("upstream's index lists it, but upstream does not have it; check the `dl` of its config.json, or FROSTMIRROR_DL_URL".to_owned())),
             Error::Status { status: 401 | 403, .. } => (ErrorClass::Network, Some("upstream refused the request: the token is missing or wrong; set CARGO_REGISTRIES_NAME_TOKEN, with the registry's name for NAME. A token is sent only to the registry's own host, and never from https to http".to_owned())),
-            Error::Status { status: 407, .. } => (ErrorClass::Network, Some("the proxy requires a name and a password: http://USER:PASSWORD@HOST:PORT".to_owned())),
             Error::Status { status: 429, .. } => (ErrorClass::Network, Some("upstream limits the request rate; run the same command again later; downloaded files are kept".to_owned())),
             Error::Status { .. } => (ErrorClass::Network, Some("run the same command again; downloaded files are kept".to_owned())),
+            Error::Transport { proxy, source: TransportError::Proxy(refusal), .. } => {
+                (ErrorClass::Network, Some(proxy_hint(*refusal, proxy.as_deref())))
+            }
             Error::Transport { proxy: Some(proxy), .. } => (ErrorClass::Network, Some(format!("check that the proxy runs, or correct {}; NO_PROXY=HOST excludes a host from it. Then run the same command again; downloaded files are kept", proxy.origin))),
             Error::Transport { .. } => (ErrorClass::Network, Some("check the network and the proxy settings (http.proxy, HTTPS_PROXY, NO_PROXY), then run the same command again; downloaded files are kept".to_owned())),
             Error::Certificate { source, .. } => (ErrorClass::Network, Some(certificate_hint(source).to_owned())),
@@ -27,6 +31,27 @@ pub(super) fn class_and_hint(error: &http::Error) -> (ErrorClass, Option<String>
             Error::Tls(_) => (ErrorClass::Input, Some("set http.cainfo or SSL_CERT_FILE to a file with certificates in PEM format".to_owned())),
             Error::Client(_) => (ErrorClass::Bug, None),
         }
+}
+
+/// The hint for a connection that the proxy refused.
+fn proxy_hint(refusal: ProxyRefusal, proxy: Option<&UsedProxy>) -> String {
+    let origin = proxy.map_or("`http.proxy` or HTTPS_PROXY", |proxy| &proxy.origin);
+    match refusal {
+        ProxyRefusal::Credentials { .. } if proxy.is_some_and(|proxy| proxy.has_credentials) => {
+            format!("correct the user name and password in {origin}; encode special characters, such as `%40` for `@`")
+        }
+        ProxyRefusal::Credentials { status } => {
+            let scheme = if status.is_some() { "http" } else { "socks5h" };
+            format!("write the proxy's user name and password into {origin}: {scheme}://USER:PASSWORD@HOST:PORT")
+        }
+        ProxyRefusal::Status(403 | 405) => {
+            "ask the proxy's operator to allow this host and port; NO_PROXY=HOST reaches a host without the proxy".to_owned()
+        }
+        ProxyRefusal::Status(status) if status >= 500 => {
+            "the proxy could not reach the server; run the same command again later, or reach the host without the proxy by NO_PROXY=HOST".to_owned()
+        }
+        ProxyRefusal::Status(_) => format!("correct {origin}; NO_PROXY=HOST reaches a host without the proxy"),
+    }
 }
 
 /// The hint for data that only the network has. More than one setting can forbid the network.
@@ -126,7 +151,7 @@ mod tests {
         let status = |status| http::Error::Status { url: url(), status, body: String::new(), attempts: 1 };
         let absent = http::Error::NotFound { url: url(), status: 404, body: String::new() };
         assert_eq!(code(absent), 5);
-        for number in [401, 403, 407, 429, 500] {
+        for number in [401, 403, 429, 500] {
             assert_eq!(code(status(number)), 5);
         }
         assert!(Failure::from(status(401)).hint.is_some_and(|hint| hint.contains("CARGO_REGISTRIES_NAME_TOKEN")));

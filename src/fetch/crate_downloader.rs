@@ -1,11 +1,11 @@
 //! Downloads crates: from the download cache, from cargo's own cache, otherwise from upstream. Each file is hashed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
@@ -40,6 +40,8 @@ pub struct CrateDownloader {
     pub verb: &'static str,
     /// Receives progress.
     pub sink: Arc<dyn Sink>,
+    /// The digests of the files that this downloader and its clones got from upstream.
+    pub downloaded: Arc<Mutex<HashSet<Sha256>>>,
 }
 
 /// A crate's file, complete and checked, in the download cache.
@@ -162,6 +164,11 @@ impl CrateDownloader {
         }
     }
 
+    /// Whether the file with this digest came from upstream in this run, rather than from a cache.
+    pub fn was_downloaded(&self, digest: Sha256) -> bool {
+        self.downloaded.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest)
+    }
+
     /// The cached files, hashed on blocking threads.
     async fn find_local(
         &self,
@@ -236,6 +243,7 @@ impl CrateDownloader {
                 self.sink.detail("Downloading", id.to_string());
                 let outcome = self.download(site, id, digest).await?;
                 if let Ok(downloaded) = &outcome {
+                    self.downloaded.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
                     self.sink.detail("Downloaded", format!("{id} ({})", event::format_size(downloaded.size)));
                 }
                 Ok(outcome)

@@ -11,18 +11,13 @@ use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
 
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::fetch::workspace::Workspace;
-use crate::inputs::depends::{self, DependsFile, Platforms, Requirement, check_feature_name};
+use crate::inputs::depends::{self, DependsFile, Platforms, Requirement, check_feature_name, comment_on_left_out};
 use crate::inputs::lockfile::{ForeignPackage, ForeignSource, Lockfile, is_crates_io};
 use crate::inputs::toolchain_file::ToolchainFile;
 
 mod update_locked;
 
 pub use update_locked::update_locked;
-
-/// First line of the comment that lists skipped packages. Later lines of the same form are updated with it.
-const SKIPPED_HEADER: &str = "# Left out, because it is not from crates.io:";
-/// Begins each line of that comment after the first.
-const SKIPPED_LINE_PREFIX: &str = "#   ";
 
 /// The default host; `fetch` uses the same one.
 const DEFAULT_HOST: &str = "x86_64-unknown-linux-gnu";
@@ -159,7 +154,7 @@ impl WorkspaceDependencies {
             }
             header.push_str("\n# The requirements of the workspace's members.\n");
             if self.locked.is_none() {
-                header.push_str(&skipped_comment(&self.skipped));
+                header.push_str(&comment_on_left_out(&self.skipped));
             }
             table.decor_mut().set_prefix(std::mem::take(&mut header));
             document.insert("dependencies", Item::Table(table));
@@ -172,7 +167,7 @@ impl WorkspaceDependencies {
             header.push_str(
                 "\n# Every crates.io package in Cargo.lock. `cargo frostmirror init --update` updates this table.\n",
             );
-            header.push_str(&skipped_comment(&self.skipped));
+            header.push_str(&comment_on_left_out(&self.skipped));
             table.decor_mut().set_prefix(std::mem::take(&mut header));
             document.insert("locked", Item::Table(table));
         }
@@ -196,15 +191,6 @@ impl WorkspaceDependencies {
         }
         document.to_string()
     }
-}
-
-/// A comment with one line for each package, or nothing.
-fn skipped_comment(left_out: &BTreeSet<ForeignPackage>) -> String {
-    if left_out.is_empty() {
-        return String::new();
-    }
-    let lines = left_out.iter().map(|foreign| format!("{SKIPPED_LINE_PREFIX}{foreign}\n"));
-    format!("{SKIPPED_HEADER}\n{}", lines.collect::<String>())
 }
 
 /// The features of a dependency that the member's own features enable as `dependency/feature` or `dependency?/feature`.

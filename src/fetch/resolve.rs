@@ -75,6 +75,15 @@ impl Input {
         }
     }
 
+    /// The input in messages.
+    fn describe(&self) -> String {
+        match self {
+            Input::Depends(depends) => format!("`{}`", depends.path.display()),
+            Input::Lockfile(lockfile) => lockfile.describe(),
+            Input::Crate(_) => format!("`{}`", self.id()),
+        }
+    }
+
     /// The file of the input.
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -112,6 +121,8 @@ pub struct ResolvedInput {
     pub id: InputId,
     /// The file of the input.
     pub path: Option<PathBuf>,
+    /// The input in messages.
+    pub description: String,
     /// The requested entries, e.g. `serde = "1"`.
     pub roots: Vec<String>,
     /// The required crates.
@@ -187,6 +198,7 @@ impl Resolver {
             resolved.inputs.push(ResolvedInput {
                 id: input.id(),
                 path: input.path().map(Path::to_owned),
+                description: input.describe(),
                 roots: resolution.roots,
                 ids: resolution.lines.keys().cloned().collect(),
                 skipped_packages: std::mem::take(&mut *self.skipped_packages()).into_iter().collect(),
@@ -252,6 +264,9 @@ impl Resolver {
         conflicting: &mut Vec<String>,
     ) -> Result<InputResolution, Error> {
         let name = depends.path.display().to_string();
+        for package in &depends.left_out {
+            self.record_skipped(package, LEFT_OUT_BY_INIT, &format!("`{name}`"));
+        }
         let mut roots = requested_entries::requested_entries(depends);
         let locked: ExactVersions = depends.locked.iter().map(|id| (id.clone(), None)).collect();
         let input = format!("`{name}`");
@@ -284,9 +299,9 @@ impl Resolver {
     }
 
     async fn resolve_lockfile(&self, lockfile: &Lockfile) -> Result<InputResolution, Error> {
-        let name = lockfile.path.display().to_string();
-        self.check_foreign(lockfile, &format!("`{name}`"))?;
-        let lines = self.index_lines(&locked_versions(lockfile), &format!("`{name}`")).await?;
+        let input = lockfile.describe();
+        self.check_foreign(lockfile, &input)?;
+        let lines = self.index_lines(&locked_versions(lockfile), &input).await?;
         let roots = Vec::new();
         Ok(InputResolution { roots, lines })
     }
@@ -378,6 +393,11 @@ impl Resolver {
         self.skipped_packages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the user excludes everything in a lock that is not from crates.io, and the lock has such packages.
+    pub fn skips_all_foreign(&self, lockfile: &Lockfile) -> bool {
+        !lockfile.foreign.is_empty() && lockfile.foreign.iter().all(|foreign| self.is_skipped(foreign))
+    }
+
     fn is_skipped(&self, foreign: &ForeignPackage) -> bool {
         match &foreign.source {
             ForeignSource::Git { .. } => self.skip.git,
@@ -388,6 +408,9 @@ impl Resolver {
         }
     }
 }
+
+/// Why a package is missing that a comment of `init` names.
+const LEFT_OUT_BY_INIT: &str = "left out by `init`";
 
 struct InputResolution {
     roots: Vec<String>,

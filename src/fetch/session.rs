@@ -9,7 +9,7 @@ use crate::digest::Sha256;
 use crate::event::{self, Sink};
 use crate::fetch::cargo::Cargo;
 use crate::fetch::crate_cache::CrateCache;
-use crate::fetch::crate_downloader::{CrateDownloader, DownloadedCrate, FileOrigin};
+use crate::fetch::crate_downloader::{CrateDownloader, DownloadedCrate};
 use crate::fetch::deleted_lines::LineSources;
 use crate::fetch::error::Error;
 use crate::fetch::history::DeltaBase;
@@ -89,6 +89,7 @@ impl<'s> Session<'s> {
             offline,
             verb: surroundings.verb,
             sink: Arc::clone(sink),
+            downloaded: Arc::default(),
         };
         Ok(Session { environment: surroundings, resolver, downloads, sink: Arc::clone(sink) })
     }
@@ -150,14 +151,17 @@ impl<'s> Session<'s> {
         for (id, planned) in &mut resolved.crates {
             planned.file = files.remove(id);
             if let Some(file) = &planned.file {
-                let is_new = file.origin == FileOrigin::Upstream;
+                let is_new = self.downloads.was_downloaded(planned.line.cksum);
                 (all, downloaded, bytes) =
                     (all + 1, downloaded + u64::from(is_new), bytes + if is_new { file.size } else { 0 });
             }
         }
         if all > 0 {
-            let (all, bytes) = (event::format_crates(all), event::format_size(bytes));
-            self.sink.status("Gathered", format!("{all} ({downloaded} downloaded, {bytes})"));
+            let origin = match downloaded {
+                0 => "all from the caches".to_owned(),
+                _ => format!("{downloaded} downloaded, {}", event::format_size(bytes)),
+            };
+            self.sink.status("Gathered", format!("{} ({origin})", event::format_crates(all)));
         }
         Ok(resolved)
     }

@@ -42,7 +42,10 @@ impl SubstituteToolchain {
                 format!("`{pin}` pins cargo {version}, but {MIN_CARGO_VERSION} or newer is required")
             }
             PinFault::Folder(folder) => {
-                format!("`{pin}` names the toolchain folder `{}`, in which no cargo runs", folder.display())
+                format!(
+                    "`{pin}` names the folder `{}` as the toolchain, but it contains no working cargo",
+                    folder.display()
+                )
             }
             PinFault::InvalidFile(error) => error.clone(),
         }

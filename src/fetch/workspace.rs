@@ -33,6 +33,21 @@ pub struct Workspace {
     pub members: Vec<Package>,
 }
 
+impl Workspace {
+    /// Whether a lock has a package for each requirement of the members, by name and version. Cargo checks more, but needs
+    /// every source for that.
+    pub fn has_locked_requirements(&self, lockfile: &Lockfile) -> bool {
+        let all = self.members.iter().flat_map(|member| &member.dependencies);
+        // A path dependency is part of the user's own source tree.
+        let mut external = all.filter(|dependency| dependency.source.is_some() && dependency.path.is_none());
+        external.all(|dependency| {
+            let is_foreign = lockfile.foreign.iter().any(|package| package.name == dependency.name);
+            let mut locked = lockfile.packages.keys().chain(lockfile.unbuilt.keys());
+            is_foreign || locked.any(|id| id.name.as_str() == dependency.name && dependency.req.matches(&id.version))
+        })
+    }
+}
+
 /// Why a workspace is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -10,6 +10,13 @@ use crate::inputs::lockfile::Lockfile;
 
 /// Returns the packages that `workspace` builds with. Dropping the future stops the cargo that it runs.
 pub async fn read_or_resolve(workspace: &Workspace, session: &Session<'_>) -> Result<Lockfile, Error> {
+    if let Some(own) = workspace::read_lockfile(workspace)?
+        && session.resolver.skips_all_foreign(&own)
+        && workspace.has_locked_requirements(&own)
+    {
+        let why = "cargo would read the git repositories and registries that are left out";
+        return Ok(unchecked_lock(own, workspace, session, why));
+    }
     let parent = &session.environment.scratch;
     let scratch = tempfile::Builder::new().prefix("workspace-").tempdir_in(parent);
     let scratch = scratch.map_err(|source| Error::Folder { path: parent.clone(), source })?;
@@ -42,6 +49,7 @@ pub async fn read_or_resolve(workspace: &Workspace, session: &Session<'_>) -> Re
     {
         return Ok(unchecked_lock(own, workspace, session, DELETED_UPSTREAM));
     }
+    let is_generated = matches!(fitting.fit, LockFit::Missing);
     match fitting.fit {
         LockFit::UpToDate => {}
         LockFit::Missing => session.sink.warning(format!(
@@ -53,7 +61,7 @@ pub async fn read_or_resolve(workspace: &Workspace, session: &Session<'_>) -> Re
              (packages: {added} added, {removed} removed)"
         )),
     }
-    Ok(Lockfile { path: workspace.root.join("Cargo.lock"), ..fitting.lockfile })
+    Ok(Lockfile { path: workspace.root.join("Cargo.lock"), is_generated, ..fitting.lockfile })
 }
 
 /// Why cargo cannot check a lock with a version that upstream deleted and that an archive still has.

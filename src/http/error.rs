@@ -9,6 +9,7 @@ use crate::units::pluralize;
 
 use super::address_class::{AddressClass, BlockedHost};
 use super::proxy::{InvalidProxy, UsedProxy};
+use super::proxy_refusal::ProxyRefusal;
 use super::tls::InvalidTls;
 
 /// Why a request failed. URLs are shown without credentials.
@@ -236,6 +237,9 @@ pub enum TransportError {
         #[source]
         root: RootCause,
     },
+    /// The proxy did not connect to the server.
+    #[error("{0}")]
+    Proxy(ProxyRefusal),
     /// The transfer was too slow.
     #[error("only {} arrived in {}", pluralize(*received, "byte"), pluralize(*seconds, "second"))]
     Slow {
@@ -317,6 +321,12 @@ impl AttemptError {
         AttemptError::retryable(Error::Transport { url: url.to_owned(), proxy: None, attempts: 1, source })
     }
 
+    /// A connection that the proxy refused. `url` has no credentials.
+    pub(super) fn refused_by_proxy(url: &str, refusal: ProxyRefusal) -> AttemptError {
+        let error = AttemptError::transport(url, TransportError::Proxy(refusal));
+        AttemptError { is_retryable: refusal.is_temporary(), ..error }
+    }
+
     /// A host that must not be reached. `url` has no credentials.
     pub(super) fn blocked(url: &str, blocked: &BlockedHost) -> AttemptError {
         let (url, class) = (url.to_owned(), blocked.class);
@@ -335,12 +345,15 @@ impl AttemptError {
             return AttemptError::blocked(url, blocked);
         }
         let hopeless = error.is_builder();
-        let root = RootCause(super::redact::sanitize_excerpt(
-            &error_chain(&error).last().map(ToString::to_string).unwrap_or_default(),
-        ));
+        let root = RootCause(super::redact::sanitize_excerpt(&root_text(&error)));
         let trouble = AttemptError::transport(url, TransportError::Request { what: failed_step(&error), root });
         AttemptError { is_retryable: !hopeless, ..trouble }
     }
+}
+
+/// The text of the deepest cause.
+pub(super) fn root_text(error: &reqwest::Error) -> String {
+    error_chain(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 /// The error and its causes, including those wrapped in I/O errors.

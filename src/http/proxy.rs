@@ -34,6 +34,8 @@ pub struct ProxyAddress {
 pub struct UsedProxy {
     /// Its URL without credentials.
     pub url: String,
+    /// Whether its URL contains a user name or password.
+    pub has_credentials: bool,
     /// The setting, as the user knows it.
     pub origin: String,
 }
@@ -103,9 +105,15 @@ impl ProxySettings {
 
     /// The proxy for a request of `url`, without credentials.
     pub(super) fn used_for(&self, url: &str) -> Option<UsedProxy> {
-        let url = reqwest::Url::parse(url).ok()?;
+        let (proxy, origin) = self.url_for(&reqwest::Url::parse(url).ok()?)?;
+        let has_credentials = !proxy.username().is_empty() || proxy.password().is_some();
+        Some(UsedProxy { url: redact_url(proxy.as_str()), has_credentials, origin })
+    }
+
+    /// The URL of the proxy for a request of `url`, with its credentials, and where it was set.
+    pub(super) fn url_for(&self, url: &reqwest::Url) -> Option<(reqwest::Url, String)> {
         let proxy = self.proxy_for(url.scheme(), url.host_str()?.trim_matches(['[', ']']))?;
-        Some(UsedProxy { url: redact_url(&proxy.normalized_url().ok()?), origin: proxy.origin.clone() })
+        Some((reqwest::Url::parse(&proxy.normalized_url().ok()?).ok()?, proxy.origin.clone()))
     }
 
     /// Hosts of the proxies that are reached over TLS.

@@ -1,7 +1,10 @@
 //! URLs and texts prepared for display: without credentials and control characters.
 
 /// Maximum number of characters that are shown of an upstream's text.
-pub(super) const MAX_EXCERPT_CHARS: usize = 512;
+const MAX_EXCERPT_CHARS: usize = 512;
+
+/// Maximum number of characters that are shown of the first line of an upstream's text.
+const MAX_LINE_CHARS: usize = 200;
 
 /// `url` without user name, password and query (which may contain a signature), for messages.
 pub fn redact_url(url: &str) -> String {
@@ -37,6 +40,14 @@ pub fn redact_urls(text: &str) -> String {
     out
 }
 
+/// The first line of an untrusted text, cut after 200 characters, with control characters escaped.
+pub(super) fn first_line(text: &str) -> String {
+    let line = text.trim_start().lines().next().unwrap_or_default().trim_end();
+    let shown: String = line.chars().take(MAX_LINE_CHARS).collect();
+    let cut = if shown.len() < line.len() { "…" } else { "" };
+    format!("{}{cut}", sanitize_excerpt(&shown))
+}
+
 /// At most 512 characters of an untrusted text, with control characters escaped and whitespace at the ends removed.
 pub(super) fn sanitize_excerpt(text: &str) -> String {
     let mut out = String::new();
@@ -58,6 +69,14 @@ fn is_invisible_or_bidi(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_short_line_of_an_untrusted_text_is_shown() {
+        assert_eq!(first_line("\n no such crate \nsecond line"), "no such crate");
+        assert_eq!(first_line("a\u{1b}[2Jb\tc"), "a\\u{1b}[2Jb\\u{9}c");
+        assert_eq!(first_line(&"ä".repeat(201)), format!("{}…", "ä".repeat(200)));
+        assert_eq!(first_line(&"ä".repeat(200)), "ä".repeat(200));
+    }
 
     #[test]
     fn urls_in_a_text_lose_their_secrets() {

@@ -14,11 +14,15 @@ use super::host_limits::Permit;
 use super::host_policy::HostTrust;
 use super::low_speed::LowSpeedMonitor;
 use super::observer::RequestSpan;
-use super::redact::{MAX_EXCERPT_CHARS, sanitize_excerpt};
+use super::proxy_refusal::ProxyRefusal;
+use super::redact::{first_line, sanitize_excerpt};
 use super::retry::retry_after;
 
 /// Reading this many bytes of an unneeded body costs less than a new connection.
 const MAX_DRAINED_BYTES: u64 = 64 * 1024;
+
+/// Bytes of an error body that are read; enough for one line of an excerpt.
+const MAX_ERROR_BODY: usize = 2048;
 
 /// A response whose body is still to be read.
 pub(super) struct ResponseBody {
@@ -197,25 +201,29 @@ impl ResponseBody {
         }
     }
 
-    /// The error for a status other than 200. It quotes the start of the body, unless the client could not reach that
-    /// service by itself.
+    /// The error for a status other than 200. It quotes the first line of a plain text, unless the client could not reach
+    /// that service by itself.
     pub(super) async fn into_attempt_error(mut self) -> AttemptError {
         let status = self.response.status();
         let pause = retry_after(self.response.headers());
+        let is_text = is_plain_text(self.response.headers()) && !self.is_encoded();
         let mut body = Vec::new();
         // An error body may be endless or invalid; the part that arrives is enough.
-        while self.host_trust != HostTrust::Internal && body.len() < 4 * MAX_EXCERPT_CHARS {
+        while is_text && self.host_trust != HostTrust::Internal && body.len() < MAX_ERROR_BODY {
             match self.low_speed.wait(self.response.chunk()).await {
                 Ok(Ok(Some(chunk))) => {
-                    body.extend_from_slice(&chunk[..chunk.len().min(4 * MAX_EXCERPT_CHARS)]);
+                    body.extend_from_slice(&chunk[..chunk.len().min(MAX_ERROR_BODY)]);
                     self.span.record_bytes(chunk.len() as u64);
                     self.low_speed.record(chunk.len() as u64);
                 }
                 _ => break,
             }
         }
-        let body = sanitize_excerpt(&String::from_utf8_lossy(&body));
         let url = self.address;
+        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return AttemptError::refused_by_proxy(&url, ProxyRefusal::PLAIN_407);
+        }
+        let body = if is_text { first_line(&String::from_utf8_lossy(&body)) } else { String::new() };
         if is_not_found(status) {
             return AttemptError::permanent(Error::NotFound { url, status: status.as_u16(), body });
         }
@@ -228,6 +236,12 @@ impl ResponseBody {
             _ => AttemptError::permanent(error),
         }
     }
+}
+
+/// Whether the body is a plain text; an HTML page of an error says nothing in one line.
+fn is_plain_text(headers: &HeaderMap) -> bool {
+    header_text(headers, header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/plain"))
 }
 
 /// Whether the status says that something does not exist permanently.

@@ -19,7 +19,7 @@ pub(super) struct RetryPolicy {
     retries: u32,
     pub(super) first_backoff: Duration,
     pub(super) observer: Observer,
-    proxies: ProxySettings,
+    pub(super) proxies: ProxySettings,
 }
 
 impl RetryPolicy {

@@ -22,7 +22,7 @@ mod server;
 mod socks;
 mod host_policy;
 
-use server::{Action, Server, reply};
+use server::{Action, PLAIN, Server, reply};
 
 /// Short timeouts and waits for tests.
 fn settings() -> Settings {

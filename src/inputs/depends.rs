@@ -34,6 +34,7 @@ use crate::toolchain::ToolchainName;
 pub mod json_edit;
 mod model;
 mod error;
+mod left_out;
 mod parse;
 mod locked;
 mod platforms;
@@ -42,6 +43,7 @@ mod diagnostics;
 mod locate;
 
 pub use error::{Error, OtherKind};
+pub use left_out::{comment_on_left_out, without_left_out};
 pub use locate::{Location, RequirementPart};
 pub use model::{DependsFile, Entry, Group, Requirement};
 pub use platforms::Platforms;

@@ -30,6 +30,11 @@ pub const CRATES_IO_SOURCE: &str = "registry+https://github.com/rust-lang/crates
 /// The newest supported format.
 pub const NEWEST_FORMAT: i64 = 4;
 
+/// Maximum bytes of a name or a version that is read from a line of text.
+const MAX_LISTED_TEXT: usize = 256;
+/// Maximum bytes of such a line.
+const MAX_LINE: usize = 4096;
+
 /// The limit for a file; a lock of 4,000 packages has about one MiB.
 const LIMIT: SizeLimit = SizeLimit { max: 64 << 20, kind: "a Cargo.lock" };
 
@@ -47,6 +52,8 @@ pub struct Lockfile {
     pub unbuilt: BTreeMap<CrateId, Option<Sha256>>,
     /// Packages of git and of other registries, including unused patches; sorted.
     pub foreign: Vec<ForeignPackage>,
+    /// Whether cargo resolved it for a workspace that has no Cargo.lock; then there is no file at `path`.
+    pub is_generated: bool,
 }
 
 /// A package that is not from crates.io.
@@ -65,8 +72,37 @@ pub struct ForeignPackage {
 impl std::fmt::Display for ForeignPackage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ForeignPackage { name, version, source, unused_patch } = self;
-        let note = if *unused_patch { ", an unused patch that cargo loads nevertheless" } else { "" };
+        let note = if *unused_patch { UNUSED_PATCH_NOTE } else { "" };
         write!(f, "{name} {version} ({source}{note})")
+    }
+}
+
+const UNUSED_PATCH_NOTE: &str = ", an unused patch that cargo loads nevertheless";
+
+impl ForeignPackage {
+    /// Parses the form of [`ForeignPackage`]'s `Display`; `None` for every other text.
+    pub fn parse_line(text: &str) -> Option<ForeignPackage> {
+        let (head, source) = text.strip_suffix(')')?.split_once(" (")?;
+        let (name, version) = head.split_once(' ')?;
+        let (source, unused_patch) = match source.strip_suffix(UNUSED_PATCH_NOTE) {
+            Some(source) => (source, true),
+            None => (source, false),
+        };
+        let (kind, url) = source.split_once(": ")?;
+        let url = url.to_owned();
+        let source = match kind {
+            "git" => ForeignSource::Git { url },
+            "registry" => ForeignSource::Registry { url },
+            _ => return None,
+        };
+        let is_short = |text: &str| (1..=MAX_LISTED_TEXT).contains(&text.len());
+        let is_valid = PackageName::new(name).is_ok() && is_short(name) && is_short(version) && text.len() <= MAX_LINE;
+        (is_valid && !text.contains(char::is_control)).then(|| ForeignPackage {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            source,
+            unused_patch,
+        })
     }
 }
 
@@ -203,7 +239,15 @@ impl Lockfile {
     /// Exactly these packages; `path` is their source in messages.
     pub fn of_packages(packages: BTreeMap<CrateId, Sha256>, path: PathBuf) -> Lockfile {
         let label = Label::of_path(&path, "Cargo.lock");
-        Lockfile { path, label, packages, unbuilt: BTreeMap::new(), foreign: Vec::new() }
+        Lockfile { path, label, packages, unbuilt: BTreeMap::new(), foreign: Vec::new(), is_generated: false }
+    }
+
+    /// The file in messages; without a file, the folder of its workspace.
+    pub fn describe(&self) -> String {
+        match self.path.parent().filter(|_| self.is_generated) {
+            Some(folder) => format!("`{}` (no Cargo.lock was found there)", folder.display()),
+            None => format!("`{}`", self.path.display()),
+        }
     }
 
     /// Reads the file at `path`.
@@ -538,6 +582,24 @@ mod tests {
             let quoted = |text: &str| toml::Value::from(text).to_string();
             let entry = format!("[[package]]\nname = {0}\nversion = {0}\nsource = {1}\n", quoted(&name), quoted(&source));
             let _outcome = parsed(&entry);
+        }
+    }
+
+    #[test]
+    fn a_listed_foreign_package_is_read_back() {
+        let git = ForeignSource::Git { url: "https://h/a?rev=b".to_owned() };
+        let registry = ForeignSource::Registry { url: "sparse+https://h/i/".to_owned() };
+        for (version, source, unused_patch) in
+            [("1.0.0", git.clone(), true), (">=1, <2", git, false), ("7", registry, false)]
+        {
+            let package = ForeignPackage { name: "a-b".to_owned(), version: version.to_owned(), source, unused_patch };
+            assert_eq!(ForeignPackage::parse_line(&package.to_string()), Some(package));
+        }
+        let long = format!("a {} (git: h)", "1".repeat(300));
+        for other in
+            ["", "a", "a 1", "a 1 (git)", "a 1 (svn: h)", "../a 1 (git: h)", "a \u{1b}1 (git: h)", " 1 (git: h)", &long]
+        {
+            assert_eq!(ForeignPackage::parse_line(other), None, "{other:?}");
         }
     }
 }

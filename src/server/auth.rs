@@ -3,15 +3,18 @@
 //! Everybody may read unless the settings say `auth_required`. Then a request needs one of the tokens of
 //! `read_token_file`, or the admin token. Cargo sends it as `Authorization: TOKEN` after its first request was refused
 //! (cargo's protocol for authenticated registries). Other clients send `Authorization: Bearer TOKEN`. The paths that
-//! rustup requests stay open, because rustup sends no token.
+//! rustup requests stay open, because rustup sends no token. Wrong tokens are throttled per client address.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
+pub use super::token_throttle::Throttled;
+use super::token_throttle::{Attempt, TokenThrottle};
 use crate::bounded_read::{self, SizeLimit};
 use crate::config::SettingsStore;
 use crate::digest::Sha256;
@@ -88,9 +91,14 @@ impl Token {
         }
     }
 
+    /// The token that a client sent.
+    fn of(given: &str) -> Token {
+        Token(Sha256::of(given.as_bytes()))
+    }
+
     /// Whether `given` is this token. Digests are compared, so the duration reveals nothing about the token.
     pub fn matches(&self, given: &str) -> bool {
-        Sha256::of(given.as_bytes()) == self.0
+        Token::of(given) == *self
     }
 }
 
@@ -122,8 +130,18 @@ pub struct AccessControl {
     /// From the command line or the environment; takes precedence over a file.
     admin_override: Option<Token>,
     readers: Mutex<Option<ReaderTokens>>,
+    throttle: TokenThrottle,
     /// Receives reports when the readers' token file becomes invalid.
     sink: OnceLock<Arc<dyn Sink>>,
+}
+
+/// What a request's token decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenUse {
+    /// The request is refused without a right token.
+    Required,
+    /// The request is answered in any case; a right token only shows more.
+    Optional,
 }
 
 /// The readers' tokens as last read.
@@ -141,8 +159,13 @@ impl AccessControl {
     ///
     /// # Errors Everything in [`TokenError`].
     pub fn new(settings: Arc<SettingsStore>, admin: Option<Token>) -> Result<AccessControl, TokenError> {
-        let access =
-            AccessControl { settings, admin_override: admin, readers: Mutex::default(), sink: OnceLock::new() };
+        let access = AccessControl {
+            settings,
+            admin_override: admin,
+            readers: Mutex::default(),
+            throttle: TokenThrottle::default(),
+            sink: OnceLock::new(),
+        };
         access.check()?;
         Ok(access)
     }
@@ -208,17 +231,63 @@ impl AccessControl {
         self.settings.current().auth_required
     }
 
-    /// Whether a request with these headers may read. Reads files: call it where blocking is allowed, or rarely.
-    pub fn may_read(&self, headers: &HeaderMap) -> bool {
+    /// Whether a request with these headers from `client` may read. Reads files: call it where blocking is allowed.
+    ///
+    /// # Errors
+    /// Too many wrong tokens came from this address.
+    pub fn may_read(&self, headers: &HeaderMap, client: IpAddr, token_use: TokenUse) -> Result<bool, Throttled> {
         if !self.requires_reader_token() {
-            return true;
+            return Ok(true);
         }
-        request_token(headers).is_some_and(|given| self.may_token_read(&Token(Sha256::of(given.as_bytes()))))
+        self.check_token(headers, client, token_use, |token| self.may_token_read(token))
+    }
+
+    /// Whether a request with these headers from `client` has this admin token. Reads files, as [`AccessControl::may_read`].
+    ///
+    /// # Errors
+    /// Too many wrong tokens came from this address.
+    pub fn has_admin_token(
+        &self,
+        admin: &Token,
+        headers: &HeaderMap,
+        client: IpAddr,
+        token_use: TokenUse,
+    ) -> Result<bool, Throttled> {
+        self.check_token(headers, client, token_use, |token| token == admin)
+    }
+
+    /// Whether the request has a token that `accepts`. A token with other rights than these is no wrong token.
+    fn check_token(
+        &self,
+        headers: &HeaderMap,
+        client: IpAddr,
+        token_use: TokenUse,
+        accepts: impl FnOnce(&Token) -> bool,
+    ) -> Result<bool, Throttled> {
+        let Some(token) = request_token(headers).map(Token::of) else { return Ok(false) };
+        let is_accepted = accepts(&token);
+        let is_known = is_accepted || (self.requires_reader_token() && self.may_token_read(&token));
+        let attempt = match token_use {
+            _ if is_known => Attempt::Right,
+            TokenUse::Required => Attempt::Wrong(token.0),
+            TokenUse::Optional => Attempt::WrongAndOptional(token.0),
+        };
+        self.throttle.admit(client, attempt, Instant::now())?;
+        Ok(is_accepted)
+    }
+
+    /// Counts a login with a token that was compared with all tokens.
+    ///
+    /// # Errors
+    /// Too many wrong tokens came from this address; then the login fails whether the token is right or not.
+    pub fn admit_login(&self, given: &str, is_right: bool, client: IpAddr) -> Result<(), Throttled> {
+        let attempt = if is_right { Attempt::Right } else { Attempt::Wrong(Token::of(given).0) };
+        self.throttle.admit(client, attempt, Instant::now())
     }
 
     /// The reader's token that equals `given`; `None` if there is none, or if everybody may read.
     pub fn reader_token(&self, given: &str) -> Option<Token> {
-        let token = Token(Sha256::of(given.as_bytes()));
+        let token = Token::of(given);
         (self.requires_reader_token() && self.reader_tokens().contains(&token)).then_some(token)
     }
 

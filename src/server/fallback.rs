@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
 
@@ -18,6 +18,8 @@ use super::response::RequestMeta;
 pub struct RequestOrigin {
     /// The other end of the connection; behind a proxy, the proxy.
     pub peer: SocketAddr,
+    /// The client's address: the one that a trusted proxy reports, otherwise the peer's.
+    pub client: IpAddr,
     /// The validated `HOST[:PORT]` of the request.
     pub host: String,
     /// The base URL of this server as its clients know it, without a trailing slash.

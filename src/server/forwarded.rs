@@ -1,8 +1,9 @@
-//! The headers of a reverse proxy: the scheme and the host that the client requested.
+//! The headers of a reverse proxy: the scheme and the host that the client requested, and the client's address.
 //!
-//! Any client can write `X-Forwarded-Proto`, `X-Forwarded-Host` and `Forwarded` (RFC 7239). They are only used from
-//! peers in `trusted_proxies`, and only as `http` or `https` and as `HOST[:PORT]`. Everything else is ignored. If a
-//! chain of proxies wrote several values, the first one is from the proxy nearest to the client.
+//! Any client can write `X-Forwarded-Proto`, `X-Forwarded-Host`, `X-Forwarded-For` and `Forwarded` (RFC 7239). They are
+//! only used from peers in `trusted_proxies`, and only as `http` or `https`, as `HOST[:PORT]` and as an address. Everything
+//! else is ignored. If a chain of proxies wrote several values, the first scheme and host are from the proxy nearest to
+//! the client. The client's address is the last one that is not a trusted proxy's: a client can write those before it.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -14,9 +15,11 @@ use hyper::header::{FORWARDED, VIA};
 use crate::client_setup::is_host;
 use crate::event::Sink;
 
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+
 /// Maximum number of reported peers; a limit prevents an attack on the log.
 const MAX_REPORTED: usize = 16;
-/// Maximum number of parsed elements of one `Forwarded` header.
+/// Maximum number of parsed elements of a forwarding header.
 const MAX_ELEMENTS: usize = 16;
 
 /// Headers that proxies, load balancers and content delivery networks add, beside those that begin with `x-forwarded`.
@@ -78,6 +81,43 @@ impl Forwarded {
             host: first("x-forwarded-host").and_then(parse_host).or(standard.host),
         }
     }
+}
+
+/// The client of a request that came from `peer`: the last address in the headers that is not a trusted proxy's, if the
+/// peer is one.
+pub(super) fn client_address(headers: &HeaderMap, peer: IpAddr, is_trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
+    let mut client = peer.to_canonical();
+    if !is_trusted(client) {
+        return client;
+    }
+    let (header, parse): (_, fn(&str) -> Option<IpAddr>) = match headers.contains_key(X_FORWARDED_FOR) {
+        true => (X_FORWARDED_FOR, parse_node),
+        false => (FORWARDED.as_str(), parse_forwarded_for),
+    };
+    let lines = headers.get_all(header).iter().rev().filter_map(|line| line.to_str().ok());
+    for element in lines.flat_map(|line| line.rsplit(',')).take(MAX_ELEMENTS) {
+        let Some(address) = parse(element.trim()) else { return client };
+        client = address;
+        if !is_trusted(client) {
+            return client;
+        }
+    }
+    client
+}
+
+/// `ADDRESS`, `ADDRESS:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`.
+fn parse_node(text: &str) -> Option<IpAddr> {
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = bracketed.unwrap_or(text).parse::<IpAddr>().ok();
+    let address = address.or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()));
+    address.map(|address| address.to_canonical())
+}
+
+/// The `for=` of one element of a `Forwarded` header.
+fn parse_forwarded_for(element: &str) -> Option<IpAddr> {
+    let pairs = element.split(';').take(MAX_ELEMENTS).filter_map(|pair| pair.trim().split_once('='));
+    let (_, value) = pairs.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("for"))?;
+    parse_node(value.trim_matches('"'))
 }
 
 fn parse_scheme(text: &str) -> Option<&'static str> {
@@ -180,6 +220,31 @@ mod tests {
             (&[], (None, None)),
         ] {
             assert_eq!(read(pairs), wanted, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn the_client_is_the_last_address_that_is_not_a_trusted_proxy() {
+        let trusted = |address: IpAddr| address.is_loopback() || address.to_string().starts_with("10.");
+        for (peer, pairs, client) in [
+            ("192.0.2.1", &[("x-forwarded-for", "1.1.1.1")][..], "192.0.2.1"),
+            ("127.0.0.1", &[], "127.0.0.1"),
+            ("::ffff:127.0.0.1", &[("x-forwarded-for", "1.1.1.1")], "1.1.1.1"),
+            ("127.0.0.1", &[("x-forwarded-for", "9.9.9.9, 1.1.1.1")], "1.1.1.1"),
+            ("127.0.0.1", &[("x-forwarded-for", "9.9.9.9, 1.1.1.1, 10.0.0.1")], "1.1.1.1"),
+            ("127.0.0.1", &[("x-forwarded-for", "9.9.9.9"), ("x-forwarded-for", "1.1.1.1,10.0.0.1")], "1.1.1.1"),
+            ("127.0.0.1", &[("x-forwarded-for", "9.9.9.9, nonsense, 10.0.0.1")], "10.0.0.1"),
+            ("127.0.0.1", &[("x-forwarded-for", "10.0.0.2, 10.0.0.1")], "10.0.0.2"),
+            ("127.0.0.1", &[("x-forwarded-for", "1.1.1.1:4711")], "1.1.1.1"),
+            ("127.0.0.1", &[("x-forwarded-for", "")], "127.0.0.1"),
+            ("127.0.0.1", &[("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=9.9.9.9")], "1.1.1.1"),
+            ("127.0.0.1", &[("forwarded", "for=9.9.9.9, proto=https;For=1.1.1.1")], "1.1.1.1"),
+            ("127.0.0.1", &[("forwarded", "for=\"[2001:db8::1]:4711\"")], "2001:db8::1"),
+            ("127.0.0.1", &[("forwarded", "for=_hidden")], "127.0.0.1"),
+        ] {
+            let headers = headers(pairs);
+            let peer = peer.parse().expect("address");
+            assert_eq!(client_address(&headers, peer, trusted).to_string(), client, "{peer} {pairs:?}");
         }
     }
 

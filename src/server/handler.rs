@@ -1,27 +1,28 @@
 //! Answers one request. Responses never contain a path of this machine.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, ETAG, HOST, VIA, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CACHE_CONTROL, ETAG, HOST, RETRY_AFTER, VIA, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use super::access_log::AccessLogEntry;
+use super::auth::{Throttled, TokenUse};
 use super::capacity::{capacity, max_memfd_bodies};
 use super::conditional;
 use super::content_type::{ContentHeaders, IMMUTABLE, JSON, TEXT};
 use super::fallback::RequestOrigin;
 use super::file::{self, OpenFile, OutgoingBody};
 use super::file_cache::{CachePolicy, FileCache, MAX_CACHED_FILE};
-use super::forwarded::{Forwarded, UntrustedProxies, canonical_address};
+use super::forwarded::{Forwarded, UntrustedProxies, canonical_address, client_address};
 use super::health::MirrorHealth;
 use super::metrics::{RequestKind, ServerMetrics};
 use super::options::ServeOptions;
@@ -179,9 +180,11 @@ impl Server {
         let reads = parts.method == Method::GET || meta.is_head;
         let query = parts.uri.query().map(str::to_owned);
         let base_url = || self.client_base_url(&host, &meta.headers, peer);
+        let settings = self.context.settings.current();
+        let client = client_address(&meta.headers, peer.ip(), |address| settings.trusts_proxy(address));
         if let Route::Web(path) = &route {
             let (base, untrusted_proxy) = base_url();
-            let origin = RequestOrigin { peer, base, host: host.clone(), untrusted_proxy };
+            let origin = RequestOrigin { peer, client, base, host: host.clone(), untrusted_proxy };
             parts.headers = meta.headers.clone();
             let request = Request::from_parts(parts, body);
             let page = match &meta.budget {
@@ -198,8 +201,12 @@ impl Server {
             return response;
         }
         let closed = self.options.access.requires_reader_token();
-        if closed && !route.is_public() && !self.may_read(&meta.headers).await {
-            return unauthorized(&base_url().0);
+        if closed && !route.is_public() {
+            match self.may_read(&meta.headers, client).await {
+                Ok(true) => {}
+                Ok(false) => return unauthorized(&base_url().0),
+                Err(throttled) => return too_many_wrong_tokens(throttled),
+            }
         }
         match route {
             Route::Web(path) if path.is_empty() => {
@@ -304,11 +311,14 @@ impl Server {
     }
 
     /// Whether the request may read. Token files are read on a blocking thread.
-    async fn may_read(&self, headers: &HeaderMap) -> bool {
+    async fn may_read(&self, headers: &HeaderMap, client: IpAddr) -> Result<bool, Throttled> {
         let (access, fallback) = (Arc::clone(&self.options.access), Arc::clone(&self.options.fallback));
         let headers = headers.clone();
-        let check = move || access.may_read(&headers) || fallback.is_authenticated(&headers);
-        tokio::task::spawn_blocking(check).await.unwrap_or(false)
+        let check = move || match fallback.is_authenticated(&headers) {
+            true => Ok(true),
+            false => access.may_read(&headers, client, TokenUse::Required),
+        };
+        tokio::task::spawn_blocking(check).await.unwrap_or(Ok(false))
     }
 
     /// The base URL of this server as the client knows it, and whether an untrusted proxy reports another one.
@@ -476,6 +486,14 @@ fn unauthorized(base: &str) -> Response<OutgoingBody> {
         "this registry requires a token: ask its operator for one, then run `cargo login --registry frostmirror`\n";
     let mut response = text_response(StatusCode::UNAUTHORIZED, text);
     set_header(&mut response, WWW_AUTHENTICATE, &format!("Cargo login_url=\"{base}/setup\""));
+    response
+}
+
+/// Cargo waits as long as Retry-After says before it repeats the request.
+fn too_many_wrong_tokens(throttled: Throttled) -> Response<OutgoingBody> {
+    let text = format!("{}: {}\n", Throttled::MESSAGE, throttled.hint());
+    let mut response = text_response(StatusCode::TOO_MANY_REQUESTS, &text);
+    set_header(&mut response, RETRY_AFTER, &throttled.retry_after().to_string());
     response
 }
 

@@ -3,7 +3,7 @@
 use crate::crate_id::CrateId;
 use crate::index_line::RegistryConfig;
 use crate::safe_path::SafePath;
-use crate::toolchain::DistPath;
+use crate::toolchain::{DistPath, ToolchainName};
 
 /// Larger index files are streamed as they are, without a digest, in bytes. crates.io has a handful of them.
 pub(super) const MAX_INDEX_FILE: u64 = 4 * 1024 * 1024;
@@ -32,6 +32,9 @@ pub(super) fn missing_file_message(path: &SafePath) -> String {
     }
     let (what, add) = match DistPath::parse(path) {
         Some(DistPath::Toolchain(name)) => {
+            if let Err(error) = name.parse::<ToolchainName>() {
+                return format!("not in this mirror: {error}\n");
+            }
             (format!("the toolchain {name} is not in this mirror"), format!("\"{name}\" to `toolchain`"))
         }
         Some(DistPath::Component { component: "rust-std", target: Some(target), .. }) => {
@@ -125,6 +128,12 @@ mod tests {
             ("dist/2026-04-25/rust-src-nightly.tar.xz", "add \"rust-src\" to `components` under"),
             ("rustup/dist/aarch64-apple-darwin/rustup-init", "rustup for aarch64-apple-darwin is not"),
             ("rustup/release-stable.toml", "not in this mirror\n"),
+            (
+                "dist/channel-rust-banana.toml",
+                "not in this mirror: `banana` is not a toolchain name such as `stable`, `1.86.0` or `nightly-2026-04-25`\n",
+            ),
+            ("dist/2026-04-25/channel-rust-1.86.0.toml", "`1.86.0-2026-04-25` is not a toolchain name"),
+            ("dist/channel-rust-1.86.toml", "the toolchain 1.86 is not in this mirror; on the connected side add"),
             ("dist/channel-rust-stable.toml.asc", "the signature of this channel manifest is not in this mirror"),
             (
                 "dist/2026-04-16/channel-rust-beta.toml.asc",

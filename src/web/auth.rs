@@ -11,7 +11,7 @@
 //! | a foreign name resolves to 127.0.0.1 | without a token the Host must be a loopback name |
 //! | a local proxy makes all clients look local | a set base URL, a forwarding header or HTTP/1.0 requires a token |
 //! | the token is guessed byte by byte | digests are compared, not tokens |
-//! | the token is guessed | it has at least 16 characters, too many to guess; logins are throttled |
+//! | the token is guessed | it has at least 16 characters, too many to guess; wrong tokens are throttled |
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ use super::response::ApiError;
 use super::sessions::session_cookies;
 use super::state::WebState;
 use crate::error_report::Failure;
-use crate::server::auth::{Token, request_token};
+use crate::server::auth::{Throttled, Token, TokenUse};
 use crate::server::fallback::RequestOrigin;
 use crate::server::forwarded::is_forwarded;
 
@@ -47,11 +47,24 @@ pub(super) fn check(
     version: Version,
     at: &RequestOrigin,
 ) -> Result<(), ApiError> {
+    check_with(state, needs, headers, version, at, TokenUse::Required)
+}
+
+fn check_with(
+    state: &WebState,
+    needs: RequiredAccess,
+    headers: &HeaderMap,
+    version: Version,
+    at: &RequestOrigin,
+    token_use: TokenUse,
+) -> Result<(), ApiError> {
     if needs == RequiredAccess::Public {
         return Ok(());
     }
     if needs == RequiredAccess::Read {
-        return may_read(state, headers).then_some(()).ok_or_else(|| {
+        let may_read = has_session(state, headers)
+            || state.options.access.may_read(headers, at.client, token_use).map_err(too_many_wrong_tokens)?;
+        return may_read.then_some(()).ok_or_else(|| {
             ApiError::new(StatusCode::UNAUTHORIZED, "reading needs a token")
                 .with_hint("send `Authorization: Bearer TOKEN` with a read token, or log in on the page")
         });
@@ -61,7 +74,7 @@ pub(super) fn check(
         return Ok(());
     }
     match admin_token(state)? {
-        Some(token) => check_token(state, &token, headers),
+        Some(token) => check_admin_token(state, &token, headers, at, token_use),
         // If a base URL or trusted proxies are configured, a local connection may come from any client through a proxy.
         None => {
             let settings = state.context.settings.current();
@@ -89,19 +102,32 @@ fn session_tokens(state: &WebState, headers: &HeaderMap) -> impl Iterator<Item =
     session_cookies(headers).filter_map(|value| state.sessions.token_of(value))
 }
 
-/// Whether this client may read.
-pub(super) fn may_read(state: &WebState, headers: &HeaderMap) -> bool {
-    state.options.access.may_read(headers) || has_session(state, headers)
+/// Whether a page may show this client what a reader sees.
+pub(super) fn may_read(state: &WebState, headers: &HeaderMap, version: Version, at: &RequestOrigin) -> bool {
+    check_with(state, RequiredAccess::Read, headers, version, at, TokenUse::Optional).is_ok()
 }
 
 /// Whether a page may offer write actions to this client.
 pub(super) fn is_admin(state: &WebState, headers: &HeaderMap, version: Version, at: &RequestOrigin) -> bool {
-    check(state, RequiredAccess::Write, headers, version, at).is_ok()
+    check_with(state, RequiredAccess::Write, headers, version, at, TokenUse::Optional).is_ok()
 }
 
-fn check_token(state: &WebState, token: &Token, headers: &HeaderMap) -> Result<(), ApiError> {
-    if request_token(headers).is_some_and(|given| token.matches(given))
-        || session_tokens(state, headers).any(|session_token| session_token == *token)
+/// The error for a client that sent too many wrong tokens.
+pub(super) fn too_many_wrong_tokens(throttled: Throttled) -> ApiError {
+    let refusal = ApiError::new(StatusCode::TOO_MANY_REQUESTS, Throttled::MESSAGE);
+    ApiError { retry_after: Some(throttled.retry_after()), ..refusal }.with_hint(throttled.hint())
+}
+
+fn check_admin_token(
+    state: &WebState,
+    token: &Token,
+    headers: &HeaderMap,
+    at: &RequestOrigin,
+    token_use: TokenUse,
+) -> Result<(), ApiError> {
+    let access = &state.options.access;
+    if session_tokens(state, headers).any(|session_token| session_token == *token)
+        || access.has_admin_token(token, headers, at.client, token_use).map_err(too_many_wrong_tokens)?
     {
         return Ok(());
     }
@@ -164,7 +190,13 @@ mod tests {
 
     fn origin(peer: &str, host: &str) -> RequestOrigin {
         let peer = peer.parse().expect("address");
-        RequestOrigin { peer, host: host.to_owned(), base: format!("http://{host}"), untrusted_proxy: false }
+        RequestOrigin {
+            peer,
+            client: peer.ip(),
+            host: host.to_owned(),
+            base: format!("http://{host}"),
+            untrusted_proxy: false,
+        }
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {

@@ -9,12 +9,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::visible_text::visible_text;
+use crate::diagnostics::{Problem, ProblemList};
 use crate::digest::Sha256;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
 use crate::server::OutgoingBody;
 pub(super) use crate::server::set_header;
 use crate::server_context::ServerContext;
+use crate::units::pluralize;
 
 /// The result of a handler.
 pub(super) type HandlerResult = Result<Response<OutgoingBody>, ApiError>;
@@ -32,11 +34,27 @@ pub(super) struct ApiError {
     /// The hint.
     pub(super) hint: Option<String>,
     /// The allowed methods, for a 405 response.
-    pub(super) allow: Option<String>,
+    pub(super) allow: Option<Box<str>>,
     /// The value of Retry-After in seconds.
     pub(super) retry_after: Option<u64>,
+    /// The problems of a TOML file.
+    pub(super) problems: Box<[FileProblem]>,
     /// Details for the operator that the client may not see.
-    pub(super) internal_message: Option<String>,
+    pub(super) internal_message: Option<Box<str>>,
+}
+
+/// A problem of a TOML file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct FileProblem {
+    /// The problem, and what to write instead.
+    pub(super) message: String,
+    /// The line in the file, from 1.
+    pub(super) line: usize,
+    /// The column in characters, from 1.
+    pub(super) column: usize,
+    /// The text of the line; absent if it contains credentials or is too long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<String>,
 }
 
 /// The JSON form of an error.
@@ -47,11 +65,35 @@ pub(super) struct ErrorBody {
     /// The hint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hint: Option<String>,
+    /// The problems of a TOML file, in the order of its lines.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) problems: Box<[FileProblem]>,
 }
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> ApiError {
-        ApiError { status, error: error.into(), hint: None, allow: None, retry_after: None, internal_message: None }
+        let (error, problems) = (error.into(), Box::default());
+        ApiError { status, error, hint: None, allow: None, retry_after: None, problems, internal_message: None }
+    }
+
+    /// The error for invalid contents of a TOML file. It names the file without its folder.
+    pub(super) fn invalid_file(name: &str, list: &ProblemList) -> ApiError {
+        let problem = |problem: &Problem| FileProblem {
+            message: problem.message.clone(),
+            line: problem.position().line,
+            column: problem.position().column,
+            source: problem.excerpt.source_line(),
+        };
+        let problems: Box<[FileProblem]> = list.problems.iter().map(problem).collect();
+        let first = problems.first().map_or_else(String::new, |first| {
+            format!(": line {}, column {}: {}", first.line, first.column, first.message)
+        });
+        let more = match problems.len().saturating_sub(1) + list.omitted {
+            0 => String::new(),
+            more => format!("; and {}", pluralize(more, "more problem")),
+        };
+        let error = format!("{name} is invalid{first}{more}");
+        ApiError { problems, ..ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error) }
     }
 
     /// The error for an unknown job.
@@ -67,7 +109,7 @@ impl ApiError {
     }
 
     #[must_use]
-    pub(super) fn with_internal_message(mut self, fault: impl Into<String>) -> ApiError {
+    pub(super) fn with_internal_message(mut self, fault: impl Into<Box<str>>) -> ApiError {
         self.internal_message = Some(fault.into());
         self
     }
@@ -87,15 +129,15 @@ impl ApiError {
     /// Reports an internal error of the request `what` to the operator. Error messages and route paths contain no secrets.
     pub(super) fn report(&self, sink: &dyn Sink, operation: &str) {
         if self.status.is_server_error() {
-            let why = self.internal_message.as_ref().unwrap_or(&self.error);
+            let why = self.internal_message.as_deref().unwrap_or(&self.error);
             sink.warning(format!("{operation} was answered with {}: {why}", self.status.as_u16()));
         }
     }
 
     /// The error as JSON.
     pub(super) fn into_response(self) -> Response<OutgoingBody> {
-        let ApiError { status, error, hint, allow, retry_after, internal_message: _ } = self;
-        let mut response = json_with_status(status, &ErrorBody { error, hint });
+        let ApiError { status, error, hint, allow, retry_after, problems, internal_message: _ } = self;
+        let mut response = json_with_status(status, &ErrorBody { error, hint, problems });
         if status == StatusCode::UNAUTHORIZED {
             set_header(&mut response, WWW_AUTHENTICATE, "Bearer realm=\"frostmirror\"");
         }

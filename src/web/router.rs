@@ -341,7 +341,7 @@ fn no_route_error(known: &[(&Route, Vec<String>)], path: &[String]) -> Option<Ap
         let allowed = methods.join(", ");
         let refusal = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not support this method")
             .with_hint(format!("use {}", allowed.replace(", ", " or ")));
-        return Some(ApiError { allow: Some(allowed), ..refusal });
+        return Some(ApiError { allow: Some(allowed.into()), ..refusal });
     }
     let is_api = path.first().is_some_and(|first| first == "api");
     is_api.then(|| {

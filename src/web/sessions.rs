@@ -138,6 +138,7 @@ mod tests {
     fn the_cookie_path_is_the_path_of_the_base_url() {
         let at = |base: &str, host: &str| RequestOrigin {
             peer: ([127, 0, 0, 1], 1).into(),
+            client: [127, 0, 0, 1].into(),
             host: host.to_owned(),
             base: base.to_owned(),
             untrusted_proxy: false,

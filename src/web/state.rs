@@ -11,7 +11,6 @@ use super::crate_catalog::CrateCatalog;
 use super::imports::ImportCache;
 use super::jobs::{Job, JobKind, Jobs};
 use super::last_audit::LastAuditCell;
-use super::login_throttle::LoginThrottle;
 use super::options::WebOptions;
 use super::response::ApiError;
 use super::sessions::Sessions;
@@ -30,7 +29,6 @@ pub(super) struct WebState {
     pub(super) context: ServerContext,
     pub(super) options: WebOptions,
     pub(super) sessions: Sessions,
-    pub(super) throttle: LoginThrottle,
     pub(super) jobs: Jobs,
     /// The result of the last audit.
     pub(super) last_audit: LastAuditCell,
@@ -78,7 +76,6 @@ impl WebState {
             context,
             options,
             sessions: Sessions::default(),
-            throttle: LoginThrottle::default(),
             jobs: Jobs::default(),
             last_audit: LastAuditCell::default(),
             read_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_READS)),

@@ -281,6 +281,33 @@ fn depends_toml_is_returned_as_stored() {
         assert!(json_body(&reply)["error"].is_string() && json_body(&reply)["hint"].is_string(), "{}", reply.text());
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), text, "what is refused changes nothing");
+    // An error names the position and the line, and not the host's path.
+    let host = sandbox.path("").display().to_string();
+    let error_of = |reply: &RawReply| {
+        let body = json_body(reply);
+        assert!(reply.status == 422 && !reply.text().contains(&host), "{}", reply.text());
+        assert!(!body["error"].as_str().unwrap().contains('\n') && body["hint"].is_string(), "{body}");
+        body
+    };
+    let bad = json!({ "dependencies": { "anyhow": "1", "itoa": "no version", "serde": "one" } });
+    let body = error_of(&send(&serving, "POST", "/api/deps?dry_run=true", &[], &bad.to_string()));
+    let problems = body["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 2, "{body}");
+    // In the order of the lines; the file has serde first.
+    let first = &problems[1];
+    assert_eq!(first["source"], json!("itoa = \"no version\""), "{body}");
+    assert!(first["line"].as_u64() >= Some(2) && first["column"] == json!(8), "{body}");
+    assert!(first["message"].as_str().unwrap().contains("`dependencies.itoa`"), "{body}");
+    assert!(body["error"].as_str().unwrap().ends_with("; and 1 more problem"), "{body}");
+    fs::write(&file, "[dependencies]\nanyhow = 1.0.2\nleaf = { token = \"hunter2\" \n").unwrap();
+    for reply in [get(serving.url(), "/api/deps", &[]), send(&serving, "POST", "/api/deps", &[], "{}")] {
+        let body = error_of(&reply);
+        let first = &body["problems"][0];
+        assert_eq!((&first["line"], &first["column"]), (&json!(2), &json!(10)), "{body}");
+        assert_eq!(first["source"], json!("anyhow = 1.0.2"), "{body}");
+        assert!(!reply.text().contains("hunter2"), "{}", reply.text());
+    }
+    fs::write(&file, &text).unwrap();
 
     // A link stays one: the file that it leads to is changed.
     #[cfg(unix)]

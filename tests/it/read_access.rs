@@ -97,6 +97,31 @@ fn only_toolchains_health_and_setup_are_readable_without_a_token() {
 }
 
 #[test]
+fn wrong_read_tokens_are_throttled_and_sessions_are_not() {
+    let (_sandbox, serving) = closed_server();
+    let (_, cookie) = log_in(&serving, READER);
+    let with = |path: &str, line: &str| get(serving.url(), path, &[line]);
+    let right = format!("Authorization: {READER}");
+    for _ in 0..40 {
+        assert_eq!(with("/index/le/af/leaf", &right).status, 200, "a right token never counts");
+        assert_eq!(with("/index/le/af/leaf", "X-None: 1").status, 401, "no token is no wrong token");
+    }
+    let wrong = "Authorization: reader-expired-456789";
+    let statuses: Vec<u16> = (0..20).map(|_| with("/index/le/af/leaf", wrong).status).collect();
+    assert!(statuses.starts_with(&[401; 10]) && statuses.contains(&429), "{statuses:?}");
+    for path in ["/index/le/af/leaf", "/index/config.json", "/crates/leaf-1.0.0.crate", "/api/status", "/browse"] {
+        let refused = with(path, &right);
+        assert_eq!((refused.status, refused.header("retry-after").is_some()), (429, true), "{path}");
+        assert!(refused.text().to_lowercase().contains("too many wrong tokens"), "{path}: {}", refused.text());
+        let status = with(path, &cookie).status;
+        assert_eq!(status, 200, "{path}: a session is no guess");
+        assert_eq!(with(path, "X-None: 1").status, 401, "{path}");
+    }
+    assert_eq!(with("/dist/channel-rust-stable.toml", wrong).status, 200, "open files stay open");
+    assert_eq!(with("/healthz", wrong).status, 200);
+}
+
+#[test]
 fn incomplete_auth_settings_are_refused_at_start() {
     let sandbox = Sandbox::new();
     let args = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config"];

@@ -10,6 +10,7 @@ use crate::support::http_client::send_request_with_body;
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::server_fixture::{MirrorTree, RawConnection, get};
 
+const ADMIN: &str = "admin-0123456789abcdef";
 const FORWARDED: [&str; 2] = ["X-Forwarded-Proto: https", "X-Forwarded-Host: rust.corp.example"];
 
 fn start_server(config: &str, args: &[&str]) -> (Sandbox, RunningServer) {
@@ -113,7 +114,6 @@ fn cargo_publish_shows_that_the_mirror_is_read_only() {
 
 #[test]
 fn failed_logins_are_throttled() {
-    const ADMIN: &str = "admin-0123456789abcdef";
     let (_sandbox, serving) = start_server("", &["--admin-token", ADMIN]);
     let login = |token: &str| {
         let body = format!("{{\"token\":\"{token}\"}}");
@@ -131,5 +131,50 @@ fn failed_logins_are_throttled() {
     let write = RawConnection::connect(serving.url())
         .request("POST", "/api/verify", &["Content-Length: 0", &bearer])
         .read_reply();
-    assert_eq!(write.status, 202, "who has the token needs no login");
+    assert_eq!(write.status, 429, "a header is no way around the limit");
+}
+
+#[test]
+fn wrong_bearer_tokens_are_throttled() {
+    let (_sandbox, serving) = start_server("", &["--admin-token", ADMIN]);
+    let verify = |token: &str, other: &str| {
+        let bearer = format!("Authorization: Bearer {token}");
+        let headers = ["Content-Length: 0", &bearer, other];
+        RawConnection::connect(serving.url()).request("POST", "/api/verify", &headers).read_reply()
+    };
+    let wrong: Vec<u16> = (0..20).map(|_| verify("expired-0123456789", "X-None: 1").status).collect();
+    assert!(wrong.starts_with(&[401; 10]) && wrong.contains(&429), "{wrong:?}");
+    let refused = verify(ADMIN, "X-None: 1");
+    assert_eq!(refused.status, 429, "not even the right one is looked at");
+    let seconds = refused.header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok());
+    assert!(seconds.is_some_and(|seconds| (1..=60).contains(&seconds)), "{seconds:?}");
+    assert!(refused.text().contains("too many wrong tokens from this address"), "{}", refused.text());
+    // Without the header, everything open stays open; with it, the right token shows no more than a wrong one.
+    assert_eq!(get(serving.url(), "/api/status", &[]).status, 200);
+    let bearer = format!("Authorization: Bearer {ADMIN}");
+    let session = get(serving.url(), "/api/session", &[&bearer]);
+    assert!(session.status == 200 && session.text().contains("\"admin\": false"), "{}", session.text());
+    // A client of a trusted proxy is not affected by another one, and cannot choose its address.
+    assert_eq!(verify(ADMIN, "X-Forwarded-For: 192.0.2.1").status, 202);
+    for n in 0..10 {
+        let spoofed = format!("X-Forwarded-For: 198.51.100.{n}, 192.0.2.2");
+        assert_eq!(verify("wrong-0123456789abc", &spoofed).status, 401);
+    }
+    assert_eq!(verify(ADMIN, "Forwarded: for=192.0.2.2").status, 429);
+}
+
+#[test]
+fn a_token_of_another_service_blocks_no_login() {
+    let (_sandbox, serving) = start_server("", &["--admin-token", ADMIN]);
+    for _ in 0..15 {
+        let page = get(serving.url(), "/", &["Accept: text/html", "Authorization: Bearer of.a.single.sign.on"]);
+        assert_eq!(page.status, 200);
+    }
+    let bearer = format!("Authorization: Bearer {ADMIN}");
+    assert!(get(serving.url(), "/api/session", &[&bearer]).text().contains("\"admin\": true"));
+    // Guesses on a public page count.
+    for n in 0..10 {
+        get(serving.url(), "/api/session", &[&format!("Authorization: Bearer wrong-0123456789{n}")]);
+    }
+    assert!(get(serving.url(), "/api/session", &[&bearer]).text().contains("\"admin\": false"));
 }

@@ -303,6 +303,25 @@ fn proxy_and_no_proxy_variables_are_respected() {
     unknown.write("depends.toml", ENGINE_DEPENDS);
     unknown.run(["fetch"]).exits(5).stderr_has("proxy").stderr_lacks("me:pass");
 
+    // The proxy's refusal, and what to do about it; a retry does not help.
+    let refused = |proxy_url: &str| {
+        let count = proxy.requests().len();
+        let sandbox = Sandbox::new().upstream(&world.upstream).env("https_proxy", proxy_url);
+        sandbox.write("depends.toml", ENGINE_DEPENDS);
+        let run = sandbox.run(["fetch"]).exits(5).stderr_has("user name and password (HTTP 407)");
+        assert_eq!(proxy.requests().len(), count + 1, "{}", run.describe());
+        run.stderr_lacks("Retrying").stderr_lacks("check that the proxy runs")
+    };
+    refused(&proxy.url()).stderr_has("hint: write the proxy's user name and password into the variable https_proxy");
+    let wrong = refused(&proxy.url_with("me", "secret"));
+    wrong.stderr_has("hint: correct the user name and password in the variable https_proxy").stderr_lacks("secret");
+    let closed = ForwardProxy::start();
+    let sandbox = Sandbox::new().upstream(&world.upstream).env("https_proxy", &closed.url());
+    sandbox.write("depends.toml", ENGINE_DEPENDS);
+    let run =
+        sandbox.run(["fetch"]).exits(5).stderr_has("it answered CONNECT with HTTP 403").stderr_has("NO_PROXY=HOST");
+    run.stderr_lacks("Retrying");
+
     let near = FixtureRegistry::new();
     let count = proxy.requests().len();
     let sandbox = near.sandbox().env("http_proxy", &proxy.url()).env("no_proxy", "127.0.0.1");

@@ -8,12 +8,10 @@ use std::path::Path;
 
 use toml_edit::{DocumentMut, Item, Table, Value};
 
-use super::{
-    Error, SKIPPED_HEADER, SKIPPED_LINE_PREFIX, WorkspaceDependencies, parse_depends, skipped_comment, versions_value,
-};
+use super::{Error, WorkspaceDependencies, parse_depends, versions_value};
 use crate::crate_id::{CrateId, CrateName, Version};
-use crate::inputs::depends::DependsFile;
 use crate::inputs::depends::json_edit::{EditError, item_to_json, merge_table};
+use crate::inputs::depends::{DependsFile, comment_on_left_out, without_left_out};
 use crate::toml_document::{append_lines, new_table, prefix_of, to_text};
 
 type LockedVersions = BTreeMap<CrateName, BTreeSet<Version>>;
@@ -106,15 +104,8 @@ fn parse_versions(item: &Item) -> Option<BTreeSet<Version>> {
 /// Updates the comment above `[locked]` that lists skipped packages.
 fn update_skipped_comment(table: &mut Table, seed: &WorkspaceDependencies) {
     let prefix = prefix_of(table.decor());
-    let mut kept = String::new();
-    let mut inside = false;
-    for line in prefix.split_inclusive('\n') {
-        inside = line.trim_end() == SKIPPED_HEADER || (inside && line.starts_with(SKIPPED_LINE_PREFIX));
-        if !inside {
-            kept.push_str(line);
-        }
-    }
-    table.decor_mut().set_prefix(kept + &skipped_comment(&seed.skipped));
+    let kept = without_left_out(prefix);
+    table.decor_mut().set_prefix(kept + &comment_on_left_out(&seed.skipped));
 }
 
 /// Inserts comments after the table at `position`: above the next table, otherwise at the end of the file.

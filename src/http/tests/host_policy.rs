@@ -112,10 +112,10 @@ async fn internal_addresses_are_rejected_behind_a_proxy_too() {
 
 #[tokio::test]
 async fn bodies_of_internal_services_are_not_quoted() {
-    let inner = Server::start(|_, _| Action::Send(reply(403, "", b"INTERNAL-ONLY").into())).await;
+    let inner = Server::start(|_, _| Action::Send(reply(403, PLAIN, b"INTERNAL-ONLY").into())).await;
     let there = inner.url("/admin");
     let upstream = Server::start(move |head, _| match head.starts_with("GET /own") {
-        true => Action::Send(reply(403, "", b"quota exceeded").into()),
+        true => Action::Send(reply(403, PLAIN, b"quota exceeded").into()),
         false => Action::Send(reply(302, &format!("Location: {there}\r\n"), b"").into()),
     })
     .await;

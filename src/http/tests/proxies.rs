@@ -62,7 +62,61 @@ async fn connect_requests_carry_the_proxy_credentials() {
     let inside = format!("{error:?}");
     let shown = format!("{inside}{}", error_chain(&error));
     assert!(!shown.contains("secret"), "{shown}");
-    assert!(shown.contains("proxy authorization required"), "{shown}");
+    assert!(shown.contains("the proxy requires a valid user name and password (HTTP 407)"), "{shown}");
+}
+
+/// The error of a request through a proxy, and its number of attempts.
+async fn refused(proxy: &str, url: &str, cainfo: Option<PathBuf>) -> (String, u32) {
+    let mut settings = Settings { retries: 2, cainfo, ..settings() };
+    settings.proxy.configure(proxy, "`http.proxy`");
+    let error = Client::new(&settings).expect("client").get(&Request::new(url), 100).await.expect_err("refused");
+    let Error::Transport { attempts, proxy: Some(proxy), .. } = &error else { panic!("{error:?}") };
+    assert_eq!((proxy.has_credentials, proxy.origin.as_str()), (true, "`http.proxy`"));
+    (error_chain(&error), *attempts)
+}
+
+#[tokio::test]
+async fn the_status_of_a_refused_tunnel_is_named_and_only_temporary_ones_are_retried() {
+    for (status, attempts) in [(407, 1), (403, 1), (405, 1), (502, 3), (503, 3), (429, 3)] {
+        let proxy = Server::start(move |_, _| Action::Send(reply(status, "", b"<html>").into())).await;
+        let address = proxy.url("").replace("http://", "http://us%40er:secret@");
+        let (shown, tried) = refused(&address, "https://crates.invalid/config.json", None).await;
+        assert!(shown.contains(&format!("HTTP {status}")) && !shown.contains("secret"), "{shown}");
+        assert_eq!(tried, attempts, "{status}");
+        for head in proxy.heads() {
+            assert!(head.starts_with("CONNECT crates.invalid:443 "), "{head}");
+            assert!(head.to_lowercase().contains("proxy-authorization: basic dxnazxi6c2vjcmv0"), "{head}");
+        }
+    }
+    // A plain request gets the answer as its response.
+    let proxy = Server::start(|_, _| Action::Send(reply(407, "", b"<html>").into())).await;
+    let address = proxy.url("").replace("http://", "http://user:secret@");
+    let (shown, tried) = refused(&address, "http://crates.invalid/config.json", None).await;
+    assert!(shown.contains("user name and password (HTTP 407)") && !shown.contains("html"), "{shown}");
+    assert_eq!((tried, proxy.heads().len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_status_of_a_tunnel_that_a_tls_proxy_refuses_is_named() {
+    let proxy = server::TlsServer::start_redirecting(Arc::new(|_| (403, String::new()))).await;
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let cainfo = folder.path().join("ca.pem");
+    std::fs::write(&cainfo, &proxy.authority).expect("file");
+    let address = proxy.url("").replace("https://", "https://user:secret@");
+    let (shown, tried) = refused(&address, "https://crates.invalid/config.json", Some(cainfo)).await;
+    assert!(shown.contains("it answered CONNECT with HTTP 403"), "{shown}");
+    assert_eq!((tried, proxy.heads().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_no_http_server_is_a_transport_error() {
+    for answer in ["nonsense\r\n\r\n", "HTTP/1.1 99 X\r\n\r\n", ""] {
+        let proxy = Server::start(move |_, _| Action::Send(answer.into())).await;
+        let address = proxy.url("").replace("http://", "http://user:secret@");
+        let (shown, tried) = refused(&address, "https://crates.invalid/config.json", None).await;
+        assert!(shown.contains("tunnel error"), "{answer:?}: {shown}");
+        assert_eq!(tried, 3);
+    }
 }
 
 #[test]

@@ -157,7 +157,7 @@ async fn a_token_for_https_never_goes_over_http() {
 
 #[tokio::test]
 async fn errors_name_both_ends_of_a_redirect() {
-    let cdn = Server::start(|_, _| Action::Send(reply(403, "", b"expired").into())).await;
+    let cdn = Server::start(|_, _| Action::Send(reply(403, PLAIN, b"expired").into())).await;
     let there = cdn.url("/signed?signature=s3cr3t");
     let server =
         Server::start(move |_, _| Action::Send(reply(302, &format!("Location: {there}\r\n"), b"").into())).await;

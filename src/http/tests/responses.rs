@@ -39,14 +39,16 @@ async fn validators_and_token_are_sent_and_304_has_no_body() {
 #[tokio::test]
 async fn not_found_is_a_response_for_get_an_error_for_download_and_never_retried() {
     for status in [404, 410, 451] {
-        let server =
-            Server::start(move |_, _| Action::Send(reply(status, "", b"not here: \x1b[31m<red>").into())).await;
+        let server = Server::start(move |_, _| {
+            Action::Send(reply(status, PLAIN, b"not here: \x1b[31m<red>\nsecond line").into())
+        })
+        .await;
         let answer = get(&server.url("/a")).await.expect("an answer");
         assert_eq!((answer.status, answer.body.len()), (status, 0));
         let target = DownloadTarget::new();
         let error = download(&server.url("/b"), &target.path(), b"x", &|_| {}).await.expect_err("absent");
         let text = error.to_string();
-        assert!(text.contains("/b") && text.contains("not here: \\u{1b}[31m"), "{text}");
+        assert!(text.contains("/b") && text.ends_with("not here: \\u{1b}[31m<red>"), "{text}");
         assert!(matches!(error, Error::NotFound { .. }), "{error}");
         assert_eq!(server.heads().len(), 2);
     }
@@ -61,7 +63,7 @@ async fn two_server_errors_are_retried_and_four_are_reported() {
     })
     .await;
     assert_eq!(get(&server.url("/")).await.expect("answer").body, &b"fine"[..]);
-    let server = Server::start(|_, _| Action::Send(reply(500, "", b"still broken").into())).await;
+    let server = Server::start(|_, _| Action::Send(reply(500, PLAIN, b"still broken").into())).await;
     let error = get(&server.url("/")).await.expect_err("500");
     assert_eq!(server.heads().len(), 4);
     let text = error.to_string();
@@ -71,12 +73,25 @@ async fn two_server_errors_are_retried_and_four_are_reported() {
 #[tokio::test]
 async fn other_error_statuses_are_final_and_quoted_in_part() {
     let long = format!("no\u{202e}way {}", "x".repeat(100_000));
-    let server = Server::start(move |_, _| Action::Send(reply(403, "", long.as_bytes()).into())).await;
+    let server = Server::start(move |_, _| Action::Send(reply(403, PLAIN, long.as_bytes()).into())).await;
     let error = get(&server.url("/").replace("http://", "http://user:secret@")).await.expect_err("403");
     assert_eq!(server.heads().len(), 1);
     let text = error.to_string();
-    assert!(text.contains("no\\u{202e}way xxx") && text.len() < 700, "{text}");
+    assert!(text.contains("no\\u{202e}way xxx") && text.len() < 300, "{text}");
     assert!(!text.contains("secret"), "{text}");
+}
+
+#[tokio::test]
+async fn error_pages_are_not_quoted() {
+    for kind in ["", "Content-Type: text/html\r\n", "Content-Type: text/plain\r\nContent-Encoding: gzip\r\n"] {
+        for status in [403, 404, 500] {
+            let server = Server::start(move |_, _| Action::Send(reply(status, kind, b"<html>oops").into())).await;
+            let target = DownloadTarget::new();
+            let error = download(&server.url("/b"), &target.path(), b"x", &|_| {}).await.expect_err("refused");
+            let text = error_chain(&error);
+            assert!(text.contains(&format!("HTTP {status}")) && !text.contains("oops"), "{text}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -32,6 +32,9 @@ pub(super) enum Action {
 /// Returns a status for the head of a request, and a `Location` unless that is 200.
 pub(super) type Redirecting = dyn Fn(&str) -> (u16, String) + Send + Sync;
 
+/// The header of a body that error messages quote.
+pub(super) const PLAIN: &str = "Content-Type: text/plain; charset=utf-8\r\n";
+
 /// A complete response.
 pub(super) fn reply(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = match status {

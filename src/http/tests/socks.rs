@@ -163,8 +163,13 @@ async fn a_socks_proxy_gets_name_and_password_and_errors_show_neither() {
     let answer = client_with(&[("ALL_PROXY", &right)]).get(&Request::new(&url), 100).await;
     assert_eq!(answer.unwrap_or_else(|e| panic!("{}", error_chain(&e))).body, &b"there"[..]);
     for wrong in [right.replace("s3cr3t", "s3cr3tX"), socks.url("socks5h")] {
-        let error = client_with(&[("ALL_PROXY", &wrong)]).get(&Request::new(&url), 100).await.expect_err("refused");
+        let mut settings = Settings { retries: 2, ..settings() };
+        settings.proxy = ProxySettings::of_env(&Env::from_vars([("ALL_PROXY", wrong.as_str())]));
+        let client = Client::new(&settings).expect("client");
+        let error = client.get(&Request::new(&url), 100).await.expect_err("refused");
         let shown = format!("{}{error:?}", error_chain(&error));
         assert!(!shown.contains("s3cr3t"), "{shown}");
+        assert!(shown.contains("the proxy requires a valid user name and password"), "{shown}");
+        assert!(matches!(error, Error::Transport { attempts: 1, .. }), "no retry helps: {shown}");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::platforms::Platforms;
 use crate::crate_id::{CrateId, CrateName};
 use crate::inputs::input_id::Label;
+use crate::inputs::lockfile::ForeignPackage;
 
 /// The content of a depends.toml.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct DependsFile {
     pub locked: Vec<CrateId>,
     /// `[platforms]`, if it exists.
     pub platforms: Option<Platforms>,
+    /// Packages that the comment of `init` names: the workspace needs them, and this file cannot list them.
+    pub left_out: Vec<ForeignPackage>,
 }
 
 /// Entries that are resolved together.

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::{Key, Problems, Value, canonical_name, in_file_order};
 use super::requirement::parse_requirement;
-use super::{DependsFile, Entry, Error, Group, OtherKind, Requirement, locked, platforms};
+use super::{DependsFile, Entry, Error, Group, OtherKind, Requirement, left_out, locked, platforms};
 use crate::crate_id::CrateName;
 use crate::diagnostics::{closest_match, describe_value_kind, quote};
 use crate::inputs::input_id::Label;
@@ -35,6 +35,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<DependsFile, Error> {
         groups: Vec::new(),
         locked: Vec::new(),
         platforms: None,
+        left_out: left_out::read(text),
     };
     for (key, value) in in_file_order(root.get_ref()) {
         let name = key.get_ref().as_ref();

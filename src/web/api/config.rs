@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::edit::Error;
-use crate::config::{Key, Settings, settings};
+use crate::config::{Key, SERVER, Settings, settings};
 use crate::error_report::Failure;
 use crate::server::Tls;
 use crate::server::auth::AccessControl;
@@ -137,6 +137,11 @@ fn check_write_access_remains(access: &AccessControl, after: &Settings) -> Resul
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> ApiError {
+        if let Error::Settings(settings::Error::Invalid { list, .. }) = &error {
+            return ApiError::invalid_file(SERVER, list).with_hint(
+                "correct frostmirror.toml in the server's configuration folder, and send the request again",
+            );
+        }
         let conflict = matches!(
             error,
             Error::Overridden { .. }

@@ -11,12 +11,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::bounded_read;
 use crate::config::DEPENDS;
 use crate::credentials::redact_credentials;
 use crate::durable;
-use crate::error_report::{ErrorClass, Failure};
+use crate::error_report::Failure;
 use crate::inputs::depends::json_edit::{self, EditError};
-use crate::inputs::depends::read_text;
+use crate::inputs::depends::{Error, read_text};
 use crate::web::request::WebRequest;
 use crate::web::response::{ApiError, HandlerResult, etag_of, json, set_header, with_content_type};
 use crate::web::router::Route;
@@ -68,7 +69,7 @@ fn read(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let text = visible_text(state, request, text.unwrap_or_default());
     let mut response = match request.query_value("format") {
         Some("toml") => with_content_type("text/plain; charset=utf-8", text.clone().into_bytes()),
-        None | Some("json") => json(&json_edit::to_json(&text, &path).map_err(Failure::from)?),
+        None | Some("json") => json(&json_edit::to_json(&text, &path).map_err(edit_error)?),
         Some(_) => return Err(ApiError::new(StatusCode::BAD_REQUEST, "`format` must be json or toml")),
     };
     set_header(&mut response, ETAG, &etag_of(&text));
@@ -85,7 +86,7 @@ fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let exists = text.is_some();
     let text = text.unwrap_or_default();
     request.check_if_match(&etag_of(&text), "another client changed depends.toml")?;
-    let after = json_edit::apply_json(&text, &path, &requested).map_err(Failure::from)?;
+    let after = json_edit::apply_json(&text, &path, &requested).map_err(edit_error)?;
     let changed = after != text || !exists;
     if changed && !dry_run {
         let failed = |source| Failure::io(format!("could not write `{}`", path.display()), source);
@@ -103,12 +104,12 @@ fn write(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
 }
 
 /// The path of depends.toml, and its text if it exists.
-pub(in crate::web) fn read_depends(state: &WebState) -> Result<(PathBuf, Option<String>), Failure> {
+pub(in crate::web) fn read_depends(state: &WebState) -> Result<(PathBuf, Option<String>), ApiError> {
     let path = state.context.settings.folder().join(DEPENDS);
     match fs::symlink_metadata(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok((path, None)),
         _ => {
-            let text = read_text(&path)?;
+            let text = read_text(&path).map_err(depends_error)?;
             Ok((path, Some(text)))
         }
     }
@@ -119,12 +120,36 @@ pub(in crate::web) fn visible_text(state: &WebState, request: &WebRequest, text:
     if request.is_admin(state) { text } else { redact_credentials(&text) }
 }
 
-impl From<EditError> for Failure {
-    fn from(error: EditError) -> Failure {
-        match error {
-            EditError::Depends(error) => Failure::from(error),
-            error => Failure::new(ErrorClass::Input, error)
-                .hint("see the schema in /api/openapi.json; `?dry_run=true` checks the request without storing it"),
+/// The error for a request that does not result in a valid depends.toml.
+fn edit_error(error: EditError) -> ApiError {
+    match error {
+        EditError::Toml { list, .. } => ApiError::invalid_file(DEPENDS, &list).with_hint(STORED_FILE_HINT),
+        EditError::Depends(Error::Invalid { list, .. }) => {
+            let hint = "correct these entries; `?dry_run=true` checks the request without storing it";
+            ApiError::invalid_file("the resulting depends.toml", &list).with_hint(hint)
         }
+        EditError::Depends(error) => depends_error(error),
+        error @ EditError::Value { .. } => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            .with_hint("see the schema in /api/openapi.json; `?dry_run=true` checks the request without storing it"),
+    }
+}
+
+const STORED_FILE_HINT: &str =
+    "correct depends.toml in the server's configuration folder; `GET /api/deps?format=toml` returns its text";
+
+/// The error for a stored file that cannot be used. It names the file without its folder.
+fn depends_error(error: Error) -> ApiError {
+    let invalid = |text: &str| {
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{DEPENDS} {text}")).with_hint(STORED_FILE_HINT)
+    };
+    match error {
+        Error::Read(bounded_read::Error::Io { source, .. }) => {
+            Failure::io(format!("could not read {DEPENDS}"), source).into()
+        }
+        Error::Read(bounded_read::Error::TooLarge { .. }) => invalid("is larger than 1 MiB"),
+        Error::Read(bounded_read::Error::NotUtf8 { list, .. }) | Error::Invalid { list, .. } => {
+            ApiError::invalid_file(DEPENDS, &list).with_hint(STORED_FILE_HINT)
+        }
+        Error::OtherKind { kind, .. } => invalid(&format!("has the contents of a {kind}")),
     }
 }

@@ -1,7 +1,6 @@
 //! `/api/login`, `/api/logout`: the session of the web pages.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, SET_COOKIE};
@@ -10,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error_report::Failure;
 use crate::server::auth::Token;
-use crate::units::pluralize;
 use crate::web::auth::{self, RequiredAccess, is_admin};
 use crate::web::request::WebRequest;
 use crate::web::response::{ApiError, HandlerResult, json, set_header};
@@ -58,20 +56,19 @@ pub(super) fn routes() -> Vec<Route> {
 fn session(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     Ok(json(&SessionBody {
         is_admin: is_admin(state, &request.headers, request.version, &request.origin),
-        may_read: auth::may_read(state, &request.headers),
+        may_read: auth::may_read(state, &request.headers, request.version, &request.origin),
         is_token_configured: is_token_configured(state)?,
     }))
 }
 
 fn login(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     let Credentials { token } = request.json()?;
-    let (peer, now) = (request.origin.peer.ip(), Instant::now());
-    state.throttle.check(peer, now).map_err(too_many_attempts)?;
-    let (matched_token, admin) = identify_token(state, token.trim()).inspect_err(|refusal| {
-        if refusal.status == StatusCode::FORBIDDEN {
-            state.throttle.record_failure(peer, now);
-        }
-    })?;
+    let token = token.trim();
+    let identified = identify_token(state, token);
+    let is_right = !matches!(&identified, Err(refusal) if refusal.status == StatusCode::FORBIDDEN);
+    let admitted = state.options.access.admit_login(token, is_right, request.origin.client);
+    admitted.map_err(auth::too_many_wrong_tokens)?;
+    let (matched_token, admin) = identified?;
     let opened = state.sessions.open(matched_token);
     let value = opened.map_err(|error| Failure::io("could not start a session", error.into()))?;
     let admin = admin || is_admin(state, &request.headers, request.version, &request.origin);
@@ -83,13 +80,6 @@ fn login(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     set_header(&mut response, SET_COOKIE, &line);
     set_header(&mut response, CACHE_CONTROL, "no-store");
     Ok(response)
-}
-
-fn too_many_attempts(wait: Duration) -> ApiError {
-    let refusal = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens from this address");
-    let seconds = wait.as_secs() + 1;
-    ApiError { retry_after: Some(seconds), ..refusal }
-        .with_hint(format!("try again in {}", pluralize(seconds, "second")))
 }
 
 /// Looks `given` up among the tokens; returns the token and whether it is the admin token. An unreadable file of one kind

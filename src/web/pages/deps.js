@@ -194,12 +194,8 @@ function showRefusal(error, wanted) {
 
 /** The problems in an error, without their positions: the user does not see that file. */
 function splitProblems(error) {
-  const at = /depends\.toml:\d+:\d+: /;
-  const first = error.message.match(at);
-  if (!first) return [errorText(error)];
-  const path = error.message.slice(0, first.index).split(': ').at(-1);
-  const found = error.message.split(path + 'depends.toml:').slice(1);
-  return found.map((one) => one.replace(/^\d+:\d+: /, '').trim());
+  const found = error.problems.map((one) => one.message);
+  return found.length > 0 ? found : [errorText(error)];
 }
 
 /** What a problem is about: an entry, or a key of `[platforms]`. */

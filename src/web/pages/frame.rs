@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use hyper::StatusCode;
-use hyper::header::WWW_AUTHENTICATE;
+use hyper::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 
 use super::format::sentence;
 use crate::error_report::{ErrorClass, Failure};
@@ -69,7 +69,7 @@ impl Frame {
             admin: is_admin(state, &request.headers, request.version, &request.origin),
             // An unreadable token file counts as a token: the login reports the problem.
             token: auth::admin_token(state).map_or(true, |token| token.is_some()),
-            reads: auth::may_read(state, &request.headers),
+            reads: auth::may_read(state, &request.headers, request.version, &request.origin),
             session: auth::has_session(state, &request.headers),
             closed: state.options.access.requires_reader_token(),
         }
@@ -139,8 +139,9 @@ pub(super) fn render_page<P: Template>(
         Ok(page) => render(&page),
         Err(refusal) => {
             refusal.report(state.context.sink.as_ref(), &format!("the page {here}"));
-            let ApiError { status, error, mut hint, .. } = refusal.visible(&state.context, || frame().admin);
-            if !frame().reads {
+            let ApiError { status, error, mut hint, retry_after, .. } =
+                refusal.visible(&state.context, || frame().admin);
+            if !frame().reads && status == StatusCode::UNAUTHORIZED {
                 hint = Some("log in above with the token that the mirror's administrator gave you".to_owned());
             }
             // The error page lacks the elements that the page's own modules use.
@@ -150,6 +151,9 @@ pub(super) fn render_page<P: Template>(
             *response.status_mut() = status;
             if status == StatusCode::UNAUTHORIZED {
                 set_header(&mut response, WWW_AUTHENTICATE, "Bearer realm=\"frostmirror\"");
+            }
+            if let Some(seconds) = retry_after {
+                set_header(&mut response, RETRY_AFTER, &seconds.to_string());
             }
             Ok(response)
         }

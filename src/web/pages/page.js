@@ -26,6 +26,7 @@ export function refusal(answer, status) {
   const error = new Error(sentence(answer?.error ?? `The server answered with ${status}.`));
   error.hint = answer?.hint ? sentence(answer.hint) : '';
   error.status = status;
+  error.problems = answer?.problems ?? [];
   return error;
 }
 

@@ -38,6 +38,22 @@ fn an_unused_git_patch_is_reported_for_every_kind_of_input() {
     sandbox.run_in(&project, ["init"]).ok().stderr_has(&format!("left out: {named}"));
     let depends = fs::read_to_string(project.join("depends.toml")).unwrap();
     assert!(depends.contains(&format!("#   {named}\n")), "{depends}");
+    assert!(depends.contains("The workspace does not build without it"), "{depends}");
+
+    // `fetch` says so too, and so does the bundle, until the comment no longer names the package.
+    let run = sandbox.run_in(&project, ["fetch", "-o", "../listed"]).ok().stderr_has(&format!("left out: {named}"));
+    let run = run.stderr_has("does not build from this bundle alone").stderr_has("[left out by `init`]");
+    let bundle = run.path();
+    let bundle = project.join(bundle);
+    let lock = project.join("Cargo.lock");
+    let args = ["verify", bundle.to_str().unwrap(), "--closure", lock.to_str().unwrap()];
+    sandbox.run(args).exits(4).stdout_has("was fetched without it (left out by `init`)");
+    let import = sandbox.run(["import", bundle.to_str().unwrap(), "--mirror", "mirror"]).ok();
+    import.stderr_has("does not build from this mirror alone. It was fetched without far 1.0.0");
+    let shorter = depends.lines().filter(|line| !line.contains("far 1.0.0")).collect::<Vec<_>>().join("\n");
+    fs::write(project.join("depends.toml"), shorter).unwrap();
+    let run = sandbox.run_in(&project, ["fetch", "-o", "../shorter"]).ok();
+    run.stderr_lacks("left out").stderr_lacks("does not build");
 }
 
 #[test]

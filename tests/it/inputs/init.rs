@@ -257,11 +257,12 @@ fn git_and_other_registry_packages_are_left_out_and_named() {
             "warning: left out: from-git {} (git: {git}), which is not from crates.io",
             versions.0
         ));
-        run.stderr_has(&format!("warning: left out: secret {} (", versions.1));
+        let run = run.stderr_has(&format!("warning: left out: secret {} (", versions.1));
+        run.stderr_has("does not build from `../depends.toml` alone: it also needs 2 packages");
         let text = sandbox.read("depends.toml");
         let index = corp.index_url();
         let comment = format!(
-            "# Left out, because it is not from crates.io:\n#   from-git {} (git: {git})\n#   secret {} (registry: {index})\n",
+            "# Left out, because it is not from crates.io. The workspace does not build without it, and `fetch` warns of it:\n#   from-git {} (git: {git})\n#   secret {} (registry: {index})\n",
             versions.0, versions.1
         );
         assert!(text.ends_with(&(comment + expected)), "{text}");

@@ -121,6 +121,39 @@ fn skipped_git_packages_need_not_be_reachable() {
 }
 
 #[test]
+fn skipped_git_repositories_are_not_contacted() {
+    let upstream = Upstream::start();
+    let sandbox = Sandbox::new().upstream(&upstream).env("CARGO_NET_RETRY", "0");
+    // Nothing answers a connection, but it would be in the backlog.
+    let git_host = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    git_host.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/far", git_host.local_addr().unwrap());
+    let source = format!("git+{url}#0123456789012345678901234567890123456789");
+    let project = project_with(&sandbox, &upstream, &format!("git = \"{url}\""), &source);
+    let run = sandbox.run_in(&project, ["fetch", "--skip-git", "-o", "../out"]).ok();
+    run.stderr_has("left out: far 0.1.0").stderr_has("without a check against the manifests");
+    let contacted = git_host.accept();
+    assert!(contacted.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock), "the git host was contacted");
+}
+
+#[test]
+fn an_error_names_no_lockfile_that_does_not_exist() {
+    let sandbox = Sandbox::new().upstream(&Upstream::start());
+    let project = Project::new("app").write(&sandbox.path("app"));
+    let run = sandbox.run_in(&project, ["fetch"]).exits(3).stderr_lacks("app/Cargo.lock");
+    run.stderr_has(&format!("`{}` (no Cargo.lock was found there)", project.display()));
+}
+
+#[test]
+fn the_crate_that_is_downloaded_for_its_lock_counts_as_downloaded() {
+    let upstream = Upstream::start();
+    upstream.publish(Crate::new("solo", "1.0.0"));
+    let sandbox = Sandbox::new().upstream(&upstream);
+    sandbox.run(["fetch", "--crate", "solo@1.0.0"]).ok().stderr_has("Gathered 1 crate (1 downloaded, ");
+    sandbox.run(["fetch", "--crate", "solo@1.0.0"]).ok().stderr_has("Gathered 1 crate (all from the caches)");
+}
+
+#[test]
 fn usage_errors_end_the_json_output_and_respect_the_color_setting() {
     let sandbox = Sandbox::new();
     for args in [

@@ -132,6 +132,7 @@ impl ResolverFixture {
             offline: self.offline,
             verb: "fetch",
             sink,
+            downloaded: Arc::default(),
         };
         (index, downloads)
     }

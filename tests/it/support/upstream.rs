@@ -499,7 +499,8 @@ impl State {
 
     fn correct_response(&self, path: &str, headers: &HeaderMap) -> Response<Bytes> {
         let bare = |status: StatusCode, text: &'static str| {
-            Response::builder().status(status).body(Bytes::from_static(text.as_bytes())).unwrap()
+            let builder = Response::builder().status(status).header(header::CONTENT_TYPE, "text/plain");
+            builder.body(Bytes::from_static(text.as_bytes())).unwrap()
         };
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         if self.token.is_some() && self.token.as_deref() != given {

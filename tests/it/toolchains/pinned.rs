@@ -135,7 +135,10 @@ fn a_pinned_toolchain_need_not_be_installed() {
     // A status line says what is wrong with the file.
     for (file, reason) in [
         ("[toolchain]\nchannel = 1.4.0\n", "is not a toolchain file: line 2, column 1"),
-        ("[toolchain]\npath = \"/opt/none\"\n", "names the toolchain folder `/opt/none`, in which no cargo runs"),
+        (
+            "[toolchain]\npath = \"/opt/none\"\n",
+            "names the folder `/opt/none` as the toolchain, but it contains no working cargo",
+        ),
     ] {
         fs::write(app.join("rust-toolchain.toml"), file).unwrap();
         let run = sandbox.run_in(&app, ["fetch", "--no-toolchain", "-o", "../e"]).ok();

@@ -68,7 +68,7 @@ pub(super) async fn apply_fault(
     let (head, bytes) = right.into_parts();
     let plain = |status: u16, text: &str| {
         let body = Full::new(Bytes::from(text.to_owned())).map_err(no_error).boxed_unsync();
-        Response::builder().status(status).body(body).unwrap()
+        Response::builder().status(status).header(header::CONTENT_TYPE, "text/plain").body(body).unwrap()
     };
     let cut = |head, bytes: &Bytes, keep: usize| {
         let kept = bytes.slice(..keep.min(bytes.len()));
