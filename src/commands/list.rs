@@ -14,7 +14,7 @@ use crate::mirror::audit::require_mirror;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::stored_crates::{StoredCrate, list_stored_crates};
-use crate::mirror::summary::Counts;
+use crate::mirror::summary::{Counts, SummaryLoss};
 use crate::mirror::transaction;
 use crate::units::pluralize;
 
@@ -132,9 +132,10 @@ fn list_bundle(file: &Path, context: &Context) -> Result<ListOutput, Failure> {
 fn list_mirror(layout: &Layout) -> Result<ListOutput, Failure> {
     let listed = || -> Result<ListOutput, transaction::Error> {
         let head = ledger::read_summary(layout)?;
+        // Without manifest.json, the records may state an older content.
         let counts = match &head {
-            Some(head) => head.counts,
-            None => Counts::count_tree(layout)?,
+            Some(head) if SummaryLoss::find(layout)?.is_none() => head.counts,
+            _ => Counts::count_tree(layout)?,
         };
         let toolchains = head.as_ref().map(|head| head.toolchains.clone()).unwrap_or_default();
         let created = head.and_then(|head| head.lineages.into_iter().map(|lineage| lineage.created).max());

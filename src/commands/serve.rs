@@ -15,11 +15,12 @@ use crate::bundle::sanitize::sanitize_line;
 use crate::client_setup::{BaseUrl, shell_argument};
 use crate::config::settings::{LogFormat, Settings};
 use crate::config::{Key, Overrides, SettingsStore, Source};
-use crate::error_report::{ErrorClass, Failure};
+use crate::error_report::{ErrorClass, Failure, LOST_STATE_HINT};
 use crate::event::Sink;
 use crate::live::LiveMirror;
 use crate::mirror::layout::Layout;
 use crate::mirror::lock;
+use crate::mirror::status::Status;
 use crate::server::auth::{AccessControl, Token};
 use crate::server::metrics::ServerMetrics;
 use crate::server::{self, ServeOptions, Tls};
@@ -175,15 +176,25 @@ fn serve(args: &Args, mirror: PathBuf, context: &Context) -> Result<(), Failure>
     served
 }
 
-/// Warns if no process may change the mirror because of the file with its layout version. Clients are served all the same.
-fn warn_about_format(server: &ServerContext) {
-    if let Err(error) = server.mirror.check_format() {
-        let failure = Failure::from(error).with_mirror(&server.mirror);
-        let hint = failure.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
-        server
-            .sink
-            .warning(format!("{}; the stored files are served, but nothing is imported{hint}", failure.one_line()));
-    }
+/// Warns if the mirror lost records, or if its layout version cannot be read. Clients are served all the same.
+fn warn_about_state(server: &ServerContext) {
+    let layout = &server.mirror;
+    let unusable = match layout.check_format().map_err(Failure::from) {
+        Ok(()) => match Status::read(layout) {
+            Ok(status) if status.summary_loss.is_none() => {
+                let hint = layout.fill_in(LOST_STATE_HINT);
+                status.problems().into_iter().for_each(|problem| server.sink.warning(format!("{problem}; {hint}")));
+                return;
+            }
+            Ok(status) => Failure::new(ErrorClass::Integrity, status.problems().join("; ")).hint(LOST_STATE_HINT),
+            // The requests for the status report it.
+            Err(_) => return,
+        },
+        Err(failure) => failure,
+    };
+    let failure = unusable.with_mirror(layout);
+    let hint = failure.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
+    server.sink.warning(format!("{}; the stored files are served, but nothing is imported{hint}", failure.one_line()));
 }
 
 /// Refuses a folder with other files as the mirror, and an incoming folder that overlaps the mirror.
@@ -241,7 +252,7 @@ pub(super) struct ServerSetup {
 /// Serves the mirror with its pages and its API until SIGINT or SIGTERM. The settings control live mode and the watcher.
 pub(super) async fn run_server(listener: TcpListener, setup: ServerSetup, context: &Context) -> Result<(), Failure> {
     let ServerSetup { context: server, access, tls, applies_base_url, metrics, logs_requests } = setup;
-    warn_about_format(&server);
+    warn_about_state(&server);
     let import_counters = Arc::new(ImportCounters::default());
     let live = Arc::new(start_live(&server, context)?);
     live.watch_settings();

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::bundle::sanitize::{format_size, sanitize_line};
-use crate::error_report::Failure;
+use crate::error_report::{ErrorClass, Failure, LOST_STATE_HINT};
 use crate::event::{Sink, format_contents};
 use crate::mirror::audit::require_mirror;
 use crate::mirror::index_link::LinkState;
@@ -39,7 +39,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let with_context = |failure: Failure| {
         failure.with_mirror(&layout).context(format!("could not read the state of `{}`", layout.root().display()))
     };
-    let status = Status::read(&layout).map_err(|error| with_context(error.into()))?;
+    let status = Status::read(&layout).and_then(|status| status.with_counted_files(&layout));
+    let status = status.map_err(|error| with_context(error.into()))?;
     // A default mirror may be missing before the first import, also one from the environment of a container.
     if args.mirror.is_some() && args.mirror != context.env.path("FROSTMIRROR_MIRROR") {
         require_mirror(&layout).map_err(|error| with_context(error.into()))?;
@@ -74,8 +75,9 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "incoming": status.watcher,
             "index_link": link,
             "index_link_good": status.link == LinkState::Good,
+            "problems": status.problems(),
         }));
-        return Ok(());
+        return require_records(&status, &layout);
     }
     let incoming = status.watcher.as_ref().map(incoming_lines).unwrap_or_default();
     context.reporter.print_data(&format!(
@@ -89,7 +91,17 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         lineage_lines(&status, &layout),
         sanitize_line(&layout.root().to_string_lossy()),
     ));
-    Ok(())
+    require_records(&status, &layout)
+}
+
+/// Returns an error for a mirror that lost records. What was printed comes from the others.
+fn require_records(status: &Status, layout: &Layout) -> Result<(), Failure> {
+    let problems = status.problems();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let failure = Failure::new(ErrorClass::Integrity, problems.join("; ")).hint(LOST_STATE_HINT);
+    Err(failure.with_mirror(layout).context(format!("the mirror `{}` lost records", layout.root().display())))
 }
 
 /// Formats the available toolchains with their contents and sizes.

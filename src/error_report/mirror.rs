@@ -16,6 +16,18 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The failure of a rebuild. On a full disk, the hint is not to run a rebuild.
+    pub fn from_rebuild(error: import::Error) -> Failure {
+        let full = match &error {
+            import::Error::Store(error) if error.full_mirror().is_some() => io_hint(&error.source),
+            _ => None,
+        };
+        let failure = Failure::from(error);
+        Failure { hint: full.or(failure.hint), ..failure }
+    }
+}
+
 impl From<transaction::Error> for Failure {
     fn from(error: transaction::Error) -> Failure {
         let hint = match error.full_mirror() {
@@ -31,12 +43,29 @@ impl From<transaction::Error> for Failure {
     }
 }
 
-/// The hint for a mirror on a full disk.
+/// The hint for a mirror that lost records. Audits, commands that change the mirror, and exports use the same.
+pub const LOST_STATE_HINT: &str = "run `cargo frostmirror verify --mirror DIR --rebuild-state`, which keeps every file. \
+     Then import the newest bundle of each history again, because its record may be lost";
+
+/// The hint for a mirror on a full disk. It names only what works in the state of the mirror.
 fn disk_full_hint(root: &Path) -> String {
-    format!(
-        "run `cargo frostmirror gc --mirror {}`, which works on a full disk, or free some space there; then run the same command again",
-        root.display()
-    )
+    let layout = Layout::new(root);
+    layout.fill_in(match gc::SpaceAdvice::for_mirror(&layout) {
+        gc::SpaceAdvice::LargerDisk => {
+            "free some space on that disk, or give a folder on a larger disk with `--mirror`; then run the same command again"
+        }
+        gc::SpaceAdvice::Collect => {
+            "run `cargo frostmirror gc --mirror DIR`, which works on a full disk, or free some space there; then run the \
+             same command again"
+        }
+        gc::SpaceAdvice::RebuildFirst => {
+            "free some space there, or run `cargo frostmirror verify --mirror DIR --rebuild-state`, which works on a full \
+             disk, and then `cargo frostmirror gc --mirror DIR`; then run the same command again"
+        }
+        gc::SpaceAdvice::OtherFiles => {
+            "free some space on that disk; then run the same command again, which first completes the interrupted command"
+        }
+    })
 }
 
 impl From<layout::Error> for Failure {
@@ -67,10 +96,10 @@ impl From<lock::Error> for Failure {
                 .hint(format!("waited {} s; run the same command again when that process has ended", waited.as_secs())),
             lock::Error::Stopped { .. } => Failure::new(ErrorClass::Interrupted, error),
             lock::Error::NoMirror { .. } => {
-                let hint = "give the mirror's folder with `--mirror`, or import a bundle first; a copy without its folder \
-                            .frostmirror is repaired by `cargo frostmirror verify --mirror DIR --rebuild-state`";
+                let hint = "give the mirror's folder with `--mirror`, or import a bundle first";
                 Failure::new(ErrorClass::Input, error).hint(hint)
             }
+            lock::Error::RecordsLost { .. } => Failure::new(ErrorClass::Integrity, error).hint(LOST_STATE_HINT),
             lock::Error::Occupied { .. } => Failure::new(ErrorClass::Input, error)
                 .hint("give the folder of a mirror, or a new or empty folder, with `--mirror`"),
             lock::Error::Layout(error) => error.into(),
@@ -89,13 +118,10 @@ impl From<lock::Error> for Failure {
 impl From<status::Error> for Failure {
     fn from(error: status::Error) -> Failure {
         match error {
-            status::Error::NotADirectory { .. } => {
-                Failure::new(ErrorClass::Input, error).hint("give the mirror's folder; `cargo frostmirror inspect` shows a bundle")
-            }
+            status::Error::NotADirectory { .. } => Failure::new(ErrorClass::Input, error)
+                .hint("give the mirror's folder; `cargo frostmirror inspect` shows a bundle"),
             status::Error::Layout(error) => error.into(),
             status::Error::Store(error) => error.into(),
-            status::Error::Damaged(_) => Failure::new(ErrorClass::Integrity, error)
-                .hint("check the disk; `cargo frostmirror verify --mirror DIR --rebuild-state` rebuilds them from the files on disk"),
         }
     }
 }
@@ -148,10 +174,7 @@ impl From<import::Error> for Failure {
 
 impl From<SummaryLoss> for Failure {
     fn from(loss: SummaryLoss) -> Failure {
-        Failure::new(ErrorClass::Integrity, loss).hint(
-            "run `cargo frostmirror verify --mirror DIR --rebuild-state`, which keeps every file and writes manifest.json again; \
-             then import the newest bundles again, because their records may be lost",
-        )
+        Failure::new(ErrorClass::Integrity, loss).hint(LOST_STATE_HINT)
     }
 }
 
@@ -203,6 +226,7 @@ impl From<snapshot::Error> for Failure {
             E::Ledger(error) => error.into(),
             E::Store(error) => error.into(),
             E::Damaged { .. } | E::Corrupt { .. } => Failure::new(ErrorClass::Integrity, error).hint(FIND_DAMAGE_HINT),
+            E::SummaryLost(_) => Failure::new(ErrorClass::Integrity, error).hint(LOST_STATE_HINT),
             E::Empty { .. } => Failure::new(ErrorClass::Input, error).hint("import a bundle first, or check the path"),
             E::InMirror { .. } => {
                 Failure::new(ErrorClass::Input, error).hint("choose another folder with `--output DIR`")
@@ -238,6 +262,7 @@ impl From<export::Error> for Failure {
                 Failure::new(ErrorClass::Input, error).hint(hint)
             }
             E::Corrupt { .. } | E::Damaged { .. } => Failure::new(ErrorClass::Integrity, error).hint(FIND_DAMAGE_HINT),
+            E::SummaryLost(_) => Failure::new(ErrorClass::Integrity, error).hint(LOST_STATE_HINT),
             E::Store(error) => error.into(),
             E::Write { ref source, .. } => {
                 let hint = io_hint(source);

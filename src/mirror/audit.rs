@@ -206,7 +206,8 @@ impl Pass {
         let (mut problems, repairs) = self.metadata.check_live();
         self.problems.append(&mut problems);
         self.repairs.extend(repairs);
-        let bare = self.counts == Counts::default() && self.metadata.is_empty();
+        let has_files = layout.find_stored_files().is_ok_and(|found| found.is_some());
+        let bare = self.counts == Counts::default() && self.metadata.is_empty() && !has_files;
         if !bare {
             self.problems.append(&mut self.metadata.check(&self.counts));
             match index_link::link_state(layout) {

@@ -39,6 +39,7 @@ mod plan_report;
 mod planner;
 mod reject;
 mod scan;
+mod space_advice;
 
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ pub use options::{DEFAULT_GRACE, Options};
 pub use plan::{Candidate, Line, LineagePlan, PendingDeletion, Plan, RejectedBundle};
 pub use plan_report::PlanReport;
 use planner::make_plan;
+pub use space_advice::SpaceAdvice;
 
 /// A plan under the mirror's lock, which can be executed once.
 #[derive(Debug)]

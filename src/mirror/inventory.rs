@@ -60,7 +60,11 @@ impl Inventory {
         // A killed import leaves records of lines that it did not commit.
         let interrupted = has_unfinished_work(layout);
         let mut inventory = Inventory::default();
-        for path in disk::index_files(layout)? {
+        let paths = disk::index_files(layout)?;
+        if !interrupted {
+            inventory.add_missing_index_files(layout, &paths)?;
+        }
+        for path in paths {
             let path = layout.index().join(path);
             let Some(bytes) = disk::read_if_present(&path)? else { continue };
             let text = String::from_utf8_lossy(&bytes);
@@ -112,6 +116,17 @@ impl Inventory {
             self.problems.push(format!("{} {fault}", item.id));
         }
         self.dist_files = recorded;
+        Ok(())
+    }
+
+    /// Adds a problem for each index file that is missing although its lines are recorded. `paths` are sorted.
+    fn add_missing_index_files(&mut self, layout: &Layout, paths: &[String]) -> Result<(), transaction::Error> {
+        for record in disk::list(&layout.index_meta(), 3)? {
+            let is_missing = record.kind.is_file() && paths.binary_search(&record.path).is_err();
+            if is_missing && disk::is_index_path(&record.path) {
+                self.problems.push(format!("index/{} is missing, but its lines are recorded", record.path));
+            }
+        }
         Ok(())
     }
 

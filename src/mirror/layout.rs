@@ -46,9 +46,10 @@
 //!   and an import that contains the crate replaces it.
 //! - Every change is a transaction, see below. Its last files are the record in ledger/ and manifest.json.
 //! - manifest.json can be lost: the newest record has a copy of the summary as of its import. Only manifest.json shows
-//!   whether that record is the newest. So nothing but a rebuild (`mirror::rebuild`) changes a mirror without it. If
-//!   records are lost too, the rebuild keeps the crates that no lineage's newest record names, in a record of the lineage
-//!   `rebuilt`.
+//!   whether that record is the newest. So nothing but a rebuild (`mirror::rebuild`) changes a mirror without it. That
+//!   includes a folder with crates, index lines or dist files and without .frostmirror. If records are lost too, or
+//!   may be lost because manifest.json is, the rebuild keeps the crates that no lineage's newest record names, in a record
+//!   of the lineage `rebuilt`.
 //! - Removals have the reverse order. The lines of dependents are removed before those of their dependencies, then the
 //!   records of these lines. Crates are removed after a grace period in which readers that saw their lines can fetch
 //!   them. Until then removals lists each as `TIME NAME-VERSION.crate`. Of dist files, the names that rustup requests
@@ -142,7 +143,8 @@
 //! Every addition to a mirror maintains `.frostmirror/reserve`, a fraction of the disk. On a nearly full disk, a
 //! collection releases it and removes the crates that are due and no longer have lines, without a journal. Then it replaces
 //! index files and records in several transactions, each of which frees space for the next. It writes manifest.json and
-//! restores the reserve at its end. Until then staging/recount marks that the counts in manifest.json are wrong.
+//! restores the reserve at its end. Until then staging/recount marks that the counts in manifest.json are wrong. A
+//! rebuild uses the reserve too, because a collection needs the records.
 //!
 //! # Durability
 //!
@@ -354,7 +356,8 @@ impl Layout {
     }
 
     /// Whether the folder is a mirror: it has internal files of one, its summary, or its index. `.frostmirror` alone is not
-    /// enough, because the folder of caches and histories in a home directory has that name too.
+    /// enough, because the folder of caches and histories in a home directory has that name too. Stored files are enough
+    /// if nothing else is in the folder: a mirror may have lost its records.
     ///
     /// # Errors
     /// A file system operation failed; a missing file is not an error.
@@ -368,7 +371,10 @@ impl Layout {
             }
         }
         // Cargo workspaces have a folder crates/ too, but no index.
-        Ok(exists(&self.crates())? && exists(&self.index())?)
+        if exists(&self.crates())? && exists(&self.index())? {
+            return Ok(true);
+        }
+        Ok(self.find_stored_files()?.is_some() && self.has_only_own_names()?)
     }
 
     /// Whether the folder has no files of others: it is missing, or a mirror, or all its entries have names that a mirror
@@ -377,17 +383,48 @@ impl Layout {
     /// # Errors
     /// The folder cannot be read.
     pub fn can_be_mirror(&self) -> io::Result<bool> {
+        Ok(self.has_only_own_names()? || self.is_mirror()?)
+    }
+
+    /// Whether the folder is missing, or all its entries have names that a mirror uses or that the system creates.
+    fn has_only_own_names(&self) -> io::Result<bool> {
         let entries = match fs::read_dir(&self.root) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
             entries => entries?,
         };
         for entry in entries {
-            let name = entry?.file_name();
-            if !name.to_str().is_some_and(|name| TOP_LEVEL_NAMES.contains(&name)) {
-                return self.is_mirror();
+            if !entry?.file_name().to_str().is_some_and(|name| TOP_LEVEL_NAMES.contains(&name)) {
+                return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// What the served folders have, in words: crates, index lines or rustup artifacts. `None` if they have none of these.
+    /// Stops at the first file that it finds.
+    ///
+    /// # Errors
+    /// A folder cannot be read.
+    pub(super) fn find_stored_files(&self) -> io::Result<Option<&'static str>> {
+        let any = |folder: PathBuf, is_ours: fn(&str) -> bool| -> io::Result<bool> {
+            for entry in entries(&folder)? {
+                if entry?.file_name().to_str().is_some_and(is_ours) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        let is_date = |name: &str| name.len() == 10 && name.parse::<jiff::civil::Date>().is_ok();
+        let is_channel = |name: &str| name.starts_with("channel-rust-") && name.ends_with(".toml");
+        if any(self.crates(), |name| CrateId::from_file_name(name).is_some())? {
+            return Ok(Some("crates"));
+        }
+        if has_index_file(&self.index(), "", 2)? {
+            return Ok(Some("index lines"));
+        }
+        let has_toolchain = any(self.root.join("dist"), is_date)? || any(self.root.join("dist"), is_channel)?;
+        let is_rustup = |name: &str| ["release-stable.toml", "archive", "dist"].contains(&name);
+        Ok((has_toolchain || any(self.root.join("rustup"), is_rustup)?).then_some("rustup artifacts"))
     }
 
     /// The text of a hint with the path of this mirror for its placeholder DIR, quoted for a shell if necessary.
@@ -457,6 +494,26 @@ impl Layout {
         }
         Ok(Some(format))
     }
+}
+
+/// The entries of a folder; none if it does not exist.
+fn entries(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>> + use<>> {
+    Ok(durable::if_exists(fs::read_dir(folder))?.into_iter().flatten())
+}
+
+/// Whether a file below `folder`, at most `depth` folders deeper, has the path of an index file. `above` is the path of
+/// `folder` in the index.
+fn has_index_file(folder: &Path, above: &str, depth: usize) -> io::Result<bool> {
+    for entry in entries(folder)? {
+        let entry = entry?;
+        let (name, kind) = (entry.file_name().to_string_lossy().into_owned(), entry.file_type()?);
+        let path = if above.is_empty() { name.clone() } else { format!("{above}/{name}") };
+        let is_index_file = kind.is_file() && name.parse::<CrateName>().is_ok_and(|name| name.index_path() == path);
+        if is_index_file || kind.is_dir() && depth > 0 && has_index_file(&entry.path(), &path, depth - 1)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

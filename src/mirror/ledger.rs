@@ -110,6 +110,16 @@ pub(super) fn read_history_size(layout: &Layout, name: &str) -> Result<Option<Hi
     Ok(read_stored_record(layout, name)?.map(|record| HistorySize::from_manifest(&record.manifest, &record.file)))
 }
 
+/// The name of the bundle's file in the record `name`; `None` if the record cannot be read.
+pub(super) fn read_file_name(layout: &Layout, name: &str) -> Result<Option<String>, Error> {
+    #[derive(Deserialize)]
+    struct Header {
+        file: String,
+    }
+    let header = read_text(layout, name)?.and_then(|(text, _)| serde_json::from_slice::<Header>(&text).ok());
+    Ok(header.map(|header| header.file))
+}
+
 impl Reader<'_> {
     /// The manifest in a snapshot's own record. It may be missing after a killed import.
     fn read_snapshot(&mut self, id: &str) -> Result<Option<Manifest>, Error> {

@@ -128,6 +128,14 @@ pub enum Error {
         /// The path of the mirror.
         root: PathBuf,
     },
+    /// The folder has files of a mirror, and lost its records.
+    #[error("`{}` is missing, although the mirror has {content}", private.display())]
+    RecordsLost {
+        /// The folder of the records.
+        private: PathBuf,
+        /// What shows that a mirror is there.
+        content: &'static str,
+    },
     /// The folder has files of something else.
     #[error("`{}` is not empty and is not a mirror", root.display())]
     Occupied {
@@ -179,7 +187,7 @@ pub fn lock_for_adding(layout: &Layout, timeout: Duration, me: &Holder, sink: &d
 /// other.
 ///
 /// # Errors
-/// [`Error::NoMirror`]; otherwise as [`lock_for_adding`].
+/// [`Error::NoMirror`]; [`Error::RecordsLost`]; otherwise as [`lock_for_adding`].
 pub fn lock_for_collecting(
     layout: &Layout,
     timeout: Duration,
@@ -196,7 +204,8 @@ pub fn lock_for_collecting(
 /// changes.
 ///
 /// # Errors
-/// [`Error::NoMirror`]; [`Error::Locked`] after `timeout`; a mirror of a newer layout; a failed file system operation.
+/// [`Error::NoMirror`]; [`Error::RecordsLost`]; [`Error::Locked`] after `timeout`; a mirror of a newer layout; a failed
+/// file system operation.
 pub fn lock_for_reading(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> Result<ReadGuard, Error> {
     require_mirror(layout)?;
     if layout.journal().exists() {
@@ -228,14 +237,23 @@ pub fn lock_for_reading(layout: &Layout, timeout: Duration, me: &Holder, sink: &
     Ok(ReadGuard::new(layout, Some(FileLock::new(layout, file, named))))
 }
 
-/// Returns an error for a path without a mirror, and for a mirror of a newer layout.
+/// Returns an error for a path without a mirror, for a mirror without its records, and for a mirror of a newer layout.
 ///
 /// # Errors
-/// [`Error::NoMirror`], [`Error::Layout`].
+/// [`Error::NoMirror`], [`Error::RecordsLost`], [`Error::Layout`].
 pub(super) fn require_mirror(layout: &Layout) -> Result<(), Error> {
-    let is_mirror = layout.can_be_mirror().map_err(|source| Error::Io { path: layout.root().to_owned(), source })?;
-    if !layout.private().is_dir() || !is_mirror {
-        return Err(Error::NoMirror { root: layout.root().to_owned() });
+    let failed = |source| Error::Io { path: layout.root().to_owned(), source };
+    let no_mirror = || Error::NoMirror { root: layout.root().to_owned() };
+    if !layout.can_be_mirror().map_err(failed)? {
+        return Err(no_mirror());
+    }
+    if !layout.private().is_dir() {
+        let content = match layout.summary().exists() {
+            true => Some("a manifest.json"),
+            false => layout.find_stored_files().map_err(failed)?,
+        };
+        let lost = content.map(|content| Error::RecordsLost { private: layout.private(), content });
+        return Err(lost.unwrap_or_else(no_mirror));
     }
     Ok(layout.check_format()?)
 }

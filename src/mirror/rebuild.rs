@@ -19,6 +19,9 @@
 //! lineage is retired. The record includes crates whose file is damaged or missing, because they are current and need a
 //! repair.
 //!
+//! Only manifest.json shows whether the newest record is lost. If it is lost, the report names the newest bundle on record
+//! of each history, and that record keeps every crate that none of these bundles needs.
+//!
 //! A record that is damaged, was altered, or that the chain of records contradicts counts as lost.
 //! A lost record cannot be restored, only brought again by its bundle. The report names the bundles that manifest.json
 //! or another record still names.
@@ -33,6 +36,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::audit::{Audit, FileState, Metadata, Pass, RecordMatch};
+use super::disk_reserve;
 use super::dist_files::{DistFiles, MutableName};
 use super::guard::WriteGuard;
 use super::import;
@@ -44,7 +48,7 @@ use super::ledger::chain::{self, ChainFault, ChainLink};
 use super::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use super::lineages::{LineageTip, REBUILT_LINEAGE};
 use super::live::LiveLineage;
-use super::summary::{Counts, HistorySize, MirrorSummary};
+use super::summary::{Counts, HistorySize, MirrorSummary, SummaryLoss};
 use super::transaction::{self, Transaction, failed};
 use crate::bundle::format::{CrateRecord, CrateState, DistFileRecord, DistFileState, Input, Lineage, Manifest};
 use crate::digest::Sha256;
@@ -69,6 +73,17 @@ pub enum KeptCause {
     DamagedLiveRecords,
     /// No record names the files, and it is unknown whether records are lost.
     NoRecord,
+    /// manifest.json was lost, so a lost record may need the files.
+    UnknownLoss,
+}
+
+/// The newest bundle on record of a history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewestBundle {
+    /// Its number, its history and its inputs.
+    pub tip: LineageTip,
+    /// The name of its file.
+    pub file: String,
 }
 
 /// The bundle of a lost record.
@@ -101,6 +116,9 @@ pub struct RebuildReport {
     /// The bundles of lost records, as far as manifest.json or another record names them. An import of such a bundle
     /// restores its record.
     pub lost_bundles: Vec<LostBundle>,
+    /// Set if manifest.json was lost, so that newer records may be lost without a trace: the newest bundles on record, by
+    /// history.
+    pub unknown_loss: Option<Vec<NewestBundle>>,
     /// Signatures of channel manifests that could not be verified, and were moved aside.
     pub signatures_aside: Vec<SafePath>,
     /// Whether live mode's records were wrong and were rewritten.
@@ -112,12 +130,29 @@ pub struct RebuildReport {
 }
 
 impl WriteGuard {
-    /// Rebuilds lost or damaged records, as far as the files prove them, and audits the result.
+    /// Rebuilds lost or damaged records, as far as the files prove them, and audits the result. Works on a full disk, if the
+    /// reserved space is enough.
     ///
     /// # Errors
     /// A file system operation failed; the changes are then rolled back.
     pub fn rebuild(&mut self, now: Timestamp, sink: &dyn Sink) -> Result<RebuildReport, import::Error> {
+        if disk_reserve::is_low_on_space(&self.layout) {
+            disk_reserve::release(self);
+        }
+        let rebuilt = match self.rebuild_records(now, sink) {
+            // The user's quota is full, and not the disk.
+            Err(import::Error::Store(error)) if disk_reserve::is_full(&error) && disk_reserve::release(self) => {
+                self.rebuild_records(now, sink)
+            }
+            rebuilt => rebuilt,
+        };
+        disk_reserve::maintain(self, disk_reserve::SHARE_AFTER_GC);
+        rebuilt
+    }
+
+    fn rebuild_records(&mut self, now: Timestamp, sink: &dyn Sink) -> Result<RebuildReport, import::Error> {
         let layout = self.layout.clone();
+        let is_summary_lost = SummaryLoss::find(&layout)?.is_some();
         let mut pass = Pass::run(&layout, &Default::default(), sink)?;
         if sink.is_cancelled() {
             return Err(import::Error::Stopped);
@@ -150,10 +185,13 @@ impl WriteGuard {
             Some(KeptCause::LostRecords)
         } else if !pass.metadata.damaged_live_lines.is_empty() {
             Some(KeptCause::DamagedLiveRecords)
-        } else {
+        } else if is_unknown {
             // They belong to a lost record.
-            is_unknown.then_some(KeptCause::NoRecord)
+            Some(KeptCause::NoRecord)
+        } else {
+            is_summary_lost.then_some(KeptCause::UnknownLoss)
         };
+        let unknown_loss = if is_summary_lost { Some(newest_bundles(&head, &layout)?) } else { None };
         let (mut kept, mut kept_artifacts, mut new_record) = (None, 0, None);
         head.imports = pass.metadata.records.len() as u64;
         head.newest_record.clone_from(&pass.metadata.newest_record);
@@ -219,6 +257,7 @@ impl WriteGuard {
             records_moved_aside: aside,
             lost_records: lost_records.total,
             lost_bundles: lost_records.named,
+            unknown_loss,
             signatures_aside,
             live_rewritten,
             summary_rewritten: head_written,
@@ -284,6 +323,16 @@ struct LostRecords {
     total: u64,
     /// Those whose bundle is known.
     named: Vec<LostBundle>,
+}
+
+/// The newest bundle on record of each history.
+fn newest_bundles(head: &MirrorSummary, layout: &Layout) -> Result<Vec<NewestBundle>, transaction::Error> {
+    let mut newest = Vec::new();
+    for tip in head.lineages.iter().filter(|tip| tip.id != REBUILT_LINEAGE) {
+        let file = ledger::read_file_name(layout, &tip.record)?.unwrap_or_default();
+        newest.push(NewestBundle { tip: tip.clone(), file });
+    }
+    Ok(newest)
 }
 
 /// The files that the newest records of the lineages name, and those of live mode.

@@ -26,6 +26,7 @@ use super::item::{Item, ItemId};
 use super::layout::Layout;
 use super::lineages::REBUILT_LINEAGE;
 use super::lost_items::find_missing_items;
+use super::summary::SummaryLoss;
 use super::transaction::{self, failed};
 use crate::bundle::format::{BundleKind, CarriedHistory, Input, Lineage, MAX_NAMES, Manifest, short_id};
 use crate::bundle::pack::{self, PackPlan};
@@ -88,6 +89,9 @@ impl ReadGuard {
             && above.starts_with(root)
         {
             return Err(Error::InMirror { folder });
+        }
+        if let Some(loss) = SummaryLoss::find(&self.layout)? {
+            return Err(Error::SummaryLost(loss));
         }
         let (plan, unlisted_files) = build_plan(&self.layout, config, now)?;
         checkpoint("snapshot:read");

@@ -1,4 +1,5 @@
-//! Reads the status of a mirror from recorded state only, so the cost is the same for ten crates and for a million.
+//! Reads the status of a mirror from recorded state only, so the cost is the same for ten crates and for a million. Only
+//! if `manifest.json` is lost, a caller may count the files.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,10 +12,10 @@ use super::ledger;
 use super::lineages::LineageTip;
 use super::live::LiveTotals;
 use super::pending_deletions;
-use super::summary::{Counts, MirrorSummary};
+use super::summary::{self, Counts, SummaryLoss};
 use super::transaction;
 use super::watcher_state::WatcherState;
-use crate::units::format_time;
+use crate::units::{format_time, pluralize};
 
 /// The status of a mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,10 @@ pub struct Status {
     pub watcher: Option<WatcherState>,
     /// The state of `crates/index`.
     pub link: LinkState,
+    /// `manifest.json` is lost: counts and histories come from the remaining records, and may be outdated.
+    pub summary_loss: Option<SummaryLoss>,
+    /// Import records that manifest.json counts and the ledger lacks.
+    pub lost_records: u64,
 }
 
 /// The mirror's state cannot be read.
@@ -54,9 +59,6 @@ pub enum Error {
     /// The mirror has another layout version.
     #[error(transparent)]
     Layout(#[from] layout::Error),
-    /// There were imports, and neither the summary nor any record can be read.
-    #[error("neither manifest.json nor any record in `{}` can be read", .0.display())]
-    Damaged(PathBuf),
     /// A file system operation failed.
     #[error(transparent)]
     Store(#[from] transaction::Error),
@@ -72,11 +74,7 @@ impl Status {
             return Err(Error::NotADirectory { root: layout.root().to_owned() });
         }
         layout.check_format()?;
-        let head = match ledger::read_summary(layout)? {
-            Some(head) => head,
-            None if ledger::record_names(layout)?.is_empty() => MirrorSummary::default(),
-            None => return Err(Error::Damaged(layout.ledger())),
-        };
+        let head = ledger::read_summary(layout)?.unwrap_or_default();
         let doubts = head.lineages.iter().map(|lineage| (lineage.id.clone(), head.doubts(&lineage.id)));
         let doubts = doubts.filter(|(_, doubts)| !doubts.is_empty()).collect();
         Ok(Status {
@@ -90,14 +88,37 @@ impl Status {
             lineages: head.lineages,
             watcher: WatcherState::read(layout)?,
             link: link_state(layout),
+            summary_loss: SummaryLoss::find(layout)?,
+            lost_records: summary::count_lost_records(layout)?,
         })
+    }
+
+    /// The same with the counts of the files on disk, if `manifest.json` is lost. That takes long in a large mirror.
+    ///
+    /// # Errors
+    /// A file system operation failed.
+    pub fn with_counted_files(mut self, layout: &Layout) -> Result<Status, Error> {
+        if self.summary_loss.is_some() {
+            self.counts = Counts::count_tree(layout)?;
+        }
+        Ok(self)
+    }
+
+    /// What is wrong with the recorded state, one or two sentences each without the last full stop; empty if nothing is.
+    pub fn problems(&self) -> Vec<String> {
+        let summary = self.summary_loss.as_ref().map(SummaryLoss::finding);
+        let records = (self.lost_records > 0).then(|| {
+            let lost = pluralize(self.lost_records, "record");
+            format!("the ledger lacks {lost} of the {} that manifest.json counts", pluralize(self.imports, "import"))
+        });
+        summary.into_iter().chain(records).collect()
     }
 
     /// The printed time of the newest import: RFC 3339, `never`, or `unknown` if its record was lost.
     pub fn last_import_text(&self) -> String {
         match self.last_import {
             Some(time) => format_time(time),
-            None if self.imports > 0 => "unknown".to_owned(),
+            None if self.imports > 0 || self.summary_loss.is_some() => "unknown".to_owned(),
             None => "never".to_owned(),
         }
     }

@@ -263,7 +263,7 @@ impl MirrorSummary {
 /// `manifest.json` is missing or damaged beside files that imports brought. It names the newest record, so that record
 /// may be lost too, and a summary of the remaining records would hide the loss.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is {state}, although the mirror has {content}. The newest records may be lost too, so nothing was changed", path.display())]
+#[error("{}, so nothing was changed", self.finding())]
 pub struct SummaryLoss {
     path: PathBuf,
     /// `missing` or `damaged`.
@@ -273,27 +273,65 @@ pub struct SummaryLoss {
 }
 
 impl SummaryLoss {
-    /// The loss, if a command that changes the mirror must not run before a rebuild.
+    /// The loss, if a command that changes the mirror must not run before a rebuild. Without the lock, a change that
+    /// another process makes meanwhile is no loss.
     ///
     /// # Errors
     /// A file system operation failed.
     pub fn find(layout: &Layout) -> Result<Option<SummaryLoss>, Error> {
+        settled(layout, || SummaryLoss::find_now(layout))
+    }
+
+    fn find_now(layout: &Layout) -> Result<Option<SummaryLoss>, Error> {
         if MirrorSummary::read(layout)?.is_some() {
             return Ok(None);
         }
         let content = if !ledger::record_names(layout)?.is_empty() {
-            "records of imports"
+            Some("records of imports")
         } else if fs::metadata(layout.live_records()).is_ok_and(|about| about.len() > 0) {
-            "records of live mode"
+            Some("records of live mode")
         } else if fs::read_dir(layout.index_meta()).is_ok_and(|mut entries| entries.next().is_some()) {
-            "records of index lines"
+            Some("records of index lines")
         } else {
-            return Ok(None);
+            layout.find_stored_files().map_err(failed("list", layout.root()))?
         };
         let path = layout.summary();
         let state = if path.symlink_metadata().is_ok() { "damaged" } else { "missing" };
-        Ok(Some(SummaryLoss { path, state, content }))
+        Ok(content.map(|content| SummaryLoss { path, state, content }))
     }
+
+    /// What was found, as two sentences without the last full stop.
+    pub fn finding(&self) -> String {
+        let SummaryLoss { path, state, content } = self;
+        format!(
+            "`{}` is {state}, although the mirror has {content}. The newest records may be lost too",
+            path.display()
+        )
+    }
+}
+
+/// The number of import records that the ledger lacks, although `summary` counts them. Without the lock, a change that
+/// another process makes meanwhile is no loss.
+pub(super) fn count_lost_records(layout: &Layout) -> Result<u64, Error> {
+    let lost = settled(layout, || {
+        let Some(summary) = MirrorSummary::read(layout)? else { return Ok(None) };
+        // Read after the summary: an import writes its record first.
+        let names = ledger::record_names(layout)?;
+        let has_newest = summary.newest_record.is_none_or(|newest| names.contains(&newest.record));
+        let missing = summary.imports.saturating_sub(names.len() as u64).max(u64::from(!has_newest));
+        Ok((missing > 0).then_some(missing))
+    })?;
+    Ok(lost.unwrap_or(0))
+}
+
+/// What `find` returns while no transaction is in progress; `None` if one is, because the next command that changes the
+/// mirror completes it.
+fn settled<T>(layout: &Layout, find: impl Fn() -> Result<Option<T>, Error>) -> Result<Option<T>, Error> {
+    if find()?.is_none() || layout.journal().exists() {
+        return Ok(None);
+    }
+    // A transaction may have ended between the two readings.
+    find()
 }
 
 /// The change of a mirror's counts by a staged import.

@@ -158,12 +158,13 @@ fn live_metrics(text: &mut MetricsText, snapshot: &MetricsSnapshot) {
 }
 
 fn mirror_metrics(text: &mut MetricsText, status: Option<&Status>) {
+    let readable = status.filter(|status| status.summary_loss.is_none());
     text.gauge_value(
         "mirror_readable",
         "Whether the mirror's state is readable; if not, its metrics are missing.",
-        status.is_some().into(),
+        readable.is_some().into(),
     );
-    let Some(status) = status else { return };
+    let Some(status) = readable else { return };
     let counts = &status.counts;
     let gauges = [
         ("mirror_crates", "Crate names in the mirror.", counts.crates),
@@ -172,6 +173,7 @@ fn mirror_metrics(text: &mut MetricsText, status: Option<&Status>) {
         ("mirror_rustup_artifacts", "Dist files in the mirror.", counts.dist_files),
         ("mirror_rustup_artifact_bytes", "Bytes of dist files.", counts.dist_file_bytes),
         ("mirror_imports", "Recorded imports.", status.imports),
+        ("mirror_lost_records", "Import records that the mirror lost.", status.lost_records),
         ("mirror_doubtful_histories", "Histories whose newest bundle is doubtful.", status.doubts.len() as u64),
     ];
     for (name, help, value) in gauges {

@@ -183,6 +183,93 @@ fn a_full_disk_error_suggests_gc() {
     run.ok().stdout_has("code 7").stderr_has(&hint);
 }
 
+/// Imports a first bundle and a second one, and fills the disk beside the mirror.
+fn full_disk_script() -> String {
+    format!(
+        "fm import 1.pkg --mirror mirror/m; fm import 2.pkg --mirror mirror/m; {FILL_DISK}
+         stat -f -c 'free: %a' mirror"
+    )
+}
+
+#[test]
+#[ignore = "needs mounts"]
+fn a_rebuild_works_on_a_full_disk_and_gc_afterwards() {
+    // manifest.json, and both it and the newest record.
+    for lost in ["mirror/m/manifest.json", "mirror/m/manifest.json mirror/m/.frostmirror/ledger/00000002-*"] {
+        let sandbox = Sandbox::new();
+        write_two_bundles(&sandbox);
+        let run = run_on_small_disk(
+            &sandbox,
+            &format!(
+                "{}; rm {lost}; {FILL_DISK}; set +e
+                 fm import 2.pkg --mirror mirror/m; echo \"import: $?\"
+                 fm gc --mirror mirror/m; echo \"gc: $?\"
+                 set -e; fm verify --rebuild-state --mirror mirror/m; {FILL_DISK}
+                 fm gc --grace 0 --mirror mirror/m; rm mirror/filler-*; fm verify --mirror mirror/m",
+                full_disk_script()
+            ),
+        );
+        let run = run.ok().stdout_has("free: 0\n").stdout_has("import: 4\n").stdout_has("gc: 4\n");
+        run.stderr_has("Rebuilt manifest.json").stdout_has("OK -- ");
+    }
+}
+
+#[test]
+#[ignore = "needs mounts"]
+fn a_rebuild_without_reserved_space_says_to_free_some() {
+    let sandbox = Sandbox::new();
+    write_two_bundles(&sandbox);
+    let run = run_on_small_disk(
+        &sandbox,
+        &format!(
+            "{}; rm mirror/m/manifest.json mirror/m/.frostmirror/reserve; {FILL_DISK}; set +e
+             fm verify --rebuild-state --mirror mirror/m; echo \"rebuild: $?\"
+             set -e; rm mirror/filler-4k; fm verify --rebuild-state --mirror mirror/m; fm verify --mirror mirror/m",
+            full_disk_script().replace("1M 4k", "4k")
+        ),
+    );
+    run.ok()
+        .stdout_has("rebuild: 7\n")
+        .stderr_has("hint: free some space on that disk and run the same command again")
+        .stdout_has("OK -- ");
+}
+
+#[test]
+#[ignore = "needs mounts"]
+fn an_import_on_a_full_disk_names_what_works_there() {
+    let sandbox = Sandbox::new();
+    write_two_bundles(&sandbox);
+    let new = BundleBuilder::new("b", 1).ship(Crate::new("new", "1.0.0").with_extra_bytes(200_000));
+    new.write(&sandbox.path(""), "new.pkg");
+    // gc refuses to run without the record.
+    let run = run_on_small_disk(
+        &sandbox,
+        &format!(
+            "{}; rm mirror/m/.frostmirror/ledger/00000002-*; {FILL_DISK}; set +e
+             fm import new.pkg --mirror mirror/m; echo \"import: $?\"
+             set -e; fm verify --rebuild-state --mirror mirror/m; fm gc --mirror mirror/m",
+            full_disk_script()
+        ),
+    );
+    let mirror = sandbox.path("mirror/m");
+    run.ok().stdout_has("import: 7\n").stderr_has(&format!(
+        "hint: free some space there, or run `cargo frostmirror verify --mirror {} --rebuild-state`, which works on a full disk",
+        mirror.display()
+    ));
+    // A first import: there is no mirror, and gc has nothing to remove.
+    for script in [
+        "fm import 1.pkg --mirror mirror/new".to_owned(),
+        "mkdir -p mirror/new/.frostmirror; fm import 1.pkg --mirror mirror/new".to_owned(),
+    ] {
+        let fill = "dd if=/dev/zero of=mirror/filler bs=1M count=67 2>/dev/null";
+        let run = run_on_small_disk(&sandbox, &format!("{fill}; set +e; {script}; echo \"import: $?\""));
+        run.ok()
+            .stdout_has("import: 7\n")
+            .stderr_has("hint: free some space on that disk, or give a folder on a larger disk with `--mirror`")
+            .stderr_lacks("cargo frostmirror gc");
+    }
+}
+
 #[test]
 #[ignore = "needs mounts"]
 fn live_mode_keeps_its_size_limit_on_a_full_disk() {

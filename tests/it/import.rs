@@ -90,10 +90,11 @@ fn status_shows_the_recorded_state() {
     assert_eq!((&first["crates"], &first["bytes"]), (&1.into(), &size.into()));
     // The head is lost: the newest record has a copy.
     fs::remove_file(mirror.join("manifest.json")).unwrap();
-    sandbox.run(["status", "--mirror", "mirror"]).ok().stdout_has(&text);
+    let run = sandbox.run(["status", "--mirror", "mirror"]).exits(4).stdout_has(&text);
+    run.stderr_has("manifest.json` is missing, although the mirror has records of imports");
     fs::remove_file(mirror.join("crates/index")).unwrap();
     fs::create_dir(mirror.join("crates/index")).unwrap();
-    sandbox.run(["status", "--mirror", "mirror"]).ok().stdout_has("Index link: a copy, not a link");
+    sandbox.run(["status", "--mirror", "mirror"]).exits(4).stdout_has("Index link: a copy, not a link");
 }
 
 #[test]

@@ -249,7 +249,7 @@ fn altered_records_are_named_and_nothing_is_removed() {
             for more in [&["--dry-run"][..], &["--grace", "0"]] {
                 let run = sandbox.run(["gc", "--mirror", "mirror"].iter().chain(more)).exits(4);
                 run.stderr_has(&format!("{name}` {fault}"))
-                    .stderr_has("so nothing is removed")
+                    .stderr_has("so it is unknown which files are needed")
                     .stderr_has("hint: import the bundle of that file again");
             }
             assert_eq!(all_files(&mirror), before);

@@ -54,10 +54,8 @@ fn the_rebuilt_lineage_is_not_forgotten_before_the_bundles_are_imported_again() 
     fs::remove_dir_all(mirror.join(".frostmirror/ledger")).unwrap();
     fs::remove_file(mirror.join("manifest.json")).unwrap();
     let run = sandbox.run(["verify", "--rebuild-state", "--mirror", "mirror"]).ok();
-    run.stderr_has(
-        "first import every bundle that you still have again with `cargo frostmirror import FILE --mirror /",
-    )
-    .stderr_has("after that, `cargo frostmirror gc --forget rebuilt --mirror /");
+    run.stderr_has("Import every bundle that you still have again with `cargo frostmirror import FILE --mirror /")
+        .stderr_has("after these imports, `cargo frostmirror gc --forget rebuilt --mirror /");
     let served = public_files(&mirror);
     let forget = ["gc", "--forget", "rebuilt", "--grace", "0", "--mirror", "mirror"];
     let refused = |reason: &str| {

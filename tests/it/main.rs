@@ -31,6 +31,7 @@ mod list;
 mod long_term_faults;
 mod lost_items;
 mod lost_records;
+mod lost_state;
 mod lost_summary;
 mod forged_mirror;
 mod wrong_paths;

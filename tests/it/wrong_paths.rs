@@ -56,6 +56,8 @@ fn no_mirror_is_created_among_other_files() {
     // A mirror without its internal files is still one.
     fs::remove_dir_all(sandbox.path("fresh/.frostmirror")).unwrap();
     fs::remove_file(sandbox.path("fresh/manifest.json")).unwrap();
+    sandbox.run(["import", "1.pkg", "--mirror", "fresh"]).exits(4).stderr_has("fresh --rebuild-state`");
+    sandbox.run(["verify", "--rebuild-state", "--mirror", "fresh"]).ok();
     sandbox.run(["import", "1.pkg", "--mirror", "fresh"]).ok();
 }
 

@@ -35,7 +35,8 @@ impl SourceArgs {
     pub(super) fn lock(&self, layout: &Layout, context: &Context) -> Result<ReadGuard, Failure> {
         let holder = Holder::this_process("export", &context.env, Timestamp::now());
         let timeout = Duration::from_secs(self.lock_timeout);
-        Ok(lock_for_reading(layout, timeout, &holder, context.reporter.as_ref())?)
+        let locked = lock_for_reading(layout, timeout, &holder, context.reporter.as_ref());
+        locked.map_err(|error| Failure::from(error).with_mirror(layout))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::bundle::sanitize::sanitize_line;
 use crate::commands::Context;
 use crate::diagnostics::shell_quote;
 use crate::durable;
-use crate::error_report::{ErrorClass, Failure, LOST_RECORD_HINT};
+use crate::error_report::{ErrorClass, Failure, LOST_RECORD_HINT, LOST_STATE_HINT};
 use crate::event::{self, Sink};
 use crate::mirror::audit::{Audit, Fault, audit, render_repair_list, require_mirror};
 use crate::mirror::layout::Layout;
@@ -19,7 +19,7 @@ use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::live::ItemId;
 use crate::mirror::lock::{self, Holder, WriteGuard, lock_for_adding};
 use crate::mirror::lost_items::{Carrier, find_carriers};
-use crate::mirror::rebuild::{KeptCause, LostBundle, RebuildReport, UntrustedCrates};
+use crate::mirror::rebuild::{KeptCause, LostBundle, NewestBundle, RebuildReport, UntrustedCrates};
 use crate::units::{agree, plural_of, pluralize};
 
 /// Audits the mirror; with `--rebuild-state`, rebuilds lost state first.
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(),
     sink.detail("Checking", format!("the mirror `{}`", layout.root().display()));
     let audit = if args.rebuild_state {
         let mut guard = lock_mirror(args, layout, context)?;
-        let rebuilt = guard.rebuild(Timestamp::now(), sink).map_err(Failure::from).map_err(with_context)?;
+        let rebuilt = guard.rebuild(Timestamp::now(), sink).map_err(Failure::from_rebuild).map_err(with_context)?;
         report_rebuild(&rebuilt, layout, context);
         rebuilt.audit
     } else {
@@ -119,6 +119,7 @@ fn lost_record_warnings(rebuilt: &RebuildReport) -> Vec<String> {
             }
         })
         .collect();
+    warnings.extend(rebuilt.unknown_loss.as_deref().map(unknown_loss_warnings).unwrap_or_default());
     let others = rebuilt.lost_records.saturating_sub(named.len() as u64);
     if others > 0 {
         warnings.push(format!(
@@ -139,6 +140,35 @@ fn lost_record_warnings(rebuilt: &RebuildReport) -> Vec<String> {
         warnings.push(format!(
             "{first}`cargo frostmirror gc --forget {REBUILT_LINEAGE} --mirror DIR` removes what no bundle needs"
         ));
+    }
+    warnings
+}
+
+/// What to import again after a rebuild without manifest.json, which may have named a newer record than these.
+fn unknown_loss_warnings(newest: &[NewestBundle]) -> Vec<String> {
+    let again = "with `cargo frostmirror import FILE --mirror DIR`";
+    let again = match newest {
+        [] => format!("Import every bundle that you still have again {again}"),
+        _ => format!("Import the newest bundle of each history again {again}"),
+    };
+    let mut warnings = vec![format!(
+        "manifest.json was lost, and only it shows whether records of newer imports are lost too. {again}"
+    )];
+    warnings.extend(newest.iter().take(MAX_NAMED).map(|NewestBundle { tip, file }| {
+        format!(
+            "the newest bundle on record of lineage {} is number {}, `{}`, written {}, with the id {}. If its sender wrote a \
+             later one (`cargo frostmirror history` lists them), import that again",
+            tip.id_and_inputs(),
+            tip.sequence,
+            sanitize_line(file),
+            sanitize_line(&tip.created),
+            sanitize_line(&tip.bundle),
+        )
+    }));
+    let more = newest.len().saturating_sub(MAX_NAMED);
+    if more > 0 {
+        let more = pluralize(more, "lineage");
+        warnings.push(format!("not listed here: {more} more. `cargo frostmirror gc --mirror DIR --dry-run` shows all"));
     }
     warnings
 }
@@ -225,6 +255,9 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
                 format!("records of live mode are damaged, so the origin of {what} is unknown; {kept}")
             }
             KeptCause::NoRecord => format!("no record names {what}, so their origin is unknown; {kept}"),
+            KeptCause::UnknownLoss => {
+                format!("a lost record may need {what}, which the newest bundles on record do not need; {kept}")
+            }
         });
     }
     for warning in lost_record_warnings(rebuilt) {
@@ -349,6 +382,8 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failu
                 "{then}run it with `--rebuild-state`, which moves crates that contradict the import records aside, and \
                  rebuilds lost records"
             )
+        } else if has(Fault::is_summary_lost) {
+            format!("{then}{LOST_STATE_HINT}")
         } else if has(Fault::is_lost_record) {
             format!("{then}{LOST_RECORD_HINT}")
         } else {
@@ -356,7 +391,9 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failu
         });
     }
     if audit.problems.iter().any(|problem| problem.fault.is_stray()) {
-        steps.push("inspect the unrecognized files, and remove them by hand".to_owned());
+        steps.push(
+            "inspect the unrecognized files: import a bundle that has them again, or remove them by hand".to_owned(),
+        );
     }
     let hint = steps.join("; ");
     let failure = Failure::new(ErrorClass::Integrity, message);

@@ -241,6 +241,11 @@ impl Fault {
         )
     }
 
+    /// Whether `manifest.json` is lost, so that it is unknown which record is the newest.
+    pub fn is_summary_lost(&self) -> bool {
+        matches!(self, Fault::Summary(SummaryFault::Missing | SummaryFault::Damaged))
+    }
+
     /// Whether the import records show that a crate of the index is not the imported one.
     pub fn is_untrusted(&self) -> bool {
         matches!(self, Fault::LedgerChecksum { .. } | Fault::NotImported { .. })

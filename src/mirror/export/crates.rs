@@ -10,14 +10,18 @@ use crate::event::{Event, Phase, Sink};
 use crate::mirror::import::Problems;
 use crate::mirror::inventory::{Inventory, InventoryEntry};
 use crate::mirror::layout::Layout;
+use crate::mirror::summary::SummaryLoss;
 use crate::parallel;
 
-/// Reads the inventory and passes each index file to `each`. Rejects a mirror with contradictions.
+/// Reads the inventory and passes each index file to `each`. Rejects a mirror with contradictions, or without its summary.
 pub(super) fn read_inventory(
     layout: &Layout,
     sink: &dyn Sink,
     each: &mut dyn FnMut(&CrateName, &str) -> Result<(), Error>,
 ) -> Result<Inventory, Error> {
+    if let Some(loss) = SummaryLoss::find(layout)? {
+        return Err(Error::SummaryLost(loss));
+    }
     let inventory = Inventory::read(layout, &mut |name, _, text| {
         check_stopped(sink)?;
         each(name, text)

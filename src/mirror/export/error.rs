@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::mirror::import::Problems;
+use crate::mirror::summary::SummaryLoss;
 use crate::mirror::transaction;
 
 /// The export failed. It leaves no files, and the mirror is unchanged.
@@ -24,6 +25,9 @@ pub enum Error {
         #[source]
         problems: Problems,
     },
+    /// `manifest.json` is lost, so it is unknown what the mirror should have.
+    #[error("{}, so nothing was exported", .0.finding())]
+    SummaryLost(SummaryLoss),
     /// A file of the mirror differs from its record.
     #[error("`{path}` {fault}")]
     Corrupt {

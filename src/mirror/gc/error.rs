@@ -21,7 +21,7 @@ pub enum Error {
     #[error(transparent)]
     Layout(#[from] layout::Error),
     /// A record cannot be read, so it is unknown which files it needs.
-    #[error("the record `{}` cannot be read, so nothing is removed", path.display())]
+    #[error("the record `{}` cannot be read, so it is unknown which files are needed", path.display())]
     Record {
         /// The record.
         path: PathBuf,
@@ -29,7 +29,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A record is missing, was altered, or is damaged, so it is unknown which files it needs.
-    #[error("the record `{}` {fault}, so nothing is removed", path.display())]
+    #[error("the record `{}` {fault}, so it is unknown which files are needed", path.display())]
     Untrusted {
         /// The record.
         path: PathBuf,
@@ -37,7 +37,9 @@ pub enum Error {
         fault: ChainFaultKind,
     },
     /// A record is missing, so it is unknown which files it needs.
-    #[error("manifest.json names the record `{record}`, but the ledger does not contain it, so nothing is removed")]
+    #[error(
+        "manifest.json names the record `{record}`, but the ledger does not contain it, so it is unknown which files are needed"
+    )]
     LostRecord {
         /// Its name.
         record: String,

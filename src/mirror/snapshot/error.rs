@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::bundle::{open, pack};
 use crate::digest::Sha256;
 use crate::mirror::import::Problems;
+use crate::mirror::summary::SummaryLoss;
 use crate::mirror::{gc, transaction};
 
 /// The mirror cannot be exported. The export leaves no files.
@@ -25,6 +26,9 @@ pub enum Error {
         #[source]
         problems: Problems,
     },
+    /// `manifest.json` is lost, so histories may be missing from the snapshot.
+    #[error("{}, so nothing was exported", .0.finding())]
+    SummaryLost(SummaryLoss),
     /// The mirror is empty.
     #[error("the mirror `{}` has no crates and no toolchains", root.display())]
     Empty {

@@ -118,7 +118,8 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn status(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
-    let status = Status::read(&state.context.mirror).map_err(Failure::from)?;
+    let layout = &state.context.mirror;
+    let status = Status::read(layout).and_then(|status| status.with_counted_files(layout)).map_err(Failure::from)?;
     let incoming = incoming::read(&state.context)?;
     let live = state.options.live.metrics_snapshot();
     let mut problems = problems(&status, &incoming, &live, state.options.access.reader_tokens_error());
@@ -178,7 +179,7 @@ fn problems(
     live: &MetricsSnapshot,
     token_error: Option<String>,
 ) -> Vec<String> {
-    let mut problems = Vec::new();
+    let mut problems = status.problems();
     problems.extend(token_error.map(|trouble| format!("no read token is accepted: {trouble}")));
     if live.mismatches > 0 {
         let files = pluralize(live.mismatches, "file");

@@ -9,7 +9,7 @@ use super::format::{DisplayTime, filters, format_quantity, sentence};
 use super::frame::{Frame, render_page};
 use super::live_mode::{Alarm, LiveCard, alarms};
 use crate::client_setup::shell_argument;
-use crate::error_report::Failure;
+use crate::error_report::{Failure, LOST_STATE_HINT};
 use crate::event;
 use crate::mirror::status::Status;
 use crate::mirror::summary::Counts;
@@ -135,7 +135,9 @@ fn import_command(state: &WebState, is_admin: bool) -> Option<String> {
 pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult {
     render_page("/", state, request, |frame| {
         let layout = &state.context.mirror;
-        let status = Status::read(layout).map_err(Failure::from)?;
+        let status =
+            Status::read(layout).and_then(|status| status.with_counted_files(layout)).map_err(Failure::from)?;
+        let lost = lost_state_alarm(state, &status, frame.admin);
         let folder = incoming::read_visible(&state.context, frame.admin)?;
         let reader_token_error = state.options.access.reader_tokens_error();
         let reader_token_error = reader_token_error.map(|why| visible_text(&state.context, &why, frame.admin));
@@ -145,12 +147,12 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
         Ok(DashboardPage {
             import_command: import_command(state, frame.admin),
             frame,
-            empty: status.imports == 0 && counts == Counts::default(),
+            empty: status.imports == 0 && counts == Counts::default() && lost.is_none(),
             counts,
             pending: status.pending_deletions,
             last_import: match status.last_import {
                 Some(time) => DisplayTime::Known(time),
-                None => DisplayTime::Missing(if status.imports > 0 { "unknown" } else { "never" }),
+                None => DisplayTime::Missing(if status.imports > 0 || lost.is_some() { "unknown" } else { "never" }),
             },
             imports: status.imports,
             toolchains: status.toolchains,
@@ -168,7 +170,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
                 1 => Some("The newest bundle of a history is doubtful".to_owned()),
                 several => Some(format!("The newest bundles of {} are doubtful", pluralize(several, "history"))),
             },
-            alarms: certificate_alarm(state).into_iter().chain(alarms(&live_metrics)).collect(),
+            alarms: lost.into_iter().chain(certificate_alarm(state)).chain(alarms(&live_metrics)).collect(),
             live_on: live_metrics.is_enabled,
             live: LiveCard::new(state, &live_metrics, status.live),
             complete: statistics.is_complete,
@@ -176,6 +178,18 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
             space: SpaceChart::new(&counts, &statistics),
         })
     })
+}
+
+/// The warning that records of the mirror are lost.
+fn lost_state_alarm(state: &WebState, status: &Status, is_admin: bool) -> Option<Alarm> {
+    let mut text = status.problems();
+    if text.is_empty() {
+        return None;
+    }
+    text.push(LOST_STATE_HINT.to_owned());
+    let visible = |text: &String| sentence(&visible_text(&state.context, text, is_admin));
+    let text: Vec<String> = text.iter().map(visible).collect();
+    Some(Alarm { id: "lost-records", title: "The mirror lost records".to_owned(), text: text.join(" ") })
 }
 
 /// The warning that clients refuse the certificate because of its dates.

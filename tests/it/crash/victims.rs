@@ -172,7 +172,9 @@ pub const VICTIMS: &[Victim] = &[
         21,
     )
     .what(BATCH),
-    Victim::new("rebuild", without_summary_and_line_records, REBUILD_COMMAND, 6).what(REBUILD).damaged(),
+    Victim::new("rebuild", without_summary_and_line_records, Action::Test("a_lost_summary_is_rebuilt"), 6)
+        .what(REBUILD)
+        .damaged(),
     Victim::new("rebuild of a lost record", with_damaged_record, Action::Test("lost_records_are_rebuilt"), 8)
         .what(REBUILD)
         .damaged(),
@@ -366,6 +368,13 @@ fn live_crates_are_evicted() {
         assert_eq!((evicted.crates, evicted.remaining_bytes), (2, 0));
         let left = ["json-1.0.0", "serde-1.0.0"].map(str::to_owned);
         assert_eq!(stored_and_indexed_crates(mirror), (left.clone().into(), left.into()));
+    });
+}
+
+#[test]
+fn a_lost_summary_is_rebuilt() {
+    on_victim_mirror(without_summary_and_line_records, |mirror| {
+        adding(mirror).rebuild(test_time(50), &NullSink).unwrap();
     });
 }
 

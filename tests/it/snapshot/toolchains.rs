@@ -112,6 +112,7 @@ fn dist_files_without_a_history_are_kept_after_redeployment() {
         fs::remove_file(source.join(".frostmirror/ledger").join(name)).unwrap();
     }
     fs::remove_file(source.join("manifest.json")).unwrap();
+    sandbox.run(["verify", "--rebuild-state", "--mirror", "source"]).ok();
     let exported = export(&source, &sandbox.path("out"));
     assert_eq!(exported.manifest.lineage.inputs[0].dist_files.len(), record_count(&source));
     import(&target, &exported.path).unwrap();
