@@ -56,7 +56,11 @@ mod bench_kill;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Runs the rows whose name contains one of the words given; all of them but `fuzz` where there is none.
+/// The names of the rows.
+const ROWS: &[&str] =
+    &["lock", "depends", "memory", "big", "toolchain", "mirror", "serve", "live", "kill", "fuzz", "network"];
+
+/// Runs the rows whose name contains one of the words given; all of them but `fuzz` if there is none.
 fn main() -> Outcome<()> {
     let filters: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let bench = Bench {
@@ -64,6 +68,9 @@ fn main() -> Outcome<()> {
         work: tempfile::tempdir()?,
         folders: Cell::new(0),
     };
+    if let Some(unknown) = filters.iter().find(|filter| ROWS.iter().all(|name| !name.contains(filter.as_str()))) {
+        return Err(format!("no row is named `{unknown}`; rows: {}", ROWS.join(" ")).into());
+    }
     let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
     println!("{:<44} {:>10} {:>10} {:>8} {:>17} {:>6}", "row", "ours", "other", "ratio", "spread", "goal");
     if wanted("lock") {

@@ -30,6 +30,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.as_slice() {
+        [] | ["help" | "-h" | "--help"] | [_, "-h" | "--help", ..] => {
+            println!("{HELP}");
+            Ok(())
+        }
         ["ci"] => ci::run_all(),
         ["test", rest @ ..] => ci::test(rest),
         ["bench", rest @ ..] => run(cargo(&["bench", "--quiet", "--bench", "bench", "--"]).args(rest)),
@@ -37,10 +41,6 @@ fn main() -> ExitCode {
         ["gen", "--check"] => generated::check_files(),
         ["dist"] => dist::run_for(None),
         ["dist", "--target", target] => dist::run_for(Some(target)),
-        [] | ["help" | "-h" | "--help"] => {
-            println!("{HELP}");
-            Ok(())
-        }
         other => Err(format!("`{}` is no chore\n\n{HELP}", other.join(" "))),
     };
     match outcome {
