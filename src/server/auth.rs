@@ -135,15 +135,6 @@ pub struct AccessControl {
     sink: OnceLock<Arc<dyn Sink>>,
 }
 
-/// What a request's token decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenUse {
-    /// The request is refused without a right token.
-    Required,
-    /// The request is answered in any case; a right token only shows more.
-    Optional,
-}
-
 /// The readers' tokens as last read.
 struct ReaderTokens {
     path: PathBuf,
@@ -235,25 +226,19 @@ impl AccessControl {
     ///
     /// # Errors
     /// Too many wrong tokens came from this address.
-    pub fn may_read(&self, headers: &HeaderMap, client: IpAddr, token_use: TokenUse) -> Result<bool, Throttled> {
+    pub fn may_read(&self, headers: &HeaderMap, client: IpAddr) -> Result<bool, Throttled> {
         if !self.requires_reader_token() {
             return Ok(true);
         }
-        self.check_token(headers, client, token_use, |token| self.may_token_read(token))
+        self.check_token(headers, client, |token| self.may_token_read(token))
     }
 
     /// Whether a request with these headers from `client` has this admin token. Reads files, as [`AccessControl::may_read`].
     ///
     /// # Errors
     /// Too many wrong tokens came from this address.
-    pub fn has_admin_token(
-        &self,
-        admin: &Token,
-        headers: &HeaderMap,
-        client: IpAddr,
-        token_use: TokenUse,
-    ) -> Result<bool, Throttled> {
-        self.check_token(headers, client, token_use, |token| token == admin)
+    pub fn has_admin_token(&self, admin: &Token, headers: &HeaderMap, client: IpAddr) -> Result<bool, Throttled> {
+        self.check_token(headers, client, |token| token == admin)
     }
 
     /// Whether the request has a token that `accepts`. A token with other rights than these is no wrong token.
@@ -261,17 +246,12 @@ impl AccessControl {
         &self,
         headers: &HeaderMap,
         client: IpAddr,
-        token_use: TokenUse,
         accepts: impl FnOnce(&Token) -> bool,
     ) -> Result<bool, Throttled> {
         let Some(token) = request_token(headers).map(Token::of) else { return Ok(false) };
         let is_accepted = accepts(&token);
         let is_known = is_accepted || (self.requires_reader_token() && self.may_token_read(&token));
-        let attempt = match token_use {
-            _ if is_known => Attempt::Right,
-            TokenUse::Required => Attempt::Wrong(token.0),
-            TokenUse::Optional => Attempt::WrongAndOptional(token.0),
-        };
+        let attempt = if is_known { Attempt::Right } else { Attempt::Wrong(token.0) };
         self.throttle.admit(client, attempt, Instant::now())?;
         Ok(is_accepted)
     }

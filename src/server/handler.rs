@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use super::access_log::AccessLogEntry;
-use super::auth::{Throttled, TokenUse};
+use super::auth::Throttled;
 use super::capacity::{capacity, max_memfd_bodies};
 use super::conditional;
 use super::content_type::{ContentHeaders, IMMUTABLE, JSON, TEXT};
@@ -316,7 +316,7 @@ impl Server {
         let headers = headers.clone();
         let check = move || match fallback.is_authenticated(&headers) {
             true => Ok(true),
-            false => access.may_read(&headers, client, TokenUse::Required),
+            false => access.may_read(&headers, client),
         };
         tokio::task::spawn_blocking(check).await.unwrap_or(Ok(false))
     }

@@ -4,7 +4,7 @@
 //! client can use all of it. Without any left, even the right token is refused: otherwise the answer would tell it from
 //! the wrong ones. The check and the record of a failure are one step, so concurrent requests gain no attempts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,19 +46,17 @@ impl Throttled {
 pub(super) enum Attempt {
     /// An accepted token.
     Right,
-    /// A wrong token. Each one counts.
+    /// A wrong token.
     Wrong(Sha256),
-    /// A wrong token that decides nothing. It does not count if it is the address's last wrong token again: a browser or
-    /// a proxy may send a token of another service with each request.
-    WrongAndOptional(Sha256),
 }
 
 /// The failures of one address.
 struct Failures {
     /// When they have all expired.
     recovers_at: Instant,
-    /// The last wrong token.
-    last: Sha256,
+    /// The last wrong tokens, at most [`MAX_FAILURES`]. The same one again does not count, because it is no new guess: a
+    /// client keeps sending its expired token, and a browser or a proxy a token of another service.
+    tokens: VecDeque<Sha256>,
 }
 
 /// The failures of the last minute.
@@ -80,10 +78,10 @@ impl TokenThrottle {
         {
             return Err(Throttled { wait: failures.recovers_at - latest });
         }
-        let last = match attempt {
+        let token = match attempt {
             Attempt::Right => return Ok(()),
-            Attempt::WrongAndOptional(token) if known.is_some_and(|failures| failures.last == token) => return Ok(()),
-            Attempt::Wrong(token) | Attempt::WrongAndOptional(token) => token,
+            Attempt::Wrong(token) if known.is_some_and(|failures| failures.tokens.contains(&token)) => return Ok(()),
+            Attempt::Wrong(token) => token,
         };
         if clients.len() >= MAX_ADDRESSES {
             clients.retain(|_, failures| failures.recovers_at > now);
@@ -95,8 +93,12 @@ impl TokenThrottle {
                 clients.remove(&first);
             }
         }
-        let failures = clients.entry(client).or_insert(Failures { recovers_at: now, last });
-        *failures = Failures { recovers_at: failures.recovers_at.max(now) + RECOVERY_INTERVAL, last };
+        let failures = clients.entry(client).or_insert_with(|| Failures { recovers_at: now, tokens: VecDeque::new() });
+        failures.recovers_at = failures.recovers_at.max(now) + RECOVERY_INTERVAL;
+        if failures.tokens.len() >= MAX_FAILURES as usize {
+            failures.tokens.pop_front();
+        }
+        failures.tokens.push_back(token);
         Ok(())
     }
 }
@@ -120,19 +122,15 @@ mod tests {
         Attempt::Wrong(Sha256::of(text.as_bytes()))
     }
 
-    fn optional(text: &str) -> Attempt {
-        Attempt::WrongAndOptional(Sha256::of(text.as_bytes()))
-    }
-
     #[test]
     fn failures_are_counted_and_expire() {
         let (throttle, now) = (TokenThrottle::default(), Instant::now());
         let client = address("10.0.0.1");
-        for _ in 0..MAX_FAILURES {
+        for n in 0..MAX_FAILURES {
             assert_eq!(throttle.admit(client, Attempt::Right, now), Ok(()));
-            assert_eq!(throttle.admit(client, wrong("expired"), now), Ok(()), "the same token counts each time");
+            assert_eq!(throttle.admit(client, wrong(&n.to_string()), now), Ok(()));
         }
-        for attempt in [Attempt::Right, wrong("expired"), optional("expired")] {
+        for attempt in [Attempt::Right, wrong("another"), wrong("0")] {
             assert_eq!(throttle.admit(client, attempt, now), Err(Throttled { wait: RECOVERY_INTERVAL }));
         }
         assert_eq!(throttle.admit(address("10.0.0.2"), Attempt::Right, now), Ok(()), "another client");
@@ -144,15 +142,24 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_token_that_decides_nothing_counts_once() {
+    fn a_repeated_token_counts_once() {
         let (throttle, now) = (TokenThrottle::default(), Instant::now());
         let client = address("10.0.0.1");
         for _ in 0..3 * MAX_FAILURES {
-            assert_eq!(throttle.admit(client, optional("of another service"), now), Ok(()));
+            assert_eq!(throttle.admit(client, wrong("expired"), now), Ok(()));
+            assert_eq!(throttle.admit(client, wrong("of another service"), now), Ok(()));
         }
+        assert_eq!(throttle.admit(client, Attempt::Right, now), Ok(()), "other clients behind the same address");
         let guesses: Vec<bool> =
-            (0..2 * MAX_FAILURES).map(|n| throttle.admit(client, optional(&n.to_string()), now).is_ok()).collect();
-        assert_eq!(guesses.iter().filter(|admitted| **admitted).count(), 9, "{guesses:?}");
+            (0..2 * MAX_FAILURES).map(|n| throttle.admit(client, wrong(&n.to_string()), now).is_ok()).collect();
+        assert_eq!(guesses.iter().filter(|admitted| **admitted).count(), 8, "{guesses:?}");
+        // The memory of tokens is bounded, whatever a client sends over time.
+        let mut later = now;
+        for n in 0..5 * MAX_FAILURES {
+            later += 2 * RECOVERY_INTERVAL;
+            throttle.admit(client, wrong(&format!("slow {n}")), later).expect("recovered");
+        }
+        assert_eq!(throttle.0.lock().expect("lock")[&client].tokens.len(), MAX_FAILURES as usize);
     }
 
     #[test]
@@ -174,7 +181,7 @@ mod tests {
     fn ipv6_networks_count_as_one_client_and_memory_is_bounded() {
         let (throttle, now) = (TokenThrottle::default(), Instant::now());
         for n in 0..MAX_FAILURES {
-            throttle.admit(address(&format!("2001:db8::{n:x}")), wrong("x"), now).expect("admitted");
+            throttle.admit(address(&format!("2001:db8::{n:x}")), wrong(&n.to_string()), now).expect("admitted");
         }
         assert!(throttle.admit(address("2001:db8::ffff"), Attempt::Right, now).is_err());
         assert!(throttle.admit(address("2001:db8:0:1::1"), Attempt::Right, now).is_ok());

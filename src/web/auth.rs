@@ -22,7 +22,7 @@ use super::response::ApiError;
 use super::sessions::session_cookies;
 use super::state::WebState;
 use crate::error_report::Failure;
-use crate::server::auth::{Throttled, Token, TokenUse};
+use crate::server::auth::{Throttled, Token};
 use crate::server::fallback::RequestOrigin;
 use crate::server::forwarded::is_forwarded;
 
@@ -47,23 +47,12 @@ pub(super) fn check(
     version: Version,
     at: &RequestOrigin,
 ) -> Result<(), ApiError> {
-    check_with(state, needs, headers, version, at, TokenUse::Required)
-}
-
-fn check_with(
-    state: &WebState,
-    needs: RequiredAccess,
-    headers: &HeaderMap,
-    version: Version,
-    at: &RequestOrigin,
-    token_use: TokenUse,
-) -> Result<(), ApiError> {
     if needs == RequiredAccess::Public {
         return Ok(());
     }
     if needs == RequiredAccess::Read {
         let may_read = has_session(state, headers)
-            || state.options.access.may_read(headers, at.client, token_use).map_err(too_many_wrong_tokens)?;
+            || state.options.access.may_read(headers, at.client).map_err(too_many_wrong_tokens)?;
         return may_read.then_some(()).ok_or_else(|| {
             ApiError::new(StatusCode::UNAUTHORIZED, "reading needs a token")
                 .with_hint("send `Authorization: Bearer TOKEN` with a read token, or log in on the page")
@@ -74,7 +63,7 @@ fn check_with(
         return Ok(());
     }
     match admin_token(state)? {
-        Some(token) => check_admin_token(state, &token, headers, at, token_use),
+        Some(token) => check_admin_token(state, &token, headers, at),
         // If a base URL or trusted proxies are configured, a local connection may come from any client through a proxy.
         None => {
             let settings = state.context.settings.current();
@@ -104,12 +93,12 @@ fn session_tokens(state: &WebState, headers: &HeaderMap) -> impl Iterator<Item =
 
 /// Whether a page may show this client what a reader sees.
 pub(super) fn may_read(state: &WebState, headers: &HeaderMap, version: Version, at: &RequestOrigin) -> bool {
-    check_with(state, RequiredAccess::Read, headers, version, at, TokenUse::Optional).is_ok()
+    check(state, RequiredAccess::Read, headers, version, at).is_ok()
 }
 
 /// Whether a page may offer write actions to this client.
 pub(super) fn is_admin(state: &WebState, headers: &HeaderMap, version: Version, at: &RequestOrigin) -> bool {
-    check_with(state, RequiredAccess::Write, headers, version, at, TokenUse::Optional).is_ok()
+    check(state, RequiredAccess::Write, headers, version, at).is_ok()
 }
 
 /// The error for a client that sent too many wrong tokens.
@@ -118,16 +107,10 @@ pub(super) fn too_many_wrong_tokens(throttled: Throttled) -> ApiError {
     ApiError { retry_after: Some(throttled.retry_after()), ..refusal }.with_hint(throttled.hint())
 }
 
-fn check_admin_token(
-    state: &WebState,
-    token: &Token,
-    headers: &HeaderMap,
-    at: &RequestOrigin,
-    token_use: TokenUse,
-) -> Result<(), ApiError> {
+fn check_admin_token(state: &WebState, token: &Token, headers: &HeaderMap, at: &RequestOrigin) -> Result<(), ApiError> {
     let access = &state.options.access;
     if session_tokens(state, headers).any(|session_token| session_token == *token)
-        || access.has_admin_token(token, headers, at.client, token_use).map_err(too_many_wrong_tokens)?
+        || access.has_admin_token(token, headers, at.client).map_err(too_many_wrong_tokens)?
     {
         return Ok(());
     }
