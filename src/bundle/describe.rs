@@ -87,10 +87,17 @@ fn write_summary(manifest: &Manifest, out: &mut String) {
         line("Parent", &format!("{} ({})", parent.id, parent.file));
     }
     if manifest.kind == BundleKind::Snapshot {
-        for one in &manifest.carried_histories {
-            let CarriedHistory { lineage, file, crates, dist_files, .. } = one;
-            let versions = format_needs(crates, dist_files);
-            line("Lineage", &format!("{}, bundle {} ({file}): {versions}", lineage.id, lineage.sequence));
+        line("Lineages", &manifest.carried_history_count().to_string());
+        for candidates in manifest.carried_histories.chunk_by(|one, next| one.lineage.id == next.lineage.id) {
+            let mut candidates: Vec<&CarriedHistory> = candidates.iter().collect();
+            candidates.sort_by(|a, b| (b.lineage.sequence, &b.created).cmp(&(a.lineage.sequence, &a.created)));
+            for (at, CarriedHistory { lineage, file, crates, dist_files, .. }) in candidates.into_iter().enumerate() {
+                let bundle = format!("bundle {} ({file}): {}", lineage.sequence, format_needs(crates, dist_files));
+                match at {
+                    0 => line("Lineage", &format!("{}, {bundle}", lineage.id)),
+                    _ => line("", &format!("its newest may also be {bundle}")),
+                }
+            }
         }
     } else {
         line("Lineage", &format!("{}, bundle {}", manifest.lineage.id, manifest.lineage.sequence));

@@ -543,6 +543,11 @@ impl Manifest {
         inputs.flat_map(|input| input.skipped_packages.iter().map(|left_out| (input.name.as_str(), left_out)))
     }
 
+    /// The number of histories of a snapshot. Several bundles that may be the newest of one history count once.
+    pub fn carried_history_count(&self) -> usize {
+        self.carried_histories.chunk_by(|one, next| one.lineage.id == next.lineage.id).count()
+    }
+
     /// Every entry, in the payload's order.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.blocks.iter().flat_map(|block| &block.entries)

@@ -8,11 +8,13 @@ use super::carried_history::history_manifest;
 use super::import::ImportOptions;
 use super::item::items_of;
 use super::layout::Layout;
-use super::ledger::{self, Record, RecordRef, chain};
+use super::ledger::lost_records::{self, Unrestored};
+use super::ledger::{self, EarlierImport, Record, RecordRef, chain};
 use super::lineages::LineageTip;
 use super::retired::{self, Retirement};
 use super::summary::{Counts, HistorySize, MirrorSummary};
 use super::transaction::{Error, StagedFile, Staging};
+use super::warnings::AddedBundle;
 use crate::bundle::format::{BundleKind, CarriedHistory, Manifest, history_weight};
 use crate::units::format_time;
 
@@ -39,13 +41,15 @@ pub(super) struct LedgerState {
     /// The names of the records.
     pub(super) record_names: Vec<String>,
     retirements: Vec<Retirement>,
+    /// The highest number that a note of the ledger states.
+    noted_number: u64,
 }
 
 /// The state of a bundle's own record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RecordState {
     /// The record exists.
-    Recorded,
+    Recorded(EarlierImport),
     /// The record exists under this name and is damaged or was altered. The bundle is the one that it recorded.
     Corrupt(String),
     /// There is no record.
@@ -55,7 +59,11 @@ pub(super) enum RecordState {
 impl LedgerState {
     /// Lists the ledger.
     pub(super) fn read(layout: &Layout) -> Result<LedgerState, Error> {
-        Ok(LedgerState { record_names: ledger::record_names(layout)?, retirements: retired::read_retirements(layout)? })
+        Ok(LedgerState {
+            record_names: ledger::record_names(layout)?,
+            retirements: retired::read_retirements(layout)?,
+            noted_number: lost_records::last_noted_number(layout)?,
+        })
     }
 
     /// The name of a bundle's record. A record of a retired lineage counts as missing.
@@ -76,7 +84,11 @@ impl LedgerState {
         let is_trusted = faults.iter().all(|fault| fault.record != name);
         let record = ledger::read_record(layout, name)?.filter(|record| record.manifest.id == manifest.id);
         Ok(match record.filter(|_| is_trusted) {
-            Some(record) if describes_bundle(&record.manifest, manifest) => RecordState::Recorded,
+            Some(Record { file, imported_at, warnings, manifest: recorded, .. })
+                if describes_bundle(&recorded, manifest) =>
+            {
+                RecordState::Recorded(EarlierImport { file, imported_at, warnings })
+            }
             // A snapshot's statement about a bundle does not replace the bundle's own record.
             Some(_) => RecordState::Missing,
             None => RecordState::Corrupt(name.to_owned()),
@@ -108,6 +120,34 @@ impl LedgerState {
             (matches!(feed, NewHistory::Unclaimed(_)), id, sequence, created)
         });
         news
+    }
+}
+
+impl LedgerState {
+    /// The bundles that the import of the bundle with this manifest adds to their histories, in the order of import. `own`
+    /// is the state of its own record.
+    pub(super) fn added_bundles(
+        &self,
+        layout: &Layout,
+        head: &MirrorSummary,
+        manifest: &Manifest,
+        own: &RecordState,
+    ) -> Result<Vec<AddedBundle>, Error> {
+        let tips: Vec<LineageTip> = match (manifest.kind, own) {
+            (BundleKind::Snapshot, _) => {
+                let histories = self.new_histories(head, manifest).into_iter();
+                histories.map(|history| history.lineage_tip(String::new())).collect()
+            }
+            (_, RecordState::Missing) => vec![LineageTip::from_manifest(manifest, String::new())],
+            (_, RecordState::Recorded(_) | RecordState::Corrupt(_)) => Vec::new(),
+        };
+        let lost = Unrestored::read(layout, 0)?.bundles;
+        let added = tips.into_iter().map(|tip| {
+            let is_restored =
+                lost.contains(&tip.bundle) || ledger::is_lost_bundle(layout, head, &self.record_names, &tip)?;
+            Ok(AddedBundle { tip, is_restored })
+        });
+        added.collect()
     }
 }
 
@@ -200,7 +240,8 @@ pub(super) fn prepare_commit(
     let new_histories = ledger_state.new_histories(&head, &manifest);
     for feed in new_histories {
         let lineage = feed.lineage_tip(String::new());
-        let name = ledger::next_record_name(&names, head.newest_record.as_ref(), &lineage.bundle);
+        let name =
+            ledger::next_record_name(&names, head.newest_record.as_ref(), ledger_state.noted_number, &lineage.bundle);
         let (file, carried) = (feed.file_name(&options.file_name), feed.as_carried());
         let rows = (carried.crates.len() + carried.dist_files.len()) as u64;
         let size = HistorySize { weight: history_weight(&carried.lineage, &file, rows), rows };
@@ -223,8 +264,9 @@ pub(super) fn prepare_commit(
         head.newest_record = Some(RecordRef { record: name.clone(), sha256 });
         records.push((name, staging.write(&text)?));
     }
-    if *record_state != RecordState::Recorded || !records.is_empty() {
-        let name = ledger::next_record_name(&names, head.newest_record.as_ref(), &manifest.id);
+    if !matches!(record_state, RecordState::Recorded(_)) || !records.is_empty() {
+        let name =
+            ledger::next_record_name(&names, head.newest_record.as_ref(), ledger_state.noted_number, &manifest.id);
         let tip = LineageTip::from_manifest(&manifest, name.clone());
         let replaces_damaged = matches!(record_state, RecordState::Corrupt(_));
         let replaces_lost = !replaces_damaged && ledger::is_lost_bundle(layout, &head, &names, &tip)?;

@@ -21,13 +21,13 @@ use super::dist_files::DistFiles;
 use super::existing_file::is_stored;
 use super::guard::WriteGuard;
 use super::index_link::{self, LinkState};
-use super::ledger;
+use super::ledger::{self, lost_records};
 use super::lineages::LineageTip;
 use super::pending_lines::PendingLines;
 use super::summary::{Counts, LiveTotals, MirrorSummary, SummaryLoss};
 use super::topo_sort::NameIds;
 use super::transaction::{Transaction, failed};
-use super::warnings::{collect_warnings, lost_records_warning};
+use super::warnings::{ImportedFile, collect_warnings, lost_records_warning};
 use crate::bundle::format::{CrateRecord, DistFileState, Manifest};
 use crate::bundle::open::Bundle;
 use crate::client_setup::BaseUrl;
@@ -132,7 +132,14 @@ impl WriteGuard {
                 ..ledger::derive_summary(&self.layout)?.unwrap_or_default()
             },
         };
-        let warnings = collect_warnings(&self.layout, &head, &streamed.manifest, &options.file_name, options.now);
+        let added = ledger_state.added_bundles(&self.layout, &head, &streamed.manifest, &record_state)?;
+        let earlier = match &record_state {
+            RecordState::Recorded(earlier) => Some(earlier),
+            RecordState::Corrupt(_) | RecordState::Missing => None,
+        };
+        let imported_file =
+            ImportedFile { head: &head, added: &added, earlier, file: &options.file_name, now: options.now };
+        let warnings = collect_warnings(&self.layout, &streamed.manifest, &imported_file);
         received.warnings.extend(warnings.iter().cloned());
         let stated = MirrorSummary::read(&self.layout)?;
         let tip = LineageTip::from_manifest(&streamed.manifest, String::new());
@@ -177,14 +184,9 @@ impl WriteGuard {
         }
         imported.config_json = self.stage_config(&mut tx, options.base_url.as_ref())?;
         head.toolchains = dist_plan.after.toolchain_names();
-        let on_record =
-            record_state == RecordState::Recorded && ledger_state.new_histories(&head, &streamed.manifest).is_empty();
+        let on_record = earlier.is_some() && ledger_state.new_histories(&head, &streamed.manifest).is_empty();
         imported.already_imported = on_record && tx.is_empty();
         imported.summary_rewritten = imported.already_imported && known.is_none();
-        if imported.already_imported {
-            // Its record has them since its first import, and they describe what that import changed.
-            received.warnings.retain(|text| !warnings.contains(text));
-        }
         if !imported.already_imported || known.is_none() {
             if let RecordState::Corrupt(name) = &record_state {
                 received.warnings.push(format!(
@@ -201,6 +203,10 @@ impl WriteGuard {
                 return Err(Error::TooManyHistories { file, root, what });
             }
             for (name, staged) in commit.records {
+                // The chain must show it if this record is lost too.
+                if let Some(note) = lost_records::note_path(&self.layout, &name).filter(|note| note.exists()) {
+                    tx.delete(&note)?;
+                }
                 tx.put(&self.layout.ledger().join(name), staged)?;
             }
             if let RecordState::Corrupt(name) = &record_state {

@@ -16,6 +16,7 @@
 //!     ledger/NNNNNNNN-ID.json        one immutable record per bundle, in the order of import, with the import's warnings;
 //!                                    `jumped_from` if numbers of the history were missing before the bundle's
 //!     ledger/NNNNNNNN-ID.lost        a rebuild reported that the record of that name is lost
+//!     ledger/NNNNNNNN-unnamed.lost   a rebuild reported lost records that nothing names; N is the last record's number
 //!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was retired after the record of that number
 //!     ledger/NNNNNNNN-ID-KKKKKKKK.accepted  of the lineage ID, of the records up to N only that of number K counts
 //!     ledger/NNNNNNNN-ID-KKKKKKKK.rejected  of the lineage ID, the record of number K does not count; no acceptance
@@ -66,9 +67,13 @@
 //! audit names them, a collection removes nothing, and an import of the same bundle moves the altered record to aside/
 //! and writes a new record with the next number. A missing record is no problem if another record of its bundle exists.
 //!
-//! A rebuild moves these records to aside/. For a record that is missing afterwards, although a later one names it, it
-//! writes a note `NNNNNNNN-ID.lost`. If the newest record is damaged or missing, the next record names it as
-//! manifest.json does, so that the chain still shows the loss.
+//! A rebuild moves these records to aside/. For each lost record that manifest.json or another record names, it writes a
+//! note `NNNNNNNN-ID.lost`. Without manifest.json, a number in the newest record shows how many other records are lost, and
+//! the rebuild writes it to one note. A note states the highest number of a record at that time in `after`. The loss ends
+//! with a record of the same bundle and a higher number. Until then, a collection forgets the lineage `rebuilt` only if an
+//! administrator confirms it, which settles all notes before. A record with the name of a lost one replaces the note. If
+//! the newest record is damaged or missing, the next record names it as manifest.json does, so that the chain still shows
+//! the loss.
 //!
 //! # Numbers of a history
 //!

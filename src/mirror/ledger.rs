@@ -22,6 +22,7 @@ use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 
 pub(super) mod chain;
+pub(super) mod lost_records;
 mod record_name;
 
 pub use chain::ChainFaultKind;
@@ -265,6 +266,17 @@ pub(super) fn is_lost_bundle(
     }
     let end = format!("-{}.json", tip.bundle);
     chain::is_record_missing(layout, head.newest_record.as_ref(), &end)
+}
+
+/// What a record states about the import of its bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EarlierImport {
+    /// The name of the bundle's file.
+    pub(super) file: String,
+    /// The time of the import (RFC 3339, UTC).
+    pub(super) imported_at: String,
+    /// The warnings of the import.
+    pub(super) warnings: Vec<String>,
 }
 
 /// The summary of a mirror: from `manifest.json`, in constant time. If that is lost, or a killed import may not have

@@ -45,6 +45,7 @@ use super::index_meta::{self, IndexLineMeta};
 use super::item::{ItemId, items_of};
 use super::layout::Layout;
 use super::ledger::chain::{self, ChainFault, ChainLink};
+use super::ledger::lost_records::{self, LostRecords, REBUILT_END, Unrestored};
 use super::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use super::lineages::{LineageTip, REBUILT_LINEAGE};
 use super::live::LiveLineage;
@@ -166,7 +167,12 @@ impl WriteGuard {
         }
         let mut tx = Transaction::begin(self, WHAT)?;
         let lines = stage_index_meta(&layout, &pass, &mut tx)?;
-        let (mut head, lost_records) = verified_summary(&pass.metadata, ledger::derive_summary(&layout)?);
+        let (mut head, mut losses) = verified_summary(&pass.metadata, &ledger::record_names(&layout)?);
+        losses.notes.last_number = losses.notes.last_number.max(lost_records::last_noted_number(&layout)?);
+        // Earlier rebuilds kept files in a record that may be lost now.
+        let settled = pass.metadata.last_retirement(REBUILT_LINEAGE);
+        let is_kept = head.lineages.iter().any(|tip| tip.id == REBUILT_LINEAGE);
+        let needs_record = losses.has_any || !is_kept && !Unrestored::read(&layout, settled)?.is_empty();
         let current = current_items(&head, &layout)?;
         let recorded = pass.metadata.dist_files.as_ref().filter(|_| layout.dist_files().symlink_metadata().is_ok());
         let restored = recorded.is_none().then(|| rebuild_dist_files(&pass.metadata, &current, &layout)).transpose()?;
@@ -181,7 +187,7 @@ impl WriteGuard {
         let unnamed_artifacts = unreferenced_dist_files(&artifacts, &current);
         let is_unknown = unnamed.iter().any(|one| !pass.metadata.crates.contains_key(&one.id()))
             || unnamed_artifacts.iter().any(|one| !pass.metadata.dist_file_digests.contains_key(&one.path));
-        let cause = if lost_records.total > 0 {
+        let cause = if needs_record {
             Some(KeptCause::LostRecords)
         } else if !pass.metadata.damaged_live_lines.is_empty() {
             Some(KeptCause::DamagedLiveRecords)
@@ -202,9 +208,9 @@ impl WriteGuard {
         if let Some(cause) = cause.filter(|_| !(unnamed.is_empty() && unnamed_artifacts.is_empty())) {
             kept = Some((unnamed.len() as u64, cause));
             kept_artifacts = unnamed_artifacts.len() as u64;
-            let names = ledger::record_names(&layout)?;
-            let record = make_rebuilt_record(&mut head, unnamed, unnamed_artifacts, &names, &pass.metadata, now);
-            let name = ledger::next_record_name(&names, None, &record.manifest.id);
+            let last = losses.notes.last_number;
+            let record = make_rebuilt_record(&mut head, unnamed, unnamed_artifacts, last, &pass.metadata, now);
+            let name = ledger::next_record_name(&[], None, last, &record.manifest.id);
             let (text, sha256) = record.render();
             head.newest_record = Some(RecordRef { record: name.clone(), sha256 });
             tx.put_bytes(&layout.ledger().join(&name), &text)?;
@@ -230,12 +236,10 @@ impl WriteGuard {
         // The records that name lost ones are kept, and the notes explain why those are missing.
         let unreadable = &pass.metadata.unreadable;
         let faults = chain::read_faults_after(&layout, head.newest_record.as_ref(), unreadable, new_record)?;
-        let is_missing = |fault: &&ChainFault| matches!(fault.kind, ChainFaultKind::Missing { .. });
-        let missing = faults.iter().chain(&pass.metadata.chain_faults).filter(is_missing).map(|fault| &fault.record);
-        let missing: BTreeSet<&String> = missing.chain(unreadable).collect();
-        for record in missing {
-            chain::stage_lost(&layout, &mut tx, record, &format_time(now))?;
-        }
+        let missing = faults.into_iter().filter(|fault| matches!(fault.kind, ChainFaultKind::Missing { .. }));
+        losses.notes.names.extend(missing.map(|fault| fault.record));
+        // In the same transaction, because the new manifest.json no longer names the lost records.
+        losses.notes.stage(&layout, &mut tx, &format_time(now))?;
         // Also without any file to commit: the files have been counted now.
         tx.staging.counts_are_stale = false;
         tx.commit()?;
@@ -255,8 +259,8 @@ impl WriteGuard {
             kept_crates: kept,
             kept_dist_files: kept_artifacts,
             records_moved_aside: aside,
-            lost_records: lost_records.total,
-            lost_bundles: lost_records.named,
+            lost_records: losses.total,
+            lost_bundles: losses.named,
             unknown_loss,
             signatures_aside,
             live_rewritten,
@@ -296,33 +300,72 @@ fn stage_index_meta(layout: &Layout, pass: &Pass, tx: &mut Transaction<'_>) -> R
 }
 
 /// The summary as far as the ledger confirms it, and the records that are known to be lost. The histories, their newest
-/// bundles and the doubts about these come from the readable records alone, as in a garbage collection.
-fn verified_summary(metadata: &Metadata, copy: Option<MirrorSummary>) -> (MirrorSummary, LostRecords) {
-    let base = metadata.summary.clone().or(copy).unwrap_or_default();
-    let lost_tips = base.all_contenders().filter(|tip| !metadata.has_record(&tip.record));
-    let mut named: Vec<LostBundle> =
-        lost_tips.map(|tip| LostBundle { bundle: tip.bundle.clone(), tip: Some(tip.clone()) }).collect();
-    let records = metadata.records.len() as u64;
-    let is_missing = |fault: &&ChainFault| matches!(fault.kind, ChainFaultKind::Missing { .. });
-    let missing = metadata.chain_faults.iter().filter(is_missing).count() + metadata.unreadable.len();
-    let faulty = metadata.chain_faults.iter().map(|fault| &fault.record).chain(&metadata.unreadable);
-    for bundle in faulty.filter_map(|record| ledger::bundle_of_record(record)) {
-        let has_record = metadata.records.iter().any(|record| record.lineage.bundle == bundle);
-        if !has_record && named.iter().all(|lost| lost.bundle != bundle) {
-            named.push(LostBundle { bundle: bundle.to_owned(), tip: None });
+/// bundles and the doubts about these come from the readable records alone, as in a garbage collection. `names` are the
+/// records that exist.
+fn verified_summary(metadata: &Metadata, names: &[String]) -> (MirrorSummary, Losses) {
+    let base = match &metadata.summary {
+        Some(summary) => summary.clone(),
+        None => {
+            // The newest readable record states how many imports there were.
+            let totals = metadata.records.last().map(|record| record.totals).unwrap_or_default();
+            MirrorSummary { imports: totals.imports, ..metadata.histories.clone().with_counts(totals.counts) }
+        }
+    };
+    let stated = metadata.summary.iter().filter_map(|summary| summary.newest_record.as_ref());
+    let known = names.iter().chain(stated.map(|stated| &stated.record));
+    let last_number = known.filter_map(|name| ledger::record_number(name)).max().unwrap_or(0);
+    let mut losses = Losses { notes: LostRecords { last_number, ..LostRecords::default() }, ..Losses::default() };
+    let tips = base.all_contenders().filter(|tip| !metadata.has_record(&tip.record) && !metadata.is_retired(tip));
+    let mut candidates: Vec<(&String, Option<&LineageTip>, bool)> =
+        tips.map(|tip| (&tip.record, Some(tip), false)).collect();
+    let is_copied = |fault: &ChainFault| matches!(fault.kind, ChainFaultKind::Copied { .. });
+    let (copies, faulty): (Vec<&ChainFault>, Vec<&ChainFault>) =
+        metadata.chain_faults.iter().partition(|fault| is_copied(fault));
+    candidates.extend(faulty.iter().map(|fault| (&fault.record, None, false)));
+    candidates.extend(copies.iter().map(|fault| (&fault.record, None, true)));
+    let missing = base.imports.saturating_sub(metadata.records.len() as u64);
+    let mut rebuilt = BTreeSet::new();
+    for (record, tip, is_copy) in candidates {
+        let stated = tip.map(|tip| tip.bundle.as_str());
+        let Some(bundle) = stated.or_else(|| ledger::bundle_of_record(record)) else { continue };
+        // A second record of a bundle is no loss.
+        if metadata.has_bundle(bundle) {
+            continue;
+        }
+        // A copy replaced a record, or is one more file. manifest.json shows the number of records.
+        let known = (losses.named.len() + rebuilt.len()) as u64;
+        if is_copy && metadata.summary.is_some() && known >= missing {
+            continue;
+        }
+        if bundle.ends_with(REBUILT_END) {
+            rebuilt.insert(bundle);
+            continue;
+        }
+        losses.notes.names.insert(record.clone());
+        if losses.named.iter().all(|lost| lost.bundle != bundle) {
+            losses.named.push(LostBundle { bundle: bundle.to_owned(), tip: tip.cloned() });
         }
     }
-    let total = base.imports.saturating_sub(records).max(missing as u64).max(named.len() as u64);
+    let named = losses.named.len() as u64;
+    losses.total = missing.saturating_sub(rebuilt.len() as u64).max(named);
+    losses.has_any = losses.total > 0 || !rebuilt.is_empty();
+    // manifest.json names the newest records of all lineages, so no other lost record was one of them.
+    losses.notes.unnamed = if metadata.summary.is_none() { losses.total - named } else { 0 };
     let MirrorSummary { lineages, contested, history_sizes, .. } = metadata.histories.clone();
-    (MirrorSummary { lineages, contested, history_sizes, ..base }, LostRecords { total, named })
+    (MirrorSummary { lineages, contested, history_sizes, ..base }, losses)
 }
 
-/// Records of imports that cannot be read.
-struct LostRecords {
-    /// Their number, as far as it is known.
+/// Lost records.
+#[derive(Default)]
+struct Losses {
+    /// The number of imports whose records are lost, as far as it is known.
     total: u64,
     /// Those whose bundle is known.
     named: Vec<LostBundle>,
+    /// Whether any record is lost, also of an earlier rebuild.
+    has_any: bool,
+    /// The notes about them.
+    notes: LostRecords,
 }
 
 /// The newest bundle on record of each history.
@@ -418,7 +461,7 @@ fn make_rebuilt_record(
     head: &mut MirrorSummary,
     crates: Vec<CrateRecord>,
     artifacts: Vec<DistFileRecord>,
-    names: &[String],
+    last_number: u64,
     metadata: &Metadata,
     now: Timestamp,
 ) -> Record {
@@ -433,7 +476,8 @@ fn make_rebuilt_record(
     let lineage = Lineage { id: REBUILT_LINEAGE.to_owned(), sequence, inputs };
     let mut manifest = Manifest { crates, dist_files: artifacts, ..Manifest::new(now.clone(), index_read, lineage) };
     manifest.assign_id();
-    let lineage = LineageTip::from_manifest(&manifest, ledger::next_record_name(names, None, &manifest.id));
+    manifest.id = format!("{}{REBUILT_END}", manifest.id.get(..24).unwrap_or_default());
+    let lineage = LineageTip::from_manifest(&manifest, ledger::next_record_name(&[], None, last_number, &manifest.id));
     // It counts as a record of the ledger, but not as an import, so `last_import` does not change.
     let last_import = head.last_import.take();
     let size = HistorySize::from_manifest(&manifest, "(rebuilt)");

@@ -80,6 +80,12 @@ pub fn is_rejected(notes: &[Retirement], number: u64, lineage: &str) -> bool {
     notes.iter().any(|note| note.lineage == lineage && note.scope == Scope::Only(number))
 }
 
+/// The number of the newest record when `lineage` was retired last; 0 if it never was.
+pub fn last_retirement(notes: &[Retirement], lineage: &str) -> u64 {
+    let notes = notes.iter().filter(|note| note.lineage == lineage && note.scope == Scope::All);
+    notes.map(|note| note.last_record).max().unwrap_or(0)
+}
+
 impl Retirement {
     fn parse(name: &str) -> Option<Retirement> {
         let (stem, end) = name.rsplit_once('.')?;

@@ -7,12 +7,18 @@ use jiff::{SignedDuration, Timestamp};
 use super::dist_files::MutableName;
 use super::import::MissingBundles;
 use super::layout::Layout;
-use super::lineages::{LineageTip, add_contender, find_sequence_gap, sort_contenders};
+use super::ledger::EarlierImport;
+use super::lineages::LineageTip;
 use super::summary::MirrorSummary;
-use crate::bundle::format::{CrateState, DistFileState, Manifest};
+use crate::bundle::format::{BundleKind, CrateState, DistFileState, Manifest};
 use crate::bundle::sanitize::sanitize_line;
 use crate::event;
 use crate::units::{format_time, pluralize};
+
+mod doubtful_bundles;
+
+pub(super) use doubtful_bundles::AddedBundle;
+use doubtful_bundles::doubtful_bundle_warnings;
 
 /// The accepted difference between two correct clocks.
 const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(24);
@@ -20,21 +26,41 @@ const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(24);
 /// Maximum number of crates and dist files that a warning names; it counts the others.
 const MAX_NAMED: usize = 5;
 
-/// All warnings about the bundle in `file`, one sentence each. `head` is the mirror's summary before the import.
-pub(super) fn collect_warnings(
-    layout: &Layout,
-    head: &MirrorSummary,
-    manifest: &Manifest,
-    file: &str,
-    now: Timestamp,
-) -> Vec<String> {
-    let doubts = [
-        clock_warning(manifest, file, now),
-        lineage_warning(head, manifest, file),
-        missing_files_warning(layout, manifest, file),
-        incomplete_input_warning(manifest, file),
-    ];
-    doubts.into_iter().flatten().collect()
+/// What a warning depends on.
+pub(super) struct ImportedFile<'i> {
+    /// The mirror's summary before the import.
+    pub(super) head: &'i MirrorSummary,
+    /// The bundles that the import adds to their histories, in the order of import.
+    pub(super) added: &'i [AddedBundle],
+    /// The import of the same bundle that is on record.
+    pub(super) earlier: Option<&'i EarlierImport>,
+    /// The name of the file.
+    pub(super) file: &'i str,
+    /// The time of the import.
+    pub(super) now: Timestamp,
+}
+
+/// The warnings about a bundle, one sentence each. An import of a bundle on record gives only those that its earlier import
+/// did not give.
+pub(super) fn collect_warnings(layout: &Layout, manifest: &Manifest, imported: &ImportedFile<'_>) -> Vec<String> {
+    let ImportedFile { head, added, earlier, file, now } = *imported;
+    let mut warnings = Vec::new();
+    let clock_before = earlier.and_then(|import| clock_warning(manifest, file, import.imported_at.parse().ok()?));
+    warnings.extend(clock_warning(manifest, file, now).filter(|_| clock_before.is_none()));
+    warnings.extend(doubtful_bundle_warnings(head, added, file, manifest.kind == BundleKind::Snapshot));
+    warnings.extend(new_warning(earlier, file, |file| missing_files_warning(layout, manifest, file)));
+    warnings.extend(new_warning(earlier, file, |file| incomplete_input_warning(manifest, file)));
+    warnings
+}
+
+/// The warning about `file`, unless the earlier import of the bundle gave it.
+fn new_warning(earlier: Option<&EarlierImport>, file: &str, make: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let text = make(file)?;
+    let was_given = |import: &EarlierImport| match import.file == file {
+        true => import.warnings.contains(&text),
+        false => make(&import.file).is_some_and(|text| import.warnings.contains(&text)),
+    };
+    (!earlier.is_some_and(was_given)).then_some(text)
 }
 
 /// Warns if the ledger lacks records that the summary counts or names, other than that of the imported bundle. `returns`:
@@ -69,69 +95,6 @@ fn clock_warning(manifest: &Manifest, file: &str, now: Timestamp) -> Option<Stri
             format_time(now)
         )
     })
-}
-
-/// Each number is assigned once, so a number that arrives after a higher one was assigned twice. A bundle after a gap is
-/// uncertain, so it proves nothing about this bundle.
-fn lineage_warning(head: &MirrorSummary, manifest: &Manifest, file: &str) -> Option<String> {
-    let own = LineageTip::from_manifest(manifest, String::new());
-    let mut contenders: Vec<LineageTip> = head.contenders(&own.id).cloned().collect();
-    if contenders.iter().any(|known| known.bundle == own.bundle) {
-        return None;
-    }
-    let LineageTip { id, sequence: number, bundle, created, .. } = &own;
-    let check =
-        "`cargo frostmirror history` on the sender's machine lists the ids of its bundles. If the list does not have";
-    let reject = |bundle: &str| format!("reject it with `cargo frostmirror gc --mirror DIR --reject {id}@{bundle}`");
-    if let Some(before) = find_sequence_gap(&contenders, &own) {
-        return Some(format!(
-            "{file} has the number {number} in its history, but the newest imported bundle has {before}: the bundles between them \
-             are missing, or this one is not from that history. Until you decide, or the missing bundles arrive, `gc` removes \
-             nothing because of it. {check} the id {bundle}, {}; otherwise, also after a `cargo frostmirror fetch --base`, accept \
-             it with `cargo frostmirror gc --mirror DIR --accept {id}@{bundle}`",
-            reject(bundle)
-        ));
-    }
-    if let Some(other) = contenders.iter().find(|other| other.sequence == *number) {
-        return Some(format!(
-            "{file} has the number {number} in its history, but another bundle with that number was imported: the history was \
-             restored from an older copy, is used for two destinations, or one of the two is not from it. `gc` keeps every file \
-             that either needs until the import of the next bundle. The ids are {bundle} (this one) and {}. {check} one of them, \
-             reject that bundle with `cargo frostmirror gc --mirror DIR --reject {id}@ID`",
-            other.bundle
-        ));
-    }
-    sort_contenders(&mut contenders);
-    let newest = contenders.iter().rfind(|known| known.gap_after.is_none());
-    if let Some(newest) = newest.filter(|newest| newest.sequence > *number) {
-        let LineageTip { sequence, bundle: other, .. } = newest;
-        return Some(if *created <= newest.created {
-            format!(
-                "{file} has the number {number} in its history and is older than number {sequence}, which was imported before: its \
-                 crates are added, and number {sequence} stays the newest. {check} the id {other} of number {sequence}, {}",
-                reject(other)
-            )
-        } else {
-            format!(
-                "{file} has the number {number} in its history and was written after number {sequence}: number {sequence} is not \
-                 from that history, the history was restored from an older copy, or it is used for two destinations. `gc` keeps \
-                 every file that either needs. {check} the id {other} of number {sequence}, {}. Otherwise start a new history with \
-                 FROSTMIRROR_HISTORY, fetch every input, and retire this one with `cargo frostmirror gc --mirror DIR --forget {id}`",
-                reject(other)
-            )
-        });
-    }
-    // This bundle may fill the gap.
-    add_contender(&mut contenders, own.clone());
-    let doubtful = contenders.iter().find(|known| known.gap_after.is_some() && known.sequence > *number)?;
-    Some(format!(
-        "{file} has the number {number} in its history, which still has a doubtful bundle number {}: `gc` keeps every file that \
-         either needs. {check} the id {} of number {}, {}",
-        doubtful.sequence,
-        doubtful.bundle,
-        doubtful.sequence,
-        reject(&doubtful.bundle)
-    ))
 }
 
 /// An input that was fetched incompletely does not build from the mirror.

@@ -328,7 +328,7 @@ fn a_lost_ledger_record_leaves_no_crate_unreferenced() {
         }
         let (problem_text, listed) = problems_and_repair_list(&sandbox);
         assert!(
-            problem_text.contains(&"manifest.json: states 2 imports, but the ledger has 1 record".to_owned()),
+            problem_text.contains(&"manifest.json: states 2 imports, but the ledger has 1 valid record".to_owned()),
             "{problem_text:?}"
         );
         assert_eq!(

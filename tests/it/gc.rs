@@ -20,6 +20,8 @@ use crate::bundle_builder::{all_files, assert_consistent, test_holder, test_time
 mod dist_files;
 mod concurrent_builds;
 pub mod sequence_jumps;
+mod doubtful_imports;
+mod rebuilt_lineage;
 mod synthetic;
 mod projects;
 mod random;

@@ -123,8 +123,12 @@ fn dist_files_of_a_lost_record_are_kept_until_forgotten() {
         let third = full_bundle("a", 3, "2026-04-16", "1.95.0", "1.29.0").read_at(50);
         let lineage = third.lineage().to_owned();
         import(&mirror, &third.write(&sandbox.path(""), "three.pkg")).unwrap();
-        let args = ["gc", "--mirror", "mirror", "--grace", "0", "--forget", "rebuilt"];
-        let run = sandbox.run(args).ok();
+        let args = ["gc", "--mirror", "mirror", "--grace", "0", "--forget"];
+        let run = sandbox.run(args.into_iter().chain(["rebuilt"])).exits(4);
+        let run = run.stderr_has("whose record is lost, was not imported again");
+        let confirmed = run.stderr.split_once("--forget ").unwrap().1.split_whitespace().next().unwrap().to_owned();
+        let args: Vec<&str> = args.into_iter().chain([confirmed.as_str()]).collect();
+        let run = sandbox.run(&args).ok();
         run.stdout_has("  Doubtful: bundle number 3 was imported when the highest number was 1\n");
         assert!(public_files(&mirror).contains_key("dist/channel-rust-1.94.0.toml"));
         sandbox.run(args.into_iter().chain(["--accept", lineage.as_str()])).ok();

@@ -70,7 +70,7 @@ fn report_snapshot(exported: &SnapshotReport, context: &Context) {
     let report = context.reporter.as_ref();
     let SnapshotReport { path, size, sha256, manifest, unlisted_files: left_behind } = exported;
     let crates = manifest.count_entries(FileKind::Crate) as u64;
-    let histories = manifest.carried_histories.len();
+    let histories = manifest.carried_history_count();
     let dist_files = manifest.dist_files_in(DistFileState::Shipped).count() as u64;
     let contents = event::format_contents(crates, dist_files);
     let message = format!("{contents} of {} ({})", pluralize(histories, "history"), event::format_size(*size));

@@ -123,10 +123,10 @@ fn lost_record_warnings(rebuilt: &RebuildReport) -> Vec<String> {
     let others = rebuilt.lost_records.saturating_sub(named.len() as u64);
     if others > 0 {
         warnings.push(format!(
-            "manifest.json counted {}{} than the ledger has records, and nothing names their bundles. Import every bundle that \
-             you still have again {again}",
-            pluralize(others, "import"),
-            if named.is_empty() { " more" } else { " more, beside these," },
+            "{} {} lost, and nothing names {}. Import every bundle that you still have again {again}",
+            pluralize(others, if named.is_empty() { "record" } else { "other record" }),
+            agree(others, "is", "are"),
+            agree(others, "its bundle", "their bundles"),
         ));
     }
     if let Some((_, cause)) = rebuilt.kept_crates {
@@ -387,7 +387,10 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failu
         } else if has(Fault::is_lost_record) {
             format!("{then}{LOST_RECORD_HINT}")
         } else {
-            format!("{then}rebuild lost records with `--rebuild-state`")
+            format!(
+                "{then}run `cargo frostmirror verify --mirror DIR --rebuild-state`, which writes manifest.json and lost \
+                 records again, and moves false records aside"
+            )
         });
     }
     if audit.problems.iter().any(|problem| problem.fault.is_stray()) {

@@ -14,6 +14,7 @@ use crate::digest::Sha256;
 use crate::mirror::dist_files::{DistFile, DistFiles, MutableName};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
+use crate::mirror::ledger::lost_records::Unrestored;
 use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use crate::mirror::lineages::{LineageTip, REBUILT_LINEAGE, describe_bundle};
 use crate::mirror::live::{ItemId, LiveLineage, LiveTotals};
@@ -130,7 +131,7 @@ impl Metadata {
             unreadable: Vec::new(),
             chain_faults,
             newest_record: None,
-            has_losses: !chain::unrestored_bundles(layout)?.is_empty(),
+            has_losses: !Unrestored::read(layout, 0)?.is_empty(),
             crates: HashMap::new(),
             needed_records: BTreeSet::new(),
             needed_dist_files: BTreeSet::new(),
@@ -351,6 +352,22 @@ impl Metadata {
         self.is_complete() && !self.has_losses
     }
 
+    /// Whether the record of this bundle no longer counts.
+    pub(in crate::mirror) fn is_retired(&self, tip: &LineageTip) -> bool {
+        is_tip_retired(&self.retirements, tip)
+    }
+
+    /// The number of the newest record when this lineage was retired last; 0 if it never was.
+    pub(in crate::mirror) fn last_retirement(&self, lineage: &str) -> u64 {
+        retired::last_retirement(&self.retirements, lineage)
+    }
+
+    /// Whether a readable record of this bundle counts.
+    pub(in crate::mirror) fn has_bundle(&self, bundle: &str) -> bool {
+        let tips = self.records.iter().map(|record| &record.lineage);
+        tips.filter(|tip| tip.bundle == bundle).any(|tip| !self.is_retired(tip))
+    }
+
     /// Whether the record `name` can be read.
     pub(in crate::mirror) fn has_record(&self, name: &str) -> bool {
         self.records.iter().any(|record| record.lineage.record == name)
@@ -412,8 +429,14 @@ impl Metadata {
                 head_fault(SummaryFault::Count { what, says, found });
             }
         }
-        if head.newest_record.is_none() && self.newest_record.is_some() {
-            head_fault(SummaryFault::NoNewestRecord);
+        match (&head.newest_record, &self.newest_record) {
+            (None, Some(_)) => head_fault(SummaryFault::NoNewestRecord),
+            // If the stated record is lost or false, that is a fault of the chain.
+            (Some(stated), Some(found)) if stated.record != found.record && self.has_record(&stated.record) => {
+                let (stated, newest) = (stated.record.clone(), found.record.clone());
+                head_fault(SummaryFault::OlderNewestRecord { stated, newest });
+            }
+            _ => {}
         }
         if head.imports != found {
             head_fault(SummaryFault::Imports { says: head.imports, found });
@@ -421,7 +444,9 @@ impl Metadata {
         for lineage in head.all_contenders() {
             // The gap follows from all records.
             let stated = LineageTip { gap_after: None, ..lineage.clone() };
-            if !self.records.iter().any(|known| known.lineage == stated) {
+            // A false or damaged record is a problem of its own.
+            let is_known = self.unreadable.contains(&stated.record);
+            if !is_known && !self.records.iter().any(|known| known.lineage == stated) {
                 let (lineage, record) = (lineage.id.clone(), lineage.record.clone());
                 head_fault(SummaryFault::MissingRecord { lineage, record });
             }

@@ -290,8 +290,18 @@ pub enum SummaryFault {
     /// The file does not state the newest record of the ledger.
     #[error("does not state which record of the ledger is the newest")]
     NoNewestRecord,
+    /// The file states an older record of the ledger as the newest.
+    #[error(
+        "states that {stated} is the newest record, but {newest} is newer: the file was changed, or is an older copy"
+    )]
+    OlderNewestRecord {
+        /// The stated record.
+        stated: String,
+        /// The newest record.
+        newest: String,
+    },
     /// The ledger has fewer or more records than stated.
-    #[error("states {}, but the ledger has {}", pluralize(*says, "import"), pluralize(*found, "record"))]
+    #[error("states {}, but the ledger has {}", pluralize(*says, "import"), pluralize(*found, "valid record"))]
     Imports {
         /// The number in the file.
         says: u64,

@@ -8,11 +8,11 @@ use std::io::Read as _;
 
 use serde::Deserialize;
 
+use super::lost_records;
 use super::record_name::{RecordRef, bundle_of_record, contains_bundle, record_names};
 use crate::digest::Sha256;
-use crate::mirror::disk;
 use crate::mirror::layout::Layout;
-use crate::mirror::transaction::{Error, Transaction, failed};
+use crate::mirror::transaction::{Error, failed};
 
 /// The text before the digest of a record's content.
 const BEFORE_DIGEST: &[u8] = br#"{"sha256":""#;
@@ -25,9 +25,6 @@ const BEFORE_PREVIOUS: &[u8] = br#""previous":"#;
 
 /// Maximum length in bytes of a record's digest and predecessor.
 const MAX_HEADER: u64 = 1024;
-
-/// The end of the name of a note about a lost record.
-const LOST_END: &str = ".lost";
 
 /// The text of a record's file with these fields, a JSON object; and the digest of its content.
 pub(super) fn seal(fields: &[u8]) -> (Vec<u8>, Sha256) {
@@ -78,7 +75,7 @@ pub enum ChainFaultKind {
         by: String,
     },
     /// The file has the content of another record.
-    #[error("was replaced: it has the content of {of}")]
+    #[error("is not genuine: it has the content of {of}; the file was copied, renamed or overwritten")]
     Copied {
         /// The record with that content.
         of: String,
@@ -210,31 +207,6 @@ pub(in crate::mirror) fn is_record_missing(
     Ok(read_faults(layout, newest)?.iter().any(|fault| is_missing(fault) && fault.record.ends_with(name_end)))
 }
 
-/// The names of the records that a rebuild reported as lost.
-pub(in crate::mirror) fn read_lost(layout: &Layout) -> Result<BTreeSet<String>, Error> {
-    let names = disk::read_names(&layout.ledger())?;
-    Ok(names.filter_map(|name| Some(format!("{}.json", name.strip_suffix(LOST_END)?))).collect())
-}
-
-/// The ids of the bundles whose records a rebuild reported as lost, and that are not on record again.
-pub(in crate::mirror) fn unrestored_bundles(layout: &Layout) -> Result<Vec<String>, Error> {
-    let (lost, names) = (read_lost(layout)?, record_names(layout)?);
-    let unrestored = lost.iter().filter(|record| !is_bundle_recorded(&names, record));
-    Ok(unrestored.filter_map(|record| bundle_of_record(record)).map(ToOwned::to_owned).collect())
-}
-
-/// Notes that the record `name` is lost, so that its absence is no longer a problem.
-pub(in crate::mirror) fn stage_lost(
-    layout: &Layout,
-    tx: &mut Transaction<'_>,
-    name: &str,
-    now: &str,
-) -> Result<(), Error> {
-    let Some(stem) = name.strip_suffix(".json").filter(|stem| !stem.contains(['/', '\\'])) else { return Ok(()) };
-    let path = layout.ledger().join(format!("{stem}{LOST_END}"));
-    tx.put_bytes(&path, format!("{{\"noted\":\"{now}\"}}\n").as_bytes())
-}
-
 /// The faults of the mirror's chain, as far as the beginnings of the records and manifest.json show them. Whether a
 /// record's content has the digest that it states is only known after [`super::read_text`].
 pub(in crate::mirror) fn read_faults(layout: &Layout, newest: Option<&RecordRef>) -> Result<Vec<ChainFault>, Error> {
@@ -257,13 +229,17 @@ pub(in crate::mirror) fn read_faults_after(
         // An unreadable file is as useless as a damaged record.
         links.push(ChainLink { seal: read.ok().and_then(|_| parse_header(&text)), name, copy_of: None });
     }
-    find_copies(layout, &mut links);
+    find_copies(layout, &mut links, newest);
     links.extend(added);
-    Ok(check(&links, newest, &read_lost(layout)?))
+    Ok(check(&links, newest, &lost_records::read_names(layout)?))
 }
 
-/// Marks records that have the content of another record. Their names do not fit the bundle in that content.
-fn find_copies(layout: &Layout, links: &mut [ChainLink]) {
+/// Marks records that have the content of another record, which exists too or has been stated. Their names do not fit the
+/// bundle in that content.
+fn find_copies(layout: &Layout, links: &mut [ChainLink], newest: Option<&RecordRef>) {
+    let of_records = links.iter().filter_map(|link| link.seal.as_ref()?.1.as_ref());
+    let stated: HashMap<Sha256, String> =
+        newest.into_iter().chain(of_records).map(|named| (named.sha256, named.record.clone())).collect();
     let mut with_content: HashMap<Sha256, Vec<String>> = HashMap::new();
     for link in links.iter() {
         if let Some((sha256, _)) = link.seal {
@@ -276,8 +252,10 @@ fn find_copies(layout: &Layout, links: &mut [ChainLink]) {
     let genuine: HashMap<Sha256, String> =
         several.filter_map(|(sha256, names)| Some((sha256, names.into_iter().find(is_genuine)?))).collect();
     for link in links {
-        let of = link.seal.as_ref().and_then(|(sha256, _)| genuine.get(sha256));
-        link.copy_of = of.filter(|of| **of != link.name).cloned();
+        let Some((sha256, _)) = &link.seal else { continue };
+        let is_other = |of: &&String| **of != link.name;
+        let stated = || stated.get(sha256).filter(is_other).filter(|_| !is_genuine(&link.name));
+        link.copy_of = genuine.get(sha256).filter(is_other).or_else(stated).cloned();
     }
 }
 

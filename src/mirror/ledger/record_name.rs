@@ -40,11 +40,17 @@ pub(in crate::mirror) fn bundle_of_record(name: &str) -> Option<&str> {
     Some(name.strip_suffix(".json")?.split_once('-')?.1)
 }
 
-/// The name of the record that follows `names` and the newest record that manifest.json names, which may be lost. A lost
-/// record's number is not used again: another record of that name would contradict the digest that others state.
-pub(in crate::mirror) fn next_record_name(names: &[String], stated: Option<&RecordRef>, bundle: &str) -> String {
+/// The name of the record that follows `names`, the newest record that manifest.json names, and the number `noted`. A lost
+/// record's number is not used again: another record of that name would contradict the digest that others state. `noted` is
+/// the highest number in a note of the ledger, because a note of another record must not cover this one.
+pub(in crate::mirror) fn next_record_name(
+    names: &[String],
+    stated: Option<&RecordRef>,
+    noted: u64,
+    bundle: &str,
+) -> String {
     let known = names.last().into_iter().chain(stated.map(|stated| &stated.record));
-    let last = known.filter_map(|name| record_number(name)).max().unwrap_or(0);
+    let last = known.filter_map(|name| record_number(name)).max().unwrap_or(0).max(noted);
     format!("{:08}-{bundle}.json", last + 1)
 }
 
@@ -68,11 +74,12 @@ mod tests {
     fn records_are_numbered_in_order_and_found_by_their_bundle() {
         let mut names: Vec<String> = Vec::new();
         for bundle in ["cc", "aa", "bb"] {
-            names.push(next_record_name(&names, None, bundle));
+            names.push(next_record_name(&names, None, 0, bundle));
         }
         assert_eq!(names, ["00000001-cc.json", "00000002-aa.json", "00000003-bb.json"]);
         let lost = RecordRef { record: "00000007-dd.json".to_owned(), sha256: Sha256::of(b"") };
-        assert_eq!(next_record_name(&names, Some(&lost), "ee"), "00000008-ee.json");
+        assert_eq!(next_record_name(&names, Some(&lost), 0, "ee"), "00000008-ee.json");
+        assert_eq!(next_record_name(&names, Some(&lost), 9, "ee"), "00000010-ee.json");
         assert!(contains_bundle(&names, "aa") && !contains_bundle(&names, "a") && !contains_bundle(&names, "dd"));
         assert_eq!(record_number(".part-x.json"), None);
         assert_eq!(record_number("18446744073709551615-aa.json"), None);

@@ -120,7 +120,7 @@ fn run_export(state: &WebState, sink: &dyn Sink) -> Result<Value, Failure> {
         sha256: sha256.to_string(),
         id: manifest.id.clone(),
         crates: manifest.count_entries(Sort::Crate) as u64,
-        histories: manifest.carried_histories.len() as u64,
+        histories: manifest.carried_history_count() as u64,
         unlisted_files: left_behind,
     };
     sink.status(

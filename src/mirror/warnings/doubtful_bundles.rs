@@ -1,0 +1,170 @@
+//! Warnings about bundles whose number or time makes the newest bundle of their history doubtful.
+//!
+//! A bundle arrives alone, or in a snapshot with the newest bundles of other histories. Each warning says what to check,
+//! and which commands accept or reject the bundle.
+
+use crate::mirror::lineages::{LineageTip, add_contender, doubts, find_sequence_gap, sort_contenders};
+use crate::mirror::summary::MirrorSummary;
+
+/// A bundle that an import adds to its history.
+pub(in crate::mirror) struct AddedBundle {
+    /// The bundle.
+    pub(in crate::mirror) tip: LineageTip,
+    /// Whether its record was lost, and the import restores it.
+    pub(in crate::mirror) is_restored: bool,
+}
+
+/// How the sender's list shows which bundles are genuine; an id follows.
+const CHECK: &str =
+    "`cargo frostmirror history` on the sender's machine lists the ids of its bundles. If the list does not have";
+
+/// All warnings about `added`, which are in `file` and are imported in this order. `head` is the mirror's summary before
+/// the import.
+pub(super) fn doubtful_bundle_warnings(
+    head: &MirrorSummary,
+    added: &[AddedBundle],
+    file: &str,
+    is_snapshot: bool,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut later: Vec<LineageTip> = Vec::new();
+    for AddedBundle { tip, is_restored } in added {
+        let known = if later.first().is_some_and(|known| known.id == tip.id) {
+            later
+        } else {
+            head.contenders(&tip.id).cloned().collect()
+        };
+        if known.iter().any(|known| known.bundle == tip.bundle) {
+            later = known;
+            continue;
+        }
+        let intro = match is_snapshot {
+            false => format!("{file} has the number {} in its history", tip.sequence),
+            true => format!(
+                "{file} has the bundle {}, which has the number {} in the history {}",
+                tip.bundle,
+                tip.sequence,
+                tip.id_and_inputs()
+            ),
+        };
+        let mut after = known.clone();
+        add_contender(&mut after, tip.clone());
+        sort_contenders(&mut after);
+        warnings.extend(warning(&known, &after, tip, *is_restored).map(|text| format!("{intro}{text}")));
+        later = after;
+    }
+    warnings
+}
+
+/// The rest of the sentence about the bundle `own`. `known` are the bundles that may be the newest before its import, and
+/// `after` those after it, sorted.
+///
+/// Each number is assigned once, so a number that arrives after a higher one was assigned twice. A bundle after a gap is
+/// uncertain, so it proves nothing about this bundle.
+fn warning(known: &[LineageTip], after: &[LineageTip], own: &LineageTip, is_restored: bool) -> Option<String> {
+    let LineageTip { id, sequence: number, bundle, .. } = own;
+    let is_newest = after.last().is_some_and(|newest| newest.bundle == *bundle);
+    if let Some(before) = find_sequence_gap(known, own) {
+        return Some(format!(
+            ", but the newest imported bundle has {before}: the bundles between them are missing, or this one is not \
+             from that history. Until you decide, or the missing bundles arrive, `gc` removes nothing because of it. {CHECK} \
+             the id {bundle}, {}; {}",
+            reject(id, bundle),
+            if is_newest {
+                format!(
+                    "otherwise, also after a `cargo frostmirror fetch --base`, accept it with {}",
+                    accept(id, bundle)
+                )
+            } else {
+                "otherwise `cargo frostmirror gc --mirror DIR --dry-run` shows which bundle to decide about first"
+                    .to_owned()
+            }
+        ));
+    }
+    if let Some(other) = known.iter().find(|other| other.sequence == *number) {
+        return Some(format!(
+            ", but another bundle with that number was imported: the history was restored from an older copy, is used for two \
+             destinations, or one of the two is not from it. `gc` keeps every file that either needs until the import of the next \
+             bundle. {CHECK} the id {bundle} (this one), {}; if it does not have the id {}, {}",
+            reject(id, bundle),
+            other.bundle,
+            reject(id, &other.bundle)
+        ));
+    }
+    let own_after = after.iter().find(|tip| tip.bundle == *bundle);
+    if let Some(gap) = own_after.and_then(|tip| tip.gap_after) {
+        return Some(format!(
+            ", and follows bundles that were imported when the highest number was {gap}: it is as doubtful as they are. `gc` keeps \
+             every file that any of them needs. {CHECK} the id {bundle}, {}; otherwise {}",
+            reject(id, bundle),
+            if is_newest {
+                format!("accept it with {}", accept(id, bundle))
+            } else {
+                "`cargo frostmirror gc --mirror DIR --dry-run` shows which bundle to decide about first".to_owned()
+            }
+        ));
+    }
+    if is_restored {
+        // Its first import had the same relation to the other bundles.
+        return None;
+    }
+    let newest = sorted(known).into_iter().rfind(|known| known.gap_after.is_none());
+    if let Some(newest) = newest.filter(|newest| newest.sequence > *number) {
+        let LineageTip { sequence, bundle: other, .. } = &newest;
+        return Some(if own.created <= newest.created {
+            format!(
+                " and is older than number {sequence}, which was imported before: its crates are added, and number {sequence} stays \
+                 the newest. {CHECK} the id {other} of number {sequence}, {}",
+                reject(id, other)
+            )
+        } else {
+            format!(
+                " and was written after number {sequence}: number {sequence} is not from that history, the history was restored \
+                 from an older copy, or it is used for two destinations. `gc` keeps every file that either needs. {CHECK} the id \
+                 {other} of number {sequence}, {}. Otherwise start a new history with FROSTMIRROR_HISTORY, fetch every input, and \
+                 retire this one with `cargo frostmirror gc --mirror DIR --forget {id}`",
+                reject(id, other)
+            )
+        });
+    }
+    // This bundle may have filled a gap.
+    if let Some(doubtful) = after.iter().find(|tip| tip.gap_after.is_some() && tip.sequence > *number) {
+        let LineageTip { sequence, bundle: other, .. } = doubtful;
+        return Some(format!(
+            ", which still has a doubtful bundle number {sequence}: `gc` keeps every file that either needs. {CHECK} the id {other} \
+             of number {sequence}, {}",
+            reject(id, other)
+        ));
+    }
+    let (newest, reasons) = (after.last()?, doubts(after));
+    if reasons.is_empty() {
+        return None;
+    }
+    let others: Vec<String> = after
+        .iter()
+        .filter(|tip| tip.bundle != newest.bundle)
+        .map(|tip| format!("the id {} of number {}, {}", tip.bundle, tip.sequence, reject(id, &tip.bundle)))
+        .collect();
+    Some(format!(
+        ", whose newest bundle is doubtful: {}. `gc` keeps every file that any of its candidates needs. {CHECK} {}; otherwise accept \
+         number {} with {}",
+        reasons.join("; "),
+        others.join("; if it does not have "),
+        newest.sequence,
+        accept(id, &newest.bundle)
+    ))
+}
+
+fn sorted(contenders: &[LineageTip]) -> Vec<LineageTip> {
+    let mut sorted = contenders.to_vec();
+    sort_contenders(&mut sorted);
+    sorted
+}
+
+fn reject(lineage: &str, bundle: &str) -> String {
+    format!("reject it with `cargo frostmirror gc --mirror DIR --reject {lineage}@{bundle}`")
+}
+
+fn accept(lineage: &str, bundle: &str) -> String {
+    format!("`cargo frostmirror gc --mirror DIR --accept {lineage}@{bundle}`")
+}
