@@ -11,6 +11,9 @@ use super::crates::{Crate, PackedCrate, index_path};
 /// A mirror's tree.
 pub struct MirrorTree(PathBuf);
 
+/// A manifest.json without any import: a mirror without the file has lost its records, and changes nothing.
+const EMPTY_SUMMARY: &str = r#"{"format":1,"tool":"test","crates":0,"versions":0,"bytes":0,"imports":0,"lineages":[]}"#;
+
 impl MirrorTree {
     /// The mirror at `root`, which need not be there yet.
     pub fn at(root: impl Into<PathBuf>) -> MirrorTree {
@@ -34,6 +37,9 @@ impl MirrorTree {
         let link = self.0.join("crates/index");
         if link.symlink_metadata().is_err() {
             std::os::unix::fs::symlink("../index", link).unwrap();
+        }
+        if !self.0.join("manifest.json").exists() {
+            self.write_file("manifest.json", EMPTY_SUMMARY.as_bytes());
         }
         packed
     }
