@@ -160,7 +160,7 @@ fn wrong_bearer_tokens_are_throttled() {
     let session = get(serving.url(), "/api/session", &[&bearer]);
     assert!(session.status == 200 && session.text().contains("\"admin\": false"), "{}", session.text());
     // A client of a trusted proxy is not affected by another one, and cannot choose its address.
-    assert_eq!(verify(ADMIN, "X-Forwarded-For: 192.0.2.1").status, 202);
+    assert!(is_accepted(verify(ADMIN, "X-Forwarded-For: 192.0.2.1").status));
     for n in 0..10 {
         let spoofed = format!("X-Forwarded-For: 198.51.100.{n}, 192.0.2.2");
         assert_eq!(verify(&format!("wrong-0123456789-{n}"), &spoofed).status, 401);
