@@ -96,15 +96,15 @@ fn a_corrupt_record_is_skipped_for_the_one_before_it() {
         let bundle = sandbox.run(["fetch"]).ok().path();
         sandbox.run(["import".as_ref(), bundle.as_os_str(), "--mirror".as_ref(), "mirror".as_ref()]).ok();
     }
-    let imports = || {
-        let run = sandbox.run(["status", "--mirror", "mirror", "--message-format", "json"]).ok();
+    let imports = |code| {
+        let run = sandbox.run(["status", "--mirror", "mirror", "--message-format", "json"]).exits(code);
         let status: serde_json::Value = serde_json::from_str(run.stdout.lines().next().unwrap()).unwrap();
         status["imports"].as_u64().unwrap()
     };
-    assert_eq!(imports(), 2);
+    assert_eq!(imports(0), 2);
     let mut records = files_below(&sandbox.path("mirror/.frostmirror/ledger"));
     for path in [sandbox.path("mirror/manifest.json"), records.pop().unwrap()] {
         fs::write(path, "rotten").unwrap();
     }
-    assert_eq!(imports(), 1);
+    assert_eq!(imports(4), 1);
 }
