@@ -189,6 +189,7 @@ impl From<gc::Error> for Failure {
                 let hint = io_hint(&error.source);
                 Failure { hint, ..Failure::from(error) }
             }
+            E::LostRecords { .. } => Failure::new(ErrorClass::Integrity, error).hint(LOST_RECORDS_HINT),
             E::Record { .. } | E::LostRecord { .. } | E::Untrusted { .. } => {
                 Failure::new(ErrorClass::Integrity, error).hint(LOST_RECORD_HINT)
             }
@@ -241,6 +242,10 @@ impl From<snapshot::Error> for Failure {
 
 /// The hint for a lost, altered or damaged import record, whose file name contains the id of its bundle.
 pub const LOST_RECORD_HINT: &str = "import the bundle of that file again, or restore the file from a copy of the mirror; if neither exists, \
+     `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record";
+
+/// The hint for lost records whose names are unknown.
+const LOST_RECORDS_HINT: &str = "import the newest bundles of each history again, or restore the ledger from a copy of the mirror; then \
      `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record";
 
 /// The hint for damage of unknown extent.

@@ -9,6 +9,7 @@ use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::lock;
 use crate::mirror::summary::SummaryLoss;
 use crate::mirror::transaction;
+use crate::units::pluralize;
 
 /// A collection was refused or failed. The index is consistent with everything that was removed; the next run completes
 /// the work.
@@ -43,6 +44,15 @@ pub enum Error {
     LostRecord {
         /// Its name.
         record: String,
+    },
+    /// The ledger lacks records that `manifest.json` counts.
+    #[error(
+        "the ledger lacks {} that manifest.json counts, so it is unknown which files are needed",
+        pluralize(*count, "record")
+    )]
+    LostRecords {
+        /// The number of missing records.
+        count: u64,
     },
     /// `manifest.json` is lost, and it would name the newest record.
     #[error(transparent)]

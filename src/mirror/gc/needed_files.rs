@@ -21,7 +21,7 @@ use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use crate::mirror::lineages::{self, LineageTip, REBUILT_LINEAGE};
 use crate::mirror::live::LiveLineage;
 use crate::mirror::retired::{self, Retirement};
-use crate::mirror::summary::{MirrorSummary, SummaryLoss};
+use crate::mirror::summary::{self, MirrorSummary, SummaryLoss};
 
 /// The lineages of a mirror.
 pub(in crate::mirror) struct Lineages {
@@ -331,7 +331,11 @@ impl Lineages {
         let is_lost = |lineage: &&LineageTip| !lineages.record_names.contains(&lineage.record);
         match summary.as_ref().and_then(|summary| summary.all_contenders().find(is_lost)) {
             Some(LineageTip { record, .. }) => Err(Error::LostRecord { record: record.clone() }),
-            None => Ok((lineages, summary)),
+            // A record that is counted and not named may have been the newest of its lineage.
+            None => match summary::count_lost_records(layout)? {
+                0 => Ok((lineages, summary)),
+                count => Err(Error::LostRecords { count }),
+            },
         }
     }
 

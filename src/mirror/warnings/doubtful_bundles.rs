@@ -19,12 +19,13 @@ const CHECK: &str =
     "`cargo frostmirror history` on the sender's machine lists the ids of its bundles. If the list does not have";
 
 /// All warnings about `added`, which are in `file` and are imported in this order. `head` is the mirror's summary before
-/// the import.
+/// the import. `find_twin` returns the id of another bundle on record with the number of a bundle; it may be slow.
 pub(super) fn doubtful_bundle_warnings(
     head: &MirrorSummary,
     added: &[AddedBundle],
     file: &str,
     is_snapshot: bool,
+    find_twin: impl Fn(&LineageTip) -> Option<String>,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut later: Vec<LineageTip> = Vec::new();
@@ -50,7 +51,7 @@ pub(super) fn doubtful_bundle_warnings(
         let mut after = known.clone();
         add_contender(&mut after, tip.clone());
         sort_contenders(&mut after);
-        warnings.extend(warning(&known, &after, tip, *is_restored).map(|text| format!("{intro}{text}")));
+        warnings.extend(warning(&known, &after, tip, *is_restored, &find_twin).map(|text| format!("{intro}{text}")));
         later = after;
     }
     warnings
@@ -61,7 +62,13 @@ pub(super) fn doubtful_bundle_warnings(
 ///
 /// Each number is assigned once, so a number that arrives after a higher one was assigned twice. A bundle after a gap is
 /// uncertain, so it proves nothing about this bundle.
-fn warning(known: &[LineageTip], after: &[LineageTip], own: &LineageTip, is_restored: bool) -> Option<String> {
+fn warning(
+    known: &[LineageTip],
+    after: &[LineageTip],
+    own: &LineageTip,
+    is_restored: bool,
+    find_twin: impl Fn(&LineageTip) -> Option<String>,
+) -> Option<String> {
     let LineageTip { id, sequence: number, bundle, .. } = own;
     let is_newest = after.last().is_some_and(|newest| newest.bundle == *bundle);
     if let Some(before) = find_sequence_gap(known, own) {
@@ -111,19 +118,27 @@ fn warning(known: &[LineageTip], after: &[LineageTip], own: &LineageTip, is_rest
     let newest = sorted(known).into_iter().rfind(|known| known.gap_after.is_none());
     if let Some(newest) = newest.filter(|newest| newest.sequence > *number) {
         let LineageTip { sequence, bundle: other, .. } = &newest;
+        let check_own = format!("{CHECK} the id {bundle} (this one), {}", reject(id, bundle));
+        let check_newest = format!("if it does not have the id {other} of number {sequence}, {}", reject(id, other));
+        if let Some(twin) = find_twin(own) {
+            return Some(format!(
+                ", but another bundle with that number was imported: the history was restored from an older copy, is used for two \
+                 destinations, or one of the two is not from it. Its crates are added, and number {sequence} stays the newest. \
+                 {check_own}; if it does not have the id {twin}, {}",
+                reject(id, &twin)
+            ));
+        }
         return Some(if own.created <= newest.created {
             format!(
                 " and is older than number {sequence}, which was imported before: its crates are added, and number {sequence} stays \
-                 the newest. {CHECK} the id {other} of number {sequence}, {}",
-                reject(id, other)
+                 the newest. {check_own}; {check_newest}"
             )
         } else {
             format!(
-                " and was written after number {sequence}: number {sequence} is not from that history, the history was restored \
-                 from an older copy, or it is used for two destinations. `gc` keeps every file that either needs. {CHECK} the id \
-                 {other} of number {sequence}, {}. Otherwise start a new history with FROSTMIRROR_HISTORY, fetch every input, and \
-                 retire this one with `cargo frostmirror gc --mirror DIR --forget {id}`",
-                reject(id, other)
+                " and was written after number {sequence}: one of the two is not from that history, the history was restored \
+                 from an older copy, or it is used for two destinations. `gc` keeps every file that either needs. {check_own}; \
+                 {check_newest}. If it has both, start a new history with FROSTMIRROR_HISTORY, fetch every input, and \
+                 retire this one with `cargo frostmirror gc --mirror DIR --forget {id}`"
             )
         });
     }

@@ -243,3 +243,63 @@ fn a_repeated_repair_gives_no_warning() {
         import_bundle(&sandbox, "mirror", number, 10 * i64::try_from(number).unwrap(), &format!("c{number}"));
     }
 }
+
+/// The bundle other than `known` that a printed command names.
+#[track_caller]
+fn other_bundle(run: &Run, known: &str) -> String {
+    let words = printed_commands(run).into_iter().flatten();
+    let mut bundles = words.filter_map(|word| Some(word.split_once('@')?.1.to_owned()));
+    bundles.find(|bundle| bundle != known).unwrap_or_else(|| panic!("{}", run.describe()))
+}
+
+#[test]
+fn a_number_that_an_older_bundle_has_is_reported_with_both_ids() {
+    let sandbox = Sandbox::new();
+    let genuine =
+        [1, 2, 3, 4].map(|n: u32| import_bundle(&sandbox, "mirror", n.into(), 10 * i64::from(n), &format!("crate{n}")));
+    for (number, second, name) in [(3, 25, "earlier"), (1, 90, "later")] {
+        write_bundle(&sandbox, number, second, name);
+        let file = format!("{name}.pkg");
+        let text =
+            format!("{file} has the number {number} in its history, but another bundle with that number was imported");
+        let run = run_import(&sandbox, &file).stderr_has(&text);
+        let twin = &genuine[if number == 1 { 0 } else { 2 }];
+        assert_command_works(&sandbox, &run, "--reject", twin);
+        assert_command_works(&sandbox, &run, "--reject", &other_bundle(&run, twin));
+        run_import(&sandbox, &file).stderr_lacks("warning:");
+    }
+}
+
+#[test]
+fn a_lower_number_names_both_bundles_that_may_be_false() {
+    for second in [5, 90] {
+        let sandbox = Sandbox::new();
+        import_bundle(&sandbox, "mirror", 2, 20, "second");
+        let newest = import_bundle(&sandbox, "mirror", 3, 30, "third");
+        write_bundle(&sandbox, 1, second, "first");
+        let run = run_import(&sandbox, "first.pkg");
+        assert_command_works(&sandbox, &run, "--reject", &newest);
+        assert_command_works(&sandbox, &run, "--reject", &other_bundle(&run, &newest));
+    }
+}
+
+#[test]
+fn a_collection_removes_nothing_while_records_are_missing() {
+    let sandbox = Sandbox::new();
+    for n in [1, 2, 3, 4] {
+        import_bundle(&sandbox, "mirror", n, 10 * i64::try_from(n).unwrap(), &format!("crate{n}"));
+    }
+    fs::remove_dir_all(sandbox.path("mirror/.frostmirror/ledger")).unwrap();
+    run_import(&sandbox, "crate4.pkg");
+    let gc = ["gc", "--grace", "0", "--mirror", "mirror"];
+    sandbox
+        .run(gc)
+        .exits(4)
+        .stderr_has("the ledger lacks 3 records that manifest.json counts")
+        .stderr_has("hint: import the newest bundles");
+    sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]);
+    sandbox.run(gc).ok();
+    for n in 1..=4 {
+        assert!(sandbox.path(format!("mirror/crates/crate{n}-1.0.0.crate")).is_file(), "{n}");
+    }
+}
