@@ -212,6 +212,13 @@ fn coverage_hint(gaps: &[CoverageGap], lock: &Lockfile, path: &Path, has_mirror:
     }
     let vendor =
         "`cargo vendor` in the workspace on the connected side copies the packages of git and of other registries";
+    let is_unused_patch =
+        |gap: &CoverageGap| matches!(gap, CoverageGap::ForeignPackage { package, .. } if package.unused_patch);
+    if gaps.iter().all(is_unused_patch) {
+        return "remove the unused entries of `[patch]` from the manifest, run `cargo update --workspace` on the connected side, and \
+                use the new Cargo.lock"
+            .to_owned();
+    }
     if gaps.iter().all(|gap| matches!(gap, CoverageGap::ForeignPackage { .. })) {
         return format!("{vendor}; carry that folder too");
     }

@@ -161,8 +161,7 @@ impl From<workspace::Error> for Failure {
             ),
             Error::Unresolved { .. } => (
                 ErrorClass::Input,
-                "run `cargo update --workspace` in the workspace until it succeeds, then run the same command again"
-                    .to_owned(),
+                "correct the manifest or cargo's configuration as cargo's message says; when `cargo update --workspace` succeeds in the workspace, run the same command again".to_owned(),
             ),
         };
         Failure::new(class, error).context("could not use the workspace").hint(hint)

@@ -12,7 +12,8 @@ pub(super) fn class_and_hint(error: &http::Error) -> (ErrorClass, Option<String>
     use http::Error;
     match error {
             Error::NotFound { .. } => (ErrorClass::Network, Some("upstream's index lists it, but upstream does not have it; check the `dl` of its config.json, or FROSTMIRROR_DL_URL".to_owned())),
-            Error::Status { status: 401 | 403, .. } => (ErrorClass::Network, Some("upstream refused the request: the token is missing or wrong; set CARGO_REGISTRIES_NAME_TOKEN, with the registry's name for NAME. A token is sent only to the registry's own host, and never from https to http".to_owned())),
+            Error::Status { status: 401, .. } => (ErrorClass::Network, Some("upstream refused the request: the token is missing or wrong; set CARGO_REGISTRIES_NAME_TOKEN, with the registry's name for NAME. A token is sent only to the registry's own host, and never from https to http".to_owned())),
+            Error::Status { status: 403, .. } => (ErrorClass::Network, Some("upstream refused the request: its policy blocks the file, or the token is missing or lacks the permission; ask the administrator of that registry. A token is set as CARGO_REGISTRIES_NAME_TOKEN, with the registry's name for NAME, and is sent only to the registry's own host".to_owned())),
             Error::Status { status: 429, .. } => (ErrorClass::Network, Some("upstream limits the request rate; run the same command again later; downloaded files are kept".to_owned())),
             Error::Status { .. } => (ErrorClass::Network, Some("run the same command again; downloaded files are kept".to_owned())),
             Error::Transport { proxy, source: TransportError::Proxy(refusal), .. } => {

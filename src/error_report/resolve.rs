@@ -176,7 +176,7 @@ impl From<crate_downloader::Error> for Failure {
             }
             Error::Unavailable(_) => (
                 ErrorClass::Network,
-                Some("upstream's index lists files that upstream does not have; check the `dl` of its config.json, or FROSTMIRROR_DL_URL. For a file that upstream deleted, use `cargo frostmirror fetch --reuse MIRROR` with a mirror or bundle that has it".to_owned()),
+                Some("if upstream deleted a version, use `cargo frostmirror fetch --reuse MIRROR` with a mirror or bundle that has it; if it lists files that it does not have, check the `dl` of its config.json, or FROSTMIRROR_DL_URL".to_owned()),
             ),
             Error::Network { ref source, .. } => {
                 let (class, hint) = network::class_and_hint(source);

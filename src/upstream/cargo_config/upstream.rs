@@ -174,7 +174,7 @@ impl RegistryLookup<'_> {
                 "crates.io is replaced with `{name}` in `{file_name}`, which is {what} and cannot be an upstream; ignored"
             )),
             ConfiguredSource::OwnMirror => Err(format!(
-                "crates.io is replaced with `{name}` in `{file_name}`, which is this program's own mirror and cannot be its own upstream; ignored"
+                "crates.io is replaced with `{name}` in `{file_name}`, the name that `cargo frostmirror setup` uses: the mirror that this program fills is not its upstream, so the replacement is ignored. If that server is another mirror in live mode, name it in FROSTMIRROR_REGISTRY_URL"
             )),
         }
     }

@@ -81,7 +81,11 @@ fn missing_git_packages_are_reported_on_both_sides() {
     let closure = ["--closure", lock.to_str().unwrap()];
     for subject in [vec!["verify", bundle], vec!["verify", "--mirror", "mirror"]] {
         let run = sandbox.run(subject.into_iter().chain(closure)).exits(4);
-        run.stdout_has(gap).stdout_has("` was fetched without it (--skip-git)\n");
+        run.stdout_has(gap)
+            .stdout_has("` was fetched without it (--skip-git)\n")
+            // `cargo vendor` does not copy it.
+            .stderr_has("hint: remove the unused entries of `[patch]`")
+            .stderr_lacks("cargo vendor");
     }
     let written =
         sandbox.run(["fetch", "--lockfile", lock.to_str().unwrap(), "--skip-git", "--message-format", "json"]).ok();
