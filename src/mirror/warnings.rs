@@ -48,7 +48,7 @@ pub(super) fn collect_warnings(layout: &Layout, manifest: &Manifest, imported: &
     let clock_before = earlier.and_then(|import| clock_warning(manifest, file, import.imported_at.parse().ok()?));
     warnings.extend(clock_warning(manifest, file, now).filter(|_| clock_before.is_none()));
     let is_snapshot = manifest.kind == BundleKind::Snapshot;
-    warnings.extend(doubtful_bundle_warnings(head, added, file, is_snapshot, |tip| find_twin(layout, tip)));
+    warnings.extend(doubtful_bundle_warnings(head, added, file, is_snapshot, |tip| find_duplicate(layout, tip)));
     warnings.extend(new_warning(earlier, file, |file| missing_files_warning(layout, manifest, file)));
     warnings.extend(new_warning(earlier, file, |file| incomplete_input_warning(manifest, file)));
     warnings
@@ -56,7 +56,7 @@ pub(super) fn collect_warnings(layout: &Layout, manifest: &Manifest, imported: &
 
 /// The id of another imported bundle with the number of `tip` in its history. Records that cannot be read are reported by
 /// the audit.
-fn find_twin(layout: &Layout, tip: &LineageTip) -> Option<String> {
+fn find_duplicate(layout: &Layout, tip: &LineageTip) -> Option<String> {
     let bundles = ledger::read_imported_bundles(layout, &tip.id).ok()?;
     bundles.into_iter().find(|other| other.sequence == tip.sequence && other.id != tip.bundle).map(|other| other.id)
 }

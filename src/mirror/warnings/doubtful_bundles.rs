@@ -19,13 +19,13 @@ const CHECK: &str =
     "`cargo frostmirror history` on the sender's machine lists the ids of its bundles. If the list does not have";
 
 /// All warnings about `added`, which are in `file` and are imported in this order. `head` is the mirror's summary before
-/// the import. `find_twin` returns the id of another bundle on record with the number of a bundle; it may be slow.
+/// the import. `find_duplicate` returns the id of another bundle on record with the number of a bundle; it may be slow.
 pub(super) fn doubtful_bundle_warnings(
     head: &MirrorSummary,
     added: &[AddedBundle],
     file: &str,
     is_snapshot: bool,
-    find_twin: impl Fn(&LineageTip) -> Option<String>,
+    find_duplicate: impl Fn(&LineageTip) -> Option<String>,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut later: Vec<LineageTip> = Vec::new();
@@ -51,7 +51,8 @@ pub(super) fn doubtful_bundle_warnings(
         let mut after = known.clone();
         add_contender(&mut after, tip.clone());
         sort_contenders(&mut after);
-        warnings.extend(warning(&known, &after, tip, *is_restored, &find_twin).map(|text| format!("{intro}{text}")));
+        warnings
+            .extend(warning(&known, &after, tip, *is_restored, &find_duplicate).map(|text| format!("{intro}{text}")));
         later = after;
     }
     warnings
@@ -67,7 +68,7 @@ fn warning(
     after: &[LineageTip],
     own: &LineageTip,
     is_restored: bool,
-    find_twin: impl Fn(&LineageTip) -> Option<String>,
+    find_duplicate: impl Fn(&LineageTip) -> Option<String>,
 ) -> Option<String> {
     let LineageTip { id, sequence: number, bundle, .. } = own;
     let is_newest = after.last().is_some_and(|newest| newest.bundle == *bundle);
@@ -120,12 +121,12 @@ fn warning(
         let LineageTip { sequence, bundle: other, .. } = &newest;
         let check_own = format!("{CHECK} the id {bundle} (this one), {}", reject(id, bundle));
         let check_newest = format!("if it does not have the id {other} of number {sequence}, {}", reject(id, other));
-        if let Some(twin) = find_twin(own) {
+        if let Some(duplicate) = find_duplicate(own) {
             return Some(format!(
                 ", but another bundle with that number was imported: the history was restored from an older copy, is used for two \
                  destinations, or one of the two is not from it. Its crates are added, and number {sequence} stays the newest. \
-                 {check_own}; if it does not have the id {twin}, {}",
-                reject(id, &twin)
+                 {check_own}; if it does not have the id {duplicate}, {}",
+                reject(id, &duplicate)
             ));
         }
         return Some(if own.created <= newest.created {
@@ -155,16 +156,15 @@ fn warning(
     if reasons.is_empty() {
         return None;
     }
-    let others: Vec<String> = after
+    let candidates: Vec<String> = after
         .iter()
-        .filter(|tip| tip.bundle != newest.bundle)
         .map(|tip| format!("the id {} of number {}, {}", tip.bundle, tip.sequence, reject(id, &tip.bundle)))
         .collect();
     Some(format!(
-        ", whose newest bundle is doubtful: {}. `gc` keeps every file that any of its candidates needs. {CHECK} {}; otherwise accept \
-         number {} with {}",
+        ", whose newest bundle is doubtful: {}. `gc` keeps every file that any of its candidates needs. {CHECK} {}; if it has all of \
+         them, accept number {} with {}",
         reasons.join("; "),
-        others.join("; if it does not have "),
+        candidates.join("; if it does not have "),
         newest.sequence,
         accept(id, &newest.bundle)
     ))

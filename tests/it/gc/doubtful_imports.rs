@@ -263,9 +263,9 @@ fn a_number_that_an_older_bundle_has_is_reported_with_both_ids() {
         let text =
             format!("{file} has the number {number} in its history, but another bundle with that number was imported");
         let run = run_import(&sandbox, &file).stderr_has(&text);
-        let twin = &genuine[if number == 1 { 0 } else { 2 }];
-        assert_command_works(&sandbox, &run, "--reject", twin);
-        assert_command_works(&sandbox, &run, "--reject", &other_bundle(&run, twin));
+        let duplicate = &genuine[if number == 1 { 0 } else { 2 }];
+        assert_command_works(&sandbox, &run, "--reject", duplicate);
+        assert_command_works(&sandbox, &run, "--reject", &other_bundle(&run, duplicate));
         run_import(&sandbox, &file).stderr_lacks("warning:");
     }
 }
@@ -301,5 +301,18 @@ fn a_collection_removes_nothing_while_records_are_missing() {
     sandbox.run(gc).ok();
     for n in 1..=4 {
         assert!(sandbox.path(format!("mirror/crates/crate{n}-1.0.0.crate")).is_file(), "{n}");
+    }
+}
+
+#[test]
+fn the_newest_number_with_an_older_time_names_both_bundles_that_may_be_false() {
+    let sandbox = Sandbox::new();
+    import_bundle(&sandbox, "mirror", 1, 10, "first");
+    let second = import_bundle(&sandbox, "mirror", 2, 30, "second");
+    write_bundle(&sandbox, 3, 20, "third");
+    let run = run_import(&sandbox, "third.pkg").stderr_has("whose newest bundle is doubtful");
+    let third = other_bundle(&run, &second);
+    for (option, bundle) in [("--reject", &second), ("--reject", &third), ("--accept", &third)] {
+        assert_command_works(&sandbox, &run, option, bundle);
     }
 }
