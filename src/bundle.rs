@@ -9,6 +9,7 @@ pub mod compare;
 pub mod describe;
 pub mod sbom;
 pub mod sanitize;
+pub mod sequence;
 pub mod package_metadata;
 pub mod verify;
 pub mod open;

@@ -163,6 +163,28 @@ pub fn free_space(_: &Path) -> io::Result<Option<u64>> {
     Ok(None)
 }
 
+/// Checks whether this process may write to `path`, or to the nearest existing folder above it.
+///
+/// # Errors
+/// It may not: `PermissionDenied` or `ReadOnlyFilesystem`.
+#[cfg(unix)]
+pub fn check_writable(path: &Path) -> io::Result<()> {
+    use rustix::fs::Access;
+    let existing = path.ancestors().find(|above| above.exists()).unwrap_or(path);
+    Ok(rustix::fs::access(existing, Access::WRITE_OK)?)
+}
+
+/// Not available on this system.
+#[cfg(not(unix))]
+pub fn check_writable(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether the error means that this process may not write: no permission, or a read-only file system.
+pub fn is_write_denied(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
 /// Whether the error means a full disk or an exhausted quota.
 pub fn is_disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

@@ -27,6 +27,7 @@ mod network;
 pub use bundle::COPY_AGAIN_HINT;
 pub use mirror::LOST_RECORD_HINT;
 pub use mirror::LOST_STATE_HINT;
+pub use mirror::records_hint;
 
 /// Hint for a toolchain that rustup selects but has not installed.
 const NO_TOOLCHAIN_HINT: &str =

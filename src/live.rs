@@ -395,6 +395,15 @@ impl LiveMirror {
         if !settings.proxy_mode {
             return State::default();
         }
+        if before.is_none()
+            && let Err((path, error)) = mirror.check_writable()
+        {
+            sink.warning(format!(
+                "live mode cannot store the files that it fetches, because this server may not write to `{}` ({error}): \
+                 give its user write permission there, or switch live mode off",
+                path.display()
+            ));
+        }
         let config = UpstreamConfig::of(live, &settings);
         let (upstreams, index_cache, dist) = match before.filter(|before| before.config == config) {
             Some(before) => (Arc::clone(&before.upstreams), Arc::clone(&before.index_cache), Arc::clone(&before.dist)),

@@ -78,3 +78,5 @@ mod warnings;
 pub mod snapshot;
 pub mod status;
 pub mod transaction;
+
+pub use disk_reserve::missing_reserve;

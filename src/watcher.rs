@@ -340,7 +340,9 @@ impl WatchLoop {
         for (name, standing) in self.files.statuses() {
             match standing {
                 FileStatus::Waiting(Obstacle { reason, hint }) => {
-                    let hint = hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
+                    let mirror = &self.importer.context.mirror;
+                    let hint = hint.as_deref().map(|hint| format!("; {}", mirror.fill_in(hint))).unwrap_or_default();
+                    let reason = mirror.fill_in(reason);
                     lines.push((name.to_owned(), format!("waiting: {reason}{hint}")));
                 }
                 FileStatus::Rejected(reason) => {

@@ -93,7 +93,7 @@ const MIRROR_WRITERS: &[(&str, &str)] = &[
     ("mirror/guard.rs", "the name of the lock's holder"),
     ("mirror/lock.rs", "the lock file and its holder's name"),
     ("mirror/layout.rs", "the version of the layout, before any transaction"),
-    ("mirror/disk_reserve.rs", "the reserve has no content"),
+    ("mirror/disk_reserve.rs", "the content of the reserve has no meaning"),
     ("mirror/watcher_state.rs", "the watcher's own state, which needs no lock"),
     ("mirror/live/partial.rs", "downloads in progress"),
     ("mirror/live/commit.rs", "removes these downloads"),

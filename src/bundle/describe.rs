@@ -8,6 +8,7 @@ use super::format::{
     LEGACY_LINEAGE, Manifest, SkippedPackage,
 };
 use super::sanitize::{Table, format_exact_size, format_size, sanitize_line};
+use super::sequence::{describe_bundle_number, is_time};
 use crate::mirror_file::FileKind;
 use crate::toolchain::{self, DistPath};
 use crate::units::pluralize;
@@ -66,6 +67,11 @@ pub fn describe(manifest: &Manifest) -> String {
     out
 }
 
+/// The bundle with this number, in few words.
+fn short_number(sequence: u64) -> String {
+    if is_time(sequence) { describe_bundle_number(sequence) } else { format!("bundle {sequence}") }
+}
+
 fn write_summary(manifest: &Manifest, out: &mut String) {
     // Writing to memory cannot fail.
     let mut line = |name: &str, value: &str| {
@@ -92,7 +98,8 @@ fn write_summary(manifest: &Manifest, out: &mut String) {
             let mut candidates: Vec<&CarriedHistory> = candidates.iter().collect();
             candidates.sort_by(|a, b| (b.lineage.sequence, &b.created).cmp(&(a.lineage.sequence, &a.created)));
             for (at, CarriedHistory { lineage, file, crates, dist_files, .. }) in candidates.into_iter().enumerate() {
-                let bundle = format!("bundle {} ({file}): {}", lineage.sequence, format_needs(crates, dist_files));
+                let number = short_number(lineage.sequence);
+                let bundle = format!("{number} ({file}): {}", format_needs(crates, dist_files));
                 match at {
                     0 => line("Lineage", &format!("{}, {bundle}", lineage.id)),
                     _ => line("", &format!("its newest may also be {bundle}")),
@@ -100,7 +107,7 @@ fn write_summary(manifest: &Manifest, out: &mut String) {
             }
         }
     } else {
-        line("Lineage", &format!("{}, bundle {}", manifest.lineage.id, manifest.lineage.sequence));
+        line("Lineage", &format!("{}, {}", manifest.lineage.id, short_number(manifest.lineage.sequence)));
     }
     for entry in configuration_entries(manifest) {
         line("Config", &format!("{}, {}, for the server that imports this", entry.path, format_exact_size(entry.size)));

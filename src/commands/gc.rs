@@ -10,9 +10,10 @@ use serde_json::json;
 
 use super::Context;
 use crate::bundle::sanitize::sanitize_line;
+use crate::bundle::sequence::describe_bundle_number;
 use crate::error_report::Failure;
 use crate::event::{Sink, format_contents, format_crates, format_dist_files, format_size};
-use crate::mirror::gc::{self, Candidate, GcReport, LiveSummary, Options, Plan, StoredItem, total_size};
+use crate::mirror::gc::{self, GcReport, LiveSummary, Options, Plan, StoredItem, total_size};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_collecting};
 use crate::toolchain::DistPath;
@@ -171,13 +172,14 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
         lineage.warnings.iter().for_each(|doubt| line(format!("  Doubtful: {doubt}")));
         for candidate in &lineage.candidates {
             let (file, created) = (sanitize_line(&candidate.file), sanitize_line(&candidate.created));
-            let Candidate { sequence, bundle, .. } = candidate;
-            line(format!("  Candidate: bundle number {sequence}, {file}, written {created}, id {bundle}"));
+            let (number, bundle) = (describe_bundle_number(candidate.sequence), &candidate.bundle);
+            line(format!("  Candidate: {number}, {file}, written {created}, id {bundle}"));
         }
         line(format!(
-            "  Files that any candidate needs stay. Decide about bundle number {}: run `cargo frostmirror history` on the sender's \
+            "  Files that any candidate needs stay. Decide about {}: run `cargo frostmirror history` on the sender's \
              machine, and look for the id {} in its list",
-            newest.sequence, newest.bundle
+            describe_bundle_number(newest.sequence),
+            newest.bundle
         ));
         let command = layout.fill_in("cargo frostmirror gc --mirror DIR");
         line(format!(
@@ -192,7 +194,8 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
     }
     for rejected in &plan.rejected {
         let (file, id) = (sanitize_line(&rejected.file), sanitize_line(&rejected.lineage));
-        line(format!("Rejected: bundle number {} of lineage {id}, {file}, id {}", rejected.sequence, rejected.bundle));
+        let number = describe_bundle_number(rejected.sequence);
+        line(format!("Rejected: {number} of lineage {id}, {file}, id {}", rejected.bundle));
     }
     if let Some(LiveSummary { crates, dist_files: artifacts, bytes, retired: forgotten }) = &plan.live {
         let fate = if *forgotten { ", forgotten" } else { "" };

@@ -23,6 +23,7 @@ use crate::mirror::import::{ImportOptions, ImportReport};
 use crate::mirror::import_order::{BundlePosition, sort_for_import};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, NewMirror, lock_for_adding};
+use crate::mirror::missing_reserve;
 use crate::mirror::summary::SummaryLoss;
 use crate::panics::catch_panic;
 use crate::units::{agree, pluralize};
@@ -123,6 +124,9 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
                 return Err(failure);
             }
         }
+    }
+    if let Some(warning) = missing_reserve(&layout).filter(|_| any) {
+        context.reporter.warning(warning);
     }
     if any && settings.prune_on_import {
         settings::collect_after_import(&layout, "import", Duration::from_secs(args.lock_timeout), context)?;

@@ -15,11 +15,12 @@ use crate::bundle::sanitize::sanitize_line;
 use crate::client_setup::{BaseUrl, shell_argument};
 use crate::config::settings::{LogFormat, Settings};
 use crate::config::{Key, Overrides, SettingsStore, Source};
-use crate::error_report::{ErrorClass, Failure, LOST_STATE_HINT};
+use crate::error_report::{ErrorClass, Failure, LOST_STATE_HINT, records_hint};
 use crate::event::Sink;
 use crate::live::LiveMirror;
 use crate::mirror::layout::Layout;
 use crate::mirror::lock;
+use crate::mirror::missing_reserve;
 use crate::mirror::status::Status;
 use crate::server::auth::{AccessControl, Token};
 use crate::server::metrics::ServerMetrics;
@@ -176,14 +177,15 @@ fn serve(args: &Args, mirror: PathBuf, context: &Context) -> Result<(), Failure>
     served
 }
 
-/// Warns if the mirror lost records, or if its layout version cannot be read. Clients are served all the same.
+/// Warns if the mirror lost records, has no reserved space, or has an unreadable layout version. Clients are served all the same.
 fn warn_about_state(server: &ServerContext) {
     let layout = &server.mirror;
     let unusable = match layout.check_format().map_err(Failure::from) {
         Ok(()) => match Status::read(layout) {
             Ok(status) if status.summary_loss.is_none() => {
-                let hint = layout.fill_in(LOST_STATE_HINT);
+                let hint = layout.fill_in(records_hint(&status));
                 status.problems().into_iter().for_each(|problem| server.sink.warning(format!("{problem}; {hint}")));
+                missing_reserve(layout).into_iter().for_each(|warning| server.sink.warning(warning));
                 return;
             }
             Ok(status) => Failure::new(ErrorClass::Integrity, status.problems().join("; ")).hint(LOST_STATE_HINT),

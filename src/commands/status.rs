@@ -7,12 +7,14 @@ use serde_json::json;
 
 use super::Context;
 use crate::bundle::sanitize::{format_size, sanitize_line};
-use crate::error_report::{ErrorClass, Failure, LOST_STATE_HINT};
+use crate::bundle::sequence::{describe_bundle_number, is_time};
+use crate::error_report::{ErrorClass, Failure, records_hint};
 use crate::event::{Sink, format_contents};
 use crate::mirror::audit::require_mirror;
 use crate::mirror::index_link::LinkState;
 use crate::mirror::layout::Layout;
 use crate::mirror::live::LiveTotals;
+use crate::mirror::missing_reserve;
 use crate::mirror::status::Status;
 use crate::mirror::summary::Counts;
 use crate::mirror::toolchains::{AvailableToolchain, AvailableToolchains};
@@ -54,6 +56,8 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         LinkState::Missing if status.imports == 0 => "none yet".to_owned(),
         ref link => link.to_string(),
     };
+    // The watcher stores commands with a placeholder for the mirror's path.
+    let incoming = status.watcher.clone().map(|state| state.map_texts(|text| layout.fill_in(text)));
     if context.reporter.is_json() {
         context.reporter.print_json(&json!({
             "reason": "status-of-mirror",
@@ -72,16 +76,21 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "imports": status.imports,
             "lineages": status.lineages,
             "doubts": status.doubts,
-            "incoming": status.watcher,
+            "incoming": incoming,
             "index_link": link,
             "index_link_good": status.link == LinkState::Good,
             "problems": status.problems(),
+            "unchecked_records": status.records.unchecked,
+            "missing_reserve": missing_reserve(&layout),
         }));
         return require_records(&status, &layout);
     }
-    let incoming = status.watcher.as_ref().map(incoming_lines).unwrap_or_default();
+    if let Some(warning) = missing_reserve(&layout) {
+        context.reporter.warning(warning);
+    }
+    let incoming = incoming.as_ref().map(incoming_lines).unwrap_or_default();
     context.reporter.print_data(&format!(
-        "Crate count: {}\nTotal size: {}\n{}{}Last import: {}\n{}{}Mirror: {}\nIndex link: {link}\n{incoming}",
+        "Crate count: {}\nTotal size: {}\n{}{}Last import: {}\n{}{}{}Mirror: {}\nIndex link: {link}\n{incoming}",
         status.counts.versions,
         pluralize(status.counts.total_bytes(), "byte"),
         pending_line(status.pending_deletions),
@@ -89,19 +98,21 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         status.last_import_text(),
         toolchain_lines(&status, &offers),
         lineage_lines(&status, &layout),
+        unchecked_line(status.records.unchecked, &layout),
         sanitize_line(&layout.root().to_string_lossy()),
     ));
     require_records(&status, &layout)
 }
 
-/// Returns an error for a mirror that lost records. What was printed comes from the others.
+/// Returns an error for a mirror with lost or faulty records. What was printed comes from the others.
 fn require_records(status: &Status, layout: &Layout) -> Result<(), Failure> {
     let problems = status.problems();
     if problems.is_empty() {
         return Ok(());
     }
-    let failure = Failure::new(ErrorClass::Integrity, problems.join("; ")).hint(LOST_STATE_HINT);
-    Err(failure.with_mirror(layout).context(format!("the mirror `{}` lost records", layout.root().display())))
+    let what = if status.has_lost_records() { "lost records" } else { "has faulty records" };
+    let failure = Failure::new(ErrorClass::Integrity, problems.join("; ")).hint(records_hint(status));
+    Err(failure.with_mirror(layout).context(format!("the mirror `{}` {what}", layout.root().display())))
 }
 
 /// Formats the available toolchains with their contents and sizes.
@@ -157,12 +168,12 @@ fn join_list(items: &[String]) -> String {
 fn lineage_lines(status: &Status, layout: &Layout) -> String {
     let mut text = String::new();
     for lineage in &status.lineages {
-        text.push_str(&format!(
-            "Lineage {}: bundle number {} of {}\n",
-            lineage.id_and_inputs(),
-            lineage.sequence,
-            sanitize_line(&lineage.created)
-        ));
+        let created = sanitize_line(&lineage.created);
+        let bundle = match is_time(lineage.sequence) {
+            true => format!("bundle of {created}"),
+            false => format!("{} of {created}", describe_bundle_number(lineage.sequence)),
+        };
+        text.push_str(&format!("Lineage {}: {bundle}\n", lineage.id_and_inputs()));
         let doubts = status.doubts.get(&lineage.id).into_iter().flatten();
         doubts.for_each(|doubt| text.push_str(&format!("  Doubtful: {doubt}\n")));
         if status.doubts.contains_key(&lineage.id) {
@@ -171,6 +182,17 @@ fn lineage_lines(status: &Status, layout: &Layout) -> String {
         }
     }
     text
+}
+
+/// Formats the number of import records that the status did not read completely; empty if there are none.
+fn unchecked_line(records: u64, layout: &Layout) -> String {
+    match records {
+        0 => String::new(),
+        records => {
+            let command = layout.fill_in("`cargo frostmirror verify --mirror DIR`");
+            format!("Unchecked import records: {records} ({command} checks them)\n")
+        }
+    }
 }
 
 /// Formats the number of counted files that the index no longer names; empty if there are none.

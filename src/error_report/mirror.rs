@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::{ErrorClass, Failure, io_hint};
+use crate::bundle::sanitize::sanitize_line;
 use crate::mirror::layout::Layout;
+use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::summary::SummaryLoss;
 use crate::mirror::{audit, export, gc, import, layout, lock, snapshot, status, transaction};
 
@@ -64,6 +66,10 @@ fn disk_full_hint(root: &Path) -> String {
         }
         gc::SpaceAdvice::OtherFiles => {
             "free some space on that disk; then run the same command again, which first completes the interrupted command"
+        }
+        gc::SpaceAdvice::Unreadable => {
+            "free some space on that disk; then run the same command again. `cargo frostmirror gc --mirror DIR --dry-run` names \
+             the file of the mirror that cannot be read"
         }
     })
 }
@@ -202,8 +208,14 @@ impl From<gc::Error> for Failure {
                 );
                 Failure::new(ErrorClass::Integrity, error).hint(hint)
             }
-            E::NoLineage { ref word, .. } if word == "live" => Failure::new(ErrorClass::Input, error)
-                .hint("live mode added no files to forget: omit `live`"),
+            E::NoLiveFiles { .. } | E::LiveHasNoBundle { .. } | E::OwnLiveLineage { .. } => {
+                let hint = live_lineage_hint(&error);
+                Failure::new(ErrorClass::Input, error).hint(hint)
+            }
+            E::NoLineage { option, ref value, ref word, ref known } if known.is_empty() || word == REBUILT_LINEAGE => {
+                let hint = without_option(option, value);
+                Failure::new(ErrorClass::Input, error).hint(hint)
+            }
             E::NotNewest { .. } => Failure::new(ErrorClass::Input, error).hint(
                 "`cargo frostmirror gc --mirror DIR --dry-run` says how to check the newest bundle; reject it with `--reject` if it is \
                  false",
@@ -218,6 +230,28 @@ impl From<gc::Error> for Failure {
             ),
         }
     }
+}
+
+/// The hint for an option that names live mode, and means no lineage.
+fn live_lineage_hint(error: &gc::Error) -> String {
+    use gc::Error as E;
+    match error {
+        E::NoLiveFiles { imported, .. } if !imported.is_empty() => {
+            let options = imported.iter().map(|tip| format!(" --forget {}", sanitize_line(&tip.id)));
+            format!("run `cargo frostmirror gc --mirror DIR{}`", options.collect::<String>())
+        }
+        E::NoLiveFiles { value, .. } => without_option("--forget", value),
+        E::LiveHasNoBundle { option: "--forget", .. } | E::OwnLiveLineage { option: "--forget", .. } => {
+            "run `cargo frostmirror gc --mirror DIR --forget live`".to_owned()
+        }
+        E::LiveHasNoBundle { option, value } | E::OwnLiveLineage { option, value, .. } => without_option(option, value),
+        _ => String::new(),
+    }
+}
+
+/// The hint to leave out an option that names nothing in this mirror.
+fn without_option(option: &str, value: &str) -> String {
+    format!("run the same command without `{option} {}`", sanitize_line(value))
 }
 
 impl From<snapshot::Error> for Failure {
@@ -243,6 +277,11 @@ impl From<snapshot::Error> for Failure {
 /// The hint for a lost, altered or damaged import record, whose file name contains the id of its bundle.
 pub const LOST_RECORD_HINT: &str = "import the bundle of that file again, or restore the file from a copy of the mirror; if neither exists, \
      `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record";
+
+/// The hint for a mirror with the problems of this status.
+pub fn records_hint(status: &status::Status) -> &'static str {
+    if status.has_lost_records() { LOST_STATE_HINT } else { LOST_RECORD_HINT }
+}
 
 /// The hint for lost records whose names are unknown.
 const LOST_RECORDS_HINT: &str = "import the newest bundles of each history again, or restore the ledger from a copy of the mirror; then \

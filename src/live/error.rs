@@ -9,7 +9,8 @@ use crate::http;
 /// An error response. Its text contains no credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveError {
-    /// 404 if the file does not exist, 502 if upstream gave no valid answer, 503 if a retry may succeed.
+    /// 404 if the file does not exist, 500 if the server may not write to the mirror, 502 if upstream gave no valid answer, 503
+    /// if a retry may succeed, 507 if the disk is full.
     pub status: u16,
     /// One line for people.
     pub text: String,
@@ -67,8 +68,13 @@ impl LiveError {
 
     /// The disk write failed.
     pub(super) fn store_failed(what: &str, error: &io::Error) -> LiveError {
-        let text = format!("the mirror could not store {what}");
-        LiveError { status: 507, detail: Some(one_line(error)), ..LiveError::bad_gateway(text) }
+        let (status, why) = match error.kind() {
+            io::ErrorKind::PermissionDenied => (500, ": the server has no permission to write to the mirror"),
+            io::ErrorKind::ReadOnlyFilesystem => (500, ": the mirror is on a read-only file system"),
+            _ => (507, ""),
+        };
+        let text = format!("the mirror could not store {what}{why}");
+        LiveError { status, detail: Some(one_line(error)), ..LiveError::bad_gateway(text) }
     }
 
     /// Converts an HTTP error for a client that requested `what`.
@@ -122,5 +128,24 @@ pub(super) fn is_upstream_failure(error: &http::Error) -> bool {
         http::Error::Status { status, .. } => *status == 429 || *status >= 500,
         http::Error::Transport { .. } | http::Error::Certificate { .. } => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_states_whether_space_or_permission_is_missing() {
+        let stored = |kind: io::ErrorKind| {
+            let LiveError { status, text, .. } = LiveError::store_failed("a 1.0.0", &kind.into());
+            (status, text)
+        };
+        let text = "the mirror could not store a 1.0.0";
+        assert_eq!(stored(io::ErrorKind::StorageFull), (507, text.to_owned()));
+        let denied = format!("{text}: the server has no permission to write to the mirror");
+        assert_eq!(stored(io::ErrorKind::PermissionDenied), (500, denied));
+        let read_only = format!("{text}: the mirror is on a read-only file system");
+        assert_eq!(stored(io::ErrorKind::ReadOnlyFilesystem), (500, read_only));
     }
 }

@@ -220,7 +220,7 @@ impl WorkerThread {
         }
         let holder = self.server.lock_holder("live");
         // If another process holds the lock, the next batch or the next start does it.
-        if let Ok(mut guard) = lock_for_adding(&self.server.mirror, Duration::ZERO, &holder, &NullSink)
+        if let Ok(guard) = lock_for_adding(&self.server.mirror, Duration::ZERO, &holder, &NullSink)
             && let Err(error) = guard.remove_stale_partial_files()
         {
             self.server

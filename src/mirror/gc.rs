@@ -19,8 +19,8 @@
 //! first, then the records of lines, the names of dist files that rustup requests first, the crates and other dist files
 //! that are due, and empty folders. The record of dist files, the list of pending removals and the summary are last.
 //!
-//! On a nearly full disk, nothing is staged ahead. The reserve is released, crates without lines are removed first, and
-//! index files and records change one part at a time (see the page of the layout). After a kill at any point, no line names
+//! On a nearly full disk, nothing is staged ahead. The reserve is released, and the removals that need no new file come
+//! first. Then index files and records change one part at a time (see the page of the layout). After a kill at any point, no line names
 //! a missing crate, and no served channel names a component that was removed because of it. The next run determines the
 //! remaining work from the files.
 

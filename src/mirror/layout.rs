@@ -31,7 +31,7 @@
 //!     live/used                      last request of each file, if live mode's size is limited; can be lost
 //!     journal                        JSON: the operations of a transaction in progress, in their order
 //!     staging/                       the files that these operations need; otherwise unfinished work, emptied at the next start
-//!     reserve                        disk space reserved for a collection; can be lost
+//!     reserve                        disk space reserved for a collection, without meaning; can be lost
 //!     aside/                         folders with other content in place of a link, import records that a rebuild
 //!                                    could not read, crates and index lines that it did not trust, and signatures that
 //!                                    it could not verify
@@ -69,7 +69,8 @@
 //!
 //! A rebuild moves these records to aside/. For each lost record that manifest.json or another record names, it writes a
 //! note `NNNNNNNN-ID.lost`. Without manifest.json, a number in the newest record shows how many other records are lost, and
-//! the rebuild writes it to one note. A note states the highest number of a record at that time in `after`. The loss ends
+//! the rebuild writes it to one note. A note states the highest number of a record at that time in `after`, and whether the
+//! notes name every lost record that may have been the newest of its lineage in `complete`. The loss ends
 //! with a record of the same bundle and a higher number. Until then, a collection forgets the lineage `rebuilt` only if an
 //! administrator confirms it, which settles all notes before. A record with the name of a lost one replaces the note. If
 //! the newest record is damaged or missing, the next record names it as manifest.json does, so that the chain still shows
@@ -145,11 +146,14 @@
 //!
 //! # A full disk
 //!
-//! Every addition to a mirror maintains `.frostmirror/reserve`, a fraction of the disk. On a nearly full disk, a
-//! collection releases it and removes the crates that are due and no longer have lines, without a journal. Then it replaces
-//! index files and records in several transactions, each of which frees space for the next. It writes manifest.json and
-//! restores the reserve at its end. Until then staging/recount marks that the counts in manifest.json are wrong. A
-//! rebuild uses the reserve too, because a collection needs the records.
+//! Every addition to a mirror, and every collection, maintains `.frostmirror/reserve`, a fraction of the disk. Its bytes are
+//! neither zero nor compressible, so that a copy of the mirror reserves space too. On a nearly full disk, a collection
+//! releases it. Without a journal, it removes what needs no new file: the crates that are due and no longer have lines,
+//! dist files, and then index files that lose all their lines, with their records and crates. Then it replaces other index
+//! files and records in several transactions, each of which frees space for the next. If there is no space for the first of
+//! these steps, it removes live/index/ and tries again. It writes manifest.json and restores the reserve at its end. Until
+//! then staging/recount marks that the counts in manifest.json are wrong. A rebuild uses the reserve too, because a
+//! collection needs the records.
 //!
 //! # Durability
 //!
@@ -441,6 +445,18 @@ impl Layout {
             false => format!("'{}'", path.replace('\'', r"'\''")),
         };
         hint.replace("--mirror DIR", &format!("--mirror {path}"))
+    }
+
+    /// Checks whether this process may add files to the mirror, which may not exist yet.
+    ///
+    /// # Errors
+    /// The path to which it may not write, and the reason.
+    pub fn check_writable(&self) -> Result<(), (PathBuf, io::Error)> {
+        let folders = [self.private(), self.staging(), self.live_partial(), self.crates(), self.index()];
+        for path in folders.into_iter().chain([self.root.clone(), self.lock()]) {
+            durable::check_writable(&path).map_err(|error| (path, error))?;
+        }
+        Ok(())
     }
 
     /// The file with the layout's version.

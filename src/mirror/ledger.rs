@@ -23,9 +23,11 @@ use crate::digest::Sha256;
 
 pub(super) mod chain;
 pub(super) mod lost_records;
+mod quick_check;
 mod record_name;
 
 pub use chain::ChainFaultKind;
+pub use quick_check::{FaultyRecord, QuickCheck};
 pub use record_name::{RecordRef, contains_bundle, record_names, record_number};
 pub(super) use record_name::{bundle_of_record, find_record, next_record_name};
 

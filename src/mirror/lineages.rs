@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::format::{BundleKind, Manifest};
 use crate::bundle::sanitize::sanitize_line;
+use crate::bundle::sequence::FIRST_TIMESTAMP_SEQUENCE;
 use crate::units::is_zero;
 
 /// The newest bundle of one history.
@@ -44,9 +45,6 @@ const MAX_INPUT_NAMES: usize = 4;
 
 /// Maximum characters of each name.
 const MAX_INPUT_NAME: usize = 80;
-
-/// Sequence numbers from here on are times, for histories that do not count their bundles.
-pub(super) const FIRST_TIMESTAMP_SEQUENCE: u64 = 1_000_000_000;
 
 /// Adds a bundle to those that may be their history's newest, unless one of them is certainly later. A bundle with a
 /// gap before its number does not displace others, see [`LineageTip::gap_after`]. The gap is found, or is the one that

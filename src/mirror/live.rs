@@ -38,6 +38,9 @@ pub use commit::StoreOutcome;
 pub use partial::PartialFile;
 pub use records::{LiveLineage, LiveRecord, Tailer};
 
+/// The input's name of live mode's lineage in a snapshot.
+pub(super) const LIVE_INPUT: &str = "live mirror";
+
 /// A fetched crate, whose bytes have the digest of its line.
 #[derive(Clone, Debug)]
 pub struct FetchedCrate {

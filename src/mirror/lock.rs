@@ -212,13 +212,13 @@ pub fn lock_for_reading(layout: &Layout, timeout: Duration, me: &Holder, sink: &
         // Taking the other lock completes the transaction of a killed process. A mirror that this process may not write
         // is read as it is.
         match acquire(layout, timeout, me, sink) {
-            Err(Error::Io { source, .. }) if is_write_denied(&source) => {}
+            Err(Error::Io { source, .. }) if durable::is_write_denied(&source) => {}
             completed => drop(completed?),
         }
     }
     let path = layout.lock();
     let opened = match open_lock_file(&path, true) {
-        Err(refused) if is_write_denied(&refused) => match File::open(&path) {
+        Err(refused) if durable::is_write_denied(&refused) => match File::open(&path) {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => Err(refused),
             opened => opened,
         },
@@ -333,11 +333,6 @@ fn is_current(_: &File, _: &Path) -> bool {
 /// Opens the lock file, and creates it if it does not exist.
 fn open_lock_file(path: &Path, read: bool) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).read(read).write(true).open(path)
-}
-
-/// Whether this process may not write the file; it may still be readable.
-fn is_write_denied(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// Retries until the lock is taken, up to `timeout`. Reports once which process it waits for.

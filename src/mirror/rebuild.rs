@@ -216,6 +216,9 @@ impl WriteGuard {
             tx.put_bytes(&layout.ledger().join(&name), &text)?;
             new_record = Some(ChainLink { name, seal: Some((sha256, record.previous)), copy_of: None });
         }
+        // Only manifest.json names the newest record of every lineage. Nothing names files of damaged live records.
+        let is_known = !is_summary_lost && pass.metadata.damaged_live_lines.is_empty() && (needs_record || !is_unknown);
+        losses.notes.is_complete = is_known || kept.is_none();
         let head_written = pass.metadata.summary.as_ref() != Some(&head);
         if head_written {
             tx.put_bytes(&layout.summary(), &head.render())?;

@@ -8,14 +8,15 @@ use jiff::Timestamp;
 
 use super::index_link::{LinkState, link_state};
 use super::layout::{self, Layout};
-use super::ledger;
+use super::ledger::{self, ChainFaultKind, FaultyRecord, QuickCheck};
 use super::lineages::LineageTip;
 use super::live::LiveTotals;
 use super::pending_deletions;
 use super::summary::{self, Counts, SummaryLoss};
 use super::transaction;
 use super::watcher_state::WatcherState;
-use crate::units::{format_time, pluralize};
+use crate::bundle::sanitize::sanitize_line;
+use crate::units::{agree, format_time, pluralize};
 
 /// The status of a mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +46,12 @@ pub struct Status {
     pub summary_loss: Option<SummaryLoss>,
     /// Import records that manifest.json counts and the ledger lacks.
     pub lost_records: u64,
+    /// Import records that are damaged or were altered, as far as a quick check shows them.
+    pub records: QuickCheck,
 }
+
+/// Maximum number of faulty records that a message names.
+const MAX_NAMED_RECORDS: usize = 3;
 
 /// The mirror's state cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +96,7 @@ impl Status {
             link: link_state(layout),
             summary_loss: SummaryLoss::find(layout)?,
             lost_records: summary::count_lost_records(layout)?,
+            records: QuickCheck::run(layout)?,
         })
     }
 
@@ -111,7 +118,28 @@ impl Status {
             let lost = pluralize(self.lost_records, "record");
             format!("the ledger lacks {lost} of the {} that manifest.json counts", pluralize(self.imports, "import"))
         });
-        summary.into_iter().chain(records).collect()
+        let faulty = self.faulty_records();
+        let more = faulty.len().saturating_sub(MAX_NAMED_RECORDS);
+        let more =
+            (more > 0).then(|| format!("{} more {} faulty", pluralize(more, "record"), agree(more, "is", "are")));
+        let named = faulty.into_iter().take(MAX_NAMED_RECORDS);
+        let named =
+            named.map(|FaultyRecord { record, fault }| format!("the record `{}` {fault}", sanitize_line(record)));
+        summary.into_iter().chain(records).chain(named).chain(more).collect()
+    }
+
+    /// The faulty records, except missing ones that are counted among the lost ones.
+    fn faulty_records(&self) -> Vec<&FaultyRecord> {
+        let is_counted = |one: &FaultyRecord| {
+            matches!(one.fault, ChainFaultKind::Missing { .. })
+                && (self.lost_records > 0 || self.summary_loss.is_some())
+        };
+        self.records.faulty.iter().filter(|one| !is_counted(one)).collect()
+    }
+
+    /// Whether records are lost, and not only faulty.
+    pub fn has_lost_records(&self) -> bool {
+        self.summary_loss.is_some() || self.lost_records > 0
     }
 
     /// The printed time of the newest import: RFC 3339, `never`, or `unknown` if its record was lost.

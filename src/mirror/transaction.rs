@@ -269,6 +269,17 @@ pub(super) fn delete_unreferenced(_: &WriteGuard, paths: impl IntoIterator<Item 
     folders.first().map_or(Ok(()), |first| durable::sync_folders(first, &folders).map_err(failed("sync", first)))
 }
 
+/// Removes a folder whose content can be lost, without a journal.
+///
+/// # Errors
+/// A file system operation failed.
+pub(super) fn delete_folder(_: &WriteGuard, folder: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if is_missing(&error) => Ok(()),
+        removed => removed.map_err(failed("remove", folder)),
+    }
+}
+
 /// Completes the transaction of a killed process.
 pub(super) fn recover(guard: &WriteGuard, sink: &dyn Sink) -> Result<Recovery, Error> {
     let layout = &guard.layout;

@@ -56,6 +56,15 @@ impl WatcherState {
         Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 
+    /// The same with other texts, such as with the mirror's path in the commands.
+    #[must_use]
+    pub fn map_texts(mut self, change: impl Fn(&str) -> String) -> WatcherState {
+        let bundles = self.arriving.iter_mut().chain(&mut self.waiting).chain(&mut self.failed);
+        let texts = bundles.flat_map(|one| std::iter::once(&mut one.reason).chain(&mut one.hint));
+        texts.chain(&mut self.problem).for_each(|text| *text = change(text));
+        self
+    }
+
     /// Saves the state durably, if it has changed. Needs no lock, because the mirror's files do not change.
     ///
     /// # Errors

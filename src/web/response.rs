@@ -1,5 +1,7 @@
 //! Responses in JSON and HTML, and errors with a reason and a hint.
 
+use std::io;
+
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -11,6 +13,8 @@ use serde::Serialize;
 use super::visible_text::visible_text;
 use crate::diagnostics::{Problem, ProblemList};
 use crate::digest::Sha256;
+use crate::durable;
+use crate::error_chain::causes;
 use crate::error_report::{ErrorClass, Failure};
 use crate::event::Sink;
 use crate::server::OutgoingBody;
@@ -160,10 +164,17 @@ impl From<Failure> for ApiError {
             ErrorClass::Integrity => StatusCode::CONFLICT,
             ErrorClass::Network => StatusCode::BAD_GATEWAY,
             ErrorClass::Locked | ErrorClass::Interrupted => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorClass::Disk if is_write_denied(&failure) => StatusCode::INTERNAL_SERVER_ERROR,
             ErrorClass::Disk => StatusCode::INSUFFICIENT_STORAGE,
         };
         ApiError { hint: failure.hint.clone(), ..ApiError::new(status, failure.one_line()) }
     }
+}
+
+/// Whether the server has no permission, so that free space does not help.
+fn is_write_denied(failure: &Failure) -> bool {
+    let mut causes = causes(failure.cause.as_ref());
+    causes.any(|cause| cause.downcast_ref::<io::Error>().is_some_and(durable::is_write_denied))
 }
 
 /// A JSON response.
@@ -226,10 +237,18 @@ mod tests {
 
     #[test]
     fn a_failure_becomes_a_one_line_message() {
-        let io = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let io = io::Error::from(io::ErrorKind::StorageFull);
         let refusal = ApiError::from(Failure::io("could not write `x\u{1b}[2J`", io));
         assert_eq!(refusal.status, StatusCode::INSUFFICIENT_STORAGE);
         assert!(refusal.error.starts_with("could not write `x\u{fffd}[2J`: "), "{}", refusal.error);
         assert!(refusal.hint.is_some());
+    }
+
+    #[test]
+    fn a_missing_permission_is_no_lack_of_space() {
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
+            let error = ApiError::from(Failure::io("could not write `x`", kind.into()));
+            assert_eq!(error.status, StatusCode::INTERNAL_SERVER_ERROR, "{error:?}");
+        }
     }
 }

@@ -144,7 +144,7 @@ fn kill_at(victim: &Victim, step: usize, sandbox: &Sandbox, [before, after]: [&M
         );
         served.read_all(serving.url());
         // As a server does at its start.
-        let mut guard = lock_for_adding(&layout, Duration::ZERO, &test_holder(), &NullSink).unwrap();
+        let guard = lock_for_adding(&layout, Duration::ZERO, &test_holder(), &NullSink).unwrap();
         guard.remove_stale_partial_files().unwrap();
         drop(guard);
         let recovered = MirrorState::read(&mirror);

@@ -157,6 +157,74 @@ fn killed_at_any_checkpoint_on_a_full_disk_a_collection_is_completed_by_the_next
 
 #[test]
 #[ignore = "needs mounts"]
+fn gc_works_on_a_full_disk_without_reserved_space() {
+    for (grace, removed) in [("--grace 0", "Removed 90 crates"), ("", "Removed 0 crates")] {
+        // Not one block is free, and the reserve has none.
+        let sandbox = Sandbox::new();
+        write_two_bundles(&sandbox);
+        let run = run_on_small_disk(
+            &sandbox,
+            &format!(
+                "fm import 1.pkg --mirror mirror; fm import 2.pkg --mirror mirror; : >mirror/.frostmirror/reserve; {FILL_DISK}
+                 stat -f -c 'free: %a' mirror
+                 fm gc --mirror mirror {grace}
+                 rm mirror/filler-*; fm gc --mirror mirror --grace 0; fm verify --mirror mirror; fm status --mirror mirror"
+            ),
+        );
+        let run = run.ok().stdout_has("free: 0\n").stdout_has(removed).stdout_has("OK -- 30 crates");
+        run.stderr_lacks("no space reserved");
+    }
+}
+
+#[test]
+#[ignore = "needs mounts"]
+fn gc_on_a_full_disk_removes_cached_index_files_if_nothing_else_frees_space() {
+    let sandbox = Sandbox::new();
+    // Every name keeps a version, so that its index file must be rewritten.
+    let version = |version: &str| Crate::new("serde", version);
+    BundleBuilder::new("a", 1).ship(version("1.0.0")).ship(version("1.1.0")).write(&sandbox.path(""), "1.pkg");
+    BundleBuilder::new("a", 2).ship(version("1.1.0")).write(&sandbox.path(""), "2.pkg");
+    let run = run_on_small_disk(
+        &sandbox,
+        &format!(
+            "fm import 1.pkg --mirror mirror; fm import 2.pkg --mirror mirror; : >mirror/.frostmirror/reserve
+             mkdir -p mirror/.frostmirror/live/index/x; head -c 100000 /dev/zero >mirror/.frostmirror/live/index/x/file
+             {FILL_DISK}; stat -f -c 'free: %a' mirror
+             fm gc --mirror mirror --grace 0; rm mirror/filler-*; fm verify --mirror mirror"
+        ),
+    );
+    run.ok().stdout_has("free: 0\n").stdout_has("Removed 1 crate").stdout_has("OK -- 1 crate");
+}
+
+#[test]
+#[ignore = "needs mounts"]
+fn a_copied_mirror_has_reserved_space_and_a_tiny_disk_is_reported() {
+    let sandbox = Sandbox::new();
+    write_two_bundles(&sandbox);
+    let run = run_on_small_disk(
+        &sandbox,
+        &format!(
+            "fm import 1.pkg --mirror mirror/m; fm import 2.pkg --mirror mirror/m
+             cp -a --sparse=always mirror/m mirror/copy; rm -r mirror/m; {FILL_DISK}; stat -f -c 'free: %a' mirror
+             fm gc --mirror mirror/copy --grace 0; rm mirror/filler-*; fm verify --mirror mirror/copy"
+        ),
+    );
+    run.ok().stdout_has("free: 0\n").stdout_has("Removed 90 crates").stderr_lacks("no space reserved");
+    for (kib, is_reported) in [(300, true), (1024, false)] {
+        BundleBuilder::new("b", 1).ship(Crate::new("json", "1.0.0")).write(&sandbox.path(""), "small.pkg");
+        let script = format!(
+            "mkdir -p tiny && mount -t tmpfs -o size={kib}k none tiny && '{BINARY}' import small.pkg --mirror tiny/m &&
+             '{BINARY}' status --mirror tiny/m"
+        );
+        let run = sandbox.other_program("unshare", ["-rm", "sh", "-c", &script]).run().ok();
+        let expected = if is_reported { 2 } else { 0 };
+        assert_eq!(run.stderr.matches("has no space reserved for `gc`").count(), expected, "{kib}: {}", run.describe());
+        assert!(!is_reported || run.stderr.contains("free 512"), "{}", run.describe());
+    }
+}
+
+#[test]
+#[ignore = "needs mounts"]
 fn gc_works_on_a_mirror_created_on_a_full_disk() {
     let sandbox = Sandbox::new();
     let script = format!(

@@ -26,6 +26,7 @@ mod synthetic;
 mod projects;
 mod random;
 mod grace_period;
+mod unknown_lineages;
 
 /// Collects at that second.
 pub fn collect_at(mirror: &Path, second: i64, grace: u64) -> GcReport {

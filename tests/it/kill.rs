@@ -250,8 +250,9 @@ pub fn stable_files(mirror: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = all_files(mirror);
     files.retain(|path, _| !path.starts_with(".frostmirror/staging/") && path != ".frostmirror/holder");
     for (path, bytes) in &mut files {
-        let timed =
-            ["ledger/", "forgotten/", "removals"].iter().any(|name| path.starts_with(&format!(".frostmirror/{name}")));
+        let timed = ["ledger/", "forgotten/", "removals", "reserve"]
+            .iter()
+            .any(|name| path.starts_with(&format!(".frostmirror/{name}")));
         if timed || path == "manifest.json" {
             bytes.clear();
         }

@@ -187,7 +187,9 @@ fn a_rebuild_without_manifest_json_names_the_newest_bundle_of_each_history() {
     let run = run
         .stderr_has("manifest.json was lost, and only it shows whether records of newer imports are lost too")
         .stderr_has("Import the newest bundle of each history again with `cargo frostmirror import FILE --mirror /")
-        .stderr_has(&format!("the newest bundle on record of lineage {lineage} (Cargo.lock) is number 1, `b.pkg`"))
+        .stderr_has(&format!(
+            "the newest bundle on record of lineage {lineage} (Cargo.lock) is bundle number 1, `b.pkg`"
+        ))
         .stderr_has(&format!("with the id {id}"))
         .stderr_has("`a.pkg`");
     assert_eq!(run.stderr.matches("the newest bundle on record of lineage").count(), 2, "{}", run.describe());
@@ -219,6 +221,34 @@ fn a_rebuild_without_manifest_json_keeps_what_a_lost_bundle_may_need() {
     sandbox.run(["import", "3.pkg", "--mirror", "mirror"]).ok();
     sandbox.run(["gc", "--forget", "rebuilt", "--grace", "0", "--mirror", "mirror"]).ok();
     sandbox.run(["verify", "--mirror", "mirror"]).ok().stdout_has("OK -- 2 crates");
+}
+
+#[test]
+fn the_status_of_a_mirror_with_an_altered_record_is_a_problem() {
+    for (at, is_newest) in [(0, false), (1, true)] {
+        let sandbox = Sandbox::new();
+        let layout = Layout::new(mirror_of_two(&sandbox));
+        sandbox.run(["status", "--mirror", "mirror"]).ok();
+        let name = ledger::record_names(&layout).unwrap().remove(at);
+        let path = layout.ledger().join(&name);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replacen(".pkg", ".pkx", 1)).unwrap();
+        let run = sandbox.run(["status", "--mirror", "mirror"]).exits(4);
+        let run =
+            run.stderr_has("has faulty records").stderr_has(&format!("the record `{name}` is damaged or was altered"));
+        run.stderr_has("hint: import the bundle of that file again");
+        let run = sandbox.run(["status", "--mirror", "mirror", "--message-format", "json"]).exits(4);
+        run.stdout_has("is damaged or was altered");
+        let serving = sandbox.serve(["--mirror", "mirror"]);
+        let answer = get(&format!("{}/api/status", serving.url()));
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(body["healthy"], false, "{body} {is_newest}");
+        let log = serving.stop().stderr;
+        assert!(log.contains(&name) && log.contains("import the bundle of that file again"), "{log}");
+        // The hint works.
+        sandbox.run(["import", BUNDLES[at], "--mirror", "mirror"]).ok();
+        sandbox.run(["status", "--mirror", "mirror"]).ok();
+    }
 }
 
 #[test]

@@ -250,6 +250,7 @@ fn a_delta_waits_for_its_base_and_status_shows_it() {
     world.wait_until("waiting", || world.watcher_state().waiting.len() == 2);
     assert_eq!(world.import_count(), 0);
     let status = world.sandbox.run(["status", "--mirror", "mirror"]).ok();
+    let status = status.stdout_lacks("--mirror DIR");
     status.stdout_has("Waiting bundles: 2\nWaiting: a.pkg: the bundle `a.pkg` needs 2 files");
     let status = world.sandbox.run(["status", "--mirror", "mirror", "--message-format", "json"]).ok();
     let first: serde_json::Value = serde_json::from_str(status.stdout.lines().next().unwrap()).unwrap();

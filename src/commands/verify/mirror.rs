@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::args::Args;
 use crate::bundle::sanitize::sanitize_line;
+use crate::bundle::sequence::{describe_bundle_number, is_time};
 use crate::commands::Context;
 use crate::diagnostics::shell_quote;
 use crate::durable;
@@ -106,9 +107,9 @@ fn lost_record_warnings(rebuilt: &RebuildReport) -> Vec<String> {
             let id = sanitize_line(&lost.bundle);
             match &lost.tip {
                 Some(tip) => format!(
-                    "the record of bundle number {} of lineage {} is lost and cannot be rebuilt: the bundle with the id {id}, \
+                    "the record of {} of lineage {} is lost and cannot be rebuilt: the bundle with the id {id}, \
                      written {}. Import that bundle again {again}",
-                    tip.sequence,
+                    describe_bundle_number(tip.sequence),
                     tip.id_and_inputs(),
                     sanitize_line(&tip.created),
                 ),
@@ -156,10 +157,10 @@ fn unknown_loss_warnings(newest: &[NewestBundle]) -> Vec<String> {
     )];
     warnings.extend(newest.iter().take(MAX_NAMED).map(|NewestBundle { tip, file }| {
         format!(
-            "the newest bundle on record of lineage {} is number {}, `{}`, written {}, with the id {}. If its sender wrote a \
+            "the newest bundle on record of lineage {} is {}, `{}`, written {}, with the id {}. If its sender wrote a \
              later one (`cargo frostmirror history` lists them), import that again",
             tip.id_and_inputs(),
-            tip.sequence,
+            describe_bundle_number(tip.sequence),
             sanitize_line(file),
             sanitize_line(&tip.created),
             sanitize_line(&tip.bundle),
@@ -319,7 +320,8 @@ const MAX_CARRIERS: usize = 3;
 /// Bundles for users, such as "`one.pkg` (number 1, id 0a1b)".
 fn format_carriers(carriers: &[Carrier]) -> String {
     let name = |Carrier { sequence, bundle, file }: &Carrier| {
-        let number = sequence.map(|number| format!("number {number}, ")).unwrap_or_default();
+        let number = sequence.filter(|number| !is_time(*number)).map(|number| format!("number {number}, "));
+        let number = number.unwrap_or_default();
         format!("`{}` ({number}id {})", sanitize_line(file), sanitize_line(bundle))
     };
     let named: Vec<String> = carriers.iter().take(MAX_CARRIERS).map(name).collect();

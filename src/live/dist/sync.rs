@@ -115,7 +115,11 @@ impl LiveMirror {
         self.store_worker.enqueue(StoreJob::DistFiles(files), done);
         match placed.await {
             Ok(true) => Ok(sha256),
-            _ => Err(LiveError::store_failed(&file_set.to_string(), &io::Error::other("the mirror rejected it"))),
+            _ => {
+                let denied = self.context.mirror.check_writable().err().map(|(_, error)| error);
+                let error = denied.unwrap_or_else(|| io::Error::other("the mirror rejected it"));
+                Err(LiveError::store_failed(&file_set.to_string(), &error))
+            }
         }
     }
 
@@ -123,7 +127,7 @@ impl LiveMirror {
     async fn store_text(&self, text: Bytes) -> io::Result<CompletedDownload> {
         let mirror = self.context.mirror.clone();
         let written = tokio::task::spawn_blocking(move || {
-            let file = PartialFile::create(&mirror).map_err(io::Error::other)?;
+            let file = PartialFile::create(&mirror).map_err(|error| io::Error::new(error.source.kind(), error))?;
             let mut out = file.file();
             out.write_all(&text)?;
             io::Result::Ok(CompletedDownload { file, size: text.len() as u64 })

@@ -18,7 +18,7 @@ use crate::mirror::item::{StoredItem, total_size};
 use crate::mirror::layout::Layout;
 use crate::mirror::retired::Retirement;
 use crate::mirror::topo_sort::{NameIds, Node, dependencies_first};
-use crate::mirror::transaction::{Staging, Transaction, counts_are_stale, delete_unreferenced};
+use crate::mirror::transaction::{Staging, Transaction, counts_are_stale, delete_folder, delete_unreferenced};
 use crate::units::format_time;
 
 /// What the changes belong to, for messages.
@@ -56,16 +56,38 @@ pub(super) fn execute(guard: &WriteGuard, plan: Plan, sink: &dyn Sink) -> Result
         pending_dist_files: plan.pending_dist_files().count() as u64,
     };
     // The plan counted the files, so a mark of wrong counts must be resolved too.
-    if plan.is_empty() && !counts_are_stale(layout) {
-        return Ok(collected);
-    }
-    restore_link(guard, sink);
-    match disk_reserve::is_low_on_space(layout) {
-        true => execute_in_parts(guard, &plan)?,
-        false => execute_at_once(guard, &plan)?,
+    if !plan.is_empty() || counts_are_stale(layout) {
+        restore_link(guard, sink);
+        match disk_reserve::is_low_on_space(layout) {
+            true => execute_on_full_disk(guard, &plan)?,
+            false => match execute_at_once(guard, &plan) {
+                // The user's quota is full, and not the disk.
+                Err(error) if can_retry(layout, &error) => execute_on_full_disk(guard, &plan)?,
+                executed => executed?,
+            },
+        }
     }
     disk_reserve::maintain(guard, disk_reserve::SHARE_AFTER_GC);
     Ok(collected)
+}
+
+/// Whether the disk was too full, and the mirror has no unfinished transaction.
+fn can_retry(layout: &Layout, error: &Error) -> bool {
+    disk_reserve::is_full(error) && layout.journal().symlink_metadata().is_err()
+}
+
+/// Executes the plan in parts. If the disk has no space for that, removes live mode's cached index files of upstream,
+/// which live mode fetches again, and tries once more.
+fn execute_on_full_disk(guard: &WriteGuard, plan: &Plan) -> Result<(), Error> {
+    let layout = guard.layout();
+    guard.remove_stale_partial_files()?;
+    match execute_in_parts(guard, plan) {
+        Err(error) if can_retry(layout, &error) && layout.live_index().is_dir() => {
+            delete_folder(guard, &layout.live_index())?;
+            execute_in_parts(guard, plan)
+        }
+        executed => executed,
+    }
 }
 
 fn execute_at_once(guard: &WriteGuard, plan: &Plan) -> Result<(), Error> {
@@ -83,7 +105,7 @@ fn execute_at_once(guard: &WriteGuard, plan: &Plan) -> Result<(), Error> {
     Ok(tx.commit()?)
 }
 
-/// On a nearly full disk, nothing is staged ahead. Files that need no new file are removed first, and each part frees
+/// On a nearly full disk, nothing is staged ahead. The removals that need no new file come first, and each part frees
 /// space for the next. A kill in between leaves the mirror consistent. The next run determines the rest from the files, and
 /// until then a mark says that the counts are wrong.
 fn execute_in_parts(guard: &WriteGuard, plan: &Plan) -> Result<(), Error> {
@@ -99,7 +121,10 @@ fn execute_in_parts(guard: &WriteGuard, plan: &Plan) -> Result<(), Error> {
     stage_notes(layout, plan, &mut tx)?;
     plan.changes.live.stage_retirement(layout, &mut tx)?;
     tx.commit()?;
-    let (index, records) = rewrites(layout, plan)?;
+    // No index file names a dist file.
+    delete_unreferenced(guard, plan.dist_files().map(|item| item.id.file(layout)))?;
+    let (mut index, mut records) = rewrites(layout, plan)?;
+    delete_whole_files(guard, plan, &mut index, &mut records)?;
     index.apply_in_parts(guard)?;
     records.apply_in_parts(guard)?;
     let folders = removed_folders(plan).map(Path::to_owned);
@@ -110,6 +135,34 @@ fn execute_in_parts(guard: &WriteGuard, plan: &Plan) -> Result<(), Error> {
     stage_lists(layout, plan, &mut tx)?;
     tx.staging.counts_are_stale = false;
     Ok(tx.commit()?)
+}
+
+/// Removes index files that lose all their lines, then the records of these lines, and then the crates that are due. A file
+/// stays for later if another one that stays for later still depends on it.
+fn delete_whole_files<'p>(
+    guard: &WriteGuard,
+    plan: &'p Plan,
+    index: &mut FileRewrites<'p>,
+    records: &mut FileRewrites<'p>,
+) -> Result<(), Error> {
+    let layout = guard.layout();
+    let mut deleted: HashSet<&str> = HashSet::new();
+    let mut needed_later: HashSet<String> = HashSet::new();
+    for &change in &index.changes {
+        let text = index_entry::read_or_empty(&index.root.join(&change.path))?;
+        let name = change.path.rsplit('/').next().unwrap_or_default();
+        if index.loses_all(&text, change) && !needed_later.contains(name) {
+            deleted.insert(&change.path);
+        } else {
+            needed_later.extend(removed_dependencies(&text, change).map(|name| name.to_lowercase()));
+        }
+    }
+    index.delete_whole(guard, &deleted)?;
+    records.delete_whole(guard, &deleted)?;
+    let is_unlisted =
+        |item: &&StoredItem| item.id.crate_id().is_some_and(|id| deleted.contains(id.name.index_path().as_str()));
+    delete_unreferenced(guard, plan.crates().filter(is_unlisted).map(|item| item.id.file(layout)))?;
+    Ok(())
 }
 
 /// The notes of retired lineages and accepted bundles.
@@ -204,6 +257,26 @@ fn is_removed_meta(line: &[u8], versions: &HashSet<String>) -> bool {
 }
 
 impl FileRewrites<'_> {
+    /// Whether a file with this text loses all its lines.
+    fn loses_all(&self, text: &[u8], change: &VersionRemoval) -> bool {
+        index_entry::nonempty_lines(text).all(|line| (self.is_removed)(line, &change.versions))
+    }
+
+    /// Deletes those of the files at `paths` that lose all their lines.
+    fn delete_whole(&mut self, guard: &WriteGuard, paths: &HashSet<&str>) -> Result<(), Error> {
+        let mut whole = HashSet::new();
+        for change in self.changes.iter().filter(|change| paths.contains(change.path.as_str())) {
+            let path = self.root.join(&change.path);
+            if self.loses_all(&index_entry::read_or_empty(&path)?, change) {
+                whole.insert(path);
+            }
+        }
+        let in_order = self.changes.iter().map(|change| self.root.join(&change.path));
+        delete_unreferenced(guard, in_order.filter(|path| whole.contains(path)))?;
+        self.changes.retain(|change| !whole.contains(&self.root.join(&change.path)));
+        Ok(())
+    }
+
     /// Adds the new content of these files to a transaction.
     fn stage(&self, tx: &mut Transaction<'_>, changes: &[&VersionRemoval]) -> Result<(), Error> {
         for VersionRemoval { path, versions } in changes {
@@ -250,19 +323,21 @@ impl FileRewrites<'_> {
 fn dependents_first<'p>(layout: &Layout, changes: &'p [VersionRemoval]) -> Result<Vec<&'p VersionRemoval>, Error> {
     let names = NameIds::from_names(changes.iter().filter_map(|change| change.path.rsplit('/').next()));
     let mut nodes = Vec::new();
-    for VersionRemoval { path: place, versions } in changes {
-        let text = index_entry::read_or_empty(&layout.index().join(place))?;
-        let mut needs = Vec::new();
-        for line in index_entry::nonempty_lines(&text).filter(|line| is_removed_line(line, versions)) {
-            let line = std::str::from_utf8(line).ok().and_then(|line| IndexLine::parse(line.trim_end()).ok());
-            let deps = line.into_iter().flat_map(|line| line.deps);
-            needs.extend(deps.filter(|dep| !dep.dev).filter_map(|dep| names.id(&dep.name)));
-        }
+    for change in changes {
+        let text = index_entry::read_or_empty(&layout.index().join(&change.path))?;
+        let mut needs: Vec<u32> = removed_dependencies(&text, change).filter_map(|name| names.id(&name)).collect();
         // Every name has a number, assigned above.
-        let name = place.rsplit('/').next().and_then(|name| names.id(name)).unwrap_or(u32::MAX);
+        let name = change.path.rsplit('/').next().and_then(|name| names.id(name)).unwrap_or(u32::MAX);
         needs.sort_unstable();
         needs.dedup();
         nodes.push(Node { id: name, dependencies: needs.into() });
     }
     Ok(dependencies_first(&nodes).into_iter().rev().map(|at| &changes[at]).collect())
+}
+
+/// The names of the crates that the removed lines of an index file depend on.
+fn removed_dependencies(text: &[u8], change: &VersionRemoval) -> impl Iterator<Item = String> {
+    let removed = index_entry::nonempty_lines(text).filter(move |line| is_removed_line(line, &change.versions));
+    let parsed = removed.filter_map(|line| IndexLine::parse(std::str::from_utf8(line).ok()?.trim_end()).ok());
+    parsed.flat_map(|line| line.deps).filter(|dep| !dep.dev).map(|dep| dep.name)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::id_prefix::MIN_ID_PREFIX;
 use crate::mirror::layout;
 use crate::mirror::ledger::ChainFaultKind;
-use crate::mirror::lineages::REBUILT_LINEAGE;
+use crate::mirror::lineages::{LineageTip, REBUILT_LINEAGE};
 use crate::mirror::lock;
 use crate::mirror::summary::SummaryLoss;
 use crate::mirror::transaction;
@@ -68,10 +68,40 @@ pub enum Error {
     /// No lineage matches.
     #[error("no lineage of the mirror has an id that starts with `{word}`{}", known_ones(known))]
     NoLineage {
-        /// The given text.
+        /// The option.
+        option: &'static str,
+        /// The value of the option.
+        value: String,
+        /// The lineage in that value.
         word: String,
         /// The existing lineages.
         known: Vec<String>,
+    },
+    /// `live` is given, and live mode never added a file to this mirror.
+    #[error("live mode of this mirror added no files{}", imported_ones(imported))]
+    NoLiveFiles {
+        /// The value of the option.
+        value: String,
+        /// The live lineages of other mirrors that came with snapshots.
+        imported: Vec<LineageTip>,
+    },
+    /// `live` is given in a form that has no meaning.
+    #[error("`{option} {value}` has no meaning: `live` stands for the files of live mode, which have no bundles")]
+    LiveHasNoBundle {
+        /// The option.
+        option: &'static str,
+        /// The value of the option.
+        value: String,
+    },
+    /// The id of this mirror's own live lineage is given.
+    #[error("`{word}` is the lineage of this mirror's live mode, which has no bundles")]
+    OwnLiveLineage {
+        /// The option.
+        option: &'static str,
+        /// The value of the option.
+        value: String,
+        /// The lineage in that value.
+        word: String,
     },
     /// Several lineages match.
     #[error("several lineages of the mirror have an id that starts with `{word}`{}", known_ones(known))]
@@ -135,6 +165,17 @@ fn matching_ones(matching: &[String]) -> String {
     match matching {
         [] => "; it matches no lineage".to_owned(),
         matching => format!("; it matches {}", matching.join(", ")),
+    }
+}
+
+fn imported_ones(imported: &[LineageTip]) -> String {
+    match imported {
+        [] => String::new(),
+        [one] => format!("; lineage {} came with a snapshot of another mirror", one.id_and_inputs()),
+        several => {
+            let ids: Vec<String> = several.iter().map(LineageTip::id_and_inputs).collect();
+            format!("; lineages {} came with snapshots of other mirrors", ids.join(", "))
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn is_confirmed(retire: &[String]) -> bool {
 }
 
 /// Why a run must not forget [`REBUILT_LINEAGE`] without a confirmation. `None` if the bundles of the lost records are
-/// imported again, as far as these are known, and the run removes nothing or not most crates.
+/// imported again, as far as these are known, and these are all, or the run removes nothing or not most crates.
 pub(super) fn refuse(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Result<Option<Error>, transaction::Error> {
     let Some(rebuilt) = lineages.by_id.get(REBUILT_LINEAGE) else { return Ok(None) };
     // A confirmed run settled the losses before it.
@@ -41,7 +41,7 @@ pub(super) fn refuse(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Resul
             agree(lost.unnamed, "is", "are"),
             agree(lost.unnamed, "its bundle was", "their bundles were")
         )
-    } else if removes_nothing {
+    } else if removes_nothing || lost.is_all_restored() {
         return Ok(None);
     } else if lineages.newest_record <= number {
         "no bundle was imported since the rebuild".to_owned()

@@ -20,16 +20,17 @@ use crate::mirror::transaction::counts_are_stale;
 
 pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Error> {
     let (mut ledger_lineages, stored_summary) = Lineages::read_complete(layout)?;
-    let rejection = Rejection::resolve(layout, &ledger_lineages, &options.reject)?;
+    let live_id = ledger_lineages.live.id.clone();
+    let live_id = live_id.as_deref();
+    let rejection = Rejection::resolve(layout, &ledger_lineages, live_id, &options.reject)?;
     if !rejection.records.is_empty() {
         let notes = ledger_lineages.retirements.iter().cloned().chain(rejection.notes(ledger_lineages.newest_record));
         ledger_lineages = Lineages::read_with(layout, notes.collect())?;
     }
     let mut live = LiveChanges::none(std::mem::take(&mut ledger_lineages.live));
     // The id stays after all files of live mode are retired and deleted.
-    let has_live = live.lineage.id.is_some();
-    let retire = lineages_to_retire(&ledger_lineages, &options.retire, has_live)?;
-    let accept = lineages_to_accept(&ledger_lineages, &options.accept)?;
+    let retire = lineages_to_retire(&ledger_lineages, live_id, &options.retire)?;
+    let accept = lineages_to_accept(&ledger_lineages, live_id, &options.accept)?;
     let (mut current, mut let_go) = (KeepSet::default(), KeepSet::default());
     let mut lineages = Vec::new();
     let mut reader = Reader::new(layout);

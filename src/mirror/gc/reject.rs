@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::error::Error;
-use super::lineage_terms::resolve_lineages;
+use super::lineage_terms::{REJECT, Term, resolve_lineage};
 use super::needed_files::Lineages;
 use super::plan::RejectedBundle;
 use crate::id_prefix::matches_id;
@@ -24,17 +24,24 @@ pub(super) struct Rejection {
 impl Rejection {
     /// Finds the bundles that `terms` name, each a `LINEAGE@BUNDLE`. A bundle that was rejected before may be named again,
     /// because a killed run may have rejected it.
-    pub(super) fn resolve(layout: &Layout, lineages: &Lineages, terms: &[String]) -> Result<Rejection, Error> {
+    pub(super) fn resolve(
+        layout: &Layout,
+        lineages: &Lineages,
+        live_id: Option<&str>,
+        terms: &[String],
+    ) -> Result<Rejection, Error> {
         let mut rejection = Rejection::default();
         let notes = &lineages.retirements;
         let was_rejected = |word: &str| {
             notes.iter().any(|note| matches!(note.scope, Scope::Only(_)) && matches_id(word, &note.lineage))
         };
         for term in terms {
-            let Some((lineage, bundle)) = term.split_once('@') else {
-                return Err(Error::NoBundleGiven { word: term.clone() });
+            let term = Term::parse(REJECT, term);
+            let id = resolve_lineage(lineages, live_id, term, was_rejected)?;
+            let Some(bundle) = term.bundle else {
+                return Err(Error::NoBundleGiven { word: term.lineage.to_owned() });
             };
-            for id in resolve_lineages(lineages, &[lineage.to_owned()], was_rejected)? {
+            if let Some(id) = id {
                 let all = ledger::read_bundles_of_lineage(layout, &id)?;
                 let matching = all.into_iter().filter(|one| matches_id(bundle, &one.id));
                 let number = |one: &ImportedBundle| ledger::record_number(&one.record).unwrap_or(0);

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::needed_files::Lineages;
-use crate::mirror::layout::Layout;
+use crate::mirror::layout::{self, Layout};
 use crate::mirror::lock;
 
 /// What frees space on the full disk of a mirror.
@@ -16,6 +16,8 @@ pub enum SpaceAdvice {
     RebuildFirst,
     /// An interrupted transaction needs space before anything else can run.
     OtherFiles,
+    /// This process cannot read the state of the mirror.
+    Unreadable,
 }
 
 impl SpaceAdvice {
@@ -30,7 +32,37 @@ impl SpaceAdvice {
         }
         match lock::require_mirror(layout).map_err(Error::from).and_then(|()| Lineages::read_complete(layout)) {
             Ok(_) => SpaceAdvice::Collect,
+            Err(Error::Lock(lock::Error::Layout(error)) | Error::Layout(error)) if !is_rebuildable(&error) => {
+                SpaceAdvice::Unreadable
+            }
+            Err(Error::Store(_) | Error::Lock(lock::Error::Io { .. })) => SpaceAdvice::Unreadable,
             Err(_) => SpaceAdvice::RebuildFirst,
         }
+    }
+}
+
+/// Whether a rebuild restores the mirror's layout version.
+fn is_rebuildable(error: &layout::Error) -> bool {
+    matches!(error, layout::Error::Unreadable { .. })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::mirror::summary::MirrorSummary;
+
+    #[test]
+    fn a_ledger_that_cannot_be_read_is_no_reason_for_a_rebuild() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path());
+        assert_eq!(SpaceAdvice::for_mirror(&layout), SpaceAdvice::LargerDisk);
+        fs::create_dir_all(layout.private()).expect("folder");
+        fs::write(layout.summary(), MirrorSummary::default().with_counts(Default::default()).render()).expect("write");
+        assert_eq!(SpaceAdvice::for_mirror(&layout), SpaceAdvice::Collect);
+        // The system refuses to list a link to itself.
+        std::os::unix::fs::symlink(layout.ledger(), layout.ledger()).expect("link");
+        assert_eq!(SpaceAdvice::for_mirror(&layout), SpaceAdvice::Unreadable);
     }
 }

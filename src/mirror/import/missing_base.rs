@@ -8,9 +8,9 @@ use std::fmt;
 
 use crate::bundle::format::{BundleKind, CrateState, DistFileState, Manifest};
 use crate::bundle::sanitize::sanitize_line;
+use crate::bundle::sequence::{describe_bundle_number, is_time};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, ImportedBundle};
-use crate::mirror::lineages::FIRST_TIMESTAMP_SEQUENCE;
 use crate::mirror::transaction::Error;
 
 /// Maximum number of ranges that a message names.
@@ -61,7 +61,7 @@ impl MissingBundles {
         let mut found = MissingBundles { base, is_base_imported: imported_base.is_some(), ..MissingBundles::default() };
         found.find_lost(layout, &imported, missing)?;
         let end = imported_base.map_or(manifest.lineage.sequence, |base| base.sequence);
-        if end >= FIRST_TIMESTAMP_SEQUENCE {
+        if is_time(end) {
             // These numbers are times, so they have gaps that mean nothing.
             return Ok(found);
         }
@@ -121,7 +121,7 @@ impl MissingBundles {
     /// The bundles that contained lost files, such as `bundle number 2 (`b.pkg`, id 0a1b…)`.
     fn names_of_lost(&self) -> String {
         let name = |(number, id, file): &(u64, String, String)| {
-            format!("bundle number {number} (`{}`, id {})", sanitize_line(file), sanitize_line(id))
+            format!("{} (`{}`, id {})", describe_bundle_number(*number), sanitize_line(file), sanitize_line(id))
         };
         let named: Vec<String> = self.lost_from.iter().take(MAX_RANGES).map(name).collect();
         let more = if self.lost_from.len() > MAX_RANGES { " and more" } else { "" };

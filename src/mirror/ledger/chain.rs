@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 
 use serde::Deserialize;
 
@@ -226,7 +226,12 @@ pub(in crate::mirror) fn read_faults_after(
         let path = layout.ledger().join(&name);
         let mut text = Vec::new();
         let read = fs::File::open(&path).and_then(|file| file.take(MAX_HEADER).read_to_end(&mut text));
-        // An unreadable file is as useless as a damaged record.
+        let read = match read {
+            // The record may be intact, and another user can read it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(failed("read", &path)(error)),
+            read => read,
+        };
+        // On a disk error, the file is as useless as a damaged record.
         links.push(ChainLink { seal: read.ok().and_then(|_| parse_header(&text)), name, copy_of: None });
     }
     find_copies(layout, &mut links, newest);

@@ -35,6 +35,9 @@ struct Note {
     /// The number of lost records, if nothing names their bundles.
     #[serde(default, skip_serializing_if = "is_zero")]
     unnamed: u64,
+    /// Whether the notes of that rebuild name every lost record that may have been the newest of its lineage.
+    #[serde(default)]
+    complete: bool,
 }
 
 /// What a rebuild notes about lost records.
@@ -46,18 +49,21 @@ pub(in crate::mirror) struct LostRecords {
     pub(in crate::mirror) unnamed: u64,
     /// The highest number of a record.
     pub(in crate::mirror) last_number: u64,
+    /// Whether the names include every lost record that may have been the newest of its lineage.
+    pub(in crate::mirror) is_complete: bool,
 }
 
 impl LostRecords {
     /// Adds the notes to a transaction.
     pub(in crate::mirror) fn stage(&self, layout: &Layout, tx: &mut Transaction<'_>, now: &str) -> Result<(), Error> {
-        let LostRecords { names, unnamed, last_number: after } = self;
+        let LostRecords { names, unnamed, last_number: after, is_complete } = self;
         let mut put = |path: PathBuf, unnamed: u64| {
-            let note = Note { noted: now.to_owned(), after: *after, unnamed };
+            let note = Note { noted: now.to_owned(), after: *after, unnamed, complete: *is_complete };
             tx.put_bytes(&path, &serde_json::to_vec(&note).expect("plain fields are JSON"))
         };
         names.iter().filter_map(|name| note_path(layout, name)).try_for_each(|path| put(path, 0))?;
-        if *unnamed > 0 {
+        // Without names, the note still states that others may be lost.
+        if *unnamed > 0 || names.is_empty() && !is_complete {
             put(layout.ledger().join(format!("{after:08}-{UNNAMED}{LOST_END}")), *unnamed)?;
         }
         Ok(())
@@ -99,12 +105,21 @@ pub(in crate::mirror) struct Unrestored {
     pub(in crate::mirror) bundles: BTreeSet<String>,
     /// The number of records whose bundles are unknown. Nothing shows whether they were imported again.
     pub(in crate::mirror) unnamed: u64,
+    /// The number of lost records whose bundles were imported again.
+    pub(in crate::mirror) restored: u64,
+    /// A note does not name every lost record that may have been the newest of its lineage.
+    pub(in crate::mirror) is_incomplete: bool,
 }
 
 impl Unrestored {
     /// Whether there are none.
     pub(in crate::mirror) fn is_empty(&self) -> bool {
         self.bundles.is_empty() && self.unnamed == 0
+    }
+
+    /// Whether records were lost, and the bundle of every one that may have been the newest of its lineage was imported again.
+    pub(in crate::mirror) fn is_all_restored(&self) -> bool {
+        self.is_empty() && self.restored > 0 && !self.is_incomplete
     }
 
     /// Reads the notes of rebuilds whose newest record had the number `since` or a higher one.
@@ -115,12 +130,18 @@ impl Unrestored {
             let (Some(bundle), Some(path)) = (bundle_of_record(&name), note_path(layout, &name)) else { continue };
             let note: Option<Note> = fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
             // A damaged note protects the files until an administrator decides.
-            let (after, unnamed) = note.map_or((u64::MAX, 1), |note| (note.after, note.unnamed));
+            let (after, unnamed, complete) =
+                note.map_or((u64::MAX, 1, false), |note| (note.after, note.unnamed, note.complete));
             let is_restored = |record: &String| {
                 let is_later = record_number(record).is_some_and(|number| number > after);
                 *record == name || is_later && bundle_of_record(record) == Some(bundle)
             };
-            if after < since || bundle.ends_with(REBUILT_END) || records.iter().any(is_restored) {
+            if after < since || bundle.ends_with(REBUILT_END) {
+                continue;
+            }
+            unrestored.is_incomplete |= !complete;
+            if records.iter().any(is_restored) {
+                unrestored.restored += 1;
                 continue;
             }
             match bundle {

@@ -54,7 +54,7 @@ impl WriteGuard {
     ///
     /// # Errors
     /// A file system operation failed.
-    pub fn remove_stale_partial_files(&mut self) -> Result<u64, Error> {
+    pub fn remove_stale_partial_files(&self) -> Result<u64, Error> {
         let mut removed = 0;
         let folder = self.layout.live_partial();
         for path in disk::read_names(&folder)?.map(|name| folder.join(name)) {
@@ -89,7 +89,7 @@ mod tests {
         let dead = layout.live_partial().join("dead");
         fs::write(&dead, "x").expect("write");
         let me = Holder { pid: 1, host: String::new(), verb: String::new(), since: String::new() };
-        let mut guard = lock_for_adding(&layout, Duration::ZERO, &me, &NullSink).expect("free");
+        let guard = lock_for_adding(&layout, Duration::ZERO, &me, &NullSink).expect("free");
         assert_eq!(guard.remove_stale_partial_files().expect("swept"), 1);
         assert!(!dead.exists() && one.path().exists());
         let path = two.path().to_owned();

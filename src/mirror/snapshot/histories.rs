@@ -16,7 +16,7 @@ use crate::mirror::gc::{self, Lineages};
 use crate::mirror::item::{ItemId, items_of};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
-use crate::mirror::live::{LiveLineage, LiveRecord};
+use crate::mirror::live::{LIVE_INPUT, LiveLineage, LiveRecord};
 use crate::safe_path::SafePath;
 use crate::units::format_time;
 
@@ -123,7 +123,7 @@ impl LedgerContents {
             None => self.digest(item),
         };
         let text = format!("{id}\n{}", digest_lines(&items, digest));
-        let input = Input::new("live mirror", Vec::new(), Vec::new());
+        let input = Input::new(LIVE_INPUT, Vec::new(), Vec::new());
         self.histories.push(History {
             id,
             // The sequence increases over time, even if the mirror's records were changed.

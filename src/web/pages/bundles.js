@@ -462,6 +462,11 @@ async function plan(decision) {
   planElement.scrollIntoView({ block: 'nearest' });
 }
 
+/** A bundle by its number. Greater numbers are times in seconds, of histories that do not count their bundles. */
+function bundleName(sequence) {
+  return sequence < 1e9 ? `Bundle number ${sequence}` : `The bundle of ${new Date(sequence * 1000).toISOString().slice(0, 19)}Z`;
+}
+
 /** How many of a list are named; the whole of it may have a hundred thousand. */
 const MAX_LISTED = 200;
 
@@ -476,12 +481,12 @@ function showPlan(plan, query) {
   const accepted = plan.lineages.find((one) => one.accepted);
   if (accepted) {
     parts.push(make('p', {},
-      `Bundle number ${accepted.sequence} becomes the newest of its history. Its id is `, make('code', {}, accepted.bundle), '.'));
+      `${bundleName(accepted.sequence)} becomes the newest of its history. Its id is `, make('code', {}, accepted.bundle), '.'));
   }
   const rejected = plan.rejected?.[0];
   if (rejected) {
     parts.push(make('p', {},
-      `Bundle number ${rejected.sequence} no longer counts. Its id is `, make('code', {}, rejected.bundle), '.'));
+      `${bundleName(rejected.sequence)} no longer counts. Its id is `, make('code', {}, rejected.bundle), '.'));
   }
   const decided = accepted || rejected;
   if (!removals.length && !pending.length && decided) {

@@ -7,6 +7,7 @@ use askama::Template;
 use super::format::{DisplayTime, Pager, filters, format_count, format_quantity, sentence};
 use super::frame::{Frame, render_page};
 use super::live_mode::describe_totals;
+use crate::bundle::sequence::{describe_bundle_number, is_time};
 use crate::error_report::Failure;
 use crate::mirror::lineages::LineageTip;
 use crate::mirror::live::LiveTotals;
@@ -141,6 +142,16 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
 /// The labels of the history's inputs.
 fn history_name(tip: &LineageTip) -> String {
     tip.input_names().unwrap_or_else(|| "inputs unknown".to_owned())
+}
+
+/// A bundle of a history by its number.
+fn bundle_name(tip: &LineageTip) -> String {
+    describe_bundle_number(tip.sequence)
+}
+
+/// Whether the number of the bundle is a time.
+fn is_numbered_by_time(tip: &LineageTip) -> bool {
+    is_time(tip.sequence)
 }
 
 /// The histories of the mirror with the doubts about their newest bundles, doubtful ones first.

@@ -9,7 +9,7 @@ use super::format::{DisplayTime, filters, format_quantity, sentence};
 use super::frame::{Frame, render_page};
 use super::live_mode::{Alarm, LiveCard, alarms};
 use crate::client_setup::shell_argument;
-use crate::error_report::{Failure, LOST_STATE_HINT};
+use crate::error_report::{Failure, records_hint};
 use crate::event;
 use crate::mirror::status::Status;
 use crate::mirror::summary::Counts;
@@ -180,16 +180,17 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
     })
 }
 
-/// The warning that records of the mirror are lost.
+/// The warning that records of the mirror are lost or faulty.
 fn lost_state_alarm(state: &WebState, status: &Status, is_admin: bool) -> Option<Alarm> {
     let mut text = status.problems();
     if text.is_empty() {
         return None;
     }
-    text.push(LOST_STATE_HINT.to_owned());
+    text.push(records_hint(status).to_owned());
     let visible = |text: &String| sentence(&visible_text(&state.context, text, is_admin));
     let text: Vec<String> = text.iter().map(visible).collect();
-    Some(Alarm { id: "lost-records", title: "The mirror lost records".to_owned(), text: text.join(" ") })
+    let title = if status.has_lost_records() { "The mirror lost records" } else { "The mirror has faulty records" };
+    Some(Alarm { id: "lost-records", title: title.to_owned(), text: text.join(" ") })
 }
 
 /// The warning that clients refuse the certificate because of its dates.

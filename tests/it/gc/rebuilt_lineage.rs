@@ -117,6 +117,36 @@ fn every_bundle_that_manifest_json_named_must_return() {
 }
 
 #[test]
+fn rebuilt_needs_no_confirmation_once_every_lost_bundle_returned() {
+    // Without manifest.json, newer bundles may be lost without a trace.
+    for lose_summary in [false, true] {
+        let sandbox = Sandbox::new();
+        let mirror = sandbox.path("mirror");
+        let many: Vec<String> = (0..9).map(|number| format!("old-{number}")).collect();
+        for (number, others) in [(1, many.as_slice()), (2, &[][..])] {
+            let second = 10 * i64::try_from(number).unwrap();
+            import(&mirror, &write_bundle(&sandbox.path(""), "a", number, second, others)).unwrap();
+        }
+        lose_record(&mirror, 1, false);
+        if lose_summary {
+            fs::remove_file(mirror.join("manifest.json")).unwrap();
+        }
+        rebuild(&sandbox);
+        forget(&sandbox).exits(4);
+        import_file(&sandbox, "a2.pkg");
+        let run = forget(&sandbox);
+        if lose_summary {
+            run.exits(4).stderr_has("it would remove 10 of 11 crates");
+            assert!(is_stored(&sandbox, "old-0"));
+        } else {
+            run.ok().stdout_has("Removed 10 crates");
+            sandbox.run(["verify", "--mirror", "mirror"]).ok();
+        }
+        assert!(is_stored(&sandbox, "own-a2"));
+    }
+}
+
+#[test]
 fn a_lost_record_of_the_rebuilt_lineage_does_not_release_the_files() {
     for lose_summary in [false, true] {
         let sandbox = Sandbox::new();

@@ -1,0 +1,40 @@
+//! The number of a bundle in its lineage.
+
+use jiff::Timestamp;
+
+use crate::units::format_time;
+
+/// Sequence numbers from here on are times in seconds since 1970: of lineages that do not count their bundles, such as
+/// live mode's in a snapshot, and those of 1.x bundles.
+pub const FIRST_TIMESTAMP_SEQUENCE: u64 = 1_000_000_000;
+
+/// Whether the number is a time.
+pub fn is_time(sequence: u64) -> bool {
+    sequence >= FIRST_TIMESTAMP_SEQUENCE
+}
+
+/// The bundle with this number for users: `bundle number 7`, or `bundle of 2026-04-02T21:30:00Z` if the number is a time.
+pub fn describe_bundle_number(sequence: u64) -> String {
+    let time = i64::try_from(sequence).ok().filter(|_| is_time(sequence));
+    match time.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
+        Some(time) => format!("bundle of {}", format_time(time)),
+        None => format!("bundle number {sequence}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_a_time_is_shown_as_one() {
+        for (sequence, expected) in [
+            (1, "bundle number 1"),
+            (FIRST_TIMESTAMP_SEQUENCE - 1, "bundle number 999999999"),
+            (1_796_056_100, "bundle of 2026-11-30T16:28:20Z"),
+            (u64::MAX, "bundle number 18446744073709551615"),
+        ] {
+            assert_eq!(describe_bundle_number(sequence), expected);
+        }
+    }
+}
