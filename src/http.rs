@@ -30,6 +30,7 @@ mod request;
 mod settings;
 mod host_policy;
 mod tls;
+mod tls_error;
 
 pub use address_class::AddressClass;
 pub use download::ChunkSink;
@@ -41,6 +42,7 @@ pub use redact::{redact_url, redact_urls};
 pub use request::{Request, Secret};
 pub use settings::{Settings, TlsVersion, TlsVersions};
 pub use tls::InvalidTls;
+pub use tls_error::{CertificateFault, describe_tls_error};
 
 use error::AttemptError;
 use host_limits::{HostLimits, Purpose};

@@ -91,6 +91,7 @@ pub mod line_column;
 pub mod parallel;
 pub mod generational_map;
 pub mod credentials;
+pub mod x509;
 pub mod units;
 pub mod id_prefix;
 pub mod digest;

@@ -1,8 +1,7 @@
 //! Classes and hints for the errors of `http` and of cargo's configuration.
 
-use crate::http;
 use crate::http::proxy::UsedProxy;
-use crate::http::{ProxyRefusal, TransportError};
+use crate::http::{self, CertificateFault, ProxyRefusal, TransportError};
 use crate::upstream::cargo_config;
 
 use super::{ErrorClass, Failure, class_and_hint_of_read, io_class, io_hint};
@@ -21,7 +20,7 @@ pub(super) fn class_and_hint(error: &http::Error) -> (ErrorClass, Option<String>
             }
             Error::Transport { proxy: Some(proxy), .. } => (ErrorClass::Network, Some(format!("check that the proxy runs, or correct {}; NO_PROXY=HOST excludes a host from it. Then run the same command again; downloaded files are kept", proxy.origin))),
             Error::Transport { .. } => (ErrorClass::Network, Some("check the network and the proxy settings (http.proxy, HTTPS_PROXY, NO_PROXY), then run the same command again; downloaded files are kept".to_owned())),
-            Error::Certificate { source, .. } => (ErrorClass::Network, Some(certificate_hint(source).to_owned())),
+            Error::Certificate { source, .. } => (ErrorClass::Network, Some(certificate_hint(source))),
             Error::TooLarge { .. } | Error::Encoding { .. } | Error::Redirect { .. } => (ErrorClass::Network, None),
             Error::ForbiddenHost { .. } => (ErrorClass::Network, Some("if that host belongs to your upstream, set it as FROSTMIRROR_DL_URL for `fetch`, or as `proxy_dl_url` for live mode".to_owned())),
             Error::DnsRebinding { .. } => (ErrorClass::Network, Some("if your network changed, restart the program".to_owned())),
@@ -61,27 +60,47 @@ pub(super) fn offline_hint() -> String {
         .to_owned()
 }
 
+/// Makes a certificate that every client accepts once it is configured as trusted. Without `CA:FALSE`, only cargo, curl and
+/// this program accept it; without the subjectAltName, only curl does.
+pub(super) const SELF_SIGNED_COMMAND: &str = "`openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 365 -subj /CN=NAME -addext \
+     subjectAltName=DNS:NAME -addext basicConstraints=critical,CA:FALSE`, with the server's name for NAME";
+
 /// The hint for a rejected certificate. A configured authority does not help against a wrong time or name.
-fn certificate_hint(error: &rustls::Error) -> &'static str {
-    use rustls::CertificateError;
-    let rustls::Error::InvalidCertificate(error) = error else { return CA_CERTIFICATE_HINT };
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+pub(super) fn certificate_hint(fault: &CertificateFault) -> String {
+    let text = match fault {
+        CertificateFault::UnknownIssuer | CertificateFault::BadSignature => {
+            "if your network has its own certificate authority, set its certificate in CARGO_HTTP_CAINFO or SSL_CERT_FILE"
+        }
+        CertificateFault::IsAuthority => {
+            return format!(
+                "if you trust this certificate, set CARGO_HTTP_CAINFO or SSL_CERT_FILE to a file that contains it; or the \
+                 server's operator makes another: {SELF_SIGNED_COMMAND}"
+            );
+        }
+        CertificateFault::Expired { .. } => {
             "the server's operator must renew the certificate; if the certificate is not expired, the clock of this machine is wrong: check `date`"
         }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+        CertificateFault::NotValidYet { .. } => {
             "check the clock of this machine with `date`; if it is right, the server's certificate is not valid yet"
         }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+        CertificateFault::WrongName { names, .. } if !names.is_empty() => {
             "use a name that is in the certificate, or ask the server's operator for a certificate with this name"
         }
-        CertificateError::Revoked => "the certificate was revoked: do not use the server, and ask its operator",
-        _ => CA_CERTIFICATE_HINT,
-    }
+        CertificateFault::Revoked => "the certificate was revoked: do not use the server, and ask its operator",
+        CertificateFault::WrongName { .. }
+        | CertificateFault::WrongPurpose
+        | CertificateFault::UnsupportedAlgorithm
+        | CertificateFault::OldVersion
+        | CertificateFault::CriticalExtension
+        | CertificateFault::Malformed
+        | CertificateFault::Unacceptable => {
+            return format!(
+                "ask the server's operator for another certificate, for example from {SELF_SIGNED_COMMAND}"
+            );
+        }
+    };
+    text.to_owned()
 }
-
-const CA_CERTIFICATE_HINT: &str =
-    "if your network has its own certificate authority, set its certificate in CARGO_HTTP_CAINFO or SSL_CERT_FILE";
 
 impl From<http::Error> for Failure {
     fn from(error: http::Error) -> Failure {
@@ -133,17 +152,22 @@ mod tests {
 
     #[test]
     fn the_hint_matches_the_certificate_error() {
-        use rustls::CertificateError;
-        let hint = |error: CertificateError| {
-            let source = rustls::Error::InvalidCertificate(error);
+        let hint = |source: CertificateFault| {
             let (class, hint) = class_and_hint(&http::Error::Certificate { url: "https://h/".to_owned(), source });
             assert_eq!(class, ErrorClass::Network);
             hint.expect("a hint")
         };
-        assert!(hint(CertificateError::Expired).contains("must renew"));
-        assert!(hint(CertificateError::NotValidYet).contains("check the clock of this machine"));
-        assert!(hint(CertificateError::NotValidForName).contains("a name that is in the certificate"));
-        assert!(hint(CertificateError::UnknownIssuer).contains("CARGO_HTTP_CAINFO"));
+        assert!(hint(CertificateFault::Expired { not_after: None }).contains("must renew"));
+        assert!(hint(CertificateFault::NotValidYet { not_before: None }).contains("check the clock of this machine"));
+        assert!(hint(CertificateFault::UnknownIssuer).contains("CARGO_HTTP_CAINFO"));
+        let wrong_name = |names: &[&str]| CertificateFault::WrongName {
+            host: "h".to_owned(),
+            names: names.iter().map(|&name| name.to_owned()).collect(),
+        };
+        assert!(hint(wrong_name(&["a"])).contains("a name that is in the certificate"));
+        assert!(hint(wrong_name(&[])).contains("-addext subjectAltName=DNS:NAME"));
+        assert!(hint(CertificateFault::IsAuthority).contains("-addext basicConstraints=critical,CA:FALSE"));
+        assert!(hint(CertificateFault::IsAuthority).contains("set CARGO_HTTP_CAINFO or SSL_CERT_FILE"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use super::network::SELF_SIGNED_COMMAND;
 use super::{ErrorClass, Failure, class_and_hint_of_read, io_hint};
 use crate::bounded_read;
 use crate::client_setup;
@@ -51,7 +52,7 @@ impl From<TokenError> for Failure {
 
 impl From<TlsError> for Failure {
     fn from(error: TlsError) -> Failure {
-        let hint = match &error {
+        let hint: &str = match &error {
             TlsError::Read(bounded_read::Error::TooLarge { .. }) => "check that this is the file you meant",
             TlsError::Read(_) => {
                 "the files of --tls-cert and --tls-key must be readable by the user that runs this server"
@@ -59,10 +60,7 @@ impl From<TlsError> for Failure {
             TlsError::Pem { .. } => {
                 "PEM files have lines like `-----BEGIN CERTIFICATE-----`; convert others with `openssl x509` or `openssl pkey`"
             }
-            TlsError::Certificate { .. } => {
-                "create one with `openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 365 -subj \
-                 /CN=NAME -addext subjectAltName=DNS:NAME`, with the server's name for NAME"
-            }
+            TlsError::Certificate { .. } => &format!("create one with {SELF_SIGNED_COMMAND}"),
             TlsError::Pair { .. } => {
                 "give the key of this certificate; if the file has several certificates, put the server's own first"
             }

@@ -11,6 +11,7 @@ use super::address_class::{AddressClass, BlockedHost};
 use super::proxy::{InvalidProxy, UsedProxy};
 use super::proxy_refusal::ProxyRefusal;
 use super::tls::InvalidTls;
+use super::tls_error::{CertificateFault, describe_tls_error};
 
 /// Why a request failed. URLs are shown without credentials.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +74,7 @@ pub enum Error {
         /// The address.
         url: String,
         /// The reason.
-        source: rustls::Error,
+        source: CertificateFault,
     },
     /// An encoding that cargo's libcurl cannot decode either.
     #[error("{url} was answered with the header `Content-Encoding: {encoding}`; only gzip and deflate can be decoded")]
@@ -193,9 +194,7 @@ impl TransportError {
         match self {
             TransportError::Request { what, root: RootCause(root) } => {
                 // "Connection refused (os error 111)": the number tells a user nothing.
-                let root = root.split(" (os error").next().unwrap_or(root).trim();
-                let mut chars = root.chars();
-                let root: String = chars.next().into_iter().flat_map(char::to_lowercase).chain(chars).collect();
+                let root = lowercase_first_word(root.split(" (os error").next().unwrap_or(root).trim());
                 match *what {
                     TIMED_OUT => (*what).to_owned(),
                     _ if root.contains("lookup address") || root.starts_with("dns error") => {
@@ -209,6 +208,20 @@ impl TransportError {
             TransportError::Undecodable(source) => format!("{self}: {source}"),
             other => other.to_string(),
         }
+    }
+}
+
+/// The text as part of a sentence: its first letter becomes lowercase, unless the first word is an abbreviation such as
+/// `SOCKS` or `I/O`.
+fn lowercase_first_word(text: &str) -> String {
+    let mut chars = text.chars();
+    let (first, rest) = (chars.next(), chars.as_str());
+    match first {
+        // A second letter in lowercase, or none, as in "A broken pipe".
+        Some(first) if rest.chars().next().is_none_or(|second| second.is_lowercase() || second.is_whitespace()) => {
+            first.to_lowercase().chain(rest.chars()).collect()
+        }
+        _ => text.to_owned(),
     }
 }
 
@@ -345,7 +358,9 @@ impl AttemptError {
             return AttemptError::blocked(url, blocked);
         }
         let hopeless = error.is_builder();
-        let root = RootCause(super::redact::sanitize_excerpt(&root_text(&error)));
+        let tls = error_chain(&error).find_map(|error| error.downcast_ref::<rustls::Error>());
+        let root = tls.map_or_else(|| root_text(&error), describe_tls_error);
+        let root = RootCause(super::redact::sanitize_excerpt(&root));
         let trouble = AttemptError::transport(url, TransportError::Request { what: failed_step(&error), root });
         AttemptError { is_retryable: !hopeless, ..trouble }
     }
@@ -366,10 +381,36 @@ fn error_chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error:
     })
 }
 
-/// The certificate error, if there is one.
-fn certificate_error(error: &reqwest::Error) -> Option<rustls::Error> {
+/// The fault of the certificate, if the error is about one.
+fn certificate_error(error: &reqwest::Error) -> Option<CertificateFault> {
     error_chain(error).find_map(|error| match error.downcast_ref() {
-        Some(found @ rustls::Error::InvalidCertificate(_)) => Some(found.clone()),
+        Some(rustls::Error::InvalidCertificate(found)) => Some(CertificateFault::from(found)),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_begin_in_lowercase_but_abbreviations_stay() {
+        for (text, expected) in [
+            ("Connection refused", "connection refused"),
+            ("A pipe broke", "a pipe broke"),
+            ("Élan", "élan"),
+            ("SOCKS error: connection refused", "SOCKS error: connection refused"),
+            ("I/O error", "I/O error"),
+            ("TLS failed", "TLS failed"),
+            ("HTTP/2 error", "HTTP/2 error"),
+            ("URLs are invalid", "URLs are invalid"),
+            ("", ""),
+        ] {
+            let root = RootCause(text.to_owned());
+            assert_eq!(
+                TransportError::Request { what: NOT_CONNECTED, root }.cause(),
+                if text.is_empty() { NOT_CONNECTED } else { expected }
+            );
+        }
+    }
 }

@@ -13,6 +13,7 @@ use crate::error_chain::causes;
 
 mod responses;
 mod bodies;
+mod certificates;
 mod redirects;
 mod encodings;
 mod chunk_sink;

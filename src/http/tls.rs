@@ -1,16 +1,27 @@
 //! The trusted certificate authorities. If `http.cainfo` is set, only its own count. Otherwise `SSL_CERT_FILE` and
 //! `SSL_CERT_DIR` each replace the system's file or folder of authorities, as in cargo's own TLS library.
+//!
+//! In one way OpenSSL, and thus cargo, accepts more than rustls: a server may present a certificate that the user
+//! configured as trusted, whatever it says about certificate authorities and its issuer. `openssl req -x509`
+//! makes such certificates: they say `CA:TRUE`. [`Trust`] accepts them too, byte for byte, with every other check.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
+};
 
 use super::settings::{Settings, TlsVersion, TlsVersions};
+use super::tls_error::CertificateFault;
+use crate::x509::{self, Validity};
 
 /// TLS settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,29 +43,26 @@ pub enum InvalidTls {
     /// The library rejected the settings.
     #[error("TLS cannot be set up")]
     Rustls(#[from] rustls::Error),
-    /// The certificate authorities cannot be used.
-    #[error("TLS cannot be set up")]
-    Verifier(#[from] rustls::client::VerifierBuilderError),
 }
 
 /// The client's TLS configuration.
 pub(super) fn build_config(settings: &Settings) -> Result<ClientConfig, InvalidTls> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(protocol_versions(settings.tls))?;
-    let upstream = root_store(settings)?;
     let proxies = settings.proxy.tls_hosts();
-    let mut config = match &settings.proxy_cainfo {
-        Some(cainfo) if !proxies.is_empty() => {
-            let verifier = PerHostVerifier {
-                upstream: build_verifier(upstream, &provider)?,
-                proxy: build_verifier(root_store_from_file(cainfo)?, &provider)?,
-                proxies,
-            };
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
-        }
-        _ => builder.with_root_certificates(upstream).with_no_client_auth(),
+    let verifier = Verifier {
+        upstream: upstream_trust(settings)?,
+        proxy: match &settings.proxy_cainfo {
+            Some(cainfo) if !proxies.is_empty() => Some(Trust::of_file(cainfo)?),
+            _ => None,
+        },
+        proxies,
+        algorithms: provider.signature_verification_algorithms,
     };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(protocol_versions(settings.tls))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
     config.alpn_protocols = match settings.multiplexing {
         true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         false => vec![b"http/1.1".to_vec()],
@@ -73,29 +81,30 @@ fn protocol_versions(versions: TlsVersions) -> &'static [&'static SupportedProto
     }
 }
 
-fn root_store(settings: &Settings) -> Result<RootCertStore, InvalidTls> {
+fn upstream_trust(settings: &Settings) -> Result<Trust, InvalidTls> {
     if let Some(cainfo) = &settings.cainfo {
-        return root_store_from_file(cainfo);
+        return Trust::of_file(cainfo);
     }
     // A missing file or folder is ignored, as in cargo.
     let file = settings.cert_file.as_deref().filter(|path| path.exists());
     let dirs: Vec<&Path> = settings.cert_dirs.iter().map(PathBuf::as_path).filter(|path| path.is_dir()).collect();
-    let mut certificates = Vec::new();
+    let mut configured = Vec::new();
     if let Some(file) = file {
-        certificates.extend(read_certificates(file)?);
+        configured.extend(read_certificates(file)?);
     }
     for dir in &dirs {
-        certificates.extend(rustls_native_certs::load_certs_from_paths(None, Some(dir)).certs);
+        configured.extend(rustls_native_certs::load_certs_from_paths(None, Some(dir)).certs);
     }
+    let mut system = Vec::new();
     if file.is_none() {
-        certificates.extend(rustls_native_certs::load_native_certs().certs);
+        system.extend(rustls_native_certs::load_native_certs().certs);
     } else if dirs.is_empty() {
-        certificates
+        system
             .extend(system_folders().flat_map(|dir| rustls_native_certs::load_certs_from_paths(None, Some(dir)).certs));
     }
-    let mut store = RootCertStore::empty();
-    store.add_parsable_certificates(certificates);
-    Ok(store)
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(configured.iter().cloned().chain(system));
+    Ok(Trust { roots, configured })
 }
 
 /// The system's folders of certificate authorities, which are used in addition to `SSL_CERT_FILE`.
@@ -108,12 +117,6 @@ fn system_folders() -> impl Iterator<Item = &'static Path> {
 #[cfg(not(all(unix, not(target_os = "macos"))))]
 fn system_folders() -> impl Iterator<Item = &'static Path> {
     std::iter::empty()
-}
-
-fn root_store_from_file(path: &Path) -> Result<RootCertStore, InvalidTls> {
-    let mut store = RootCertStore::empty();
-    let (added, _) = store.add_parsable_certificates(read_certificates(path)?);
-    if added == 0 { Err(InvalidTls::NoCertificate { path: path.to_owned() }) } else { Ok(store) }
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, InvalidTls> {
@@ -130,34 +133,107 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Invali
     }
 }
 
-fn build_verifier(
-    roots: RootCertStore,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, InvalidTls> {
-    Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build()?)
-}
-
-/// Verifies proxies with their own certificate authorities, and other servers with those for upstream.
+/// The certificates that are trusted.
 #[derive(Debug)]
-struct PerHostVerifier {
-    upstream: Arc<WebPkiServerVerifier>,
-    proxy: Arc<WebPkiServerVerifier>,
-    proxies: Vec<String>,
+struct Trust {
+    /// The certificate authorities.
+    roots: RootCertStore,
+    /// The certificates in files and folders that the user configured. A server may present one of them itself.
+    configured: Vec<CertificateDer<'static>>,
 }
 
-impl ServerCertVerifier for PerHostVerifier {
+impl Trust {
+    /// Trusts only the certificates in a file.
+    fn of_file(path: &Path) -> Result<Trust, InvalidTls> {
+        let configured = read_certificates(path)?;
+        let mut roots = RootCertStore::empty();
+        match roots.add_parsable_certificates(configured.iter().cloned()) {
+            (0, _) => Err(InvalidTls::NoCertificate { path: path.to_owned() }),
+            _ => Ok(Trust { roots, configured }),
+        }
+    }
+
+    /// Whether the certificate identifies this server now.
+    fn verify(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<(), rustls::Error> {
+        let by_authority = || {
+            let parsed = ParsedCertificate::try_from(certificate)?;
+            verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms.all)?;
+            verify_server_name(&parsed, name)
+        };
+        match by_authority() {
+            Err(rustls::Error::InvalidCertificate(_)) if self.is_configured(certificate) => {
+                verify_configured(certificate, name, now)
+            }
+            other => other,
+        }
+    }
+
+    fn is_configured(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.configured.iter().any(|configured| configured.as_ref() == certificate.as_ref())
+    }
+}
+
+/// Whether a certificate that the user trusts identifies this server now. It needs no signature of an authority. The
+/// caller checks that the server has its key.
+fn verify_configured(
+    certificate: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<(), rustls::Error> {
+    let parsed = ParsedCertificate::try_from(certificate)?;
+    let validity = Validity::of(certificate).ok_or(CertificateError::BadEncoding)?;
+    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    if seconds < validity.from.as_second() {
+        let not_before = unix_time(validity.from.as_second());
+        return Err(CertificateError::NotValidYetContext { time: now, not_before }.into());
+    }
+    if seconds > validity.to.as_second() {
+        let not_after = unix_time(validity.to.as_second());
+        return Err(CertificateError::ExpiredContext { time: now, not_after }.into());
+    }
+    if !x509::may_identify_server(certificate).ok_or(CertificateError::BadEncoding)? {
+        return Err(CertificateError::InvalidPurpose.into());
+    }
+    verify_server_name(&parsed, name)
+}
+
+/// Seconds since 1970; earlier times count as 1970.
+fn unix_time(seconds: i64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
+}
+
+/// Verifies proxies with their own certificate authorities, if there are any, and other servers with those for upstream.
+#[derive(Debug)]
+struct Verifier {
+    upstream: Trust,
+    proxy: Option<Trust>,
+    proxies: Vec<String>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let name = server_name.to_str();
         let is_proxy = self.proxies.iter().any(|host| host.trim_matches(['[', ']']).eq_ignore_ascii_case(&name));
-        let verifier = if is_proxy { &self.proxy } else { &self.upstream };
-        verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let trust = self.proxy.as_ref().filter(|_| is_proxy).unwrap_or(&self.upstream);
+        match trust.verify(end_entity, intermediates, server_name, now, &self.algorithms) {
+            Ok(()) => Ok(ServerCertVerified::assertion()),
+            Err(error) => Err(with_fault(error, end_entity)),
+        }
     }
 
     fn verify_tls12_signature(
@@ -166,7 +242,7 @@ impl ServerCertVerifier for PerHostVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.upstream.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -175,10 +251,23 @@ impl ServerCertVerifier for PerHostVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.upstream.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.upstream.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
+}
+
+/// Names the fault of `certificate` if the library's error has no variant for it.
+fn with_fault(error: rustls::Error, certificate: &CertificateDer<'_>) -> rustls::Error {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(_)) = error else { return error };
+    let fault = if x509::is_before_version_3(certificate) {
+        CertificateFault::OldVersion
+    } else if x509::is_authority(certificate) {
+        CertificateFault::IsAuthority
+    } else {
+        return error;
+    };
+    CertificateError::Other(OtherError(Arc::new(fault))).into()
 }

@@ -14,9 +14,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::bounded_read::{self, SizeLimit};
 use crate::event::Sink;
 use crate::file_stamp::FileStamp;
-pub use validity::Validity;
-
-mod validity;
+use crate::http::{CertificateFault, describe_tls_error};
+use crate::x509;
+pub use crate::x509::Validity;
 
 /// How often the files are checked.
 pub(super) const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
@@ -66,14 +66,14 @@ pub enum Error {
         reason: String,
     },
     /// The certificate and the key do not match, or are of an unsupported kind.
-    #[error("the key in `{}` cannot be used with the certificate in `{}`", key.display(), certificate.display())]
+    #[error("the key in `{}` cannot be used with the certificate in `{}`: {reason}", key.display(), certificate.display())]
     Pair {
         /// The certificate file.
         certificate: PathBuf,
         /// The key file.
         key: PathBuf,
-        /// The library's error.
-        source: rustls::Error,
+        /// Why.
+        reason: String,
     },
 }
 
@@ -170,15 +170,19 @@ impl PemFiles {
         let validity = chain.first().and_then(|own| Validity::of(own));
         let private =
             PrivateKeyDer::from_pem_slice(&PEM_LIMIT.read_regular(key)?).map_err(invalid(key, "private key"))?;
-        if chain.first().is_some_and(|own| validity::is_before_version_3(own)) {
-            let reason = "it is an X.509 certificate of version 1 or 2, and clients accept only version 3".to_owned();
+        if chain.first().is_some_and(|own| x509::is_before_version_3(own)) {
+            let reason = CertificateFault::OldVersion.to_string();
             return Err(Error::Certificate { path: certificate.clone(), reason });
         }
-        let pair = |source| match source {
-            why @ rustls::Error::InvalidCertificate(_) => {
-                Error::Certificate { path: certificate.clone(), reason: why.to_string() }
+        let pair = |error| match error {
+            rustls::Error::InvalidCertificate(error) => {
+                let reason = CertificateFault::from(&error).to_string();
+                Error::Certificate { path: certificate.clone(), reason }
             }
-            source => Error::Pair { certificate: certificate.clone(), key: key.clone(), source },
+            error => {
+                let reason = describe_tls_error(&error);
+                Error::Pair { certificate: certificate.clone(), key: key.clone(), reason }
+            }
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)

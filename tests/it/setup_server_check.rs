@@ -6,7 +6,7 @@ use crate::support::crates::Crate;
 use crate::support::process::Run;
 use crate::support::sandbox::{RunningServer, Sandbox};
 use crate::support::server_fixture::MirrorTree;
-use crate::support::tls::CertificateAuthority;
+use crate::support::tls::{CertificateAuthority, self_signed_authority};
 
 const LOOPBACK: &[&str] = &["127.0.0.1", "localhost"];
 
@@ -65,6 +65,18 @@ fn an_unknown_certificate_authority_is_reported_with_the_option_that_adds_it() {
     let other = sandbox.write("other.pem", CertificateAuthority::new().pem());
     let run = assert_warns(&sandbox, &["--url", url, "--ca", "other.pem"]);
     run.stderr_has(&format!("no certificate in `{}` has signed", other.display()));
+}
+
+#[test]
+fn a_self_signed_authority_is_accepted_as_the_certificate_of_the_server() {
+    let sandbox = sandbox_with_mirror();
+    let (certificate, key) = self_signed_authority(LOOPBACK);
+    sandbox.write("ca.pem", &certificate);
+    sandbox.write("key.pem", key);
+    let serving = sandbox.serve(["--mirror", "mirror", "--tls-cert", "ca.pem", "--tls-key", "key.pem"]);
+    let run = assert_warns(&sandbox, &["--url", serving.url()]).stderr_has("--ca FILE --write");
+    assert_hint_works(&sandbox, &run, serving.url());
+    sandbox.run(["setup", "--url", serving.url(), "--ca", "ca.pem"]).ok().stderr_lacks("warning");
 }
 
 #[test]

@@ -8,6 +8,8 @@ use crate::support::crates::Crate;
 use crate::support::forward_proxy::ForwardProxy;
 use crate::support::process::write_program;
 use crate::support::sandbox::Sandbox;
+use crate::support::server_fixture::MirrorTree;
+use crate::support::tls::self_signed_authority;
 use crate::support::upstream::{Fault, RecordedRequest, Upstream};
 
 const ENGINE_DEPENDS: &str = "[dependencies]\nengine = { version = \"=1.2.0\", features = [\"fast\"] }\n";
@@ -284,6 +286,31 @@ fn a_private_ca_is_trusted_as_in_cargo() {
     assert_fetches_engine(&sandbox);
     assert!(seen() > before, "HTTP/2 was offered");
     assert_fetches_engine(&Sandbox::new().upstream(&world.upstream));
+}
+
+#[test]
+fn a_self_signed_authority_is_trusted_as_in_cargo() {
+    let sandbox = Sandbox::new();
+    MirrorTree::at(sandbox.path("mirror")).add_crate(Crate::new("leaf", "1.0.0"));
+    let (certificate, key) = self_signed_authority(&["localhost", "127.0.0.1"]);
+    let file = sandbox.write("cert.pem", certificate);
+    let file = file.to_str().unwrap();
+    sandbox.write("key.pem", key);
+    let serving = sandbox.serve(["--mirror", "mirror", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    let index = format!("{}/index/", serving.url());
+    let project = Project::new("app").dep("leaf", "1").write(&sandbox.path("app"));
+    let client = Client::with_index(&index).env("CARGO_HTTP_CAINFO", file);
+    client.cargo(&project, ["fetch"]).ok();
+    for variable in ["CARGO_HTTP_CAINFO", "SSL_CERT_FILE"] {
+        let near = Sandbox::new().env("FROSTMIRROR_REGISTRY_URL", &index).env(variable, file);
+        near.run(["fetch", "--crate", "leaf"]).ok().stderr_has("Packed 1 crate ");
+    }
+    let unconfigured = Sandbox::new().env("FROSTMIRROR_REGISTRY_URL", &index).env("CARGO_NET_RETRY", "0");
+    let run = unconfigured.run(["fetch", "--crate", "leaf"]).exits(5);
+    run.stderr_has("it belongs to a certificate authority (CA:TRUE)")
+        .stderr_has("set CARGO_HTTP_CAINFO or SSL_CERT_FILE to a file that contains it")
+        .stderr_has("-addext basicConstraints=critical,CA:FALSE`")
+        .stderr_lacks("CaUsed");
 }
 
 #[test]

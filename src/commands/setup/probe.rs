@@ -10,7 +10,7 @@ use crate::client_setup::{BaseUrl, ClientSetup, shell_argument};
 use crate::commands::Context;
 use crate::error_report::Failure;
 use crate::event::Sink;
-use crate::http::{self, Client, Request, Settings};
+use crate::http::{self, CertificateFault, Client, Request, Settings};
 
 /// Timeout of the connection, and of a response without data.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -80,7 +80,7 @@ impl ServerProbe<'_> {
             Ok(response) => return Err(self.not_a_mirror(&format!("HTTP {}", response.status))),
             Err(http::Error::Status { status: 401, .. }) if self.setup.requires_token => return Ok(()),
             Err(http::Error::Status { status: 401, .. }) => return Err(self.token_required()),
-            Err(http::Error::Certificate { source, .. }) => return self.check_certificate_error(&source),
+            Err(http::Error::Certificate { source, .. }) => return self.check_certificate_error(source),
             Err(error) => error,
         };
         let other = self.base.with_other_scheme();
@@ -133,45 +133,32 @@ impl ServerProbe<'_> {
     }
 
     /// The error of a server whose certificate this program rejects. Cargo's TLS library accepts some of them.
-    fn check_certificate_error(&self, error: &rustls::Error) -> Result<(), Obstacle> {
-        use rustls::CertificateError as E;
-        let rustls::Error::InvalidCertificate(reason) = error else { return Err(self.unknown_authority()) };
-        match reason {
-            E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } | E::Revoked => {
-                let source = error.clone();
-                let failure = Failure::from(http::Error::Certificate { url: self.base.to_string(), source });
-                let hint = failure.hint.unwrap_or_default();
-                Err(Obstacle { cause: self.rejected_certificate(error), hint })
+    fn check_certificate_error(&self, fault: CertificateFault) -> Result<(), Obstacle> {
+        use CertificateFault as F;
+        let cause = format!("the certificate of the server is not trusted: {fault}");
+        match fault {
+            F::Expired { .. } | F::NotValidYet { .. } | F::Revoked => {
+                let failure = Failure::from(http::Error::Certificate { url: self.base.to_string(), source: fault });
+                Err(Obstacle { cause, hint: failure.hint.unwrap_or_default() })
             }
-            E::NotValidForName | E::NotValidForNameContext { .. } => Err(Obstacle {
-                cause: self.rejected_certificate(error),
+            F::WrongName { ref names, .. } if !names.is_empty() => Err(Obstacle {
+                cause,
                 hint:
                     "give a URL with a name that is in the certificate, or ask the server's operator for a certificate \
                        with this name"
                         .to_owned(),
             }),
-            E::UnknownIssuer | E::BadSignature => Err(self.unknown_authority()),
-            // OpenSSL accepts a self-signed certificate of an authority as that of a server, for example, and rustls does
-            // not.
-            other if self.setup.ca.is_some() => {
-                let reason = match format!("{other:?}") {
-                    text if text.contains("CaUsedAsEndEntity") => {
-                        "it belongs to a certificate authority, not to a server".to_owned()
-                    }
-                    _ => error.to_string(),
-                };
+            F::UnknownIssuer | F::BadSignature => Err(self.unknown_authority()),
+            // OpenSSL accepts the host in the subject instead of the subjectAltName, for example, and rustls does not.
+            _ if self.setup.ca.is_some() => {
                 self.context.reporter.warning(format!(
-                    "could not check the certificate of `{}`: {reason}; cargo checks it at its first request",
+                    "could not check the certificate of `{}`: {fault}; cargo checks it at its first request",
                     self.base
                 ));
                 Ok(())
             }
             _ => Err(self.unknown_authority()),
         }
-    }
-
-    fn rejected_certificate(&self, error: &rustls::Error) -> String {
-        format!("the certificate of the server is not trusted: {error}")
     }
 
     fn unknown_authority(&self) -> Obstacle {

@@ -8,7 +8,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -155,7 +156,16 @@ struct Counts {
 
 impl TlsServer {
     pub(super) async fn start() -> TlsServer {
-        let (tls, listener, acceptor) = TlsServer::prepare(&[b"h2", b"http/1.1"]).await;
+        TlsServer::serve(TlsServer::prepare(&[b"h2", b"http/1.1"]).await)
+    }
+
+    /// A server that presents `certificate`, which need not belong to `key`. There is no authority.
+    pub(super) async fn start_with(certificate: &CertificateDer<'static>, key: &KeyPair) -> TlsServer {
+        let protocols: &[&[u8]] = &[b"h2", b"http/1.1"];
+        TlsServer::serve(TlsServer::listen(String::new(), certificate.clone(), key, protocols).await)
+    }
+
+    fn serve((tls, listener, acceptor): (TlsServer, TcpListener, TlsAcceptor)) -> TlsServer {
         let counts = Arc::clone(&tls.counts);
         tokio::spawn(async move {
             loop {
@@ -221,8 +231,6 @@ impl TlsServer {
     }
 
     async fn prepare(protocols: &[&[u8]]) -> (TlsServer, TcpListener, TlsAcceptor) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
-        let port = listener.local_addr().expect("address").port();
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority_key = KeyPair::generate().expect("key");
@@ -231,13 +239,27 @@ impl TlsServer {
         let key = KeyPair::generate().expect("key");
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let certificate = CertificateParams::new(names).expect("names").signed_by(&key, &issuer).expect("certificate");
+        TlsServer::listen(authority, certificate.der().clone(), &key, protocols).await
+    }
+
+    async fn listen(
+        authority: String,
+        certificate: CertificateDer<'static>,
+        key: &KeyPair,
+        protocols: &[&[u8]],
+    ) -> (TlsServer, TcpListener, TlsAcceptor) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
+        let port = listener.local_addr().expect("address").port();
+        let private = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let signer = rustls::crypto::ring::sign::any_supported_type(&private).expect("a key");
+        // Without the check whether the key belongs to the certificate.
+        let pair = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], signer));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-            .expect("certificate and key");
+            .with_cert_resolver(Arc::new(pair));
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let tls = TlsServer { authority, port, counts: Arc::default() };
         (tls, listener, TlsAcceptor::from(Arc::new(config)))

@@ -9,6 +9,15 @@ use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
+/// A certificate for `names` and its key, both as PEM, as `openssl req -x509` makes them: the certificate is signed by itself,
+/// and that of an authority.
+pub fn self_signed_authority(names: &[&str]) -> (String, String) {
+    let mut params = CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
 /// Signs server certificates; clients trust it only when configured.
 pub struct CertificateAuthority {
     issuer: CertifiedIssuer<'static, KeyPair>,

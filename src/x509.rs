@@ -1,15 +1,32 @@
-//! The validity period of a certificate, read from its DER form (RFC 5280, 4.1). Other fields are skipped.
+//! Fields of a certificate that the TLS library does not show, read from its DER form (RFC 5280, 4.1): the version, the
+//! validity period, and for which purposes the certificate may be used. Other fields are skipped.
 
 use jiff::Timestamp;
 
 use crate::units::format_time;
 
 /// DER tags.
+const BOOLEAN: u8 = 0x01;
 const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
+const ISSUER_UNIQUE_ID: u8 = 0x81;
+const SUBJECT_UNIQUE_ID: u8 = 0x82;
+const EXTENSIONS: u8 = 0xa3;
+
+/// Identifiers of extensions (RFC 5280, 4.2.1).
+const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+/// The purpose `id-kp-serverAuth` of the extended key usage.
+const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
+/// Key usages of TLS servers, as bits: digitalSignature, keyEncipherment and keyAgreement. OpenSSL requires one of them.
+const SERVER_KEY_USAGES: u8 = 0x80 | 0x20 | 0x08;
 
 /// The validity period of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +39,8 @@ pub struct Validity {
 
 impl Validity {
     /// The validity period of a certificate; `None` if it cannot be read.
-    pub(super) fn of(der: &[u8]) -> Option<Validity> {
-        let (certificate, _) = element(der, SEQUENCE)?;
-        let (signed, _) = element(certificate, SEQUENCE)?;
-        let rest = element(signed, VERSION).map_or(signed, |(_, rest)| rest);
-        let (_serial, rest) = element(rest, INTEGER)?;
-        let (_algorithm, rest) = element(rest, SEQUENCE)?;
-        let (_issuer, rest) = element(rest, SEQUENCE)?;
-        let (dates, _) = element(rest, SEQUENCE)?;
+    pub fn of(der: &[u8]) -> Option<Validity> {
+        let (dates, _) = dates_and_rest(der)?;
         let (from, rest) = time(dates)?;
         let (to, _) = time(rest)?;
         Some(Validity { from, to })
@@ -49,13 +60,91 @@ impl Validity {
 }
 
 /// Whether the certificate is older than version 3. Only the versions after 1 are written (RFC 5280, 4.1.2.1).
-pub(super) fn is_before_version_3(der: &[u8]) -> bool {
+pub fn is_before_version_3(der: &[u8]) -> bool {
     let signed = element(der, SEQUENCE).and_then(|(certificate, _)| element(certificate, SEQUENCE));
     let Some((signed, _)) = signed else { return false };
     match element(signed, VERSION).and_then(|(version, _)| element(version, INTEGER)) {
         Some((number, _)) => matches!(number, [0 | 1]),
         None => element(signed, INTEGER).is_some(),
     }
+}
+
+/// Whether the certificate says that it belongs to a certificate authority (`CA:TRUE`). `false` if it cannot be read.
+pub fn is_authority(der: &[u8]) -> bool {
+    let constraints = extensions(der).and_then(|found| found.basic_constraints);
+    let fields = constraints.and_then(|value| element(value, SEQUENCE));
+    fields.and_then(|(fields, _)| element(fields, BOOLEAN)).is_some_and(|(flag, _)| flag != [0])
+}
+
+/// Whether the certificate may identify a TLS server: its extensions about the use of the key permit it, or it has none.
+/// `None` if it cannot be read.
+pub fn may_identify_server(der: &[u8]) -> Option<bool> {
+    let Extensions { key_usage, extended_key_usage, .. } = extensions(der)?;
+    if let Some(value) = key_usage {
+        let (bits, _) = element(value, BIT_STRING)?;
+        // The first byte is the number of unused bits.
+        if bits.get(1).is_none_or(|bits| bits & SERVER_KEY_USAGES == 0) {
+            return Some(false);
+        }
+    }
+    let Some(value) = extended_key_usage else { return Some(true) };
+    let (mut purposes, _) = element(value, SEQUENCE)?;
+    while !purposes.is_empty() {
+        let (purpose, rest) = element(purposes, OBJECT_IDENTIFIER)?;
+        if purpose == SERVER_AUTH {
+            return Some(true);
+        }
+        purposes = rest;
+    }
+    Some(false)
+}
+
+/// The values of the extensions that are read here.
+#[derive(Default)]
+struct Extensions<'c> {
+    basic_constraints: Option<&'c [u8]>,
+    key_usage: Option<&'c [u8]>,
+    extended_key_usage: Option<&'c [u8]>,
+}
+
+fn extensions(der: &[u8]) -> Option<Extensions<'_>> {
+    let (_, rest) = dates_and_rest(der)?;
+    let (_subject, rest) = element(rest, SEQUENCE)?;
+    let (_key, mut rest) = element(rest, SEQUENCE)?;
+    for unique_id in [ISSUER_UNIQUE_ID, SUBJECT_UNIQUE_ID] {
+        rest = element(rest, unique_id).map_or(rest, |(_, rest)| rest);
+    }
+    let mut found = Extensions::default();
+    if rest.is_empty() {
+        return Some(found);
+    }
+    let (list, _) = element(rest, EXTENSIONS)?;
+    let (mut list, _) = element(list, SEQUENCE)?;
+    while !list.is_empty() {
+        let (extension, rest) = element(list, SEQUENCE)?;
+        list = rest;
+        let (id, value) = element(extension, OBJECT_IDENTIFIER)?;
+        let value = element(value, BOOLEAN).map_or(value, |(_is_critical, rest)| rest);
+        let (value, _) = element(value, OCTET_STRING)?;
+        match id {
+            BASIC_CONSTRAINTS => found.basic_constraints = Some(value),
+            KEY_USAGE => found.key_usage = Some(value),
+            EXTENDED_KEY_USAGE => found.extended_key_usage = Some(value),
+            _ => {}
+        }
+    }
+    Some(found)
+}
+
+/// The validity dates, and the fields after them.
+fn dates_and_rest(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (certificate, _) = element(der, SEQUENCE)?;
+    let (signed, _) = element(certificate, SEQUENCE)?;
+    let rest = element(signed, VERSION).map_or(signed, |(_, rest)| rest);
+    let (_serial, rest) = element(rest, INTEGER)?;
+    let (_algorithm, rest) = element(rest, SEQUENCE)?;
+    let (_issuer, rest) = element(rest, SEQUENCE)?;
+    element(rest, SEQUENCE)
 }
 
 /// The content of the element with this tag at the start of `bytes`, and the rest.
@@ -123,7 +212,34 @@ DEwk70eJpA==\n\
         assert!(!is_before_version_3(b"") && !is_before_version_3(b"no certificate"));
     }
 
-    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+    use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
+
+    #[test]
+    fn purposes_are_read() {
+        use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+        use KeyUsagePurpose::{CrlSign, DigitalSignature, KeyCertSign};
+        let of = |is_ca: bool, usages: &[KeyUsagePurpose], purposes: &[ExtendedKeyUsagePurpose]| {
+            let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+            params.is_ca = if is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
+            params.key_usages = usages.to_vec();
+            params.extended_key_usages = purposes.to_vec();
+            let der = params.self_signed(&KeyPair::generate().expect("a key")).expect("a certificate").der().to_vec();
+            for length in 0..der.len() {
+                let _no_panic = (is_authority(&der[..length]), may_identify_server(&der[..length]));
+            }
+            assert_eq!(may_identify_server(&der[..der.len() / 2]), None);
+            (is_authority(&der), may_identify_server(&der))
+        };
+        assert_eq!(of(false, &[], &[]), (false, Some(true)));
+        assert_eq!(of(true, &[], &[]), (true, Some(true)));
+        assert_eq!(of(true, &[KeyCertSign, DigitalSignature], &[]), (true, Some(true)));
+        assert_eq!(of(true, &[KeyCertSign, CrlSign], &[]), (true, Some(false)));
+        assert_eq!(of(false, &[], &[ClientAuth, ServerAuth]), (false, Some(true)));
+        assert_eq!(of(false, &[], &[ClientAuth]), (false, Some(false)));
+        assert_eq!(of(false, &[KeyCertSign], &[ServerAuth]), (false, Some(false)));
+        assert_eq!((is_authority(b""), may_identify_server(b"")), (false, None));
+    }
 
     fn certificate(from: (i32, u8, u8), to: (i32, u8, u8)) -> Vec<u8> {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
