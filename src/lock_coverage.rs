@@ -14,7 +14,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use crate::bundle::format::{CrateState, Manifest, SkippedPackage};
+use crate::bundle::format::{CrateState, Manifest};
 use crate::bundle::sanitize::sanitize_line;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
@@ -23,6 +23,14 @@ use crate::inputs::lockfile::{ForeignPackage, Lockfile};
 use crate::mirror::layout::Layout;
 use crate::mirror::{index_meta, ledger, transaction};
 use crate::units::pluralize;
+
+mod skipping_inputs;
+
+use skipping_inputs::SkippedPackages;
+pub use skipping_inputs::SkippingInput;
+
+/// Maximum number of inputs that a problem names.
+const MAX_SHOWN_INPUTS: usize = 4;
 
 /// The result of the check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +71,8 @@ pub enum CoverageGap {
     ForeignPackage {
         /// The package.
         package: ForeignPackage,
-        /// The reason recorded in a bundle: the input that was fetched without it, and the flag.
-        skipped_by: Option<(String, String)>,
+        /// The inputs of bundles that were fetched without it: the lock's own input if it is among them, otherwise all.
+        skipped_by: Vec<SkippingInput>,
     },
     /// A bundle relies on crates that neither the other bundles nor the mirror have.
     MissingBase {
@@ -94,16 +102,32 @@ impl fmt::Display for CoverageGap {
             CoverageGap::MissingUnbuiltLine(id) => {
                 write!(f, "{id}: is missing (an unused patch or a replaced package, whose index line cargo reads)")
             }
-            CoverageGap::ForeignPackage { package, skipped_by: left_out } => {
+            CoverageGap::ForeignPackage { package, skipped_by } => {
                 let ForeignPackage { name, version, source, unused_patch } = package;
                 let note = if *unused_patch { " (an unused patch that cargo loads nevertheless)" } else { "" };
                 write!(f, "{name} {version}: a bundle cannot contain it, because it is from {source}{note}")?;
-                match left_out {
-                    // Both come from a bundle, so they are sanitized.
-                    Some((input, why)) => {
-                        write!(f, "; `{}` was fetched without it ({})", sanitize_line(input), sanitize_line(why))
+                // Both texts come from a bundle, so they are sanitized.
+                let describe = |SkippingInput { name, reason }: &SkippingInput| {
+                    (format!("`{}`", sanitize_line(name)), format!("({})", sanitize_line(reason)))
+                };
+                match skipped_by.as_slice() {
+                    [] => Ok(()),
+                    [input] => {
+                        let (name, reason) = describe(input);
+                        write!(f, "; {name} was fetched without it {reason}")
                     }
-                    None => Ok(()),
+                    inputs => {
+                        let shown: Vec<String> = inputs
+                            .iter()
+                            .take(MAX_SHOWN_INPUTS)
+                            .map(|input| {
+                                let (name, reason) = describe(input);
+                                format!("{name} {reason}")
+                            })
+                            .collect();
+                        let rest = if inputs.len() > shown.len() { ", and others" } else { "" };
+                        write!(f, "; these inputs were fetched without it: {}{rest}", shown.join(", "))
+                    }
                 }
             }
             CoverageGap::MissingBase { file, parent, missing, first } => {
@@ -166,10 +190,10 @@ pub fn check_lock_coverage(
         }
     }
     if !lock.foreign.is_empty() {
-        let reasons = skip_reasons(chain, mirror)?;
-        gaps.extend(lock.foreign.iter().map(|package| {
-            let key = (package.name.clone(), package.version.clone(), package.source.without_local_path());
-            CoverageGap::ForeignPackage { package: package.clone(), skipped_by: reasons.get(&key).cloned() }
+        let skipped = read_skipped_packages(lock, chain, mirror)?;
+        gaps.extend(lock.foreign.iter().map(|package| CoverageGap::ForeignPackage {
+            package: package.clone(),
+            skipped_by: skipped.skipping_inputs(package),
         }));
     }
     for bundle in chain {
@@ -178,32 +202,25 @@ pub fn check_lock_coverage(
     Ok(LockCoverage { packages: lock.packages.len() + lock.unbuilt.len(), index_only: left_out, gaps })
 }
 
-/// A foreign package by name, version and source.
-type ForeignPackageKey = (String, String, String);
-
-/// Why needed packages are missing: the input's name and the reason, by package. The source is the bundles and the mirror's
-/// import records; the newest record applies.
-fn skip_reasons(
+/// The packages that the inputs of the bundles and of the mirror's import records skipped.
+fn read_skipped_packages<'l>(
+    lock: &'l Lockfile,
     chain: &[VerifiedBundle<'_>],
     mirror: Option<&Layout>,
-) -> Result<HashMap<ForeignPackageKey, (String, String)>, Error> {
-    let mut reasons = HashMap::new();
-    let mut take = |manifest: &Manifest| {
-        for (input, SkippedPackage { name, version, source, reason: why }) in manifest.skipped_packages() {
-            let key = (name.clone(), version.clone(), source.clone());
-            reasons.entry(key).or_insert_with(|| (input.to_owned(), why.clone()));
-        }
-    };
-    chain.iter().rev().for_each(|bundle| take(bundle.manifest));
+) -> Result<SkippedPackages<'l>, Error> {
+    let mut skipped = SkippedPackages::new(lock);
+    let mut newest_first: Vec<&Manifest> = chain.iter().map(|bundle| bundle.manifest).collect();
+    newest_first.sort_by(|one, next| next.created.cmp(&one.created));
+    newest_first.into_iter().for_each(|manifest| skipped.add(manifest));
     if let Some(layout) = mirror {
         let unreadable = |error: transaction::Error| Error::Read { path: layout.ledger(), source: error.source };
         for name in ledger::record_names(layout).map_err(unreadable)?.iter().rev() {
             if let Some(record) = ledger::read_record(layout, name).map_err(unreadable)? {
-                take(&record.manifest);
+                skipped.add(&record.manifest);
             }
         }
     }
-    Ok(reasons)
+    Ok(skipped)
 }
 
 /// The state of a package.

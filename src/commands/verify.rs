@@ -27,6 +27,7 @@ pub use args::Args;
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let layout = args.mirror.as_deref().map(|folder| Layout::new(context.absolute(folder)));
     match (&layout, &args.closure) {
+        (None, lock) if args.files.is_empty() => return Err(nothing_to_check(lock.as_deref(), context)),
         (Some(layout), None) if args.files.is_empty() => return mirror::run(args, layout, context),
         (Some(_), None) => {
             return Err(Failure::new(ErrorClass::Usage, "bundles and `--mirror` go together with `--closure` only")
@@ -44,6 +45,23 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         (Some(lock), Some(path)) => report_lock_coverage(&lock, path, &good, layout.as_ref(), context),
         _ => Ok(()),
     }
+}
+
+/// Neither a bundle nor a mirror was given. Names the default mirror if there is one.
+fn nothing_to_check(lock: Option<&Path>, context: &Context) -> Failure {
+    let closure = lock.map_or_else(String::new, |lock| format!(" --closure {}", shell_quote(lock)));
+    let default = context.env.path("FROSTMIRROR_MIRROR").map(|path| context.absolute(&path));
+    let default = context.resolve_folder(default.as_deref(), "/mirror", "mirror").ok();
+    let mirror = default.filter(|path| require_mirror(&Layout::new(path)).is_ok());
+    let mirror = mirror.map_or_else(|| "DIR".to_owned(), |path| shell_quote(&path));
+    let what = match lock {
+        Some(lock) => format!("could not check whether `{}` can be built", lock.display()),
+        None => "found nothing to check".to_owned(),
+    };
+    Failure::new(ErrorClass::Usage, "neither a bundle nor a mirror was given").context(what).hint(format!(
+        "`cargo frostmirror verify --mirror {mirror}{closure}` checks a mirror; `cargo frostmirror verify FILE{closure}` \
+         checks a bundle"
+    ))
 }
 
 /// Checks the bundles; if all are valid, returns their manifests.

@@ -95,7 +95,21 @@ fn a_delta_needs_its_base_bundle_or_a_mirror() {
         .stdout_has("json 1.0.0: is missing\n")
         .stdout_has("delta.pkg: builds on full.pkg, but 1 crate that it needs is missing, first json 1.0.0\n");
     run.stderr_has("add the base bundles, or use `--mirror DIR`");
-    sandbox.run(["verify", "--closure", "both.lock"]).exits(2).stderr_has("FILE").stderr_has("--mirror <DIR>");
+    let run = sandbox.run(["verify", "--closure", "both.lock"]).exits(2);
+    run.stderr_has("error: could not check whether `both.lock` can be built\n")
+        .stderr_has("  neither a bundle nor a mirror was given\n")
+        .stderr_has("`cargo frostmirror verify --mirror DIR --closure both.lock` checks a mirror")
+        .stderr_has("`cargo frostmirror verify FILE --closure both.lock` checks a bundle");
+    // The default mirror is named, so that the command works as typed.
+    let other = Sandbox::new();
+    let default = other.frostmirror_home().join("mirror");
+    fs::create_dir_all(other.frostmirror_home()).unwrap();
+    import(&default, &sandbox.path("full.pkg")).unwrap();
+    fs::copy(sandbox.path("both.lock"), other.path("both.lock")).unwrap();
+    let run = other.run(["verify", "--closure", "both.lock"]).exits(2);
+    let hint = run.stderr.lines().find_map(|line| line.strip_prefix("hint: `cargo frostmirror ")).expect("a command");
+    let command: Vec<&str> = hint.split('`').next().expect("a command").split(' ').collect();
+    other.run(command).exits(4).stdout_has("json 1.1.0: is missing\n");
     for order in [["full.pkg", "delta.pkg"], ["delta.pkg", "full.pkg"]] {
         let run = sandbox.run(["verify", order[0], order[1], "--closure", "both.lock"]).ok();
         run.stdout_has("OK -- closure of 2 packages\n");

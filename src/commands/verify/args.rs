@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("subject").required(true).multiple(true).args(["files", "mirror"]))]
+#[command(override_usage = "cargo frostmirror verify [OPTIONS] <FILE|--mirror <DIR>>")]
 pub struct Args {
     /// Bundles to check
     ///

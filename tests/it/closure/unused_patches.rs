@@ -95,6 +95,44 @@ fn missing_git_packages_are_reported_on_both_sides() {
 }
 
 #[test]
+fn of_several_inputs_that_skipped_a_package_the_own_one_is_named() {
+    let upstream = Upstream::start();
+    let sandbox = Sandbox::new().upstream(&upstream).env("CARGO_NET_RETRY", "0");
+    let project = |name: &str, dependency: &str| {
+        let used = Crate::new(dependency, "1.0.0");
+        upstream.publish(used.clone());
+        let root = format!("name = \"{name}\"\nversion = \"0.1.0\"\ndependencies = [\n \"{dependency}\",\n]\n");
+        let text = lockfile(&[used]).replace("name = \"app\"\nversion = \"0.1.0\"\n", &root);
+        assert!(text.contains(&root), "{text}");
+        let project = Project::new(name).dep(dependency, "=1.0.0").lockfile(&(text + &unused_patch("far", GIT)));
+        let project = project.table("[patch.crates-io]\nfar = { git = \"http://127.0.0.1:9/far\" }");
+        project.write(&sandbox.path(name)).join("Cargo.lock")
+    };
+    let (app, tool) = (project("app", "json"), project("tool", "leaf"));
+    let both = ["fetch", "--lockfile", "app/Cargo.lock", "--lockfile", "tool/Cargo.lock", "--skip-git"];
+    let together = sandbox.run(both).ok().path();
+    sandbox.run(["import", together.to_str().unwrap(), "--mirror", "mirror"]).ok();
+    // A copy has no label of its own, so its crates decide.
+    sandbox.write("copies/my.lock", fs::read_to_string(&tool).unwrap());
+    let foreign_only = lockfile(&[]) + &unused_patch("far", GIT);
+    sandbox.write("copies/less.lock", foreign_only);
+    let (copy, less) = (sandbox.path("copies/my.lock"), sandbox.path("copies/less.lock"));
+    let all =
+        "; these inputs were fetched without it: `app (Cargo.lock)` (--skip-git), `tool (Cargo.lock)` (--skip-git)";
+    for (lock, named, other) in [
+        (&app, "; `app (Cargo.lock)` was fetched without it (--skip-git)\n", "`tool"),
+        (&tool, "; `tool (Cargo.lock)` was fetched without it (--skip-git)\n", "`app"),
+        (&copy, "; `tool (Cargo.lock)` was fetched without it (--skip-git)\n", "`app"),
+        (&less, all, "was fetched"),
+    ] {
+        for subject in [&["verify", together.to_str().unwrap()][..], &["verify", "--mirror", "mirror"]] {
+            let args = subject.iter().copied().chain(["--closure", lock.to_str().unwrap()]);
+            sandbox.run(args).exits(4).stdout_has(named).stdout_lacks(other);
+        }
+    }
+}
+
+#[test]
 fn an_unreachable_git_host_is_a_network_error() {
     let upstream = Upstream::start();
     let sandbox = Sandbox::new().upstream(&upstream).env("CARGO_NET_RETRY", "0");
