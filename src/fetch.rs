@@ -66,7 +66,7 @@ const WORKER_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Resolves, downloads, packs, verifies and records a bundle.
 pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Error> {
-    check_output(&options.output)?;
+    check_paths(&options)?;
     let session = Session::start(&options.environment, Some(&options.history), &sink).await?;
     let incremental = delta::open_incremental(&options, &sink).await?;
     let run = Run::start(&options, session).await?;
@@ -131,6 +131,12 @@ pub async fn fetch(options: Options, sink: Arc<dyn Sink>) -> Result<Outcome, Err
     tokio::task::spawn_blocking(writing).await.map_err(Error::Worker)?
 }
 
+/// Rejects paths that the run cannot use, before it starts. A dry run rejects them too: it shows what the run would do.
+fn check_paths(options: &Options) -> Result<(), Error> {
+    reuse::check_sources(&options.environment.reuse)?;
+    check_output(&options.output)
+}
+
 /// Rejects an output folder that is not writable before the download starts. The folder is not created yet, because a
 /// failed run leaves no files behind.
 fn check_output(output: &Path) -> Result<(), Error> {
@@ -152,6 +158,7 @@ impl Drop for WorkerGuard {
 
 /// Resolves the inputs and returns the planned downloads with their sizes. Writes only to the caches.
 pub async fn dry_run(options: Options, sink: Arc<dyn Sink>) -> Result<DryRun, Error> {
+    check_paths(&options)?;
     let session = Session::start(&options.environment, Some(&options.history), &sink).await?;
     let memory = History::read(&options.history)?;
     let base = delta::peek_base(&memory, &options, sink.as_ref())?;

@@ -19,6 +19,21 @@ use crate::fetch::crate_cache::CrateCache;
 use crate::fetch::error::Error;
 use crate::mirror_file::FileKind;
 
+/// Rejects sources that do not exist, cannot be read, or are folders without crates. A bundle is only opened later, since it
+/// may be a pipe.
+pub fn check_sources(sources: &[PathBuf]) -> Result<(), Error> {
+    for source in sources {
+        let unusable = |error| Error::Reuse { path: source.clone(), source: error };
+        let metadata = source.metadata().map_err(unusable)?;
+        if metadata.is_dir() {
+            require_crates(source)?;
+        } else if metadata.is_file() {
+            File::open(source).map(drop).map_err(unusable)?;
+        }
+    }
+    Ok(())
+}
+
 /// Adds the files of `wanted` to the cache that it lacks and that the sources have. `scratch` is for the uncompressed
 /// form of 1.x bundles.
 pub fn import_into_cache(
@@ -42,11 +57,7 @@ pub fn import_into_cache(
         let before = missing.len();
         let mut bytes = 0;
         if source.is_dir() {
-            if !has_crates(source) {
-                let error = "the folder has neither `crates/` nor a file `….crate`";
-                let error = io::Error::new(io::ErrorKind::NotFound, error);
-                return Err(Error::Reuse { path: source.clone(), source: error });
-            }
+            require_crates(source)?;
             let mut found = BTreeSet::new();
             for (digest, id) in &missing {
                 // A mirror, or a folder of crates.
@@ -78,10 +89,15 @@ pub fn import_into_cache(
     Ok(())
 }
 
-/// Whether a folder is a mirror or has crates.
-fn has_crates(folder: &Path) -> bool {
+/// Rejects a folder that is no mirror and has no crates.
+fn require_crates(folder: &Path) -> Result<(), Error> {
     let is_crate = |entry: std::fs::DirEntry| entry.path().extension().is_some_and(|ending| ending == "crate");
-    folder.join("crates").is_dir() || std::fs::read_dir(folder).into_iter().flatten().flatten().any(is_crate)
+    if folder.join("crates").is_dir() || std::fs::read_dir(folder).into_iter().flatten().flatten().any(is_crate) {
+        return Ok(());
+    }
+    let error = "the folder has neither `crates/` nor a file `….crate`";
+    let error = io::Error::new(io::ErrorKind::NotFound, error);
+    Err(Error::Reuse { path: folder.to_owned(), source: error })
 }
 
 /// Stores the crates of a bundle whose digest is requested.

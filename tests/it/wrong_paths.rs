@@ -10,6 +10,7 @@ use crate::bundle_builder::{BundleBuilder, all_files, import};
 use crate::support::crates::Crate;
 use crate::support::http_client::send_request;
 use crate::support::sandbox::Sandbox;
+use crate::support::upstream::Upstream;
 
 fn write_bundle(sandbox: &Sandbox, number: u64, name: &str) {
     let crate_name = format!("crate{number}");
@@ -244,4 +245,34 @@ fn status_explains_why_it_counts_more_crates_than_verify() {
     assert!(page("/browse").contains("1 crate in the index"), "{}", page("/browse"));
     let status: serde_json::Value = serde_json::from_str(&page("/api/status")).unwrap();
     assert_eq!((&status["crates"], &status["awaiting_deletion"]), (&2.into(), &1.into()));
+}
+
+#[test]
+fn a_dry_run_rejects_the_paths_that_a_run_rejects() {
+    let upstream = Upstream::start();
+    upstream.publish(Crate::new("leaf", "1.0.0"));
+    let sandbox = Sandbox::new().upstream(&upstream);
+    sandbox.write("depends.toml", "[dependencies]\nleaf = \"1\"\n");
+    sandbox.write("file", "");
+    fs::create_dir(sandbox.path("empty")).unwrap();
+    for (args, code, text) in [
+        (&["--reuse", "absent"][..], 3, "could not use the source given with `--reuse`"),
+        (&["--reuse", "file/absent"], 7, "could not use the source given with `--reuse`"),
+        (&["--reuse", "empty"], 3, "neither `crates/` nor a file"),
+        (&["-o", "file/out"], 7, "could not write to"),
+        (&["--from-list", "absent"], 3, "could not read the repair list"),
+        (&["--base", "absent.pkg"], 3, "absent.pkg"),
+        (&["-c", "absent.toml"], 3, "absent.toml"),
+        (&["--lockfile", "absent.lock"], 3, "absent.lock"),
+        (&["--manifest-path", "absent/Cargo.toml"], 3, "absent"),
+    ] {
+        let before = upstream.requests().len();
+        for mode in [&["fetch"][..], &["fetch", "--dry-run"]] {
+            let run = sandbox.run(mode.iter().chain(args)).exits(code).stderr_has(text).stderr_has("hint:");
+            assert_eq!(run.stdout, "", "{args:?}");
+        }
+        assert_eq!(upstream.requests().len(), before, "{args:?}");
+    }
+    sandbox.run(["fetch", "--dry-run"]).ok().stdout_has("leaf 1.0.0");
+    assert!(!sandbox.path("output").exists());
 }
