@@ -311,6 +311,40 @@ fn own_and_non_sparse_replacements_are_skipped_with_a_warning() {
 }
 
 #[test]
+fn the_warning_about_the_own_mirror_fits_its_kind() {
+    let warning = |definition: &str| {
+        let text = format!("[source.crates-io]\nreplace-with = 'frostmirror'\n{definition}\n");
+        let machine = Machine::new().file("work/.cargo/config.toml", &text).file("work/local/a-1.0.0.crate", "");
+        let upstream = machine.upstream(&NO_VARIABLES).expect("upstream");
+        let [warning] = upstream.warnings.as_slice() else { panic!("{:?}", upstream.warnings) };
+        (warning.clone(), machine.path("work/local"))
+    };
+    for definition in [
+        "[registries.frostmirror]\nindex = 'sparse+https://me:secret@h/index'",
+        "[source.frostmirror]\nregistry = 'sparse+https://me:secret@h/index/'",
+    ] {
+        let (text, _) = warning(definition);
+        assert!(text.contains("FROSTMIRROR_REGISTRY_URL=https://h/index/ to fetch from it"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+    let (text, folder) = warning("[source.frostmirror]\nlocal-registry = 'local'");
+    let command = format!("`cargo frostmirror fetch --reuse {}`", folder.display());
+    assert!(text.contains(&command) && !text.contains("server"), "{text}");
+    for (definition, kind) in [
+        ("[source.frostmirror]\nlocal-registry = '/no where'", "It is a local registry, which cannot be an upstream"),
+        ("[source.frostmirror]\ndirectory = 'vendor'", "It is a folder, which cannot be an upstream"),
+        ("[source.frostmirror]\ngit = 'https://h/r'", "It is a git repository, which cannot be an upstream"),
+        ("[source.frostmirror]\nregistry = 'https://h/r'", "It is an index in git, which cannot be an upstream"),
+        ("[source.frostmirror]\nregistry = 'sparse+nonsense'", "so the replacement is ignored"),
+        ("", "so the replacement is ignored"),
+    ] {
+        let (text, _) = warning(definition);
+        assert!(text.ends_with(kind), "{definition}: {text}");
+        assert!(!text.contains("FROSTMIRROR_REGISTRY_URL") && !text.contains("server"), "{definition}: {text}");
+    }
+}
+
+#[test]
 fn cyclic_and_unknown_replacements_are_errors() {
     let cycle = "[source.crates-io]\nreplace-with = 'a'\n[source.a]\nreplace-with = 'b'\n[source.b]\nreplace-with = ";
     for end in ["'a'", "'crates-io'", "'b'"] {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::client_setup::is_frostmirror_source;
+use crate::diagnostics::shell_quote;
 use crate::env::Env;
 use crate::http::{Secret, redact_url};
 
@@ -135,7 +136,37 @@ enum ConfiguredSource {
     Sparse(String),
     /// An unsupported kind, with its description for the warning.
     Unsupported(String),
-    OwnMirror,
+    OwnMirror(OwnMirror),
+}
+
+/// The source with the name that `setup` uses.
+enum OwnMirror {
+    /// The address of the index.
+    Server(String),
+    LocalRegistry(PathBuf),
+    /// Another kind, with its description for the warning.
+    Other(String),
+    /// It is not defined, or invalid; cargo reports this.
+    Undefined,
+}
+
+impl OwnMirror {
+    /// The end of the warning: what the user can do instead.
+    fn advice(&self) -> String {
+        match self {
+            OwnMirror::Server(index) => {
+                let index = redact_url(index);
+                format!(". If that server is another mirror, set {REGISTRY_URL}={index} to fetch from it")
+            }
+            OwnMirror::LocalRegistry(folder) if folder.is_dir() => format!(
+                ". It is a local registry: `cargo frostmirror fetch --reuse {}` takes its crates instead of downloading them",
+                shell_quote(folder)
+            ),
+            OwnMirror::LocalRegistry(_) => ". It is a local registry, which cannot be an upstream".to_owned(),
+            OwnMirror::Other(what) => format!(". It is {what}, which cannot be an upstream"),
+            OwnMirror::Undefined => String::new(),
+        }
+    }
 }
 
 impl RegistryLookup<'_> {
@@ -173,8 +204,10 @@ impl RegistryLookup<'_> {
             ConfiguredSource::Unsupported(what) => Err(format!(
                 "crates.io is replaced with `{name}` in `{file_name}`, which is {what} and cannot be an upstream; ignored"
             )),
-            ConfiguredSource::OwnMirror => Err(format!(
-                "crates.io is replaced with `{name}` in `{file_name}`, the name that `cargo frostmirror setup` uses: the mirror that this program fills is not its upstream, so the replacement is ignored. If that server is another mirror in live mode, name it in FROSTMIRROR_REGISTRY_URL"
+            ConfiguredSource::OwnMirror(mirror) => Err(format!(
+                "crates.io is replaced with `{name}` in `{file_name}`. `cargo frostmirror setup` uses this name for the mirror \
+                 that this program fills, so the replacement is ignored{}",
+                mirror.advice()
             )),
         }
     }
@@ -188,7 +221,8 @@ impl RegistryLookup<'_> {
                 return Err(Error::SourceCycle { name, file: file.to_owned() });
             }
             if is_frostmirror_source(&name) {
-                return Ok((name, ConfiguredSource::OwnMirror));
+                let mirror = self.own_mirror(&name);
+                return Ok((name, ConfiguredSource::OwnMirror(mirror)));
             }
             let keys = ["source", name.as_str(), "replace-with"];
             if let Some(found) = self.files.effective(&keys) {
@@ -200,6 +234,18 @@ impl RegistryLookup<'_> {
                 Some(kind) => Ok((name, kind)),
                 None => Err(Error::UnknownSource { name, file: file.to_owned() }),
             };
+        }
+    }
+
+    fn own_mirror(&self, name: &str) -> OwnMirror {
+        let keys = ["source", name, "local-registry"];
+        match (self.configured_source(name), self.files.effective(&keys)) {
+            (Ok(Some(ConfiguredSource::Sparse(index))), _) => OwnMirror::Server(index),
+            (Ok(Some(ConfiguredSource::Unsupported(what))), found) => {
+                let folder = found.and_then(|found| Some(found.base_folder().join(found.value.as_str()?)));
+                folder.map_or(OwnMirror::Other(what), OwnMirror::LocalRegistry)
+            }
+            _ => OwnMirror::Undefined,
         }
     }
 
