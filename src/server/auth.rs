@@ -217,6 +217,12 @@ impl AccessControl {
         file.as_deref().map(Token::of_file).transpose()
     }
 
+    /// Whether any token is set, for writing or for reading.
+    pub fn has_token(&self) -> bool {
+        let settings = self.settings.current();
+        self.admin_override.is_some() || settings.admin_token_file.is_some() || settings.read_token_file.is_some()
+    }
+
     /// Whether readers need a token.
     pub fn requires_reader_token(&self) -> bool {
         self.settings.current().auth_required

@@ -2,7 +2,7 @@
 //!
 //! Any client can write `X-Forwarded-Proto`, `X-Forwarded-Host`, `X-Forwarded-For` and `Forwarded` (RFC 7239). They are
 //! only used from peers in `trusted_proxies`, and only as `http` or `https`, as `HOST[:PORT]` and as an address. Everything
-//! else is ignored. If a chain of proxies wrote several values, the first scheme and host are from the proxy nearest to
+//! else is ignored. Without that setting, they are used from this machine; the host only if a token is set. If a chain of proxies wrote several values, the first scheme and host are from the proxy nearest to
 //! the client. The client's address is the last one that is not a trusted proxy's: a client can write those before it.
 
 use std::collections::HashSet;
@@ -51,13 +51,16 @@ const PROXY_HEADERS: [&str; 25] = [
     "x-scheme",
 ];
 
-/// Whether the request's headers show that it came through a proxy.
-pub fn is_forwarded(headers: &HeaderMap) -> bool {
-    headers.contains_key(FORWARDED)
-        || headers.contains_key(VIA)
-        || headers.keys().map(|name| name.as_str()).any(|name| {
-            name.starts_with("x-forwarded") || name.starts_with("x-envoy-") || PROXY_HEADERS.contains(&name)
-        })
+/// The name of a header that shows that the request came through a proxy.
+pub fn forwarding_header(headers: &HeaderMap) -> Option<&str> {
+    let is_forwarding = |name: &&str| {
+        *name == FORWARDED.as_str()
+            || *name == VIA.as_str()
+            || name.starts_with("x-forwarded")
+            || name.starts_with("x-envoy-")
+            || PROXY_HEADERS.contains(name)
+    };
+    headers.keys().map(|name| name.as_str()).find(is_forwarding)
 }
 
 /// The scheme and the host that a client requested from a proxy, as far as the proxy states them.
@@ -161,7 +164,7 @@ impl UntrustedProxies {
         }
         drop(reported);
         sink.warning(format!(
-            "the proxy at {peer} is not trusted, so its forwarding headers are ignored and clients get the address `{message}`; \
+            "the proxy at {peer} is not trusted, so clients get the address `{message}` and not the one in its forwarding headers; \
              set `base_url` to the address that clients use, or add `{peer}` to `trusted_proxies`"
         ));
     }
@@ -250,10 +253,10 @@ mod tests {
 
     #[test]
     fn all_proxy_headers_are_recognized() {
-        assert!(!is_forwarded(&headers(&[("host", "a"), ("accept", "*/*"), ("x-requested-with", "x")])));
+        assert_eq!(forwarding_header(&headers(&[("host", "a"), ("accept", "*/*"), ("x-requested-with", "x")])), None);
         let others = ["forwarded", "via", "x-forwarded-for", "x-forwarded-port", "x-envoy-attempt-count"];
         for name in PROXY_HEADERS.into_iter().chain(others) {
-            assert!(is_forwarded(&headers(&[(name, "1")])), "{name}");
+            assert_eq!(forwarding_header(&headers(&[("host", "a"), (name, "1")])), Some(name));
         }
     }
 }

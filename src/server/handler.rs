@@ -329,10 +329,15 @@ impl Server {
         }
         let own = if self.options.tls.is_some() { "https" } else { "http" };
         let Forwarded { scheme, host: forwarded } = Forwarded::of(headers);
-        let known = format!("{}://{}", scheme.unwrap_or(own), forwarded.as_deref().unwrap_or(host));
-        let address = format!("{own}://{host}");
-        if known == address || settings.trusts_proxy(peer.ip()) {
-            return (known, false);
+        let reported = format!("{}://{}", scheme.unwrap_or(own), forwarded.as_deref().unwrap_or(host));
+        let trusts_scheme = settings.trusts_proxy(peer.ip());
+        // Without a token, no operator has said that a proxy is in front of the server, and every local user could name a
+        // host. A scheme cannot send a client to another server.
+        let trusts_host = settings.is_listed_proxy(peer.ip()) || (trusts_scheme && self.options.access.has_token());
+        let scheme = scheme.filter(|_| trusts_scheme).unwrap_or(own);
+        let address = format!("{scheme}://{}", forwarded.as_deref().filter(|_| trusts_host).unwrap_or(host));
+        if reported == address {
+            return (address, false);
         }
         self.untrusted_proxies.report(peer.ip(), &address, self.context.sink.as_ref());
         (address, true)

@@ -24,7 +24,7 @@ use super::state::WebState;
 use crate::error_report::Failure;
 use crate::server::auth::{Throttled, Token};
 use crate::server::fallback::RequestOrigin;
-use crate::server::forwarded::is_forwarded;
+use crate::server::forwarded::forwarding_header;
 
 /// The access that a route requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,16 +119,23 @@ fn check_admin_token(state: &WebState, token: &Token, headers: &HeaderMap, at: &
 }
 
 fn check_local(behind_proxy: bool, headers: &HeaderMap, version: Version, at: &RequestOrigin) -> Result<(), ApiError> {
-    let by_proxy = behind_proxy
-        || is_forwarded(headers)
+    const SET_TOKEN: &str = "start `serve` with --admin-token-file FILE (or FROSTMIRROR_ADMIN_TOKEN)";
+    let hint = if !at.peer.ip().is_loopback() || !is_loopback_name(&at.host) {
+        format!("{SET_TOKEN}, or send the request on the server's own machine to http://localhost:PORT/")
+    } else if behind_proxy {
+        format!("{SET_TOKEN}: with `base_url` or `trusted_proxies`, local requests may come from a proxy")
+    } else if let Some(header) = forwarding_header(headers) {
+        format!(
+            "the header `{header}` shows that the request came through a proxy: {SET_TOKEN}, or send the request without a \
+             proxy, for example with NO_PROXY=localhost"
+        )
+    } else if version < Version::HTTP_11 {
         // Only proxies still use HTTP/1.0.
-        || version < Version::HTTP_11;
-    if at.peer.ip().is_loopback() && is_loopback_name(&at.host) && !by_proxy {
+        format!("{SET_TOKEN}, or send the request without a proxy: HTTP/1.0 counts as a proxy's")
+    } else {
         return Ok(());
-    }
-    Err(ApiError::new(StatusCode::FORBIDDEN, "without an admin token, only local requests may write").with_hint(
-        "start `serve` with --admin-token-file FILE (or FROSTMIRROR_ADMIN_TOKEN), or send the request on the server's own machine to http://localhost:PORT/",
-    ))
+    };
+    Err(ApiError::new(StatusCode::FORBIDDEN, "without an admin token, only local requests may write").with_hint(hint))
 }
 
 /// Whether the Origin, which every browser sends with a write, is this server's requested or configured address.
@@ -208,6 +215,15 @@ mod tests {
         assert!(!may("127.0.0.1:5", "localhost", &[("cf-connecting-ip", "10.0.0.2")], false, v));
         assert!(!may("127.0.0.1:5", "localhost", &[], true, v), "a base URL was set");
         assert!(!may("127.0.0.1:5", "localhost", &[], false, Version::HTTP_10));
+        let hint = |peer: &str, pairs: &[(&'static str, &str)], proxy| {
+            let refused =
+                check_local(proxy, &headers(pairs), v, &origin(peer, "localhost")).expect_err("no local request");
+            refused.hint.expect("a hint")
+        };
+        assert!(hint("127.0.0.1:5", &[("via", "1.1 x")], false).contains("the header `via` shows"));
+        assert!(hint("127.0.0.1:5", &[("x-real-ip", "10.0.0.2")], false).contains("the header `x-real-ip` shows"));
+        assert!(hint("127.0.0.1:5", &[], true).contains("with `base_url` or `trusted_proxies`"));
+        assert!(hint("10.0.0.2:5", &[("via", "1.1 x")], false).contains("on the server's own machine"));
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn assert_addresses(serving: &RunningServer, headers: &[&str], wanted: &str) {
 
 #[test]
 fn a_trusted_proxy_sets_the_client_visible_address() {
-    let (_sandbox, local) = start_server("", &[]);
+    let (_sandbox, local) = start_server("trusted_proxies = ['127.0.0.1']\n", &[]);
     assert_addresses(&local, &FORWARDED, "https://rust.corp.example");
     assert_addresses(
         &local,
@@ -55,6 +55,24 @@ fn a_trusted_proxy_sets_the_client_visible_address() {
         assert_addresses(&local, &[hostile], "http://mirror.test");
     }
     assert!(!local.running().stderr().contains("not trusted"));
+    // A proxy on this machine is trusted without that key, if a token is set.
+    let (_sandbox, guarded) = start_server("", &["--admin-token", ADMIN]);
+    assert_addresses(&guarded, &FORWARDED, "https://rust.corp.example");
+    assert!(!guarded.running().stderr().contains("not trusted"));
+    // What is set counts more.
+    let (_sandbox, set) = start_server("base_url = 'https://set.example/m'\n", &[]);
+    assert_addresses(&set, &FORWARDED, "https://set.example/m");
+}
+
+#[test]
+fn without_a_token_a_local_proxy_sets_the_scheme_alone() {
+    let (_sandbox, local) = start_server("", &[]);
+    assert_addresses(&local, &["X-Forwarded-Proto: https"], "https://mirror.test");
+    assert_addresses(&local, &["X-Forwarded-Proto: https", "X-Forwarded-Host: mirror.test"], "https://mirror.test");
+    assert!(!local.running().stderr().contains("not trusted"));
+    assert_addresses(&local, &FORWARDED, "https://mirror.test");
+    assert_addresses(&local, &["Forwarded: proto=https;host=rust.corp.example"], "https://mirror.test");
+    assert!(get(local.url(), "/setup", &FORWARDED).text().contains("The proxy at 127.0.0.1 is not trusted"));
     // No request through a proxy is local, whether the proxy is trusted or not.
     let url = format!("{}/api/verify", local.url());
     let (locals, remotes) = (
@@ -62,9 +80,9 @@ fn a_trusted_proxy_sets_the_client_visible_address() {
         send_request_with_body("POST", &url, &[("X-Forwarded-Proto", "https")], ""),
     );
     assert_eq!((locals.status, remotes.status), (202, 403));
-    // What is set counts more.
-    let (_sandbox, set) = start_server("base_url = 'https://set.example/m'\n", &[]);
-    assert_addresses(&set, &FORWARDED, "https://set.example/m");
+    let output = local.stop().ok().stderr;
+    assert_eq!(output.matches("the proxy at 127.0.0.1 is not trusted").count(), 1, "{output}");
+    assert!(output.contains("clients get the address `https://mirror.test`"), "{output}");
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl Key {
                 "Base URL for clients. Set it behind a reverse proxy. If it is set, every write needs the admin token."
             }
             Key::TrustedProxies => {
-                "Addresses and networks of reverse proxies, such as 10.0.0.5 and 10.1.0.0/16. Their X-Forwarded-Proto, X-Forwarded-Host and Forwarded headers name the address that clients use. Through them, every write needs the admin token."
+                "Addresses and networks of reverse proxies, such as 10.0.0.5 and 10.1.0.0/16. Their X-Forwarded-Proto, X-Forwarded-Host and Forwarded headers name the address that clients use. Through them, every write needs the admin token. Without this key, the host counts only if a token is set."
             }
             Key::Bind => "HOST:PORT on which the server listens. Port 0 takes any free port.",
             Key::Targets => {
