@@ -51,7 +51,17 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<DependsFile, Error> {
         }
     }
     if problems.is_empty() && depends.groups.is_empty() && depends.locked.is_empty() && depends.platforms.is_none() {
-        problems.add_message(0..0, "the file is empty; write at least one crate below `[dependencies]` or `[locked]`");
+        let tables = in_file_order(root.get_ref());
+        let names: Vec<String> = tables.iter().map(|(key, _)| format!("`[{}]`", key.get_ref())).collect();
+        let (span, what) = match (tables.first(), names.as_slice()) {
+            (Some((key, _)), [table]) => (key.span(), format!("there is nothing below {table}")),
+            (Some((key, _)), [first, second, ..]) => {
+                (key.span(), format!("there is nothing below {first} and {second}"))
+            }
+            _ => (0..0, "the file is empty".to_owned()),
+        };
+        let message = format!("{what}; write at least one crate below `[dependencies]` or `[locked]`");
+        problems.add_message(span, message);
     }
     if problems.is_empty() { Ok(depends) } else { Err(problems.into_error(path)) }
 }

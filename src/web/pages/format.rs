@@ -151,10 +151,14 @@ impl Pager {
     }
 }
 
-/// An error's message as a page shows it, with a capital letter and a full stop.
+/// An error's message as a page shows it, with a capital letter and a full stop. A name at its start, such as
+/// `manifest.json` or `crates.io`, stays as it is.
 pub(super) fn sentence(text: &str) -> String {
+    let word = text.split_whitespace().next().unwrap_or_default();
+    let is_name = word.trim_end_matches([':', ',', '.', '!', '?']).contains(['.', '/', '_', ':']);
     let mut chars = text.chars();
-    let first: String = chars.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
+    let first: String =
+        chars.next().map(|c| if is_name { c.into() } else { c.to_uppercase().collect() }).unwrap_or_default();
     let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{first}{}{end}", chars.as_str())
 }
@@ -173,6 +177,20 @@ mod tests {
             ("1 bundle".to_owned(), "1,234 bundles".to_owned())
         );
         assert_eq!(encode_component("a+b/\"ü&"), "a%2Bb%2F%22%C3%BC%26");
+    }
+
+    #[test]
+    fn sentences_begin_with_a_capital_letter_unless_they_begin_with_a_name() {
+        for (text, expected) in [
+            ("the disk is full", "The disk is full."),
+            ("error: no space!", "Error: no space!"),
+            ("manifest.json is damaged", "manifest.json is damaged."),
+            ("crates.io does not answer", "crates.io does not answer."),
+            ("base_url is invalid", "base_url is invalid."),
+            ("", "."),
+        ] {
+            assert_eq!(sentence(text), expected);
+        }
     }
 
     #[test]
