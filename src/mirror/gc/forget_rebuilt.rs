@@ -2,11 +2,11 @@
 //! a collection removes files that the lost records still needed.
 
 use super::error::Error;
-use super::needed_files::Lineages;
+use super::needed_files::{KeepSet, Lineages};
 use super::plan::Plan;
 use crate::mirror::layout::Layout;
-use crate::mirror::ledger;
 use crate::mirror::ledger::lost_records::Unrestored;
+use crate::mirror::ledger::{self, Reader};
 use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::retired;
 use crate::mirror::transaction;
@@ -15,6 +15,27 @@ use crate::units::{agree, pluralize};
 /// Whether one of the lineages to retire is [`REBUILT_LINEAGE`] with the id of its newest record.
 pub(super) fn is_confirmed(retire: &[String]) -> bool {
     retire.iter().any(|word| word.split_once('@').is_some_and(|(lineage, _)| REBUILT_LINEAGE.starts_with(lineage)))
+}
+
+/// Adds everything that any record before the last loss names, while bundles of lost records are missing. The rebuild kept
+/// only what the newest records of that time did not name, and a later bundle may no longer need the rest.
+pub(super) fn keep_for_lost_records(
+    layout: &Layout,
+    lineages: &Lineages,
+    reader: &mut Reader,
+    needed: &mut KeepSet,
+) -> Result<(), Error> {
+    let settled = retired::last_retirement(&lineages.retirements, REBUILT_LINEAGE);
+    let lost = Unrestored::read(layout, settled)?;
+    if lost.is_empty() {
+        return Ok(());
+    }
+    for name in &lineages.record_names {
+        if ledger::record_number(name).is_some_and(|number| number <= lost.last_record) {
+            Lineages::add_record(reader, name, needed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Why a run must not forget [`REBUILT_LINEAGE`] without a confirmation. `None` if the bundles of the lost records are

@@ -352,7 +352,7 @@ impl Lineages {
         Lineages::add_record(reader, &feed.newest.record, keys)
     }
 
-    fn add_record(reader: &mut Reader, name: &str, keys: &mut KeepSet) -> Result<[u64; 2], Error> {
+    pub(super) fn add_record(reader: &mut Reader, name: &str, keys: &mut KeepSet) -> Result<[u64; 2], Error> {
         let (text, _) = read_record_text(reader.layout(), name)?;
         let record: RecordContents = parse_record(reader.layout(), name, &text)?;
         if record.snapshot.is_none() {

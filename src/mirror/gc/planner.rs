@@ -59,6 +59,10 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         });
     }
 
+    if !(retire.contains(REBUILT_LINEAGE) && forget_rebuilt::is_confirmed(&options.retire)) {
+        forget_rebuilt::keep_for_lost_records(layout, &ledger_lineages, &mut reader, &mut current)?;
+    }
+
     let live_summary = live.plan_retirement(options.retire.iter().any(|word| word == LIVE_LINEAGE));
     live.lineage.current().for_each(|record| current.add_item(&record.item));
 

@@ -105,6 +105,8 @@ pub(in crate::mirror) struct Unrestored {
     pub(in crate::mirror) bundles: BTreeSet<String>,
     /// The number of records whose bundles are unknown. Nothing shows whether they were imported again.
     pub(in crate::mirror) unnamed: u64,
+    /// The highest number of a record when the last of these losses was noted.
+    pub(in crate::mirror) last_record: u64,
     /// The number of lost records whose bundles were imported again.
     pub(in crate::mirror) restored: u64,
     /// A note does not name every lost record that may have been the newest of its lineage.
@@ -143,6 +145,10 @@ impl Unrestored {
             if records.iter().any(is_restored) {
                 unrestored.restored += 1;
                 continue;
+            }
+            // A note without a number of records states no loss.
+            if bundle != UNNAMED || unnamed > 0 {
+                unrestored.last_record = unrestored.last_record.max(after);
             }
             match bundle {
                 UNNAMED => unrestored.unnamed = unrestored.unnamed.max(unnamed),

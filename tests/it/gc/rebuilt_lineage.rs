@@ -147,6 +147,26 @@ fn rebuilt_needs_no_confirmation_once_every_lost_bundle_returned() {
 }
 
 #[test]
+fn a_crate_that_a_lost_record_shared_with_a_newest_one_stays() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    let x = ["x".to_owned()];
+    // At the rebuild, `a1` is the newest record of its history and names `x`. The lost `b1` needs `x` too, and `a2` does not.
+    for (history, number, second, others) in [("b", 1, 10, &x[..]), ("a", 1, 20, &x[..]), ("a", 2, 30, &[][..])] {
+        import(&mirror, &write_bundle(&sandbox.path(""), history, number, second, others)).unwrap();
+    }
+    [2, 0].into_iter().for_each(|at| lose_record(&mirror, at, false));
+    rebuild(&sandbox);
+    import_file(&sandbox, "a2.pkg");
+    sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+    assert!(is_stored(&sandbox, "x"), "the lost b1 needs it");
+    import_file(&sandbox, "b1.pkg");
+    forget(&sandbox).ok();
+    assert!(is_stored(&sandbox, "x"));
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
+}
+
+#[test]
 fn a_lost_record_of_the_rebuilt_lineage_does_not_release_the_files() {
     for lose_summary in [false, true] {
         let sandbox = Sandbox::new();
