@@ -25,6 +25,7 @@ mod toolchain_download;
 mod network;
 
 pub use bundle::COPY_AGAIN_HINT;
+pub use mirror::COPIED_RECORD_HINT;
 pub use mirror::LOST_RECORD_HINT;
 pub use mirror::LOST_STATE_HINT;
 pub use mirror::records_hint;

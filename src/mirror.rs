@@ -9,6 +9,8 @@
 //! | `bundle_stager` | stages a bundle's files while the bundle is read |
 //! | `warnings` | suspicious properties of valid bundles |
 //! | [`index_merge`] | merges index lines of two origins into one index file |
+//! | `line_conflict` | decides conflicts between stored index lines and those of a bundle |
+//! | `packaged_manifest` | compares an index line with the Cargo.toml in its crate |
 //! | `index_changes` | the changed index files of a transaction, in their order |
 //! | [`index_meta`] | the record of each index line |
 //! | `disk_reserve` | disk space reserved for garbage collections |
@@ -73,6 +75,8 @@ mod existing_file;
 mod listing;
 mod disk;
 mod index_changes;
+mod line_conflict;
+mod packaged_manifest;
 mod disk_reserve;
 mod warnings;
 pub mod snapshot;

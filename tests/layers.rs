@@ -97,7 +97,7 @@ const MIRROR_WRITERS: &[(&str, &str)] = &[
     ("mirror/watcher_state.rs", "the watcher's own state, which needs no lock"),
     ("mirror/live/partial.rs", "downloads in progress"),
     ("mirror/live/commit.rs", "removes these downloads"),
-    ("mirror/index_link.rs", "moves a folder away that blocks crates/index"),
+    ("mirror/index_link.rs", "tries whether the file system has links, and removes a moved copy of the index"),
     ("mirror/snapshot.rs", "writes outside of the mirror"),
     ("mirror/export/", "writes outside of the mirror"),
 ];

@@ -40,10 +40,14 @@ pub fn read_all_metadata(crates: &[(CrateId, PathBuf)]) -> Vec<Option<PackageMet
     parallel::map(crates, THREADS, |(id, path), _| read_metadata(id, path))
 }
 
+/// The text of the Cargo.toml of the crate in the file at `path`; `None` if the file cannot be read or has no such text.
+pub fn read_manifest(id: &CrateId, path: &Path) -> Option<String> {
+    manifest_text(File::open(path).ok()?, id)
+}
+
 /// The metadata of the crate in the file at `path`.
 pub fn read_metadata(id: &CrateId, path: &Path) -> Option<PackageMetadata> {
-    let file = File::open(path).ok()?;
-    let text = manifest_text(file, id)?;
+    let text = read_manifest(id, path)?;
     let package = toml::from_str::<CargoToml>(&text).ok()?.package;
     let license = package.license.to_line().or_else(|| Some(format!("file: {}", package.license_file.to_line()?)));
     Some(PackageMetadata {

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{ErrorClass, Failure, io_hint};
 use crate::bundle::sanitize::sanitize_line;
 use crate::mirror::layout::Layout;
+use crate::mirror::ledger::ChainFaultKind;
 use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::summary::SummaryLoss;
 use crate::mirror::{audit, export, gc, import, layout, lock, snapshot, status, transaction};
@@ -154,12 +155,10 @@ impl From<import::Error> for Failure {
             E::Stopped => Failure::new(ErrorClass::Interrupted, error),
             E::Invalid { .. } => Failure::new(ErrorClass::Integrity, error)
                 .hint("copy the bundle again, and compare both copies with `cargo frostmirror verify`"),
-            E::Conflicts { .. } => Failure::new(ErrorClass::Integrity, error)
-                .hint(
-                    "audit the mirror with `cargo frostmirror verify --mirror DIR`; if it names these crates, run it with \
-                     `--rebuild-state`, and import the bundle again; otherwise the bundle was altered, because upstream never \
-                     changes a published version",
-                ),
+            E::Conflicts { ref sources, .. } => {
+                let hint = sources.hint();
+                Failure::new(ErrorClass::Integrity, error).hint(hint)
+            }
             E::MissingBase { ref bundles, .. } => {
                 let hint = bundles.hint();
                 Failure::new(ErrorClass::Integrity, error).hint(hint)
@@ -196,6 +195,9 @@ impl From<gc::Error> for Failure {
                 Failure { hint, ..Failure::from(error) }
             }
             E::LostRecords { .. } => Failure::new(ErrorClass::Integrity, error).hint(LOST_RECORDS_HINT),
+            E::Untrusted { fault: ChainFaultKind::Copied { .. }, .. } => {
+                Failure::new(ErrorClass::Integrity, error).hint(COPIED_RECORD_HINT)
+            }
             E::Record { .. } | E::LostRecord { .. } | E::Untrusted { .. } => {
                 Failure::new(ErrorClass::Integrity, error).hint(LOST_RECORD_HINT)
             }
@@ -273,6 +275,10 @@ impl From<snapshot::Error> for Failure {
         }
     }
 }
+
+/// The hint for the file of an import record that was copied, renamed or overwritten.
+pub const COPIED_RECORD_HINT: &str = "run `cargo frostmirror verify --mirror DIR --rebuild-state`, which gives renamed records \
+     their names back, and moves copies to .frostmirror/aside";
 
 /// The hint for a lost, altered or damaged import record, whose file name contains the id of its bundle.
 pub const LOST_RECORD_HINT: &str = "import the bundle of that file again, or restore the file from a copy of the mirror; if neither exists, \

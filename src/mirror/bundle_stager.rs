@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use super::dist_files::MutableName;
 use super::existing_file::ExistingFile;
 use super::index_changes::{IndexChanges, IndexOnDisk};
-use super::index_merge::{self, Conflict, NewLine};
+use super::index_merge::{self, NewLine};
 use super::layout::Layout;
-use super::ledger;
+use super::line_conflict::{ConflictJudge, Decision, Refusal};
 use super::pending_lines::PendingLines;
 use super::summary::CountsDelta;
 use super::topo_sort::NameIds;
@@ -53,7 +53,7 @@ pub(super) struct StagedImport {
     /// Dist files in the bundle, by digest.
     pub(super) dist_files: HashMap<Sha256, DistFileSource>,
     /// Contradictions with stored files.
-    pub(super) conflicts: Vec<String>,
+    pub(super) conflicts: Vec<Refusal>,
     /// Entries with correct digests and unusable content.
     pub(super) unusable: Vec<String>,
     /// Warnings for the user.
@@ -97,7 +97,7 @@ pub(super) struct LineInfo {
     pub(super) refreshed: HashSet<CrateId>,
     /// Refreshed lines of earlier imports whose crates were not stored.
     pub(super) pending: PendingLines,
-    /// Crates of the bundle whose stored line has another checksum.
+    /// Crates of the bundle whose stored files must be compared, see `contradicted_crates`.
     pub(super) contradicted: HashSet<SafePath>,
 }
 
@@ -110,8 +110,7 @@ pub(super) struct ImportVisitor<'a, 't> {
     sink: &'a dyn Sink,
     entry_state: EntryState,
     buffer: Vec<u8>,
-    /// See [`ledger::recorded_digests`]; read at the first conflict.
-    recorded_digests: Option<HashMap<CrateId, BTreeSet<Sha256>>>,
+    judge: ConflictJudge<'a>,
     staged: StagedImport,
 }
 
@@ -133,7 +132,7 @@ impl<'a, 't> ImportVisitor<'a, 't> {
             sink,
             entry_state: EntryState::Skip,
             buffer: vec![0; BUFFER_SIZE],
-            recorded_digests: None,
+            judge: ConflictJudge::new(layout, "the bundle's"),
             staged: StagedImport {
                 index: IndexChanges::new(names),
                 delta: CountsDelta::default(),
@@ -267,9 +266,8 @@ impl<'a, 't> ImportVisitor<'a, 't> {
             return Ok(());
         };
         if lines.iter().any(|line| line.id.name != name) || name.index_path() != path {
-            self.staged
-                .conflicts
-                .push(format!("`{}` has lines of a crate that belongs in another index file", entry.path));
+            let text = format!("`{}` has lines of a crate that belongs in another index file", entry.path);
+            self.staged.conflicts.push(Refusal::new(text));
             return Ok(());
         }
         let ids: Vec<CrateId> = lines.iter().map(|line| line.id.clone()).collect();
@@ -290,39 +288,25 @@ impl<'a, 't> ImportVisitor<'a, 't> {
             }));
         }
         let mut stored = IndexOnDisk::read(self.layout, &name)?;
-        let mut merged = index_merge::merge(&stored.file, incoming.clone());
-        while let Err(conflict) = &merged
-            && let Conflict::Checksum { id, held, incoming: sha256 } = conflict.as_ref()
-            && self.is_proven(id, *sha256, *held)?
-        {
-            // The stored line, its record and the file may have been altered alike.
-            self.staged.warnings.push(format!(
-                "the mirror's index stated another checksum of {id} than the import records; the bundle's line replaces it"
-            ));
-            stored.file.remove_version(&id.version);
-            merged = index_merge::merge(&stored.file, incoming.clone());
-        }
-        match merged {
-            Ok(merged) => {
-                let waits = |id: &CrateId| merged.pending.iter().any(|(line, _)| line.id == *id);
-                ids.iter().filter(|id| !waits(id)).for_each(|id| self.line_info.pending.remove(id));
-                merged.pending.iter().for_each(|(line, read)| self.line_info.pending.add(line, *read));
-                self.staged.index.add(self.layout, self.tx, &name, &stored, &merged)?;
+        let mut false_lines = BTreeSet::new();
+        let merged = loop {
+            let conflict = match index_merge::merge_over(&stored.file, incoming.clone(), &false_lines) {
+                Ok(merged) => break merged,
+                Err(conflict) => conflict,
+            };
+            match self.judge.decide(&conflict, &mut stored.file, &incoming, &mut false_lines)? {
+                Decision::Replace(warning) => self.staged.warnings.push(warning),
+                Decision::Refuse(refusal) => {
+                    self.staged.conflicts.push(refusal);
+                    return Ok(());
+                }
             }
-            Err(conflict) => self.staged.conflicts.push(conflict.to_string()),
-        }
-        Ok(())
-    }
-
-    /// Whether the import records state the bundle's checksum of a crate, and not the stored one.
-    fn is_proven(&mut self, id: &CrateId, sha256: Sha256, stored: Sha256) -> Result<bool, Error> {
-        let digests = match self.recorded_digests.take() {
-            Some(digests) => digests,
-            None => ledger::recorded_digests(self.layout)?,
         };
-        let is_proven = digests.get(id).is_some_and(|known| known.contains(&sha256) && !known.contains(&stored));
-        self.recorded_digests = Some(digests);
-        Ok(is_proven)
+        let waits = |id: &CrateId| merged.pending.iter().any(|(line, _)| line.id == *id);
+        ids.iter().filter(|id| !waits(id)).for_each(|id| self.line_info.pending.remove(id));
+        merged.pending.iter().for_each(|(line, read)| self.line_info.pending.add(line, *read));
+        self.staged.index.add(self.layout, self.tx, &name, &stored, &merged)?;
+        Ok(())
     }
 
     fn end_config(&mut self, entry: &Entry, text: &[u8]) {

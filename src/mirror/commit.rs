@@ -76,12 +76,20 @@ impl LedgerState {
 
     /// Whether the bundle has a record.
     pub(super) fn record_state(&self, layout: &Layout, manifest: &Manifest) -> Result<RecordState, Error> {
-        let Some(name) = self.find_record(&manifest.id, &manifest.lineage.id) else {
+        let Some(newest) = self.find_record(&manifest.id, &manifest.lineage.id) else {
             return Ok(RecordState::Missing);
         };
         let stated = MirrorSummary::read(layout)?.and_then(|summary| summary.newest_record);
         let faults = chain::read_faults(layout, stated.as_ref())?;
-        let is_trusted = faults.iter().all(|fault| fault.record != name);
+        let counts = |name: &&String| {
+            let number = ledger::record_number(name).unwrap_or(0);
+            let is_trusted = faults.iter().all(|fault| fault.record != **name);
+            is_trusted && !retired::is_retired(&self.retirements, number, &manifest.lineage.id)
+        };
+        // A false record beside a right one is no reason for a new record.
+        let end = format!("-{}.json", manifest.id);
+        let trusted = self.record_names.iter().rev().filter(|name| name.ends_with(&end)).find(counts);
+        let (name, is_trusted) = (trusted.map_or(newest, String::as_str), trusted.is_some());
         let record = ledger::read_record(layout, name)?.filter(|record| record.manifest.id == manifest.id);
         Ok(match record.filter(|_| is_trusted) {
             Some(Record { file, imported_at, warnings, manifest: recorded, .. })

@@ -39,6 +39,7 @@ use crate::panics::set_current_object;
 use crate::safe_path::SafePath;
 use crate::units::pluralize;
 
+mod conflict_sources;
 mod error;
 mod line_info;
 mod missing_base;
@@ -46,6 +47,7 @@ mod options;
 mod reject;
 mod report;
 
+pub use conflict_sources::ConflictSources;
 pub use error::{Error, Problems};
 use line_info::{contradicted_crates, read_line_info, shipped_crates};
 pub use missing_base::MissingBundles;
@@ -95,7 +97,7 @@ impl WriteGuard {
             (_, Some(failure)) => return Err(Error::Store(failure)),
             (streamed, None) => streamed?,
         };
-        reject_invalid(&streamed.problems, &received, options)?;
+        reject_invalid(&self.layout, &streamed.manifest, &streamed.problems, &received, options)?;
         set_current_object("the rustup artifacts");
         let contents = std::mem::take(&mut received.dist_files);
         let dist_plan = dist_files::plan_dist_files(
@@ -109,7 +111,7 @@ impl WriteGuard {
         )?;
         received.unusable.extend(dist_plan.unusable.iter().cloned());
         received.warnings.extend(dist_plan.warnings.iter().cloned());
-        reject_invalid(&streamed.problems, &received, options)?;
+        reject_invalid(&self.layout, &streamed.manifest, &streamed.problems, &received, options)?;
         let crates_staged = received.crates_new + received.crates_repaired;
         let repairs_anything = crates_staged > 0 || !received.index.is_empty() || !dist_plan.files.is_empty();
         if streamed.manifest.repair && !repairs_anything && !dist_plan.skipped.is_empty() {
@@ -132,6 +134,7 @@ impl WriteGuard {
                 ..ledger::derive_summary(&self.layout)?.unwrap_or_default()
             },
         };
+        received.warnings.extend(ledger::correct_tips(&self.layout, &mut head, &streamed.manifest)?);
         let added = ledger_state.added_bundles(&self.layout, &head, &streamed.manifest, &record_state)?;
         let earlier = match &record_state {
             RecordState::Recorded(earlier) => Some(earlier),
@@ -255,7 +258,7 @@ impl WriteGuard {
             return Err(Error::MissingBase { file: file(), bundles, missing: missing.len(), first });
         }
         self.check_space(manifest, options)?;
-        // Files whose size is trusted are compared all the same if their line is of another file.
+        // Files whose size is trusted are compared all the same if no line confirms them.
         let contradicted = if verify_existing { HashSet::new() } else { contradicted_crates(&self.layout, manifest)? };
         Ok(LineInfo { contradicted, ..line_info })
     }

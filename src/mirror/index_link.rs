@@ -10,12 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::guard::WriteGuard;
 use super::layout::Layout;
-use super::transaction::{Error, failed};
-use crate::durable;
+use super::transaction::{Error, LINK_TARGET, Transaction, failed, make_link, means_unsupported};
 use crate::index_line::IndexLine;
-
-/// The target of the link, on every system that has links.
-const TARGET: &str = "../index";
 
 /// The state of `crates/index`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,9 +33,9 @@ impl fmt::Display for LinkState {
         match self {
             LinkState::Good => f.write_str("good"),
             LinkState::Missing => f.write_str("missing"),
-            LinkState::WrongTarget(target) => write!(f, "a link to {}, not to {TARGET}", target.display()),
+            LinkState::WrongTarget(target) => write!(f, "a link to {}, not to {LINK_TARGET}", target.display()),
             LinkState::NotALink => {
-                write!(f, "a copy, not a link to {TARGET}: it does not show crates that are imported later")
+                write!(f, "a copy, not a link to {LINK_TARGET}: it does not show crates that are imported later")
             }
             LinkState::Unsupported => f.write_str("not possible: this file system has no symbolic links"),
         }
@@ -50,7 +46,7 @@ impl fmt::Display for LinkState {
 pub fn link_state(layout: &Layout) -> LinkState {
     let link = layout.index_link();
     match fs::read_link(&link) {
-        Ok(target) if target == Path::new(TARGET) => LinkState::Good,
+        Ok(target) if target == Path::new(LINK_TARGET) => LinkState::Good,
         Ok(target) => LinkState::WrongTarget(target),
         Err(_) if link.symlink_metadata().is_ok() => LinkState::NotALink,
         Err(_) => LinkState::Missing,
@@ -68,77 +64,49 @@ pub struct RestoreResult {
     pub moved_to: Option<PathBuf>,
 }
 
-/// Restores the link. A folder in its place is moved away, and removed only if the index contains all its lines.
-/// Only after the index is committed.
+/// Restores the link in one transaction. A folder in its place is moved away, and removed only if the index contains all its
+/// lines. Only after the index is committed.
 pub(super) fn restore(guard: &WriteGuard) -> Result<RestoreResult, Error> {
     let layout = &guard.layout;
-    let (crates, link) = (layout.crates(), layout.index_link());
-    durable::make_folder(&crates).map_err(failed("make the folder", &crates))?;
-    let before = link_state(layout);
-    let mut aside = None;
-    match before {
-        LinkState::Good => return Ok(RestoreResult { state: LinkState::Good, previous: before, moved_to: aside }),
-        LinkState::Missing | LinkState::Unsupported => {}
-        LinkState::WrongTarget(_) => fs::remove_file(&link).map_err(failed("remove", &link))?,
-        LinkState::NotALink => {
-            let moved =
-                unused_path(&layout.moved_aside()).map_err(failed("make a folder in", &layout.moved_aside()))?;
-            fs::rename(&link, &moved).map_err(failed("move", &link))?;
-            if index_covers(&moved, &layout.index()) {
-                fs::remove_dir_all(&moved).map_err(failed("remove", &moved))?;
-                // Succeeds only if the folder is empty.
-                let _kept = fs::remove_dir(layout.moved_aside()).is_err();
-            } else {
-                aside = Some(moved);
-            }
+    let link = layout.index_link();
+    let previous = link_state(layout);
+    match previous {
+        LinkState::Good => return Ok(RestoreResult { state: LinkState::Good, previous, moved_to: None }),
+        LinkState::Missing if !is_supported(guard) => {
+            return Ok(RestoreResult { state: LinkState::Unsupported, previous, moved_to: None });
         }
+        LinkState::Missing | LinkState::Unsupported | LinkState::WrongTarget(_) | LinkState::NotALink => {}
     }
-    let state = match make(&link) {
-        Ok(()) => LinkState::Good,
-        Err(e) if means_unsupported(&e) => LinkState::Unsupported,
-        Err(source) => return Err(failed("make the link", &link)(source)),
+    let mut tx = Transaction::begin(guard, "the restored link crates/index")?;
+    let mut moved_to = None;
+    match previous {
+        LinkState::WrongTarget(_) => tx.delete(&link)?,
+        LinkState::NotALink => moved_to = Some(tx.rename_aside(&link, "crates-index")?),
+        LinkState::Good | LinkState::Missing | LinkState::Unsupported => {}
+    }
+    tx.link_index()?;
+    tx.commit()?;
+    if let Some(copy) = moved_to.take_if(|copy| index_covers(copy, &layout.index())) {
+        fs::remove_dir_all(&copy).map_err(failed("remove", &copy))?;
+        // Succeeds only if the folder is empty.
+        let _kept = fs::remove_dir(layout.moved_aside()).is_err();
+    }
+    let state = match link_state(layout) {
+        LinkState::Missing => LinkState::Unsupported,
+        state => state,
     };
-    Ok(RestoreResult { state, previous: before, moved_to: aside })
+    Ok(RestoreResult { state, previous, moved_to })
 }
 
 /// Whether the mirror's file system supports links, which only an attempt shows.
 pub(super) fn is_supported(guard: &WriteGuard) -> bool {
     let probe = guard.layout.private().join("link-probe");
-    let made = match make(&probe) {
+    let made = match make_link(&probe) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => !means_unsupported(&error),
         _ => true,
     };
     let _was_none = fs::remove_file(&probe).is_err();
     made
-}
-
-/// File systems without links, and Windows without the privilege, return one of these errors.
-pub(super) fn means_unsupported(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported)
-}
-
-/// Makes the link.
-#[cfg(unix)]
-pub(super) fn make(link: &Path) -> io::Result<()> {
-    std::os::unix::fs::symlink(TARGET, link)
-}
-
-/// Makes the link.
-#[cfg(windows)]
-pub(super) fn make(link: &Path) -> io::Result<()> {
-    std::os::windows::fs::symlink_dir(TARGET, link)
-}
-
-fn unused_path(folder: &Path) -> io::Result<PathBuf> {
-    fs::create_dir_all(folder)?;
-    let mut number = 1;
-    loop {
-        let path = folder.join(format!("crates-index-{number}"));
-        if path.symlink_metadata().is_err() {
-            return Ok(path);
-        }
-        number += 1;
-    }
 }
 
 /// Whether `index` lists every version in `copy` with the same checksum. An entry that is unreadable or not an index

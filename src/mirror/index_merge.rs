@@ -1,7 +1,7 @@
 //! Merges index lines of two origins into one index file. [`super::layout`] describes the rules. This is a pure
 //! function, so that tests can check that the order of imports does not matter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -25,6 +25,19 @@ impl StoredIndexFile {
         let stays = |raw: &&str| IndexLine::parse(raw).map_or(true, |line| line.id.version != *version);
         self.text = self.text.lines().filter(stays).map(|raw| format!("{raw}\n")).collect();
         self.records.retain(|record| record.version != *version);
+    }
+
+    /// Whether there is a line or a record of this version.
+    pub(super) fn has_version(&self, version: &Version) -> bool {
+        self.records.iter().any(|record| record.version == *version)
+            || IndexLine::parse_file(&self.text).any(|line| line.id.version == *version)
+    }
+
+    /// Whether a bundle or upstream's index stated the line of this version, according to its record. A line without a record
+    /// proves nothing, and neither does one whose record a rebuild wrote, which does not know when the line was read.
+    pub(super) fn is_attested(&self, version: &Version) -> bool {
+        let (versions, _) = valid_stored_lines(self, &BTreeSet::new());
+        versions.get(version).is_some_and(|known| known.read_at > Timestamp::MIN)
     }
 }
 
@@ -92,6 +105,8 @@ struct VersionState {
     line: IndexLine,
     read_at: Timestamp,
     index_only: bool,
+    /// Whether the merged file needs a record of it. Only a rebuild records a stored line that has no record.
+    is_recorded: bool,
 }
 
 /// Merges `incoming` into `stored`.
@@ -99,12 +114,29 @@ struct VersionState {
 /// # Errors
 /// The first [`Conflict`] between the two.
 pub fn merge(stored: &StoredIndexFile, incoming: Vec<NewLine>) -> Result<MergeResult, Box<Conflict>> {
-    let (mut versions, damaged) = valid_stored_lines(stored);
+    merge_over(stored, incoming, &BTreeSet::new())
+}
+
+/// Merges `incoming` into `stored`, whose lines of the versions `false_lines` are false: an incoming line of the same crate
+/// file replaces each of them, whatever its dependencies.
+///
+/// # Errors
+/// The first [`Conflict`] between the two.
+pub(super) fn merge_over(
+    stored: &StoredIndexFile,
+    incoming: Vec<NewLine>,
+    false_lines: &BTreeSet<Version>,
+) -> Result<MergeResult, Box<Conflict>> {
+    let (mut versions, damaged) = valid_stored_lines(stored, false_lines);
     let mut recorded: BTreeMap<&Version, Sha256> = BTreeMap::new();
     for record in &stored.records {
         recorded.entry(&record.version).or_insert(record.cksum);
     }
-    let was_held = |version: &Version| stored.records.iter().any(|r| r.version == *version && !r.index_only);
+    // The crate of a line without a record counts as stored.
+    let was_held = |version: &Version| match recorded.contains_key(version) {
+        true => stored.records.iter().any(|r| r.version == *version && !r.index_only),
+        false => false_lines.contains(version),
+    };
     let mut needs = Vec::new();
     let mut replaced = Vec::new();
     let mut newly_stored = 0;
@@ -120,13 +152,15 @@ pub fn merge(stored: &StoredIndexFile, incoming: Vec<NewLine>) -> Result<MergeRe
         }
         match versions.get_mut(&version) {
             // The index has no line without a crate.
-            None if refresh && !recorded.contains_key(&version) => pending.push((line, read)),
+            None if refresh && !recorded.contains_key(&version) && !false_lines.contains(&version) => {
+                pending.push((line, read));
+            }
             None => {
                 // A damaged line is replaced, and the record of its file stays as it is.
                 let index_only = if refresh { !was_held(&version) } else { index_only };
                 needs.extend(dependency_names(&line));
                 newly_stored += usize::from(!index_only && !was_held(&version));
-                versions.insert(version, VersionState { line, read_at: read, index_only });
+                versions.insert(version, VersionState { line, read_at: read, index_only, is_recorded: true });
             }
             Some(known) => {
                 if !known.line.is_consistent_with(&line) {
@@ -137,9 +171,9 @@ pub fn merge(stored: &StoredIndexFile, incoming: Vec<NewLine>) -> Result<MergeRe
                 if (read, &line.raw) > (known.read_at, &known.line.raw) {
                     if known.line.raw != line.raw {
                         needs.extend(dependency_names(&line));
-                        replaced.push(meta_of(known));
+                        replaced.extend(known.is_recorded.then(|| meta_of(known)));
                     }
-                    (known.line, known.read_at) = (line, read);
+                    (known.line, known.read_at, known.is_recorded) = (line, read, true);
                 }
             }
         }
@@ -153,13 +187,16 @@ pub fn merge(stored: &StoredIndexFile, incoming: Vec<NewLine>) -> Result<MergeRe
         text.push('\n');
         // The time of the current line, which stays valid until the new file is renamed into place.
         records.extend(replaced.iter().filter(|old: &&IndexLineMeta| old.version == known.line.id.version).cloned());
-        records.push(meta_of(known));
+        records.extend(known.is_recorded.then(|| meta_of(known)));
     }
     Ok(MergeResult { text, records, dependencies: needs, damaged_lines: damaged, newly_stored, pending })
 }
 
-/// The stored lines that match their record, by version, and the number of those that do not.
-fn valid_stored_lines(stored: &StoredIndexFile) -> (BTreeMap<Version, VersionState>, usize) {
+/// The stored lines that match their record, by version, without the `false_lines`; and the number of those that do not match.
+fn valid_stored_lines(
+    stored: &StoredIndexFile,
+    false_lines: &BTreeSet<Version>,
+) -> (BTreeMap<Version, VersionState>, usize) {
     let mut versions = BTreeMap::new();
     let mut damaged = 0;
     for raw in stored.text.lines().filter(|raw| !raw.is_empty()) {
@@ -167,6 +204,9 @@ fn valid_stored_lines(stored: &StoredIndexFile) -> (BTreeMap<Version, VersionSta
             damaged += 1;
             continue;
         };
+        if false_lines.contains(&line.id.version) {
+            continue;
+        }
         let digest = Sha256::of(raw.as_bytes());
         let mut recorded = stored.records.iter().filter(|record| record.version == line.id.version).peekable();
         let unknown = recorded.peek().is_none();
@@ -180,7 +220,8 @@ fn valid_stored_lines(stored: &StoredIndexFile) -> (BTreeMap<Version, VersionSta
                 continue;
             }
         };
-        versions.insert(line.id.version.clone(), VersionState { line, read_at: read, index_only });
+        versions
+            .insert(line.id.version.clone(), VersionState { line, read_at: read, index_only, is_recorded: !unknown });
     }
     (versions, damaged)
 }
@@ -312,6 +353,46 @@ mod tests {
         assert_eq!(merge(&bare, vec![new.clone()]).expect("no conflict").text, format!("{}\n", new.line.raw));
     }
 
+    #[test]
+    fn a_merge_records_no_line_that_has_no_record() {
+        let bare = StoredIndexFile { text: format!("{}\n", raw("1.0.0", "")), records: Vec::new() };
+        let after = merge(&bare, vec![new_line(&raw("1.1.0", ""), 5, false)]).expect("no conflict");
+        assert_eq!(after.text.lines().count(), 2);
+        let versions: Vec<String> = after.records.iter().map(|record| record.version.to_string()).collect();
+        assert_eq!(versions, ["1.1.0"]);
+        let bare = to_stored(after);
+        let after = merge(&bare, vec![new_line(&raw("1.0.0", ""), 5, false)]).expect("no conflict");
+        assert_eq!(after.records.len(), 2);
+    }
+
+    #[test]
+    fn an_incoming_line_replaces_a_false_one_of_the_same_crate() {
+        let evil = r#""deps":[{"name":"evil","req":"^1","features":[],"optional":false,"default_features":true,"target":null,"kind":"normal"}]"#;
+        let altered = raw("1.0.0", "").replace(r#""deps":[]"#, evil);
+        let false_lines = BTreeSet::from(["1.0.0".parse().expect("a version")]);
+        let recorded = |read_at| {
+            let line = IndexLine::parse(&altered).expect("a line");
+            meta_of(&VersionState { line, read_at, index_only: false, is_recorded: true })
+        };
+        let later = Timestamp::from_second(9).expect("time");
+        for (records, is_attested) in
+            [(Vec::new(), false), (vec![recorded(Timestamp::MIN)], false), (vec![recorded(later)], true)]
+        {
+            let stored = StoredIndexFile { text: format!("{altered}\n"), records };
+            assert_eq!(stored.is_attested(&"1.0.0".parse().expect("a version")), is_attested);
+            for is_refresh in [false, true] {
+                let genuine = NewLine { is_refresh, ..new_line(&raw("1.0.0", ""), 1, is_refresh) };
+                let conflict = merge(&stored, vec![genuine.clone()]).expect_err("other dependencies");
+                assert!(matches!(*conflict, Conflict::Dependencies { .. }), "{conflict}");
+                let after = merge_over(&stored, vec![genuine.clone()], &false_lines).expect("no conflict");
+                assert_eq!(after.text, format!("{}\n", genuine.line.raw));
+                assert_eq!((after.damaged_lines, after.newly_stored, after.pending.len()), (0, 0, 0));
+                let record = after.records.last().expect("a record");
+                assert_eq!((record.read_at, record.index_only), (genuine.read_at, false));
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn the_order_never_matters(
@@ -335,7 +416,7 @@ mod tests {
             prop_assert_eq!(&one.text, &other.text);
             // Records of replaced lines may remain; the records of current lines are equal.
             let standing = |file: &StoredIndexFile| -> Vec<(Sha256, Timestamp, bool)> {
-                let (versions, damaged) = valid_stored_lines(file);
+                let (versions, damaged) = valid_stored_lines(file, &BTreeSet::new());
                 assert_eq!(damaged, 0);
                 versions.values().map(|known| (Sha256::of(known.line.raw.as_bytes()), known.read_at, known.index_only)).collect()
             };

@@ -67,7 +67,15 @@
 //! audit names them, a collection removes nothing, and an import of the same bundle moves the altered record to aside/
 //! and writes a new record with the next number. A missing record is no problem if another record of its bundle exists.
 //!
-//! A rebuild moves these records to aside/. For each lost record that manifest.json or another record names, it writes a
+//! A file with the content of another record was copied or renamed by hand, and is not evaluated either. manifest.json or a
+//! record states the right name with the digest of the content. A rebuild gives the file that name, if no valid record has
+//! it, and otherwise moves it to aside/.
+//!
+//! If manifest.json lacks `newest_record`, the last record counts as the newest while manifest.json counts as many imports
+//! as the ledger has records. The next command that changes the mirror writes it again. If manifest.json contradicts the
+//! record of a lineage's newest bundle, the record counts.
+//!
+//! A rebuild moves false records to aside/. For each lost record that manifest.json or another record names, it writes a
 //! note `NNNNNNNN-ID.lost`. Without manifest.json, a number in the newest record shows how many other records are lost, and
 //! the rebuild writes it to one note. A note states the highest number of a record at that time in `after`, and whether the
 //! notes name every lost record that may have been the newest of its lineage in `complete`. The loss ends
@@ -108,6 +116,11 @@
 //! version is damaged, and is replaced when a bundle brings it again. A line without any entry (the mirror was copied
 //! without its dot folder) counts as read before all others.
 //!
+//! Such a line proves nothing, and neither does a line whose record a rebuild wrote, with the earliest time. A rebuild
+//! writes one only if the Cargo.toml in the crate does not contradict the line. A bundle whose line has other dependencies
+//! replaces it. Of two lines with records, the crate decides: its Cargo.toml contradicts the false one. A record without
+//! a line is dropped by a rebuild if no import record names its version and no crate file has it.
+//!
 //! # Dist files
 //!
 //! Files below `dist/YYYY-MM-DD/` and `rustup/archive/VERSION/` never change. Each channel manifest moves together with
@@ -139,10 +152,11 @@
 //!
 //! An import, a batch of live mode, a collection, an eviction and a rebuild are transactions (`mirror::transaction`): they
 //! happen completely or not at all. The new files are in staging/. journal names every operation: `put` renames the staged
-//! file of a number to a path, `append` cuts a file to a length and appends a staged file, `delete` removes a file, `folder`
-//! removes an empty folder, `link` makes crates/index. Paths are relative to mirror/. Before journal exists, nothing has
-//! changed. Once it exists, all its operations happen: the process that takes the lock next repeats them. So no process that
-//! changes the mirror sees half a transaction. Readers see files in the order of the invariants above.
+//! file of a number to a path, `append` cuts a file to a length and appends a staged file, `delete` removes a file, `move`
+//! renames a file or folder to an unused path, `folder` removes an empty folder, `link` makes crates/index. Paths are
+//! relative to mirror/. Before journal exists, nothing has changed. Once it exists, all its operations happen: the process
+//! that takes the lock next repeats them. So no process that changes the mirror sees half a transaction. Readers see files in
+//! the order of the invariants above.
 //!
 //! # A full disk
 //!

@@ -18,8 +18,10 @@ use super::retired::{self, Retirement};
 use super::summary::{HistorySize, ImportTotals, MirrorSummary};
 use super::transaction::{Error, counts_are_stale, failed};
 use crate::bundle::format::{BundleKind, Manifest};
+use crate::bundle::sanitize::sanitize_line;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
+use crate::units::pluralize;
 
 pub(super) mod chain;
 pub(super) mod lost_records;
@@ -310,6 +312,55 @@ pub(super) fn derive_summary(layout: &Layout) -> Result<Option<MirrorSummary>, E
     let Some(ImportTotals { counts, imports }) = tip else { return Ok(None) };
     let toolchains = DistFiles::read(layout)?.map(|artifacts| artifacts.toolchain_names()).unwrap_or_default();
     Ok(Some(MirrorSummary { imports, toolchains, ..head.with_counts(counts) }))
+}
+
+/// How a newest bundle that manifest.json states differs from its record: what each of the two states. `None` if they agree.
+/// The gap before its number is not compared, because it follows from all records.
+pub(super) fn find_tip_difference(stated: &LineageTip, recorded: &LineageTip) -> Option<(String, String)> {
+    let differing = |of: fn(&LineageTip) -> String| {
+        let (one, other) = (of(stated), of(recorded));
+        (one != other).then_some((one, other))
+    };
+    differing(|tip| format!("the number {}", tip.sequence))
+        .or_else(|| differing(|tip| format!("the id {}", sanitize_line(&tip.bundle))))
+        .or_else(|| differing(|tip| format!("the time {}", sanitize_line(&tip.created))))
+        .or_else(|| differing(|tip| format!("the inputs of lineage {}", tip.id_and_inputs())))
+        .or_else(|| differing(|tip| pluralize(tip.more_inputs, "more input")))
+}
+
+/// Corrects in `head`, which manifest.json states, the newest bundles of the histories of the bundle with this manifest: if
+/// their records contradict the file, the records count. Returns one warning for each correction.
+pub(super) fn correct_tips(
+    layout: &Layout,
+    head: &mut MirrorSummary,
+    manifest: &Manifest,
+) -> Result<Vec<String>, Error> {
+    let carried = manifest.carried_histories.iter().map(|history| history.lineage.id.as_str());
+    let ids: BTreeSet<&str> = carried.chain([manifest.lineage.id.as_str()]).collect();
+    let names = record_names(layout)?;
+    let mut warnings = Vec::new();
+    for id in ids {
+        let mut contenders: Vec<LineageTip> = head.contenders(id).cloned().collect();
+        let before = warnings.len();
+        for tip in contenders.iter_mut().filter(|tip| names.contains(&tip.record)) {
+            let Some(record) = read_stored_record(layout, &tip.record)? else { continue };
+            let recorded = LineageTip::from_manifest(&record.manifest, tip.record.clone());
+            if let Some((says, found)) = find_tip_difference(tip, &recorded) {
+                warnings.push(format!(
+                    "manifest.json states {says} for a newest bundle of lineage {}, but its record {} states {found}. The \
+                     record counts: manifest.json was changed by hand or is damaged. `cargo frostmirror verify --mirror DIR \
+                     --rebuild-state` writes it again",
+                    sanitize_line(id),
+                    tip.record
+                ));
+                *tip = LineageTip { gap_after: tip.gap_after, ..recorded };
+            }
+        }
+        if warnings.len() > before {
+            head.set_contenders(id, contenders);
+        }
+    }
+    Ok(warnings)
 }
 
 /// Adds to `head` what the record `name` states about its history and about the time of the last import.

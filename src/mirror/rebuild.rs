@@ -1,8 +1,9 @@
 //! Rebuilds lost state from the files on disk: the records of lines and of dist files, the ledger, the summary.
 //!
 //! The rebuild trusts no file only because it exists. A line gets a record only if its crate file has the digest that
-//! the line states, and the ledger does not contradict it. Everything else stays unchanged and is reported. So a
-//! damaged file never gets a new digest that matches it.
+//! the line states, and neither the ledger nor the Cargo.toml in the crate contradicts it. Everything else stays unchanged
+//! and is reported. So a damaged file never gets a new digest that matches it. A record of a version is dropped if no
+//! index line, import record or crate file has that version.
 //!
 //! The record of dist files is derived from the ledger, which has every digest that a path ever had. It is rebuilt if
 //! it is lost. A file that the ledger no longer names is recorded again if upstream's digests beside it prove it. A
@@ -22,13 +23,14 @@
 //! Only manifest.json shows whether the newest record is lost. If it is lost, the report names the newest bundle on record
 //! of each history, and that record keeps every crate that none of these bundles needs.
 //!
-//! A record that is damaged, was altered, or that the chain of records contradicts counts as lost.
+//! A file that has the content of another record gets that record's name, if the chain of records states it and no valid
+//! record has it. A record that is damaged, was altered, or that the chain contradicts counts as lost.
 //! A lost record cannot be restored, only brought again by its bundle. The report names the bundles that manifest.json
 //! or another record still names.
 //!
 //! Damaged and altered records, and the signatures above, are moved to `.frostmirror/aside/`. So are crates that an
 //! import record contradicts, and crates that no import on record added although no record is lost, each with its index
-//! line.
+//! line. A line without a record that contradicts the Cargo.toml in its crate is moved there alone.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -52,11 +54,13 @@ use super::live::LiveLineage;
 use super::summary::{Counts, HistorySize, MirrorSummary, SummaryLoss};
 use super::transaction::{self, Transaction, failed};
 use crate::bundle::format::{CrateRecord, CrateState, DistFileRecord, DistFileState, Input, Lineage, Manifest};
+use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::safe_path::SafePath;
 use crate::units::format_time;
 
+mod record_names;
 mod untrusted;
 mod verified_files;
 
@@ -104,8 +108,12 @@ pub struct RebuildReport {
     pub lines: u64,
     /// Dist files that are recorded again, if that record was lost.
     pub dist_files: Option<u64>,
-    /// Crates that the import records contradict or do not know.
+    /// Crates that the import records contradict or do not know, and false index lines.
     pub untrusted: UntrustedCrates,
+    /// The crates of records that were dropped, because no index line, import record or crate file has their version.
+    pub dropped_records: Vec<CrateId>,
+    /// The names of import records whose files had other names.
+    pub renamed_records: Vec<String>,
     /// The number of crates in the new record of [`REBUILT_LINEAGE`], and why it was written.
     pub kept_crates: Option<(u64, KeptCause)>,
     /// Dist files in that record.
@@ -154,10 +162,12 @@ impl WriteGuard {
     fn rebuild_records(&mut self, now: Timestamp, sink: &dyn Sink) -> Result<RebuildReport, import::Error> {
         let layout = self.layout.clone();
         let is_summary_lost = SummaryLoss::find(&layout)?.is_some();
+        let renamed_records = record_names::restore(self, WHAT)?;
         let mut pass = Pass::run(&layout, &Default::default(), sink)?;
         if sink.is_cancelled() {
             return Err(import::Error::Stopped);
         }
+        let unsupported = pass.index_states.iter().flat_map(|state| state.unsupported_records.clone()).collect();
         let untrusted = untrusted::move_aside(self, &pass, WHAT)?;
         if !untrusted.is_empty() {
             pass = Pass::run(&layout, &pass.into_audit().files, sink)?;
@@ -257,6 +267,8 @@ impl WriteGuard {
         })?;
         Ok(RebuildReport {
             untrusted,
+            dropped_records: unsupported,
+            renamed_records,
             lines,
             dist_files: restored_count,
             kept_crates: kept,
@@ -297,7 +309,12 @@ fn stage_index_meta(layout: &Layout, pass: &Pass, tx: &mut Transaction<'_>) -> R
             continue;
         }
         records.sort_by(|a, b| a.version.cmp(&b.version));
-        tx.put_bytes(&layout.index_meta().join(&name.path), index_meta::render(&records).as_bytes())?;
+        let path = layout.index_meta().join(&name.path);
+        if records.is_empty() {
+            tx.delete(&path)?;
+            continue;
+        }
+        tx.put_bytes(&path, index_meta::render(&records).as_bytes())?;
     }
     Ok(count)
 }

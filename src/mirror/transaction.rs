@@ -50,12 +50,14 @@ use crate::safe_path::SafePath;
 use crate::units::pluralize;
 
 mod apply;
+mod link;
 mod operation;
 mod order;
 #[cfg(test)]
 mod tests;
 
 use apply::{Commit, exists, is_missing};
+pub(super) use link::{LINK_TARGET, make_link, means_unsupported};
 use operation::{Operation, checkpoint};
 use order::Rank;
 
@@ -154,6 +156,14 @@ impl<'l> Transaction<'l> {
         let staged = self.staging.hard_link(path)?;
         self.put(&aside, staged)?;
         self.delete(path)
+    }
+
+    /// Moves a file, a link or a folder into `.frostmirror/aside/`, as `name` or with a number appended. Returns its new path.
+    pub(super) fn rename_aside(&mut self, path: &Path, name: &str) -> Result<PathBuf, Error> {
+        let aside = self.free_path_aside(name);
+        let (path, target) = (self.relative(path)?, self.relative(&aside)?);
+        self.operations.push((Rank::of_removal(&path), Operation::Move(path, target)));
+        Ok(aside)
     }
 
     /// Writes a part of a file into `.frostmirror/aside/`, as `name` or with a number appended.

@@ -1,5 +1,6 @@
 //! Warnings about a valid bundle at its import: signs of mistakes at its creation or transport.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
@@ -7,9 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::dist_files::MutableName;
 use super::import::MissingBundles;
 use super::layout::Layout;
-use super::ledger::{self, EarlierImport};
+use super::ledger::{self, EarlierImport, ImportedBundle};
 use super::lineages::LineageTip;
 use super::summary::MirrorSummary;
+use super::transaction::Error;
 use crate::bundle::format::{BundleKind, CrateState, DistFileState, Manifest};
 use crate::bundle::sanitize::sanitize_line;
 use crate::event;
@@ -48,17 +50,41 @@ pub(super) fn collect_warnings(layout: &Layout, manifest: &Manifest, imported: &
     let clock_before = earlier.and_then(|import| clock_warning(manifest, file, import.imported_at.parse().ok()?));
     warnings.extend(clock_warning(manifest, file, now).filter(|_| clock_before.is_none()));
     let is_snapshot = manifest.kind == BundleKind::Snapshot;
-    warnings.extend(doubtful_bundle_warnings(head, added, file, is_snapshot, |tip| find_duplicate(layout, tip)));
-    warnings.extend(new_warning(earlier, file, |file| missing_files_warning(layout, manifest, file)));
+    // An unreadable ledger hides warnings, and does not prevent an import whose content was checked.
+    let failures = RefCell::new(Vec::new());
+    warnings.extend(doubtful_bundle_warnings(head, added, file, is_snapshot, |tip| {
+        find_duplicate(layout, tip).unwrap_or_else(|error| {
+            failures.borrow_mut().push(unsearchable_ledger_warning(file, &error));
+            None
+        })
+    }));
+    warnings.extend(new_warning(earlier, file, |file| {
+        missing_files_warning(layout, manifest, file).unwrap_or_else(|error| {
+            failures.borrow_mut().push(unsearchable_ledger_warning(file, &error));
+            None
+        })
+    }));
     warnings.extend(new_warning(earlier, file, |file| incomplete_input_warning(manifest, file)));
+    let mut failures = failures.into_inner();
+    failures.dedup();
+    warnings.append(&mut failures);
     warnings
 }
 
-/// The id of another imported bundle with the number of `tip` in its history. Records that cannot be read are reported by
-/// the audit.
-fn find_duplicate(layout: &Layout, tip: &LineageTip) -> Option<String> {
-    let bundles = ledger::read_imported_bundles(layout, &tip.id).ok()?;
-    bundles.into_iter().find(|other| other.sequence == tip.sequence && other.id != tip.bundle).map(|other| other.id)
+/// The id of another imported bundle with the number of `tip` in its history.
+fn find_duplicate(layout: &Layout, tip: &LineageTip) -> Result<Option<String>, Error> {
+    let bundles = ledger::read_imported_bundles(layout, &tip.id)?;
+    let is_duplicate = |other: &ImportedBundle| other.sequence == tip.sequence && other.id != tip.bundle;
+    Ok(bundles.into_iter().find(is_duplicate).map(|other| other.id))
+}
+
+/// The warning about a ledger that could not be searched for the bundles that a warning about `file` would name.
+fn unsearchable_ledger_warning(file: &str, error: &Error) -> String {
+    format!(
+        "not every warning about {file} is known, because the ledger cannot be searched: {error}: {}. Run `cargo frostmirror \
+         verify --mirror DIR`",
+        error.source
+    )
 }
 
 /// The warning about `file`, unless the earlier import of the bundle gave it.
@@ -120,7 +146,7 @@ fn incomplete_input_warning(manifest: &Manifest, file: &str) -> Option<String> {
 }
 
 /// Files of the history's other inputs are not part of the bundle's base, but no later bundle contains them.
-fn missing_files_warning(layout: &Layout, manifest: &Manifest, file: &str) -> Option<String> {
+fn missing_files_warning(layout: &Layout, manifest: &Manifest, file: &str) -> Result<Option<String>, Error> {
     let kept = manifest.crates.iter().filter(|record| record.state == CrateState::Kept);
     let gone = |path: &Path, size: u64| {
         !path.symlink_metadata().is_ok_and(|there| there.is_file() && (size == 0 || size == there.len()))
@@ -143,19 +169,20 @@ fn missing_files_warning(layout: &Layout, manifest: &Manifest, file: &str) -> Op
     if missing.len() > crates {
         what.push(event::format_dist_files((missing.len() - crates) as u64));
     }
-    (!missing.is_empty()).then(|| {
-        let first: Vec<&str> = missing.iter().take(MAX_NAMED).map(String::as_str).collect();
-        let bundles = MissingBundles::find(layout, manifest, file, &missing).unwrap_or_default();
-        let hint = bundles.hint();
-        let why = if bundles.all_lost { "the mirror lost" } else { "bundles that were never imported have" };
-        let todo = match hint.split_once(" first; ") {
-            Some((import, otherwise)) => format!("{import} too; {otherwise}"),
-            None => hint,
-        };
-        format!(
-            "{why} {}, which other inputs of the history of {file} need; first {}: {todo}",
-            what.join(" and "),
-            first.join(", ")
-        )
-    })
+    if missing.is_empty() {
+        return Ok(None);
+    }
+    let first: Vec<&str> = missing.iter().take(MAX_NAMED).map(String::as_str).collect();
+    let bundles = MissingBundles::find(layout, manifest, file, &missing)?;
+    let hint = bundles.hint();
+    let why = if bundles.all_lost { "the mirror lost" } else { "bundles that were never imported have" };
+    let todo = match hint.split_once(" first; ") {
+        Some((import, otherwise)) => format!("{import} too; {otherwise}"),
+        None => hint,
+    };
+    Ok(Some(format!(
+        "{why} {}, which other inputs of the history of {file} need; first {}: {todo}",
+        what.join(" and "),
+        first.join(", ")
+    )))
 }

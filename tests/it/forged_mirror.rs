@@ -13,7 +13,7 @@ use frostmirror::mirror::layout::Layout;
 
 use crate::bundle_builder::{BundleBuilder, all_files, import, import_with, options, public_files};
 use crate::import_dist_files::full_bundle;
-use crate::support::crates::Crate;
+use crate::support::crates::{Crate, PackedCrate};
 use crate::support::sandbox::Sandbox;
 
 const JSON: &str = "crates/json-1.0.0.crate";
@@ -61,10 +61,12 @@ fn add_version(mirror: &Path, name: &str, version: &str) {
     }
 }
 
+/// Without the folders.
+fn files(all: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
+    all.iter().filter(|(path, _)| !path.ends_with('/')).map(|(path, bytes)| (path.clone(), bytes.clone())).collect()
+}
+
 fn assert_restored(sandbox: &Sandbox, before: &BTreeMap<String, Vec<u8>>) {
-    let files = |all: &BTreeMap<String, Vec<u8>>| -> BTreeMap<String, Vec<u8>> {
-        all.iter().filter(|(path, _)| !path.ends_with('/')).map(|(path, bytes)| (path.clone(), bytes.clone())).collect()
-    };
     assert_eq!(files(&public_files(&sandbox.path("mirror"))), files(before));
     sandbox.run(["verify", "--mirror", "mirror"]).ok();
 }
@@ -162,7 +164,9 @@ fn a_bundle_after_an_invented_version_names_the_way_out() {
     let genuine = Crate::new("other", "1.0.0").dep("json", "^1");
     BundleBuilder::new("a", 2).ship(genuine).write(&sandbox.path(""), "two.pkg");
     let run = sandbox.run(["import", "two.pkg", "--mirror", "mirror"]).exits(4);
-    run.stderr_has("contradicts the mirror").stderr_has("hint: audit the mirror").stderr_has("--rebuild-state");
+    run.stderr_has("contradicts the mirror")
+        .stderr_has("no import record shows which bundle brought the stored crate")
+        .stderr_has("hint: run `cargo frostmirror verify --mirror ");
     sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
     sandbox.run(["import", "two.pkg", "--mirror", "mirror"]).ok();
     sandbox.run(["verify", "--mirror", "mirror"]).ok();
@@ -174,8 +178,167 @@ fn no_bundle_replaces_a_crate_that_the_import_record_proves() {
     let mirror = mirror_of_one(&sandbox);
     let before = all_files(&mirror);
     BundleBuilder::new("b", 1).ship(json().dep("evil", "^1")).write(&sandbox.path(""), "other.pkg");
-    sandbox.run(["import", "other.pkg", "--mirror", "mirror"]).exits(4).stderr_has("contradicts the mirror");
+    let run = sandbox.run(["import", "other.pkg", "--mirror", "mirror"]).exits(4);
+    run.stderr_has("contradicts the mirror").stderr_has("(`one.pkg`, id ");
     assert_eq!(all_files(&mirror), before);
+}
+
+/// Adds a dependency to the line of json 1.0.0. Its record is altered alike, or removed with those of the other lines.
+fn alter_line(mirror: &Path, has_record: bool) {
+    let layout = Layout::new(mirror);
+    let name = CrateId::parse("json", "1.0.0").unwrap().name;
+    let text = fs::read_to_string(layout.index_file(&name)).unwrap();
+    let line = text.lines().next().unwrap();
+    let evil = json().dep("evil", "^1").cksum(&json().pack().cksum).pack().line;
+    fs::write(layout.index_file(&name), text.replace(line, &evil)).unwrap();
+    let records = layout.index_meta_file(&name);
+    if has_record {
+        let digest = |line: &str| Sha256::of(line.as_bytes()).to_string();
+        let altered = fs::read_to_string(&records).unwrap().replace(&digest(line), &digest(&evil));
+        fs::write(records, altered).unwrap();
+    } else {
+        fs::remove_file(records).unwrap();
+    }
+}
+
+#[test]
+fn a_rebuild_moves_a_line_aside_that_contradicts_its_crate() {
+    for has_ledger in [true, false] {
+        let sandbox = Sandbox::new();
+        let mirror = mirror_of_one(&sandbox);
+        let before = public_files(&mirror);
+        alter_line(&mirror, false);
+        if !has_ledger {
+            fs::remove_dir_all(mirror.join(".frostmirror/ledger")).unwrap();
+        }
+        let fault = "index/js/on/json: the line of json 1.0.0 is false: its dependency `evil` is not in the Cargo.toml";
+        let run = sandbox.run(["verify", "--mirror", "mirror"]).exits(4).stdout_has(fault);
+        run.stdout_has("has no record of the line of json 1.1.0").stdout_lacks("the line of json 1.1.0 is false");
+        let run = sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).exits(4);
+        let run = run.stderr_has("contradict the Cargo.toml in the crates of json 1.0.0: these lines were moved to");
+        if has_ledger {
+            run.stderr_has("Import `one.pkg` (number 1, id ").stdout_has("but its index line is missing");
+        }
+        let aside = fs::read_to_string(mirror.join(".frostmirror/aside/json-1.0.0.crate.line")).unwrap();
+        assert!(aside.contains("evil"));
+        assert!(!fs::read_to_string(mirror.join("index/js/on/json")).unwrap().contains("evil"));
+        assert_eq!(fs::read(mirror.join(JSON)).unwrap(), before[JSON]);
+        sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
+        assert_restored(&sandbox, &before);
+    }
+}
+
+#[test]
+fn a_bundle_replaces_a_line_that_contradicts_its_crate() {
+    for (has_record, is_repair) in [(false, false), (true, false), (true, true)] {
+        let sandbox = Sandbox::new();
+        let mirror = mirror_of_one(&sandbox);
+        let before = public_files(&mirror);
+        alter_line(&mirror, has_record);
+        let file = if is_repair { "repair.pkg" } else { "one.pkg" };
+        if is_repair {
+            BundleBuilder::new("a", 2).repair().ship(json()).write(&sandbox.path(""), file);
+        }
+        let run = sandbox.run(["import", file, "--mirror", "mirror"]).ok();
+        run.stderr_has("the stored index line of json 1.0.0 was false: its dependency `evil` is not in the Cargo.toml")
+            .stderr_has("differing dependencies of the stored line: `evil ^1`; of the new one: none");
+        assert_eq!(files(&public_files(&mirror)), files(&before));
+        if !has_record {
+            // The record of the other line is lost too.
+            sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
+        }
+        sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    }
+}
+
+#[test]
+fn a_refreshed_line_replaces_one_that_contradicts_its_crate() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_of_one(&sandbox);
+    alter_line(&mirror, false);
+    let bundle = BundleBuilder::new("a", 2).ship(Crate::new("new", "1.0.0")).refresh(json().yanked());
+    bundle.write(&sandbox.path(""), "two.pkg");
+    sandbox.run(["import", "two.pkg", "--mirror", "mirror"]).ok().stderr_has("json 1.0.0 was false");
+    let text = fs::read_to_string(mirror.join("index/js/on/json")).unwrap();
+    assert_eq!(text.lines().next(), Some(json().yanked().pack().line.as_str()));
+    sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
+}
+
+#[test]
+fn a_bundle_whose_line_contradicts_the_crate_is_refused() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_of_one(&sandbox);
+    let before = all_files(&mirror);
+    let mut forged = json().pack();
+    forged.line = json().dep("evil", "^1").cksum(&forged.cksum).pack().line;
+    BundleBuilder::new("b", 1).ship_packed(forged).write(&sandbox.path(""), "forged.pkg");
+    let run = sandbox.run(["import", "forged.pkg", "--mirror", "mirror"]).exits(4);
+    run.stderr_has("the bundle's index line of json 1.0.0 is false: its dependency `evil` is not in the Cargo.toml")
+        .stderr_has("hint: `forged.pkg` was altered or is not from your sender")
+        .stderr_lacks("--reject");
+    assert_eq!(all_files(&mirror), before);
+}
+
+#[test]
+fn a_line_that_nothing_proves_gives_way_to_that_of_a_bundle() {
+    // Not an archive, so that the crate does not decide.
+    let crate_with = |dependency: bool| {
+        let shape = if dependency { json().dep("evil", "^1") } else { json() };
+        let bytes = b"no archive".to_vec();
+        let cksum = Sha256::of(&bytes).to_string();
+        let line = shape.cksum(&cksum).pack().line;
+        PackedCrate { name: "json".to_owned(), version: "1.0.0".to_owned(), bytes, cksum, line }
+    };
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    let one = BundleBuilder::new("a", 1).ship_packed(crate_with(false)).write(&sandbox.path(""), "one.pkg");
+    import(&mirror, &one).unwrap();
+    let before = public_files(&mirror);
+    // A recorded line does not give way.
+    BundleBuilder::new("b", 1).ship_packed(crate_with(true)).write(&sandbox.path(""), "other.pkg");
+    let run = sandbox.run(["import", "other.pkg", "--mirror", "mirror"]).exits(4);
+    run.stderr_has(
+        "has other dependencies than the stored one (differing dependencies of the stored line: none; of the",
+    )
+    .stderr_has("bundle number 1 (`one.pkg`, id ")
+    .stderr_has("--reject ");
+    fs::write(mirror.join("index/js/on/json"), format!("{}\n", crate_with(true).line)).unwrap();
+    fs::remove_file(mirror.join(".frostmirror/lines/js/on/json")).unwrap();
+    sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
+    let run = sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
+    run.stderr_has("no bundle on record stated the stored index line of json 1.0.0").stderr_has("`evil ^1`");
+    assert_restored(&sandbox, &before);
+}
+
+#[test]
+fn a_record_of_a_version_that_never_existed_is_dropped() {
+    for has_summary in [true, false] {
+        for version in ["1.0.3", "6.1.0"] {
+            let sandbox = Sandbox::new();
+            let mirror = mirror_of_one(&sandbox);
+            let records = mirror.join(".frostmirror/lines/js/on/json");
+            let before = fs::read_to_string(&records).unwrap();
+            let old = if version == "1.0.3" { "1.0.0 " } else { "1.1.0 " };
+            fs::write(&records, before.replace(old, &format!("{version} "))).unwrap();
+            if !has_summary {
+                fs::remove_file(mirror.join("manifest.json")).unwrap();
+            }
+            let run = sandbox.run(["verify", "--mirror", "mirror", "--repair-list", "list.jsonl"]).exits(4);
+            run.stdout_has(&format!(
+                ".frostmirror/lines/js/on/json: has a record of json {version}, but no index line"
+            ))
+            .stderr_has("--rebuild-state`");
+            assert_eq!(sandbox.read("list.jsonl"), "");
+            let run = sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
+            run.stderr_has("records of index lines were dropped").stderr_has(&format!("json {version}"));
+            assert!(!fs::read_to_string(&records).unwrap().contains(version));
+            sandbox.run(["verify", "--mirror", "mirror"]).ok().stdout_has("OK -- 2 crates");
+            sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_has("Removed 0 crates");
+            sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
+            sandbox.run(["verify", "--mirror", "mirror"]).ok();
+        }
+    }
 }
 
 #[test]

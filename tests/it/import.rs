@@ -158,7 +158,7 @@ fn a_crate_with_conflicting_content_is_refused_and_named() {
     let other_case = Crate::new("JSON", "1.0.1");
     for (crate_, expected) in [
         (other_bytes, "json 1.0.0 is stored with the checksum"),
-        (other_deps, "json 1.0.0 has other dependencies"),
+        (other_deps, "json 1.0.0 is false: its dependency `x` is not in the Cargo.toml of the crate"),
         (other_case, "a crate `JSON`, but the mirror has `json`"),
     ] {
         BundleBuilder::new("b", 2).ship(Crate::new("fine", "1.0.0")).ship(crate_).write(&sandbox.path(""), "two.pkg");

@@ -382,3 +382,25 @@ fn a_damaged_layout_version_is_written_again() {
         sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).exits(4).stderr_has("7.0.0");
     }
 }
+
+#[test]
+fn an_unreadable_record_hides_no_warning_silently() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    for number in [2, 3] {
+        import(&mirror, &write_bundle(&sandbox, number)).unwrap();
+    }
+    let layout = Layout::new(&mirror);
+    let unreadable = layout.ledger().join(&ledger::record_names(&layout).unwrap()[0]);
+    fs::remove_file(&unreadable).unwrap();
+    fs::create_dir(&unreadable).unwrap();
+    let name = unreadable.file_name().unwrap().to_str().unwrap();
+    // Another bundle with the number of a record may be the one that cannot be read.
+    write_bundle(&sandbox, 1);
+    let run = sandbox.run(["import", "1.pkg", "--mirror", "mirror"]).ok();
+    run.stderr_has("warning: not every warning about 1.pkg is known, because the ledger cannot be searched")
+        .stderr_has(name);
+    fs::remove_file(mirror.join("crates/crate2-1.0.0.crate")).unwrap();
+    let run = sandbox.run(["verify", "--mirror", "mirror"]).exits(4);
+    run.stderr_has("warning: the ledger cannot be searched for the bundles that contain these files").stderr_has(name);
+}

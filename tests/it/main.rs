@@ -32,6 +32,7 @@ mod long_term_faults;
 mod lost_items;
 mod lost_records;
 mod lost_state;
+mod false_crates;
 mod false_records;
 mod lost_summary;
 mod forged_mirror;

@@ -12,15 +12,15 @@ use crate::bundle::sequence::{describe_bundle_number, is_time};
 use crate::commands::Context;
 use crate::diagnostics::shell_quote;
 use crate::durable;
-use crate::error_report::{ErrorClass, Failure, LOST_RECORD_HINT, LOST_STATE_HINT};
+use crate::error_report::{COPIED_RECORD_HINT, ErrorClass, Failure, LOST_RECORD_HINT, LOST_STATE_HINT};
 use crate::event::{self, Sink};
-use crate::mirror::audit::{Audit, Fault, audit, render_repair_list, require_mirror};
+use crate::mirror::audit::{Audit, Fault, Repairs, audit, render_repair_list, require_mirror};
 use crate::mirror::layout::Layout;
 use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::live::ItemId;
 use crate::mirror::lock::{self, Holder, WriteGuard, lock_for_adding};
 use crate::mirror::lost_items::{Carrier, find_carriers};
-use crate::mirror::rebuild::{KeptCause, LostBundle, NewestBundle, RebuildReport, UntrustedCrates};
+use crate::mirror::rebuild::{KeptCause, LostBundle, NewestBundle, RebuildReport};
 use crate::units::{agree, plural_of, pluralize};
 
 /// Audits the mirror; with `--rebuild-state`, rebuilds lost state first.
@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args, layout: &Layout, context: &Context) -> Result<(),
         sink.warning(warning);
     }
     report_audit(&audit, layout, context);
-    audit_result(&audit, args, layout).map_err(|failure| failure.with_mirror(layout))
+    audit_result(&audit, args, layout, sink).map_err(|failure| failure.with_mirror(layout))
 }
 
 /// The items that bundles of the history had which were never imported.
@@ -174,24 +174,54 @@ fn unknown_loss_warnings(newest: &[NewestBundle]) -> Vec<String> {
     warnings
 }
 
-/// Which crates were moved aside, why, and what restores them.
-fn untrusted_warnings(untrusted: &UntrustedCrates, layout: &Layout) -> Vec<String> {
+/// The bundles on record that contain these items, and the number of items that none contains. A warning reports a ledger
+/// that cannot be read.
+fn carriers_of(items: &Repairs, layout: &Layout, sink: &dyn Sink) -> (Vec<Carrier>, usize) {
+    find_carriers(layout, items).unwrap_or_else(|error| {
+        sink.warning(format!(
+            "the ledger cannot be searched for the bundles that contain these files: {error}: {}",
+            error.source
+        ));
+        (Vec::new(), items.len())
+    })
+}
+
+/// Which crates and records were moved aside or dropped, why, and what restores them.
+fn untrusted_warnings(rebuilt: &RebuildReport, layout: &Layout, sink: &dyn Sink) -> Vec<String> {
+    let untrusted = &rebuilt.untrusted;
     let list = |ids: Vec<String>| {
         let more = ids.len().saturating_sub(MAX_NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let named: Vec<String> = ids.into_iter().take(MAX_NAMED).collect();
         format!("{}{more}", named.join(", "))
     };
+    let bundles_of = |items: &Repairs| match carriers_of(items, layout, sink).0.as_slice() {
+        [] => "their bundle".to_owned(),
+        carriers => format_carriers(carriers),
+    };
     let mut warnings = Vec::new();
     if !untrusted.contradicted.is_empty() {
-        // The audit that follows reports an unreadable ledger.
-        let (carriers, _) = find_carriers(layout, &untrusted.contradicted).unwrap_or_default();
-        let carriers = if carriers.is_empty() { "their bundle".to_owned() } else { format_carriers(&carriers) };
         warnings.push(format!(
             "the index stated other checksums than the import records for {}: these index lines, and files with other bytes, \
-             were moved to .frostmirror/aside. Import {carriers} again: `cargo frostmirror import FILE --mirror DIR` restores \
+             were moved to .frostmirror/aside. Import {} again: `cargo frostmirror import FILE --mirror DIR` restores \
              them",
-            list(untrusted.contradicted.keys().map(ToString::to_string).collect())
+            list(untrusted.contradicted.keys().map(ToString::to_string).collect()),
+            bundles_of(&untrusted.contradicted)
+        ));
+    }
+    if !untrusted.false_lines.is_empty() {
+        warnings.push(format!(
+            "index lines without a record contradict the Cargo.toml in the crates of {}: these lines were moved to \
+             .frostmirror/aside. Import {} again: `cargo frostmirror import FILE --mirror DIR` restores the right lines",
+            list(untrusted.false_lines.keys().map(ToString::to_string).collect()),
+            bundles_of(&untrusted.false_lines)
+        ));
+    }
+    if !rebuilt.dropped_records.is_empty() {
+        warnings.push(format!(
+            "records of index lines were dropped, because no index line, import record or crate file has their version: {}. \
+             If a bundle of yours has these crates, import it again with `cargo frostmirror import FILE --mirror DIR`",
+            list(rebuilt.dropped_records.iter().map(ToString::to_string).collect())
         ));
     }
     if !untrusted.unknown.is_empty() {
@@ -233,6 +263,10 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
     if *head {
         sink.status("Rebuilt", "manifest.json".to_owned());
     }
+    if !rebuilt.renamed_records.is_empty() {
+        let names = pluralize(rebuilt.renamed_records.len(), "renamed record");
+        sink.status("Restored", format!("the right names of {names} of imports"));
+    }
     if *aside > 0 {
         sink.status("Moved", format!("{} of imports to .frostmirror/aside", pluralize(*aside, "damaged record")));
     }
@@ -242,7 +276,7 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
              manifest; the next bundle with this channel restores it"
         ));
     }
-    for warning in untrusted_warnings(&rebuilt.untrusted, layout) {
+    for warning in untrusted_warnings(rebuilt, layout, sink) {
         sink.warning(layout.fill_in(&warning));
     }
     if let Some((kept, cause)) = kept {
@@ -272,6 +306,8 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
         && signatures_aside.is_empty()
         && kept.is_none()
         && rebuilt.untrusted.is_empty()
+        && rebuilt.dropped_records.is_empty()
+        && rebuilt.renamed_records.is_empty()
         && rebuilt.lost_records == 0
     {
         sink.status("Unchanged", "nothing was lost that could be rebuilt".to_owned());
@@ -331,7 +367,7 @@ fn format_carriers(carriers: &[Carrier]) -> String {
 }
 
 /// How to restore missing and damaged files: with the bundles that contained them, or with a new one.
-fn repair_hint(audit: &Audit, args: &Args, layout: &Layout) -> String {
+fn repair_hint(audit: &Audit, args: &Args, layout: &Layout, sink: &dyn Sink) -> String {
     let (list, file) = match &args.repair_list {
         Some(path) => {
             let name = path.file_name().map_or(path.as_path(), Path::new);
@@ -346,8 +382,7 @@ fn repair_hint(audit: &Audit, args: &Args, layout: &Layout) -> String {
         describe_repairs(audit),
         agree(audit.repairs.len(), "is", "are")
     );
-    // If the ledger cannot be read, the audit reports that.
-    let (carriers, unexplained) = find_carriers(layout, &audit.repairs).unwrap_or_default();
+    let (carriers, unexplained) = carriers_of(&audit.repairs, layout, sink);
     if carriers.is_empty() {
         return fetch;
     }
@@ -358,7 +393,7 @@ fn repair_hint(audit: &Audit, args: &Args, layout: &Layout) -> String {
     }
 }
 
-fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failure> {
+fn audit_result(audit: &Audit, args: &Args, layout: &Layout, sink: &dyn Sink) -> Result<(), Failure> {
     if audit.problems.is_empty() {
         return Ok(());
     }
@@ -374,18 +409,20 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout) -> Result<(), Failu
     }
     let mut steps = Vec::new();
     if !audit.repairs.is_empty() {
-        steps.push(repair_hint(audit, args, layout));
+        steps.push(repair_hint(audit, args, layout, sink));
     }
     if !args.rebuild_state && audit.problems.iter().any(|problem| problem.fault.is_rebuildable()) {
         let then = if steps.is_empty() { "" } else { "then " };
         let has = |is: fn(&Fault) -> bool| audit.problems.iter().any(|problem| is(&problem.fault));
         steps.push(if has(Fault::is_untrusted) {
             format!(
-                "{then}run it with `--rebuild-state`, which moves crates that contradict the import records aside, and \
-                 rebuilds lost records"
+                "{then}run `cargo frostmirror verify --mirror DIR --rebuild-state`, which moves false crates and index lines \
+                 aside, and rebuilds lost records"
             )
         } else if has(Fault::is_summary_lost) {
             format!("{then}{LOST_STATE_HINT}")
+        } else if has(Fault::is_copied_record) {
+            format!("{then}{COPIED_RECORD_HINT}")
         } else if has(Fault::is_lost_record) {
             format!("{then}{LOST_RECORD_HINT}")
         } else {

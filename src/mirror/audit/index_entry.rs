@@ -17,6 +17,7 @@ use crate::event::{Event, Phase, Sink};
 use crate::index_line::{IndexLine, InvalidLine};
 use crate::mirror::index_meta::{self, IndexLineMeta};
 use crate::mirror::item::ItemId;
+use crate::mirror::packaged_manifest::PackagedManifest;
 use crate::parallel;
 
 /// The state of an index file and its records.
@@ -31,6 +32,8 @@ pub(in crate::mirror) struct IndexState {
     pub(in crate::mirror) records_damaged: bool,
     /// Recorded versions without a line.
     pub(in crate::mirror) missing_lines: Vec<LineState>,
+    /// The crates of records that nothing confirms; `records` lacks these.
+    pub(in crate::mirror) unsupported_records: Vec<CrateId>,
     /// The state of the crate files, by name and version.
     pub(super) crate_files: Vec<(ItemId, FileState)>,
     /// How many of the crates in lines or records are current according to the ledger.
@@ -63,6 +66,8 @@ pub(in crate::mirror) enum RecordMatch {
     Recorded,
     /// The version has no record.
     Unrecorded,
+    /// The version has no record, and the Cargo.toml in its crate shows that the line is false.
+    ContradictsCrate,
     /// The record is of another line.
     Altered,
     /// An import record states another checksum of the crate. The line, its record and the crate's file may agree, and
@@ -118,6 +123,26 @@ impl IndexState {
                 let fault = Fault::Missing { index: format!("index/{}", self.path) };
                 self.problems.push(Problem::new(line.id.crate_path().as_str(), fault));
                 self.repairs.push((ItemId::Crate(line.id.clone()), line.cksum));
+            }
+        }
+    }
+
+    /// Compares lines without a record with the Cargo.toml in their crates. Nothing else proves what these lines state.
+    /// `text` is the index file.
+    fn check_unrecorded_lines(&mut self, context: &AuditContext<'_>, text: &str) {
+        for line in self.lines.iter_mut().filter(|line| line.record_match == RecordMatch::Unrecorded) {
+            let id = line.id.clone();
+            if !matches!(find_crate_file(&self.crate_files, &id), Some(FileState::Valid { .. })) {
+                continue;
+            }
+            let manifest = || PackagedManifest::read(&id, &context.layout.crate_file(&id));
+            let contradiction = IndexLine::find_version(text, &id.name, &id.version)
+                .and_then(|full| manifest()?.find_contradiction(&full));
+            if let Some(difference) = contradiction {
+                line.record_match = RecordMatch::ContradictsCrate;
+                let fault = Fault::ContradictsCrate { id: id.clone(), difference };
+                self.problems.push(Problem::new(format!("index/{}", self.path), fault));
+                self.repairs.push((ItemId::Crate(id), line.cksum));
             }
         }
     }
@@ -208,6 +233,11 @@ impl IndexAuditor<'_> {
         }
         let path = self.path;
         let context = self.context;
+        let unsupported = self.take_unsupported_records(&mut records, &by_version);
+        records_damaged |= !unsupported.is_empty();
+        for id in &unsupported {
+            self.problems.push(Problem::new(&records_shown, Fault::UnsupportedRecord { id: id.clone() }));
+        }
         let lost = self.find_missing_lines(&records, &by_version, || context.crate_name_at(path), &index_shown);
         let lines: Vec<LineState> = by_version.into_values().map(|(_, state)| state).collect();
         if let (true, Some(line)) = (garbage && self.repairs.is_empty(), lines.first()) {
@@ -220,6 +250,7 @@ impl IndexAuditor<'_> {
             records,
             records_damaged,
             missing_lines: lost,
+            unsupported_records: unsupported,
             crate_files: Vec::new(),
             current_count: 0,
             problems: self.problems,
@@ -233,6 +264,7 @@ impl IndexAuditor<'_> {
         self.sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: 0 });
         if !self.sink.is_cancelled() {
             state.check_crate_files(context, self.sink, buffer);
+            state.check_unrecorded_lines(context, &text);
         }
         state
     }
@@ -285,7 +317,9 @@ impl IndexAuditor<'_> {
         let id = || state.id.clone();
         match state.record_match {
             RecordMatch::Recorded => {}
-            RecordMatch::Unrecorded => self.problems.push(Problem::new(records, Fault::Unrecorded { id: id() })),
+            RecordMatch::Unrecorded | RecordMatch::ContradictsCrate => {
+                self.problems.push(Problem::new(records, Fault::Unrecorded { id: id() }))
+            }
             RecordMatch::Altered => {
                 self.problems.push(Problem::new(index, Fault::Altered { number, id: id() }));
                 self.repairs.push((ItemId::Crate(id()), state.cksum));
@@ -298,6 +332,37 @@ impl IndexAuditor<'_> {
         }
         let unknown = self.context.unknown_crate_fault(number, &state.id);
         self.problems.extend(unknown.map(|fault| Problem::new(index, fault)));
+    }
+
+    /// Removes the records that nothing confirms: no line, no import record and no crate file has their version. Returns their
+    /// crates. A killed command may have written records before lines. A lost import record may have confirmed one, unless
+    /// the record states the digest of another version's line.
+    fn take_unsupported_records(
+        &self,
+        records: &mut Vec<IndexLineMeta>,
+        by_version: &BTreeMap<Version, (usize, LineState)>,
+    ) -> Vec<CrateId> {
+        let AuditContext { listing, metadata, is_complete, interrupted, .. } = *self.context;
+        if interrupted || records.iter().all(|record| by_version.contains_key(&record.version)) {
+            return Vec::new();
+        }
+        let of_line = by_version.values().next().map(|(_, state)| state.id.name.clone());
+        let Some(name) = of_line.or_else(|| self.context.crate_name_at(self.path)) else { return Vec::new() };
+        let files = listing.crates.get(self.path);
+        let mut unsupported = Vec::new();
+        records.retain(|record| {
+            let id = CrateId { name: name.clone(), version: record.version.clone() };
+            let is_of_other_line = || by_version.values().any(|(_, state)| state.digest == record.line_sha256);
+            let is_supported = by_version.contains_key(&record.version)
+                || metadata.crates.contains_key(&id)
+                || files.is_some_and(|ids| ids.contains(&id))
+                || !is_complete && !is_of_other_line();
+            if !is_supported {
+                unsupported.push(id);
+            }
+            is_supported
+        });
+        unsupported
     }
 
     /// Recorded versions that have no line in the file.

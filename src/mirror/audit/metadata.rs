@@ -442,13 +442,17 @@ impl Metadata {
             head_fault(SummaryFault::Imports { says: head.imports, found });
         }
         for lineage in head.all_contenders() {
-            // The gap follows from all records.
-            let stated = LineageTip { gap_after: None, ..lineage.clone() };
-            // A false or damaged record is a problem of its own.
-            let is_known = self.unreadable.contains(&stated.record);
-            if !is_known && !self.records.iter().any(|known| known.lineage == stated) {
-                let (lineage, record) = (lineage.id.clone(), lineage.record.clone());
-                head_fault(SummaryFault::MissingRecord { lineage, record });
+            let of_record = self.records.iter().find(|known| known.lineage.record == lineage.record);
+            let difference = of_record.map(|known| ledger::find_tip_difference(lineage, &known.lineage));
+            let (id, record) = (lineage.id.clone(), lineage.record.clone());
+            match difference {
+                Some(None) => {}
+                Some(Some((says, found))) => {
+                    head_fault(SummaryFault::ContradictsRecord { lineage: id, record, says, found });
+                }
+                // A false or damaged record is a problem of its own.
+                None if self.unreadable.contains(&record) => {}
+                None => head_fault(SummaryFault::MissingRecord { lineage: id, record }),
             }
         }
         for newest in &self.histories.lineages {

@@ -136,6 +136,20 @@ pub enum Fault {
         /// The crate.
         id: CrateId,
     },
+    /// The record of a line that does not exist, of a crate that no import record names and no file contains.
+    #[error("has a record of {id}, but no index line, import record or crate file has that version")]
+    UnsupportedRecord {
+        /// The crate.
+        id: CrateId,
+    },
+    /// A line without a record contradicts the crate's own manifest.
+    #[error("the line of {id} is false: {difference}")]
+    ContradictsCrate {
+        /// The crate.
+        id: CrateId,
+        /// How the line contradicts the Cargo.toml in the crate.
+        difference: String,
+    },
     /// A record contradicts its index line.
     #[error("has a different checksum for {id} than its index line")]
     RecordChecksum {
@@ -237,6 +251,8 @@ impl Fault {
                 | F::Unfinished
                 | F::LedgerChecksum { .. }
                 | F::NotImported { .. }
+                | F::UnsupportedRecord { .. }
+                | F::ContradictsCrate { .. }
                 | F::Link { .. }
         )
     }
@@ -246,9 +262,14 @@ impl Fault {
         matches!(self, Fault::Summary(SummaryFault::Missing | SummaryFault::Damaged))
     }
 
-    /// Whether the import records show that a crate of the index is not the imported one.
+    /// Whether an import record or a crate shows that an index line is false.
     pub fn is_untrusted(&self) -> bool {
-        matches!(self, Fault::LedgerChecksum { .. } | Fault::NotImported { .. })
+        matches!(self, Fault::LedgerChecksum { .. } | Fault::NotImported { .. } | Fault::ContradictsCrate { .. })
+    }
+
+    /// Whether the file of an import record was copied, renamed or overwritten.
+    pub fn is_copied_record(&self) -> bool {
+        matches!(self, Fault::LedgerRecord(ChainFaultKind::Copied { .. }))
     }
 
     /// Whether an import record is lost, altered or damaged.
@@ -315,6 +336,18 @@ pub enum SummaryFault {
         lineage: String,
         /// The record.
         record: String,
+    },
+    /// The summary contradicts the record of a lineage's newest bundle.
+    #[error("states {says} for a newest bundle of lineage {lineage}, but its record {record} states {found}")]
+    ContradictsRecord {
+        /// The lineage.
+        lineage: String,
+        /// The record.
+        record: String,
+        /// What the file states.
+        says: String,
+        /// What the record states.
+        found: String,
     },
     /// The summary names other bundles that may be the newest than the ledger shows, or other gaps before them.
     #[error("differs from the ledger about which bundle of lineage {lineage} may be the newest")]

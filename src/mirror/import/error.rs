@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::conflict_sources::ConflictSources;
 use super::missing_base::MissingBundles;
 use crate::bundle::open;
 use crate::mirror::summary::SummaryLoss;
@@ -31,9 +32,11 @@ pub enum Error {
     Conflicts {
         /// The bundle's file.
         file: String,
-        /// The contradictions.
+        /// The contradictions, and where both sides came from.
         #[source]
         conflicts: Problems,
+        /// The bundles that brought the stored side.
+        sources: Box<ConflictSources>,
     },
     /// The bundle relies on crates or dist files that are not stored.
     #[error("the bundle `{file}` needs {} that the mirror lacks, first {first}: {bundles}", pluralize(*missing, "file"))]

@@ -47,7 +47,8 @@ pub(super) fn shipped_crates(manifest: &Manifest) -> impl Iterator<Item = &Crate
     manifest.crates.iter().filter(|record| record.state == CrateState::Shipped)
 }
 
-/// The crates of the bundle whose stored line has another checksum.
+/// The crates of the bundle whose checksum no stored line has, or whose stored lines have others too. A file of such a
+/// crate proves nothing: a collection that removed the line of a false crate keeps the file for a while.
 pub(super) fn contradicted_crates(layout: &Layout, manifest: &Manifest) -> Result<HashSet<SafePath>, Error> {
     let mut contradicted = HashSet::new();
     let mut last: Option<(&CrateName, Vec<IndexLineMeta>)> = None;
@@ -57,8 +58,9 @@ pub(super) fn contradicted_crates(layout: &Layout, manifest: &Manifest) -> Resul
             last = Some((&record.name, index_meta::parse(&text.unwrap_or_default())));
         }
         let records = last.iter().flat_map(|(_, records)| records);
-        let mut of_version = records.filter(|stored| stored.version == record.version);
-        if of_version.any(|stored| stored.cksum != record.sha256) {
+        let mut of_version = records.filter(|stored| stored.version == record.version).peekable();
+        let is_recorded = of_version.peek().is_some();
+        if !is_recorded || of_version.any(|stored| stored.cksum != record.sha256) {
             contradicted.insert(record.id().crate_path());
         }
     }

@@ -2,16 +2,21 @@
 
 use std::io::{self, Read};
 
+use super::conflict_sources::ConflictSources;
 use super::error::{Error, Problems};
 use super::options::ImportOptions;
 use super::report::begin_event;
-use crate::bundle::format::Entry;
+use crate::bundle::format::{Entry, Manifest};
 use crate::bundle::open::{Bundle, EntryVisitor, Problem};
 use crate::event::{Event, Phase, Sink};
 use crate::mirror::bundle_stager::StagedImport;
+use crate::mirror::layout::Layout;
+use crate::mirror::line_conflict::Refusal;
 
 /// Returns an error for a bundle with problems.
 pub(super) fn reject_invalid(
+    layout: &Layout,
+    manifest: &Manifest,
     problems: &[Problem],
     staged: &StagedImport,
     options: &ImportOptions,
@@ -24,9 +29,18 @@ pub(super) fn reject_invalid(
         return Err(Error::Invalid { file, problems: Problems::summarize(&staged.unusable) });
     }
     if !staged.conflicts.is_empty() {
-        return Err(Error::Conflicts { file, conflicts: Problems::summarize(&staged.conflicts) });
+        return Err(conflict_error(layout, manifest, &staged.conflicts, file)?);
     }
     Ok(())
+}
+
+/// The error about a bundle that contradicts the mirror.
+fn conflict_error(layout: &Layout, manifest: &Manifest, refusals: &[Refusal], file: String) -> Result<Error, Error> {
+    let sources = ConflictSources::find(layout, refusals, manifest, &file)?;
+    let texts: Vec<&str> = refusals.iter().map(|refusal| refusal.text.as_str()).collect();
+    let Problems(mut lines) = Problems::summarize(&texts);
+    lines.extend(sources.sentences());
+    Ok(Error::Conflicts { file, conflicts: Problems(lines), sources: Box::new(sources) })
 }
 
 /// Reads a bundle that relies on missing files. Returns the error about these files, or a graver one if the bundle is

@@ -9,7 +9,7 @@ use std::io::{self, Read as _};
 use serde::Deserialize;
 
 use super::lost_records;
-use super::record_name::{RecordRef, bundle_of_record, contains_bundle, record_names};
+use super::record_name::{RecordRef, bundle_of_record, contains_bundle, record_names, record_number};
 use crate::digest::Sha256;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::{Error, failed};
@@ -239,29 +239,47 @@ pub(in crate::mirror) fn read_faults_after(
     Ok(check(&links, newest, &lost_records::read_names(layout)?))
 }
 
-/// Marks records that have the content of another record, which exists too or has been stated. Their names do not fit the
-/// bundle in that content.
+/// Marks files that have the content of another record, because they were copied, renamed or overwritten. That record may
+/// exist, or manifest.json or another record states its name with the digest of this content.
 fn find_copies(layout: &Layout, links: &mut [ChainLink], newest: Option<&RecordRef>) {
     let of_records = links.iter().filter_map(|link| link.seal.as_ref()?.1.as_ref());
-    let stated: HashMap<Sha256, String> =
-        newest.into_iter().chain(of_records).map(|named| (named.sha256, named.record.clone())).collect();
-    let mut with_content: HashMap<Sha256, Vec<String>> = HashMap::new();
+    let mut stated: HashMap<Sha256, BTreeSet<String>> = HashMap::new();
+    for named in newest.into_iter().chain(of_records) {
+        stated.entry(named.sha256).or_default().insert(named.record.clone());
+    }
+    let mut with_content: HashMap<Sha256, Vec<&ChainLink>> = HashMap::new();
     for link in links.iter() {
         if let Some((sha256, _)) = link.seal {
-            with_content.entry(sha256).or_default().push(link.name.clone());
+            with_content.entry(sha256).or_default().push(link);
         }
     }
-    let is_genuine =
-        |name: &String| read_bundle_id(layout, name).is_some_and(|id| name.ends_with(&format!("-{id}.json")));
-    let several = with_content.into_iter().filter(|(_, names)| names.len() > 1);
-    let genuine: HashMap<Sha256, String> =
-        several.filter_map(|(sha256, names)| Some((sha256, names.into_iter().find(is_genuine)?))).collect();
+    let mut right_names: HashMap<Sha256, String> = HashMap::new();
+    for (sha256, files) in with_content {
+        let right = match stated.get(&sha256) {
+            Some(names) => files.iter().map(|file| &file.name).find(|name| names.contains(*name)).or(names.first()),
+            None if files.len() == 1 => None,
+            None => likeliest_name(layout, &files),
+        };
+        right_names.extend(right.map(|name| (sha256, name.clone())));
+    }
     for link in links {
         let Some((sha256, _)) = &link.seal else { continue };
-        let is_other = |of: &&String| **of != link.name;
-        let stated = || stated.get(sha256).filter(is_other).filter(|_| !is_genuine(&link.name));
-        link.copy_of = genuine.get(sha256).filter(is_other).or_else(stated).cloned();
+        link.copy_of = right_names.get(sha256).filter(|right| **right != link.name).cloned();
     }
+}
+
+/// The name among those of `files`, which have the same content, that fits the content: the bundle's id is in it, and its
+/// number follows that of the record before it.
+fn likeliest_name<'l>(layout: &Layout, files: &[&'l ChainLink]) -> Option<&'l String> {
+    let is_genuine = |link: &&&ChainLink| {
+        read_bundle_id(layout, &link.name).is_some_and(|id| link.name.ends_with(&format!("-{id}.json")))
+    };
+    let distance = |link: &&&ChainLink| {
+        let previous =
+            link.seal.as_ref().and_then(|(_, previous)| record_number(&previous.as_ref()?.record)).unwrap_or(0);
+        record_number(&link.name).unwrap_or(0).checked_sub(previous + 1).unwrap_or(u64::MAX)
+    };
+    files.iter().filter(is_genuine).min_by_key(distance).map(|link| &link.name)
 }
 
 /// The id of the bundle in a record; `None` if the record cannot be read.

@@ -12,6 +12,7 @@ use crate::mirror::existing_file::ExistingFile;
 use crate::mirror::index_changes::{IndexChanges, IndexOnDisk};
 use crate::mirror::index_merge::{self, NewLine};
 use crate::mirror::layout::Layout;
+use crate::mirror::line_conflict::{ConflictJudge, Decision};
 use crate::mirror::summary::CountsDelta;
 use crate::mirror::topo_sort::NameIds;
 use crate::mirror::transaction::{Error, Transaction, failed};
@@ -101,6 +102,9 @@ impl<'b> StagedCrates<'b> {
         let Some(name) = ids.map(|id| id.name.clone()).next() else { return Ok(None) };
         let on_disk = IndexOnDisk::read(layout, &name)?;
         let stored = &on_disk.file;
+        // Without the lines that gave way.
+        let (mut believed, mut false_lines) = (stored.clone(), BTreeSet::new());
+        let mut judge = ConflictJudge::new(layout, "upstream's");
         let mut existing: Vec<(&'b FetchedCrate, Existing)> = Vec::new();
         for arrival in arrivals {
             match check_existing(layout, arrival)? {
@@ -117,23 +121,31 @@ impl<'b> StagedCrates<'b> {
         let renewals: Vec<&IndexUpdate> = renewals.into_iter().filter(is_wanted).collect();
         let mut incoming: Vec<NewLine> = Vec::new();
         let mut merged = None;
-        let mut try_with = |incoming: &mut Vec<NewLine>, one: NewLine| -> Result<(), String> {
+        let mut try_with = |incoming: &mut Vec<NewLine>, one: NewLine| -> Result<Result<(), String>, Error> {
             incoming.push(one);
-            match index_merge::merge(stored, incoming.clone()) {
-                Ok(whole) => merged = Some(whole),
-                Err(conflict) => {
-                    incoming.pop();
-                    return Err(conflict.to_string());
+            loop {
+                let conflict = match index_merge::merge_over(&believed, incoming.clone(), &false_lines) {
+                    Ok(whole) => {
+                        merged = Some(whole);
+                        return Ok(Ok(()));
+                    }
+                    Err(conflict) => conflict,
+                };
+                match judge.decide(&conflict, &mut believed, incoming, &mut false_lines)? {
+                    Decision::Replace(warning) => sink.warning(warning),
+                    Decision::Refuse(refusal) => {
+                        incoming.pop();
+                        return Ok(Err(refusal.text));
+                    }
                 }
             }
-            Ok(())
         };
         // One at a time, so that a contradictory line is rejected without the others.
         let mut sound = Vec::new();
         for (arrival, found) in existing {
             let one =
                 NewLine { line: arrival.line.clone(), read_at: arrival.read_at, index_only: false, is_refresh: false };
-            match try_with(&mut incoming, one) {
+            match try_with(&mut incoming, one)? {
                 Ok(()) => sound.push((arrival, found)),
                 Err(why) => self.reject(&arrival.id, why),
             }
@@ -142,7 +154,7 @@ impl<'b> StagedCrates<'b> {
         for renewal in renewals {
             let one =
                 NewLine { line: renewal.line.clone(), read_at: renewal.read_at, index_only: false, is_refresh: false };
-            match try_with(&mut incoming, one) {
+            match try_with(&mut incoming, one)? {
                 Ok(()) => renewed.push(renewal),
                 Err(why) => sink.detail("Rejected", format!("upstream's new index line of {}: {why}", renewal.line.id)),
             }

@@ -1,5 +1,6 @@
 //! Moves crates aside that the import records contradict, and those that no import brought. The index line, its record
-//! and the file of such a crate may agree with each other, so only the import records show that they are wrong.
+//! and the file of such a crate may agree with each other, so only the import records show that they are wrong. Also moves
+//! index lines aside that have no record and contradict the Cargo.toml in their crate.
 
 use std::collections::HashSet;
 
@@ -20,12 +21,14 @@ pub struct UntrustedCrates {
     pub contradicted: Repairs,
     /// No import brought them.
     pub unknown: Vec<CrateId>,
+    /// Their files are intact, but their index lines were false. Each with the checksum of the file.
+    pub false_lines: Repairs,
 }
 
 impl UntrustedCrates {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.contradicted.is_empty() && self.unknown.is_empty()
+        self.contradicted.is_empty() && self.unknown.is_empty() && self.false_lines.is_empty()
     }
 }
 
@@ -41,10 +44,15 @@ pub(super) fn move_aside(guard: &WriteGuard, pass: &Pass, what: &str) -> Result<
         let mut versions = HashSet::new();
         for line in &state.lines {
             let is_contradicted = line.record_match == RecordMatch::Contradicted;
-            if !is_contradicted && !is_unknown(line) {
+            let has_false_line = line.record_match == RecordMatch::ContradictsCrate;
+            if !is_contradicted && !has_false_line && !is_unknown(line) {
                 continue;
             }
             versions.insert(line.id.version.clone());
+            if has_false_line && !is_unknown(line) {
+                untrusted.false_lines.insert(ItemId::Crate(line.id.clone()), line.cksum);
+                continue;
+            }
             let file = state.crate_file(&line.id);
             // The expected digest of a contradicted crate is that of the import record.
             let is_right = is_contradicted && matches!(file, Some(FileState::Valid { .. }));

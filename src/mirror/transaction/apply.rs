@@ -5,9 +5,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::link::{make_link, means_unsupported};
 use super::operation::{Operation, checkpoint};
 use crate::durable;
-use crate::mirror::index_link;
 use crate::mirror::layout::Layout;
 use crate::mirror::staging::{Error, StagedFile, Staging, failed, link_or_copy};
 
@@ -58,9 +58,10 @@ impl<'c> Commit<'c> {
         let root = self.layout.root();
         if !self.keeps_backups {
             // A journal may have come with a copy of the mirror, and must not lead out of it.
-            let path = operation.path().below(root);
-            if path.ancestors().skip(1).take_while(|above| *above != root).any(Path::is_symlink) {
-                return Err(failed("change", &path)(io::Error::other("a folder above it is a link")));
+            for path in operation.paths().map(|path| path.below(root)) {
+                if path.ancestors().skip(1).take_while(|above| *above != root).any(Path::is_symlink) {
+                    return Err(failed("change", &path)(io::Error::other("a folder above it is a link")));
+                }
             }
         }
         let existed = match operation {
@@ -102,6 +103,17 @@ impl<'c> Commit<'c> {
                 self.touch_parent(&path);
                 true
             }
+            Operation::Move(path, target) => {
+                let (path, target) = (path.below(root), target.below(root));
+                // An earlier process may have done it. Then another operation may have put something at the first path.
+                if exists(&target) || !exists(&path) {
+                    return Ok(());
+                }
+                self.make_parent(&target)?;
+                fs::rename(&path, &target).map_err(failed("move", &path))?;
+                self.touch_parent(&path);
+                false
+            }
             Operation::Folder(path) => {
                 let path = path.below(root);
                 match fs::remove_dir(&path) {
@@ -120,8 +132,8 @@ impl<'c> Commit<'c> {
                     return Ok(());
                 }
                 self.make_parent(&path)?;
-                match index_link::make(&path) {
-                    Err(error) if index_link::means_unsupported(&error) => return Ok(()),
+                match make_link(&path) {
+                    Err(error) if means_unsupported(&error) => return Ok(()),
                     made => made.map_err(failed("make the link", &path))?,
                 }
                 false
@@ -202,6 +214,9 @@ impl<'c> Commit<'c> {
                     note(undone, &path);
                 }
                 Operation::Delete(path) => note(fs::rename(backup, path.below(root)), &path.below(root)),
+                Operation::Move(path, target) => {
+                    note(fs::rename(target.below(root), path.below(root)), &path.below(root));
+                }
                 Operation::Folder(path) => note(fs::create_dir(path.below(root)), &path.below(root)),
                 Operation::Link(path) => note(fs::remove_file(path.below(root)), &path.below(root)),
             }

@@ -17,6 +17,8 @@ pub(super) enum Operation {
     Append(u32, u64, SafePath),
     /// Removes the file, if it exists.
     Delete(SafePath),
+    /// Renames the file, link or folder at the first path to the second, if nothing is there yet.
+    Move(SafePath, SafePath),
     /// Removes the folder, if it is empty.
     Folder(SafePath),
     /// Makes the link at this path to the index, if nothing is there and the file system has links.
@@ -24,11 +26,21 @@ pub(super) enum Operation {
 }
 
 impl Operation {
+    /// Every path that it changes.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &SafePath> {
+        let target = match self {
+            Operation::Move(_, target) => Some(target),
+            _ => None,
+        };
+        std::iter::once(self.path()).chain(target)
+    }
+
     pub(super) fn path(&self) -> &SafePath {
         match self {
             Operation::Put(_, path)
             | Operation::Append(_, _, path)
             | Operation::Delete(path)
+            | Operation::Move(path, _)
             | Operation::Folder(path)
             | Operation::Link(path) => path,
         }

@@ -146,6 +146,39 @@ fn a_journal_is_completed_after_any_number_of_operations_and_in_the_middle_of_a_
 
 #[cfg(unix)]
 #[test]
+fn a_folder_in_place_of_the_link_is_moved_once_whatever_step_a_kill_interrupts() {
+    for done in 0..=2 {
+        for is_rolled_back in [false, true] {
+            let (_folder, guard) = mirror();
+            let layout = &guard.layout;
+            fs::create_dir_all(layout.index_link().join("1")).expect("folder");
+            fs::write(layout.index_link().join("1/a"), "copy").expect("write");
+            let mut tx = Transaction::begin(&guard, "a test").expect("staging");
+            let aside = tx.rename_aside(&layout.index_link(), "crates-index").expect("a path");
+            tx.link_index().expect("a path");
+            tx.operations.sort_by_key(|(rank, _)| *rank);
+            let operations: Vec<Operation> = tx.operations.drain(..).map(|(_, operation)| operation).collect();
+            let text = serde_json::to_vec(&Journal { what: "a test".to_owned(), operations: operations.clone() });
+            fs::write(layout.journal(), text.expect("JSON")).expect("write");
+            let mut commit = Commit::new(layout, &tx.staging, true);
+            for (number, operation) in operations.iter().enumerate().take(done) {
+                commit.apply_one(number, operation).expect("applied");
+            }
+            if is_rolled_back {
+                commit.rollback(&operations).expect("rolled back");
+                assert_eq!(fs::read_to_string(layout.index_link().join("1/a")).expect("the folder"), "copy");
+            }
+            drop(tx);
+            assert_eq!(recover(&guard, &NullSink).expect("completed"), Recovery::Completed);
+            assert_eq!(fs::read_to_string(aside.join("1/a")).expect("the folder"), "copy");
+            assert_eq!(fs::read_link(layout.index_link()).expect("a link"), Path::new(LINK_TARGET));
+            assert_eq!(fs::read_dir(layout.moved_aside()).expect("list").count(), 1);
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn a_journal_cannot_leave_the_mirror() {
     let (folder, guard) = mirror();
     let layout = &guard.layout;
