@@ -343,9 +343,16 @@ pub(super) fn correct_tips(
         let mut contenders: Vec<LineageTip> = head.contenders(id).cloned().collect();
         let before = warnings.len();
         for tip in contenders.iter_mut().filter(|tip| names.contains(&tip.record)) {
-            let Some(record) = read_stored_record(layout, &tip.record)? else { continue };
+            let record = read_stored_record(layout, &tip.record)?;
+            // A file with the content of another record proves nothing.
+            let is_own = |record: &Record| bundle_of_record(&tip.record) == Some(record.manifest.id.as_str());
+            let Some(record) = record.filter(is_own) else { continue };
             let recorded = LineageTip::from_manifest(&record.manifest, tip.record.clone());
             if let Some((says, found)) = find_tip_difference(tip, &recorded) {
+                let faults = chain::read_faults(layout, head.newest_record.as_ref())?;
+                if faults.iter().any(|fault| fault.record == tip.record) {
+                    continue;
+                }
                 warnings.push(format!(
                     "manifest.json states {says} for a newest bundle of lineage {}, but its record {} states {found}. The \
                      record counts: manifest.json was changed by hand or is damaged. `cargo frostmirror verify --mirror DIR \

@@ -9,6 +9,7 @@ use frostmirror::digest::Sha256;
 use frostmirror::event::NullSink;
 use frostmirror::mirror::import::ImportOptions;
 use frostmirror::mirror::layout::Layout;
+use frostmirror::mirror::ledger;
 use frostmirror::mirror::lock::lock_for_reading;
 use frostmirror::mirror::snapshot;
 
@@ -154,4 +155,30 @@ fn a_false_crate_whose_record_is_lost_gives_way_after_a_rebuild() {
     sandbox.run(&hinted_command(&refused, "--forget rebuilt@")).ok();
     import_genuine(&sandbox).ok();
     assert_genuine(&sandbox, &mirror);
+}
+
+#[test]
+fn the_record_of_a_rejected_bundle_proves_nothing_against_the_genuine_crate() {
+    for has_summary in [true, false] {
+        let sandbox = Sandbox::new();
+        let mirror = sandbox.path("mirror");
+        let first = BundleBuilder::new("evil", 1).ship_packed(forged(true)).write(&sandbox.path(""), "false.pkg");
+        import(&mirror, &first).unwrap();
+        BundleBuilder::new("a", 1).ship_packed(genuine()).write(&sandbox.path(""), "genuine.pkg");
+        let run = import_genuine(&sandbox).exits(4);
+        sandbox.run(&hinted_command(&run, "--reject")).ok();
+        import_genuine(&sandbox).ok();
+        // Only the record of the false bundle is left.
+        let layout = Layout::new(&mirror);
+        fs::remove_file(layout.ledger().join(ledger::record_names(&layout).unwrap().pop().unwrap())).unwrap();
+        if !has_summary {
+            fs::remove_file(layout.summary()).unwrap();
+        }
+        let run = sandbox.run(["verify", "--mirror", "mirror"]).exits(4);
+        run.stdout_lacks("json-1.0.0.crate").stdout_lacks("checksum");
+        sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
+        assert_genuine(&sandbox, &mirror);
+        import_genuine(&sandbox).ok();
+        assert_genuine(&sandbox, &mirror);
+    }
 }

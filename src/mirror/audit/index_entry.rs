@@ -157,7 +157,7 @@ impl IndexState {
 /// that record brings the line back.
 fn unlisted_fault(context: &AuditContext<'_>, item: &ItemId) -> Option<(Fault, Sha256)> {
     let named = context.metadata.crates.get(item.crate_id()?)?;
-    let expected = named.sha256;
+    let expected = context.metadata.stated_digest(item.crate_id()?)?;
     let fault = match Sha256::of_file(&item.file(context.layout)) {
         Ok((actual, _)) if actual == expected => {
             Fault::LineLost { stated_by: context.metadata.describe_record(&named.record) }
@@ -383,7 +383,7 @@ impl IndexAuditor<'_> {
             let Some(name) = name.clone() else { continue };
             let id = CrateId { name, version: record.version.clone() };
             lost.entry(&record.version).or_insert(LineState {
-                cksum: self.context.metadata.crates.get(&id).map_or(record.cksum, |named| named.sha256),
+                cksum: self.context.metadata.stated_digest(&id).unwrap_or(record.cksum),
                 id,
                 digest: record.line_sha256,
                 index_only: record.index_only,
@@ -446,7 +446,7 @@ fn compare_with_records(
     };
     let contradiction = fitting.is_some() && record_match == RecordMatch::Unrecorded;
     // The import record decides, because the index and its records can be altered alike.
-    let in_ledger = metadata.crates.get(&line.id).map(|named| named.sha256);
+    let in_ledger = metadata.stated_digest(&line.id);
     let is_contradicted = in_ledger.is_some_and(|sha256| sha256 != line.cksum);
     let record_match = match record_match {
         RecordMatch::Recorded | RecordMatch::Unrecorded if is_contradicted => RecordMatch::Contradicted,

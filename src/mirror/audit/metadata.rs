@@ -373,6 +373,11 @@ impl Metadata {
         self.records.iter().any(|record| record.lineage.record == name)
     }
 
+    /// The digest that the ledger states of a crate, and that its index line must state too. A rejected bundle proves nothing.
+    pub(super) fn stated_digest(&self, id: &CrateId) -> Option<Sha256> {
+        self.crates.get(id).filter(|named| named.source != DigestSource::Rejected).map(|named| named.sha256)
+    }
+
     /// Whether the ledger names the crate but no bundle contained its file.
     pub(in crate::mirror) fn is_index_only(&self, id: &CrateId) -> bool {
         self.crates.get(id).is_some_and(|named| named.index_only)
