@@ -115,7 +115,7 @@ fn every_bundle_that_states_the_false_crate_is_named() {
     BundleBuilder::new("a", 1).ship_packed(genuine()).write(&sandbox.path(""), "genuine.pkg");
     let run = import_genuine(&sandbox).exits(4);
     let run = run.stderr_has("(`evil1.pkg`, id ").stderr_has("(`evil2.pkg`, id ").stderr_has("(`other1.pkg`, id ");
-    sandbox.run(&hinted_command(&run, "--reject")).ok();
+    sandbox.run(hinted_command(&run, "--reject")).ok();
     import_genuine(&sandbox).ok();
     assert_genuine(&sandbox, &mirror);
 }
@@ -134,7 +134,7 @@ fn a_false_crate_of_a_snapshot_gives_way_after_its_history_is_rejected() {
     import(&mirror, &snapshot).unwrap();
     BundleBuilder::new("a", 1).ship_packed(genuine()).write(&sandbox.path(""), "genuine.pkg");
     let run = import_genuine(&sandbox).exits(4).stderr_has("bundle number 1 (`false.pkg`, id ");
-    sandbox.run(&hinted_command(&run, "--reject")).ok();
+    sandbox.run(hinted_command(&run, "--reject")).ok();
     import_genuine(&sandbox).ok();
     assert_genuine(&sandbox, &mirror);
 }
@@ -149,10 +149,10 @@ fn a_false_crate_whose_record_is_lost_gives_way_after_a_rebuild() {
     BundleBuilder::new("a", 1).ship_packed(genuine()).write(&sandbox.path(""), "genuine.pkg");
     let run = import_genuine(&sandbox).exits(4);
     let run = run.stderr_has("no import record shows which bundle brought the stored crate");
-    sandbox.run(&hinted_command(&run, "--rebuild-state")).ok();
+    sandbox.run(hinted_command(&run, "--rebuild-state")).ok();
     let run = import_genuine(&sandbox).exits(4);
-    let refused = sandbox.run(&hinted_command(&run, "--forget rebuilt")).exits(4);
-    sandbox.run(&hinted_command(&refused, "--forget rebuilt@")).ok();
+    let refused = sandbox.run(hinted_command(&run, "--forget rebuilt")).exits(4);
+    sandbox.run(hinted_command(&refused, "--forget rebuilt@")).ok();
     import_genuine(&sandbox).ok();
     assert_genuine(&sandbox, &mirror);
 }
@@ -166,7 +166,7 @@ fn the_record_of_a_rejected_bundle_proves_nothing_against_the_genuine_crate() {
         import(&mirror, &first).unwrap();
         BundleBuilder::new("a", 1).ship_packed(genuine()).write(&sandbox.path(""), "genuine.pkg");
         let run = import_genuine(&sandbox).exits(4);
-        sandbox.run(&hinted_command(&run, "--reject")).ok();
+        sandbox.run(hinted_command(&run, "--reject")).ok();
         import_genuine(&sandbox).ok();
         // Only the record of the false bundle is left.
         let layout = Layout::new(&mirror);
