@@ -190,6 +190,36 @@ fn an_index_line_is_updated_only_for_a_stored_version() {
 }
 
 #[test]
+fn upstreams_line_replaces_a_stored_one_that_contradicts_its_crate() {
+    for (is_update, has_record) in [(true, false), (false, false), (true, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = folder.path().join("mirror");
+        let genuine = Crate::new("a", "1.0.0").pack();
+        store_crates(&mirror, &[Crate::new("a", "1.0.0")], 1);
+        let altered = Crate::new("a", "1.0.0").dep("evil", "^1").cksum(&genuine.cksum).pack().line;
+        fs::write(mirror.join("index/1/a"), format!("{altered}\n")).unwrap();
+        let records = mirror.join(".frostmirror/lines/1/a");
+        if has_record {
+            let digest = |line: &str| Sha256::of(line.as_bytes()).to_string();
+            let text = fs::read_to_string(&records).unwrap();
+            fs::write(&records, text.replace(&digest(&genuine.line), &digest(&altered))).unwrap();
+        } else {
+            fs::remove_file(&records).unwrap();
+        }
+        let line = IndexLine::parse(&genuine.line).unwrap();
+        let placed = if is_update {
+            let updates = vec![IndexUpdate { line, read_at: test_time(3) }];
+            adding(&mirror).store_live(Vec::new(), updates, Vec::new(), test_time(3), &NullSink).unwrap()
+        } else {
+            store_crates(&mirror, &[Crate::new("a", "1.0.0")], 3)
+        };
+        assert_eq!((placed.changed_names.len(), placed.rejected.len()), (1, 0), "{is_update} {has_record}");
+        assert_eq!(fs::read_to_string(mirror.join("index/1/a")).unwrap(), format!("{}\n", genuine.line));
+        assert_records_agree(&mirror);
+    }
+}
+
+#[test]
 fn a_corrupt_crate_is_repaired() {
     let folder = tempfile::tempdir().unwrap();
     let mirror = folder.path().join("mirror");
