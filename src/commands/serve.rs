@@ -20,7 +20,6 @@ use crate::event::Sink;
 use crate::live::LiveMirror;
 use crate::mirror::layout::Layout;
 use crate::mirror::lock;
-use crate::mirror::missing_reserve;
 use crate::mirror::status::Status;
 use crate::server::auth::{AccessControl, Token};
 use crate::server::metrics::ServerMetrics;
@@ -177,7 +176,7 @@ fn serve(args: &Args, mirror: PathBuf, context: &Context) -> Result<(), Failure>
     served
 }
 
-/// Warns if the mirror lost records, has no reserved space, or has an unreadable layout version. Clients are served all the same.
+/// Warns if the mirror has lost or faulty records, or if its layout version cannot be read. Clients are served all the same.
 fn warn_about_state(server: &ServerContext) {
     let layout = &server.mirror;
     let unusable = match layout.check_format().map_err(Failure::from) {
@@ -185,7 +184,6 @@ fn warn_about_state(server: &ServerContext) {
             Ok(status) if status.summary_loss.is_none() => {
                 let hint = layout.fill_in(records_hint(&status));
                 status.problems().into_iter().for_each(|problem| server.sink.warning(format!("{problem}; {hint}")));
-                missing_reserve(layout).into_iter().for_each(|warning| server.sink.warning(warning));
                 return;
             }
             Ok(status) => Failure::new(ErrorClass::Integrity, status.problems().join("; ")).hint(LOST_STATE_HINT),

@@ -128,12 +128,14 @@ impl Status {
         summary.into_iter().chain(records).chain(named).chain(more).collect()
     }
 
-    /// The faulty records, except missing ones that are counted among the lost ones.
+    /// The faulty records. Without manifest.json, a rebuild is necessary in any case. A missing record may be counted among
+    /// the lost ones.
     fn faulty_records(&self) -> Vec<&FaultyRecord> {
-        let is_counted = |one: &FaultyRecord| {
-            matches!(one.fault, ChainFaultKind::Missing { .. })
-                && (self.lost_records > 0 || self.summary_loss.is_some())
-        };
+        if self.summary_loss.is_some() {
+            return Vec::new();
+        }
+        let is_counted =
+            |one: &FaultyRecord| matches!(one.fault, ChainFaultKind::Missing { .. }) && self.lost_records > 0;
         self.records.faulty.iter().filter(|one| !is_counted(one)).collect()
     }
 
