@@ -31,6 +31,7 @@ use super::format::{
 };
 use super::open_error::Error;
 use super::reader::Bundle;
+use super::sequence::timestamp_sequence;
 use super::validate;
 use crate::crate_id::CrateId;
 use crate::digest::{BUFFER_SIZE, Sha256};
@@ -367,7 +368,8 @@ impl LegacyContents {
         let lineage = Lineage {
             id: LEGACY_LINEAGE.to_owned(),
             // Legacy bundles have no numbers; their creation time in seconds gives the order.
-            sequence: u64::try_from(time.as_second()).unwrap_or(0),
+            sequence: timestamp_sequence(time.as_second()),
+            previous: None,
             inputs: vec![Input::new("frostmirror 1.x", all.collect(), all_dist_files.collect())],
         };
         let mut manifest = Manifest {

@@ -13,6 +13,12 @@ pub fn is_time(sequence: u64) -> bool {
     sequence >= FIRST_TIMESTAMP_SEQUENCE
 }
 
+/// The number of a bundle whose history does not count its bundles, from the second at which it was written. A clock may be
+/// set to a time before all such numbers.
+pub fn timestamp_sequence(second: i64) -> u64 {
+    u64::try_from(second).unwrap_or(0).max(FIRST_TIMESTAMP_SEQUENCE)
+}
+
 /// The bundle with this number for users: `bundle number 7`, or `bundle of 2026-04-02T21:30:00Z` if the number is a time.
 pub fn describe_bundle_number(sequence: u64) -> String {
     let time = i64::try_from(sequence).ok().filter(|_| is_time(sequence));
@@ -25,6 +31,12 @@ pub fn describe_bundle_number(sequence: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_before_all_numbers_that_are_times_gives_the_first() {
+        let numbers = [-1, 0, 999_999_999, 1_000_000_001].map(timestamp_sequence);
+        assert_eq!(numbers, [1_000_000_000, 1_000_000_000, 1_000_000_000, 1_000_000_001]);
+    }
 
     #[test]
     fn a_number_that_is_a_time_is_shown_as_one() {

@@ -13,6 +13,7 @@ use super::format::{
     MAX_INDEX_ENTRY_SIZE, MAX_INPUTS, MAX_NAME_LENGTH, MAX_NAMES, MAX_SKIPPED_PACKAGE_TEXT, MAX_STORED_BLOCK_SIZE,
     MAX_TEXT_LENGTH, Manifest, history_weight, json_length, max_plain_size,
 };
+use super::sequence::FIRST_TIMESTAMP_SEQUENCE;
 use crate::crate_id::{CrateName, Version};
 use crate::digest::Sha256;
 use crate::mirror_file::FileKind;
@@ -91,6 +92,11 @@ fn check_head(manifest: &Manifest) -> Result<(), InvalidManifest> {
         (manifest.format == FormatVersion::CURRENT, "states a different format than the header"),
         (is_id(&manifest.id), "has an invalid `id`: 32 lowercase hexadecimal digits are required"),
         (is_id(&manifest.lineage.id), "has an invalid `lineage.id`: 32 lowercase hexadecimal digits are required"),
+        (
+            // The number of a snapshot's own lineage means nothing.
+            manifest.kind == BundleKind::Snapshot || has_valid_predecessor(&manifest.lineage),
+            "has an invalid `lineage.previous`: number 1 has none, and each later bundle states the id of the one before it",
+        ),
         (is_time(&manifest.created), "has an invalid `created`: a UTC time such as 2026-04-02T21:30:00Z is required"),
         (
             is_time(&manifest.index_read),
@@ -111,6 +117,14 @@ fn check_head(manifest: &Manifest) -> Result<(), InvalidManifest> {
     match rules.iter().find(|(holds, _)| !holds) {
         Some((_, rule)) => Err(InvalidManifest::Manifest(rule)),
         None => Ok(()),
+    }
+}
+
+/// Whether the lineage states the bundle before it, if its number shows that there is one.
+fn has_valid_predecessor(lineage: &Lineage) -> bool {
+    match &lineage.previous {
+        Some(id) => is_id(id) && (2..FIRST_TIMESTAMP_SEQUENCE).contains(&lineage.sequence),
+        None => !(2..FIRST_TIMESTAMP_SEQUENCE).contains(&lineage.sequence),
     }
 }
 
@@ -347,6 +361,11 @@ fn check_carried_histories(manifest: &Manifest) -> Result<(), InvalidManifest> {
             (
                 id != manifest.lineage.id && last.is_none_or(|last| last < (id, bundle)),
                 "has carried histories that are duplicated or out of order",
+            ),
+            (
+                has_valid_predecessor(&one.lineage),
+                "carries a history with an invalid `lineage.previous`: number 1 has none, and each later bundle states the id \
+                 of the one before it",
             ),
             // A bundle belongs to one history, which names its record.
             (bundles.insert(bundle), "carries one bundle for two histories"),

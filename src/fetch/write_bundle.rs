@@ -350,7 +350,12 @@ fn pack_plan(
         kind: if parent.is_some() { BundleKind::Delta } else { BundleKind::Full },
         repair: matches!(options.mode, Mode::Repair { .. }),
         parent,
-        lineage: Lineage { id: plan.lineage.clone(), sequence: plan.sequence, inputs: inputs.collect() },
+        lineage: Lineage {
+            id: plan.lineage.clone(),
+            sequence: plan.sequence,
+            previous: plan.previous.clone(),
+            inputs: inputs.collect(),
+        },
         carried_histories: Vec::new(),
         targets: targets.into_iter().collect(),
         toolchains: toolchains.downloads.toolchains.clone(),

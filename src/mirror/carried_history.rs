@@ -38,8 +38,8 @@ pub(super) fn carried_manifest(carried: &CarriedHistory, snapshot: &Manifest) ->
         dist_files: remap_positions(files, &input.dist_files),
         skipped_packages: input.skipped_packages.clone(),
     });
-    let Lineage { id, sequence, .. } = &carried.lineage;
-    let lineage = Lineage { id: id.clone(), sequence: *sequence, inputs: inputs.collect() };
+    let Lineage { id, sequence, previous, .. } = &carried.lineage;
+    let lineage = Lineage { id: id.clone(), sequence: *sequence, previous: previous.clone(), inputs: inputs.collect() };
     let manifest = history_manifest(carried.clone(), snapshot);
     Some(Manifest {
         crates: crates.collect::<Option<_>>()?,

@@ -4,12 +4,14 @@
 //! bundle of that history is known. Such a record has the crates of that history only, as if its newest bundle had been
 //! imported. The snapshot's own record follows. It names all content of the snapshot and makes nothing current.
 
+use std::cell::OnceCell;
+
 use super::carried_history::history_manifest;
 use super::import::ImportOptions;
 use super::item::items_of;
 use super::layout::Layout;
 use super::ledger::lost_records::{self, Unrestored};
-use super::ledger::{self, EarlierImport, Record, RecordRef, chain};
+use super::ledger::{self, ChainNames, EarlierImport, Record, RecordRef, chain};
 use super::lineages::LineageTip;
 use super::retired::{self, Retirement};
 use super::summary::{Counts, HistorySize, MirrorSummary};
@@ -43,6 +45,8 @@ pub(super) struct LedgerState {
     retirements: Vec<Retirement>,
     /// The highest number that a note of the ledger states.
     noted_number: u64,
+    /// Read when an older bundle is imported.
+    chain_names: OnceCell<ChainNames>,
 }
 
 /// The state of a bundle's own record.
@@ -63,7 +67,23 @@ impl LedgerState {
             record_names: ledger::record_names(layout)?,
             retirements: retired::read_retirements(layout)?,
             noted_number: lost_records::last_noted_number(layout)?,
+            chain_names: OnceCell::new(),
         })
+    }
+
+    /// Whether the chain that leads to the newest bundle of its history contains this bundle, because the ledger has or
+    /// names it. `head` is the summary before its import. Reads the ledger once, and only for an older bundle.
+    fn is_in_chain(&self, layout: &Layout, head: &MirrorSummary, tip: &LineageTip) -> Result<bool, Error> {
+        if !head.contenders(&tip.id).any(|known| known.gap_after.is_none() && known.sequence > tip.sequence) {
+            return Ok(false);
+        }
+        if let Some(names) = self.chain_names.get() {
+            return Ok(names.has(tip));
+        }
+        let names = ChainNames::read(layout)?;
+        let is_named = names.has(tip);
+        let _is_empty = self.chain_names.set(names);
+        Ok(is_named)
     }
 
     /// The name of a bundle's record. A record of a retired lineage counts as missing.
@@ -153,7 +173,7 @@ impl LedgerState {
         let added = tips.into_iter().map(|tip| {
             let is_restored =
                 lost.contains(&tip.bundle) || ledger::is_lost_bundle(layout, head, &self.record_names, &tip)?;
-            Ok(AddedBundle { tip, is_restored })
+            Ok(AddedBundle { is_recorded: is_restored || self.is_in_chain(layout, head, &tip)?, tip })
         });
         added.collect()
     }
@@ -187,6 +207,9 @@ impl NewHistory<'_> {
             bundle: bundle.clone(),
             created: created.clone(),
             record,
+            chain_start: lineage.sequence,
+            chain_created: created.clone(),
+            chain_follows: lineage.previous.clone(),
             gap_after: None,
             inputs: Vec::new(),
             more_inputs: 0,
@@ -254,7 +277,8 @@ pub(super) fn prepare_commit(
         let rows = (carried.crates.len() + carried.dist_files.len()) as u64;
         let size = HistorySize { weight: history_weight(&carried.lineage, &file, rows), rows };
         let replaces_lost = ledger::is_lost_bundle(layout, &head, &names, &lineage)?;
-        head = head.with_import(&imported, LineageTip { record: name.clone(), ..lineage }, size);
+        let is_recorded = replaces_lost || ledger_state.is_in_chain(layout, &head, &lineage)?;
+        head = head.with_import(&imported, LineageTip { record: name.clone(), ..lineage }, is_recorded, size);
         head.imports -= u64::from(replaces_lost);
         names.push(name.clone());
         let previous = chain::predecessor(layout, &ledger_state.record_names, head.newest_record.as_ref(), &name)?;
@@ -282,7 +306,8 @@ pub(super) fn prepare_commit(
             BundleKind::Snapshot => head.with_record(&imported),
             BundleKind::Full | BundleKind::Delta => {
                 let size = HistorySize::from_manifest(&manifest, &options.file_name);
-                head.with_import(&imported, tip, size)
+                let is_recorded = replaces_lost || replaces_damaged || ledger_state.is_in_chain(layout, &head, &tip)?;
+                head.with_import(&imported, tip, is_recorded, size)
             }
         };
         // A record that this one replaces is already counted.

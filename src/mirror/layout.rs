@@ -86,11 +86,18 @@
 //!
 //! # Numbers of a history
 //!
-//! The bundles of a history are numbered without gaps. A bundle whose number is more than one higher than the highest on
-//! record may be forged, or from another history: it makes nothing unreferenced until it is accepted, or until all
-//! missing bundles have arrived, in any order. Its record has `jumped_from`. The bundles that follow it share the doubt. A base
-//! on record explains nothing, because every sender of a bundle knows the ids of earlier ones: a bundle of a fetch with
-//! `--base` is accepted like any other.
+//! The bundles of a history are numbered without gaps, and each states the id of the bundle before it. A bundle counts as
+//! the newest of its history only if a chain of these ids connects it with the bundles on record. Every other bundle may be
+//! forged, or from a copy of the history: a number that is too high, a number that comes twice, a lower number that comes
+//! later, another predecessor, or a time before that of its predecessor. Such a bundle makes nothing unreferenced until an
+//! administrator accepts or rejects one of the candidates, or until all missing bundles have arrived, in any order. The
+//! record of a bundle after a gap has `jumped_from`. The bundles that follow a doubtful one share the doubt. Only the ids
+//! count, because whoever forges a bundle can choose its number and time, but does not know the id of a bundle that is still
+//! on its way. A base on record explains nothing, because every sender of a bundle knows the ids of earlier ones: a bundle
+//! of a fetch with `--base` is accepted like any other.
+//!
+//! Histories of live mode and of frostmirror 1.x do not count their bundles: their numbers are times, and the later one
+//! counts.
 //!
 //! An administrator decides about the newest bundle after a look at the sender's list. An accepted bundle counts alone of
 //! all records so far. A rejected bundle does not count, so the others are compared as if it had never been imported. Only

@@ -4,15 +4,17 @@
 //! collection derives the current files, and upstream's crate descriptions. The notes of [`super::retired`] are in the
 //! same folder.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
+use std::panic::resume_unwind;
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 
 use super::carried_history::carried_manifest;
 use super::dist_files::DistFiles;
 use super::layout::Layout;
-use super::lineages::{LineageTip, REBUILT_LINEAGE};
+use super::lineages::{KnownBundles, LineageTip, REBUILT_LINEAGE};
 use super::live;
 use super::retired::{self, Retirement};
 use super::summary::{HistorySize, ImportTotals, MirrorSummary};
@@ -155,6 +157,23 @@ pub(super) fn read_text(layout: &Layout, name: &str) -> Result<Option<(Vec<u8>, 
     Ok(chain::sealed_digest(&text).map(|sha256| (text, sha256)))
 }
 
+/// What `parse` makes of the text of the record `name`, with the digest of its content; `None` if it does not have the digest
+/// that it states. Two threads share the work, because a record can have many megabytes.
+pub(super) fn parse_text<T>(
+    layout: &Layout,
+    name: &str,
+    parse: impl FnOnce(&[u8]) -> T,
+) -> Result<Option<(T, Sha256)>, Error> {
+    let path = layout.ledger().join(name);
+    let text = fs::read(&path).map_err(failed("read", &path))?;
+    let (sha256, parsed) = thread::scope(|scope| {
+        let digest = scope.spawn(|| chain::sealed_digest(&text));
+        let parsed = parse(&text);
+        (digest.join().unwrap_or_else(|panic| resume_unwind(panic)), parsed)
+    });
+    Ok(sha256.map(|sha256| (parsed, sha256)))
+}
+
 fn read_stored_record(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
     Ok(read_text(layout, name)?.and_then(|(text, _)| serde_json::from_slice(&text).ok()))
 }
@@ -200,8 +219,12 @@ pub(super) fn recorded_digests(layout: &Layout) -> Result<HashMap<CrateId, BTree
 /// A bundle on record.
 #[derive(Clone, Debug)]
 pub(super) struct ImportedBundle {
+    /// Its history.
+    pub(super) lineage: String,
     /// Its number in its history.
     pub(super) sequence: u64,
+    /// The id of the bundle before it, as it states.
+    pub(super) previous: Option<String>,
     /// Its id.
     pub(super) id: String,
     /// The name of its file.
@@ -222,6 +245,11 @@ pub(super) fn read_imported_bundles(layout: &Layout, lineage: &str) -> Result<Ve
 
 /// All readable records of the history `lineage`, in the order of import.
 pub(super) fn read_bundles_of_lineage(layout: &Layout, lineage: &str) -> Result<Vec<ImportedBundle>, Error> {
+    read_bundles(layout, |id| id == lineage)
+}
+
+/// All readable records of the histories for which `is_wanted` returns true, in the order of import.
+fn read_bundles(layout: &Layout, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<ImportedBundle>, Error> {
     #[derive(Deserialize)]
     struct Header {
         file: String,
@@ -237,17 +265,47 @@ pub(super) fn read_bundles_of_lineage(layout: &Layout, lineage: &str) -> Result<
     struct LineageHeader {
         id: String,
         sequence: u64,
+        #[serde(default)]
+        previous: Option<String>,
     }
     let mut bundles = Vec::new();
     for name in record_names(layout)? {
         let Some((text, _)) = read_text(layout, &name)? else { continue };
         let Ok(Header { file, manifest }) = serde_json::from_slice::<Header>(&text) else { continue };
-        let ManifestHeader { id, kind, lineage: LineageHeader { id: history, sequence } } = manifest;
-        if history == lineage && kind != BundleKind::Snapshot {
-            bundles.push(ImportedBundle { sequence, id, file, kind, record: name });
+        let ManifestHeader { id, kind, lineage: LineageHeader { id: lineage, sequence, previous } } = manifest;
+        if is_wanted(&lineage) && kind != BundleKind::Snapshot {
+            bundles.push(ImportedBundle { lineage, sequence, previous, id, file, kind, record: name });
         }
     }
     Ok(bundles)
+}
+
+/// The bundles that the ledger has, and those that their manifests name as the ones before them.
+#[derive(Debug, Default)]
+pub(super) struct ChainNames(HashSet<(String, u64, String)>);
+
+impl ChainNames {
+    /// Reads all records that count.
+    pub(super) fn read(layout: &Layout) -> Result<ChainNames, Error> {
+        let notes = retired::read_retirements(layout)?;
+        let mut names = ChainNames::default();
+        for one in read_bundles(layout, |_| true)? {
+            let ImportedBundle { lineage, sequence, previous, id, record, .. } = one;
+            if retired::is_retired(&notes, record_number(&record).unwrap_or(0), &lineage) {
+                continue;
+            }
+            if let (Some(previous), Some(before)) = (previous, sequence.checked_sub(1)) {
+                names.0.insert((lineage.clone(), before, previous));
+            }
+            names.0.insert((lineage, sequence, id));
+        }
+        Ok(names)
+    }
+
+    /// Whether this bundle is one of them.
+    pub(super) fn has(&self, tip: &LineageTip) -> bool {
+        self.0.contains(&(tip.id.clone(), tip.sequence, tip.bundle.clone()))
+    }
 }
 
 /// Whether the ledger lost the record of this bundle, so that a new record replaces the lost one. `head` is the summary
@@ -265,7 +323,9 @@ pub(super) fn is_lost_bundle(
     if head.imports <= names.len() as u64 {
         return Ok(false);
     }
-    if head.has_newer(tip) || head.contenders(&tip.id).any(|known| known.bundle == tip.bundle) {
+    let is_older =
+        |known: &LineageTip| known.gap_after.is_none() && known.sequence > tip.sequence && known.created >= tip.created;
+    if head.contenders(&tip.id).any(|known| known.bundle == tip.bundle || is_older(known)) {
         return Ok(true);
     }
     let end = format!("-{}.json", tip.bundle);
@@ -300,13 +360,13 @@ pub fn read_summary(layout: &Layout) -> Result<Option<MirrorSummary>, Error> {
 /// ones. `None` without such a record.
 pub(super) fn derive_summary(layout: &Layout) -> Result<Option<MirrorSummary>, Error> {
     let notes = retired::read_retirements(layout)?;
-    let (mut head, mut tip) = (MirrorSummary::default(), None);
+    let (mut head, mut tip, mut known) = (MirrorSummary::default(), None, KnownBundles::default());
     for name in record_names(layout)? {
         // A record is written completely or not at all, so an unreadable one is corrupt.
         let Some((text, sha256)) = read_text(layout, &name)? else { continue };
         let Ok(record) = serde_json::from_slice::<Record>(&text) else { continue };
         tip = Some(record.totals);
-        head = add_history(head, &name, &record, &notes);
+        head = add_history(head, &name, &record, &notes, &mut known);
         head.newest_record = Some(RecordRef { record: name, sha256 });
     }
     let Some(ImportTotals { counts, imports }) = tip else { return Ok(None) };
@@ -360,7 +420,9 @@ pub(super) fn correct_tips(
                     sanitize_line(id),
                     tip.record
                 ));
-                *tip = LineageTip { gap_after: tip.gap_after, ..recorded };
+                let (chain_start, chain_created) = (tip.chain_start, std::mem::take(&mut tip.chain_created));
+                let (chain_follows, gap_after) = (tip.chain_follows.take(), tip.gap_after);
+                *tip = LineageTip { chain_start, chain_created, chain_follows, gap_after, ..recorded };
             }
         }
         if warnings.len() > before {
@@ -370,16 +432,27 @@ pub(super) fn correct_tips(
     Ok(warnings)
 }
 
-/// Adds to `head` what the record `name` states about its history and about the time of the last import.
-pub(super) fn add_history(mut head: MirrorSummary, name: &str, record: &Record, notes: &[Retirement]) -> MirrorSummary {
+/// Adds to `head` what the record `name` states about its history and about the time of the last import. `known` are the
+/// bundles of the records before it.
+pub(super) fn add_history(
+    mut head: MirrorSummary,
+    name: &str,
+    record: &Record,
+    notes: &[Retirement],
+    known: &mut KnownBundles,
+) -> MirrorSummary {
     let Record { imported_at: imported, file, manifest, gap_after, .. } = record;
     let number = record_number(name).unwrap_or(0);
     let mut lineage = LineageTip::from_manifest(manifest, name.to_owned());
     let last_import = if lineage.id == REBUILT_LINEAGE { head.last_import.clone() } else { Some(imported.clone()) };
     if manifest.kind != BundleKind::Snapshot && !retired::is_retired(notes, number, &lineage.id) {
-        lineage.gap_after = gap_after.filter(|_| !retired::is_accepted(notes, number, &lineage.id));
+        lineage.gap_after = *gap_after;
+        if retired::is_accepted(notes, number, &lineage.id) {
+            lineage.accept();
+        }
+        let is_recorded = !known.insert(&lineage);
         let size = HistorySize::from_manifest(manifest, file);
-        head = head.with_import(imported, lineage, size);
+        head = head.with_import(imported, lineage, is_recorded, size);
     }
     head.last_import = last_import;
     head
@@ -388,6 +461,6 @@ pub(super) fn add_history(mut head: MirrorSummary, name: &str, record: &Record, 
 impl Record {
     /// The text of the record's file, and the digest of its content.
     pub fn render(&self) -> (Vec<u8>, Sha256) {
-        chain::seal(&serde_json::to_vec(self).expect("a record is plain data with text for keys"))
+        chain::seal(self)
     }
 }

@@ -1,15 +1,18 @@
 //! The newest bundles of each lineage, and why one of them is doubtful.
 
+use std::cmp::Ordering;
+use std::collections::HashSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::format::{BundleKind, Manifest};
 use crate::bundle::sanitize::sanitize_line;
-use crate::bundle::sequence::FIRST_TIMESTAMP_SEQUENCE;
+use crate::bundle::sequence::is_time;
 use crate::units::is_zero;
 
 /// The newest bundle of one history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LineageTip {
     /// The history.
     pub id: String,
@@ -21,9 +24,17 @@ pub struct LineageTip {
     pub created: String,
     /// The name of its record in the ledger.
     pub record: String,
-    /// The highest lower number in the mirror when this bundle was imported, if numbers between them were missing. Such
-    /// a bundle is uncertain. Nothing is removed because of it until it is accepted, or until the missing bundles are
-    /// imported.
+    /// The lowest number of the bundles that lead to this one, each of which is named by the next as its predecessor. Of an
+    /// accepted bundle its own number.
+    pub chain_start: u64,
+    /// When the bundle with that number was written.
+    pub chain_created: String,
+    /// The id of the bundle before that number, as stated by the bundle with it. `None` if nothing precedes it: it is the
+    /// history's first, or an administrator accepted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain_follows: Option<String>,
+    /// The highest lower number in the mirror when this bundle was imported, if no chain of predecessors connects the two.
+    /// Such a bundle is uncertain. Nothing is removed because of it until it is accepted, or until the chain is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "jumped_from")]
     pub gap_after: Option<u64>,
@@ -46,80 +57,127 @@ const MAX_INPUT_NAMES: usize = 4;
 /// Maximum characters of each name.
 const MAX_INPUT_NAME: usize = 80;
 
-/// Adds a bundle to those that may be their history's newest, unless one of them is certainly later. A bundle with a
-/// gap before its number does not displace others, see [`LineageTip::gap_after`]. The gap is found, or is the one that
-/// the bundle's record states. A bundle whose predecessor is uncertain inherits the gap.
-pub(super) fn add_contender(contenders: &mut Vec<LineageTip>, mut lineage: LineageTip) {
-    let again = contenders.iter().find(|known| (&known.bundle, known.sequence) == (&lineage.bundle, lineage.sequence));
-    lineage.gap_after = match again {
-        Some(known) => known.gap_after,
-        None => find_sequence_gap(contenders, &lineage)
-            .or_else(|| inherited_gap(contenders, &lineage))
-            .or(lineage.gap_after),
+/// The bundles of the records that were read so far.
+#[derive(Debug, Default)]
+pub(super) struct KnownBundles(HashSet<(String, String, u64)>);
+
+impl KnownBundles {
+    /// Adds a bundle. `false` if it was added before: it has several records, of which a snapshot brought one.
+    pub(super) fn insert(&mut self, tip: &LineageTip) -> bool {
+        self.0.insert((tip.id.clone(), tip.bundle.clone(), tip.sequence))
+    }
+}
+
+/// Adds a bundle to those that may be their history's newest, and removes those that lead to a certain one by a chain of
+/// predecessors. Only such a chain ends a doubt, because every sender of a bundle can choose its number and time. Bundles
+/// that complete a chain may arrive in any order. `is_recorded`: the ledger has the bundle, names it as a
+/// predecessor, or lost its record.
+pub(super) fn add_contender(contenders: &mut Vec<LineageTip>, mut tip: LineageTip, is_recorded: bool) {
+    // For the same bundle, the later record counts: its own record replaces a snapshot's statement about it.
+    contenders.retain(|known| known.bundle != tip.bundle || known.sequence == tip.sequence);
+    if let Some(known) = contenders.iter_mut().find(|known| known.bundle == tip.bundle) {
+        tip.chain_start = known.chain_start;
+        tip.chain_created = std::mem::take(&mut known.chain_created);
+        tip.chain_follows = known.chain_follows.take();
+        tip.gap_after = known.gap_after;
+        *known = tip;
+        return;
+    }
+    if !tip.is_counted() && contenders.iter().all(|known| !known.is_counted()) {
+        if !contenders.iter().any(|known| known.is_certainly_later(&tip)) {
+            contenders.retain(|known| !tip.is_certainly_later(known));
+            contenders.push(tip);
+        }
+        return;
+    }
+    // One certain predecessor is enough.
+    let predecessor_gap = contenders.iter().filter(|known| tip.follows(known)).map(|known| known.gap_after).min();
+    let is_connected = predecessor_gap.is_some() || contenders.iter().any(|known| known.follows(&tip));
+    let is_older = |known: &LineageTip| {
+        known.is_certainly_later(&tip) || is_recorded && known.gap_after.is_none() && known.sequence > tip.sequence
     };
-    if lineage.gap_after.is_none() {
-        resolve_following_gaps(contenders, lineage.sequence);
+    if !is_connected && contenders.iter().any(is_older) {
+        return;
     }
-    // For the same bundle, the later record counts.
-    contenders.retain(|known| known.bundle != lineage.bundle);
-    contenders.push(lineage);
-    let undoubted: Vec<LineageTip> = contenders.iter().filter(|one| one.gap_after.is_none()).cloned().collect();
-    contenders.retain(|known| !undoubted.iter().any(|one| one.bundle != known.bundle && known.is_superseded_by(one)));
+    tip.gap_after = predecessor_gap.unwrap_or_else(|| highest_lower_number(contenders, &tip).or(tip.gap_after));
+    contenders.push(tip);
+    join_chains(contenders);
 }
 
-/// Resolves the gap before the number after `sequence`, whose bundle has no gap, and before the numbers that follow it
-/// without a gap. Bundles that fill a gap may arrive in any order.
-fn resolve_following_gaps(contenders: &mut [LineageTip], sequence: u64) {
-    let mut number = sequence;
-    while let Some(next) = number.checked_add(1) {
-        let mut is_imported = false;
-        for known in contenders.iter_mut().filter(|known| known.sequence == next) {
-            (known.gap_after, is_imported) = (None, true);
+/// Removes each certain bundle that others follow. These are certain too, and take over its chain.
+fn join_chains(contenders: &mut Vec<LineageTip>) {
+    let is_followed = |contenders: &[LineageTip], at: usize| {
+        let known = &contenders[at];
+        known.gap_after.is_none() && contenders.iter().any(|next| next.follows(known))
+    };
+    while let Some(at) = (0..contenders.len()).find(|at| is_followed(contenders, *at)) {
+        let before = contenders.swap_remove(at);
+        for next in contenders.iter_mut().filter(|next| next.follows(&before)) {
+            next.chain_start = before.chain_start;
+            next.chain_created.clone_from(&before.chain_created);
+            next.chain_follows.clone_from(&before.chain_follows);
+            next.gap_after = None;
         }
-        if !is_imported {
-            return;
-        }
-        number = next;
     }
 }
 
-/// The gap before the bundle's predecessor, if that is uncertain.
-fn inherited_gap(contenders: &[LineageTip], lineage: &LineageTip) -> Option<u64> {
-    let before = lineage.sequence.checked_sub(1)?;
-    let mut predecessors = contenders.iter().filter(|known| known.sequence == before).peekable();
-    predecessors.peek()?;
-    // One certain predecessor is enough: this bundle may follow it.
-    predecessors.map(|known| known.gap_after).min().flatten()
+/// The highest number of `contenders` below that of `tip`, if none of them is its predecessor.
+pub(super) fn find_sequence_gap(contenders: &[LineageTip], tip: &LineageTip) -> Option<u64> {
+    let is_connected = contenders.iter().any(|known| tip.follows(known));
+    let is_counted = contenders.iter().any(LineageTip::is_counted);
+    highest_lower_number(contenders, tip).filter(|_| is_counted && !is_connected)
 }
 
-/// The number after which a gap precedes the bundle's number.
-pub(super) fn find_sequence_gap(contenders: &[LineageTip], lineage: &LineageTip) -> Option<u64> {
-    let counted = contenders.iter().any(|known| known.sequence < FIRST_TIMESTAMP_SEQUENCE);
-    let lower = contenders.iter().map(|known| known.sequence).filter(|number| *number < lineage.sequence);
-    lower.max().filter(|before| counted && lineage.sequence - before > 1)
+fn highest_lower_number(contenders: &[LineageTip], tip: &LineageTip) -> Option<u64> {
+    contenders.iter().map(|known| known.sequence).filter(|number| *number < tip.sequence).max()
 }
 
 /// Why the newest of these sorted bundles of one history is uncertain, one sentence each.
 pub(super) fn doubts<'h>(contenders: impl IntoIterator<Item = &'h LineageTip>) -> Vec<String> {
     let mut doubts = Vec::new();
-    let mut before: Option<&LineageTip> = None;
+    let mut earlier: Vec<&LineageTip> = Vec::new();
     for one in contenders {
-        let number = one.sequence;
-        match (one.gap_after, before) {
-            (_, Some(before)) if before.sequence == number => {
+        let (number, before) = (one.sequence, earlier.last().copied());
+        let is_preceding = |known: &&&LineageTip| Some(known.sequence) == one.chain_start.checked_sub(1);
+        let other_predecessor = earlier.iter().rfind(is_preceding).filter(|known| !one.follows(known));
+        let with_id = |tip: &LineageTip| format!("number {} (id {})", tip.sequence, sanitize_line(&tip.bundle));
+        match (one.gap_after, before, other_predecessor) {
+            (_, Some(before), _) if before.sequence == number => {
                 let [first, second] = [before, one].map(|tip| sanitize_line(&tip.bundle));
                 doubts
                     .push(format!("two different bundles have the number {number}, with the ids {first} and {second}"));
             }
-            (Some(from), _) => {
+            (Some(_), _, Some(preceding)) if one.names_predecessor(preceding) => {
+                doubts.push(format!(
+                    "bundle {} was written after {}, which follows it",
+                    with_id(preceding),
+                    with_id(one)
+                ));
+            }
+            (Some(_), _, Some(preceding)) => {
+                let named = one.chain_follows.as_deref().map_or_else(|| "none".into(), sanitize_line);
+                doubts.push(format!(
+                    "bundle {} does not follow bundle {}: the id that it states of its predecessor is {named}",
+                    with_id(one),
+                    with_id(preceding)
+                ));
+            }
+            (Some(from), _, None) => {
                 doubts.push(format!("bundle number {number} was imported when the highest number was {from}"));
             }
-            (None, Some(before)) if before.created > one.created => {
+            (None, Some(before), _) if !one.is_counted() && !before.is_counted() => {
                 doubts.push(format!("bundle number {} was written after number {number}", before.sequence));
             }
-            _ => {}
+            (None, Some(before), _) if before.sequence >= one.chain_start => {
+                doubts.push(format!("bundle {} is none of the bundles before {}", with_id(before), with_id(one)));
+            }
+            (None, Some(before), _) => {
+                let before = before.sequence;
+                doubts.push(format!("no imported bundles connect bundle number {before} with number {number}"));
+            }
+            (None, None, _) => {}
         }
-        before = Some(one);
+        earlier.push(one);
     }
     doubts
 }
@@ -149,6 +207,9 @@ impl LineageTip {
             bundle: manifest.id.clone(),
             created: manifest.created.clone(),
             record,
+            chain_start: manifest.lineage.sequence,
+            chain_created: manifest.created.clone(),
+            chain_follows: manifest.lineage.previous.clone(),
             gap_after: None,
             inputs: Vec::new(),
             more_inputs: 0,
@@ -180,13 +241,45 @@ impl LineageTip {
         format!("{}{names}", sanitize_line(&self.id))
     }
 
-    /// Whether `other` is certainly later than this bundle: it has the higher number, and was not written before. A
-    /// history restored from a backup assigns some numbers twice. Then neither number nor time shows which bundle is
-    /// right. The same happens after a clock was set back. The files of both are kept.
-    ///
-    /// For the same bundle, the later record counts: its own record replaces a snapshot's statement about it.
-    pub(super) fn is_superseded_by(&self, other: &LineageTip) -> bool {
-        self.bundle == other.bundle || self.sequence < other.sequence && self.created <= other.created
+    /// Whether the chain that leads to this bundle begins after `other`, and was not written before it.
+    pub(super) fn follows(&self, other: &LineageTip) -> bool {
+        self.names_predecessor(other)
+            && self.chain_start.checked_sub(1) == Some(other.sequence)
+            && self.chain_created >= other.created
+    }
+
+    /// Whether the chain that leads to this bundle names `other` as the one before it, whatever their numbers and times.
+    pub(super) fn names_predecessor(&self, other: &LineageTip) -> bool {
+        self.chain_follows.as_ref() == Some(&other.bundle)
+    }
+
+    /// Whether the history numbers its bundles. The numbers of the others are times, or those of rebuilds.
+    fn is_counted(&self) -> bool {
+        !is_time(self.sequence) && self.id != REBUILT_LINEAGE
+    }
+
+    /// Whether this bundle is certainly later than `other`, which no chain connects with it. So is an accepted bundle, or the
+    /// history's first one, if it has a higher number. Without numbers, the later time counts, if both times that the bundles
+    /// state agree: after a clock was set back, nothing shows which bundle is right, and the files of both are kept.
+    pub(super) fn is_certainly_later(&self, other: &LineageTip) -> bool {
+        match self.is_counted() || other.is_counted() {
+            false => {
+                let order = (self.sequence.cmp(&other.sequence), self.created.cmp(&other.created));
+                order.0.is_ge() && order.1.is_ge() && order != (Ordering::Equal, Ordering::Equal)
+            }
+            true => {
+                let starts_chain = self.is_counted() && self.chain_follows.is_none();
+                self.gap_after.is_none() && starts_chain && self.chain_start > other.sequence
+            }
+        }
+    }
+
+    /// Makes this the bundle that its history starts with: an administrator accepted it.
+    pub(super) fn accept(&mut self) {
+        self.chain_start = self.sequence;
+        self.chain_created.clone_from(&self.created);
+        self.chain_follows = None;
+        self.gap_after = None;
     }
 }
 
@@ -207,6 +300,9 @@ impl LineageTip {
             bundle: format!("{id}{sequence}"),
             created: String::new(),
             record: String::new(),
+            chain_start: sequence,
+            chain_created: String::new(),
+            chain_follows: sequence.checked_sub(1).filter(|number| *number > 0).map(|number| format!("{id}{number}")),
             gap_after: None,
             inputs: Vec::new(),
             more_inputs: 0,
@@ -216,7 +312,10 @@ impl LineageTip {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::bundle::sequence::FIRST_TIMESTAMP_SEQUENCE;
 
     #[test]
     fn a_head_keeps_few_and_short_names_of_inputs() {
@@ -233,20 +332,48 @@ mod tests {
 
     /// The remaining contenders of bundles imported in this order: their numbers, and the number before a gap.
     fn contenders(numbers: &[u64]) -> Vec<(u64, Option<u64>)> {
+        let tips: Vec<LineageTip> = numbers.iter().map(|number| LineageTip::for_test("a", *number)).collect();
+        sorted_contenders(&tips).iter().map(|one| (one.sequence, one.gap_after)).collect()
+    }
+
+    fn sorted_contenders(tips: &[LineageTip]) -> Vec<LineageTip> {
         let mut contenders = Vec::new();
-        numbers.iter().for_each(|number| add_contender(&mut contenders, LineageTip::for_test("a", *number)));
+        tips.iter().for_each(|tip| add_contender(&mut contenders, tip.clone(), false));
         sort_contenders(&mut contenders);
-        contenders.iter().map(|one| (one.sequence, one.gap_after)).collect()
+        contenders
+    }
+
+    /// The ids of the remaining contenders of these bundles, each given with its number and predecessor.
+    fn remaining<'t>(tips: impl IntoIterator<Item = &'t (u64, &'t str, &'t str)>) -> Vec<String> {
+        let of = |(sequence, bundle, previous): &(u64, &str, &str)| LineageTip {
+            bundle: (*bundle).to_owned(),
+            chain_follows: Some((*previous).to_owned()).filter(|id| !id.is_empty()),
+            ..LineageTip::for_test("a", *sequence)
+        };
+        let tips: Vec<LineageTip> = tips.into_iter().map(of).collect();
+        sorted_contenders(&tips).into_iter().map(|one| one.bundle).collect()
+    }
+
+    fn orders<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
+        let mut orders: Vec<Vec<T>> = vec![Vec::new()];
+        for item in items {
+            let insert = |order: Vec<T>| {
+                (0..=order.len()).map(move |at| {
+                    let mut longer = order.clone();
+                    longer.insert(at, item.clone());
+                    longer
+                })
+            };
+            orders = orders.into_iter().flat_map(insert).collect();
+        }
+        orders
     }
 
     #[test]
     fn bundles_with_one_number_after_a_gap_are_named_by_their_ids() {
-        let mut contenders = Vec::new();
-        add_contender(&mut contenders, LineageTip::for_test("a", 5));
-        for bundle in ["x", "y"] {
-            add_contender(&mut contenders, LineageTip { bundle: bundle.to_owned(), ..LineageTip::for_test("a", 7) });
-        }
-        sort_contenders(&mut contenders);
+        let five = LineageTip::for_test("a", 5);
+        let of = |bundle: &str| LineageTip { bundle: bundle.to_owned(), ..LineageTip::for_test("a", 7) };
+        let contenders = sorted_contenders(&[five, of("x"), of("y")]);
         let gap = "bundle number 7 was imported when the highest number was 5";
         let rival = "two different bundles have the number 7, with the ids x and y";
         assert_eq!(doubts(&contenders), [gap, rival]);
@@ -255,7 +382,8 @@ mod tests {
     #[test]
     fn a_bundle_after_a_sequence_gap_supersedes_nothing() {
         assert_eq!(contenders(&[1, 2, 3]), [(3, None)]);
-        assert_eq!(contenders(&[5, 3]), [(5, None)], "an older bundle that was imported later");
+        assert_eq!(contenders(&[5, 3]), [(3, None), (5, None)], "number 4 is missing, so number 3 may not lead to 5");
+        assert_eq!(contenders(&[5, 4]), [(5, None)], "an older bundle that was imported later");
         assert_eq!(contenders(&[1, 3]), [(1, None), (3, Some(1))]);
         assert_eq!(contenders(&[1, 3, 3]), [(1, None), (3, Some(1))], "the same bundle again");
         assert_eq!(contenders(&[1, 3, 5]), [(1, None), (3, Some(1)), (5, Some(3))]);
@@ -265,30 +393,117 @@ mod tests {
         assert_eq!(contenders(&[1, 3, 2]), [(3, None)], "the missing bundle was imported");
         assert_eq!(contenders(&[1, 4, 3, 2]), [(4, None)], "the missing bundles were imported in another order");
         assert_eq!(contenders(&[1, 6, 4, 3, 2]), [(4, None), (6, Some(1))], "number 5 is missing");
-        assert_eq!(contenders(&[1, u64::MAX, u64::MAX - 1]), [(1, None), (u64::MAX - 1, Some(1)), (u64::MAX, Some(1))]);
+        let far = FIRST_TIMESTAMP_SEQUENCE - 1;
+        assert_eq!(contenders(&[1, far, far - 1]), [(1, None), (far - 1, Some(1)), (far, Some(1))]);
+        assert_eq!(contenders(&[1, u64::MAX, 2]), [(2, None), (u64::MAX, Some(1))]);
         assert_eq!(contenders(&[1, 1000, 2]), [(2, None), (1000, Some(1))]);
         assert_eq!(contenders(&[1, 1000, 998]), [(1, None), (998, Some(1)), (1000, Some(1))]);
         let (time, later) = (FIRST_TIMESTAMP_SEQUENCE + 5, FIRST_TIMESTAMP_SEQUENCE + 500);
         assert_eq!(contenders(&[time, later]), [(later, None)], "sequence numbers that are times have no gaps");
+        assert_eq!(contenders(&[later, time]), [(later, None)], "sequence numbers that are times have no gaps");
         assert_eq!(contenders(&[1, time, later]), [(1, None), (time, Some(1)), (later, Some(time))]);
     }
 
     #[test]
     fn bundles_without_a_missing_number_leave_no_doubt_in_any_order_of_import() {
-        let mut orders: Vec<Vec<u64>> = vec![Vec::new()];
-        for number in 1..=6 {
-            let insert = |order: Vec<u64>| {
-                (0..=order.len()).map(move |at| {
-                    let mut longer = order.clone();
-                    longer.insert(at, number);
-                    longer
-                })
-            };
-            orders = orders.into_iter().flat_map(insert).collect();
-        }
+        let orders = orders(&[1, 2, 3, 4, 5, 6]);
         assert_eq!(orders.len(), 720);
         for order in orders {
             assert_eq!(contenders(&order), [(6, None)], "{order:?}");
         }
+    }
+
+    #[test]
+    fn a_bundle_that_no_chain_connects_stays_a_contender_in_any_order_of_import() {
+        let genuine = [(1, "g1", ""), (2, "g2", "g1"), (3, "g3", "g2"), (4, "g4", "g3")];
+        for forged in [(3, "f", "x"), (4, "f", "x"), (2, "f", "g1"), (4, "f", "g2"), (1, "f", ""), (9, "f", "g4")] {
+            let mut tips = genuine.to_vec();
+            tips.push(forged);
+            for order in orders(&tips) {
+                let left: BTreeSet<String> = remaining(&order).into_iter().collect();
+                assert_eq!(left, BTreeSet::from(["f".to_owned(), "g4".to_owned()]), "{order:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fork_is_not_forgotten_when_one_of_its_branches_continues() {
+        let tips = [(6, "a6", "a5"), (7, "a7", "a6"), (7, "b7", "a6"), (8, "b8", "b7"), (9, "b9", "b8")];
+        for order in orders(&tips) {
+            assert_eq!(remaining(&order), ["a7", "b9"], "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_forged_chain_does_not_end_the_doubt_about_a_bundle_after_a_gap() {
+        // Number 5 is on its way. Whoever forges number 6 does not know its id.
+        let tips = [(4, "g4", "g3"), (6, "f6", "x"), (5, "g5", "g4")];
+        assert_eq!(remaining(&tips), ["g5", "f6"]);
+        let contenders = remaining(&[(4, "g4", "g3"), (6, "f6", "x"), (5, "f5", "g4"), (5, "g5", "g4")]);
+        assert_eq!(contenders, ["f5", "g5", "f6"]);
+    }
+
+    #[test]
+    fn doubts_name_what_does_not_fit() {
+        let of = |sequence, bundle: &str, previous: &str| LineageTip {
+            bundle: bundle.to_owned(),
+            chain_follows: Some(previous.to_owned()),
+            ..LineageTip::for_test("a", sequence)
+        };
+        let told = |tips: &[LineageTip]| doubts(&sorted_contenders(tips));
+        assert_eq!(
+            told(&[of(4, "g4", "g3"), of(6, "f6", "x"), of(5, "g5", "g4")]),
+            [
+                "bundle number 6 (id f6) does not follow bundle number 5 (id g5): the id that it states of its predecessor is x"
+            ]
+        );
+        assert_eq!(
+            told(&[of(4, "g4", "g3"), of(5, "f5", "x")]),
+            [
+                "bundle number 5 (id f5) does not follow bundle number 4 (id g4): the id that it states of its predecessor is x"
+            ]
+        );
+        assert_eq!(
+            told(&[of(7, "a7", "a6"), of(7, "b7", "a6"), of(8, "b8", "b7")]),
+            ["bundle number 7 (id a7) is none of the bundles before number 8 (id b8)"]
+        );
+        assert_eq!(
+            told(&[of(5, "g5", "g4"), of(3, "g3", "g2")]),
+            ["no imported bundles connect bundle number 3 with number 5"]
+        );
+        assert_eq!(told(&[of(5, "g5", "g4"), of(6, "g6", "g5"), of(4, "g4", "g3")]), Vec::<String>::new());
+        let time = |created: &str, tip: LineageTip| LineageTip {
+            created: created.to_owned(),
+            chain_created: created.to_owned(),
+            ..tip
+        };
+        assert_eq!(
+            told(&[time("2", of(4, "g4", "g3")), time("1", of(5, "g5", "g4"))]),
+            ["bundle number 4 (id g4) was written after number 5 (id g5), which follows it"]
+        );
+    }
+
+    #[test]
+    fn an_accepted_bundle_is_later_than_all_lower_numbers() {
+        let mut accepted = LineageTip::for_test("a", 10);
+        accepted.accept();
+        let of = |number: u64| LineageTip::for_test("a", number);
+        let left =
+            |tips: &[LineageTip]| -> Vec<u64> { sorted_contenders(tips).iter().map(|one| one.sequence).collect() };
+        assert_eq!(left(&[accepted.clone(), of(9), of(3)]), [10]);
+        assert_eq!(left(&[accepted.clone(), of(11), of(3)]), [11]);
+        let rival = LineageTip { bundle: "b".to_owned(), ..of(10) };
+        assert_eq!(left(&[accepted.clone(), of(11), rival]), [10, 11]);
+        assert_eq!(left(&[accepted, of(13)]), [10, 13]);
+    }
+
+    #[test]
+    fn a_recorded_bundle_of_a_chain_is_no_contender_when_it_is_imported_again() {
+        let mut contenders = sorted_contenders(&[1, 2, 3].map(|number| LineageTip::for_test("a", number)));
+        add_contender(&mut contenders, LineageTip::for_test("a", 2), true);
+        assert_eq!(contenders.iter().map(|one| one.sequence).collect::<Vec<_>>(), [3]);
+        let forged = LineageTip { bundle: "f".to_owned(), ..LineageTip::for_test("a", 2) };
+        add_contender(&mut contenders, forged, false);
+        assert_eq!(contenders.len(), 2);
     }
 }

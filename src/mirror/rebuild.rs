@@ -493,7 +493,7 @@ fn make_rebuilt_record(
     let inputs = vec![Input::new("files without a record at a rebuild", crate_positions, file_positions)];
     // The time of the index is unknown, so it is before all others.
     let index_read = format_time(Timestamp::UNIX_EPOCH);
-    let lineage = Lineage { id: REBUILT_LINEAGE.to_owned(), sequence, inputs };
+    let lineage = Lineage { id: REBUILT_LINEAGE.to_owned(), sequence, previous: None, inputs };
     let mut manifest = Manifest { crates, dist_files: artifacts, ..Manifest::new(now.clone(), index_read, lineage) };
     manifest.assign_id();
     manifest.id = format!("{}{REBUILT_END}", manifest.id.get(..24).unwrap_or_default());
@@ -501,7 +501,7 @@ fn make_rebuilt_record(
     // It counts as a record of the ledger, but not as an import, so `last_import` does not change.
     let last_import = head.last_import.take();
     let size = HistorySize::from_manifest(&manifest, "(rebuilt)");
-    *head = MirrorSummary { last_import, ..std::mem::take(head).with_import(&now, lineage, size) };
+    *head = MirrorSummary { last_import, ..std::mem::take(head).with_import(&now, lineage, false, size) };
     Record {
         previous: metadata.newest_record.clone(),
         imported_at: now,

@@ -159,7 +159,7 @@ fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Res
             file: feed.file.clone(),
             created: feed.created.clone(),
             index_read: feed.index_read.clone(),
-            lineage: Lineage { id: feed.id.clone(), sequence: feed.sequence, inputs },
+            lineage: Lineage { id: feed.id.clone(), sequence: feed.sequence, previous: feed.previous.clone(), inputs },
             crates,
             dist_files,
         }
@@ -230,7 +230,7 @@ fn unclaimed_lineage(
     let input = Input::new("not in any history", crates, dist_files);
     let nothing = known || items.is_empty();
     let inputs = if nothing { Vec::new() } else { vec![input] };
-    Lineage { id, sequence: 1, inputs }
+    Lineage { id, sequence: 1, previous: None, inputs }
 }
 
 /// The number of files in crates/ that the index does not name.

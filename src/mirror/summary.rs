@@ -180,10 +180,10 @@ impl MirrorSummary {
         self
     }
 
-    /// Whether a bundle of this lineage is known that is certainly later than this one.
+    /// Whether a bundle of this lineage is known that is certainly later than this one, see
+    /// [`LineageTip::is_certainly_later`].
     pub(super) fn has_newer(&self, lineage: &LineageTip) -> bool {
-        let mut undoubted = self.contenders(&lineage.id).filter(|known| known.gap_after.is_none());
-        undoubted.any(|known| lineage.is_superseded_by(known))
+        self.contenders(&lineage.id).any(|known| known.is_certainly_later(lineage))
     }
 
     /// Every bundle that may be the newest of its history.
@@ -202,12 +202,19 @@ impl MirrorSummary {
     }
 
     /// This summary after an import of a bundle, which becomes its lineage's newest unless a later one is known.
-    pub(super) fn with_import(self, imported: &str, lineage: LineageTip, size: HistorySize) -> MirrorSummary {
+    /// `is_recorded` is explained at [`add_contender`].
+    pub(super) fn with_import(
+        self,
+        imported: &str,
+        lineage: LineageTip,
+        is_recorded: bool,
+        size: HistorySize,
+    ) -> MirrorSummary {
         let mut head = self.with_record(imported);
         head.history_sizes.insert(lineage.record.clone(), size);
         let id = lineage.id.clone();
         let mut contenders: Vec<LineageTip> = head.contenders(&id).cloned().collect();
-        add_contender(&mut contenders, lineage);
+        add_contender(&mut contenders, lineage, is_recorded);
         head.set_contenders(&id, contenders);
         head
     }
@@ -411,7 +418,12 @@ mod tests {
     fn an_older_bundle_of_a_lineage_does_not_become_its_newest() {
         let mut head = MirrorSummary::default();
         for (id, sequence) in [("b", 1), ("a", 2), ("a", 1), ("b", 3)] {
-            head = head.with_import("2026-01-01T00:00:00Z", LineageTip::for_test(id, sequence), HistorySize::default());
+            head = head.with_import(
+                "2026-01-01T00:00:00Z",
+                LineageTip::for_test(id, sequence),
+                false,
+                HistorySize::default(),
+            );
         }
         let known: Vec<_> = head.lineages.iter().map(|l| (l.id.as_str(), l.sequence)).collect();
         assert_eq!(known, [("a", 2), ("b", 3)]);

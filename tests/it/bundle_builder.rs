@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use frostmirror::bundle::format::{
-    BundleKind, CrateRecord, CrateState, DistFileRecord, DistFileState, Input, Lineage, Parent, RefreshedCrate,
+    BundleKind, CrateRecord, CrateState, DistFileRecord, DistFileState, Input, Lineage, Manifest, Parent,
+    RefreshedCrate,
 };
 use frostmirror::bundle::open::open_any;
 use frostmirror::bundle::pack::{self, PackPlan};
+use frostmirror::bundle::sequence::FIRST_TIMESTAMP_SEQUENCE;
 use frostmirror::crate_id::CrateId;
 use frostmirror::digest::Sha256;
 use frostmirror::event::NullSink;
@@ -36,6 +39,7 @@ pub fn test_time(seconds: i64) -> Timestamp {
 pub struct BundleBuilder {
     lineage: String,
     sequence: u64,
+    previous: Option<String>,
     created: i64,
     index_read: i64,
     kind: BundleKind,
@@ -54,6 +58,7 @@ impl BundleBuilder {
         BundleBuilder {
             lineage: Sha256::of(lineage.as_bytes()).to_string()[..32].to_owned(),
             sequence,
+            previous: None,
             created: time,
             index_read: time,
             kind: BundleKind::Full,
@@ -64,6 +69,13 @@ impl BundleBuilder {
             artifacts: BTreeMap::new(),
             descriptions: BTreeMap::new(),
         }
+    }
+
+    /// The id that it states of the bundle before it. Without this: that of the bundle in the same folder that has the number
+    /// before it, or one that no bundle has.
+    pub fn previous(mut self, id: &str) -> BundleBuilder {
+        self.previous = Some(id.to_owned());
+        self
     }
 
     /// The id of its history.
@@ -185,12 +197,15 @@ impl BundleBuilder {
                 files.push((about, bytes));
             }
         }
+        let is_counted = (2..FIRST_TIMESTAMP_SEQUENCE).contains(&self.sequence);
+        let previous = self.previous.or_else(|| Some(find_predecessor(folder, &self.lineage, self.sequence)));
+        let previous = previous.filter(|_| is_counted);
         let plan = PackPlan {
             created: test_time(self.created),
             kind: self.kind,
             repair: self.repair,
             parent: self.parent,
-            lineage: Lineage { id: self.lineage, sequence: self.sequence, inputs: vec![input] },
+            lineage: Lineage { id: self.lineage, sequence: self.sequence, previous, inputs: vec![input] },
             dist_files: artifacts,
             carried_histories: Vec::new(),
             refreshed_crates: refreshed,
@@ -205,6 +220,24 @@ impl BundleBuilder {
         fs::copy(written.path(), &path).unwrap();
         path
     }
+}
+
+/// The id of the bundle in `folder` that has the number before `sequence`, or one that no bundle has.
+fn find_predecessor(folder: &Path, lineage: &str, sequence: u64) -> String {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let bundles = paths.into_iter().filter(|path| path.extension().is_some_and(|end| end == "pkg"));
+    let manifests = bundles.filter_map(|path| {
+        let reader: Box<dyn Read> = Box::new(File::open(path).ok()?);
+        Some(open_any(reader, "x.pkg", folder).ok()?.manifest().clone())
+    });
+    let is_before = |manifest: &Manifest| {
+        manifest.kind != BundleKind::Snapshot
+            && manifest.lineage.id == lineage
+            && manifest.lineage.sequence.checked_add(1) == Some(sequence)
+    };
+    let unknown = || Sha256::of(format!("{lineage} {sequence}").as_bytes()).to_string()[..32].to_owned();
+    manifests.into_iter().find(is_before).map_or_else(unknown, |manifest| manifest.id)
 }
 
 fn dist_file_content(path: &str, kind: FileKind, bytes: Vec<u8>) -> (MirrorFile, FileSource) {

@@ -109,7 +109,7 @@ fn snapshot_bundle() -> ForgedBundle {
     let id = |text: &str| short_id(&Sha256::of(text.as_bytes()));
     let mut forged = ForgedBundle::from_crates(&[FakeCrate::new("a", "1.0.0", 60), FakeCrate::new("bb", "0.2.0", 40)]);
     forged.manifest.kind = BundleKind::Snapshot;
-    forged.manifest.lineage = Lineage { id: id("own"), sequence: 1, inputs: Vec::new() };
+    forged.manifest.lineage = Lineage { id: id("own"), sequence: 1, previous: None, inputs: Vec::new() };
     let input = |name: &str, crates| Input {
         name: name.to_owned(),
         roots: vec!["a = \"1\"".to_owned()],
@@ -123,7 +123,12 @@ fn snapshot_bundle() -> ForgedBundle {
             file: format!("{name}.pkg"),
             created: CREATED.to_owned(),
             index_read: CREATED.to_owned(),
-            lineage: Lineage { id: id(name), sequence: 3, inputs: vec![input(name, vec![0, 1])] },
+            lineage: Lineage {
+                id: id(name),
+                sequence: 3,
+                previous: Some(id("before")),
+                inputs: vec![input(name, vec![0, 1])],
+            },
             crates: vec![0, 1],
             dist_files: Vec::new(),
         })

@@ -34,6 +34,7 @@ fn carried_histories(prefix: &str, count: usize) -> Vec<CarriedHistory> {
             lineage: Lineage {
                 id: id_of(&format!("{prefix} history {n}")),
                 sequence: 1,
+                previous: None,
                 inputs: vec![input("n".repeat(200))],
             },
             crates: vec![0],
@@ -47,7 +48,8 @@ fn carried_histories(prefix: &str, count: usize) -> Vec<CarriedHistory> {
 fn snapshot_of_histories(prefix: &str, count: usize) -> ForgedBundle {
     let mut forged = ForgedBundle::from_crates(&[FakeCrate::new("a", "1.0.0", 60)]);
     forged.manifest.kind = BundleKind::Snapshot;
-    forged.manifest.lineage = Lineage { id: id_of(&format!("{prefix} own")), sequence: 1, inputs: Vec::new() };
+    forged.manifest.lineage =
+        Lineage { id: id_of(&format!("{prefix} own")), sequence: 1, previous: None, inputs: Vec::new() };
     forged.manifest.carried_histories = carried_histories(prefix, count);
     forged
 }
@@ -86,6 +88,7 @@ fn a_mirror_with_the_maximum_of_histories_can_be_exported_and_accepts_no_more() 
     let mut next = small_bundle();
     next.manifest.lineage.id = id_of("one history 7");
     next.manifest.lineage.sequence = 2;
+    next.manifest.lineage.previous = Some(id_of("one bundle 7"));
     import(&mirror, &write_forged(&sandbox, "next.pkg", &next)).unwrap();
     sandbox.run(["export", "snapshot", "--mirror", "mirror", "-o", "out2"]).ok();
     // After one is forgotten, another fits.
@@ -182,6 +185,7 @@ fn a_genuine_bundle_replaces_false_claims_of_a_snapshot() {
     let carried = &mut false_one.manifest.carried_histories[0];
     (carried.bundle, carried.lineage.id) = (sealed.id.clone(), sealed.lineage.id.clone());
     carried.lineage.sequence = 900;
+    carried.lineage.previous = Some(id_of("before"));
     import(&mirror, &write_forged(&sandbox, "false.pkg", &false_one)).unwrap();
     import(&mirror, &genuine_path).unwrap();
     sandbox.run(["verify", "--mirror", "mirror"]).exits(0);
@@ -190,11 +194,24 @@ fn a_genuine_bundle_replaces_false_claims_of_a_snapshot() {
     // The next genuine bundle is the newest.
     let mut next = small_bundle();
     next.manifest.lineage.sequence = 2;
+    next.manifest.lineage.previous = Some(sealed.id);
     next.manifest.created = "2026-04-03T21:30:00Z".to_owned();
     import(&mirror, &write_forged(&sandbox, "next.pkg", &next)).unwrap();
     let head = sandbox.read("mirror/manifest.json");
     assert!(head.contains(r#""sequence": 2"#) && !head.contains("900"), "{head}");
     sandbox.run(["verify", "--mirror", "mirror"]).exits(0);
+}
+
+/// The bundle with this number; each names the one before it.
+fn numbered_bundle(number: u64) -> ForgedBundle {
+    let mut forged = small_bundle();
+    forged.manifest.lineage.sequence = number;
+    forged.manifest.lineage.previous = (number > 1).then(|| {
+        let mut before = numbered_bundle(number - 1).manifest;
+        before.assign_id();
+        before.id
+    });
+    forged
 }
 
 #[test]
@@ -207,9 +224,7 @@ fn a_sequence_jump_and_an_older_bundle_are_reported() {
         (7, Some("has the number 7 in its history, which still has a doubtful bundle number 9")),
         (3, Some("has the number 3 in its history and is older than number 7")),
     ] {
-        let mut forged = small_bundle();
-        forged.manifest.lineage.sequence = sequence;
-        write_forged(&sandbox, "next.pkg", &forged);
+        write_forged(&sandbox, "next.pkg", &numbered_bundle(sequence));
         let run = sandbox.run(["import", "next.pkg", "--mirror", "mirror"]).ok();
         match reported {
             Some(text) => run.stderr_has(text),

@@ -175,11 +175,11 @@ fn a_rebuild_names_the_bundle_of_a_lost_record() {
     let sandbox = Sandbox::new();
     let mirror = mirror_of_three(&sandbox);
     // An older bundle of a history is not named in manifest.json as one of the newest, but its record is the newest.
-    let bundles = [2, 1].map(|number| {
+    let bundles = [1, 2].map(|number| {
         let make = BundleBuilder::new("z", number).ship(Crate::new(&format!("z{number}"), "1.0.0"));
         make.write(&sandbox.path(""), &format!("z{number}.pkg"))
     });
-    bundles.iter().for_each(|bundle| drop(import(&mirror, bundle).unwrap()));
+    bundles.iter().rev().for_each(|bundle| drop(import(&mirror, bundle).unwrap()));
     let lost = newest_record(&mirror);
     fs::remove_file(&lost).unwrap();
     let id = bundle_of(&lost);

@@ -17,6 +17,8 @@ pub struct BundlePlan {
     pub lineage: String,
     /// The bundle's number.
     pub sequence: u64,
+    /// The id of the bundle before it; `None` for the first.
+    pub previous: Option<String>,
     /// Every input with its newest set, sorted.
     pub inputs: Vec<InputSet>,
     /// Every crate that any input needs.
@@ -104,6 +106,7 @@ impl History {
         Ok(BundlePlan {
             lineage: self.state.lineage.clone(),
             sequence: self.state.bundles.last().map_or(1, |last| last.sequence.saturating_add(1)),
+            previous: self.state.bundles.last().map(|last| last.id.clone()),
             has_changes: parent.is_none()
                 || self.state.has_forgotten_input
                 || !have_same_content(&inputs, &self.state.inputs),

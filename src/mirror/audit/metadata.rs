@@ -16,7 +16,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
 use crate::mirror::ledger::lost_records::Unrestored;
 use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
-use crate::mirror::lineages::{LineageTip, REBUILT_LINEAGE, describe_bundle};
+use crate::mirror::lineages::{KnownBundles, LineageTip, REBUILT_LINEAGE, describe_bundle};
 use crate::mirror::live::{ItemId, LiveLineage, LiveTotals};
 use crate::mirror::retired::{self, Retirement};
 use crate::mirror::summary::{Counts, ImportTotals, MirrorSummary};
@@ -61,6 +61,8 @@ pub(in crate::mirror) struct Metadata {
     live_dist_files: Vec<(SafePath, Sha256)>,
     /// The histories of the readable records, and the time of the last import; no counts.
     pub(in crate::mirror) histories: MirrorSummary,
+    /// The bundles of these records.
+    known_bundles: KnownBundles,
     /// Retired lineages.
     retirements: Vec<Retirement>,
     /// The spelling of crate names, by index path.
@@ -141,6 +143,7 @@ impl Metadata {
             live_totals: LiveTotals::default(),
             live_dist_files: Vec::new(),
             histories: MirrorSummary::default(),
+            known_bundles: KnownBundles::default(),
             retirements: retired::read_retirements(layout)?,
             crate_names: OnceLock::new(),
         };
@@ -176,7 +179,8 @@ impl Metadata {
     }
 
     fn add_record(&mut self, name: &str, record: Record) {
-        self.histories = ledger::add_history(std::mem::take(&mut self.histories), name, &record, &self.retirements);
+        let before = std::mem::take(&mut self.histories);
+        self.histories = ledger::add_history(before, name, &record, &self.retirements, &mut self.known_bundles);
         let record_name: Arc<str> = name.into();
         let lineage = &record.manifest.lineage.id;
         let number = ledger::record_number(name).unwrap_or(0);
@@ -460,6 +464,12 @@ impl Metadata {
                 None => head_fault(SummaryFault::MissingRecord { lineage: id, record }),
             }
         }
+        // A lost record may be part of a chain.
+        let is_complete = self.chain_faults.is_empty() && head.imports == found;
+        let comparable = |one: &LineageTip| match is_complete {
+            true => LineageTip { inputs: Vec::new(), more_inputs: 0, ..one.clone() },
+            false => LineageTip { record: one.record.clone(), gap_after: one.gap_after, ..LineageTip::default() },
+        };
         for newest in &self.histories.lineages {
             let (lineage, record) = (newest.id.clone(), newest.record.clone());
             match head.lineages.iter().find(|known| known.id == newest.id) {
@@ -469,9 +479,8 @@ impl Metadata {
                     head_fault(SummaryFault::OutdatedRecord { lineage, record });
                 }
                 Some(_) => {
-                    let contenders = |of: &MirrorSummary| -> Vec<(String, Option<u64>)> {
-                        of.contenders(&newest.id).map(|one| (one.record.clone(), one.gap_after)).collect()
-                    };
+                    let contenders =
+                        |of: &MirrorSummary| -> Vec<LineageTip> { of.contenders(&newest.id).map(comparable).collect() };
                     if contenders(head) != contenders(&self.histories) {
                         head_fault(SummaryFault::Doubts { lineage });
                     }

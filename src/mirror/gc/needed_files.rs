@@ -18,7 +18,7 @@ use crate::mirror::item::{ItemId, items_of};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
 use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
-use crate::mirror::lineages::{self, LineageTip, REBUILT_LINEAGE};
+use crate::mirror::lineages::{self, KnownBundles, LineageTip, REBUILT_LINEAGE};
 use crate::mirror::live::LiveLineage;
 use crate::mirror::retired::{self, Retirement};
 use crate::mirror::summary::{self, MirrorSummary, SummaryLoss};
@@ -73,7 +73,7 @@ impl LineageState {
     /// Accepts the newest bundle.
     pub(super) fn accept_newest(&mut self) {
         self.contenders.clear();
-        self.newest.gap_after = None;
+        self.newest.accept();
     }
 }
 
@@ -115,6 +115,8 @@ struct SummaryCarried {
 struct InfoLineage {
     id: String,
     sequence: u64,
+    #[serde(default)]
+    previous: Option<String>,
     #[serde(default)]
     inputs: Vec<SummaryInput>,
 }
@@ -263,12 +265,14 @@ impl Lineages {
             return Err(Error::Untrusted { path: layout.ledger().join(record), fault: kind });
         }
         let mut newest_of: BTreeMap<String, Contenders> = BTreeMap::new();
+        let mut known = KnownBundles::default();
         for name in &lineages.record_names {
-            let (text, sha256) = read_record_text(layout, name)?;
+            let parsed = ledger::parse_text(layout, name, |text| parse_record::<RecordInfo>(layout, name, text))?;
+            let (summary, sha256) = parsed.ok_or_else(|| altered(layout, name))?;
+            let summary = summary?;
             lineages.newest = Some(RecordRef { record: name.clone(), sha256 });
-            let summary: RecordInfo = parse_record(layout, name, &text)?;
             let InfoManifest { id: bundle, created, kind, lineage, carried } = summary.manifest;
-            let InfoLineage { id, sequence, inputs } = lineage;
+            let InfoLineage { id, sequence, previous, inputs } = lineage;
             if id != REBUILT_LINEAGE {
                 lineages.last_import = Some(summary.imported_at.clone());
             }
@@ -287,19 +291,26 @@ impl Lineages {
                 _ => &inputs,
             };
             let (inputs, of_head) = (inputs.iter().map(|input| input.name.as_str()), id.clone());
-            let head = LineageTip {
+            let mut head = LineageTip {
                 id: of_head,
                 sequence,
                 bundle,
+                chain_created: created.clone(),
                 created,
                 record,
-                gap_after: summary.gap_after.filter(|_| !is_accepted),
+                chain_start: sequence,
+                chain_follows: previous,
+                gap_after: summary.gap_after,
                 inputs: Vec::new(),
                 more_inputs: 0,
             }
             .with_inputs(inputs);
+            if is_accepted {
+                head.accept();
+            }
+            let is_recorded = !known.insert(&head);
             let Contenders { tips: heads, file_and_time: about } = newest_of.entry(id).or_default();
-            lineages::add_contender(heads, head);
+            lineages::add_contender(heads, head, is_recorded);
             about.insert(name.clone(), [summary.file, summary.imported_at]);
             about.retain(|record, _| heads.iter().any(|head| head.record == *record));
         }
@@ -382,8 +393,11 @@ impl Lineages {
 
 /// The text of a record, with the digest of its content.
 fn read_record_text(layout: &Layout, name: &str) -> Result<(Vec<u8>, Sha256), Error> {
-    let altered = || Error::Untrusted { path: layout.ledger().join(name), fault: ChainFaultKind::Altered };
-    ledger::read_text(layout, name)?.ok_or_else(altered)
+    ledger::read_text(layout, name)?.ok_or_else(|| altered(layout, name))
+}
+
+fn altered(layout: &Layout, name: &str) -> Error {
+    Error::Untrusted { path: layout.ledger().join(name), fault: ChainFaultKind::Altered }
 }
 
 fn parse_record<'a, T: Deserialize<'a>>(layout: &Layout, name: &str, text: &'a [u8]) -> Result<T, Error> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read as _};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::lost_records;
 use super::record_name::{RecordRef, bundle_of_record, contains_bundle, record_names, record_number};
@@ -26,11 +26,18 @@ const BEFORE_PREVIOUS: &[u8] = br#""previous":"#;
 /// Maximum length in bytes of a record's digest and predecessor.
 const MAX_HEADER: u64 = 1024;
 
-/// The text of a record's file with these fields, a JSON object; and the digest of its content.
-pub(super) fn seal(fields: &[u8]) -> (Vec<u8>, Sha256) {
-    let content = fields.strip_prefix(b"{").unwrap_or(fields);
-    let sha256 = Sha256::of(content);
-    let text = [BEFORE_DIGEST, sha256.to_string().as_bytes(), AFTER_DIGEST, content].concat();
+/// The text of a record's file with these fields, and the digest of its content. The text is written once, because it can
+/// have many megabytes.
+pub(super) fn seal(fields: &impl Serialize) -> (Vec<u8>, Sha256) {
+    let placeholder = [b'0'; 64];
+    let mut text = [BEFORE_DIGEST, &placeholder, AFTER_DIGEST].concat();
+    let content = text.len();
+    // The first byte of the fields' text, a brace, takes the place of the comma, and becomes one again.
+    text.truncate(content - 1);
+    serde_json::to_writer(&mut text, fields).expect("a record is plain data with text for keys");
+    text[content - 1] = b',';
+    let sha256 = Sha256::of(&text[content..]);
+    text[BEFORE_DIGEST.len()..][..placeholder.len()].copy_from_slice(sha256.to_string().as_bytes());
     (text, sha256)
 }
 
@@ -392,7 +399,13 @@ mod tests {
 
     #[test]
     fn a_sealed_text_is_json_and_states_its_digest() {
-        let (text, sha256) = seal(br#"{"a":1}"#);
+        #[derive(Serialize)]
+        struct Fields {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            previous: Option<RecordRef>,
+            a: u64,
+        }
+        let (text, sha256) = seal(&Fields { previous: None, a: 1 });
         assert_eq!(text, format!(r#"{{"sha256":"{sha256}","a":1}}"#).as_bytes());
         assert_eq!(sealed_digest(&text), Some(sha256));
         for at in 0..text.len() {
@@ -403,8 +416,7 @@ mod tests {
         assert_eq!(sealed_digest(&text[..text.len() - 1]), None);
         assert_eq!(sealed_digest(br#"{"a":1}"#), None);
         assert_eq!(parse_header(&text), Some((sha256, None)));
-        let fields = format!(r#"{{"previous":{},"a":1}}"#, serde_json::to_string(&reference(7)).expect("JSON"));
-        let (text, sha256) = seal(fields.as_bytes());
+        let (text, sha256) = seal(&Fields { previous: Some(reference(7)), a: 1 });
         assert_eq!(parse_header(&text), Some((sha256, Some(reference(7)))));
         assert_eq!(parse_header(&text[..100]), None);
     }

@@ -154,7 +154,7 @@ fn as_manifest(group: &[&FetchedDistFile], now: Timestamp) -> Manifest {
         state: DistFileState::Shipped,
         read_at: Some(one.read_at.to_string()),
     };
-    let lineage = Lineage { id: String::new(), sequence: 1, inputs: Vec::new() };
+    let lineage = Lineage { id: String::new(), sequence: 1, previous: None, inputs: Vec::new() };
     let dist_files = group.iter().map(record).collect();
     Manifest { dist_files, ..Manifest::new(format_time(now), format_time(now), lineage) }
 }

@@ -9,6 +9,7 @@ use super::error::Error;
 use crate::bundle::format::{
     BundleKind, CrateRecord, CrateState, DistFileRecord, DistFileState, Input, Manifest, short_id,
 };
+use crate::bundle::sequence::timestamp_sequence;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::mirror::dist_files::DistFiles;
@@ -36,6 +37,8 @@ pub(super) struct LedgerContents {
 pub(super) struct History {
     pub(super) id: String,
     pub(super) sequence: u64,
+    /// The id of the bundle before it, if its history counts its bundles.
+    pub(super) previous: Option<String>,
     pub(super) bundle: String,
     pub(super) file: String,
     pub(super) created: String,
@@ -127,7 +130,8 @@ impl LedgerContents {
         self.histories.push(History {
             id,
             // The sequence increases over time, even if the mirror's records were changed.
-            sequence: u64::try_from(now.as_second()).unwrap_or(1).max(1),
+            sequence: timestamp_sequence(now.as_second()),
+            previous: None,
             bundle: short_id(&Sha256::of(text.as_bytes())),
             file: "(live mirror)".to_owned(),
             created: format_time(now),
@@ -166,6 +170,7 @@ impl History {
         History {
             id: manifest.lineage.id.clone(),
             sequence: manifest.lineage.sequence,
+            previous: manifest.lineage.previous.clone(),
             bundle: manifest.id.clone(),
             file,
             created: manifest.created.clone(),

@@ -10,8 +10,8 @@ use crate::mirror::summary::MirrorSummary;
 pub(in crate::mirror) struct AddedBundle {
     /// The bundle.
     pub(in crate::mirror) tip: LineageTip,
-    /// Whether its record was lost, and the import restores it.
-    pub(in crate::mirror) is_restored: bool,
+    /// Whether the ledger has it, or names it as a predecessor, see [`add_contender`].
+    pub(in crate::mirror) is_recorded: bool,
 }
 
 /// How the sender's list shows which bundles are genuine; an id follows.
@@ -29,7 +29,7 @@ pub(super) fn doubtful_bundle_warnings(
 ) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut later: Vec<LineageTip> = Vec::new();
-    for AddedBundle { tip, is_restored } in added {
+    for AddedBundle { tip, is_recorded } in added {
         let known = if later.first().is_some_and(|known| known.id == tip.id) {
             later
         } else {
@@ -49,10 +49,10 @@ pub(super) fn doubtful_bundle_warnings(
             ),
         };
         let mut after = known.clone();
-        add_contender(&mut after, tip.clone());
+        add_contender(&mut after, tip.clone(), *is_recorded);
         sort_contenders(&mut after);
         warnings
-            .extend(warning(&known, &after, tip, *is_restored, &find_duplicate).map(|text| format!("{intro}{text}")));
+            .extend(warning(&known, &after, tip, *is_recorded, &find_duplicate).map(|text| format!("{intro}{text}")));
         later = after;
     }
     warnings
@@ -61,22 +61,41 @@ pub(super) fn doubtful_bundle_warnings(
 /// The rest of the sentence about the bundle `own`. `known` are the bundles that may be the newest before its import, and
 /// `after` those after it, sorted.
 ///
-/// Each number is assigned once, so a number that arrives after a higher one was assigned twice. A bundle after a gap is
-/// uncertain, so it proves nothing about this bundle.
+/// Each number is assigned once, so a number that arrives after a higher one was assigned twice, unless a chain of
+/// predecessors connects the two. A bundle after a gap is uncertain, so it proves nothing about this bundle. An expected
+/// bundle is one of those that lead to the newest one.
 fn warning(
     known: &[LineageTip],
     after: &[LineageTip],
     own: &LineageTip,
-    is_restored: bool,
+    is_expected: bool,
     find_duplicate: impl Fn(&LineageTip) -> Option<String>,
 ) -> Option<String> {
     let LineageTip { id, sequence: number, bundle, .. } = own;
     let is_newest = after.last().is_some_and(|newest| newest.bundle == *bundle);
     if let Some(before) = find_sequence_gap(known, own) {
+        let preceding = known.iter().find(|known| known.sequence == before && before.checked_add(1) == Some(*number));
+        let why = match preceding {
+            Some(other) if own.names_predecessor(other) => format!(
+                " and follows number {before}, but was written before it: a clock was wrong, or one of the two is not from that \
+                 history. Until you decide, `gc` removes nothing because of it"
+            ),
+            Some(LineageTip { bundle: other, .. }) => format!(
+                ", but does not follow the imported bundle {other} with the number {before}: the id that it states of its \
+                 predecessor is {}. One of the two is not from that history, the history was restored from an older copy, \
+                 or it is used for two destinations. Until you decide, `gc` removes nothing because of it",
+                own.chain_follows.as_deref().unwrap_or("none")
+            ),
+            None => format!(
+                ", but the newest imported bundle has {before}: the bundles between them are missing, or this one is not \
+                 from that history. Until you decide, or the missing bundles arrive, `gc` removes nothing because of it"
+            ),
+        };
+        let check_preceding = preceding.map_or_else(String::new, |other| {
+            format!("; if it does not have the id {} of number {before}, {}", other.bundle, reject(id, &other.bundle))
+        });
         return Some(format!(
-            ", but the newest imported bundle has {before}: the bundles between them are missing, or this one is not \
-             from that history. Until you decide, or the missing bundles arrive, `gc` removes nothing because of it. {CHECK} \
-             the id {bundle}, {}; {}",
+            "{why}. {CHECK} the id {bundle}, {}{check_preceding}; {}",
             reject(id, bundle),
             if is_newest {
                 format!(
@@ -92,11 +111,12 @@ fn warning(
     if let Some(other) = known.iter().find(|other| other.sequence == *number) {
         return Some(format!(
             ", but another bundle with that number was imported: the history was restored from an older copy, is used for two \
-             destinations, or one of the two is not from it. `gc` keeps every file that either needs until the import of the next \
-             bundle. {CHECK} the id {bundle} (this one), {}; if it does not have the id {}, {}",
+             destinations, or one of the two is not from it. `gc` keeps every file that either needs until you decide. {CHECK} \
+             the id {bundle} (this one), {}; if it does not have the id {}, {}. {}",
             reject(id, bundle),
             other.bundle,
-            reject(id, &other.bundle)
+            reject(id, &other.bundle),
+            if_both(id)
         ));
     }
     let own_after = after.iter().find(|tip| tip.bundle == *bundle);
@@ -112,8 +132,7 @@ fn warning(
             }
         ));
     }
-    if is_restored {
-        // Its first import had the same relation to the other bundles.
+    if is_expected {
         return None;
     }
     let newest = sorted(known).into_iter().rfind(|known| known.gap_after.is_none());
@@ -124,22 +143,30 @@ fn warning(
         if let Some(duplicate) = find_duplicate(own) {
             return Some(format!(
                 ", but another bundle with that number was imported: the history was restored from an older copy, is used for two \
-                 destinations, or one of the two is not from it. Its crates are added, and number {sequence} stays the newest. \
-                 {check_own}; if it does not have the id {duplicate}, {}",
-                reject(id, &duplicate)
+                 destinations, or one of the two is not from it. `gc` keeps every file that it or number {sequence} needs until you \
+                 decide. {check_own}; if it does not have the id {duplicate}, {}. {}",
+                reject(id, &duplicate),
+                if_both(id)
             ));
         }
-        return Some(if own.created <= newest.created {
+        return Some(if own_after.is_none() {
             format!(
                 " and is older than number {sequence}, which was imported before: its crates are added, and number {sequence} stays \
                  the newest. {check_own}; {check_newest}"
+            )
+        } else if own.created <= newest.created {
+            format!(
+                " and is older than number {sequence}, which was imported before, but no imported bundles connect the two. `gc` \
+                 keeps every file that either needs until the missing bundles arrive, or you decide. {check_own}; {check_newest}. \
+                 If it has both, accept number {sequence} with {}",
+                accept(id, other)
             )
         } else {
             format!(
                 " and was written after number {sequence}: one of the two is not from that history, the history was restored \
                  from an older copy, or it is used for two destinations. `gc` keeps every file that either needs. {check_own}; \
-                 {check_newest}. If it has both, start a new history with FROSTMIRROR_HISTORY, fetch every input, and \
-                 retire this one with `cargo frostmirror gc --mirror DIR --forget {id}`"
+                 {check_newest}. {}",
+                if_both(id)
             )
         });
     }
@@ -174,6 +201,14 @@ fn sorted(contenders: &[LineageTip]) -> Vec<LineageTip> {
     let mut sorted = contenders.to_vec();
     sort_contenders(&mut sorted);
     sorted
+}
+
+/// What to do if the sender wrote both of two bundles that exclude each other.
+fn if_both(lineage: &str) -> String {
+    format!(
+        "If it has both, start a new history with FROSTMIRROR_HISTORY, fetch every input, and retire this one with \
+         `cargo frostmirror gc --mirror DIR --forget {lineage}`"
+    )
 }
 
 fn reject(lineage: &str, bundle: &str) -> String {

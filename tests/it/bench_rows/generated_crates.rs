@@ -172,12 +172,13 @@ impl GeneratedHistory {
         for (place, text) in texts {
             files.push(bundle_file(&format!("index/{place}"), FileKind::Index, text.into_bytes())?);
         }
+        let previous = self.parent.as_ref().map(|parent| parent.id.clone());
         let plan = PackPlan {
             created,
             kind,
             repair: false,
             parent: self.parent.take().filter(|_| kind == BundleKind::Delta),
-            lineage: Lineage { id: self.id.clone(), sequence: self.sequence, inputs },
+            lineage: Lineage { id: self.id.clone(), sequence: self.sequence, previous, inputs },
             dist_files: Vec::new(),
             carried_histories: Vec::new(),
             refreshed_crates: Vec::new(),

@@ -310,7 +310,7 @@ fn the_newest_number_with_an_older_time_names_both_bundles_that_may_be_false() {
     import_bundle(&sandbox, "mirror", 1, 10, "first");
     let second = import_bundle(&sandbox, "mirror", 2, 30, "second");
     write_bundle(&sandbox, 3, 20, "third");
-    let run = run_import(&sandbox, "third.pkg").stderr_has("whose newest bundle is doubtful");
+    let run = run_import(&sandbox, "third.pkg").stderr_has("follows number 2, but was written before it");
     let third = other_bundle(&run, &second);
     for (option, bundle) in [("--reject", &second), ("--reject", &third), ("--accept", &third)] {
         assert_command_works(&sandbox, &run, option, bundle);

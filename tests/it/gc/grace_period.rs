@@ -85,11 +85,19 @@ fn an_import_during_the_grace_period_keeps_a_crate_it_needs() {
 
 #[test]
 fn an_old_bundle_during_the_grace_period_restarts_it() {
-    let (sandbox, mirror) = mirror_with_garbage();
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    let older = BundleBuilder::new("a", 1).read_at(0).ship(Crate::new("json", "1.0.0"));
+    let older = older.write(&sandbox.path(""), "older.pkg");
+    let old = BundleBuilder::new("a", 2)
+        .ship(Crate::new("json", "1.0.0"))
+        .ship(Crate::new("Gone", "1.0.0+b").dep("json", "^1").with_extra_bytes(5000));
+    import(&mirror, &old.write(&sandbox.path(""), "old.pkg")).unwrap();
+    let new = BundleBuilder::new("a", 3).ship(Crate::new("json", "1.0.1").yanked());
+    import(&mirror, &new.write(&sandbox.path(""), "new.pkg")).unwrap();
     collect_at(&mirror, 2000, 600);
     // It was taken out of its order: its lines are seen again, although its history has moved on.
-    let older = BundleBuilder::new("a", 1).read_at(0).ship(Crate::new("json", "1.0.0"));
-    import(&mirror, &older.write(&sandbox.path(""), "older.pkg")).unwrap();
+    import(&mirror, &older).unwrap();
     assert!(stored_and_indexed_crates(&mirror).1.contains("json-1.0.0"));
     let second = collect_at(&mirror, 2600, 600);
     assert_eq!((second.lines, second.crates, second.pending), (1, 1, 1));

@@ -126,11 +126,11 @@ impl<'b> ImportedHistory<'b> {
         self.imported.push(bundle);
     }
 
-    /// Those than which none is later beyond doubt.
+    /// Those that lead to no other one beyond doubt.
     fn latest_bundles(&self) -> impl Iterator<Item = &'b Bundle> {
-        let undoubted =
-            self.imported.iter().map(|one| one.sequence).filter(|number| !self.sequence_jumps.contains(number)).max();
-        self.imported.iter().copied().filter(move |one| Some(one.sequence) >= undoubted)
+        let has = |number: u64| self.imported.iter().any(|one| one.sequence == number);
+        let is_latest = move |number: u64| self.sequence_jumps.contains(&number) || !has(number + 1);
+        self.imported.iter().copied().filter(move |one| is_latest(one.sequence))
     }
 }
 

@@ -105,10 +105,16 @@ fn the_genuine_history_continues_after_a_forged_bundle() {
 fn the_missing_bundle_resolves_a_sequence_jump_and_the_next_does_not() {
     for (number, second, left) in [(4, 40, &["first", "later", "third"][..]), (2, 10, &["third"])] {
         let sandbox = Sandbox::new();
-        let mirror = mirror_with_bundles(&sandbox, &[(1, "first"), (3, "third")]);
+        let mut bundles = [(1, 10, "first"), (3, 11, "third"), (number, second, "later")];
+        bundles.sort_unstable();
+        bundles.iter().for_each(|(number, second, name)| drop(write_bundle(&sandbox, *number, *second, name)));
+        let mirror = sandbox.path("mirror");
+        for file in ["first.pkg", "third.pkg"] {
+            import(&mirror, &sandbox.path(file)).unwrap();
+        }
         collect_at(&mirror, 3000, 0);
         assert_eq!(stored_crates(&mirror), ["first", "third"]);
-        import(&mirror, &write_bundle(&sandbox, number, second, "later")).unwrap();
+        import(&mirror, &sandbox.path("later.pkg")).unwrap();
         collect_at(&mirror, 4000, 0);
         assert_eq!(stored_crates(&mirror), left, "number {number}");
         assert_records_agree(&mirror);
@@ -120,10 +126,11 @@ fn a_gap_that_late_bundles_fill_in_any_order_leaves_no_doubt() {
     for order in [[2, 3, 4], [4, 3, 2], [3, 4, 2], [4, 2, 3]] {
         let sandbox = Sandbox::new();
         let mirror = sandbox.path("mirror");
-        let bundles = [1, 5].into_iter().chain(order);
-        for number in bundles {
-            let second = 10 + i64::try_from(number).unwrap();
-            import(&mirror, &write_bundle(&sandbox, number, second, &format!("c{number}"))).unwrap();
+        for number in 1..=5 {
+            write_bundle(&sandbox, number, 10 + i64::try_from(number).unwrap(), &format!("c{number}"));
+        }
+        for number in [1, 5].into_iter().chain(order) {
+            import(&mirror, &sandbox.path(format!("c{number}.pkg"))).unwrap();
         }
         let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
         assert!(!run.stdout.contains("Doubtful"), "{order:?}: {}", run.describe());
@@ -301,6 +308,98 @@ fn repeated_sequence_jumps_remove_nothing() {
     sandbox.run(["gc", "--grace", "0", "--accept", &lineage_id(), "--mirror", "mirror"]).ok();
     assert_eq!(stored_crates(&mirror), ["fifth"]);
     assert_records_agree(&mirror);
+}
+
+/// Writes such a bundle, which names `previous` as the one before it, imports it, and returns its id.
+fn import_after(sandbox: &Sandbox, number: u64, previous: &str, name: &str) -> String {
+    let second = 10 + i64::try_from(number).unwrap();
+    let make = BundleBuilder::new("a", number).read_at(second).previous(previous).ship(Crate::new(name, "1.0.0"));
+    import(&sandbox.path("mirror"), &make.write(&sandbox.path(""), &format!("{name}.pkg"))).unwrap().id
+}
+
+#[test]
+fn a_bundle_forged_for_a_gap_stays_doubtful_when_the_missing_number_arrives() {
+    let foreign = "0123456789abcdef0123456789abcdef";
+    for genuine_next in [false, true] {
+        let sandbox = Sandbox::new();
+        let mirror = sandbox.path("mirror");
+        let fourth = import_after(&sandbox, 4, foreign, "fourth");
+        let forged = import_after(&sandbox, 6, foreign, "forged");
+        let fifth = import_after(&sandbox, 5, &fourth, "fifth");
+        let doubt = format!(
+            "bundle number 6 (id {forged}) does not follow bundle number 5 (id {fifth}): the id that it states of its predecessor"
+        );
+        let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+        let run = run.stdout_has(&doubt);
+        assert_eq!(stored_crates(&mirror), ["fifth", "forged"], "{}", run.describe());
+        sandbox.run(["status", "--mirror", "mirror"]).ok().stdout_has(&doubt);
+        let mut left = vec!["fifth"];
+        if genuine_next {
+            import_after(&sandbox, 6, &fifth, "sixth");
+            sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_has("two different bundles");
+            left = vec!["forged", "sixth"];
+            assert_eq!(stored_crates(&mirror), left);
+            left.remove(0);
+        }
+        let forged = format!("{}@{forged}", lineage_id());
+        sandbox.run(["gc", "--grace", "0", "--mirror", "mirror", "--reject", &forged]).ok();
+        assert_eq!(stored_crates(&mirror), left);
+        rebuild(&sandbox);
+        let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+        assert!(!run.stdout.contains("Doubtful"), "{}", run.describe());
+        assert_records_agree(&mirror);
+        sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    }
+}
+
+#[test]
+fn a_number_that_came_twice_is_doubtful_until_an_administrator_decides() {
+    let foreign = "0123456789abcdef0123456789abcdef";
+    for (accepted, left) in [(false, ["one", "three"]), (true, ["three", ""])] {
+        let sandbox = Sandbox::new();
+        let mirror = sandbox.path("mirror");
+        let first = import_after(&sandbox, 7, foreign, "one");
+        let second = import_after(&sandbox, 7, foreign, "two");
+        let third = import_after(&sandbox, 8, &second, "three");
+        let doubt = format!("bundle number 7 (id {first}) is none of the bundles before number 8 (id {third})");
+        let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+        run.stdout_has(&doubt);
+        assert_eq!(stored_crates(&mirror), ["one", "three"]);
+        fs::remove_file(mirror.join("manifest.json")).unwrap();
+        rebuild(&sandbox);
+        sandbox.run(["status", "--mirror", "mirror"]).ok().stdout_has(&doubt);
+        if accepted {
+            let newest = format!("{}@{third}", lineage_id());
+            sandbox.run(["gc", "--grace", "0", "--mirror", "mirror", "--accept", &newest]).ok();
+        }
+        assert_eq!(stored_crates(&mirror), left.iter().filter(|name| !name.is_empty()).copied().collect::<Vec<_>>());
+        // The accepted history goes on without a doubt.
+        import_after(&sandbox, 9, &third, "four");
+        let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+        assert_eq!(run.stdout.contains("Doubtful"), !accepted, "{}", run.describe());
+        assert_records_agree(&mirror);
+    }
+}
+
+#[test]
+fn the_next_number_with_another_predecessor_is_doubtful() {
+    let foreign = "0123456789abcdef0123456789abcdef";
+    let sandbox = Sandbox::new();
+    let first = import_after(&sandbox, 4, foreign, "first");
+    BundleBuilder::new("a", 5)
+        .read_at(20)
+        .previous(foreign)
+        .ship(Crate::new("second", "1.0.0"))
+        .write(&sandbox.path(""), "second.pkg");
+    let run = sandbox.run(["import", "second.pkg", "--mirror", "mirror"]).ok();
+    run.stderr_has(&format!(
+        "second.pkg has the number 5 in its history, but does not follow the imported bundle {first}"
+    ))
+    .stderr_has(&format!("predecessor is {foreign}"))
+    .stderr_has(" --reject ")
+    .stderr_has(" --accept ");
+    sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_has("Doubtful: bundle number 5 (id ");
+    assert_eq!(stored_crates(&sandbox.path("mirror")), ["first", "second"]);
 }
 
 #[test]
@@ -541,7 +640,7 @@ fn a_base_does_not_excuse_other_contradictions() {
         // It was written before the newest.
         (&[(1, 10, None), (2, 20, None), (5, 15, Some("0"))], &["c1", "c2"]),
         // Its base has a higher number.
-        (&[(5, 10, None), (3, 5, Some("0"))], &["c0"]),
+        (&[(5, 10, None), (3, 5, Some("0"))], &["c0", "c1"]),
     ];
     for (bundles, left) in cases {
         let sandbox = Sandbox::new();

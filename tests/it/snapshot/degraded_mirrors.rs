@@ -54,8 +54,9 @@ fn crates_of_a_history_with_a_sequence_jump_are_kept_after_redeployment() {
         // What comes later displaces the one that it displaces at home.
         let six = BundleBuilder::new("a", 6).read_at(15).ship(Crate::new("six", "1.0.0")).write(&folder, "a6.pkg");
         let home = sandbox.path(format!("home-{at}"));
-        import(&home, &five).unwrap();
-        import(&home, &four).unwrap();
+        // The numbers of the bundles that a mirror has show which of them is doubtful.
+        let order = if at == 0 { [&five, &four] } else { [&four, &five] };
+        order.into_iter().for_each(|bundle| drop(import(&home, bundle).unwrap()));
         for mirror in [&home, &target] {
             import(mirror, &six).unwrap();
             run_gc(mirror, &[]);

@@ -30,7 +30,7 @@ fn carried_history(digit: &str) -> CarriedHistory {
         file: "one.pkg".to_owned(),
         created: "2026-01-01T00:00:00Z".to_owned(),
         index_read: "2026-01-01T00:00:00Z".to_owned(),
-        lineage: Lineage { id: digit.repeat(32), sequence: 1, inputs: Vec::new() },
+        lineage: Lineage { id: digit.repeat(32), sequence: 1, previous: None, inputs: Vec::new() },
         crates: vec![0, 1],
         dist_files: Vec::new(),
     }
@@ -133,7 +133,7 @@ fn claims_of_a_snapshot_about_a_bundle_do_not_replace_that_bundle() {
     forged.manifest.carried_histories = vec![CarriedHistory {
         bundle: manifest.id,
         created: manifest.created.clone(),
-        lineage: Lineage { id: lineage, sequence: 3, inputs: Vec::new() },
+        lineage: Lineage { id: lineage, sequence: 3, previous: Some("f".repeat(32)), inputs: Vec::new() },
         ..carried_history("a")
     }];
     let (path, mirror) = (folder.join("forged.pkg"), sandbox.path("mirror"));

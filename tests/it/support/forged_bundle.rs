@@ -135,7 +135,7 @@ pub fn lineage(crates: usize) -> Lineage {
         dist_files: Vec::new(),
         skipped_packages: Vec::new(),
     };
-    Lineage { id: "0123456789abcdef0123456789abcdef".to_owned(), sequence: 1, inputs: vec![input] }
+    Lineage { id: "0123456789abcdef0123456789abcdef".to_owned(), sequence: 1, previous: None, inputs: vec![input] }
 }
 
 /// The crates of an ordinary small bundle.

@@ -78,10 +78,12 @@ impl SyntheticMirror {
 
     fn import(&self, layout: &Layout, sequence: u64, mut crates: Vec<CrateRecord>, counts: Counts) {
         crates.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
-        let id = short_id(&Sha256::of(format!("bundle {sequence}").as_bytes()));
+        let bundle_id = |number: u64| short_id(&Sha256::of(format!("bundle {number}").as_bytes()));
+        let id = bundle_id(sequence);
         let lineage = Lineage {
             id: short_id(&Sha256::of(b"made up")),
             sequence,
+            previous: (sequence > 1).then(|| bundle_id(sequence - 1)),
             inputs: vec![Input {
                 name: "Cargo.lock".to_owned(),
                 roots: Vec::new(),
@@ -97,6 +99,9 @@ impl SyntheticMirror {
             bundle: id.clone(),
             created: TIME.to_owned(),
             record: name.clone(),
+            chain_start: 1,
+            chain_created: TIME.to_owned(),
+            chain_follows: None,
             gap_after: None,
             inputs: vec!["Cargo.lock".to_owned()],
             more_inputs: 0,
