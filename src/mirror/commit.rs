@@ -73,17 +73,12 @@ impl LedgerState {
 
     /// Whether the chain that leads to the newest bundle of its history contains this bundle, because the ledger has or
     /// names it. `head` is the summary before its import. Reads the ledger once, and only for an older bundle.
-    fn is_in_chain(&self, layout: &Layout, head: &MirrorSummary, tip: &LineageTip) -> Result<bool, Error> {
+    fn is_in_chain(&self, layout: &Layout, head: &MirrorSummary, tip: &LineageTip) -> bool {
         if !head.contenders(&tip.id).any(|known| known.gap_after.is_none() && known.sequence > tip.sequence) {
-            return Ok(false);
+            return false;
         }
-        if let Some(names) = self.chain_names.get() {
-            return Ok(names.has(tip));
-        }
-        let names = ChainNames::read(layout)?;
-        let is_named = names.has(tip);
-        let _is_empty = self.chain_names.set(names);
-        Ok(is_named)
+        // A ledger that cannot be read shows no chain, so the bundle stays doubtful. The warnings of the import report it.
+        self.chain_names.get_or_init(|| ChainNames::read(layout).unwrap_or_default()).has(tip)
     }
 
     /// The name of a bundle's record. A record of a retired lineage counts as missing.
@@ -173,7 +168,7 @@ impl LedgerState {
         let added = tips.into_iter().map(|tip| {
             let is_restored =
                 lost.contains(&tip.bundle) || ledger::is_lost_bundle(layout, head, &self.record_names, &tip)?;
-            Ok(AddedBundle { is_recorded: is_restored || self.is_in_chain(layout, head, &tip)?, tip })
+            Ok(AddedBundle { is_recorded: is_restored || self.is_in_chain(layout, head, &tip), tip })
         });
         added.collect()
     }
@@ -277,7 +272,7 @@ pub(super) fn prepare_commit(
         let rows = (carried.crates.len() + carried.dist_files.len()) as u64;
         let size = HistorySize { weight: history_weight(&carried.lineage, &file, rows), rows };
         let replaces_lost = ledger::is_lost_bundle(layout, &head, &names, &lineage)?;
-        let is_recorded = replaces_lost || ledger_state.is_in_chain(layout, &head, &lineage)?;
+        let is_recorded = replaces_lost || ledger_state.is_in_chain(layout, &head, &lineage);
         head = head.with_import(&imported, LineageTip { record: name.clone(), ..lineage }, is_recorded, size);
         head.imports -= u64::from(replaces_lost);
         names.push(name.clone());
@@ -306,7 +301,7 @@ pub(super) fn prepare_commit(
             BundleKind::Snapshot => head.with_record(&imported),
             BundleKind::Full | BundleKind::Delta => {
                 let size = HistorySize::from_manifest(&manifest, &options.file_name);
-                let is_recorded = replaces_lost || replaces_damaged || ledger_state.is_in_chain(layout, &head, &tip)?;
+                let is_recorded = replaces_lost || replaces_damaged || ledger_state.is_in_chain(layout, &head, &tip);
                 head.with_import(&imported, tip, is_recorded, size)
             }
         };
