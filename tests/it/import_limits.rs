@@ -82,8 +82,10 @@ fn a_mirror_with_the_maximum_of_histories_can_be_exported_and_accepts_no_more() 
     for bundle in [other, write_forged(&sandbox, "others.pkg", &snapshot_of_histories("two", MAX_CARRIED_HISTORIES))] {
         let refused = import(&mirror, &bundle).unwrap_err();
         assert!(matches!(&refused, Error::TooManyHistories { .. }), "{refused}");
+        // The reserved space may grow with the mirror's lists.
         let after = all_files(&mirror);
-        let differing: Vec<&String> = after.keys().filter(|path| before.get(*path) != after.get(*path)).collect();
+        let is_changed = |path: &&String| before.get(*path) != after.get(*path) && *path != ".frostmirror/reserve";
+        let differing: Vec<&String> = after.keys().filter(is_changed).collect();
         assert_eq!((differing, after.len()), (Vec::new(), before.len()));
     }
     // One that is known has its next bundle.
