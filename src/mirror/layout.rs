@@ -92,7 +92,7 @@
 //! later, another predecessor, or a time before that of its predecessor. Such a bundle makes nothing unreferenced until an
 //! administrator accepts or rejects one of the candidates, or until all missing bundles have arrived, in any order. The
 //! record of a bundle after a gap has `jumped_from`. The bundles that follow a doubtful one share the doubt. Only the ids
-//! count, because whoever forges a bundle can choose its number and time, but does not know the id of a bundle that is still
+//! count, because a forger can choose the number and time of a bundle, but does not know the id of a bundle that is still
 //! on its way. A base on record explains nothing, because every sender of a bundle knows the ids of earlier ones: a bundle
 //! of a fetch with `--base` is accepted like any other.
 //!

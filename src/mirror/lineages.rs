@@ -106,11 +106,11 @@ pub(super) fn add_contender(contenders: &mut Vec<LineageTip>, mut tip: LineageTi
 
 /// Removes each certain bundle that others follow. These are certain too, and take over its chain.
 fn join_chains(contenders: &mut Vec<LineageTip>) {
-    let is_followed = |contenders: &[LineageTip], at: usize| {
-        let known = &contenders[at];
-        known.gap_after.is_none() && contenders.iter().any(|next| next.follows(known))
+    let find_followed = |contenders: &[LineageTip]| {
+        let is_followed = |known: &LineageTip| contenders.iter().any(|next| next.follows(known));
+        contenders.iter().position(|known| known.gap_after.is_none() && is_followed(known))
     };
-    while let Some(at) = (0..contenders.len()).find(|at| is_followed(contenders, *at)) {
+    while let Some(at) = find_followed(contenders) {
         let before = contenders.swap_remove(at);
         for next in contenders.iter_mut().filter(|next| next.follows(&before)) {
             next.chain_start = before.chain_start;
@@ -436,7 +436,7 @@ mod tests {
 
     #[test]
     fn a_forged_chain_does_not_end_the_doubt_about_a_bundle_after_a_gap() {
-        // Number 5 is on its way. Whoever forges number 6 does not know its id.
+        // Number 5 is on its way. The forger of number 6 does not know its id.
         let tips = [(4, "g4", "g3"), (6, "f6", "x"), (5, "g5", "g4")];
         assert_eq!(remaining(&tips), ["g5", "f6"]);
         let contenders = remaining(&[(4, "g4", "g3"), (6, "f6", "x"), (5, "f5", "g4"), (5, "g5", "g4")]);
