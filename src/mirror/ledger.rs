@@ -4,7 +4,7 @@
 //! collection derives the current files, and upstream's crate descriptions. The notes of [`super::retired`] are in the
 //! same folder.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::panic::resume_unwind;
 use std::thread;
@@ -233,6 +233,8 @@ pub(super) struct ImportedBundle {
     pub(super) kind: BundleKind,
     /// The name of its record.
     pub(super) record: String,
+    /// When it was written (RFC 3339, UTC).
+    pub(super) created: String,
 }
 
 /// The readable records of the history `lineage` that count, in the order of import.
@@ -258,6 +260,7 @@ fn read_bundles(layout: &Layout, is_wanted: impl Fn(&str) -> bool) -> Result<Vec
     #[derive(Deserialize)]
     struct ManifestHeader {
         id: String,
+        created: String,
         kind: BundleKind,
         lineage: LineageHeader,
     }
@@ -272,17 +275,18 @@ fn read_bundles(layout: &Layout, is_wanted: impl Fn(&str) -> bool) -> Result<Vec
     for name in record_names(layout)? {
         let Some((text, _)) = read_text(layout, &name)? else { continue };
         let Ok(Header { file, manifest }) = serde_json::from_slice::<Header>(&text) else { continue };
-        let ManifestHeader { id, kind, lineage: LineageHeader { id: lineage, sequence, previous } } = manifest;
+        let ManifestHeader { id, created, kind, lineage: LineageHeader { id: lineage, sequence, previous } } = manifest;
         if is_wanted(&lineage) && kind != BundleKind::Snapshot {
-            bundles.push(ImportedBundle { lineage, sequence, previous, id, file, kind, record: name });
+            bundles.push(ImportedBundle { lineage, sequence, previous, id, file, kind, record: name, created });
         }
     }
     Ok(bundles)
 }
 
-/// The bundles that the ledger has, and those that their manifests name as the ones before them.
+/// The bundles that the ledger has, and those that their manifests name as the ones before them. To each belongs the time
+/// before which it was written: that of the bundle that names it.
 #[derive(Debug, Default)]
-pub(super) struct ChainNames(HashSet<(String, u64, String)>);
+pub(super) struct ChainNames(HashMap<(String, u64, String), String>);
 
 impl ChainNames {
     /// Reads all records that count.
@@ -290,21 +294,27 @@ impl ChainNames {
         let notes = retired::read_retirements(layout)?;
         let mut names = ChainNames::default();
         for one in read_bundles(layout, |_| true)? {
-            let ImportedBundle { lineage, sequence, previous, id, record, .. } = one;
+            let ImportedBundle { lineage, sequence, previous, id, record, created, .. } = one;
             if retired::is_retired(&notes, record_number(&record).unwrap_or(0), &lineage) {
                 continue;
             }
             if let (Some(previous), Some(before)) = (previous, sequence.checked_sub(1)) {
-                names.0.insert((lineage.clone(), before, previous));
+                names.insert((lineage.clone(), before, previous), created.clone());
             }
-            names.0.insert((lineage, sequence, id));
+            names.insert((lineage, sequence, id), created);
         }
         Ok(names)
     }
 
+    fn insert(&mut self, bundle: (String, u64, String), time: String) {
+        let latest = self.0.entry(bundle).or_default();
+        *latest = time.max(std::mem::take(latest));
+    }
+
     /// Whether this bundle is one of them.
     pub(super) fn has(&self, tip: &LineageTip) -> bool {
-        self.0.contains(&(tip.id.clone(), tip.sequence, tip.bundle.clone()))
+        let time = self.0.get(&(tip.id.clone(), tip.sequence, tip.bundle.clone()));
+        time.is_some_and(|time| *time >= tip.created)
     }
 }
 

@@ -66,6 +66,7 @@ fn write_full_and_delta(sandbox: &Sandbox) {
         manifest.kind = BundleKind::Delta;
         manifest.parent = Some(Parent { id: "a".repeat(32), file: "old.pkg".to_owned() });
         manifest.lineage.sequence = 2;
+        manifest.lineage.previous = Some("a".repeat(32));
         manifest.toolchains = vec!["1.86.0".to_owned(), "stable".to_owned()];
         for id in ["anyhow 1.0.1", "stays 1.0.0", "syn 1.0.0"] {
             set_state(manifest, id, CrateState::Sent);
