@@ -215,7 +215,10 @@ fn change_settings(live: &SettingsStore, changes: serde_json::Value) {
 
 fn write_incoming(sandbox: &Sandbox, make: BundleBuilder, name: &str) {
     fs::create_dir_all(sandbox.path("made")).unwrap();
-    fs::rename(make.write(&sandbox.path("made"), name), sandbox.path("incoming").join(name)).unwrap();
+    // The bundle stays where the next one finds its predecessor.
+    let copy = sandbox.path("made/copy");
+    fs::copy(make.write(&sandbox.path("made"), name), &copy).unwrap();
+    fs::rename(copy, sandbox.path("incoming").join(name)).unwrap();
 }
 
 #[test]
