@@ -91,9 +91,10 @@
 //! forged, or from a copy of the history: a number that is too high, a number that comes twice, a lower number that comes
 //! later, another predecessor, or a time before that of its predecessor. Such a bundle makes nothing unreferenced until an
 //! administrator accepts or rejects one of the candidates, or until all missing bundles have arrived, in any order. The
-//! record of a bundle after a gap has `jumped_from`. The bundles that follow a doubtful one share the doubt. Only the ids
-//! count, because a forger can choose the number and time of a bundle, but does not know the id of a bundle that is still
-//! on its way. A base on record explains nothing, because every sender of a bundle knows the ids of earlier ones: a bundle
+//! record of a bundle after a gap has `jumped_from`. The bundles that follow a doubtful one share the doubt. Numbers and
+//! times prove nothing, because a forger can choose them, but does not know the id of a bundle that is still on its way. A
+//! forger who knows the newest bundle can write one that follows it: without signatures, only the genuine bundle with that
+//! number reveals it. A base on record explains nothing, because every sender of a bundle knows the ids of earlier ones: a bundle
 //! of a fetch with `--base` is accepted like any other.
 //!
 //! Histories of live mode and of frostmirror 1.x do not count their bundles: their numbers are times, and the later one

@@ -239,9 +239,17 @@ pub(super) struct ImportedBundle {
 
 /// The readable records of the history `lineage` that count, in the order of import.
 pub(super) fn read_imported_bundles(layout: &Layout, lineage: &str) -> Result<Vec<ImportedBundle>, Error> {
+    retain_counting(layout, read_bundles_of_lineage(layout, lineage)?)
+}
+
+/// All readable records that count, in the order of import.
+pub(super) fn read_counting_bundles(layout: &Layout) -> Result<Vec<ImportedBundle>, Error> {
+    retain_counting(layout, read_bundles(layout, |_| true)?)
+}
+
+fn retain_counting(layout: &Layout, mut bundles: Vec<ImportedBundle>) -> Result<Vec<ImportedBundle>, Error> {
     let notes = retired::read_retirements(layout)?;
-    let mut bundles = read_bundles_of_lineage(layout, lineage)?;
-    bundles.retain(|one| !retired::is_retired(&notes, record_number(&one.record).unwrap_or(0), lineage));
+    bundles.retain(|one| !retired::is_retired(&notes, record_number(&one.record).unwrap_or(0), &one.lineage));
     Ok(bundles)
 }
 
@@ -291,13 +299,8 @@ pub(super) struct ChainNames(HashMap<(String, u64, String), String>);
 impl ChainNames {
     /// Reads all records that count.
     pub(super) fn read(layout: &Layout) -> Result<ChainNames, Error> {
-        let notes = retired::read_retirements(layout)?;
         let mut names = ChainNames::default();
-        for one in read_bundles(layout, |_| true)? {
-            let ImportedBundle { lineage, sequence, previous, id, record, created, .. } = one;
-            if retired::is_retired(&notes, record_number(&record).unwrap_or(0), &lineage) {
-                continue;
-            }
+        for ImportedBundle { lineage, sequence, previous, id, created, .. } in read_counting_bundles(layout)? {
             if let (Some(previous), Some(before)) = (previous, sequence.checked_sub(1)) {
                 names.insert((lineage.clone(), before, previous), created.clone());
             }

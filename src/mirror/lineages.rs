@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::format::{BundleKind, Manifest};
 use crate::bundle::sanitize::sanitize_line;
-use crate::bundle::sequence::is_time;
+use crate::bundle::sequence::{describe_bundle_number, is_time};
 use crate::units::is_zero;
 
 /// The newest bundle of one history.
@@ -57,6 +57,9 @@ const MAX_INPUT_NAMES: usize = 4;
 /// Maximum characters of each name.
 const MAX_INPUT_NAME: usize = 80;
 
+/// A bundle's id and number.
+type TipKey = (String, u64);
+
 /// The bundles of the records that were read so far.
 #[derive(Debug, Default)]
 pub(super) struct KnownBundles(HashSet<(String, String, u64)>);
@@ -100,23 +103,27 @@ pub(super) fn add_contender(contenders: &mut Vec<LineageTip>, mut tip: LineageTi
         return;
     }
     tip.gap_after = predecessor_gap.unwrap_or_else(|| highest_lower_number(contenders, &tip).or(tip.gap_after));
+    let predecessor = contenders.iter().find(|known| known.gap_after.is_none() && tip.follows(known));
+    let first = predecessor.unwrap_or(&tip).key();
     contenders.push(tip);
-    join_chains(contenders);
+    join_chains(contenders, first);
 }
 
-/// Removes each certain bundle that others follow. These are certain too, and take over its chain.
-fn join_chains(contenders: &mut Vec<LineageTip>) {
-    let find_followed = |contenders: &[LineageTip]| {
+/// Removes each certain bundle that others follow, beginning with `first`. The followers are certain too, and take over its
+/// chain. No other certain bundle is followed.
+fn join_chains(contenders: &mut Vec<LineageTip>, first: TipKey) {
+    let mut changed = vec![first];
+    while let Some(key) = changed.pop() {
         let is_followed = |known: &LineageTip| contenders.iter().any(|next| next.follows(known));
-        contenders.iter().position(|known| known.gap_after.is_none() && is_followed(known))
-    };
-    while let Some(at) = find_followed(contenders) {
+        let is_certain = |known: &LineageTip| known.gap_after.is_none() && known.key() == key;
+        let Some(at) = contenders.iter().position(|known| is_certain(known) && is_followed(known)) else { continue };
         let before = contenders.swap_remove(at);
         for next in contenders.iter_mut().filter(|next| next.follows(&before)) {
             next.chain_start = before.chain_start;
             next.chain_created.clone_from(&before.chain_created);
             next.chain_follows.clone_from(&before.chain_follows);
             next.gap_after = None;
+            changed.push(next.key());
         }
     }
 }
@@ -166,7 +173,8 @@ pub(super) fn doubts<'h>(contenders: impl IntoIterator<Item = &'h LineageTip>) -
                 doubts.push(format!("bundle number {number} was imported when the highest number was {from}"));
             }
             (None, Some(before), _) if !one.is_counted() && !before.is_counted() => {
-                doubts.push(format!("bundle number {} was written after number {number}", before.sequence));
+                let [before, one] = [before, one].map(|tip| describe_bundle_number(tip.sequence));
+                doubts.push(format!("{before} was written after {one}"));
             }
             (None, Some(before), _) if before.sequence >= one.chain_start => {
                 doubts.push(format!("bundle {} is none of the bundles before {}", with_id(before), with_id(one)));
@@ -190,7 +198,7 @@ pub(super) fn sort_contenders(contenders: &mut [LineageTip]) {
 /// A bundle for users, such as "bundle number 2 (`two.pkg`, id 0a1b) of lineage 0c1d (app (Cargo.lock))".
 pub(super) fn describe_bundle(tip: &LineageTip, file: &str) -> String {
     let (file, id) = (sanitize_line(file), sanitize_line(&tip.bundle));
-    format!("bundle number {} (`{file}`, id {id}) of lineage {}", tip.sequence, tip.id_and_inputs())
+    format!("{} (`{file}`, id {id}) of lineage {}", describe_bundle_number(tip.sequence), tip.id_and_inputs())
 }
 
 impl LineageTip {
@@ -251,6 +259,10 @@ impl LineageTip {
     /// Whether the chain that leads to this bundle names `other` as the one before it, whatever their numbers and times.
     pub(super) fn names_predecessor(&self, other: &LineageTip) -> bool {
         self.chain_follows.as_ref() == Some(&other.bundle)
+    }
+
+    fn key(&self) -> TipKey {
+        (self.bundle.clone(), self.sequence)
     }
 
     /// Whether the history numbers its bundles. The numbers of the others are times, or those of rebuilds.

@@ -55,7 +55,8 @@ pub struct MirrorSummary {
     pub newest_record: Option<RecordRef>,
     /// The histories that feed the mirror, by id.
     pub lineages: Vec<LineageTip>,
-    /// Other bundles of these histories that are not certainly older according to numbers and times, by id and number.
+    /// Other bundles of these histories that are not certainly older, because no chain leads from them to the newest, by id
+    /// and number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contested: Vec<LineageTip>,
     /// What each of these bundles adds to a snapshot, by its record.

@@ -1,6 +1,6 @@
 //! Warnings about a valid bundle at its import: signs of mistakes at its creation or transport.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
@@ -52,11 +52,15 @@ pub(super) fn collect_warnings(layout: &Layout, manifest: &Manifest, imported: &
     let is_snapshot = manifest.kind == BundleKind::Snapshot;
     // An unreadable ledger hides warnings, and does not prevent an import whose content was checked.
     let failures = RefCell::new(Vec::new());
+    let recorded = OnceCell::new();
     warnings.extend(doubtful_bundle_warnings(head, added, file, is_snapshot, |tip| {
-        find_duplicate(layout, tip).unwrap_or_else(|error| {
-            failures.borrow_mut().push(unsearchable_ledger_warning(file, &error));
-            None
-        })
+        let bundles = recorded.get_or_init(|| {
+            ledger::read_counting_bundles(layout).unwrap_or_else(|error| {
+                failures.borrow_mut().push(unsearchable_ledger_warning(file, &error));
+                Vec::new()
+            })
+        });
+        find_duplicate(bundles, tip)
     }));
     warnings.extend(new_warning(earlier, file, |file| {
         missing_files_warning(layout, manifest, file).unwrap_or_else(|error| {
@@ -71,11 +75,11 @@ pub(super) fn collect_warnings(layout: &Layout, manifest: &Manifest, imported: &
     warnings
 }
 
-/// The id of another imported bundle with the number of `tip` in its history.
-fn find_duplicate(layout: &Layout, tip: &LineageTip) -> Result<Option<String>, Error> {
-    let bundles = ledger::read_imported_bundles(layout, &tip.id)?;
-    let is_duplicate = |other: &ImportedBundle| other.sequence == tip.sequence && other.id != tip.bundle;
-    Ok(bundles.into_iter().find(is_duplicate).map(|other| other.id))
+/// The id of another bundle in `recorded` with the number of `tip` in its history.
+fn find_duplicate(recorded: &[ImportedBundle], tip: &LineageTip) -> Option<String> {
+    let is_duplicate =
+        |other: &&ImportedBundle| other.lineage == tip.id && other.sequence == tip.sequence && other.id != tip.bundle;
+    recorded.iter().find(is_duplicate).map(|other| other.id.clone())
 }
 
 /// The warning about a ledger that could not be searched for the bundles that a warning about `file` would name.
