@@ -61,6 +61,10 @@ fn disk_full_hint(root: &Path) -> String {
             "run `cargo frostmirror gc --mirror DIR`, which works on a full disk, or free some space there; then run the \
              same command again"
         }
+        gc::SpaceAdvice::CollectWithoutReserve => {
+            "free some space on that disk, because none is reserved for `gc`; then run `cargo frostmirror gc --mirror DIR`, which \
+             frees more and reserves some, and the same command again"
+        }
         gc::SpaceAdvice::RebuildFirst => {
             "free some space there, or run `cargo frostmirror verify --mirror DIR --rebuild-state`, which works on a full \
              disk, and then `cargo frostmirror gc --mirror DIR`; then run the same command again"
@@ -204,8 +208,8 @@ impl From<gc::Error> for Failure {
             E::SummaryLost(error) => error.into(),
             E::RebuiltNeeded { ref bundle, .. } => {
                 let hint = format!(
-                    "first import every bundle that you still have again with `cargo frostmirror import FILE --mirror DIR`; if no \
-                     bundle is left, `cargo frostmirror gc --forget rebuilt@{bundle} --mirror DIR` removes these files all the same, \
+                    "first import every bundle that you still have again with `cargo frostmirror import FILE --mirror DIR`; if that \
+                     changes nothing, `cargo frostmirror gc --forget rebuilt@{bundle} --mirror DIR` removes these files all the same, \
                      and `--dry-run` lists them before"
                 );
                 Failure::new(ErrorClass::Integrity, error).hint(hint)

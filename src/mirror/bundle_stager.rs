@@ -122,6 +122,7 @@ impl<'a, 't> ImportVisitor<'a, 't> {
         compare_held: bool,
         line_info: LineInfo,
         names: NameIds,
+        bundle: &str,
         sink: &'a dyn Sink,
     ) -> ImportVisitor<'a, 't> {
         ImportVisitor {
@@ -132,7 +133,7 @@ impl<'a, 't> ImportVisitor<'a, 't> {
             sink,
             entry_state: EntryState::Skip,
             buffer: vec![0; BUFFER_SIZE],
-            judge: ConflictJudge::new(layout, "the bundle's"),
+            judge: ConflictJudge::of_bundle(layout, bundle),
             staged: StagedImport {
                 index: IndexChanges::new(names),
                 delta: CountsDelta::default(),

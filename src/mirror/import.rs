@@ -89,7 +89,8 @@ impl WriteGuard {
         let refreshed = bundle.manifest().refreshed_crates.iter().map(|one| one.name.as_str());
         let names =
             NameIds::from_names(bundle.manifest().crates.iter().map(|record| record.name.as_str()).chain(refreshed));
-        let mut visitor = ImportVisitor::new(&self.layout, &mut tx, verify_existing, line_info, names, sink);
+        let id = bundle.manifest().id.clone();
+        let mut visitor = ImportVisitor::new(&self.layout, &mut tx, verify_existing, line_info, names, &id, sink);
         let streamed = bundle.stream(&mut visitor);
         sink.event(Event::End { phase: Phase::Importing });
         let mut received = visitor.finish();

@@ -7,14 +7,18 @@
 //! | | no import record states any, the stored line has no valid record, and the crate's file has other bytes |
 //! | other dependencies | the Cargo.toml in the crate contradicts it, and not the new line |
 //! | | the crate does not decide, and its line has no valid record |
+//! | | the crate does not decide, and the bundle is on record as the only one that has the crate |
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::index_merge::{Conflict, NewLine, StoredIndexFile};
 use super::layout::Layout;
-use super::ledger;
+use super::ledger::{self, Reader};
+use super::live::LiveLineage;
 use super::packaged_manifest::PackagedManifest;
+use super::retired;
 use super::transaction::Error;
+use crate::bundle::format::{CrateRecord, CrateState};
 use crate::bundle::sanitize::sanitize_line;
 use crate::crate_id::{CrateId, Version};
 use crate::digest::Sha256;
@@ -25,6 +29,10 @@ pub(super) struct ConflictJudge<'l> {
     layout: &'l Layout,
     /// Where the new lines come from: `the bundle's` or `upstream's`.
     origin: &'static str,
+    /// The id of the bundle whose lines are new.
+    bundle: Option<String>,
+    /// The crates that this bundle alone has, as import records state. Read at the first conflict that needs it.
+    own_crates: Option<HashSet<CrateId>>,
     /// See [`ledger::recorded_digests`].
     recorded_digests: Option<HashMap<CrateId, BTreeSet<Sha256>>>,
 }
@@ -62,7 +70,12 @@ struct Contradictions {
 impl<'l> ConflictJudge<'l> {
     /// A judge of new lines from `origin`, which is `the bundle's` or `upstream's`.
     pub(super) fn new(layout: &'l Layout, origin: &'static str) -> ConflictJudge<'l> {
-        ConflictJudge { layout, origin, recorded_digests: None }
+        ConflictJudge { layout, origin, bundle: None, own_crates: None, recorded_digests: None }
+    }
+
+    /// A judge of the lines of the bundle with this id.
+    pub(super) fn of_bundle(layout: &'l Layout, bundle: &str) -> ConflictJudge<'l> {
+        ConflictJudge { bundle: Some(bundle.to_owned()), ..ConflictJudge::new(layout, "the bundle's") }
     }
 
     /// Decides a conflict between `stored` and `incoming`. A stored line that gives way is removed from `stored`, or its
@@ -102,23 +115,23 @@ impl<'l> ConflictJudge<'l> {
                 stored.remove_version(&id.version);
                 Ok(Decision::Replace(warning))
             }
-            Conflict::Dependencies { id } => Ok(self.decide_dependencies(id, stored, incoming, false_lines)),
+            Conflict::Dependencies { id } => self.decide_dependencies(id, stored, incoming, false_lines),
             Conflict::Name { .. } => Ok(Decision::Refuse(Refusal::new(conflict.to_string()))),
         }
     }
 
     fn decide_dependencies(
-        &self,
+        &mut self,
         id: &CrateId,
         stored: &StoredIndexFile,
         incoming: &[NewLine],
         false_lines: &mut BTreeSet<Version>,
-    ) -> Decision {
+    ) -> Result<Decision, Error> {
         let (conflict, origin) = (Conflict::Dependencies { id: id.clone() }.to_string(), self.origin);
         let stored_line = IndexLine::find_version(&stored.text, &id.name, &id.version);
         let new_line = incoming.iter().map(|new| &new.line).find(|line| line.id == *id);
         let (Some(stored_line), Some(new_line)) = (stored_line, new_line) else {
-            return Decision::Refuse(Refusal::new(conflict));
+            return Ok(Decision::Refuse(Refusal::new(conflict)));
         };
         let Contradictions { stored: of_stored, incoming: of_incoming } =
             self.find_contradictions(&stored_line, new_line);
@@ -129,22 +142,25 @@ impl<'l> ConflictJudge<'l> {
             ),
             (None, Some(contradiction)) => {
                 let text = format!("{origin} index line of {id} is false: {contradiction}");
-                return Decision::Refuse(Refusal::new(text));
+                return Ok(Decision::Refuse(Refusal::new(text)));
             }
             _ if !stored.is_attested(&id.version) => format!(
                 "no bundle on record stated the stored index line of {id}, which has other dependencies than the new one; \
                  {origin} line replaces it ({difference})"
             ),
+            _ if self.is_only_source(id)? => format!(
+                "the stored index line of {id} was altered after its import, because the bundle is the only one on record that \
+                 has the crate; {origin} line replaces it ({difference})"
+            ),
             _ => {
                 let text = format!("{conflict} ({difference})");
-                return Decision::Refuse(Refusal { text, stored: Some((id.clone(), stored_line.cksum)) });
+                return Ok(Decision::Refuse(Refusal { text, stored: Some((id.clone(), stored_line.cksum)) }));
             }
         };
-        if false_lines.insert(id.version.clone()) {
-            Decision::Replace(warning)
-        } else {
-            Decision::Refuse(Refusal::new(conflict))
-        }
+        Ok(match false_lines.insert(id.version.clone()) {
+            true => Decision::Replace(warning),
+            false => Decision::Refuse(Refusal::new(conflict)),
+        })
     }
 
     /// Compares both lines with the crate. Both state the same checksum.
@@ -174,12 +190,43 @@ impl<'l> ConflictJudge<'l> {
         Ok(!Sha256::of_file(&self.layout.crate_file(id)).is_ok_and(|(actual, _)| actual == sha256))
     }
 
+    /// Whether import records state the crate for this bundle, and for no other one or live mode.
+    fn is_only_source(&mut self, id: &CrateId) -> Result<bool, Error> {
+        let Some(bundle) = &self.bundle else { return Ok(false) };
+        let own = match &mut self.own_crates {
+            Some(own) => own,
+            empty => empty.insert(read_own_crates(self.layout, bundle)?),
+        };
+        Ok(own.contains(id))
+    }
+
     fn known_digests(&mut self, id: &CrateId) -> Result<Option<&BTreeSet<Sha256>>, Error> {
         if self.recorded_digests.is_none() {
             self.recorded_digests = Some(ledger::recorded_digests(self.layout)?);
         }
         Ok(self.recorded_digests.as_ref().and_then(|digests| digests.get(id)))
     }
+}
+
+/// The crates that records which count state for `bundle`, and for no other bundle or live mode.
+fn read_own_crates(layout: &Layout, bundle: &str) -> Result<HashSet<CrateId>, Error> {
+    let (mut own, mut others) = (HashSet::new(), HashSet::new());
+    let notes = retired::read_retirements(layout)?;
+    let mut reader = Reader::new(layout);
+    for name in ledger::record_names(layout)? {
+        let Some(record) = reader.read(&name)? else { continue };
+        let (stated, number) = (&record.manifest, ledger::record_number(&name).unwrap_or(0));
+        if retired::is_retired(&notes, number, &stated.lineage.id) {
+            continue;
+        }
+        let brought = stated.crates.iter().filter(|one| one.state != CrateState::Kept).map(CrateRecord::id);
+        if stated.id == bundle { own.extend(brought) } else { others.extend(brought) }
+    }
+    own.retain(|id| !others.contains(id));
+    for record in LiveLineage::read(layout)?.current() {
+        record.item.crate_id().map(|id| own.remove(id));
+    }
+    Ok(own)
 }
 
 /// The dependencies that only one of the lines has, such as "differing dependencies of the stored line: `evil ^1`; of the new one: none".

@@ -252,6 +252,38 @@ fn a_bundle_replaces_a_line_that_contradicts_its_crate() {
 }
 
 #[test]
+fn a_line_that_was_altered_after_its_import_gives_way_to_the_only_bundle_that_has_the_crate() {
+    for has_other_bundle in [false, true] {
+        let sandbox = Sandbox::new();
+        let mirror = mirror_of_one(&sandbox);
+        if has_other_bundle {
+            let other = BundleBuilder::new("b", 1).ship(json()).write(&sandbox.path(""), "other.pkg");
+            import(&mirror, &other).unwrap();
+        }
+        let before = public_files(&mirror);
+        // The Cargo.toml in the crate says nothing about its development.
+        let layout = Layout::new(&mirror);
+        let name = CrateId::parse("json", "1.0.0").unwrap().name;
+        let text = fs::read_to_string(layout.index_file(&name)).unwrap();
+        let line = text.lines().next().unwrap();
+        let evil = json().dep("evil", "^1").cksum(&json().pack().cksum).pack().line;
+        let evil = evil.replace(r#""kind":"normal""#, r#""kind":"dev""#);
+        assert!(evil.contains(r#""kind":"dev""#), "{evil}");
+        fs::write(layout.index_file(&name), text.replace(line, &evil)).unwrap();
+        let digest = |line: &str| Sha256::of(line.as_bytes()).to_string();
+        let records = fs::read_to_string(layout.index_meta_file(&name)).unwrap();
+        fs::write(layout.index_meta_file(&name), records.replace(&digest(line), &digest(&evil))).unwrap();
+        let run = sandbox.run(["import", "one.pkg", "--mirror", "mirror"]);
+        if has_other_bundle {
+            run.exits(4).stderr_has("other.pkg").stderr_has("one of the two is false");
+        } else {
+            run.ok().stderr_has("the stored index line of json 1.0.0 was altered after its import");
+            assert_restored(&sandbox, &before);
+        }
+    }
+}
+
+#[test]
 fn a_refreshed_line_replaces_one_that_contradicts_its_crate() {
     let sandbox = Sandbox::new();
     let mirror = mirror_of_one(&sandbox);

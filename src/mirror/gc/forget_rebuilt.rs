@@ -4,12 +4,12 @@
 use super::error::Error;
 use super::needed_files::{KeepSet, Lineages};
 use super::plan::Plan;
+use crate::crate_id::CrateName;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::lost_records::Unrestored;
 use crate::mirror::ledger::{self, Reader};
 use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::retired;
-use crate::mirror::transaction;
 use crate::units::{agree, pluralize};
 
 /// Whether one of the lineages to retire is [`REBUILT_LINEAGE`] with the id of its newest record.
@@ -38,9 +38,24 @@ pub(super) fn keep_for_lost_records(
     Ok(())
 }
 
+/// The files and index lines that `plan` removes, now or later.
+fn removed_keys(plan: &Plan) -> KeepSet {
+    let mut keys = KeepSet::default();
+    for item in plan.removals.iter().map(|item| &item.id).chain(plan.pending.iter().map(|one| &one.item.id)) {
+        keys.add_file(&item.key());
+    }
+    for line in &plan.lines {
+        if let Ok(name) = line.name.parse::<CrateName>() {
+            keys.add_file(&format!("{name}-{}.crate", line.version));
+        }
+    }
+    keys
+}
+
 /// Why a run must not forget [`REBUILT_LINEAGE`] without a confirmation. `None` if the bundles of the lost records are
-/// imported again, as far as these are known, and these are all, or the run removes nothing or not most crates.
-pub(super) fn refuse(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Result<Option<Error>, transaction::Error> {
+/// imported again, as far as these are known, and these are all, or if the run removes nothing, or not most crates and nothing
+/// that no bundle on record names.
+pub(super) fn refuse(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Result<Option<Error>, Error> {
     let Some(rebuilt) = lineages.by_id.get(REBUILT_LINEAGE) else { return Ok(None) };
     // A confirmed run settled the losses before it.
     let settled = retired::last_retirement(&lineages.retirements, REBUILT_LINEAGE);
@@ -65,7 +80,13 @@ pub(super) fn refuse(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Resul
     } else if removes_nothing || lost.is_all_restored() {
         return Ok(None);
     } else if lineages.newest_record <= number {
-        "no bundle was imported since the rebuild".to_owned()
+        "manifest.json was lost, so newer records may be lost too, and no import since the rebuild restored one"
+            .to_owned()
+    } else if lost.is_incomplete
+        && let Some((first, count)) = lineages.find_unnamed(layout, removed_keys(plan))?
+    {
+        let more = if count == 1 { String::new() } else { format!(" and {} more", count - 1) };
+        format!("manifest.json was lost, and no bundle on record names {first}{more}, which it would remove")
     } else if lines.saturating_mul(2) > crates {
         format!("it would remove {lines} of {}", pluralize(crates, "crate"))
     } else {

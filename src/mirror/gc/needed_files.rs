@@ -17,6 +17,7 @@ use crate::digest::Sha256;
 use crate::mirror::item::{ItemId, items_of};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
+use crate::mirror::ledger::lost_records::REBUILT_END;
 use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use crate::mirror::lineages::{self, KnownBundles, LineageTip, REBUILT_LINEAGE};
 use crate::mirror::live::LiveLineage;
@@ -379,8 +380,27 @@ impl Lineages {
 
     /// Removes from `keys` all files that any record names; no bundle brought the rest. Reads the newest records first,
     /// and stops as soon as possible.
-    pub(super) fn unrecognized(&self, layout: &Layout, mut keys: KeepSet) -> Result<KeepSet, Error> {
-        for name in self.record_names.iter().rev() {
+    pub(super) fn unrecognized(&self, layout: &Layout, keys: KeepSet) -> Result<KeepSet, Error> {
+        self.remove_recorded(layout, keys, |_| true)
+    }
+
+    /// The first of `keys` that no bundle on record names, and the number of all of them; `None` if bundles name all. A record
+    /// that a rebuild wrote is of no bundle.
+    pub(super) fn find_unnamed(&self, layout: &Layout, keys: KeepSet) -> Result<Option<(String, usize)>, Error> {
+        let is_of_bundle =
+            |name: &str| ledger::bundle_of_record(name).is_some_and(|bundle| !bundle.ends_with(REBUILT_END));
+        let left = self.remove_recorded(layout, keys, is_of_bundle)?;
+        Ok(left.files.iter().min().map(|first| (first.to_string(), left.files.len())))
+    }
+
+    /// Removes from `keys` what the records for which `is_counted` returns true name.
+    fn remove_recorded(
+        &self,
+        layout: &Layout,
+        mut keys: KeepSet,
+        is_counted: impl Fn(&str) -> bool,
+    ) -> Result<KeepSet, Error> {
+        for name in self.record_names.iter().rev().filter(|name| is_counted(name)) {
             if keys.files.is_empty() && keys.lines.is_empty() {
                 break;
             }

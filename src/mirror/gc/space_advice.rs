@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use super::needed_files::Lineages;
+use crate::mirror::disk_reserve;
 use crate::mirror::layout::{self, Layout};
 use crate::mirror::lock;
 
@@ -12,6 +13,8 @@ pub enum SpaceAdvice {
     LargerDisk,
     /// A collection works.
     Collect,
+    /// A collection may need space that is not reserved.
+    CollectWithoutReserve,
     /// A collection refuses to run before a rebuild.
     RebuildFirst,
     /// An interrupted transaction needs space before anything else can run.
@@ -31,6 +34,7 @@ impl SpaceAdvice {
             return SpaceAdvice::LargerDisk;
         }
         match lock::require_mirror(layout).map_err(Error::from).and_then(|()| Lineages::read_complete(layout)) {
+            Ok(_) if disk_reserve::missing_reserve(layout).is_some() => SpaceAdvice::CollectWithoutReserve,
             Ok(_) => SpaceAdvice::Collect,
             Err(Error::Lock(lock::Error::Layout(error)) | Error::Layout(error)) if !is_rebuildable(&error) => {
                 SpaceAdvice::Unreadable
@@ -60,6 +64,8 @@ mod tests {
         assert_eq!(SpaceAdvice::for_mirror(&layout), SpaceAdvice::LargerDisk);
         fs::create_dir_all(layout.private()).expect("folder");
         fs::write(layout.summary(), MirrorSummary::default().with_counts(Default::default()).render()).expect("write");
+        assert_eq!(SpaceAdvice::for_mirror(&layout), SpaceAdvice::CollectWithoutReserve);
+        fs::write(layout.reserve(), vec![1; 1 << 20]).expect("write");
         assert_eq!(SpaceAdvice::for_mirror(&layout), SpaceAdvice::Collect);
         // The system refuses to list a link to itself.
         std::os::unix::fs::symlink(layout.ledger(), layout.ledger()).expect("link");
