@@ -119,8 +119,9 @@ pub enum Verb {
     ///
     /// Resolve and download what projects need, and write one bundle (.pkg). Its path is printed on stdout.
     ///
-    /// The exit code is 0 only if the resolved set builds offline. Otherwise `fetch` names what is missing. Every file is
-    /// checked against upstream's digest. The history records the bundle, so that the next one can be a delta.
+    /// The exit code is 0 only if the resolved set builds offline. Otherwise `fetch` names what is missing. It also names
+    /// packages that `--skip-git` or `--skip-registry` left out, and then exits 0. Every file is checked against upstream's
+    /// digest. The history records the bundle, so that the next one can be a delta.
     ///
     /// If rust-toolchain.toml pins a toolchain that is not installed, run `cargo-frostmirror fetch`. With `cargo frostmirror
     /// fetch`, rustup installs that toolchain first, or fails.

@@ -25,6 +25,9 @@ pub(super) fn missing_crate_message(id: &CrateId) -> String {
     format!("{name} {version} is not in this mirror; on the connected side add it to the next bundle\n")
 }
 
+/// The file that names the newest rustup; a bundle with a toolchain has it.
+const RUSTUP_RELEASE: &str = "rustup/release-stable.toml";
+
 /// The message for a missing dist file. rustup does not show it, but other clients do.
 pub(super) fn missing_file_message(path: &SafePath) -> String {
     if let Some(text) = never_mirrored_reason(path) {
@@ -52,6 +55,9 @@ pub(super) fn missing_file_message(path: &SafePath) -> String {
         }
         Some(DistPath::Rustup(triple)) => {
             (format!("rustup for {triple} is not in this mirror"), format!("\"{triple}\" to `targets`"))
+        }
+        None if path.as_str() == RUSTUP_RELEASE => {
+            ("rustup is not in this mirror".to_owned(), "a toolchain, such as \"stable\", to `toolchain`".to_owned())
         }
         None => return "not in this mirror\n".to_owned(),
     };
@@ -127,7 +133,11 @@ mod tests {
             ("dist/2026-04-25/miri-nightly-x86_64-unknown-linux-gnu.tar.xz", "add \"miri\" to `components`"),
             ("dist/2026-04-25/rust-src-nightly.tar.xz", "add \"rust-src\" to `components` under"),
             ("rustup/dist/aarch64-apple-darwin/rustup-init", "rustup for aarch64-apple-darwin is not"),
-            ("rustup/release-stable.toml", "not in this mirror\n"),
+            (
+                "rustup/release-stable.toml",
+                "rustup is not in this mirror; on the connected side add a toolchain, such as \"stable\", to `toolchain` under",
+            ),
+            ("rustup/banana.toml", "not in this mirror\n"),
             (
                 "dist/channel-rust-banana.toml",
                 "not in this mirror: `banana` is not a toolchain name such as `stable`, `1.86.0` or `nightly-2026-04-25`\n",
