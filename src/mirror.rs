@@ -30,6 +30,7 @@
 //! | [`gc`] | plans, shows and removes unreferenced files |
 //! | `pending_deletions` | since when unreferenced files wait for their deletion |
 //! | [`summary`] | `manifest.json`: counts and lineages |
+//! | `stated_tips` | compares the newest bundles in manifest.json with their records |
 //! | [`stored_crates`](mod@stored_crates) | which crates are stored, by name and version |
 //! | [`index_link`] | `crates/index`, for cargo's local-registry |
 //! | [`import_order`] | the order in which several bundles are imported |
@@ -76,6 +77,7 @@ mod listing;
 mod disk;
 mod index_changes;
 mod line_conflict;
+mod stated_tips;
 mod packaged_manifest;
 mod disk_reserve;
 mod warnings;

@@ -196,20 +196,8 @@ impl NewHistory<'_> {
             // Its id changes with its crates, so it counts as its own bundle.
             NewHistory::Unclaimed(snapshot) => (&snapshot.lineage, &snapshot.lineage.id, &snapshot.created),
         };
-        LineageTip {
-            id: lineage.id.clone(),
-            sequence: lineage.sequence,
-            bundle: bundle.clone(),
-            created: created.clone(),
-            record,
-            chain_start: lineage.sequence,
-            chain_created: created.clone(),
-            chain_follows: lineage.previous.clone(),
-            gap_after: None,
-            inputs: Vec::new(),
-            more_inputs: 0,
-        }
-        .with_inputs(lineage.inputs.iter().map(|input| input.name.as_str()))
+        let tip = LineageTip::new(&lineage.id, lineage.sequence, lineage.previous.as_deref(), bundle, created);
+        LineageTip { record, ..tip }.with_inputs(lineage.inputs.iter().map(|input| input.name.as_str()))
     }
 
     /// The form in which a snapshot carries it.

@@ -24,6 +24,7 @@ use super::index_link::{self, LinkState};
 use super::ledger::{self, lost_records};
 use super::lineages::LineageTip;
 use super::pending_lines::PendingLines;
+use super::stated_tips;
 use super::summary::{Counts, LiveTotals, MirrorSummary, SummaryLoss};
 use super::topo_sort::NameIds;
 use super::transaction::{Transaction, failed};
@@ -135,7 +136,7 @@ impl WriteGuard {
                 ..ledger::derive_summary(&self.layout)?.unwrap_or_default()
             },
         };
-        received.warnings.extend(ledger::correct_tips(&self.layout, &mut head, &streamed.manifest)?);
+        received.warnings.extend(stated_tips::correct_tips(&self.layout, &mut head, &streamed.manifest)?);
         let added = ledger_state.added_bundles(&self.layout, &head, &streamed.manifest, &record_state)?;
         let earlier = match &record_state {
             RecordState::Recorded(earlier) => Some(earlier),

@@ -20,18 +20,19 @@ use super::retired::{self, Retirement};
 use super::summary::{HistorySize, ImportTotals, MirrorSummary};
 use super::transaction::{Error, counts_are_stale, failed};
 use crate::bundle::format::{BundleKind, Manifest};
-use crate::bundle::sanitize::sanitize_line;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
-use crate::units::pluralize;
 
 pub(super) mod chain;
 pub(super) mod lost_records;
 mod quick_check;
+mod record_header;
 mod record_name;
 
 pub use chain::ChainFaultKind;
 pub use quick_check::{FaultyRecord, QuickCheck};
+pub(super) use record_header::RecordHeader;
+use record_header::{LineageHeader, ManifestHeader};
 pub use record_name::{RecordRef, contains_bundle, record_names, record_number};
 pub(super) use record_name::{bundle_of_record, find_record, next_record_name};
 
@@ -119,12 +120,7 @@ pub(super) fn read_history_size(layout: &Layout, name: &str) -> Result<Option<Hi
 
 /// The name of the bundle's file in the record `name`; `None` if the record cannot be read.
 pub(super) fn read_file_name(layout: &Layout, name: &str) -> Result<Option<String>, Error> {
-    #[derive(Deserialize)]
-    struct Header {
-        file: String,
-    }
-    let header = read_text(layout, name)?.and_then(|(text, _)| serde_json::from_slice::<Header>(&text).ok());
-    Ok(header.map(|header| header.file))
+    Ok(RecordHeader::read(layout, name)?.map(|header| header.file))
 }
 
 impl Reader<'_> {
@@ -158,14 +154,19 @@ pub(super) fn read_text(layout: &Layout, name: &str) -> Result<Option<(Vec<u8>, 
 }
 
 /// What `parse` makes of the text of the record `name`, with the digest of its content; `None` if it does not have the digest
-/// that it states. Two threads share the work, because a record can have many megabytes.
+/// that it states. Two threads share the work for a long record.
 pub(super) fn parse_text<T>(
     layout: &Layout,
     name: &str,
     parse: impl FnOnce(&[u8]) -> T,
 ) -> Result<Option<(T, Sha256)>, Error> {
+    /// Below this length in bytes, a thread costs more than it saves.
+    const MIN_SHARED: usize = 1 << 20;
     let path = layout.ledger().join(name);
     let text = fs::read(&path).map_err(failed("read", &path))?;
+    if text.len() < MIN_SHARED {
+        return Ok(chain::sealed_digest(&text).map(|sha256| (parse(&text), sha256)));
+    }
     let (sha256, parsed) = thread::scope(|scope| {
         let digest = scope.spawn(|| chain::sealed_digest(&text));
         let parsed = parse(&text);
@@ -260,30 +261,11 @@ pub(super) fn read_bundles_of_lineage(layout: &Layout, lineage: &str) -> Result<
 
 /// All readable records of the histories for which `is_wanted` returns true, in the order of import.
 fn read_bundles(layout: &Layout, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<ImportedBundle>, Error> {
-    #[derive(Deserialize)]
-    struct Header {
-        file: String,
-        manifest: ManifestHeader,
-    }
-    #[derive(Deserialize)]
-    struct ManifestHeader {
-        id: String,
-        created: String,
-        kind: BundleKind,
-        lineage: LineageHeader,
-    }
-    #[derive(Deserialize)]
-    struct LineageHeader {
-        id: String,
-        sequence: u64,
-        #[serde(default)]
-        previous: Option<String>,
-    }
     let mut bundles = Vec::new();
     for name in record_names(layout)? {
-        let Some((text, _)) = read_text(layout, &name)? else { continue };
-        let Ok(Header { file, manifest }) = serde_json::from_slice::<Header>(&text) else { continue };
-        let ManifestHeader { id, created, kind, lineage: LineageHeader { id: lineage, sequence, previous } } = manifest;
+        let Some(RecordHeader { file, manifest, .. }) = RecordHeader::read(layout, &name)? else { continue };
+        let ManifestHeader { id, created, kind, lineage, .. } = manifest;
+        let LineageHeader { id: lineage, sequence, previous, .. } = lineage;
         if is_wanted(&lineage) && kind != BundleKind::Snapshot {
             bundles.push(ImportedBundle { lineage, sequence, previous, id, file, kind, record: name, created });
         }
@@ -385,64 +367,6 @@ pub(super) fn derive_summary(layout: &Layout) -> Result<Option<MirrorSummary>, E
     let Some(ImportTotals { counts, imports }) = tip else { return Ok(None) };
     let toolchains = DistFiles::read(layout)?.map(|artifacts| artifacts.toolchain_names()).unwrap_or_default();
     Ok(Some(MirrorSummary { imports, toolchains, ..head.with_counts(counts) }))
-}
-
-/// How a newest bundle that manifest.json states differs from its record: what each of the two states. `None` if they agree.
-/// The gap before its number is not compared, because it follows from all records.
-pub(super) fn find_tip_difference(stated: &LineageTip, recorded: &LineageTip) -> Option<(String, String)> {
-    let differing = |of: fn(&LineageTip) -> String| {
-        let (one, other) = (of(stated), of(recorded));
-        (one != other).then_some((one, other))
-    };
-    differing(|tip| format!("the number {}", tip.sequence))
-        .or_else(|| differing(|tip| format!("the id {}", sanitize_line(&tip.bundle))))
-        .or_else(|| differing(|tip| format!("the time {}", sanitize_line(&tip.created))))
-        .or_else(|| differing(|tip| format!("the inputs of lineage {}", tip.id_and_inputs())))
-        .or_else(|| differing(|tip| pluralize(tip.more_inputs, "more input")))
-}
-
-/// Corrects in `head`, which manifest.json states, the newest bundles of the histories of the bundle with this manifest: if
-/// their records contradict the file, the records count. Returns one warning for each correction.
-pub(super) fn correct_tips(
-    layout: &Layout,
-    head: &mut MirrorSummary,
-    manifest: &Manifest,
-) -> Result<Vec<String>, Error> {
-    let carried = manifest.carried_histories.iter().map(|history| history.lineage.id.as_str());
-    let ids: BTreeSet<&str> = carried.chain([manifest.lineage.id.as_str()]).collect();
-    let names = record_names(layout)?;
-    let mut warnings = Vec::new();
-    for id in ids {
-        let mut contenders: Vec<LineageTip> = head.contenders(id).cloned().collect();
-        let before = warnings.len();
-        for tip in contenders.iter_mut().filter(|tip| names.contains(&tip.record)) {
-            let record = read_stored_record(layout, &tip.record)?;
-            // A file with the content of another record proves nothing.
-            let is_own = |record: &Record| bundle_of_record(&tip.record) == Some(record.manifest.id.as_str());
-            let Some(record) = record.filter(is_own) else { continue };
-            let recorded = LineageTip::from_manifest(&record.manifest, tip.record.clone());
-            if let Some((says, found)) = find_tip_difference(tip, &recorded) {
-                let faults = chain::read_faults(layout, head.newest_record.as_ref())?;
-                if faults.iter().any(|fault| fault.record == tip.record) {
-                    continue;
-                }
-                warnings.push(format!(
-                    "manifest.json states {says} for a newest bundle of lineage {}, but its record {} states {found}. The \
-                     record counts: manifest.json was changed by hand or is damaged. `cargo frostmirror verify --mirror DIR \
-                     --rebuild-state` writes it again",
-                    sanitize_line(id),
-                    tip.record
-                ));
-                let (chain_start, chain_created) = (tip.chain_start, std::mem::take(&mut tip.chain_created));
-                let (chain_follows, gap_after) = (tip.chain_follows.take(), tip.gap_after);
-                *tip = LineageTip { chain_start, chain_created, chain_follows, gap_after, ..recorded };
-            }
-        }
-        if warnings.len() > before {
-            head.set_contenders(id, contenders);
-        }
-    }
-    Ok(warnings)
 }
 
 /// Adds to `head` what the record `name` states about its history and about the time of the last import. `known` are the

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::format::{BundleKind, Manifest};
+use crate::bundle::format::{BundleKind, Lineage, Manifest};
 use crate::bundle::sanitize::sanitize_line;
 use crate::bundle::sequence::{describe_bundle_number, is_time};
 use crate::units::is_zero;
@@ -202,6 +202,24 @@ pub(super) fn describe_bundle(tip: &LineageTip, file: &str) -> String {
 }
 
 impl LineageTip {
+    /// A bundle without a record and inputs. `id` and `sequence` are those of its history, and `previous` is the id of the
+    /// bundle before it.
+    pub(super) fn new(id: &str, sequence: u64, previous: Option<&str>, bundle: &str, created: &str) -> LineageTip {
+        LineageTip {
+            id: id.to_owned(),
+            sequence,
+            bundle: bundle.to_owned(),
+            created: created.to_owned(),
+            record: String::new(),
+            chain_start: sequence,
+            chain_created: created.to_owned(),
+            chain_follows: previous.map(str::to_owned),
+            gap_after: None,
+            inputs: Vec::new(),
+            more_inputs: 0,
+        }
+    }
+
     /// The bundle with this manifest, whose record is called `record`.
     pub(super) fn from_manifest(manifest: &Manifest, record: String) -> LineageTip {
         let lineage = match manifest.carried_histories.as_slice() {
@@ -209,20 +227,9 @@ impl LineageTip {
             [carried] if manifest.kind != BundleKind::Snapshot => &carried.lineage,
             _ => &manifest.lineage,
         };
-        LineageTip {
-            id: manifest.lineage.id.clone(),
-            sequence: manifest.lineage.sequence,
-            bundle: manifest.id.clone(),
-            created: manifest.created.clone(),
-            record,
-            chain_start: manifest.lineage.sequence,
-            chain_created: manifest.created.clone(),
-            chain_follows: manifest.lineage.previous.clone(),
-            gap_after: None,
-            inputs: Vec::new(),
-            more_inputs: 0,
-        }
-        .with_inputs(lineage.inputs.iter().map(|input| input.name.as_str()))
+        let Lineage { id, sequence, previous, .. } = &manifest.lineage;
+        LineageTip { record, ..LineageTip::new(id, *sequence, previous.as_deref(), &manifest.id, &manifest.created) }
+            .with_inputs(lineage.inputs.iter().map(|input| input.name.as_str()))
     }
 
     /// The same with the names of its history's inputs.

@@ -19,6 +19,7 @@ use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
 use crate::mirror::lineages::{KnownBundles, LineageTip, REBUILT_LINEAGE, describe_bundle};
 use crate::mirror::live::{ItemId, LiveLineage, LiveTotals};
 use crate::mirror::retired::{self, Retirement};
+use crate::mirror::stated_tips;
 use crate::mirror::summary::{Counts, ImportTotals, MirrorSummary};
 use crate::mirror::transaction::Error;
 use crate::safe_path::SafePath;
@@ -452,7 +453,7 @@ impl Metadata {
         }
         for lineage in head.all_contenders() {
             let of_record = self.records.iter().find(|known| known.lineage.record == lineage.record);
-            let difference = of_record.map(|known| ledger::find_tip_difference(lineage, &known.lineage));
+            let difference = of_record.map(|known| stated_tips::find_difference(lineage, &known.lineage));
             let (id, record) = (lineage.id.clone(), lineage.record.clone());
             match difference {
                 Some(None) => {}

@@ -18,7 +18,7 @@ use crate::mirror::item::{ItemId, items_of};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
 use crate::mirror::ledger::lost_records::REBUILT_END;
-use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordRef};
+use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordHeader, RecordRef};
 use crate::mirror::lineages::{self, KnownBundles, LineageTip, REBUILT_LINEAGE};
 use crate::mirror::live::LiveLineage;
 use crate::mirror::retired::{self, Retirement};
@@ -84,47 +84,6 @@ struct Contenders {
     tips: Vec<LineageTip>,
     /// The file and the import time of each, by its record.
     file_and_time: BTreeMap<String, [String; 2]>,
-}
-
-/// A record without its crates.
-#[derive(Deserialize)]
-struct RecordInfo {
-    #[serde(rename = "imported")]
-    imported_at: String,
-    file: String,
-    #[serde(default, rename = "jumped_from")]
-    gap_after: Option<u64>,
-    manifest: InfoManifest,
-}
-
-#[derive(Deserialize)]
-struct InfoManifest {
-    id: String,
-    created: String,
-    kind: BundleKind,
-    lineage: InfoLineage,
-    #[serde(default)]
-    carried: Vec<SummaryCarried>,
-}
-
-#[derive(Deserialize)]
-struct SummaryCarried {
-    lineage: InfoLineage,
-}
-
-#[derive(Deserialize)]
-struct InfoLineage {
-    id: String,
-    sequence: u64,
-    #[serde(default)]
-    previous: Option<String>,
-    #[serde(default)]
-    inputs: Vec<SummaryInput>,
-}
-
-#[derive(Deserialize)]
-struct SummaryInput {
-    name: String,
 }
 
 /// Only the crates and dist files of a record.
@@ -268,51 +227,27 @@ impl Lineages {
         let mut newest_of: BTreeMap<String, Contenders> = BTreeMap::new();
         let mut known = KnownBundles::default();
         for name in &lineages.record_names {
-            let parsed = ledger::parse_text(layout, name, |text| parse_record::<RecordInfo>(layout, name, text))?;
-            let (summary, sha256) = parsed.ok_or_else(|| altered(layout, name))?;
-            let summary = summary?;
+            let (header, sha256) =
+                ledger::parse_text(layout, name, RecordHeader::parse)?.ok_or_else(|| altered(layout, name))?;
+            let header = header.map_err(|source| invalid(layout, name, source))?;
             lineages.newest = Some(RecordRef { record: name.clone(), sha256 });
-            let InfoManifest { id: bundle, created, kind, lineage, carried } = summary.manifest;
-            let InfoLineage { id, sequence, previous, inputs } = lineage;
-            if id != REBUILT_LINEAGE {
-                lineages.last_import = Some(summary.imported_at.clone());
-            }
-            // The current files of a snapshot are in the records of its lineages.
-            if kind == BundleKind::Snapshot {
-                continue;
+            let mut head = header.tip(name);
+            if head.id != REBUILT_LINEAGE {
+                lineages.last_import = Some(header.imported_at.clone());
             }
             let number = ledger::record_number(name).unwrap_or(0);
-            if retired::is_retired(&lineages.retirements, number, &id) {
+            // The current files of a snapshot are in the records of its lineages.
+            let is_snapshot = header.manifest.kind == BundleKind::Snapshot;
+            if is_snapshot || retired::is_retired(&lineages.retirements, number, &head.id) {
                 continue;
             }
-            let is_accepted = retired::is_accepted(&lineages.retirements, number, &id);
-            let record = name.clone();
-            let inputs = match carried.as_slice() {
-                [carried] => &carried.lineage.inputs,
-                _ => &inputs,
-            };
-            let (inputs, of_head) = (inputs.iter().map(|input| input.name.as_str()), id.clone());
-            let mut head = LineageTip {
-                id: of_head,
-                sequence,
-                bundle,
-                chain_created: created.clone(),
-                created,
-                record,
-                chain_start: sequence,
-                chain_follows: previous,
-                gap_after: summary.gap_after,
-                inputs: Vec::new(),
-                more_inputs: 0,
-            }
-            .with_inputs(inputs);
-            if is_accepted {
+            if retired::is_accepted(&lineages.retirements, number, &head.id) {
                 head.accept();
             }
             let is_recorded = !known.insert(&head);
-            let Contenders { tips: heads, file_and_time: about } = newest_of.entry(id).or_default();
+            let Contenders { tips: heads, file_and_time: about } = newest_of.entry(head.id.clone()).or_default();
             lineages::add_contender(heads, head, is_recorded);
-            about.insert(name.clone(), [summary.file, summary.imported_at]);
+            about.insert(name.clone(), [header.file, header.imported_at]);
             about.retain(|record, _| heads.iter().any(|head| head.record == *record));
         }
         for (id, Contenders { tips: mut also, file_and_time: mut about }) in newest_of {
@@ -421,5 +356,9 @@ fn altered(layout: &Layout, name: &str) -> Error {
 }
 
 fn parse_record<'a, T: Deserialize<'a>>(layout: &Layout, name: &str, text: &'a [u8]) -> Result<T, Error> {
-    serde_json::from_slice(text).map_err(|source| Error::Record { path: layout.ledger().join(name), source })
+    serde_json::from_slice(text).map_err(|source| invalid(layout, name, source))
+}
+
+fn invalid(layout: &Layout, name: &str, source: serde_json::Error) -> Error {
+    Error::Record { path: layout.ledger().join(name), source }
 }

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read as _};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::lost_records;
+use super::record_header::RecordHeader;
 use super::record_name::{RecordRef, bundle_of_record, contains_bundle, record_names, record_number};
 use crate::digest::Sha256;
 use crate::mirror::layout::Layout;
@@ -289,18 +290,10 @@ fn likeliest_name<'l>(layout: &Layout, files: &[&'l ChainLink]) -> Option<&'l St
     files.iter().filter(is_genuine).min_by_key(distance).map(|link| &link.name)
 }
 
-/// The id of the bundle in a record; `None` if the record cannot be read.
+/// The id of the bundle in a record, whose digest may be wrong; `None` if the record cannot be read.
 fn read_bundle_id(layout: &Layout, name: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Header {
-        manifest: ManifestHeader,
-    }
-    #[derive(Deserialize)]
-    struct ManifestHeader {
-        id: String,
-    }
     let text = fs::read(layout.ledger().join(name)).ok()?;
-    Some(serde_json::from_slice::<Header>(&text).ok()?.manifest.id)
+    Some(RecordHeader::parse(&text).ok()?.manifest.id)
 }
 
 /// The digest and the predecessor that a record states at its beginning.

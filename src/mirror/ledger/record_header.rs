@@ -1,0 +1,82 @@
+//! What a record states about its bundle, without the tables of crates and dist files.
+
+use serde::Deserialize;
+
+use super::read_text;
+use crate::bundle::format::BundleKind;
+use crate::mirror::layout::Layout;
+use crate::mirror::lineages::LineageTip;
+use crate::mirror::transaction::Error;
+
+/// A record without its tables, which are most of its text.
+#[derive(Debug, Deserialize)]
+pub(in crate::mirror) struct RecordHeader {
+    /// See [`super::Record::imported_at`].
+    #[serde(rename = "imported")]
+    pub(in crate::mirror) imported_at: String,
+    /// The name of the bundle's file.
+    pub(in crate::mirror) file: String,
+    /// See [`super::Record::gap_after`].
+    #[serde(default, rename = "jumped_from")]
+    pub(in crate::mirror) gap_after: Option<u64>,
+    /// The bundle's manifest.
+    pub(in crate::mirror) manifest: ManifestHeader,
+}
+
+/// A manifest without its tables.
+#[derive(Debug, Deserialize)]
+pub(in crate::mirror) struct ManifestHeader {
+    pub(in crate::mirror) id: String,
+    pub(in crate::mirror) created: String,
+    pub(in crate::mirror) kind: BundleKind,
+    pub(in crate::mirror) lineage: LineageHeader,
+    #[serde(default)]
+    carried: Vec<CarriedHeader>,
+}
+
+/// A history without the positions of its inputs' crates.
+#[derive(Debug, Deserialize)]
+pub(in crate::mirror) struct LineageHeader {
+    pub(in crate::mirror) id: String,
+    pub(in crate::mirror) sequence: u64,
+    #[serde(default)]
+    pub(in crate::mirror) previous: Option<String>,
+    #[serde(default)]
+    inputs: Vec<InputHeader>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CarriedHeader {
+    lineage: LineageHeader,
+}
+
+#[derive(Debug, Deserialize)]
+struct InputHeader {
+    name: String,
+}
+
+impl RecordHeader {
+    /// Reads the header of the record `name`; `None` if the record is invalid or does not have the digest that it states.
+    pub(in crate::mirror) fn read(layout: &Layout, name: &str) -> Result<Option<RecordHeader>, Error> {
+        let text = read_text(layout, name)?;
+        Ok(text.and_then(|(text, _)| RecordHeader::parse(&text).ok()))
+    }
+
+    /// Parses the text of a record.
+    pub(in crate::mirror) fn parse(text: &[u8]) -> serde_json::Result<RecordHeader> {
+        serde_json::from_slice(text)
+    }
+
+    /// The bundle, whose record is called `name`. The gap before its number is that of the record.
+    pub(in crate::mirror) fn tip(&self, name: &str) -> LineageTip {
+        let ManifestHeader { id, created, kind, lineage, carried } = &self.manifest;
+        let inputs = match carried.as_slice() {
+            // The record of a history that a snapshot included.
+            [carried] if *kind != BundleKind::Snapshot => &carried.lineage.inputs,
+            _ => &lineage.inputs,
+        };
+        let tip = LineageTip::new(&lineage.id, lineage.sequence, lineage.previous.as_deref(), id, created);
+        LineageTip { record: name.to_owned(), gap_after: self.gap_after, ..tip }
+            .with_inputs(inputs.iter().map(|input| input.name.as_str()))
+    }
+}
