@@ -182,7 +182,11 @@ impl WriteGuard {
         // Earlier rebuilds kept files in a record that may be lost now.
         let settled = pass.metadata.last_retirement(REBUILT_LINEAGE);
         let is_kept = head.lineages.iter().any(|tip| tip.id == REBUILT_LINEAGE);
-        let needs_record = losses.has_any || !is_kept && !Unrestored::read(&layout, settled)?.is_empty();
+        let unrestored = Unrestored::read(&layout, settled)?;
+        let needs_record = losses.has_any || !is_kept && !unrestored.is_empty();
+        if is_summary_lost {
+            losses.add_unrestored(unrestored.bundles);
+        }
         let current = current_items(&head, &layout)?;
         let recorded = pass.metadata.dist_files.as_ref().filter(|_| layout.dist_files().symlink_metadata().is_ok());
         let restored = recorded.is_none().then(|| rebuild_dist_files(&pass.metadata, &current, &layout)).transpose()?;
@@ -386,6 +390,17 @@ struct Losses {
     has_any: bool,
     /// The notes about them.
     notes: LostRecords,
+}
+
+impl Losses {
+    /// Adds the bundles of records that an earlier rebuild noted as lost. Such a record may have been restored and lost again,
+    /// which only manifest.json shows.
+    fn add_unrestored(&mut self, bundles: BTreeSet<String>) {
+        let others: Vec<String> =
+            bundles.into_iter().filter(|bundle| self.named.iter().all(|known| known.bundle != *bundle)).collect();
+        self.named.extend(others.into_iter().map(|bundle| LostBundle { bundle, tip: None }));
+        self.total = self.total.max(self.named.len() as u64);
+    }
 }
 
 /// The newest bundle on record of each history.

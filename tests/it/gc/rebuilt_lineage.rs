@@ -183,7 +183,9 @@ fn a_lost_record_of_the_rebuilt_lineage_does_not_release_the_files() {
         if lose_summary {
             fs::remove_file(layout.summary()).unwrap();
         }
-        rebuild(&sandbox).stderr_lacks("the bundle with the id");
+        let run = rebuild(&sandbox).stderr_lacks("-rebuilt");
+        // Without manifest.json, the bundle that is still missing is named again.
+        assert_eq!(run.stderr.contains("the bundle with the id"), lose_summary, "{}", run.stderr);
         sandbox.run(["verify", "--mirror", "mirror"]).ok();
         sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
         assert!(is_stored(&sandbox, "x"));
@@ -241,6 +243,26 @@ fn a_restored_record_that_is_lost_again_is_reported_again() {
         let run = sandbox.run(["gc", "--forget", "rebuilt", "--dry-run", "--mirror", "mirror"]).ok();
         run.stderr_lacks("this run would fail");
     }
+}
+
+#[test]
+fn a_restored_record_that_is_lost_again_with_manifest_json_is_named() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    import_two_histories(&sandbox, false);
+    let layout = Layout::new(&mirror);
+    let lose_newest = || fs::remove_file(layout.ledger().join(ledger::record_names(&layout).unwrap().pop().unwrap()));
+    lose_newest().unwrap();
+    rebuild(&sandbox);
+    import_file(&sandbox, "b2.pkg");
+    let newest = ledger::record_names(&layout).unwrap().pop().unwrap();
+    let (_, bundle) = newest.strip_suffix(".json").unwrap().split_once('-').unwrap();
+    lose_newest().unwrap();
+    fs::remove_file(mirror.join("manifest.json")).unwrap();
+    rebuild(&sandbox).stderr_has(&format!("the record of the bundle with the id {bundle} is lost"));
+    forget(&sandbox).exits(4).stderr_has(&format!("the bundle with the id {bundle}, whose record is lost"));
+    import_file(&sandbox, "b2.pkg");
+    forget(&sandbox).stderr_lacks("whose record is lost");
 }
 
 /// What happens next.
