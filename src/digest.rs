@@ -59,6 +59,15 @@ impl Sha256 {
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// Appends the 64 lowercase hexadecimal digits to `text`.
+    pub fn push_to(&self, text: &mut String) {
+        for byte in self.0 {
+            for nibble in [byte >> 4, byte & 15] {
+                text.push(char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }));
+            }
+        }
+    }
 }
 
 impl FromStr for Sha256 {
@@ -116,10 +125,9 @@ impl From<Sha256> for String {
 
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0 {
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
+        let mut text = String::with_capacity(64);
+        self.push_to(&mut text);
+        f.write_str(&text)
     }
 }
 

@@ -25,6 +25,7 @@
 //! | web | [`web`] | the REST API and the web pages, on the same port |
 //! | watcher | [`watcher`] | imports each complete file of the incoming folder |
 //! | guide | [`guide`] | the user's guide, chapter by chapter, in the binary |
+//! | sets | [`sharded_set`] | what a lineage needs, in shards: changes cost what changed; no files |
 //! | toolchains | [`toolchain`] | which files a Rust toolchain consists of; pure |
 //! | output | [`error_report`], [`terminal`] | class, hint and exit code of every error; the only file that prints |
 //!
@@ -78,6 +79,7 @@ pub mod config;
 pub mod client_setup;
 pub mod guide;
 pub mod event;
+pub mod sharded_set;
 pub mod index_line;
 pub mod toolchain;
 pub mod mirror_file;
