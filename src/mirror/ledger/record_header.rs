@@ -2,11 +2,8 @@
 
 use serde::Deserialize;
 
-use super::read_text;
 use crate::bundle::format::BundleKind;
-use crate::mirror::layout::Layout;
 use crate::mirror::lineages::LineageTip;
-use crate::mirror::transaction::Error;
 
 /// A record without its tables, which are most of its text.
 #[derive(Debug, Deserialize)]
@@ -56,12 +53,6 @@ struct InputHeader {
 }
 
 impl RecordHeader {
-    /// Reads the header of the record `name`; `None` if the record is invalid or does not have the digest that it states.
-    pub(in crate::mirror) fn read(layout: &Layout, name: &str) -> Result<Option<RecordHeader>, Error> {
-        let text = read_text(layout, name)?;
-        Ok(text.and_then(|(text, _)| RecordHeader::parse(&text).ok()))
-    }
-
     /// Parses the text of a record.
     pub(in crate::mirror) fn parse(text: &[u8]) -> serde_json::Result<RecordHeader> {
         serde_json::from_slice(text)
