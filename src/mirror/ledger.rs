@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::carried_history::carried_manifest;
 use super::dist_files::DistFiles;
 use super::layout::Layout;
-use super::lineages::{KnownBundles, LineageTip, REBUILT_LINEAGE};
+use super::lineages::{LineageTip, REBUILT_LINEAGE};
 use super::live;
 use super::retired::{self, Retirement};
 use super::summary::{HistorySize, ImportTotals, MirrorSummary};
@@ -24,12 +24,14 @@ use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 
 pub(super) mod chain;
+mod known_bundles;
 pub(super) mod lost_records;
 mod quick_check;
 mod record_header;
 mod record_name;
 
 pub use chain::ChainFaultKind;
+pub(super) use known_bundles::{CountingBundle, KnownBundles};
 pub use quick_check::{FaultyRecord, QuickCheck};
 pub(super) use record_header::RecordHeader;
 use record_header::{LineageHeader, ManifestHeader};
@@ -379,17 +381,12 @@ pub(super) fn add_history(
     known: &mut KnownBundles,
 ) -> MirrorSummary {
     let Record { imported_at: imported, file, manifest, gap_after, .. } = record;
-    let number = record_number(name).unwrap_or(0);
-    let mut lineage = LineageTip::from_manifest(manifest, name.to_owned());
+    let lineage = LineageTip::from_manifest(manifest, name.to_owned());
     let last_import = if lineage.id == REBUILT_LINEAGE { head.last_import.clone() } else { Some(imported.clone()) };
-    if manifest.kind != BundleKind::Snapshot && !retired::is_retired(notes, number, &lineage.id) {
-        lineage.gap_after = *gap_after;
-        if retired::is_accepted(notes, number, &lineage.id) {
-            lineage.accept();
-        }
-        let is_recorded = !known.insert(&lineage);
+    let lineage = LineageTip { gap_after: *gap_after, ..lineage };
+    if let Some(CountingBundle { tip, is_recorded }) = known.add(lineage, manifest.kind, notes) {
         let size = HistorySize::from_manifest(manifest, file);
-        head = head.with_import(imported, lineage, is_recorded, size);
+        head = head.with_import(imported, tip, is_recorded, size);
     }
     head.last_import = last_import;
     head

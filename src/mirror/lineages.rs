@@ -1,7 +1,6 @@
 //! The newest bundles of each lineage, and why one of them is doubtful.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,17 +58,6 @@ const MAX_INPUT_NAME: usize = 80;
 
 /// A bundle's id and number.
 type TipKey = (String, u64);
-
-/// The bundles of the records that were read so far.
-#[derive(Debug, Default)]
-pub(super) struct KnownBundles(HashSet<(String, String, u64)>);
-
-impl KnownBundles {
-    /// Adds a bundle. `false` if it was added before: it has several records, of which a snapshot brought one.
-    pub(super) fn insert(&mut self, tip: &LineageTip) -> bool {
-        self.0.insert((tip.id.clone(), tip.bundle.clone(), tip.sequence))
-    }
-}
 
 /// Adds a bundle to those that may be their history's newest, and removes those that lead to a certain one by a chain of
 /// predecessors. Only such a chain ends a doubt, because every sender of a bundle can choose its number and time. Bundles

@@ -11,15 +11,16 @@ use serde::Deserialize;
 
 use super::error::Error;
 use super::plan::Candidate;
-use crate::bundle::format::BundleKind;
 use crate::crate_id::{CrateId, CrateName};
 use crate::digest::Sha256;
 use crate::mirror::item::{ItemId, items_of};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
 use crate::mirror::ledger::lost_records::REBUILT_END;
-use crate::mirror::ledger::{self, ChainFaultKind, Reader, Record, RecordHeader, RecordRef};
-use crate::mirror::lineages::{self, KnownBundles, LineageTip, REBUILT_LINEAGE};
+use crate::mirror::ledger::{
+    self, ChainFaultKind, CountingBundle, KnownBundles, Reader, Record, RecordHeader, RecordRef,
+};
+use crate::mirror::lineages::{self, LineageTip, REBUILT_LINEAGE};
 use crate::mirror::live::LiveLineage;
 use crate::mirror::retired::{self, Retirement};
 use crate::mirror::summary::{self, MirrorSummary, SummaryLoss};
@@ -231,22 +232,14 @@ impl Lineages {
                 ledger::parse_text(layout, name, RecordHeader::parse)?.ok_or_else(|| altered(layout, name))?;
             let header = header.map_err(|source| invalid(layout, name, source))?;
             lineages.newest = Some(RecordRef { record: name.clone(), sha256 });
-            let mut head = header.tip(name);
-            if head.id != REBUILT_LINEAGE {
+            let tip = header.tip(name);
+            if tip.id != REBUILT_LINEAGE {
                 lineages.last_import = Some(header.imported_at.clone());
             }
-            let number = ledger::record_number(name).unwrap_or(0);
-            // The current files of a snapshot are in the records of its lineages.
-            let is_snapshot = header.manifest.kind == BundleKind::Snapshot;
-            if is_snapshot || retired::is_retired(&lineages.retirements, number, &head.id) {
-                continue;
-            }
-            if retired::is_accepted(&lineages.retirements, number, &head.id) {
-                head.accept();
-            }
-            let is_recorded = !known.insert(&head);
-            let Contenders { tips: heads, file_and_time: about } = newest_of.entry(head.id.clone()).or_default();
-            lineages::add_contender(heads, head, is_recorded);
+            let counting = known.add(tip, header.manifest.kind, &lineages.retirements);
+            let Some(CountingBundle { tip, is_recorded }) = counting else { continue };
+            let Contenders { tips: heads, file_and_time: about } = newest_of.entry(tip.id.clone()).or_default();
+            lineages::add_contender(heads, tip, is_recorded);
             about.insert(name.clone(), [header.file, header.imported_at]);
             about.retain(|record, _| heads.iter().any(|head| head.record == *record));
         }
