@@ -122,7 +122,7 @@ pub(super) fn read_history_size(layout: &Layout, name: &str) -> Result<Option<Hi
 
 /// The name of the bundle's file in the record `name`; `None` if the record cannot be read.
 pub(super) fn read_file_name(layout: &Layout, name: &str) -> Result<Option<String>, Error> {
-    Ok(RecordHeader::read(layout, name)?.map(|header| header.file))
+    Ok(read_header(layout, name)?.map(|header| header.file))
 }
 
 impl Reader<'_> {
@@ -175,6 +175,11 @@ pub(super) fn parse_text<T>(
         (digest.join().unwrap_or_else(|panic| resume_unwind(panic)), parsed)
     });
     Ok(sha256.map(|sha256| (parsed, sha256)))
+}
+
+/// What the record `name` states without its tables; `None` if it is invalid or does not have the digest that it states.
+pub(super) fn read_header(layout: &Layout, name: &str) -> Result<Option<RecordHeader>, Error> {
+    Ok(read_text(layout, name)?.and_then(|(text, _)| RecordHeader::parse(&text).ok()))
 }
 
 fn read_stored_record(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
@@ -265,7 +270,7 @@ pub(super) fn read_bundles_of_lineage(layout: &Layout, lineage: &str) -> Result<
 fn read_bundles(layout: &Layout, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<ImportedBundle>, Error> {
     let mut bundles = Vec::new();
     for name in record_names(layout)? {
-        let Some(RecordHeader { file, manifest, .. }) = RecordHeader::read(layout, &name)? else { continue };
+        let Some(RecordHeader { file, manifest, .. }) = read_header(layout, &name)? else { continue };
         let ManifestHeader { id, created, kind, lineage, .. } = manifest;
         let LineageHeader { id: lineage, sequence, previous, .. } = lineage;
         if is_wanted(&lineage) && kind != BundleKind::Snapshot {

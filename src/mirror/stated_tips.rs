@@ -40,7 +40,7 @@ pub(super) fn correct_tips(
         let mut contenders: Vec<LineageTip> = head.contenders(id).cloned().collect();
         let before = warnings.len();
         for tip in contenders.iter_mut().filter(|tip| names.contains(&tip.record)) {
-            let header = RecordHeader::read(layout, &tip.record)?;
+            let header = ledger::read_header(layout, &tip.record)?;
             // A file with the content of another record proves nothing.
             let is_own = |header: &RecordHeader| bundle_of_record(&tip.record) == Some(header.manifest.id.as_str());
             let Some(recorded) = header.filter(is_own).map(|header| header.tip(&tip.record)) else { continue };

@@ -6,7 +6,6 @@ use std::fs;
 use std::io;
 
 use super::chain::{self, ChainFault, ChainFaultKind};
-use super::record_header::RecordHeader;
 use super::{read_text, record_names};
 use crate::mirror::layout::Layout;
 use crate::mirror::summary::MirrorSummary;
@@ -31,14 +30,6 @@ pub struct QuickCheck {
     pub faulty: Vec<FaultyRecord>,
     /// The number of records whose content was not read.
     pub unchecked: u64,
-}
-
-impl RecordHeader {
-    /// Reads the header of the record `name`; `None` if the record is invalid or does not have the digest that it states.
-    pub(in crate::mirror) fn read(layout: &Layout, name: &str) -> Result<Option<RecordHeader>, Error> {
-        let text = read_text(layout, name)?;
-        Ok(text.and_then(|(text, _)| RecordHeader::parse(&text).ok()))
-    }
 }
 
 impl QuickCheck {
