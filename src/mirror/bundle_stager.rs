@@ -31,6 +31,7 @@ use crate::safe_path::SafePath;
 use crate::units::pluralize;
 
 pub(super) mod dist_files;
+pub(super) mod incoming_dist_files;
 
 use dist_files::DistFileSource;
 

@@ -14,6 +14,7 @@
 use std::collections::HashSet;
 use std::io;
 
+use super::bundle_stager::incoming_dist_files::IncomingDistFiles;
 use super::bundle_stager::{ImportVisitor, LineInfo, dist_files};
 use super::commit::{self, RecordState};
 use super::disk;
@@ -105,7 +106,7 @@ impl WriteGuard {
         let dist_plan = dist_files::plan_dist_files(
             &self.layout,
             &mut tx.staging,
-            &streamed.manifest,
+            IncomingDistFiles::of_bundle(&streamed.manifest),
             contents,
             &recorded,
             verify_existing,
@@ -252,7 +253,12 @@ impl WriteGuard {
                 missing.push(id.to_string());
             }
         }
-        let artifacts = dist_files::missing_dist_files(&self.layout, manifest, recorded, verify_existing)?;
+        let artifacts = dist_files::missing_dist_files(
+            &self.layout,
+            IncomingDistFiles::of_bundle(manifest),
+            recorded,
+            verify_existing,
+        )?;
         missing.extend(artifacts.iter().map(SafePath::to_string));
         if !missing.is_empty() {
             let bundles = Box::new(MissingBundles::find(&self.layout, manifest, &options.file_name, &missing)?);

@@ -117,6 +117,7 @@ const ALLOWED_PANICS: &[AllowedPanics] = &[
     ("mirror/toolchains.rs", 1, 0, "a constant path"),
     ("mirror/topo_sort.rs", 0, 3, "positions are those of the list itself"),
     ("mirror/bundle_stager.rs", 0, 1, "a piece of content is at most as long as the buffer"),
+    ("mirror/bundle_stager/incoming_dist_files.rs", 0, 1, LIFETIME_SLICE),
     ("mirror/bundle_stager/dist_files.rs", 3, 2, "a constant path, or a path without its ending; the position was found just before"),
     ("mirror/bundle_stager/dist_files/dropped_targets.rs", 1, 0, "a constant path"),
     ("mirror/snapshot.rs", 1, 0, "a parsed name's index path is safe and has at most 76 bytes; constants"),

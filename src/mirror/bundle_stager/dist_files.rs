@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::bundle::format::{DistFileRecord, DistFileState, Manifest};
+use super::incoming_dist_files::IncomingDistFiles;
+use crate::bundle::format::{DistFileRecord, DistFileState};
 use crate::digest::{HashingWriter, Sha256};
 use crate::mirror::dist_files::{DistFile, DistFiles, MutableName, RUSTUP_RELEASE_PATH, parse_rustup_version};
 use crate::mirror::existing_file::is_stored;
@@ -66,16 +67,16 @@ impl DistPlan {
 /// The dist files that the bundle relies on and that are not stored.
 pub(in crate::mirror) fn missing_dist_files(
     layout: &Layout,
-    manifest: &Manifest,
+    incoming: IncomingDistFiles,
     recorded: &DistFiles,
     verify_existing: bool,
 ) -> Result<Vec<SafePath>, Error> {
     let mut missing = Vec::new();
     let tree = StoredDistFiles { layout, recorded, verify_existing, duplicate_copies: RefCell::default() };
-    for record in manifest.dist_files.iter().filter(|record| record.state == DistFileState::Sent) {
+    for record in incoming.records.iter().filter(|record| record.state == DistFileState::Sent) {
         if !tree.contains(record)?
-            && tree.duplicate_copy(record, manifest)?.is_none()
-            && !tree.is_superseded(record, manifest)
+            && tree.duplicate_copy(record, incoming)?.is_none()
+            && !tree.is_superseded(record, incoming)
         {
             missing.push(record.path.clone());
         }
@@ -87,7 +88,7 @@ pub(in crate::mirror) fn missing_dist_files(
 pub(in crate::mirror) fn plan_dist_files(
     layout: &Layout,
     staging: &mut Staging,
-    manifest: &Manifest,
+    incoming: IncomingDistFiles,
     contents: HashMap<Sha256, DistFileSource>,
     recorded: &DistFiles,
     verify_existing: bool,
@@ -97,10 +98,10 @@ pub(in crate::mirror) fn plan_dist_files(
     let tree = StoredDistFiles { layout, recorded, verify_existing, duplicate_copies: RefCell::default() };
     // A bundle may state an earlier time than its real one, and the local clock may be slow. A date counts as future
     // only if it is later than both.
-    let now = now.max(manifest.created.parse().unwrap_or(Timestamp::MIN));
-    let mut planner = Planner { stored: tree, staging, manifest, contents, used: BTreeSet::new(), now };
+    let now = now.max(incoming.created);
+    let mut planner = Planner { stored: tree, staging, incoming, contents, used: BTreeSet::new(), now };
     let decisions = planner.decide_all(&mut plan)?;
-    for record in manifest.dist_files.iter().filter(|record| record.state != DistFileState::Kept) {
+    for record in incoming.records.iter().filter(|record| record.state != DistFileState::Kept) {
         let mutable_name = MutableName::from_path(&record.path);
         let stays_out = match mutable_name.as_ref().and_then(|moving| decisions.get(moving)) {
             Some(Decision::Discard) => true,
@@ -123,7 +124,7 @@ pub(in crate::mirror) fn plan_dist_files(
             }
             continue;
         }
-        let read = read_time(manifest, record);
+        let read = incoming.read_time(record);
         if !planner.stored.contains(record)? {
             let staged = planner.stage_bytes(record)?;
             plan.files.insert(record.path.clone(), staged);
@@ -140,7 +141,7 @@ pub(in crate::mirror) fn plan_dist_files(
         }
     }
     plan.warnings.extend(planner.dropped_targets(&decisions, &plan.after)?);
-    if manifest.is_legacy() {
+    if incoming.is_legacy {
         plan.warnings.extend(planner.legacy_warnings());
     }
     Ok(plan)
@@ -188,7 +189,7 @@ impl StoredDistFiles<'_> {
 
     /// Whether upstream has replaced the file since the bundle was made. Its bytes then no longer exist, and no later
     /// bundle needs them.
-    fn is_superseded(&self, record: &DistFileRecord, manifest: &Manifest) -> bool {
+    fn is_superseded(&self, record: &DistFileRecord, incoming: IncomingDistFiles) -> bool {
         let leading: SafePath = match MutableName::from_path(&record.path) {
             Some(MutableName::Channel(path)) => path.parse().expect("it is a file's own path, or the beginning of one"),
             // A missing file is not newer.
@@ -197,14 +198,14 @@ impl StoredDistFiles<'_> {
             }
             Some(MutableName::RustupRelease) | None => return false,
         };
-        let Ok(at) = manifest.dist_files.binary_search_by(|other| other.path.cmp(&leading)) else { return false };
-        let (ours, existing) = (&manifest.dist_files[at], self.recorded.0.get(&leading));
-        existing.is_some_and(|existing| existing.sha256 != ours.sha256 && existing.read_at > read_time(manifest, ours))
+        let Ok(at) = incoming.records.binary_search_by(|other| other.path.cmp(&leading)) else { return false };
+        let (ours, existing) = (&incoming.records[at], self.recorded.0.get(&leading));
+        existing.is_some_and(|existing| existing.sha256 != ours.sha256 && existing.read_at > incoming.read_time(ours))
             && self.is_file(&leading)
     }
 
     /// Another file with the record's bytes, if its own path does not have them: rustup itself exists at two paths.
-    fn duplicate_copy(&self, record: &DistFileRecord, manifest: &Manifest) -> Result<Option<PathBuf>, Error> {
+    fn duplicate_copy(&self, record: &DistFileRecord, incoming: IncomingDistFiles) -> Result<Option<PathBuf>, Error> {
         if MutableName::from_path(&record.path).is_none() {
             return Ok(None);
         }
@@ -212,7 +213,7 @@ impl StoredDistFiles<'_> {
             return Ok(found.clone());
         }
         let mut found = None;
-        for other in manifest.dist_files.iter().filter(|other| other.sha256 == record.sha256) {
+        for other in incoming.records.iter().filter(|other| other.sha256 == record.sha256) {
             if self.contains(other)? {
                 found = Some(self.absolute_path(&other.path));
                 break;
@@ -226,7 +227,7 @@ impl StoredDistFiles<'_> {
 struct Planner<'a> {
     stored: StoredDistFiles<'a>,
     staging: &'a mut Staging,
-    manifest: &'a Manifest,
+    incoming: IncomingDistFiles<'a>,
     contents: HashMap<Sha256, DistFileSource>,
     /// Staged files that already have a path.
     used: BTreeSet<Sha256>,
@@ -244,7 +245,7 @@ impl Planner<'_> {
             Some(DistFileSource::Stored(path)) => path.clone(),
             None => {
                 let gone = || failed("read", &self.stored.absolute_path(&record.path))(io::ErrorKind::NotFound.into());
-                self.stored.duplicate_copy(record, self.manifest)?.ok_or_else(gone)?
+                self.stored.duplicate_copy(record, self.incoming)?.ok_or_else(gone)?
             }
         };
         let (staged, file) = self.staging.create()?;
@@ -269,7 +270,7 @@ impl Planner<'_> {
             None if self.stored.contains(record)? => self.stored.absolute_path(&record.path),
             // Another history's bundle has replaced a file that this one relies on; an immutable path may still have
             // the bytes.
-            None => match self.stored.duplicate_copy(record, self.manifest)? {
+            None => match self.stored.duplicate_copy(record, self.incoming)? {
                 Some(memfd) => memfd,
                 None => return Ok(None),
             },
@@ -278,14 +279,14 @@ impl Planner<'_> {
     }
 
     fn find_record(&self, path: &str) -> Option<&DistFileRecord> {
-        let records = &self.manifest.dist_files;
+        let records = self.incoming.records;
         let found = records.binary_search_by(|record| record.path.as_str().cmp(path)).ok().map(|at| &records[at]);
         found.filter(|record| record.state != DistFileState::Kept)
     }
 
     /// General warnings about rustup files in a bundle of frostmirror 1.x, in addition to those about single files.
     fn legacy_warnings(&self) -> Vec<String> {
-        let has = |is: &dyn Fn(&str) -> bool| self.manifest.dist_files.iter().any(|record| is(record.path.as_str()));
+        let has = |is: &dyn Fn(&str) -> bool| self.incoming.records.iter().any(|record| is(record.path.as_str()));
         let mut lacking = Vec::new();
         let programs = has(&|path| path.starts_with("rustup/dist/"));
         if programs && !has(&|path| path.starts_with("rustup/archive/")) {
@@ -310,7 +311,7 @@ impl Planner<'_> {
     fn decide_all(&self, plan: &mut DistPlan) -> Result<BTreeMap<MutableName, Decision>, Error> {
         let mut verdicts = BTreeMap::new();
         let mut dates: HashMap<Sha256, Option<Date>> = HashMap::new();
-        for record in self.manifest.dist_files.iter().filter(|record| record.state != DistFileState::Kept) {
+        for record in self.incoming.records.iter().filter(|record| record.state != DistFileState::Kept) {
             let Some(moving) = MutableName::from_path(&record.path).filter(|moving| !verdicts.contains_key(moving))
             else {
                 continue;
@@ -366,7 +367,7 @@ impl Planner<'_> {
             return Ok(Decision::KeepStored);
         };
         let text = self.read_small(record)?;
-        if text.is_none() && self.stored.is_superseded(record, self.manifest) {
+        if text.is_none() && self.stored.is_superseded(record, self.incoming) {
             return Ok(Decision::KeepStored);
         }
         let date = dates.entry(record.sha256).or_insert_with(|| manifest_date(text.as_deref()));
@@ -383,7 +384,7 @@ impl Planner<'_> {
             }
             Some(digest) => {
                 let says = match self.read_small(digest)? {
-                    None if self.stored.is_superseded(digest, self.manifest) => return Ok(Decision::KeepStored),
+                    None if self.stored.is_superseded(digest, self.incoming) => return Ok(Decision::KeepStored),
                     says => says.unwrap_or_default(),
                 };
                 if says.get(..64) != Some(record.sha256.to_string().as_bytes()) {
@@ -410,7 +411,7 @@ impl Planner<'_> {
         // is no reason to move back.
         let digest = toolchain::digest_path(&record.path);
         let usable = self.stored.recorded.0.contains_key(&digest);
-        let ours = (beside.is_some(), Some(date), read_time(self.manifest, record), record.sha256);
+        let ours = (beside.is_some(), Some(date), self.incoming.read_time(record), record.sha256);
         let newer = ours > (usable, held_date, existing.read_at, existing.sha256);
         if let Some(held_date) =
             held_date.filter(|existing| !newer && date < *existing && existing.is_in_the_future_of(self.now))
@@ -426,7 +427,7 @@ impl Planner<'_> {
     fn decide_release(&self, record: &DistFileRecord, plan: &mut DistPlan) -> Result<Decision, Error> {
         let release: SafePath = RUSTUP_RELEASE_PATH.parse().expect("a plain path");
         let Some(stated) = self.find_record(RUSTUP_RELEASE_PATH) else {
-            let records = self.manifest.dist_files.iter().filter(|record| record.state != DistFileState::Kept);
+            let records = self.incoming.records.iter().filter(|record| record.state != DistFileState::Kept);
             let mut rustup =
                 records.filter(|record| MutableName::from_path(&record.path) == Some(MutableName::RustupRelease));
             if !rustup.all(|record| self.stored.is_recorded(record)) {
@@ -434,11 +435,11 @@ impl Planner<'_> {
                 plan.warnings.push(what);
             }
             let existing = self.stored.recorded.0.get(&record.path);
-            let newer = existing.is_none_or(|existing| existing.read_at < read_time(self.manifest, record));
+            let newer = existing.is_none_or(|existing| existing.read_at < self.incoming.read_time(record));
             return Ok(if newer && !self.stored.is_file(&release) { Decision::Accept } else { Decision::KeepStored });
         };
         let text = self.read_small(stated)?;
-        if text.is_none() && self.stored.is_superseded(stated, self.manifest) {
+        if text.is_none() && self.stored.is_superseded(stated, self.incoming) {
             return Ok(Decision::KeepStored);
         }
         let Some(version) = text.and_then(|text| parse_rustup_version(&text)) else {
@@ -450,14 +451,14 @@ impl Planner<'_> {
             return Ok(Decision::Accept);
         };
         let newer =
-            (Some(version), read_time(self.manifest, stated)) >= (parse_rustup_version(&there), existing.read_at);
+            (Some(version), self.incoming.read_time(stated)) >= (parse_rustup_version(&there), existing.read_at);
         Ok(if newer { Decision::Accept } else { Decision::KeepStored })
     }
 
     /// The decision for files that rustup cannot use. The bundle is rejected, except one of frostmirror 1.x, whose
     /// other files are stored.
     fn reject_unusable(&self, what: String, plan: &mut DistPlan) -> Decision {
-        if !self.manifest.is_legacy() {
+        if !self.incoming.is_legacy {
             plan.unusable.push(what);
             return Decision::KeepStored;
         }
@@ -482,9 +483,4 @@ impl Planner<'_> {
 
 fn manifest_date(text: Option<&[u8]>) -> Option<Date> {
     ChannelManifest::parse(text?).ok().map(|manifest| manifest.date())
-}
-
-/// When the record's bytes were read from upstream; the manifest's times were validated when it was opened.
-fn read_time(manifest: &Manifest, record: &DistFileRecord) -> Timestamp {
-    manifest.dist_file_read_at(record).parse().unwrap_or(Timestamp::MIN)
 }

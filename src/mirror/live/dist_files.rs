@@ -7,17 +7,17 @@ use jiff::Timestamp;
 
 use super::batch::{Batch, Rejection, is_complete_file};
 use super::{FetchedDistFile, ItemId};
-use crate::bundle::format::{DistFileRecord, DistFileState, Lineage, Manifest};
+use crate::bundle::format::{DistFileRecord, DistFileState};
 use crate::digest::Sha256;
 use crate::event::Sink;
 use crate::mirror::bundle_stager::dist_files::{DistFileSource, DistPlan, plan_dist_files};
+use crate::mirror::bundle_stager::incoming_dist_files::IncomingDistFiles;
 use crate::mirror::dist_files::{DistFiles, MutableName};
 use crate::mirror::existing_file::is_stored;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::{Error, Staging};
 use crate::mirror_file::FileKind;
 use crate::safe_path::SafePath;
-use crate::units::format_time;
 
 /// The staged dist files of a batch.
 pub(super) struct StagedDistFiles<'b> {
@@ -120,9 +120,10 @@ impl<'b> StagedDistFiles<'b> {
             };
             contents.insert(one.sha256, content);
         }
-        let manifest = as_manifest(&group, now);
+        let records = records_of(&group);
+        let incoming = IncomingDistFiles { records: &records, default_read_at: now, created: now, is_legacy: false };
         let before = self.plan.after.clone();
-        let plan = plan_dist_files(layout, staging, &manifest, contents, &before, true, now)?;
+        let plan = plan_dist_files(layout, staging, incoming, contents, &before, true, now)?;
         if !plan.unusable.is_empty() {
             let why = plan.unusable.join("; ");
             group.into_iter().for_each(|one| self.reject(one, &why));
@@ -145,8 +146,8 @@ impl<'b> StagedDistFiles<'b> {
     }
 }
 
-/// The fetched files in the form of a bundle's manifest.
-fn as_manifest(group: &[&FetchedDistFile], now: Timestamp) -> Manifest {
+/// The records of fetched files, as a bundle would state them.
+fn records_of(group: &[&FetchedDistFile]) -> Vec<DistFileRecord> {
     let record = |one: &&FetchedDistFile| DistFileRecord {
         path: one.path.clone(),
         sha256: one.sha256,
@@ -154,7 +155,5 @@ fn as_manifest(group: &[&FetchedDistFile], now: Timestamp) -> Manifest {
         state: DistFileState::Shipped,
         read_at: Some(one.read_at.to_string()),
     };
-    let lineage = Lineage { id: String::new(), sequence: 1, previous: None, inputs: Vec::new() };
-    let dist_files = group.iter().map(record).collect();
-    Manifest { dist_files, ..Manifest::new(format_time(now), format_time(now), lineage) }
+    group.iter().map(record).collect()
 }
