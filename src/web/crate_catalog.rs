@@ -68,6 +68,9 @@ pub(super) struct CrateDetail {
     pub(super) per_page: u64,
     /// Whether all import records are read; otherwise `bundle` may be absent although a bundle contained the version.
     pub(super) bundles_known: bool,
+    /// Which import records could not be read, so that `bundle` may be absent or wrong. Absent if all could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bundles_problem: Option<String>,
     /// The versions of this page, newest first.
     pub(super) versions: Vec<CrateVersion>,
 }
@@ -109,6 +112,9 @@ pub(super) struct CrateList {
     pub(super) per_page: u64,
     /// Whether all import records are read; otherwise `bundle` may be absent although a bundle contained the version.
     pub(super) bundles_known: bool,
+    /// Which import records could not be read, so that `bundle` may be absent or wrong. Absent if all could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bundles_problem: Option<String>,
     /// The crates of this page, by name.
     pub(super) crates: Vec<CrateSummary>,
 }
@@ -159,7 +165,14 @@ impl CrateCatalog {
             });
         }
         let (total, number, size) = (found.len() as u64, page.number as u64, page.size as u64);
-        Ok(CrateList { total, page: number, per_page: size, bundles_known: provenance.is_complete, crates })
+        Ok(CrateList {
+            total,
+            page: number,
+            per_page: size,
+            bundles_known: provenance.is_complete,
+            bundles_problem: provenance.problem,
+            crates,
+        })
     }
 
     /// The crates whose names or descriptions match, best match first: the total number, and one page.
@@ -221,6 +234,7 @@ impl CrateCatalog {
             per_page: page.size as u64,
             bundles_known: provenance.is_complete,
             versions: read_versions(layout, name, page.slice(&lines), &provenance)?,
+            bundles_problem: provenance.problem,
         }))
     }
 

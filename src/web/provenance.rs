@@ -4,7 +4,7 @@
 //! gets the data that is loaded by then. A digest of name and version identifies a crate, so that a million of them need
 //! little memory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::crate_id::Version;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::live::{self, Tailer};
+use crate::units::pluralize;
 
 /// The displayed source of a crate that live mode fetched.
 pub(super) const LIVE_MODE_BUNDLE: &str = "(live mode)";
@@ -37,6 +38,10 @@ struct ProvenanceData {
     hash_seed: RandomState,
     /// The records that are read.
     read_records: HashSet<String>,
+    /// Those of them that could not be read, or that are damaged.
+    unreadable_records: BTreeSet<String>,
+    /// Whether live mode's records could not be read.
+    is_live_unreadable: bool,
     /// The read position in live mode's records.
     live_tailer: Tailer,
     /// The bundles' file names, in reading order.
@@ -59,50 +64,76 @@ pub(super) struct ProvenanceView<'o> {
     provenance: &'o Provenance,
     /// Whether all records are read.
     pub(super) is_complete: bool,
+    /// Which records could not be read, as a sentence without a full stop.
+    pub(super) problem: Option<String>,
 }
 
 impl Provenance {
     /// Returns the data after a short wait; the rest loads in the background.
     pub(super) fn view(&self, layout: &Layout) -> ProvenanceView<'_> {
-        let names = ledger::record_names(layout).unwrap_or_default();
+        let listed = ledger::record_names(layout).ok();
+        let names = listed.as_deref().unwrap_or_default();
         let (checked_layout, layout) = (layout.clone(), layout.clone());
         let read = move |background: &BackgroundLoader<ProvenanceData>| read_ledger(background, &layout);
         let is_complete = |known: &ProvenanceData| {
             names.iter().all(|name| known.read_records.contains(name))
                 && !known.live_tailer.has_changed(&checked_layout)
         };
-        let (_, complete) = self.0.load_or_timeout("origins", is_complete, read);
-        ProvenanceView { provenance: self, is_complete: complete }
+        let (known, complete) = self.0.load_or_timeout("origins", is_complete, read);
+        let problem = match listed {
+            Some(_) => known.problem(),
+            None => Some("the list of the import records could not be read".to_owned()),
+        };
+        drop(known);
+        ProvenanceView { provenance: self, is_complete: complete && listed.is_some(), problem }
     }
 }
 
 /// Reads the remaining records, oldest first.
 fn read_ledger(background: &BackgroundLoader<ProvenanceData>, layout: &Layout) {
     for name in ledger::record_names(layout).unwrap_or_default() {
-        if background.data().read_records.contains(&name) {
+        // A record that could not be read is read again with the next new one.
+        let is_read =
+            |known: &ProvenanceData| known.read_records.contains(&name) && !known.unreadable_records.contains(&name);
+        if is_read(&background.data()) {
             continue;
         }
-        let text = fs::read(layout.ledger().join(&name)).unwrap_or_default();
-        let record = LedgerRecord::parse(&text);
+        let text = fs::read(layout.ledger().join(&name)).ok();
+        let record = text.as_deref().and_then(LedgerRecord::parse);
         background.update(|known| {
-            if let Some(record) = &record {
-                known.add_descriptions(record);
-                known.add_record(record);
+            match &record {
+                Some(record) => {
+                    known.add_descriptions(record);
+                    known.add_record(record);
+                    known.unreadable_records.remove(&name);
+                }
+                None => drop(known.unreadable_records.insert(name.clone())),
             }
-            // An unreadable record is not retried: the audit reports it.
             known.read_records.insert(name);
         });
     }
     // Publishes after each record, so that concurrent callers need not wait.
     let mut live = std::mem::take(&mut background.data().live_tailer);
-    let new_records = live.read_new(layout).unwrap_or_default();
+    let new_records = live.read_new(layout);
     background.update(|known| {
-        known.add_live_records(&new_records);
+        known.is_live_unreadable = new_records.is_err();
+        known.add_live_records(&new_records.unwrap_or_default());
         known.live_tailer = live;
     });
 }
 
 impl ProvenanceData {
+    /// Which records could not be read.
+    fn problem(&self) -> Option<String> {
+        let live = self.is_live_unreadable.then(|| "live mode's records".to_owned());
+        let records = match self.unreadable_records.len() {
+            0 => None,
+            count => Some(pluralize(count, "import record")),
+        };
+        let all: Vec<String> = records.into_iter().chain(live).collect();
+        (!all.is_empty()).then(|| format!("{} could not be read", all.join(" and ")))
+    }
+
     fn add_record(&mut self, record: &LedgerRecord<'_>) {
         let Ok(bundle) = u32::try_from(self.bundle_files.len()) else { return };
         self.bundle_files.push(record.file().into());

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use crate::file_stamp::FileStamp;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
 use crate::mirror::summary::Counts;
+use crate::units::pluralize;
 
 /// Maximum number of records that are read, newest first.
 const MAX_POINTS: usize = 200;
@@ -49,6 +51,8 @@ pub(super) struct StatisticsSnapshot {
     pub(super) largest: Arc<[CrateSize]>,
     /// Whether loading is complete.
     pub(super) is_complete: bool,
+    /// Problems of reading, each as a sentence without a full stop.
+    pub(super) problems: Vec<String>,
 }
 
 /// The loaded data.
@@ -60,6 +64,8 @@ struct StatisticsData {
     /// By the record's name; `None` for an unreadable one.
     points: BTreeMap<String, Option<GrowthPoint>>,
     largest: Arc<[CrateSize]>,
+    /// Whether the folder of crates could not be read.
+    are_sizes_unknown: bool,
     /// The summary's state and the time when the sizes were measured.
     measured: Option<(Option<FileStamp>, Instant)>,
 }
@@ -67,7 +73,9 @@ struct StatisticsData {
 impl Statistics {
     /// Returns the statistics after a short wait; the rest loads in the background.
     pub(super) fn snapshot(&self, layout: &Layout) -> StatisticsSnapshot {
-        let mut names = ledger::record_names(layout).unwrap_or_default();
+        let listed = ledger::record_names(layout).ok();
+        let is_listed = listed.is_some();
+        let mut names = listed.unwrap_or_default();
         let left_out = names.len().saturating_sub(MAX_POINTS);
         names.drain(..left_out);
         let head = FileStamp::read(&layout.summary()).ok().flatten();
@@ -81,7 +89,19 @@ impl Statistics {
         let mut points: Vec<GrowthPoint> = names.iter().filter_map(|name| *data.points.get(name)?).collect();
         // The clock may have been set back between two imports.
         points.sort_by_key(|point| point.imported);
-        StatisticsSnapshot { points, omitted: left_out, largest: Arc::clone(&data.largest), is_complete: complete }
+        let unreadable = names.iter().filter(|name| data.points.get(*name).is_some_and(Option::is_none)).count();
+        let mut problems = Vec::new();
+        if !is_listed {
+            problems.push("the list of the import records could not be read".to_owned());
+        }
+        if unreadable > 0 {
+            problems.push(format!("{} could not be read", pluralize(unreadable, "import record")));
+        }
+        if data.are_sizes_unknown {
+            problems.push("the folder of crates could not be read, so the largest crates are unknown".to_owned());
+        }
+        let largest = Arc::clone(&data.largest);
+        StatisticsSnapshot { points, omitted: left_out, largest, is_complete: complete, problems }
     }
 }
 
@@ -89,16 +109,17 @@ impl Statistics {
 fn load(background: &BackgroundLoader<StatisticsData>, layout: &Layout, names: &[String], head: Option<FileStamp>) {
     background.update(|known| known.points.retain(|name, _| names.contains(name)));
     for name in names {
-        if background.data().points.contains_key(name) {
+        // A record that could not be read is read again.
+        if background.data().points.get(name).is_some_and(Option::is_some) {
             continue;
         }
-        let text = fs::read(layout.ledger().join(name)).unwrap_or_default();
-        let point = parse_point(&text);
+        let point = fs::read(layout.ledger().join(name)).ok().and_then(|text| parse_point(&text));
         background.update(|known| known.points.extend([(name.clone(), point)]));
     }
     let largest = largest_crates(layout);
     background.update(|known| {
-        known.largest = largest.into();
+        known.are_sizes_unknown = largest.is_err();
+        known.largest = largest.unwrap_or_default().into();
         known.measured = Some((head, Instant::now()));
     });
 }
@@ -120,9 +141,14 @@ fn parse_point(record: &[u8]) -> Option<GrowthPoint> {
 }
 
 /// The crates with the largest total size.
-fn largest_crates(layout: &Layout) -> Vec<CrateSize> {
+fn largest_crates(layout: &Layout) -> io::Result<Vec<CrateSize>> {
     let mut sizes: HashMap<String, (u64, u64)> = HashMap::new();
-    for entry in fs::read_dir(layout.crates()).into_iter().flatten().flatten() {
+    let entries = match fs::read_dir(layout.crates()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
         let name = entry.file_name();
         let Some(id) = name.to_str().and_then(CrateId::from_file_name) else { continue };
         let Ok(about) = entry.metadata() else { continue };
@@ -136,7 +162,7 @@ fn largest_crates(layout: &Layout) -> Vec<CrateSize> {
         sizes.into_iter().map(|(name, (versions, bytes))| CrateSize { name, versions, bytes }).collect();
     sizes.sort_unstable_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
     sizes.truncate(MAX_LARGEST);
-    sizes
+    Ok(sizes)
 }
 
 #[cfg(test)]
@@ -177,6 +203,7 @@ mod tests {
         let seen = wait_until_complete(&trend, &layout);
         let bytes: Vec<u64> = seen.points.iter().map(|point| point.totals.bytes).collect();
         assert_eq!(bytes, [20, 10], "in the order of time");
+        assert_eq!(seen.problems, ["1 import record could not be read"]);
         let largest: Vec<_> = seen.largest.iter().map(|one| (one.name.as_str(), one.versions, one.bytes)).collect();
         assert_eq!(largest, [("big", 1, 50), ("a-b", 2, 11)]);
     }

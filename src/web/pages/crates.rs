@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use hyper::StatusCode;
 
-use super::format::{Pager, encode_component, filters, format_quantity};
+use super::format::{Pager, encode_component, filters, format_quantity, sentence};
 use super::frame::{Frame, render_page};
 use crate::web::crate_catalog::{CrateDetail, CrateSummary, CrateVersion};
 use crate::web::pagination::Pagination;
@@ -28,6 +28,8 @@ struct BrowsePage {
     found: String,
     rows: Vec<CrateSummary>,
     one: Option<CrateDetail>,
+    /// Which import records could not be read, as a sentence.
+    problem: Option<String>,
     /// Whether live mode fetches missing crates.
     live: bool,
     pages: Pager,
@@ -51,7 +53,8 @@ fn crate_list(frame: Frame, state: &WebState, query: &str, number: usize) -> Res
     let found = if query.trim().is_empty() { format!("{found} in the index") } else { format!("{found} found") };
     let pages = Pager::new(total, CRATES_PER_PAGE, number, format!("./browse?q={}&page=", encode_component(&query)));
     let live = state.options.live.is_enabled();
-    Ok(BrowsePage { frame, query, found, rows: listed.crates, one: None, live, pages })
+    let problem = listed.bundles_problem.as_deref().map(sentence);
+    Ok(BrowsePage { frame, query, found, rows: listed.crates, one: None, problem, live, pages })
 }
 
 fn crate_detail(frame: Frame, state: &WebState, name: &str, number: usize) -> Result<BrowsePage, ApiError> {
@@ -78,7 +81,8 @@ fn crate_detail(frame: Frame, state: &WebState, name: &str, number: usize) -> Re
         detail = part(pages.page)?.ok_or_else(unknown)?;
     }
     let (query, found, rows, live) = (String::new(), String::new(), Vec::new(), state.options.live.is_enabled());
-    Ok(BrowsePage { frame, query, found, rows, one: Some(detail), live, pages })
+    let problem = detail.bundles_problem.as_deref().map(sentence);
+    Ok(BrowsePage { frame, query, found, rows, one: Some(detail), problem, live, pages })
 }
 
 /// The version that cargo would select from versions sorted newest first: a stable one that is not yanked.

@@ -54,6 +54,8 @@ struct DashboardPage {
     live: Option<LiveCard>,
     /// Whether all data of the charts is loaded; otherwise the page refreshes soon.
     complete: bool,
+    /// Problems of reading the data of the charts, one sentence each.
+    reading_problems: Vec<String>,
     growth: Option<GrowthChart>,
     space: SpaceChart,
 }
@@ -174,6 +176,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
             live_on: live_metrics.is_enabled,
             live: LiveCard::new(state, &live_metrics, status.live),
             complete: statistics.is_complete,
+            reading_problems: statistics.problems.iter().map(|problem| sentence(problem)).collect(),
             growth: GrowthChart::new(&statistics),
             space: SpaceChart::new(&counts, &statistics),
         })

@@ -38,6 +38,23 @@ fn the_import_history_is_paginated() {
 }
 
 #[test]
+fn crates_and_charts_name_records_that_cannot_be_read() {
+    let (sandbox, serving) = server_with_bundles(&[]);
+    let ledger = sandbox.path("mirror/.frostmirror/ledger");
+    let mut records: Vec<_> = fs::read_dir(ledger).unwrap().map(|entry| entry.unwrap().path()).collect();
+    records.sort();
+    fs::write(&records[0], "{").unwrap();
+    let problem = "1 import record could not be read";
+    for path in ["/api/crates", "/api/crates/leaf"] {
+        assert_eq!(get_json(&serving, path)["bundles_problem"], json!(problem), "{path}");
+    }
+    for path in ["/browse", "/browse?crate=leaf", "/"] {
+        let text = get(serving.url(), path, &["Accept: text/html"]).text();
+        assert!(text.contains(problem), "{path}: {text}");
+    }
+}
+
+#[test]
 fn stored_crates_are_found() {
     let (sandbox, serving) = server_with_bundles(&[]);
     let all = get_json(&serving, "/api/crates");
