@@ -53,7 +53,18 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     match &args.command {
         None | Some(HistoryCommand::List) => {
             let history = History::read(&folder)?;
-            if context.reporter.is_json() { print_list_json(&history, context) } else { print_list(&history, context) }
+            if context.reporter.is_json() {
+                print_list_json(&history, context)
+            } else {
+                print_list(&history, context)
+            }
+            for (id, path) in history.missing_inputs() {
+                let (id, path) = (sanitize_line(&id.to_string()), sanitize_line(&path.to_string_lossy()));
+                context.reporter.warning(format!(
+                    "the file of the input `{id}` does not exist: `{path}`. The mirror keeps its last set; if it is no longer \
+                     needed, run `cargo frostmirror history forget '{id}'`"
+                ));
+            }
         }
         Some(HistoryCommand::Forget { input }) => {
             let mut history = lock_existing(folder, context)?;

@@ -10,7 +10,7 @@ use crate::env::is_missing_toolchain;
 use crate::fetch::init;
 use crate::fetch::workspace;
 use crate::inputs::depends;
-use crate::inputs::lockfile;
+use crate::inputs::lockfile::{self, skip_options};
 
 /// The class and the hint for a user's file that cannot be read. A wrong file type is an input error, not a disk error.
 fn class_and_hint_of_unreadable(source: &io::Error) -> (ErrorClass, Option<String>) {
@@ -155,9 +155,17 @@ impl From<workspace::Error> for Failure {
                 )
             }
             Error::ChecksumMismatch { .. } => (ErrorClass::Integrity, "Cargo.lock or upstream was altered: restore Cargo.lock from version control; if it is the same there, compare the checksum with crates.io before you trust either".to_owned()),
-            Error::Unreachable { .. } => (
+            Error::Unreachable { packages, .. } if packages.is_empty() => (
                 ErrorClass::Network,
-                "check the address and the network; or run `cargo generate-lockfile` on a machine that reaches the source, and use that Cargo.lock".to_owned(),
+                "check the address and the network; or run `cargo generate-lockfile` on a machine that reaches the source, and use that Cargo.lock: with it, `cargo frostmirror fetch --skip-git` can exclude git packages".to_owned(),
+            ),
+            Error::Unreachable { packages, .. } => (
+                ErrorClass::Network,
+                format!(
+                    "check the address and the network; or exclude these packages with `cargo frostmirror fetch {}`: the importing \
+                     side then needs another source for them",
+                    skip_options(packages).join(" ")
+                ),
             ),
             Error::Unresolved { .. } => (
                 ErrorClass::Input,

@@ -102,6 +102,12 @@ impl History {
         &self.state.inputs
     }
 
+    /// The inputs whose files no longer exist, each with its file.
+    pub fn missing_inputs(&self) -> impl Iterator<Item = (&InputId, &Path)> {
+        let files = self.state.inputs.iter().filter_map(|input| Some((&input.id, input.path.as_deref()?)));
+        files.filter(|(_, path)| !is_input_present(path))
+    }
+
     /// The recorded bundles, oldest first.
     pub fn bundles(&self) -> &[BundleRecord] {
         &self.state.bundles

@@ -14,7 +14,7 @@ use crate::env::{Env, NO_TOOLCHAIN_INSTALL};
 use crate::event::Sink;
 use crate::fetch::cargo;
 use crate::http::redact_urls;
-use crate::inputs::lockfile::{self, Lockfile};
+use crate::inputs::lockfile::{self, ForeignPackage, Lockfile};
 
 mod manifest_copy;
 
@@ -103,12 +103,14 @@ pub enum Error {
         stderr: String,
     },
     /// Cargo cannot resolve the copy, because a git repository or another registry does not answer.
-    #[error("cargo cannot resolve the workspace `{}`, because it could not reach a source that is not crates.io\n{stderr}", root.display())]
+    #[error("cargo cannot resolve the workspace `{}`, because it could not reach a source that is not crates.io\n{stderr}{}", root.display(), list_packages(packages))]
     Unreachable {
         /// The workspace's root.
         root: PathBuf,
         /// Cargo's own message.
         stderr: String,
+        /// The packages of such sources that the lock has; empty without a lock.
+        packages: Vec<ForeignPackage>,
     },
     /// The disk or the file system failed while cargo ran.
     #[error("cargo could not use the file system for `{}`\n{stderr}", path.display())]
@@ -123,6 +125,12 @@ pub enum Error {
     /// The lock is invalid.
     #[error(transparent)]
     Lockfile(#[from] lockfile::Error),
+}
+
+/// The packages of a lock, as the end of a message.
+fn list_packages(packages: &[ForeignPackage]) -> String {
+    let lines: Vec<String> = packages.iter().map(|package| format!("\n  {package}")).collect();
+    if lines.is_empty() { String::new() } else { format!("\nIts Cargo.lock has from such sources:{}", lines.concat()) }
 }
 
 /// Finds the workspace of `folder`: the nearest Cargo.toml upward, as in cargo.

@@ -31,6 +31,16 @@ pub async fn read_or_resolve(workspace: &Workspace, session: &Session<'_>) -> Re
             return match workspace::read_lockfile(workspace)? {
                 // Cargo cannot read a git repository, or needs a token for another registry. The caller decides which
                 // of these packages may be skipped. The rest is locked, and the user builds with it.
+                // A source that does not answer now may answer later.
+                Some(own) if !own.foreign.is_empty() && !session.resolver.skips_all_foreign(&own) => match error {
+                    workspace::Error::Unreachable { root, stderr, .. } => {
+                        Err(workspace::Error::Unreachable { root, stderr, packages: own.foreign }.into())
+                    }
+                    error => {
+                        let why = format!("it names packages of git or of other registries: {error}");
+                        Ok(unchecked_lock(own, workspace, session, &why))
+                    }
+                },
                 Some(own) if !own.foreign.is_empty() => {
                     let why = format!("it names packages of git or of other registries: {error}");
                     Ok(unchecked_lock(own, workspace, session, &why))

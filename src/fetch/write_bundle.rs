@@ -202,10 +202,8 @@ fn warn_suspicious(
     for input in plan.inputs.iter().filter(|input| !today.contains(&&input.id)) {
         if let Some(path) = input.path.as_deref().filter(|path| !history::is_input_present(path)) {
             let (id, path) = (&input.id, path.display());
-            sink.warning(format!(
-                "the file of the input `{id}` does not exist: `{path}`. The mirror keeps its last set; if it is no longer \
-                 needed, retire it with `--forget '{id}'`"
-            ));
+            // `history` warns, because this concerns no input of this run.
+            sink.detail("Keeping", format!("the last set of the input `{id}`, whose file does not exist: `{path}`"));
         }
     }
     let written = history.bundles().iter().filter_map(|bundle| bundle.created.parse::<Timestamp>().ok()).max();

@@ -177,6 +177,24 @@ fn a_crate_with_a_label_is_one_input_whatever_version_it_names() {
 }
 
 #[test]
+fn only_history_warns_of_an_input_whose_file_is_missing() {
+    let near = ConnectedSide::with_crates(&[("a", "1.0.0"), ("b", "1.0.0")]);
+    let sandbox = &near.sandbox;
+    near.write_depends("one.toml", &[("a", "1.0.0")]);
+    near.write_depends("two.toml", &[("b", "1.0.0")]);
+    near.fetch(&["--incremental", "-c", "one.toml"]);
+    sandbox.run(["history"]).ok().stderr_lacks("does not exist");
+    fs::remove_file(sandbox.path("one.toml")).unwrap();
+    let args = ["fetch", "--incremental", "-c", "two.toml"];
+    sandbox.run(args).ok().stderr_lacks("one.toml").stderr_lacks("does not exist");
+    let run =
+        sandbox.run(["history"]).ok().stderr_has("the file of the input `desk-one (depends.toml)` does not exist: `");
+    run.stderr_has("run `cargo frostmirror history forget 'desk-one (depends.toml)'`");
+    sandbox.run(["history", "forget", "desk-one (depends.toml)"]).ok();
+    sandbox.run(["history"]).ok().stderr_lacks("does not exist");
+}
+
+#[test]
 fn history_lists_labels_and_forgets_inputs() {
     let near = ConnectedSide::with_crates(&[("a", "1.0.0"), ("b", "1.0.0")]);
     let sandbox = &near.sandbox;

@@ -105,7 +105,7 @@ pub async fn fitting_lock(
         return Err(match system_error(&stderr) {
             Some(source) => Error::System { path: root, stderr, source },
             None if is_checksum_mismatch(&stderr) => Error::ChecksumMismatch { root, stderr },
-            None if is_unreachable(&stderr) => Error::Unreachable { root, stderr },
+            None if is_unreachable(&stderr) => Error::Unreachable { root, stderr, packages: Vec::new() },
             None => Error::Unresolved { root, stderr },
         });
     }

@@ -32,8 +32,8 @@ fn with_git_patch() -> (Upstream, Sandbox, std::path::PathBuf) {
 fn an_unused_git_patch_is_reported_for_every_kind_of_input() {
     let (_upstream, sandbox, project) = with_git_patch();
     let named = "far 1.0.0 (git: http://127.0.0.1:9/far, an unused patch that cargo loads nevertheless)";
-    for args in [&["fetch", "--lockfile", "Cargo.lock"][..], &["fetch"]] {
-        sandbox.run_in(&project, args).exits(3).stderr_has(named).stderr_has("--skip-git");
+    for (args, code) in [(&["fetch", "--lockfile", "Cargo.lock"][..], 3), (&["fetch"], 5)] {
+        sandbox.run_in(&project, args).exits(code).stderr_has(named).stderr_has("--skip-git");
     }
     sandbox.run_in(&project, ["init"]).ok().stderr_has(&format!("left out: {named}"));
     let depends = fs::read_to_string(project.join("depends.toml")).unwrap();
@@ -139,8 +139,14 @@ fn an_unreachable_git_host_is_a_network_error() {
     let project = Project::new("app").table("[dependencies]\nfar = { git = \"http://127.0.0.1:9/far\" }");
     let project = project.write(&sandbox.path("app"));
     for args in [&["fetch"][..], &["init"]] {
-        sandbox.run_in(&project, args).exits(5).stderr_has("http://127.0.0.1:9/far").stderr_has("hint:");
+        let run = sandbox.run_in(&project, args).exits(5).stderr_has("http://127.0.0.1:9/far");
+        run.stderr_has("use that Cargo.lock: with it, `cargo frostmirror fetch --skip-git` can exclude git packages");
     }
+    // A lock shows which packages can be left out.
+    let (_upstream, sandbox, project) = with_git_patch();
+    let run = sandbox.run_in(&project, ["fetch"]).exits(5).stderr_has("far 1.0.0 (git: http://127.0.0.1:9/far");
+    run.stderr_has("or exclude these packages with `cargo frostmirror fetch --skip-git`");
+    sandbox.run_in(&project, ["fetch", "--skip-git", "-o", "../out"]).ok();
 }
 
 #[test]

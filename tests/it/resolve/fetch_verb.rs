@@ -113,7 +113,7 @@ fn skipped_git_packages_need_not_be_reachable() {
     let sandbox = Sandbox::new().upstream(&upstream).env("CARGO_NET_RETRY", "0");
     let git = "git+http://127.0.0.1:9/far#0123456789012345678901234567890123456789";
     let project = project_with(&sandbox, &upstream, "git = \"http://127.0.0.1:9/far\"", git);
-    sandbox.run_in(&project, ["fetch"]).exits(3).stderr_has("far 0.1.0 (git: http://127.0.0.1:9/far)");
+    sandbox.run_in(&project, ["fetch"]).exits(5).stderr_has("far 0.1.0 (git: http://127.0.0.1:9/far)");
     let run = sandbox.run_in(&project, ["fetch", "--skip-git", "-o", "../out"]).ok();
     run.stderr_has("is used unchanged").stderr_has("left out: far 0.1.0");
     sandbox.run_in(&project, ["init"]).ok().stderr_has("left out: far 0.1.0");
