@@ -9,6 +9,7 @@
 //! | `bundle_stager` | stages a bundle's files while the bundle is read |
 //! | `warnings` | suspicious properties of valid bundles |
 //! | [`index_merge`] | merges index lines of two origins into one index file |
+//! | `crate_sources` | finds the bundles on record that had a crate |
 //! | `line_conflict` | decides conflicts between stored index lines and those of a bundle |
 //! | `packaged_manifest` | compares an index line with the Cargo.toml in its crate |
 //! | `index_changes` | the changed index files of a transaction, in their order |
@@ -76,6 +77,7 @@ mod existing_file;
 mod listing;
 mod disk;
 mod index_changes;
+mod crate_sources;
 mod line_conflict;
 mod stated_tips;
 mod packaged_manifest;

@@ -76,6 +76,10 @@ fn across_the_air_gap() {
     offline.run(["import".as_ref(), carried.as_os_str()]).ok();
     offline.run(["status"]).ok().stdout_has(&format!("Crate count: {count}\n"));
     watch.lap("import");
+    // No index line of crates.io contradicts the Cargo.toml in its crate.
+    let mirror = offline.frostmirror_home().join("mirror");
+    offline.run(["verify".as_ref(), "--mirror".as_ref(), mirror.as_os_str()]).ok();
+    watch.lap("verify --mirror");
 
     let serving = offline.serve::<&str>([]);
     let configured = |args: &[&str]| {
@@ -95,6 +99,47 @@ fn across_the_air_gap() {
     client.cargo(&app, ["fetch", "--locked"]).ok();
     client.cargo(&app, ["check", "--locked"]).ok();
     watch.lap("cargo check --locked, from the disk");
+}
+
+/// Versions from the first years of crates.io, with the oddities of the cargo of their time.
+const EARLY_VERSIONS: &str = r#"[locked]
+bitflags = ["0.1.0", "0.7.0"]
+bounded-spsc-queue = "0.0.1"
+cookie = "0.1.0"
+enclave = "0.1.1"
+flate2 = "0.1.0"
+gcc = ["0.1.0", "0.3.54"]
+glutin = "0.0.2"
+hyper = ["0.1.0", "0.9.0"]
+libc = ["0.1.0", "0.2.0"]
+log = ["0.1.0", "0.3.0"]
+nanovg = "0.2.0"
+ncollide = "0.2.0"
+noir = "0.2.0"
+num = "0.1.0"
+openssl = ["0.0.1", "0.1.0", "0.7.0"]
+openssl-sys = "0.1.0"
+png = "0.3.1"
+python3-sys = "0.1.0"
+rand = ["0.1.1", "0.3.0"]
+regex = "0.1.0"
+rustc-serialize = "0.1.0"
+serde = ["0.2.0", "0.8.0"]
+time = ["0.1.0", "0.1.34"]
+toml = "0.1.0"
+uuid = "0.1.0"
+winapi = "0.1.0"
+"#;
+
+#[test]
+#[ignore = "needs the network"]
+fn lines_of_early_crates_agree_with_their_crates() {
+    assert_may_use_the_network();
+    let sandbox = online_sandbox();
+    sandbox.write("depends.toml", EARLY_VERSIONS);
+    let bundle = sandbox.run(["fetch"]).ok().path();
+    sandbox.run(["import".as_ref(), bundle.as_os_str(), "--mirror".as_ref(), "mirror".as_ref()]).ok();
+    println!("{}", sandbox.run(["verify", "--mirror", "mirror"]).ok().line());
 }
 
 /// This very project, built through a mirror that had nothing; and again from the same mirror, on a machine that has no way

@@ -57,7 +57,8 @@ pub fn read_metadata(id: &CrateId, path: &Path) -> Option<PackageMetadata> {
     })
 }
 
-fn manifest_text(file: impl Read, id: &CrateId) -> Option<String> {
+/// The text of the Cargo.toml of the crate that `file` returns; `None` if it has no such text. Reads no further than needed.
+pub fn manifest_text(file: impl Read, id: &CrateId) -> Option<String> {
     let wanted = format!("{}-{}/Cargo.toml", id.name, id.version);
     let mut archive = tar::Archive::new(GzDecoder::new(file).take(MAX_UNPACKED_BYTES));
     // Raw entries, because extensions such as long names are read into memory completely; no manifest needs them.

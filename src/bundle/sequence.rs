@@ -21,11 +21,24 @@ pub fn timestamp_sequence(second: i64) -> u64 {
 
 /// The bundle with this number for users: `bundle number 7`, or `bundle of 2026-04-02T21:30:00Z` if the number is a time.
 pub fn describe_bundle_number(sequence: u64) -> String {
-    let time = i64::try_from(sequence).ok().filter(|_| is_time(sequence));
-    match time.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
+    match time_of(sequence) {
         Some(time) => format!("bundle of {}", format_time(time)),
         None => format!("bundle number {sequence}"),
     }
+}
+
+/// The number for users: `number 7`, or `time 2026-04-02T21:30:00Z` if the number is a time.
+pub fn describe_number(sequence: u64) -> String {
+    match time_of(sequence) {
+        Some(time) => format!("time {}", format_time(time)),
+        None => format!("number {sequence}"),
+    }
+}
+
+/// The time that the number is; `None` if it is none.
+fn time_of(sequence: u64) -> Option<Timestamp> {
+    let seconds = i64::try_from(sequence).ok().filter(|_| is_time(sequence))?;
+    Timestamp::from_second(seconds).ok()
 }
 
 #[cfg(test)]
@@ -47,6 +60,8 @@ mod tests {
             (u64::MAX, "bundle number 18446744073709551615"),
         ] {
             assert_eq!(describe_bundle_number(sequence), expected);
+            let expected = expected.replace("bundle of", "time").replace("bundle ", "");
+            assert_eq!(describe_number(sequence), expected);
         }
     }
 }

@@ -152,6 +152,7 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
         let fate = match (lineage.retired, lineage.accepted) {
             (true, _) => ", forgotten",
             (false, true) => ", accepted",
+            (false, false) if lineage.nothing_to_accept => ", not doubtful, so there is nothing to accept",
             (false, false) => "",
         };
         let newest = &lineage.newest;

@@ -3,7 +3,7 @@
 //! | checked | against |
 //! |---|---|
 //! | a crate file | the recorded digest, which is the `cksum` of upstream's index line |
-//! | an index line | its record (the line's digest), its path, and the crate that it names |
+//! | an index line | its record (the line's digest), its path, the crate that it names, and the Cargo.toml in that crate |
 //! | the record of a line | an index line |
 //! | `manifest.json` | the counts on disk, the ledger |
 //! | live mode's records | the index, the dist files, their own totals |

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::crate_sources::CrateSources;
+use super::disk;
 use super::dist_files::MutableName;
 use super::existing_file::ExistingFile;
 use super::index_changes::{IndexChanges, IndexOnDisk};
@@ -47,6 +49,8 @@ pub(super) struct StagedImport {
     pub(super) crates_new: u64,
     /// Crates whose file had other bytes.
     pub(super) crates_repaired: u64,
+    /// Those of them whose file was of another bundle, or was altered together with its index line.
+    pub(super) crates_replaced: u64,
     /// Whether a crate has another length or is only a link.
     pub(super) files_lost: bool,
     /// Total bytes of the staged crates.
@@ -55,6 +59,8 @@ pub(super) struct StagedImport {
     pub(super) dist_files: HashMap<Sha256, DistFileSource>,
     /// Contradictions with stored files.
     pub(super) conflicts: Vec<Refusal>,
+    /// The sources of the bundle's crates, if a decision about a contradiction needed them.
+    pub(super) crate_sources: Option<CrateSources>,
     /// Entries with correct digests and unusable content.
     pub(super) unusable: Vec<String>,
     /// Warnings for the user.
@@ -123,7 +129,7 @@ impl<'a, 't> ImportVisitor<'a, 't> {
         compare_held: bool,
         line_info: LineInfo,
         names: NameIds,
-        bundle: &str,
+        judge: ConflictJudge<'a>,
         sink: &'a dyn Sink,
     ) -> ImportVisitor<'a, 't> {
         ImportVisitor {
@@ -134,17 +140,19 @@ impl<'a, 't> ImportVisitor<'a, 't> {
             sink,
             entry_state: EntryState::Skip,
             buffer: vec![0; BUFFER_SIZE],
-            judge: ConflictJudge::of_bundle(layout, bundle),
+            judge,
             staged: StagedImport {
                 index: IndexChanges::new(names),
                 delta: CountsDelta::default(),
                 shipped: 0,
                 crates_new: 0,
                 crates_repaired: 0,
+                crates_replaced: 0,
                 files_lost: false,
                 bytes_new: 0,
                 dist_files: HashMap::new(),
                 conflicts: Vec::new(),
+                crate_sources: None,
                 unusable: Vec::new(),
                 warnings: Vec::new(),
                 config: Vec::new(),
@@ -157,6 +165,7 @@ impl<'a, 't> ImportVisitor<'a, 't> {
     /// The staged files.
     pub(super) fn finish(self) -> StagedImport {
         let mut received = self.staged;
+        received.crate_sources = self.judge.into_sources();
         received.pending = self.line_info.pending;
         received.pending.trim();
         received.delta.crates = received.index.names_added;
@@ -241,7 +250,9 @@ impl<'a, 't> ImportVisitor<'a, 't> {
     fn end_crate(&mut self, entry: &Entry, slot: &EntryState) -> Result<(), Error> {
         self.staged.shipped += 1;
         let EntryState::Stage { staged, replaced, .. } = slot else { return Ok(()) };
-        let StagedImport { delta: grown, crates_new, crates_repaired: crates_mended, bytes_new, .. } = &mut self.staged;
+        let is_replaced = replaced.is_some() && !self.is_indexed(entry)?;
+        let StagedImport { delta: grown, crates_new, crates_repaired, crates_replaced, bytes_new, .. } =
+            &mut self.staged;
         grown.bytes += entry.size;
         *bytes_new += entry.size;
         match replaced {
@@ -251,10 +262,20 @@ impl<'a, 't> ImportVisitor<'a, 't> {
             }
             Some(length) => {
                 grown.bytes_replaced += length;
-                *crates_mended += 1;
+                *crates_repaired += 1;
+                *crates_replaced += u64::from(is_replaced);
             }
         }
         self.tx.put(&entry.path.below(self.layout.root()), *staged)
+    }
+
+    /// Whether the mirror's index states the checksum of this crate of the bundle.
+    fn is_indexed(&self, entry: &Entry) -> Result<bool, Error> {
+        let name = entry.path.as_str().rsplit('/').next().unwrap_or_default();
+        let Some(id) = CrateId::from_file_name(name) else { return Ok(false) };
+        let text = disk::read_text(&self.layout.index_file(&id.name))?.unwrap_or_default();
+        let line = IndexLine::find_version(&text, &id.name, &id.version);
+        Ok(line.is_some_and(|line| line.cksum == entry.sha256))
     }
 
     fn end_index(&mut self, entry: &Entry, text: &[u8]) -> Result<(), Error> {

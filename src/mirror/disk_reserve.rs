@@ -2,7 +2,7 @@
 //!
 //! `.frostmirror/reserve` has bytes that are neither zero nor compressible, so a copy of the mirror, also one that skips
 //! zeros, reserves as much. Every addition to a mirror, and every collection, renews it. A collection releases the
-//! reserve first if the disk is nearly full, and restores it at its end.
+//! reserve first if the disk is nearly full, and restores it at its end. So does a rebuild, with the space that is left.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -29,6 +29,9 @@ pub(super) const SHARE_WHEN_ADDING: u64 = 64;
 /// After a collection, which has just freed space, the reserve is at most this fraction (1/4) of the free space.
 pub(super) const SHARE_AFTER_GC: u64 = 4;
 
+/// After a command that released the reserve and freed no other space, the reserve may use all of the free space.
+pub(super) const SHARE_OF_RELEASED: u64 = 1;
+
 /// On a small disk, the smallest useful reserve may be this fraction (1/8) of the free space.
 const MAX_SHARE: u64 = 8;
 
@@ -49,13 +52,15 @@ pub(super) fn maintain(guard: &WriteGuard, share: u64) {
     let lists: u64 = lists.iter().filter_map(|path| fs::metadata(path).ok()).map(|about| about.len()).sum();
     let wanted = MIN_RESERVE.saturating_add(lists.saturating_mul(2));
     let smallest = if free / MAX_SHARE >= MIN_USEFUL { MIN_USEFUL } else { 0 };
-    let size = wanted.min((free / share).max(smallest));
-    if size < MIN_USEFUL || allocated_size(layout) >= size / 2 {
+    let mut size = wanted.min((free / share).max(smallest));
+    if allocated_size(layout) >= size / 2 {
         return;
     }
     let path = layout.reserve();
-    if File::create(&path).and_then(|file| fill(file, size)).is_err() {
+    // The file system may need a part of the free space itself.
+    while size >= MIN_USEFUL && File::create(&path).and_then(|file| fill(file, size)).is_err() {
         let _stays = fs::remove_file(&path).is_err();
+        size /= 2;
     }
 }
 

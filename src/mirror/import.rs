@@ -23,6 +23,7 @@ use super::existing_file::is_stored;
 use super::guard::WriteGuard;
 use super::index_link::{self, LinkState};
 use super::ledger::{self, lost_records};
+use super::line_conflict::ConflictJudge;
 use super::lineages::LineageTip;
 use super::pending_lines::PendingLines;
 use super::stated_tips;
@@ -51,7 +52,7 @@ mod report;
 
 pub use conflict_sources::ConflictSources;
 pub use error::{Error, Problems};
-use line_info::{contradicted_crates, read_line_info, shipped_crates};
+use line_info::{contradicted_crates, listed_crates, read_line_info, shipped_crates};
 pub use missing_base::MissingBundles;
 pub use options::ImportOptions;
 use reject::{reject_damaged, reject_invalid};
@@ -91,8 +92,8 @@ impl WriteGuard {
         let refreshed = bundle.manifest().refreshed_crates.iter().map(|one| one.name.as_str());
         let names =
             NameIds::from_names(bundle.manifest().crates.iter().map(|record| record.name.as_str()).chain(refreshed));
-        let id = bundle.manifest().id.clone();
-        let mut visitor = ImportVisitor::new(&self.layout, &mut tx, verify_existing, line_info, names, &id, sink);
+        let judge = ConflictJudge::of_bundle(&self.layout, &bundle.manifest().id, listed_crates(bundle.manifest()));
+        let mut visitor = ImportVisitor::new(&self.layout, &mut tx, verify_existing, line_info, names, judge, sink);
         let streamed = bundle.stream(&mut visitor);
         sink.event(Event::End { phase: Phase::Importing });
         let mut received = visitor.finish();
@@ -169,6 +170,7 @@ impl WriteGuard {
             crates: received.shipped,
             crates_new: received.crates_new,
             crates_repaired: received.crates_repaired,
+            crates_replaced: received.crates_replaced,
             dist_files_new: dist_plan.added.0,
             bytes_new: received.bytes_new + dist_plan.added.1,
             index_changed: received.index.len() as u64,

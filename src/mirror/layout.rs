@@ -79,7 +79,8 @@
 //! note `NNNNNNNN-ID.lost`. Without manifest.json, a number in the newest record shows how many other records are lost, and
 //! the rebuild writes it to one note. A note states the highest number of a record at that time in `after`, and whether the
 //! notes name every lost record that may have been the newest of its lineage in `complete`. The loss ends
-//! with a record of the same bundle and a higher number. Until then, a collection forgets the lineage `rebuilt` only if an
+//! with a record of the same bundle and a higher number. If only manifest.json was lost, the files of a lost record may still
+//! be needed, unless the times in the records of their lines are those of bundles on record. Until then, a collection forgets the lineage `rebuilt` only if an
 //! administrator confirms it, which settles all notes before. A record with the name of a lost one replaces the note. If
 //! the newest record is damaged or missing, the next record names it as manifest.json does, so that the chain still shows
 //! the loss.
@@ -126,7 +127,8 @@
 //!
 //! Such a line proves nothing, and neither does a line whose record a rebuild wrote, with the earliest time. A rebuild
 //! writes one only if the Cargo.toml in the crate does not contradict the line. A bundle whose line has other dependencies
-//! replaces it. Of two lines with records, the crate decides: its Cargo.toml contradicts the false one. A record without
+//! replaces it. Of two lines with records, the crate decides: its Cargo.toml contradicts the false one. An audit compares
+//! every line with the Cargo.toml in its crate, and a rebuild moves a false line to aside/. A record without
 //! a line is dropped by a rebuild if no import record names its version and no crate file has it.
 //!
 //! # Dist files

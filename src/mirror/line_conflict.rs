@@ -11,14 +11,12 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::crate_sources::CrateSources;
 use super::index_merge::{Conflict, NewLine, StoredIndexFile};
 use super::layout::Layout;
-use super::ledger::{self, Reader};
-use super::live::LiveLineage;
+use super::ledger;
 use super::packaged_manifest::PackagedManifest;
-use super::retired;
 use super::transaction::Error;
-use crate::bundle::format::{CrateRecord, CrateState};
 use crate::bundle::sanitize::sanitize_line;
 use crate::crate_id::{CrateId, Version};
 use crate::digest::Sha256;
@@ -31,8 +29,10 @@ pub(super) struct ConflictJudge<'l> {
     origin: &'static str,
     /// The id of the bundle whose lines are new.
     bundle: Option<String>,
-    /// The crates that this bundle alone has, as import records state. Read at the first conflict that needs it.
-    own_crates: Option<HashSet<CrateId>>,
+    /// The crates whose lines are in that bundle.
+    crates: HashSet<CrateId>,
+    /// The sources of these crates. Read at the first conflict that needs them.
+    sources: Option<CrateSources>,
     /// See [`ledger::recorded_digests`].
     recorded_digests: Option<HashMap<CrateId, BTreeSet<Sha256>>>,
 }
@@ -70,12 +70,17 @@ struct Contradictions {
 impl<'l> ConflictJudge<'l> {
     /// A judge of new lines from `origin`, which is `the bundle's` or `upstream's`.
     pub(super) fn new(layout: &'l Layout, origin: &'static str) -> ConflictJudge<'l> {
-        ConflictJudge { layout, origin, bundle: None, own_crates: None, recorded_digests: None }
+        ConflictJudge { layout, origin, bundle: None, crates: HashSet::new(), sources: None, recorded_digests: None }
     }
 
-    /// A judge of the lines of the bundle with this id.
-    pub(super) fn of_bundle(layout: &'l Layout, bundle: &str) -> ConflictJudge<'l> {
-        ConflictJudge { bundle: Some(bundle.to_owned()), ..ConflictJudge::new(layout, "the bundle's") }
+    /// A judge of the lines of the bundle with this id, which has lines of `crates`.
+    pub(super) fn of_bundle(layout: &'l Layout, bundle: &str, crates: HashSet<CrateId>) -> ConflictJudge<'l> {
+        ConflictJudge { bundle: Some(bundle.to_owned()), crates, ..ConflictJudge::new(layout, "the bundle's") }
+    }
+
+    /// The sources of the bundle's crates, if a decision needed them.
+    pub(super) fn into_sources(self) -> Option<CrateSources> {
+        self.sources
     }
 
     /// Decides a conflict between `stored` and `incoming`. A stored line that gives way is removed from `stored`, or its
@@ -169,8 +174,8 @@ impl<'l> ConflictJudge<'l> {
         let is_genuine = Sha256::of_file(&path).is_ok_and(|(sha256, _)| sha256 == stored.cksum);
         match is_genuine.then(|| PackagedManifest::read(&stored.id, &path)).flatten() {
             Some(manifest) => Contradictions {
-                stored: manifest.find_contradiction(stored),
-                incoming: manifest.find_contradiction(incoming),
+                stored: manifest.find_contradiction(&stored.raw),
+                incoming: manifest.find_contradiction(&incoming.raw),
             },
             None => Contradictions::default(),
         }
@@ -193,11 +198,11 @@ impl<'l> ConflictJudge<'l> {
     /// Whether import records state the crate for this bundle, and for no other one or live mode.
     fn is_only_source(&mut self, id: &CrateId) -> Result<bool, Error> {
         let Some(bundle) = &self.bundle else { return Ok(false) };
-        let own = match &mut self.own_crates {
-            Some(own) => own,
-            empty => empty.insert(read_own_crates(self.layout, bundle)?),
+        let sources = match &mut self.sources {
+            Some(sources) => sources,
+            empty => empty.insert(CrateSources::read(self.layout, |id| self.crates.contains(id))?),
         };
-        Ok(own.contains(id))
+        Ok(sources.is_only_source(bundle, id))
     }
 
     fn known_digests(&mut self, id: &CrateId) -> Result<Option<&BTreeSet<Sha256>>, Error> {
@@ -206,27 +211,6 @@ impl<'l> ConflictJudge<'l> {
         }
         Ok(self.recorded_digests.as_ref().and_then(|digests| digests.get(id)))
     }
-}
-
-/// The crates that records which count state for `bundle`, and for no other bundle or live mode.
-fn read_own_crates(layout: &Layout, bundle: &str) -> Result<HashSet<CrateId>, Error> {
-    let (mut own, mut others) = (HashSet::new(), HashSet::new());
-    let notes = retired::read_retirements(layout)?;
-    let mut reader = Reader::new(layout);
-    for name in ledger::record_names(layout)? {
-        let Some(record) = reader.read(&name)? else { continue };
-        let (stated, number) = (&record.manifest, ledger::record_number(&name).unwrap_or(0));
-        if retired::is_retired(&notes, number, &stated.lineage.id) {
-            continue;
-        }
-        let brought = stated.crates.iter().filter(|one| one.state != CrateState::Kept).map(CrateRecord::id);
-        if stated.id == bundle { own.extend(brought) } else { others.extend(brought) }
-    }
-    own.retain(|id| !others.contains(id));
-    for record in LiveLineage::read(layout)?.current() {
-        record.item.crate_id().map(|id| own.remove(id));
-    }
-    Ok(own)
 }
 
 /// The dependencies that only one of the lines has, such as "differing dependencies of the stored line: `evil ^1`; of the new one: none".

@@ -30,7 +30,7 @@
 //!
 //! Damaged and altered records, and the signatures above, are moved to `.frostmirror/aside/`. So are crates that an
 //! import record contradicts, and crates that no import on record added although no record is lost, each with its index
-//! line. A line without a record that contradicts the Cargo.toml in its crate is moved there alone.
+//! line. A line that contradicts the Cargo.toml in its crate is moved there alone, also one with a record that fits.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -145,17 +145,17 @@ impl WriteGuard {
     /// # Errors
     /// A file system operation failed; the changes are then rolled back.
     pub fn rebuild(&mut self, now: Timestamp, sink: &dyn Sink) -> Result<RebuildReport, import::Error> {
-        if disk_reserve::is_low_on_space(&self.layout) {
-            disk_reserve::release(self);
-        }
+        let mut is_released = disk_reserve::is_low_on_space(&self.layout) && disk_reserve::release(self);
         let rebuilt = match self.rebuild_records(now, sink) {
             // The user's quota is full, and not the disk.
             Err(import::Error::Store(error)) if disk_reserve::is_full(&error) && disk_reserve::release(self) => {
+                is_released = true;
                 self.rebuild_records(now, sink)
             }
             rebuilt => rebuilt,
         };
-        disk_reserve::maintain(self, disk_reserve::SHARE_AFTER_GC);
+        let share = if is_released { disk_reserve::SHARE_OF_RELEASED } else { disk_reserve::SHARE_AFTER_GC };
+        disk_reserve::maintain(self, share);
         rebuilt
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use frostmirror::bundle::format::CrateState;
 use frostmirror::bundle::format::DistFileState::Shipped;
 use frostmirror::crate_id::CrateId;
 use frostmirror::digest::Sha256;
@@ -110,7 +111,7 @@ fn an_import_replaces_what_the_import_record_contradicts() {
     forge_crate(&mirror_of_one(&sandbox));
     let run = sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
     run.stderr_has("the mirror's index stated another checksum of json 1.0.0 than the import records")
-        .stderr_has("Repaired 1 crate");
+        .stderr_has("Replaced 1 crate whose stored file came from another bundle or was altered");
 }
 
 #[test]
@@ -183,22 +184,96 @@ fn no_bundle_replaces_a_crate_that_the_import_record_proves() {
     assert_eq!(all_files(&mirror), before);
 }
 
-/// Adds a dependency to the line of json 1.0.0. Its record is altered alike, or removed with those of the other lines.
-fn alter_line(mirror: &Path, has_record: bool) {
+/// Replaces the line of json 1.0.0, and makes its record fit.
+fn replace_line(mirror: &Path, new: &str) {
     let layout = Layout::new(mirror);
     let name = CrateId::parse("json", "1.0.0").unwrap().name;
     let text = fs::read_to_string(layout.index_file(&name)).unwrap();
     let line = text.lines().next().unwrap();
-    let evil = json().dep("evil", "^1").cksum(&json().pack().cksum).pack().line;
-    fs::write(layout.index_file(&name), text.replace(line, &evil)).unwrap();
+    assert_ne!(line, new);
+    fs::write(layout.index_file(&name), text.replace(line, new)).unwrap();
+    let digest = |line: &str| Sha256::of(line.as_bytes()).to_string();
     let records = layout.index_meta_file(&name);
-    if has_record {
-        let digest = |line: &str| Sha256::of(line.as_bytes()).to_string();
-        let altered = fs::read_to_string(&records).unwrap().replace(&digest(line), &digest(&evil));
-        fs::write(records, altered).unwrap();
-    } else {
-        fs::remove_file(records).unwrap();
+    let altered = fs::read_to_string(&records).unwrap().replace(&digest(line), &digest(new));
+    fs::write(records, altered).unwrap();
+}
+
+/// Adds a dependency to the line of json 1.0.0. Its record is altered alike, or removed with those of the other lines.
+fn alter_line(mirror: &Path, has_record: bool) {
+    replace_line(mirror, &json().dep("evil", "^1").cksum(&json().pack().cksum).pack().line);
+    if !has_record {
+        fs::remove_file(mirror.join(".frostmirror/lines/js/on/json")).unwrap();
     }
+}
+
+/// json 1.0.0 with a file that is no archive, so that the crate does not show whether its line is false.
+fn opaque(has_dependency: bool) -> PackedCrate {
+    let shape = if has_dependency { json().dep("evil", "^1") } else { json() };
+    let bytes = b"no archive".to_vec();
+    let cksum = Sha256::of(&bytes).to_string();
+    let line = shape.cksum(&cksum).pack().line;
+    PackedCrate { name: "json".to_owned(), version: "1.0.0".to_owned(), bytes, cksum, line }
+}
+
+#[test]
+fn a_line_with_a_fitting_record_is_compared_with_its_crate() {
+    let line = json().pack().line;
+    let dependency = |kind: &str| json().dep("evil", "^1").kind(kind).cksum(&json().pack().cksum).pack().line;
+    for (altered, fault) in [
+        (dependency("normal"), "its dependency `evil` is not in the Cargo.toml of the crate"),
+        (dependency("dev"), "its dev-dependency `evil` is not in the Cargo.toml of the crate"),
+        (
+            line.replace(r#""features":{}"#, r#""features":{"evil":[]}"#),
+            "its features differ from those in the Cargo.toml",
+        ),
+        (line.replace(r#""features":{}"#, r#""features":{},"features2":{"evil":[]},"v":2"#), "its features differ"),
+        (
+            line.replace(r#""yanked":"#, r#""links":"evil","yanked":"#),
+            "its `links` differs from that in the Cargo.toml",
+        ),
+        (
+            line.replace(r#""yanked":"#, r#""rust_version":"1.99","yanked":"#),
+            "its `rust_version` differs from that in the",
+        ),
+    ] {
+        let sandbox = Sandbox::new();
+        let mirror = mirror_of_one(&sandbox);
+        let before = public_files(&mirror);
+        replace_line(&mirror, &altered);
+        let run = sandbox.run(["verify", "--mirror", "mirror", "--repair-list", "list"]).exits(4);
+        assert_eq!(run.stdout.lines().count(), 1, "{}", run.describe());
+        let run = run.stdout_has(&format!("index/js/on/json: the line of json 1.0.0 is false: {fault}"));
+        run.stderr_has("--rebuild-state`, which moves false crates and index lines aside, and rebuilds lost records; then import `one.pkg`");
+        assert!(sandbox.read("list").contains(&json().pack().cksum));
+        let run = sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).exits(4);
+        run.stderr_has("index lines contradict the Cargo.toml in the crates of json 1.0.0: these lines were moved to");
+        let aside = fs::read_to_string(mirror.join(".frostmirror/aside/json-1.0.0.crate.line")).unwrap();
+        assert_eq!(aside.trim_end(), altered);
+        sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
+        assert_restored(&sandbox, &before);
+    }
+}
+
+#[test]
+fn the_record_of_a_rebuild_is_no_source_of_a_crate() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    let other = || Crate::new("other", "1.0.0");
+    let one = BundleBuilder::new("a", 1).ship_packed(opaque(false)).ship(other());
+    import(&mirror, &one.write(&sandbox.path(""), "one.pkg")).unwrap();
+    let two = BundleBuilder::new("a", 2).with_crate(other(), CrateState::Sent).parent("one.pkg");
+    import(&mirror, &two.write(&sandbox.path(""), "two.pkg")).unwrap();
+    // A lost record may need the crate, so the rebuild writes a record that keeps it.
+    fs::remove_file(mirror.join("manifest.json")).unwrap();
+    sandbox
+        .run(["verify", "--mirror", "mirror", "--rebuild-state"])
+        .ok()
+        .stderr_has("they are kept as lineage `rebuilt`");
+    replace_line(&mirror, &opaque(true).line);
+    let run = sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
+    run.stderr_has("the stored index line of json 1.0.0 was altered after its import");
+    assert_eq!(fs::read_to_string(mirror.join("index/js/on/json")).unwrap(), format!("{}\n", opaque(false).line));
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
 }
 
 #[test]
@@ -255,24 +330,15 @@ fn a_bundle_replaces_a_line_that_contradicts_its_crate() {
 fn a_line_that_was_altered_after_its_import_gives_way_to_the_only_bundle_that_has_the_crate() {
     for has_other_bundle in [false, true] {
         let sandbox = Sandbox::new();
-        let mirror = mirror_of_one(&sandbox);
+        let mirror = sandbox.path("mirror");
+        let one = BundleBuilder::new("a", 1).ship_packed(opaque(false)).write(&sandbox.path(""), "one.pkg");
+        import(&mirror, &one).unwrap();
         if has_other_bundle {
-            let other = BundleBuilder::new("b", 1).ship(json()).write(&sandbox.path(""), "other.pkg");
+            let other = BundleBuilder::new("b", 1).ship_packed(opaque(false)).write(&sandbox.path(""), "other.pkg");
             import(&mirror, &other).unwrap();
         }
         let before = public_files(&mirror);
-        // The Cargo.toml in the crate says nothing about its development.
-        let layout = Layout::new(&mirror);
-        let name = CrateId::parse("json", "1.0.0").unwrap().name;
-        let text = fs::read_to_string(layout.index_file(&name)).unwrap();
-        let line = text.lines().next().unwrap();
-        let evil = json().dep("evil", "^1").cksum(&json().pack().cksum).pack().line;
-        let evil = evil.replace(r#""kind":"normal""#, r#""kind":"dev""#);
-        assert!(evil.contains(r#""kind":"dev""#), "{evil}");
-        fs::write(layout.index_file(&name), text.replace(line, &evil)).unwrap();
-        let digest = |line: &str| Sha256::of(line.as_bytes()).to_string();
-        let records = fs::read_to_string(layout.index_meta_file(&name)).unwrap();
-        fs::write(layout.index_meta_file(&name), records.replace(&digest(line), &digest(&evil))).unwrap();
+        replace_line(&mirror, &opaque(true).line);
         let run = sandbox.run(["import", "one.pkg", "--mirror", "mirror"]);
         if has_other_bundle {
             run.exits(4).stderr_has("other.pkg").stderr_has("one of the two is false");
@@ -314,28 +380,20 @@ fn a_bundle_whose_line_contradicts_the_crate_is_refused() {
 
 #[test]
 fn a_line_that_nothing_proves_gives_way_to_that_of_a_bundle() {
-    // Not an archive, so that the crate does not decide.
-    let crate_with = |dependency: bool| {
-        let shape = if dependency { json().dep("evil", "^1") } else { json() };
-        let bytes = b"no archive".to_vec();
-        let cksum = Sha256::of(&bytes).to_string();
-        let line = shape.cksum(&cksum).pack().line;
-        PackedCrate { name: "json".to_owned(), version: "1.0.0".to_owned(), bytes, cksum, line }
-    };
     let sandbox = Sandbox::new();
     let mirror = sandbox.path("mirror");
-    let one = BundleBuilder::new("a", 1).ship_packed(crate_with(false)).write(&sandbox.path(""), "one.pkg");
+    let one = BundleBuilder::new("a", 1).ship_packed(opaque(false)).write(&sandbox.path(""), "one.pkg");
     import(&mirror, &one).unwrap();
     let before = public_files(&mirror);
     // A recorded line does not give way.
-    BundleBuilder::new("b", 1).ship_packed(crate_with(true)).write(&sandbox.path(""), "other.pkg");
+    BundleBuilder::new("b", 1).ship_packed(opaque(true)).write(&sandbox.path(""), "other.pkg");
     let run = sandbox.run(["import", "other.pkg", "--mirror", "mirror"]).exits(4);
     run.stderr_has(
         "has other dependencies than the stored one (differing dependencies of the stored line: none; of the",
     )
     .stderr_has("bundle number 1 (`one.pkg`, id ")
     .stderr_has("--reject ");
-    fs::write(mirror.join("index/js/on/json"), format!("{}\n", crate_with(true).line)).unwrap();
+    fs::write(mirror.join("index/js/on/json"), format!("{}\n", opaque(true).line)).unwrap();
     fs::remove_file(mirror.join(".frostmirror/lines/js/on/json")).unwrap();
     sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
     let run = sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();

@@ -272,13 +272,14 @@ fn a_rebuild_works_on_a_full_disk_and_gc_afterwards() {
                 "{}; rm {lost}; {FILL_DISK}; set +e
                  fm import 2.pkg --mirror mirror/m; echo \"import: $?\"
                  fm gc --mirror mirror/m; echo \"gc: $?\"
-                 set -e; fm verify --rebuild-state --mirror mirror/m; {FILL_DISK}
+                 set -e; fm verify --rebuild-state --mirror mirror/m
+                 test $(stat -c %s mirror/m/.frostmirror/reserve) -gt 700000 && echo 'the reserve is back'; {FILL_DISK}
                  fm gc --grace 0 --mirror mirror/m; rm mirror/filler-*; fm verify --mirror mirror/m",
                 full_disk_script()
             ),
         );
         let run = run.ok().stdout_has("free: 0\n").stdout_has("import: 4\n").stdout_has("gc: 4\n");
-        run.stderr_has("Rebuilt manifest.json").stdout_has("OK -- ");
+        run.stderr_has("Rebuilt manifest.json").stdout_has("the reserve is back").stdout_has("OK -- ");
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use frostmirror::bundle::format::CrateState;
 use frostmirror::event::NullSink;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger;
@@ -89,6 +90,45 @@ fn the_rebuilt_lineage_is_not_forgotten_before_the_bundles_are_imported_again() 
     sandbox.run(forget).ok();
     sandbox.run(["verify", "--mirror", "mirror"]).ok().stdout_has("OK -- 3 crates");
     assert_eq!(public_files(&mirror), served);
+}
+
+#[test]
+fn rebuilt_is_forgotten_without_a_confirmation_if_bundles_on_record_explain_what_goes() {
+    for is_record_lost in [false, true] {
+        let sandbox = Sandbox::new();
+        let mirror = sandbox.path("mirror");
+        let (old, new) = (|| Crate::new("old", "1.0.0"), || Crate::new("new", "1.0.0"));
+        let write = |bundle: BundleBuilder, file: &str| bundle.write(&sandbox.path(""), file);
+        import(&mirror, &write(BundleBuilder::new("a", 1).ship(old()).ship(new()), "one.pkg")).unwrap();
+        import(
+            &mirror,
+            &write(BundleBuilder::new("a", 2).with_crate(new(), CrateState::Sent).parent("one.pkg"), "two.pkg"),
+        )
+        .unwrap();
+        if is_record_lost {
+            // This bundle needs the old crate again.
+            let three = BundleBuilder::new("a", 3).with_crate(new(), CrateState::Sent).ship(old()).parent("two.pkg");
+            import(&mirror, &write(three, "three.pkg")).unwrap();
+            fs::remove_file(newest_record(&mirror)).unwrap();
+        }
+        fs::remove_file(mirror.join("manifest.json")).unwrap();
+        let run = sandbox.run(["verify", "--rebuild-state", "--mirror", "mirror"]).ok();
+        run.stderr_has("they are kept as lineage `rebuilt`");
+        let run = sandbox.run(["gc", "--forget", "rebuilt", "--grace", "0", "--mirror", "mirror"]);
+        let left = match is_record_lost {
+            true => {
+                run.exits(4).stderr_has("no import since the rebuild restored one").stderr_has("--forget rebuilt@");
+                2
+            }
+            false => {
+                run.ok().stdout_has("To remove: 1 index line\n");
+                1
+            }
+        };
+        let run = sandbox.run(["verify", "--mirror", "mirror"]).ok();
+        run.stdout_has(if left == 1 { "OK -- 1 crate," } else { "OK -- 2 crates," });
+        assert_eq!(mirror.join("crates/old-1.0.0.crate").exists(), is_record_lost);
+    }
 }
 
 #[test]

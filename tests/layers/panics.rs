@@ -89,7 +89,6 @@ const ALLOWED_PANICS: &[AllowedPanics] = &[
     ("http/response_body.rs", 0, 1, "limited to the chunk's length"),
     ("index_line.rs", 1, 0, JSON_SERIALIZATION),
     ("mirror/dist_files.rs", 1, 0, JSON_SERIALIZATION),
-    ("mirror/audit/file_state.rs", 0, 1, READ_LENGTH),
     ("mirror/audit/index_entry.rs", 0, 4, FOUND_POSITION),
     ("mirror/audit/problem.rs", 1, 0, JSON_SERIALIZATION),
     ("mirror/import_order.rs", 0, 4, "positions are those of the list itself"),

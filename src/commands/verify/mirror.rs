@@ -211,7 +211,7 @@ fn untrusted_warnings(rebuilt: &RebuildReport, layout: &Layout, sink: &dyn Sink)
     }
     if !untrusted.false_lines.is_empty() {
         warnings.push(format!(
-            "index lines without a record contradict the Cargo.toml in the crates of {}: these lines were moved to \
+            "index lines contradict the Cargo.toml in the crates of {}: these lines were moved to \
              .frostmirror/aside. Import {} again: `cargo frostmirror import FILE --mirror DIR` restores the right lines",
             list(untrusted.false_lines.keys().map(ToString::to_string).collect()),
             bundles_of(&untrusted.false_lines)
@@ -407,13 +407,23 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout, sink: &dyn Sink) ->
             "run `cargo frostmirror gc --mirror DIR`, which completes the interrupted command, then verify again",
         ));
     }
+    let has = |is: fn(&Fault) -> bool| audit.problems.iter().any(|problem| is(&problem.fault));
     let mut steps = Vec::new();
-    if !audit.repairs.is_empty() {
-        steps.push(repair_hint(audit, args, layout, sink));
+    // An import keeps a false line whose dependencies are right, so a rebuild removes it first.
+    let removes_lines = !args.rebuild_state && has(|fault| matches!(fault, Fault::ContradictsCrate { .. }));
+    if removes_lines {
+        steps.push(
+            "run `cargo frostmirror verify --mirror DIR --rebuild-state`, which moves false crates and index lines aside, and \
+             rebuilds lost records"
+                .to_owned(),
+        );
     }
-    if !args.rebuild_state && audit.problems.iter().any(|problem| problem.fault.is_rebuildable()) {
+    if !audit.repairs.is_empty() {
         let then = if steps.is_empty() { "" } else { "then " };
-        let has = |is: fn(&Fault) -> bool| audit.problems.iter().any(|problem| is(&problem.fault));
+        steps.push(format!("{then}{}", repair_hint(audit, args, layout, sink)));
+    }
+    if !args.rebuild_state && !removes_lines && has(Fault::is_rebuildable) {
+        let then = if steps.is_empty() { "" } else { "then " };
         steps.push(if has(Fault::is_untrusted) {
             format!(
                 "{then}run `cargo frostmirror verify --mirror DIR --rebuild-state`, which moves false crates and index lines \

@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::problem::Fault;
+use crate::bundle::package_metadata::manifest_text;
+use crate::crate_id::CrateId;
 use crate::digest::{Hasher, Sha256};
 use crate::event::{Event, Phase, Sink};
 use crate::mirror::item::ItemId;
@@ -15,7 +17,12 @@ use crate::mirror::layout::Layout;
 #[derive(Clone, Debug)]
 pub(in crate::mirror) enum FileState {
     /// The file has the expected digest.
-    Valid { sha256: Sha256, length: u64 },
+    Valid {
+        sha256: Sha256,
+        length: u64,
+        /// Digest of the index line that was compared with the Cargo.toml in the crate, and does not contradict it.
+        compared_line: Option<Sha256>,
+    },
     /// The file is missing, unreadable or has another digest.
     Invalid { expected: Sha256, fault: Fault, length: u64 },
     /// No record states an expected digest.
@@ -50,16 +57,35 @@ pub(super) fn check(
     sink: &dyn Sink,
     buffer: &mut [u8],
 ) -> FileState {
+    check_with_manifest(layout, item, expected, before, sink, buffer).0
+}
+
+/// The same. If the item is a crate and its file is valid and was read, also returns the Cargo.toml in it, from the same
+/// bytes.
+pub(super) fn check_with_manifest(
+    layout: &Layout,
+    item: &ItemId,
+    expected: Option<Sha256>,
+    before: Option<&FileState>,
+    sink: &dyn Sink,
+    buffer: &mut [u8],
+) -> (FileState, Option<String>) {
     let path = item.file(layout);
+    let mut manifest = None;
     let state = match (expected, before) {
         (None, _) => FileState::Unlisted { length: file_length(&path) },
         (Some(expected), Some(valid @ FileState::Valid { sha256, .. })) if *sha256 == expected => valid.clone(),
         (Some(expected), _) if is_behind_link(layout, item, &path) => {
             FileState::unreadable(&path, expected, "it is behind a link, which the server does not follow")
         }
-        (Some(expected), _) => match hash_file(&path, buffer) {
-            Ok((sha256, length)) if sha256 == expected => FileState::Valid { sha256, length },
-            Ok((actual, length)) => FileState::Invalid { expected, fault: Fault::Digest { expected, actual }, length },
+        (Some(expected), _) => match hash_file(&path, item.crate_id(), buffer) {
+            Ok(HashedFile { sha256, length, manifest: text }) if sha256 == expected => {
+                manifest = text;
+                FileState::Valid { sha256, length, compared_line: None }
+            }
+            Ok(HashedFile { sha256: actual, length, .. }) => {
+                FileState::Invalid { expected, fault: Fault::Digest { expected, actual }, length }
+            }
             Err(error) => FileState::unreadable(&path, expected, error),
         },
     };
@@ -67,7 +93,7 @@ pub(super) fn check(
         sink.detail("Verified", item.path().to_string());
     }
     sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: state.length() });
-    state
+    (state, manifest)
 }
 
 /// Whether a link leads to the file. A link may point outside of the mirror, so the server does not follow it. The
@@ -77,20 +103,49 @@ fn is_behind_link(layout: &Layout, item: &ItemId, file: &Path) -> bool {
     item.crate_id().is_none() && inside.into_iter().any(Path::is_symlink)
 }
 
-/// Like [`Sha256::of_file`], with a reused buffer, because mirrors have many small files.
-fn hash_file(path: &Path, buffer: &mut [u8]) -> io::Result<(Sha256, u64)> {
-    let mut file = File::open(path)?;
-    let mut hasher = Hasher::new();
-    let mut length = 0;
-    loop {
-        match file.read(buffer) {
-            Ok(0) => return Ok((hasher.finish(), length)),
-            Ok(n) => {
-                hasher.update(&buffer[..n]);
-                length += n as u64;
+struct HashedFile {
+    sha256: Sha256,
+    length: u64,
+    /// The Cargo.toml in a crate; `None` if it cannot be read.
+    manifest: Option<String>,
+}
+
+/// Like [`Sha256::of_file`], with a reused buffer, because mirrors have many small files. Of the file of `crate_id`, also
+/// reads the Cargo.toml.
+fn hash_file(path: &Path, crate_id: Option<&CrateId>, buffer: &mut [u8]) -> io::Result<HashedFile> {
+    let mut file = HashingReader { file: File::open(path)?, hasher: Hasher::new(), length: 0, error: None };
+    let manifest = crate_id.and_then(|id| manifest_text(&mut file, id));
+    match file.error.take() {
+        Some(error) => return Err(error),
+        None => while file.read(buffer)? > 0 {},
+    }
+    Ok(HashedFile { sha256: file.hasher.finish(), length: file.length, manifest })
+}
+
+/// Hashes the bytes that are read. Keeps the first error, because readers of archives hide errors.
+struct HashingReader {
+    file: File,
+    hasher: Hasher,
+    length: u64,
+    error: Option<io::Error>,
+}
+
+impl Read for HashingReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.file.read(buffer) {
+                Ok(count) => {
+                    self.hasher.update(buffer.get(..count).unwrap_or_default());
+                    self.length += count as u64;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let reported = io::Error::new(error.kind(), error.to_string());
+                    self.error.get_or_insert(error);
+                    return Err(reported);
+                }
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
         }
     }
 }

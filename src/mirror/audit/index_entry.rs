@@ -53,10 +53,19 @@ pub(in crate::mirror) struct LineState {
     pub(in crate::mirror) cksum: Sha256,
     /// Digest of the line itself.
     pub(in crate::mirror) digest: Sha256,
+    /// Its number in the index file, from 1; 0 for a missing line.
+    number: usize,
     /// A platform filter excluded the crate file, according to the record.
     pub(in crate::mirror) index_only: bool,
     /// How the line compares with the records.
     pub(in crate::mirror) record_match: RecordMatch,
+}
+
+impl LineState {
+    /// Whether only the Cargo.toml in its crate can show that the line is false.
+    fn is_plausible(&self) -> bool {
+        matches!(self.record_match, RecordMatch::Recorded | RecordMatch::Unrecorded)
+    }
 }
 
 /// How a line compares with the records.
@@ -66,7 +75,7 @@ pub(in crate::mirror) enum RecordMatch {
     Recorded,
     /// The version has no record.
     Unrecorded,
-    /// The version has no record, and the Cargo.toml in its crate shows that the line is false.
+    /// The Cargo.toml in the crate shows that the line is false. The line has no record, or it has a record that fits.
     ContradictsCrate,
     /// The record is of another line.
     Altered,
@@ -81,22 +90,44 @@ impl IndexState {
         self.lines.iter().chain(&self.missing_lines)
     }
 
-    /// Hashes the crate files and compares them with the lines.
-    fn check_crate_files(&mut self, context: &AuditContext<'_>, sink: &dyn Sink, buffer: &mut [u8]) {
+    /// Hashes the crate files and compares them with the lines. `text` is the index file.
+    fn check_crate_files(&mut self, context: &AuditContext<'_>, text: &str, sink: &dyn Sink, buffer: &mut [u8]) {
         let mut expected: Vec<(&CrateId, Sha256)> = self.expected_lines().map(|line| (&line.id, line.cksum)).collect();
         expected.sort_unstable();
         let must_be = |id: &CrateId| expected.binary_search_by(|(one, _)| (*one).cmp(id)).ok().map(|at| expected[at].1);
         let before = context.before.get(&self.path).map_or(&[][..], Vec::as_slice);
         let ids = context.listing.crates.get(&self.path).into_iter().flatten();
+        let texts: Vec<&str> = text.lines().collect();
+        let mut contradictions = Vec::new();
         let mut states: Vec<(ItemId, FileState)> = ids
             .map(|id| {
                 let (item, before) = (ItemId::Crate(id.clone()), find_crate_file(before, id));
-                let state = file_state::check(context.layout, &item, must_be(id), before, sink, buffer);
+                let must_be = must_be(id);
+                let (mut state, manifest) =
+                    file_state::check_with_manifest(context.layout, &item, must_be, before, sink, buffer);
+                let line = self.lines.binary_search_by(|line| line.id.version.cmp(&id.version)).ok();
+                let line = line.and_then(|at| self.lines.get(at)).filter(|line| line.id == *id && line.is_plausible());
+                if let (FileState::Valid { compared_line, .. }, Some(line)) = (&mut state, line)
+                    && *compared_line != Some(line.digest)
+                {
+                    let raw = line.number.checked_sub(1).and_then(|at| texts.get(at)).copied().unwrap_or_default();
+                    let manifest = match manifest {
+                        Some(text) => PackagedManifest::parse(&text),
+                        None => PackagedManifest::read(id, &context.layout.crate_file(id)),
+                    };
+                    match manifest.and_then(|manifest| manifest.find_contradiction(raw)) {
+                        Some(difference) => contradictions.push((line.digest, id.clone(), difference)),
+                        None => *compared_line = Some(line.digest),
+                    }
+                }
                 (item, state)
             })
             .collect();
         states.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         self.crate_files = states;
+        for (digest, id, difference) in contradictions {
+            self.add_contradiction(digest, id, difference);
+        }
         for (item, state) in &self.crate_files {
             let problem = |fault| Problem::new(item.path().as_str(), fault);
             match state {
@@ -127,24 +158,12 @@ impl IndexState {
         }
     }
 
-    /// Compares lines without a record with the Cargo.toml in their crates. Nothing else proves what these lines state.
-    /// `text` is the index file.
-    fn check_unrecorded_lines(&mut self, context: &AuditContext<'_>, text: &str) {
-        for line in self.lines.iter_mut().filter(|line| line.record_match == RecordMatch::Unrecorded) {
-            let id = line.id.clone();
-            if !matches!(find_crate_file(&self.crate_files, &id), Some(FileState::Valid { .. })) {
-                continue;
-            }
-            let manifest = || PackagedManifest::read(&id, &context.layout.crate_file(&id));
-            let contradiction = IndexLine::find_version(text, &id.name, &id.version)
-                .and_then(|full| manifest()?.find_contradiction(&full));
-            if let Some(difference) = contradiction {
-                line.record_match = RecordMatch::ContradictsCrate;
-                let fault = Fault::ContradictsCrate { id: id.clone(), difference };
-                self.problems.push(Problem::new(format!("index/{}", self.path), fault));
-                self.repairs.push((ItemId::Crate(id), line.cksum));
-            }
-        }
+    /// Marks the line with this digest as false.
+    fn add_contradiction(&mut self, digest: Sha256, id: CrateId, difference: String) {
+        let Some(line) = self.lines.iter_mut().find(|line| line.id == id && line.digest == digest) else { return };
+        line.record_match = RecordMatch::ContradictsCrate;
+        self.repairs.push((ItemId::Crate(id.clone()), line.cksum));
+        self.problems.push(Problem::new(format!("index/{}", self.path), Fault::ContradictsCrate { id, difference }));
     }
 
     /// The state of the crate file; `None` if there is no file.
@@ -204,10 +223,10 @@ impl IndexAuditor<'_> {
                 records_damaged = true;
             }
         }
-        let mut by_version: BTreeMap<Version, (usize, LineState)> = BTreeMap::new();
+        let mut by_version: BTreeMap<Version, LineState> = BTreeMap::new();
         let mut garbage = false;
         for (number, line, digest) in self.valid_lines(&text, &records, &index_shown, &mut garbage) {
-            let (state, contradiction) = compare_with_records(line, digest, &records, books);
+            let (state, contradiction) = compare_with_records(number, line, digest, &records, books);
             if contradiction {
                 self.problems.push(Problem::new(&records_shown, Fault::RecordChecksum { id: state.id.clone() }));
                 records.retain(|record| record.line_sha256 != digest || record.version != state.id.version);
@@ -215,7 +234,7 @@ impl IndexAuditor<'_> {
             }
             // If a version has two lines, the recorded one counts, else the first.
             let second = match by_version.get(&state.id.version) {
-                Some((_, first)) => {
+                Some(first) => {
                     self.repairs.push((ItemId::Crate(first.id.clone()), first.cksum));
                     let better =
                         first.record_match != RecordMatch::Recorded && state.record_match == RecordMatch::Recorded;
@@ -225,11 +244,11 @@ impl IndexAuditor<'_> {
                 None => false,
             };
             if !second {
-                by_version.insert(state.id.version.clone(), (number, state));
+                by_version.insert(state.id.version.clone(), state);
             }
         }
-        for (number, state) in by_version.values() {
-            self.check_line(*number, state, books, &index_shown, &records_shown);
+        for state in by_version.values() {
+            self.check_line(state, books, &index_shown, &records_shown);
         }
         let path = self.path;
         let context = self.context;
@@ -239,7 +258,7 @@ impl IndexAuditor<'_> {
             self.problems.push(Problem::new(&records_shown, Fault::UnsupportedRecord { id: id.clone() }));
         }
         let lost = self.find_missing_lines(&records, &by_version, || context.crate_name_at(path), &index_shown);
-        let lines: Vec<LineState> = by_version.into_values().map(|(_, state)| state).collect();
+        let lines: Vec<LineState> = by_version.into_values().collect();
         if let (true, Some(line)) = (garbage && self.repairs.is_empty(), lines.first()) {
             // Any line of the name makes an import rewrite the file.
             self.repairs.push((ItemId::Crate(line.id.clone()), line.cksum));
@@ -263,8 +282,7 @@ impl IndexAuditor<'_> {
         }
         self.sink.event(Event::Advance { phase: Phase::Verifying, items: 1, bytes: 0 });
         if !self.sink.is_cancelled() {
-            state.check_crate_files(context, self.sink, buffer);
-            state.check_unrecorded_lines(context, &text);
+            state.check_crate_files(context, &text, self.sink, buffer);
         }
         state
     }
@@ -313,8 +331,8 @@ impl IndexAuditor<'_> {
         sound
     }
 
-    fn check_line(&mut self, number: usize, state: &LineState, metadata: &Metadata, index: &str, records: &str) {
-        let id = || state.id.clone();
+    fn check_line(&mut self, state: &LineState, metadata: &Metadata, index: &str, records: &str) {
+        let (id, number) = (|| state.id.clone(), state.number);
         match state.record_match {
             RecordMatch::Recorded => {}
             RecordMatch::Unrecorded | RecordMatch::ContradictsCrate => {
@@ -340,19 +358,19 @@ impl IndexAuditor<'_> {
     fn take_unsupported_records(
         &self,
         records: &mut Vec<IndexLineMeta>,
-        by_version: &BTreeMap<Version, (usize, LineState)>,
+        by_version: &BTreeMap<Version, LineState>,
     ) -> Vec<CrateId> {
         let AuditContext { listing, metadata, is_complete, interrupted, .. } = *self.context;
         if interrupted || records.iter().all(|record| by_version.contains_key(&record.version)) {
             return Vec::new();
         }
-        let of_line = by_version.values().next().map(|(_, state)| state.id.name.clone());
+        let of_line = by_version.values().next().map(|state| state.id.name.clone());
         let Some(name) = of_line.or_else(|| self.context.crate_name_at(self.path)) else { return Vec::new() };
         let files = listing.crates.get(self.path);
         let mut unsupported = Vec::new();
         records.retain(|record| {
             let id = CrateId { name: name.clone(), version: record.version.clone() };
-            let is_of_other_line = || by_version.values().any(|(_, state)| state.digest == record.line_sha256);
+            let is_of_other_line = || by_version.values().any(|state| state.digest == record.line_sha256);
             let is_supported = by_version.contains_key(&record.version)
                 || metadata.crates.contains_key(&id)
                 || files.is_some_and(|ids| ids.contains(&id))
@@ -369,7 +387,7 @@ impl IndexAuditor<'_> {
     fn find_missing_lines(
         &mut self,
         records: &[IndexLineMeta],
-        by_version: &BTreeMap<Version, (usize, LineState)>,
+        by_version: &BTreeMap<Version, LineState>,
         spelled: impl FnOnce() -> Option<CrateName>,
         shown: &str,
     ) -> Vec<LineState> {
@@ -377,7 +395,7 @@ impl IndexAuditor<'_> {
         if gone.peek().is_none() {
             return Vec::new();
         }
-        let name = by_version.values().next().map(|(_, state)| state.id.name.clone()).or_else(spelled);
+        let name = by_version.values().next().map(|state| state.id.name.clone()).or_else(spelled);
         let mut lost: BTreeMap<&Version, LineState> = BTreeMap::new();
         for record in gone {
             let Some(name) = name.clone() else { continue };
@@ -386,6 +404,7 @@ impl IndexAuditor<'_> {
                 cksum: self.context.metadata.stated_digest(&id).unwrap_or(record.cksum),
                 id,
                 digest: record.line_sha256,
+                number: 0,
                 index_only: record.index_only,
                 record_match: RecordMatch::Altered,
             });
@@ -430,6 +449,7 @@ impl LineHeader {
 
 /// Compares a line with the records. Also returns whether the matching record states another checksum.
 fn compare_with_records(
+    number: usize,
     line: LineHeader,
     digest: Sha256,
     records: &[IndexLineMeta],
@@ -453,5 +473,5 @@ fn compare_with_records(
         other => other,
     };
     let cksum = in_ledger.unwrap_or(cksum);
-    (LineState { id: line.id, cksum, digest, index_only, record_match }, contradiction)
+    (LineState { id: line.id, cksum, digest, number, index_only, record_match }, contradiction)
 }

@@ -142,7 +142,7 @@ pub enum Fault {
         /// The crate.
         id: CrateId,
     },
-    /// A line without a record contradicts the crate's own manifest.
+    /// A line contradicts the crate's own manifest.
     #[error("the line of {id} is false: {difference}")]
     ContradictsCrate {
         /// The crate.

@@ -1,12 +1,19 @@
 //! Protects the files of lost records. A rebuild keeps these files in the lineage `rebuilt`. If it is forgotten too early,
 //! a collection removes files that the lost records still needed.
 
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
 use super::error::Error;
 use super::needed_files::{KeepSet, Lineages};
 use super::plan::Plan;
-use crate::crate_id::CrateName;
+use crate::bundle::format::CrateState;
+use crate::crate_id::{CrateName, Version};
+use crate::mirror::disk;
+use crate::mirror::index_meta;
 use crate::mirror::layout::Layout;
-use crate::mirror::ledger::lost_records::Unrestored;
+use crate::mirror::ledger::lost_records::{REBUILT_END, Unrestored};
 use crate::mirror::ledger::{self, Reader};
 use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::retired;
@@ -52,9 +59,47 @@ fn removed_keys(plan: &Plan) -> KeepSet {
     keys
 }
 
+/// Whether a bundle on record explains the last import of every line that `plan` removes: the record of a line states when
+/// its last bundle read it. A lost record that needed one of these lines would have left a later time. Dist files and lines
+/// without a time leave no such trace.
+fn are_lines_explained(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Result<bool, Error> {
+    if plan.dist_files().next().is_some() || plan.pending_dist_files().next().is_some() {
+        return Ok(false);
+    }
+    let mut read_at: HashMap<(String, Version), Timestamp> = HashMap::new();
+    for line in &plan.lines {
+        let (Ok(name), Ok(version)) = (line.name.parse::<CrateName>(), line.version.parse::<Version>()) else {
+            return Ok(false);
+        };
+        let text = disk::read_text(&layout.index_meta_file(&name))?.unwrap_or_default();
+        let records = index_meta::parse(&text).into_iter().filter(|record| record.version == version);
+        match records.map(|record| record.read_at).max().filter(|last| *last > Timestamp::MIN) {
+            Some(last) => drop(read_at.insert((name.index_path(), version), last)),
+            None => return Ok(false),
+        }
+    }
+    let mut reader = Reader::new(layout);
+    let of_bundles = |name: &&String| ledger::bundle_of_record(name).is_some_and(|id| !id.ends_with(REBUILT_END));
+    for name in lineages.record_names.iter().rev().filter(of_bundles) {
+        if read_at.is_empty() {
+            break;
+        }
+        let Some(record) = reader.read(name)? else { return Ok(false) };
+        for one in record.manifest.crates.iter().filter(|one| one.state != CrateState::Kept) {
+            let key = (one.name.index_path(), one.version.clone());
+            let Some(last) = read_at.get(&key) else { continue };
+            let stated = record.manifest.line_read_at(one).parse::<Timestamp>();
+            if stated.is_ok_and(|stated| stated >= *last) {
+                read_at.remove(&key);
+            }
+        }
+    }
+    Ok(read_at.is_empty())
+}
+
 /// Why a run must not forget [`REBUILT_LINEAGE`] without a confirmation. `None` if the bundles of the lost records are
-/// imported again, as far as these are known, and these are all, or if the run removes nothing, or not most crates and nothing
-/// that no bundle on record names.
+/// imported again, as far as these are known, and these are all, or if the run removes nothing, or only what bundles on record
+/// explain, or not most crates and nothing that no bundle on record names.
 pub(super) fn refuse(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Result<Option<Error>, Error> {
     let Some(rebuilt) = lineages.by_id.get(REBUILT_LINEAGE) else { return Ok(None) };
     // A confirmed run settled the losses before it.
@@ -77,7 +122,7 @@ pub(super) fn refuse(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Resul
             agree(lost.unnamed, "is", "are"),
             agree(lost.unnamed, "its bundle was", "their bundles were")
         )
-    } else if removes_nothing || lost.is_all_restored() {
+    } else if removes_nothing || lost.is_all_restored() || are_lines_explained(layout, lineages, plan)? {
         return Ok(None);
     } else if lineages.newest_record <= number {
         "manifest.json was lost, so newer records may be lost too, and no import since the rebuild restored one"

@@ -131,6 +131,10 @@ pub struct LineagePlan {
     pub candidates: Vec<Candidate>,
     /// Whether this run accepts the newest bundle.
     pub accepted: bool,
+    /// Whether this run should accept the newest bundle, which is certain.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub nothing_to_accept: bool,
 }
 
 /// A bundle that may be the newest of its lineage.

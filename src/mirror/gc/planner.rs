@@ -37,6 +37,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     for (id, feed) in &mut ledger_lineages.by_id {
         let (doubts, candidates) = (feed.warnings(), feed.candidates());
         let accepted = accept.contains(id) && !doubts.is_empty() && !retire.contains(id);
+        let nothing_to_accept = accept.contains(id) && doubts.is_empty() && !retire.contains(id);
         if accepted {
             feed.accept_newest();
         }
@@ -56,6 +57,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
             warnings: doubts,
             candidates,
             accepted,
+            nothing_to_accept,
         });
     }
 

@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::bundle::format::{BundleKind, CrateState, Manifest};
+use crate::bundle::format::{BundleKind, Manifest};
 use crate::bundle::sanitize::sanitize_line;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
+use crate::mirror::bundle_stager::StagedImport;
+use crate::mirror::crate_sources::{BundleSource, CrateSources};
 use crate::mirror::layout::Layout;
-use crate::mirror::ledger::{self, Reader};
-use crate::mirror::line_conflict::Refusal;
-use crate::mirror::lineages::{LineageTip, REBUILT_LINEAGE, describe_bundle};
-use crate::mirror::live::LiveLineage;
-use crate::mirror::retired;
+use crate::mirror::lineages::{LineageTip, describe_bundle};
 use crate::mirror::transaction::Error;
 use crate::units::{agree, pluralize};
 
@@ -22,7 +20,7 @@ const MAX_NAMED: usize = 8;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConflictSources {
     /// The bundles on record that state the stored checksums: their lineages, their ids and their descriptions.
-    bundles: Vec<Source>,
+    bundles: Vec<BundleSource>,
     /// Whether live mode stored one of the crates from upstream.
     is_live: bool,
     /// The refused bundle, with its number, its id and its lineage.
@@ -33,13 +31,6 @@ pub struct ConflictSources {
     is_undecided: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Source {
-    lineage: String,
-    bundle: String,
-    description: String,
-}
-
 impl ConflictSources {
     /// Finds the bundles that state the stored checksums. `manifest` is that of the refused bundle in `file`.
     ///
@@ -47,12 +38,12 @@ impl ConflictSources {
     /// A file system operation failed.
     pub(super) fn find(
         layout: &Layout,
-        refusals: &[Refusal],
+        staged: &StagedImport,
         manifest: &Manifest,
         file: &str,
     ) -> Result<ConflictSources, Error> {
         let stored: BTreeMap<&CrateId, Sha256> =
-            refusals.iter().filter_map(|one| one.stored.as_ref()).map(|(id, sha256)| (id, *sha256)).collect();
+            staged.conflicts.iter().filter_map(|one| one.stored.as_ref()).map(|(id, sha256)| (id, *sha256)).collect();
         let refused = match manifest.kind {
             BundleKind::Snapshot => {
                 format!("the snapshot `{}`, id {}", sanitize_line(file), sanitize_line(&manifest.id))
@@ -70,32 +61,19 @@ impl ConflictSources {
         if stored.is_empty() {
             return Ok(found);
         }
-        let notes = retired::read_retirements(layout)?;
-        let mut reader = Reader::new(layout);
-        for name in ledger::record_names(layout)? {
-            let Some(record) = reader.read(&name)? else { continue };
-            let stated = &record.manifest;
-            let (lineage, number) = (stated.lineage.id.as_str(), ledger::record_number(&name).unwrap_or(0));
-            // The records of a snapshot's histories state its content.
-            let is_bundle = stated.kind != BundleKind::Snapshot && lineage != REBUILT_LINEAGE;
-            if !is_bundle || stated.id == manifest.id || retired::is_retired(&notes, number, lineage) {
-                continue;
+        let read;
+        let sources = match &staged.crate_sources {
+            Some(sources) => sources,
+            None => {
+                read = CrateSources::read(layout, |id| stored.contains_key(id))?;
+                &read
             }
-            // The import did not compare the crates of other inputs.
-            let mut own = stated.crates.iter().filter(|one| one.state != CrateState::Kept);
-            let is_known = found.bundles.iter().any(|known| known.bundle == stated.id);
-            if !is_known && own.any(|one| stored.get(&one.id()) == Some(&one.sha256)) {
-                found.bundles.push(Source {
-                    lineage: lineage.to_owned(),
-                    bundle: stated.id.clone(),
-                    description: describe_bundle(&LineageTip::from_manifest(stated, name), &record.file),
-                });
-            }
-        }
-        let live = LiveLineage::read(layout)?;
-        found.is_live = live.current().any(|record| {
-            record.item.crate_id().and_then(|id| stored.get(id)).is_some_and(|sha256| *sha256 == record.sha256)
-        });
+        };
+        let crates = || stored.iter().map(|(id, sha256)| (*id, *sha256));
+        // The records of a snapshot's histories state its content.
+        let is_other_bundle = |source: &&BundleSource| !source.is_snapshot && source.bundle != manifest.id;
+        found.bundles = sources.bundles_of(crates()).filter(is_other_bundle).cloned().collect();
+        found.is_live = sources.is_live(crates());
         Ok(found)
     }
 

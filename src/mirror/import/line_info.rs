@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::error::Error;
 use super::options::ImportOptions;
 use crate::bundle::format::{CrateRecord, CrateState, Manifest, RefreshedCrate};
-use crate::crate_id::CrateName;
+use crate::crate_id::{CrateId, CrateName};
 use crate::mirror::bundle_stager::LineInfo;
 use crate::mirror::disk;
 use crate::mirror::index_meta::{self, IndexLineMeta};
@@ -40,6 +40,12 @@ pub(super) fn read_line_info(
         pending,
         contradicted: HashSet::new(),
     })
+}
+
+/// The crates whose index lines are in the bundle.
+pub(super) fn listed_crates(manifest: &Manifest) -> HashSet<CrateId> {
+    let own = manifest.crates.iter().filter(|record| record.state != CrateState::Kept).map(CrateRecord::id);
+    own.chain(manifest.refreshed_crates.iter().map(RefreshedCrate::id)).collect()
 }
 
 /// The crates whose files are in the bundle.

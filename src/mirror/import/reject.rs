@@ -11,7 +11,6 @@ use crate::bundle::open::{Bundle, EntryVisitor, Problem};
 use crate::event::{Event, Phase, Sink};
 use crate::mirror::bundle_stager::StagedImport;
 use crate::mirror::layout::Layout;
-use crate::mirror::line_conflict::Refusal;
 
 /// Returns an error for a bundle with problems.
 pub(super) fn reject_invalid(
@@ -29,15 +28,15 @@ pub(super) fn reject_invalid(
         return Err(Error::Invalid { file, problems: Problems::summarize(&staged.unusable) });
     }
     if !staged.conflicts.is_empty() {
-        return Err(conflict_error(layout, manifest, &staged.conflicts, file)?);
+        return Err(conflict_error(layout, manifest, staged, file)?);
     }
     Ok(())
 }
 
 /// The error about a bundle that contradicts the mirror.
-fn conflict_error(layout: &Layout, manifest: &Manifest, refusals: &[Refusal], file: String) -> Result<Error, Error> {
-    let sources = ConflictSources::find(layout, refusals, manifest, &file)?;
-    let texts: Vec<&str> = refusals.iter().map(|refusal| refusal.text.as_str()).collect();
+fn conflict_error(layout: &Layout, manifest: &Manifest, staged: &StagedImport, file: String) -> Result<Error, Error> {
+    let sources = ConflictSources::find(layout, staged, manifest, &file)?;
+    let texts: Vec<&str> = staged.conflicts.iter().map(|refusal| refusal.text.as_str()).collect();
     let Problems(mut lines) = Problems::summarize(&texts);
     lines.extend(sources.sentences());
     Ok(Error::Conflicts { file, conflicts: Problems(lines), sources: Box::new(sources) })

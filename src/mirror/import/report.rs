@@ -19,8 +19,10 @@ pub struct ImportReport {
     pub crates: u64,
     /// Crates that the mirror did not have.
     pub crates_new: u64,
-    /// Stored crates whose file was corrupt.
+    /// Stored crates whose file had other bytes.
     pub crates_repaired: u64,
+    /// Those of them whose file was of another bundle, or was altered together with its index line.
+    pub crates_replaced: u64,
     /// Dist files that the mirror did not have.
     pub dist_files_new: u64,
     /// Bytes of the crates and dist files that were added.
@@ -120,7 +122,12 @@ pub(super) fn report_import(
     } else {
         sink.status("Imported", format!("the record of {file}; its content was already stored"));
     }
-    if *crates_mended > 0 {
-        sink.status("Repaired", format!("{} whose file was corrupt", event::format_crates(*crates_mended)));
+    let corrupt = crates_mended.saturating_sub(imported.crates_replaced);
+    if corrupt > 0 {
+        sink.status("Repaired", format!("{} whose file was corrupt", event::format_crates(corrupt)));
+    }
+    if imported.crates_replaced > 0 {
+        let count = event::format_crates(imported.crates_replaced);
+        sink.status("Replaced", format!("{count} whose stored file came from another bundle or was altered"));
     }
 }

@@ -1,6 +1,6 @@
 //! Moves crates aside that the import records contradict, and those that no import brought. The index line, its record
 //! and the file of such a crate may agree with each other, so only the import records show that they are wrong. Also moves
-//! index lines aside that have no record and contradict the Cargo.toml in their crate.
+//! index lines aside that contradict the Cargo.toml in their crate.
 
 use std::collections::HashSet;
 

@@ -3,6 +3,7 @@
 //! A bundle arrives alone, or in a snapshot with the newest bundles of other histories. Each warning says what to check,
 //! and which commands accept or reject the bundle.
 
+use crate::bundle::sequence::{describe_number, is_time};
 use crate::mirror::lineages::{LineageTip, add_contender, doubts, find_sequence_gap, sort_contenders};
 use crate::mirror::summary::MirrorSummary;
 
@@ -40,11 +41,11 @@ pub(super) fn doubtful_bundle_warnings(
             continue;
         }
         let intro = match is_snapshot {
-            false => format!("{file} has the number {} in its history", tip.sequence),
+            false => format!("{file} has the {} in its history", describe_number(tip.sequence)),
             true => format!(
-                "{file} has the bundle {}, which has the number {} in the history {}",
+                "{file} has the bundle {}, which has the {} in the history {}",
                 tip.bundle,
-                tip.sequence,
+                describe_number(tip.sequence),
                 tip.id_and_inputs()
             ),
         };
@@ -72,6 +73,7 @@ fn warning(
     find_duplicate: impl Fn(&LineageTip) -> Option<String>,
 ) -> Option<String> {
     let LineageTip { id, sequence: number, bundle, .. } = own;
+    let noun = if is_time(*number) { "time" } else { "number" };
     let is_newest = after.last().is_some_and(|newest| newest.bundle == *bundle);
     if let Some(before) = find_sequence_gap(known, own) {
         let preceding = known.iter().find(|known| known.sequence == before && before.checked_add(1) == Some(*number));
@@ -110,7 +112,7 @@ fn warning(
     }
     if let Some(other) = known.iter().find(|other| other.sequence == *number) {
         return Some(format!(
-            ", but another bundle with that number was imported: the history was restored from an older copy, is used for two \
+            ", but another bundle with that {noun} was imported: the history was restored from an older copy, is used for two \
              destinations, or one of the two is not from it. `gc` keeps every file that either needs until you decide. {CHECK} \
              the id {bundle} (this one), {}; if it does not have the id {}, {}. {}",
             reject(id, bundle),
@@ -137,13 +139,13 @@ fn warning(
     }
     let newest = sorted(known).into_iter().rfind(|known| known.gap_after.is_none());
     if let Some(newest) = newest.filter(|newest| newest.sequence > *number) {
-        let LineageTip { sequence, bundle: other, .. } = &newest;
+        let (later, other) = (describe_number(newest.sequence), &newest.bundle);
         let check_own = format!("{CHECK} the id {bundle} (this one), {}", reject(id, bundle));
-        let check_newest = format!("if it does not have the id {other} of number {sequence}, {}", reject(id, other));
+        let check_newest = format!("if it does not have the id {other} of {later}, {}", reject(id, other));
         if let Some(duplicate) = find_duplicate(own) {
             return Some(format!(
-                ", but another bundle with that number was imported: the history was restored from an older copy, is used for two \
-                 destinations, or one of the two is not from it. `gc` keeps every file that it or number {sequence} needs until you \
+                ", but another bundle with that {noun} was imported: the history was restored from an older copy, is used for two \
+                 destinations, or one of the two is not from it. `gc` keeps every file that it or {later} needs until you \
                  decide. {check_own}; if it does not have the id {duplicate}, {}. {}",
                 reject(id, &duplicate),
                 if_both(id)
@@ -151,19 +153,19 @@ fn warning(
         }
         return Some(if own_after.is_none() {
             format!(
-                " and is older than number {sequence}, which was imported before: its crates are added, and number {sequence} stays \
+                " and is older than {later}, which was imported before: its crates are added, and {later} stays \
                  the newest. {check_own}; {check_newest}"
             )
         } else if own.created <= newest.created {
             format!(
-                " and is older than number {sequence}, which was imported before, but no imported bundles connect the two. `gc` \
+                " and is older than {later}, which was imported before, but no imported bundles connect the two. `gc` \
                  keeps every file that either needs until the missing bundles arrive, or you decide. {check_own}; {check_newest}. \
-                 If it has both, accept number {sequence} with {}",
+                 If it has both, accept {later} with {}",
                 accept(id, other)
             )
         } else {
             format!(
-                " and was written after number {sequence}: one of the two is not from that history, the history was restored \
+                " and was written after {later}: one of the two is not from that history, the history was restored \
                  from an older copy, or it is used for two destinations. `gc` keeps every file that either needs. {check_own}; \
                  {check_newest}. {}",
                 if_both(id)
@@ -172,10 +174,10 @@ fn warning(
     }
     // This bundle may have filled a gap.
     if let Some(doubtful) = after.iter().find(|tip| tip.gap_after.is_some() && tip.sequence > *number) {
-        let LineageTip { sequence, bundle: other, .. } = doubtful;
+        let (sequence, other) = (describe_number(doubtful.sequence), &doubtful.bundle);
         return Some(format!(
-            ", which still has a doubtful bundle number {sequence}: `gc` keeps every file that either needs. {CHECK} the id {other} \
-             of number {sequence}, {}",
+            ", which still has a doubtful bundle with the {sequence}: `gc` keeps every file that either needs. {CHECK} the id {other} \
+             of {sequence}, {}",
             reject(id, other)
         ));
     }
@@ -185,14 +187,14 @@ fn warning(
     }
     let candidates: Vec<String> = after
         .iter()
-        .map(|tip| format!("the id {} of number {}, {}", tip.bundle, tip.sequence, reject(id, &tip.bundle)))
+        .map(|tip| format!("the id {} of {}, {}", tip.bundle, describe_number(tip.sequence), reject(id, &tip.bundle)))
         .collect();
     Some(format!(
         ", whose newest bundle is doubtful: {}. `gc` keeps every file that any of its candidates needs. {CHECK} {}; if it has all of \
-         them, accept number {} with {}",
+         them, accept {} with {}",
         reasons.join("; "),
         candidates.join("; if it does not have "),
-        newest.sequence,
+        describe_number(newest.sequence),
         accept(id, &newest.bundle)
     ))
 }

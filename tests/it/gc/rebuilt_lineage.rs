@@ -118,8 +118,8 @@ fn every_bundle_that_manifest_json_named_must_return() {
 
 #[test]
 fn rebuilt_needs_no_confirmation_once_every_lost_bundle_returned() {
-    // Without manifest.json, newer bundles may be lost without a trace.
-    for lose_summary in [false, true] {
+    // Without manifest.json, only the records of lines show that no newer bundle is lost.
+    for (lose_summary, lose_line_record) in [(false, false), (true, false), (true, true)] {
         let sandbox = Sandbox::new();
         let mirror = sandbox.path("mirror");
         let many: Vec<String> = (0..9).map(|number| format!("old-{number}")).collect();
@@ -131,11 +131,14 @@ fn rebuilt_needs_no_confirmation_once_every_lost_bundle_returned() {
         if lose_summary {
             fs::remove_file(mirror.join("manifest.json")).unwrap();
         }
+        if lose_line_record {
+            fs::remove_file(mirror.join(".frostmirror/lines/ol/d-/old-0")).unwrap();
+        }
         rebuild(&sandbox);
         forget(&sandbox).exits(4);
         import_file(&sandbox, "a2.pkg");
         let run = forget(&sandbox);
-        if lose_summary {
+        if lose_line_record {
             run.exits(4).stderr_has("it would remove 10 of 11 crates");
             assert!(is_stored(&sandbox, "old-0"));
         } else {
