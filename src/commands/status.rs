@@ -51,7 +51,12 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         context.reporter.status("Note", format!("no mirror is at `{}` yet", layout.root().display()));
     }
     // The numbers come from the records; a damaged manifest's toolchains are unknown.
-    let offers = AvailableToolchains::read(&layout).unwrap_or_default();
+    let offers = AvailableToolchains::read(&layout).unwrap_or_else(|error| {
+        context
+            .reporter
+            .warning(format!("the profiles and targets of the toolchains are unknown: {error}: {}", error.source));
+        AvailableToolchains::default()
+    });
     let link = match status.link {
         LinkState::Missing if status.imports == 0 => "none yet".to_owned(),
         ref link => link.to_string(),

@@ -299,7 +299,7 @@ const LOST_RECORDS_HINT: &str = "import the newest bundles of each history again
 
 /// The hint for damage of unknown extent.
 const FIND_DAMAGE_HINT: &str =
-    "`cargo frostmirror verify --mirror DIR --repair-list FILE` finds all damage, and lists the files to fetch again";
+    "run `cargo frostmirror verify --mirror DIR`: it finds all damage and names the bundles to import again";
 
 impl From<export::Error> for Failure {
     fn from(error: export::Error) -> Failure {

@@ -1,6 +1,7 @@
 //! The state of the incoming folder: the watcher's last report, and the files there now.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use super::visible_text::visible_text;
 use crate::bundle::file_name::is_bundle_file_name;
 use crate::bundle::sanitize::sanitize_line;
+use crate::durable;
 use crate::error_report::Failure;
 use crate::mirror::watcher_state::{PendingBundle, WatcherState};
 use crate::server_context::ServerContext;
@@ -105,7 +107,10 @@ pub(super) fn read(context: &ServerContext) -> Result<IncomingFolder, Failure> {
     // Records about another folder do not apply.
     let state = recorded.filter(|state| state.folder == context.incoming).unwrap_or_default();
     let watching = context.settings.current().watch_incoming;
-    let files = list_files(&context.incoming);
+    let (files, unreadable) = match list_files(&context.incoming) {
+        Ok(files) => (files, None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
     let listed = failed_bundles::list(&context.incoming);
     let to_rejected_bundle = |one: failed_bundles::RejectedBundle| RejectedBundle {
         file: one.file,
@@ -128,7 +133,7 @@ pub(super) fn read(context: &ServerContext) -> Result<IncomingFolder, Failure> {
         watching,
         folder: context.incoming.display().to_string(),
         // Without a watcher, its records about the folder and incomplete bundles are outdated.
-        problem: state.problem.filter(|_| watching),
+        problem: state.problem.filter(|_| watching).or(unreadable),
         is_polling: state.is_polling && watching,
         arriving: if watching { state.arriving } else { Vec::new() },
         waiting: if watching { state.waiting } else { Vec::new() },
@@ -140,8 +145,9 @@ pub(super) fn read(context: &ServerContext) -> Result<IncomingFolder, Failure> {
     })
 }
 
-fn list_files(folder: &Path) -> Vec<IncomingFile> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+/// The bundles in the folder; none if it does not exist.
+fn list_files(folder: &Path) -> io::Result<Vec<IncomingFile>> {
+    let Some(entries) = durable::if_exists(fs::read_dir(folder))? else { return Ok(Vec::new()) };
     let mut files: Vec<IncomingFile> = entries
         .flatten()
         .filter(|entry| is_bundle_file_name(&entry.file_name()))
@@ -158,5 +164,22 @@ fn list_files(folder: &Path) -> Vec<IncomingFile> {
         })
         .collect();
     files.sort_unstable();
-    files
+    Ok(files)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_not_empty() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        assert_eq!(list_files(&folder.path().join("missing")).expect("no folder, no files"), []);
+        fs::write(folder.path().join("one.pkg"), "x").expect("write");
+        assert_eq!(list_files(folder.path()).expect("readable").len(), 1);
+        // The system refuses to list a link to itself.
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&link, &link).expect("link");
+        assert!(list_files(&link).is_err());
+    }
 }

@@ -104,3 +104,19 @@ fn a_repair_bundle_that_cannot_repair_anything_fails() {
     assert!(matches!(refused, Error::NothingRepaired { .. }), "{refused}");
     assert_eq!(public_files(&mirror), before);
 }
+
+#[test]
+fn the_audit_names_the_bundle_of_a_missing_channel_file() {
+    for path in ["dist/channel-rust-stable.toml", "dist/channel-rust-stable.toml.sha256", "rustup/release-stable.toml"]
+    {
+        let sandbox = Sandbox::new();
+        let mirror = sandbox.path("mirror");
+        let bundle = full_bundle("a", 1, "2026-04-16", "1.95.0", "1.29.0");
+        import(&mirror, &bundle.write(&sandbox.path(""), "one.pkg")).unwrap();
+        fs::remove_file(mirror.join(path)).unwrap();
+        let run = sandbox.run(["verify", "--mirror", "mirror"]).exits(4).stdout_has(path);
+        run.stderr_has("hint: import `one.pkg` (number 1, id ");
+        sandbox.run(["import", "one.pkg", "--mirror", "mirror"]).ok();
+        sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    }
+}

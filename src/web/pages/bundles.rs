@@ -126,7 +126,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
             soon: folder.watching && !(folder.arriving.is_empty() && folder.files.is_empty()),
             more_failed: (more > 0).then(|| format!("Not shown: {}.", format_quantity(more, "older rejected bundle"))),
             not_imported: not_imported_rows(folder),
-            live_files: describe_totals(LiveTotals::read(&context.mirror).unwrap_or_default()),
+            live_files: describe_totals(LiveTotals::read(&context.mirror).ok()),
             imports: history.visible(context, admin).bundles,
             pages,
             job: state.jobs.list().into_iter().next().map(|job| JobPanel::from_job(job.visible(context, admin))),

@@ -134,7 +134,7 @@ pub(super) fn show(state: &Arc<WebState>, request: &WebRequest) -> HandlerResult
         let settings = &state.context.settings;
         let settings_json = visible_settings(state, request);
         // An unreadable mirror must not hide the settings.
-        let live_totals = LiveTotals::read(&state.context.mirror).unwrap_or_default();
+        let live_totals = LiveTotals::read(&state.context.mirror).ok();
         let live = LiveStatus::new(&state.options.live.metrics_snapshot(), live_totals);
         let set =
             |(id, name, about, keys): &(&'static str, &'static str, &'static str, &'static [Labelled])| SettingGroup {

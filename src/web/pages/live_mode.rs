@@ -85,8 +85,8 @@ fn is_mirror_file(kind: RequestKind) -> bool {
 }
 
 impl LiveStatus {
-    /// `totals`: the files that it stored.
-    pub(super) fn new(metrics: &MetricsSnapshot, totals: LiveTotals) -> LiveStatus {
+    /// `totals`: the files that it stored; `None` if its records cannot be read.
+    pub(super) fn new(metrics: &MetricsSnapshot, totals: Option<LiveTotals>) -> LiveStatus {
         LiveStatus {
             on: metrics.is_enabled,
             offline: metrics.offline,
@@ -98,7 +98,10 @@ impl LiveStatus {
 }
 
 /// The stored files that live mode fetched; `None` if there are none.
-pub(super) fn describe_totals(LiveTotals { crates, dist_files: artifacts, bytes }: LiveTotals) -> Option<String> {
+pub(super) fn describe_totals(totals: Option<LiveTotals>) -> Option<String> {
+    let Some(LiveTotals { crates, dist_files: artifacts, bytes }) = totals else {
+        return Some("an unknown number of files, because its records cannot be read".to_owned());
+    };
     (crates + artifacts > 0)
         .then(|| format!("{} ({})", event::format_contents(crates, artifacts), event::format_size(bytes)))
 }
@@ -138,7 +141,7 @@ impl LiveCard {
         }
         let savings = Savings::current(&state.options.server_metrics, metrics);
         Some(LiveCard {
-            status: LiveStatus::new(metrics, totals),
+            status: LiveStatus::new(metrics, Some(totals)),
             rate: hit_rate(savings.hits, misses),
             savings,
             ahead_result: ahead_result(metrics),
@@ -223,6 +226,12 @@ mod tests {
         };
         let Savings { hits, saved } = Savings::compute(answers.iter().copied(), 5000, &figured);
         (hits, saved)
+    }
+
+    #[test]
+    fn unreadable_records_are_not_no_files() {
+        assert_eq!(describe_totals(Some(LiveTotals::default())), None);
+        assert!(describe_totals(None).is_some_and(|text| text.contains("its records cannot be read")));
     }
 
     #[test]
