@@ -298,8 +298,8 @@ const LOST_RECORDS_HINT: &str = "import the newest bundles of each history again
      `cargo frostmirror verify --mirror DIR --rebuild-state` keeps everything that was on record";
 
 /// The hint for damage of unknown extent.
-const FIND_DAMAGE_HINT: &str =
-    "run `cargo frostmirror verify --mirror DIR`: it finds all damage and names the bundles to import again";
+const FIND_DAMAGE_HINT: &str = "run `cargo frostmirror verify --mirror DIR --repair-list FILE`: it finds all damage, names the bundles to import again, and \
+     lists the files to fetch if you no longer have these bundles";
 
 impl From<export::Error> for Failure {
     fn from(error: export::Error) -> Failure {

@@ -77,7 +77,7 @@ fn assert_crate_is_reported(sandbox: &Sandbox, mirror: &Path, needed_by: &str) {
     let listed = format!("{{\"kind\":\"crate\",\"name\":\"other\",\"version\":\"1.0.0\",\"sha256\":\"{sha256}\"}}\n");
     assert_eq!(sandbox.read("list.jsonl"), listed);
     let run = sandbox.run(["export", "snapshot", "--mirror", "mirror", "--output", "out"]).exits(4);
-    run.stderr_has("other 1.0.0 is missing, but bundle number 2").stderr_has("--repair-list FILE");
+    run.stderr_has("other 1.0.0 is missing, but bundle number 2").stderr_has("names the bundles to import again");
     assert!(!sandbox.path("out").exists());
 }
 

@@ -60,6 +60,16 @@ pub(super) fn check(
     check_with_manifest(layout, item, expected, before, sink, buffer).0
 }
 
+/// The Cargo.toml in the file of a crate.
+pub(super) enum CrateManifest {
+    /// The file was not read.
+    NotRead,
+    /// The file was read, and its Cargo.toml cannot be read.
+    Unreadable,
+    /// Its text.
+    Text(String),
+}
+
 /// The same. If the item is a crate and its file is valid and was read, also returns the Cargo.toml in it, from the same
 /// bytes.
 pub(super) fn check_with_manifest(
@@ -69,9 +79,9 @@ pub(super) fn check_with_manifest(
     before: Option<&FileState>,
     sink: &dyn Sink,
     buffer: &mut [u8],
-) -> (FileState, Option<String>) {
+) -> (FileState, CrateManifest) {
     let path = item.file(layout);
-    let mut manifest = None;
+    let mut manifest = CrateManifest::NotRead;
     let state = match (expected, before) {
         (None, _) => FileState::Unlisted { length: file_length(&path) },
         (Some(expected), Some(valid @ FileState::Valid { sha256, .. })) if *sha256 == expected => valid.clone(),
@@ -80,7 +90,7 @@ pub(super) fn check_with_manifest(
         }
         (Some(expected), _) => match hash_file(&path, item.crate_id(), buffer) {
             Ok(HashedFile { sha256, length, manifest: text }) if sha256 == expected => {
-                manifest = text;
+                manifest = text.map_or(CrateManifest::Unreadable, CrateManifest::Text);
                 FileState::Valid { sha256, length, compared_line: None }
             }
             Ok(HashedFile { sha256: actual, length, .. }) => {

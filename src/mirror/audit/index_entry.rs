@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::context::AuditContext;
-use super::file_state::{self, FileState};
+use super::file_state::{self, CrateManifest, FileState};
 use super::metadata::{CrateRef, Metadata};
 use super::problem::{Fault, Problem};
 use crate::crate_id::{CrateId, CrateName, Version};
@@ -112,8 +112,9 @@ impl IndexState {
                 {
                     let raw = line.number.checked_sub(1).and_then(|at| texts.get(at)).copied().unwrap_or_default();
                     let manifest = match manifest {
-                        Some(text) => PackagedManifest::parse(&text),
-                        None => PackagedManifest::read(id, &context.layout.crate_file(id)),
+                        CrateManifest::Text(text) => PackagedManifest::parse(&text),
+                        CrateManifest::Unreadable => None,
+                        CrateManifest::NotRead => PackagedManifest::read(id, &context.layout.crate_file(id)),
                     };
                     match manifest.and_then(|manifest| manifest.find_contradiction(raw)) {
                         Some(difference) => contradictions.push((line.digest, id.clone(), difference)),
