@@ -53,8 +53,9 @@ pub struct Args {
     /// False bundle, which the sender did not write (repeatable)
     ///
     /// False bundle, which the sender did not write (repeatable). It no longer counts, whatever its number is, and files that
-    /// only it needs become garbage. The other bundles of its lineage stay. `cargo frostmirror history` lists the IDs of the
-    /// bundles that a sender wrote.
+    /// only it needs become garbage. If it replaced files or index lines of other bundles, the plan names the bundles to import
+    /// again. The other bundles of its lineage stay. `snapshot@ID` rejects a snapshot with all its histories. `cargo frostmirror
+    /// history` lists the IDs of the bundles that a sender wrote.
     #[arg(long, value_name = "LINEAGE@BUNDLE")]
     pub reject: Vec<String>,
     /// Seconds to wait for the mirror's lock
@@ -124,6 +125,9 @@ fn report_plan(plan: &Plan, dry_run: bool, now: Timestamp, layout: &Layout, cont
         return;
     }
     report.print_data(&plan_text(plan, now, layout));
+    for line in &plan.reset_lines {
+        report.detail("Reset", format!("index line {} {}", line.name, line.version));
+    }
     for line in &plan.lines {
         report.detail("Remove", format!("index line {} {}", line.name, line.version));
     }
@@ -195,8 +199,13 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
     }
     for rejected in &plan.rejected {
         let (file, id) = (sanitize_line(&rejected.file), sanitize_line(&rejected.lineage));
-        let number = describe_bundle_number(rejected.sequence);
-        line(format!("Rejected: {number} of lineage {id}, {file}, id {}", rejected.bundle));
+        line(match rejected.snapshot {
+            true => format!("Rejected: snapshot {file}, id {}, with its histories", rejected.bundle),
+            false => {
+                let number = describe_bundle_number(rejected.sequence);
+                format!("Rejected: {number} of lineage {id}, {file}, id {}", rejected.bundle)
+            }
+        });
     }
     if let Some(LiveSummary { crates, dist_files: artifacts, bytes, retired: forgotten }) = &plan.live {
         let fate = if *forgotten { ", forgotten" } else { "" };
@@ -223,6 +232,7 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
             layout.fill_in("`cargo frostmirror verify --mirror DIR`")
         ));
     }
+    write_restoration(plan, &mut line);
     let counts = plan.counts;
     line(format!(
         "To stay: {} ({})",
@@ -234,6 +244,32 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
         line(format!("To stay: {} ({})", format_dist_files(counts.dist_files - later.files()), format_size(bytes)));
     }
     text
+}
+
+/// Writes what rejected bundles replaced, and which bundles restore it.
+fn write_restoration(plan: &Plan, line: &mut dyn FnMut(String)) {
+    const MAX_NAMED: usize = 5;
+    if !plan.reset_lines.is_empty() {
+        let lines = pluralize(plan.reset_lines.len(), "index line");
+        line(format!("To reset: {lines} from a rejected bundle; the next line from any other bundle counts"));
+    }
+    for bundle in &plan.to_import {
+        let (file, id) = (sanitize_line(&bundle.file), sanitize_line(&bundle.bundle));
+        let what = bundle.sequence.map_or_else(|| "snapshot".to_owned(), describe_bundle_number);
+        let restored = [(bundle.lines, "index line"), (bundle.files, "file")];
+        let restored: Vec<String> =
+            restored.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| pluralize(*count, noun)).collect();
+        line(format!("Import again: {file} ({what}, id {id}), which restores {}", restored.join(" and ")));
+    }
+    if !plan.unavailable.is_empty() {
+        let named: Vec<String> = plan.unavailable.iter().take(MAX_NAMED).map(|one| sanitize_line(one)).collect();
+        let more = if plan.unavailable.len() > MAX_NAMED { ", …" } else { "" };
+        line(format!(
+            "No bundle on record restores {} ({}{more}): import a bundle of your sender that has this content",
+            pluralize(plan.unavailable.len(), "replaced item"),
+            named.join(", ")
+        ));
+    }
 }
 
 /// Groups dist files by dated folder, by channel manifest, or by rustup release.

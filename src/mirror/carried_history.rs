@@ -22,7 +22,12 @@ pub(super) fn carried_manifest(carried: &CarriedHistory, snapshot: &Manifest) ->
     // The snapshot's own record has the crate descriptions once.
     let crates = positions.iter().map(|at| {
         let one = snapshot.crates.get(*at as usize)?;
-        Some(CrateRecord { yanked: one.yanked, ..CrateRecord::new(one.id(), one.sha256, one.size, one.state) })
+        let read = snapshot.line_read_at(one);
+        Some(CrateRecord {
+            yanked: one.yanked,
+            read_at: (*read != carried.index_read).then(|| read.to_owned()),
+            ..CrateRecord::new(one.id(), one.sha256, one.size, one.state)
+        })
     });
     let artifacts = files.iter().map(|at| {
         let record = snapshot.dist_files.get(*at as usize)?;

@@ -9,6 +9,9 @@
 //! records. If the ledger lacks a record that `manifest.json` names, that record might be the newest. Then nothing is
 //! removed.
 //!
+//! A rejected bundle may have replaced content of other bundles. That content gives way, and the plan names the bundles to
+//! import again (see `revocation`).
+//!
 //! **Two steps.** A client may read an index line just before its removal, and fetch the crate afterwards. So a
 //! collection removes lines first. A later run removes their crates when a grace period has passed;
 //! `pending_deletions` stores since when. A crate whose line returns, or that becomes current again, drops off that
@@ -38,6 +41,7 @@ mod plan;
 mod plan_report;
 mod planner;
 mod reject;
+mod revocation;
 mod scan;
 mod space_advice;
 
@@ -57,7 +61,7 @@ pub use evict::EvictionReport;
 pub use live_records::{LIVE_LINEAGE, LiveSummary};
 pub(super) use needed_files::{LineageState, Lineages};
 pub use options::{DEFAULT_GRACE, Options};
-pub use plan::{Candidate, Line, LineagePlan, PendingDeletion, Plan, RejectedBundle};
+pub use plan::{BundleToImport, Candidate, Line, LineagePlan, PendingDeletion, Plan, RejectedBundle};
 pub use plan_report::PlanReport;
 use planner::make_plan;
 pub use space_advice::SpaceAdvice;

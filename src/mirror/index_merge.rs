@@ -139,6 +139,7 @@ pub(super) fn merge_over(
     };
     let mut needs = Vec::new();
     let mut replaced = Vec::new();
+    let mut rivals: Vec<IndexLineMeta> = stored.records.clone();
     let mut newly_stored = 0;
     let mut pending = Vec::new();
     for NewLine { line, read_at: read, index_only, is_refresh: refresh } in incoming {
@@ -168,6 +169,10 @@ pub(super) fn merge_over(
                 }
                 newly_stored += usize::from(known.index_only && !index_only);
                 known.index_only &= index_only;
+                if read == known.read_at && known.line.raw != line.raw {
+                    let other = VersionState { line: line.clone(), read_at: read, index_only, is_recorded: true };
+                    rivals.extend([meta_of(known), meta_of(&other)]);
+                }
                 if (read, &line.raw) > (known.read_at, &known.line.raw) {
                     if known.line.raw != line.raw {
                         needs.extend(dependency_names(&line));
@@ -185,9 +190,17 @@ pub(super) fn merge_over(
     for known in versions.values() {
         text.push_str(&known.line.raw);
         text.push('\n');
+        let current = meta_of(known);
         // The time of the current line, which stays valid until the new file is renamed into place.
-        records.extend(replaced.iter().filter(|old: &&IndexLineMeta| old.version == known.line.id.version).cloned());
-        records.extend(known.is_recorded.then(|| meta_of(known)));
+        let mut of_version: Vec<IndexLineMeta> =
+            replaced.iter().filter(|old: &&IndexLineMeta| old.version == current.version).cloned().collect();
+        for rival in rivals.iter().filter(|rival| rival.is_rival_of(&current)) {
+            if of_version.iter().all(|one| !one.is_of_same_line(rival)) {
+                of_version.push(IndexLineMeta { index_only: current.index_only, ..rival.clone() });
+            }
+        }
+        records.append(&mut of_version);
+        records.extend(known.is_recorded.then_some(current));
     }
     Ok(MergeResult { text, records, dependencies: needs, damaged_lines: damaged, newly_stored, pending })
 }

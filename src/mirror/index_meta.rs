@@ -41,6 +41,29 @@ impl IndexLineMeta {
     }
 }
 
+impl IndexLineMeta {
+    /// Whether this is the record of another line of the same version that was read at the same time as `current`. One of the
+    /// two lines is false, because upstream's index had one line then.
+    pub(super) fn is_rival_of(&self, current: &IndexLineMeta) -> bool {
+        self.version == current.version
+            && self.read_at == current.read_at
+            && self.read_at > Timestamp::MIN
+            && self.line_sha256 != current.line_sha256
+    }
+
+    /// Whether both records state the same line with the same time.
+    pub(super) fn is_of_same_line(&self, other: &IndexLineMeta) -> bool {
+        self.version == other.version && self.read_at == other.read_at && self.line_sha256 == other.line_sha256
+    }
+}
+
+/// The record `line` of a file in lines/ with the earliest time, like a record that a rebuild wrote. So the next bundle that has
+/// the line of this version replaces it. `None` if the record is invalid.
+pub(super) fn without_read_time(line: &str) -> Option<String> {
+    let record = IndexLineMeta::parse(line.trim_end())?;
+    Some(render(&[IndexLineMeta { read_at: Timestamp::MIN, ..record }]))
+}
+
 /// The records in `text`. Invalid records are skipped: their lines then count as read before all others.
 pub fn parse(text: &str) -> Vec<IndexLineMeta> {
     text.lines().filter_map(IndexLineMeta::parse).collect()

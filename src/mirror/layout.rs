@@ -103,8 +103,13 @@
 //!
 //! An administrator decides about the newest bundle after a look at the sender's list. An accepted bundle counts alone of
 //! all records so far. A rejected bundle does not count, so the others are compared as if it had never been imported. Only
-//! the named bundle is accepted or rejected, and only while it counts. So neither decision covers a bundle that arrived
-//! after the look.
+//! the named bundle is accepted or rejected. So neither decision covers a bundle that arrived after the look. A rejected
+//! snapshot is rejected with all histories that it brought.
+//!
+//! A rejected bundle may have replaced content of other bundles, because the later time wins. That content gives way in the
+//! next collection. A crate or dist file is removed if only rejected bundles state its digest, even if others name its path.
+//! The record of a line gets the earliest time if a rejected bundle stated its time, and no other bundle did. So the next
+//! line from a bundle replaces it. The collection names the bundles to import again.
 //!
 //! # Lines and their records
 //!
@@ -121,7 +126,8 @@
 //! For each index file there is one small file with the times when its lines were read. So an import or one cached
 //! crate costs the same in a mirror of ten crates and of a million. Each of its lines is `VERSION READ CKSUM
 //! LINE-DIGEST held|index-only`. It is replaced before its index file. It then has a second entry for a version whose
-//! line is being replaced, so that a kill between the two renames loses nothing. A line that matches no entry of its
+//! line is being replaced, so that a kill between the two renames loses nothing. Two bundles may state different lines of one
+//! version with the same time. Then both have an entry, because one of the two bundles is false. A line that matches no entry of its
 //! version is damaged, and is replaced when a bundle brings it again. A line without any entry (the mirror was copied
 //! without its dot folder) counts as read before all others.
 //!

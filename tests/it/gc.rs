@@ -22,6 +22,7 @@ mod concurrent_builds;
 pub mod sequence_jumps;
 mod doubtful_imports;
 mod rebuilt_lineage;
+mod rejected_content;
 mod synthetic;
 mod projects;
 mod random;

@@ -207,7 +207,9 @@ impl Metadata {
             self.add_crate(one.id(), named);
         }
         for one in record.manifest.dist_files.iter().filter(|one| one.state != DistFileState::Kept) {
-            let read_at = record.manifest.dist_file_read_at(one).parse().unwrap_or(Timestamp::MIN);
+            let stated = record.manifest.dist_file_read_at(one).parse().ok();
+            // What a rejected bundle states is only expected if no other bundle states anything.
+            let read_at = stated.filter(|_| !is_rejected).unwrap_or(Timestamp::MIN);
             self.add_dist_file(&one.path, DistFile { sha256: one.sha256, size: one.size, read_at });
         }
         if is_needed {

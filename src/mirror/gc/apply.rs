@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::error::Error;
 use super::index_entry;
-use super::plan::{Plan, VersionRemoval};
+use super::plan::{BundleToImport, Plan, VersionRemoval};
 use crate::event::Sink;
 use crate::index_line::IndexLine;
 use crate::mirror::disk_reserve;
@@ -19,7 +19,7 @@ use crate::mirror::layout::Layout;
 use crate::mirror::retired::Retirement;
 use crate::mirror::topo_sort::{NameIds, Node, dependencies_first};
 use crate::mirror::transaction::{Staging, Transaction, counts_are_stale, delete_folder, delete_unreferenced};
-use crate::units::format_time;
+use crate::units::{format_time, is_zero};
 
 /// What the changes belong to, for messages.
 const WHAT: &str = "the garbage collection";
@@ -42,6 +42,15 @@ pub struct GcReport {
     /// Dist files with a pending removal.
     #[serde(rename = "artifacts_waiting")]
     pub pending_dist_files: u64,
+    /// Index lines that a rejected bundle may have brought. The next line of a bundle replaces each.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(default)]
+    pub reset_lines: u64,
+    /// The bundles whose next import restores what rejected bundles replaced.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    #[serde(rename = "import_again")]
+    pub to_import: Vec<BundleToImport>,
 }
 
 /// Executes `plan` under the lock: in one transaction, or piece by piece on a nearly full disk.
@@ -54,6 +63,8 @@ pub(super) fn execute(guard: &WriteGuard, plan: Plan, sink: &dyn Sink) -> Result
         bytes: total_size(&plan.removals),
         pending: plan.pending_crates().count() as u64,
         pending_dist_files: plan.pending_dist_files().count() as u64,
+        reset_lines: plan.reset_lines.len() as u64,
+        to_import: plan.to_import.clone(),
     };
     // The plan counted the files, so a mark of wrong counts must be resolved too.
     if !plan.is_empty() || counts_are_stale(layout) {
@@ -188,6 +199,9 @@ fn stage_lists(layout: &Layout, plan: &Plan, tx: &mut Transaction<'_>) -> Result
     if let Some(pending) = &plan.changes.pending {
         pending.stage(layout, tx)?;
     }
+    if let Some(pending_lines) = &plan.changes.pending_lines {
+        tx.put_bytes(&layout.pending_lines(), pending_lines.render().as_bytes())?;
+    }
     if let Some(summary) = &plan.changes.summary {
         tx.put_bytes(&layout.summary(), &summary.render())?;
     }
@@ -279,13 +293,18 @@ impl FileRewrites<'_> {
 
     /// Adds the new content of these files to a transaction.
     fn stage(&self, tx: &mut Transaction<'_>, changes: &[&VersionRemoval]) -> Result<(), Error> {
-        for VersionRemoval { path, versions } in changes {
+        for VersionRemoval { path, versions, reset } in changes {
             let path = self.root.join(path);
             let text = index_entry::read_or_empty(&path)?;
             let mut stays = Vec::with_capacity(text.len());
             for line in index_entry::nonempty_lines(&text).filter(|line| !(self.is_removed)(line, versions)) {
-                stays.extend_from_slice(line);
-                stays.push(b'\n');
+                match index_entry::without_read_time(line, reset) {
+                    Some(record) => stays.extend_from_slice(record.as_bytes()),
+                    None => {
+                        stays.extend_from_slice(line);
+                        stays.push(b'\n');
+                    }
+                }
             }
             match stays.is_empty() {
                 true => tx.delete(&path)?,

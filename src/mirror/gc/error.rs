@@ -139,7 +139,7 @@ pub enum Error {
         word: String,
     },
     /// No bundle of the lineage matches.
-    #[error("no bundle that counts in lineage `{lineage}` has an id that starts with `{bundle}`")]
+    #[error("no bundle on record in lineage `{lineage}` has an id that starts with `{bundle}`")]
     NoBundle {
         /// The lineage.
         lineage: String,

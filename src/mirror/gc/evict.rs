@@ -154,7 +154,11 @@ fn plan_eviction(
             let above = root.join(&place);
             folders.extend(above.ancestors().skip(1).take_while(|folder| *folder != root).map(|one| one.to_owned()));
         }
-        let change = |versions: &HashSet<String>| VersionRemoval { path: place.clone(), versions: versions.clone() };
+        let change = |versions: &HashSet<String>| VersionRemoval {
+            path: place.clone(),
+            versions: versions.clone(),
+            reset: HashSet::new(),
+        };
         if !text.is_empty() {
             index.push(change(&versions));
         }
@@ -198,6 +202,9 @@ fn plan_eviction(
         removals,
         pending: Vec::new(),
         unrecognized: Vec::new(),
+        reset_lines: Vec::new(),
+        to_import: Vec::new(),
+        unavailable: Vec::new(),
         counts,
         refusal: None,
         changes: FileChanges {
@@ -212,6 +219,7 @@ fn plan_eviction(
             live,
             newest_record: 0,
             pending: None,
+            pending_lines: None,
             summary: Some(head),
             now,
         },

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::error::Error;
 use super::needed_files::KeepSet;
 use crate::mirror::disk;
+use crate::mirror::index_meta;
 use crate::mirror::layout::Layout;
 
 /// One index file with lines to decide about, or its records, or both.
@@ -46,6 +47,14 @@ pub(super) fn nonempty_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The version of a line in lines/.
 pub(super) fn version_of_meta(line: &[u8]) -> Option<&str> {
     std::str::from_utf8(line.split(|byte| *byte == b' ').next()?).ok()
+}
+
+/// A line in lines/ without the time at which its index line was read, with its line end. `None` if its version is none of
+/// `versions`.
+pub(super) fn without_read_time(line: &[u8], versions: &HashSet<String>) -> Option<String> {
+    let version = version_of_meta(line).filter(|version| versions.contains(*version))?;
+    let text = std::str::from_utf8(line).ok().filter(|_| !version.is_empty())?;
+    index_meta::without_read_time(text)
 }
 
 impl IndexEntry {

@@ -13,6 +13,7 @@ use crate::mirror::dist_files::DistFiles;
 use crate::mirror::item::StoredItem;
 use crate::mirror::lineages::LineageTip;
 use crate::mirror::pending_deletions::PendingDeletions;
+use crate::mirror::pending_lines::PendingLines;
 use crate::mirror::summary::{Counts, MirrorSummary};
 use crate::units::is_zero;
 
@@ -33,6 +34,12 @@ pub struct Plan {
     pub pending: Vec<PendingDeletion>,
     /// Unrecognized files, which no bundle on record brought. They are kept.
     pub unrecognized: Vec<String>,
+    /// Index lines that a rejected bundle may have brought, and that other bundles need. The next line of a bundle replaces each.
+    pub reset_lines: Vec<Line>,
+    /// The bundles whose next import restores what rejected bundles replaced.
+    pub to_import: Vec<BundleToImport>,
+    /// Files and crates that rejected bundles replaced, and that no bundle on record restores.
+    pub unavailable: Vec<String>,
     /// The content of the mirror afterwards.
     pub counts: Counts,
     /// Why the plan will not be executed.
@@ -57,6 +64,7 @@ impl Plan {
             accept,
             reject,
             pending: removals,
+            pending_lines,
             summary: head,
             ..
         } = &self.changes;
@@ -70,6 +78,7 @@ impl Plan {
             && accept.is_empty()
             && reject.is_empty()
             && removals.is_none()
+            && pending_lines.is_none()
             && head.is_none()
     }
 
@@ -164,6 +173,28 @@ pub struct RejectedBundle {
     pub bundle: String,
     /// The bundle's file.
     pub file: String,
+    /// Whether it is a snapshot. All its histories are rejected too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub snapshot: bool,
+}
+
+/// A bundle to import again. It restores what a rejected bundle replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct BundleToImport {
+    /// Its lineage.
+    pub lineage: String,
+    /// Its number in the lineage; absent for a snapshot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// Its ID.
+    pub bundle: String,
+    /// The bundle's file.
+    pub file: String,
+    /// Number of index lines that it restores.
+    pub lines: u64,
+    /// Number of crates and dist files that it restores.
+    pub files: u64,
 }
 
 /// An index line to remove.
@@ -211,6 +242,8 @@ pub(super) struct FileChanges {
     pub(super) newest_record: u64,
     /// The new list of pending removals; `None` if unchanged.
     pub(super) pending: Option<PendingDeletions>,
+    /// The new list of lines that wait for their crates; `None` if unchanged.
+    pub(super) pending_lines: Option<PendingLines>,
     /// The new summary; `None` if unchanged.
     pub(super) summary: Option<MirrorSummary>,
     /// The time of the run, for the notes.
@@ -222,4 +255,6 @@ pub(super) struct FileChanges {
 pub(super) struct VersionRemoval {
     pub(super) path: String,
     pub(super) versions: HashSet<String>,
+    /// Versions that stay, but whose records lose the time at which their line was read.
+    pub(super) reset: HashSet<String>,
 }

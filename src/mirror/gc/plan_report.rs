@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::live_records::LiveSummary;
-use super::plan::{Line, LineagePlan, PendingDeletion, Plan, RejectedBundle};
+use super::plan::{BundleToImport, Line, LineagePlan, PendingDeletion, Plan, RejectedBundle};
 use crate::mirror::item::{StoredItem, total_size};
 use crate::mirror::summary::Counts;
 
@@ -39,6 +39,19 @@ pub struct PlanReport<'p> {
     pending_dist_files: Vec<&'p PendingDeletion>,
     /// Unrecognized files, which no bundle on record brought. They are kept.
     unrecognized: &'p [String],
+    /// Index lines that a rejected bundle may have brought. The next line of a bundle replaces each.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schemars(default)]
+    reset_lines: &'p [Line],
+    /// The bundles whose next import restores what rejected bundles replaced.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schemars(default)]
+    #[serde(rename = "import_again")]
+    to_import: &'p [BundleToImport],
+    /// Files and crates that rejected bundles replaced, and that no bundle on record restores.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schemars(default)]
+    unavailable: &'p [String],
     /// The content of the mirror afterwards.
     after: Counts,
 }
@@ -58,6 +71,9 @@ impl Plan {
             dist_files: self.dist_files().collect(),
             pending_dist_files: self.pending_dist_files().collect(),
             unrecognized: &self.unrecognized,
+            reset_lines: &self.reset_lines,
+            to_import: &self.to_import,
+            unavailable: &self.unavailable,
             after: self.counts,
         }
     }

@@ -10,6 +10,7 @@ use super::needed_files::{KeepSet, LineageState, Lineages};
 use super::options::Options;
 use super::plan::{FileChanges, LineagePlan, Plan};
 use super::reject::Rejection;
+use super::revocation::Revocation;
 use super::scan::MirrorScan;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, Reader};
@@ -68,12 +69,13 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     let live_summary = live.plan_retirement(options.retire.iter().any(|word| word == LIVE_LINEAGE));
     live.lineage.current().for_each(|record| current.add_item(&record.item));
 
+    let revocation = Revocation::find(layout, &ledger_lineages, &live.lineage, &mut current)?;
     let scan = MirrorScan::scan(layout, &mut current)?;
     let before = PendingDeletions::read(layout)?;
     let mut unknown = scan.unreferenced();
     live.lineage.retired().for_each(|record| unknown.remove_item(&record.item));
     let mut unrecognized = ledger_lineages.unrecognized(layout, unknown)?;
-    let deletions = scan.classify(&mut unrecognized, &before, options)?;
+    let deletions = scan.classify(&mut unrecognized, &before, &revocation, options)?;
 
     let kept = ledger_lineages.by_id.values().filter(|feed| !retire.contains(&feed.newest.id));
     let contested: Vec<LineageTip> = kept.clone().flat_map(|feed| feed.contenders.iter().cloned()).collect();
@@ -114,6 +116,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         reject: rejection.records,
         newest_record: ledger_lineages.newest_record,
         pending: (deletions.pending != before).then_some(deletions.pending),
+        pending_lines: revocation.pending_lines,
         summary: (!is_right && wants_head).then_some(head),
         now: options.now,
     };
@@ -125,6 +128,9 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         removals: deletions.now,
         pending: deletions.later,
         unrecognized: deletions.unrecognized,
+        reset_lines: revocation.lines,
+        to_import: revocation.to_import,
+        unavailable: revocation.unavailable,
         counts: deletions.counts,
         refusal: None,
         changes: work,

@@ -6,11 +6,15 @@ use super::error::Error;
 use super::lineage_terms::{REJECT, Term, resolve_lineage};
 use super::needed_files::Lineages;
 use super::plan::RejectedBundle;
+use crate::bundle::format::BundleKind;
 use crate::id_prefix::matches_id;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, ImportedBundle, Reader};
 use crate::mirror::lineages::LineageTip;
 use crate::mirror::retired::{self, Retirement, Scope};
+
+/// Stands for the lineage of a bundle that is a snapshot. No lineage id begins like this.
+const SNAPSHOT: &str = "snapshot";
 
 /// Bundles to reject.
 #[derive(Default)]
@@ -23,7 +27,7 @@ pub(super) struct Rejection {
 
 impl Rejection {
     /// Finds the bundles that `terms` name, each a `LINEAGE@BUNDLE`. A bundle that was rejected before may be named again,
-    /// because a killed run may have rejected it.
+    /// because a killed run may have rejected it. A bundle of a forgotten lineage may be false too.
     pub(super) fn resolve(
         layout: &Layout,
         lineages: &Lineages,
@@ -31,38 +35,49 @@ impl Rejection {
         terms: &[String],
     ) -> Result<Rejection, Error> {
         let mut rejection = Rejection::default();
-        let notes = &lineages.retirements;
-        let was_rejected = |word: &str| {
-            notes.iter().any(|note| matches!(note.scope, Scope::Only(_)) && matches_id(word, &note.lineage))
-        };
         for term in terms {
             let term = Term::parse(REJECT, term);
-            let id = resolve_lineage(lineages, live_id, term, was_rejected)?;
+            if let (SNAPSHOT, Some(bundle)) = (term.lineage, term.bundle) {
+                rejection.add_snapshot(layout, lineages, bundle)?;
+                continue;
+            }
+            let gone = || lineages.retirements.iter().filter(|note| matches_id(term.lineage, &note.lineage));
+            let id = resolve_lineage(lineages, live_id, term, |_| gone().next().is_some())?;
             let Some(bundle) = term.bundle else {
                 return Err(Error::NoBundleGiven { word: term.lineage.to_owned() });
             };
-            if let Some(id) = id {
-                let all = ledger::read_bundles_of_lineage(layout, &id)?;
-                let matching = all.into_iter().filter(|one| matches_id(bundle, &one.id));
-                let number = |one: &ImportedBundle| ledger::record_number(&one.record).unwrap_or(0);
-                let (rejected, others): (Vec<_>, Vec<_>) =
-                    matching.partition(|one| retired::is_rejected(notes, number(one), &id));
-                let counting = others.into_iter().filter(|one| !retired::is_retired(notes, number(one), &id));
-                let counting: Vec<ImportedBundle> = counting.collect();
-                let ids: BTreeSet<&str> = counting.iter().map(|one| one.id.as_str()).collect();
-                match ids.len() {
-                    0 if rejected.is_empty() => {
-                        return Err(Error::NoBundle { lineage: id, bundle: bundle.to_owned() });
-                    }
-                    0 | 1 => rejection.add(layout, &id, counting)?,
-                    _ => {
-                        let matching = ids.into_iter().map(str::to_owned).collect();
-                        return Err(Error::AmbiguousBundle { lineage: id, bundle: bundle.to_owned(), matching });
-                    }
-                }
+            let ids: BTreeSet<String> = match id {
+                Some(id) => [id].into(),
+                None => gone().map(|note| note.lineage.clone()).collect(),
+            };
+            if ids.len() > 1 {
+                return Err(Error::Ambiguous { word: term.lineage.to_owned(), known: ids.into_iter().collect() });
+            }
+            for id in ids {
+                rejection.add_matching(layout, lineages, id, bundle)?;
             }
         }
         Ok(rejection)
+    }
+
+    /// Adds the bundle of the lineage `id` whose id starts with `bundle`.
+    fn add_matching(&mut self, layout: &Layout, lineages: &Lineages, id: String, bundle: &str) -> Result<(), Error> {
+        let all = ledger::read_bundles_of_lineage(layout, &id)?;
+        let matching = all.into_iter().filter(|one| matches_id(bundle, &one.id));
+        let is_rejected = |one: &ImportedBundle| {
+            ledger::record_number(&one.record)
+                .is_some_and(|number| retired::is_rejected(&lineages.retirements, number, &id))
+        };
+        let (rejected, others): (Vec<_>, Vec<_>) = matching.partition(is_rejected);
+        let ids: BTreeSet<&str> = others.iter().map(|one| one.id.as_str()).collect();
+        match ids.len() {
+            0 if rejected.is_empty() => Err(Error::NoBundle { lineage: id, bundle: bundle.to_owned() }),
+            0 | 1 => self.add(layout, &id, others),
+            _ => {
+                let matching = ids.into_iter().map(str::to_owned).collect();
+                Err(Error::AmbiguousBundle { lineage: id, bundle: bundle.to_owned(), matching })
+            }
+        }
     }
 
     /// Adds the records of one bundle.
@@ -75,9 +90,48 @@ impl Rejection {
             let Some(found) = reader.read(&record)? else { return Err(Error::LostRecord { record }) };
             self.records.push(LineageTip::from_manifest(&found.manifest, record));
             if self.bundles.iter().all(|known| known.bundle != bundle) {
-                self.bundles.push(RejectedBundle { lineage: lineage.to_owned(), sequence, bundle, file });
+                let lineage = lineage.to_owned();
+                self.bundles.push(RejectedBundle { lineage, sequence, bundle, file, snapshot: false });
             }
         }
+        Ok(())
+    }
+
+    /// Adds the records of the snapshot whose id starts with `snapshot`, and those of the histories that it brought.
+    fn add_snapshot(&mut self, layout: &Layout, lineages: &Lineages, snapshot: &str) -> Result<(), Error> {
+        let mut reader = Reader::new(layout);
+        let mut found: Vec<(LineageTip, RejectedBundle)> = Vec::new();
+        let mut is_known = false;
+        for name in &lineages.record_names {
+            let Some(record) = reader.read(name)? else { continue };
+            let manifest = &record.manifest;
+            let is_own = manifest.kind == BundleKind::Snapshot && record.snapshot_id.is_none();
+            let Some(id) = record.snapshot_id.or_else(|| is_own.then(|| manifest.id.clone())) else { continue };
+            if !matches_id(snapshot, &id) {
+                continue;
+            }
+            is_known = true;
+            let number = ledger::record_number(name).unwrap_or(0);
+            if retired::is_rejected(&lineages.retirements, number, &manifest.lineage.id) {
+                continue;
+            }
+            let (lineage, sequence) = (manifest.lineage.id.clone(), manifest.lineage.sequence);
+            let bundle = RejectedBundle { lineage, sequence, bundle: id, file: record.file, snapshot: true };
+            found.push((LineageTip::from_manifest(manifest, name.clone()), bundle));
+        }
+        let ids: BTreeSet<&str> = found.iter().map(|(_, bundle)| bundle.bundle.as_str()).collect();
+        if ids.len() > 1 {
+            let matching = ids.into_iter().map(str::to_owned).collect();
+            return Err(Error::AmbiguousBundle { lineage: SNAPSHOT.to_owned(), bundle: snapshot.to_owned(), matching });
+        }
+        if !is_known {
+            return Err(Error::NoBundle { lineage: SNAPSHOT.to_owned(), bundle: snapshot.to_owned() });
+        }
+        // The snapshot's own record is the last, and has its file.
+        self.bundles.extend(found.last().map(|(_, bundle)| bundle.clone()));
+        let new = found.into_iter().map(|(tip, _)| tip);
+        let known: BTreeSet<String> = self.records.iter().map(|tip| tip.record.clone()).collect();
+        self.records.extend(new.filter(|tip| !known.contains(&tip.record)));
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use super::index_entry::IndexEntry;
 use super::needed_files::KeepSet;
 use super::options::Options;
 use super::plan::{Line, PendingDeletion, VersionRemoval};
+use super::revocation::Revocation;
 use crate::crate_id::CrateId;
 use crate::mirror::dist_files::{DistFiles, MutableName};
 use crate::mirror::item::{ItemId, StoredItem};
@@ -155,15 +156,18 @@ impl<'a> MirrorScan<'a> {
         keys
     }
 
-    /// Decides what to remove now and later. Lines and files that are `unrecognized` are kept.
+    /// Decides what to remove now and later. Lines and files that are `unrecognized` are kept. The content of rejected bundles,
+    /// which `revocation` names, is removed at once.
     pub(super) fn classify(
         mut self,
         unrecognized: &mut KeepSet,
         before: &PendingDeletions,
+        revocation: &Revocation,
         options: &Options,
     ) -> Result<Deletions, Error> {
         let mut deletions = Deletions { counts: self.counts, ..Deletions::default() };
         self.classify_index(unrecognized, &mut deletions);
+        deletions.reset_lines(revocation);
         deletions.unrecognized.append(&mut self.unrecognized);
         let is_unrecognized = |id: &ItemId| unrecognized.has_file(&id.key());
         let (unknown, known): (Vec<StoredItem>, Vec<StoredItem>) =
@@ -181,7 +185,8 @@ impl<'a> MirrorScan<'a> {
         let rules = DistRules { layout: self.layout, recorded: &self.recorded };
         let known_paths = known.iter().filter_map(|item| item.id.dist_file_path());
         let unreferenced: BTreeSet<&SafePath> = known_paths.chain(&missing).collect();
-        let kept = rules.kept_for_served_names(&unreferenced)?;
+        let mut kept = rules.kept_for_served_names(&unreferenced)?;
+        kept.retain(|path| !revocation.items.contains(&ItemId::DistFile(path.clone())));
         let (names, others): (Vec<StoredItem>, Vec<StoredItem>) = known
             .into_iter()
             .filter(|item| !deletions.has_unrecognized_line(&item.id))
@@ -202,7 +207,7 @@ impl<'a> MirrorScan<'a> {
             let key = item.id.key();
             let (since, until) =
                 before.waiting_period(&key, is_losing(&deletions, &item.id), options.now, options.grace);
-            if until <= options.now {
+            if until <= options.now || revocation.items.contains(&item.id) {
                 deletions.uncount(&item);
                 deletions.now.push(item);
             } else {
@@ -210,7 +215,8 @@ impl<'a> MirrorScan<'a> {
                 deletions.later.push(PendingDeletion { item, until });
             }
         }
-        self.finish(missing.into_iter().filter(|path| !kept.contains(path)).collect(), &mut deletions);
+        let missing = missing.into_iter().filter(|path| !kept.contains(path)).collect();
+        self.finish(missing, revocation, &mut deletions);
         Ok(deletions)
     }
 
@@ -237,32 +243,47 @@ impl<'a> MirrorScan<'a> {
                 if page.recorded.iter().all(|version| leaving.contains(version)) {
                     removed_meta.insert(path.as_str());
                 }
-                deletions.index_meta.push(VersionRemoval { path: path.clone(), versions: leaving });
+                deletions.index_meta.push(VersionRemoval {
+                    path: path.clone(),
+                    versions: leaving,
+                    reset: HashSet::new(),
+                });
             }
             if !going.is_empty() {
                 if !page.has_others && stay.is_empty() {
                     removed.insert(path.as_str());
                     deletions.counts.crates -= 1;
                 }
-                deletions.index_lines.push(VersionRemoval { path: path.clone(), versions: going });
+                deletions.index_lines.push(VersionRemoval {
+                    path: path.clone(),
+                    versions: going,
+                    reset: HashSet::new(),
+                });
             }
         }
         deletions.folders = self.listing.index.empty_folders(|path| removed.contains(path));
         deletions.folders.extend(self.listing.index_meta.empty_folders(|path| removed_meta.contains(path)));
     }
 
-    /// Adds the record of dist files without the removed ones and the `missing` ones, and the folders that become empty.
-    fn finish(mut self, missing: Vec<SafePath>, deletions: &mut Deletions) {
+    /// Adds the record of dist files without the removed ones and the `missing` ones, with the times that `revocation` corrects, and
+    /// the folders that become empty.
+    fn finish(mut self, missing: Vec<SafePath>, revocation: &Revocation, deletions: &mut Deletions) {
         let removed = deletions.now.iter().filter_map(|item| item.id.dist_file_path());
         let dropped: BTreeSet<&SafePath> = removed.clone().chain(&missing).collect();
         self.recorded.0.retain(|path, _| !dropped.contains(path));
+        for (path, read_at) in &revocation.read_times {
+            if let Some(file) = self.recorded.0.get_mut(path) {
+                file.read_at = *read_at;
+            }
+        }
         (deletions.counts.dist_files, deletions.counts.dist_file_bytes) = self.recorded.count_and_bytes();
         deletions.toolchains = self.recorded.toolchain_names();
         let removed: HashSet<&str> = removed.map(SafePath::as_str).collect();
         for tree in &self.listing.dist_files {
             deletions.dist_folders.extend(tree.empty_folders_and_root(&removed));
         }
-        deletions.dist_files = (!dropped.is_empty()).then_some(self.recorded);
+        let is_changed = !dropped.is_empty() || !revocation.read_times.is_empty();
+        deletions.dist_files = is_changed.then_some(self.recorded);
     }
 }
 
@@ -273,6 +294,20 @@ fn file_size(path: &Path) -> Result<u64, Error> {
 impl Deletions {
     fn has_unrecognized_line(&self, id: &ItemId) -> bool {
         id.crate_id().is_some_and(|id| self.with_unrecognized_line.contains(&id.file_name().to_lowercase()))
+    }
+
+    /// Adds the line records that lose their time. One file may lose other records too.
+    fn reset_lines(&mut self, revocation: &Revocation) {
+        for (path, versions) in &revocation.versions {
+            match self.index_meta.iter_mut().find(|change| change.path == *path) {
+                Some(change) => change.reset.clone_from(versions),
+                None => self.index_meta.push(VersionRemoval {
+                    path: path.clone(),
+                    versions: HashSet::new(),
+                    reset: versions.clone(),
+                }),
+            }
+        }
     }
 
     /// Subtracts a crate that is removed, or that does not belong to the mirror. The record of dist files counts those.

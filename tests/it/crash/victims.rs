@@ -255,7 +255,8 @@ fn with_forged_bundle(sandbox: &Sandbox, mirror: &Path) {
     };
     write_and_import(sandbox, mirror, genuine(1), "1.pkg");
     write_and_import(sandbox, mirror, genuine(2), "2.pkg");
-    let forged = BundleBuilder::new("a", 1000).ship(Crate::new("forged", "1.0.0"));
+    let forged =
+        BundleBuilder::new("a", 1000).ship(Crate::new("forged", "1.0.0")).ship(Crate::new("c2", "1.0.0").yanked());
     write_and_import(sandbox, mirror, forged.ship(Crate::new("c1", "9.0.0")), "forged.pkg");
 }
 
