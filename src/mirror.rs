@@ -51,6 +51,7 @@ pub mod import_order;
 pub mod export;
 mod commit;
 mod carried_history;
+mod history_statements;
 pub mod summary;
 pub mod lineages;
 pub mod stored_crates;

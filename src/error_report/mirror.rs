@@ -163,6 +163,10 @@ impl From<import::Error> for Failure {
                 let hint = sources.hint();
                 Failure::new(ErrorClass::Integrity, error).hint(hint)
             }
+            E::FalseStatement { ref file, ref contradiction } => {
+                let hint = contradiction.hint(file);
+                Failure::new(ErrorClass::Integrity, error).hint(hint)
+            }
             E::MissingBase { ref bundles, .. } => {
                 let hint = bundles.hint();
                 Failure::new(ErrorClass::Integrity, error).hint(hint)

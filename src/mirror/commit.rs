@@ -6,12 +6,12 @@
 
 use std::cell::OnceCell;
 
-use super::carried_history::history_manifest;
+use super::carried_history::{carried_manifest, history_manifest};
+use super::history_statements::{Contradiction, describes_bundle, find_difference};
 use super::import::ImportOptions;
-use super::item::items_of;
 use super::layout::Layout;
 use super::ledger::lost_records::{self, Unrestored};
-use super::ledger::{self, ChainNames, EarlierImport, Record, RecordRef, chain};
+use super::ledger::{self, ChainNames, EarlierImport, LostBundle, Reader, Record, RecordRef, chain};
 use super::lineages::LineageTip;
 use super::retired::{self, Retirement};
 use super::summary::{Counts, HistorySize, MirrorSummary};
@@ -26,6 +26,8 @@ pub(super) struct PreparedCommit {
     pub(super) summary: MirrorSummary,
     /// Staged new records by name, in the order in which they are committed.
     pub(super) records: Vec<(String, StagedFile)>,
+    /// Acceptances of earlier records of these bundles.
+    pub(super) acceptances: Vec<(Retirement, LineageTip)>,
 }
 
 /// What is known about a bundle before the commit.
@@ -81,25 +83,34 @@ impl LedgerState {
         self.chain_names.get_or_init(|| ChainNames::read(layout).unwrap_or_default()).has(tip)
     }
 
-    /// The name of a bundle's record. A record of a retired lineage counts as missing.
-    fn find_record(&self, bundle: &str, lineage: &str) -> Option<&str> {
-        ledger::find_record(&self.record_names, bundle).filter(|name| {
-            let number = ledger::record_number(name).unwrap_or(0);
-            !retired::is_retired(&self.retirements, number, lineage)
-        })
+    /// The name of the newest record that counts of a bundle of this lineage.
+    fn find_record(&self, layout: &Layout, bundle: &str, lineage: &str) -> Option<&str> {
+        let end = format!("-{bundle}.json");
+        let mut names = self.record_names.iter().rev().filter(|name| name.ends_with(&end));
+        names.find(|name| self.counts(layout, name, lineage)).map(String::as_str)
+    }
+
+    /// Whether no note covers the record `name` of a bundle of this lineage. A snapshot may have stated another lineage, so that
+    /// in the record decides, if it can be read.
+    fn counts(&self, layout: &Layout, name: &str, lineage: &str) -> bool {
+        if self.retirements.is_empty() {
+            return true;
+        }
+        let number = ledger::record_number(name).unwrap_or(0);
+        let recorded = ledger::read_lineage(layout, name).ok().flatten();
+        !retired::is_retired(&self.retirements, number, recorded.as_deref().unwrap_or(lineage))
     }
 
     /// Whether the bundle has a record.
     pub(super) fn record_state(&self, layout: &Layout, manifest: &Manifest) -> Result<RecordState, Error> {
-        let Some(newest) = self.find_record(&manifest.id, &manifest.lineage.id) else {
+        let Some(newest) = self.find_record(layout, &manifest.id, &manifest.lineage.id) else {
             return Ok(RecordState::Missing);
         };
         let stated = MirrorSummary::read(layout)?.and_then(|summary| summary.newest_record);
         let faults = chain::read_faults(layout, stated.as_ref())?;
         let counts = |name: &&String| {
-            let number = ledger::record_number(name).unwrap_or(0);
             let is_trusted = faults.iter().all(|fault| fault.record != **name);
-            is_trusted && !retired::is_retired(&self.retirements, number, &manifest.lineage.id)
+            is_trusted && self.counts(layout, name, &manifest.lineage.id)
         };
         // A false record beside a right one is no reason for a new record.
         let end = format!("-{}.json", manifest.id);
@@ -121,7 +132,12 @@ impl LedgerState {
     /// The histories of a snapshot that are not recorded and not certainly older than those in `head`. Content without
     /// a history counts as one history. If numbers and times disagree, a garbage collection keeps what either needs, as
     /// after an import of such a bundle.
-    pub(super) fn new_histories<'m>(&self, head: &MirrorSummary, manifest: &'m Manifest) -> Vec<NewHistory<'m>> {
+    pub(super) fn new_histories<'m>(
+        &self,
+        layout: &Layout,
+        head: &MirrorSummary,
+        manifest: &'m Manifest,
+    ) -> Vec<NewHistory<'m>> {
         if manifest.kind != BundleKind::Snapshot {
             return Vec::new();
         }
@@ -134,7 +150,7 @@ impl LedgerState {
             .chain(unclaimed.then_some(NewHistory::Unclaimed(manifest)));
         let is_news = |feed: &NewHistory| {
             let lineage = feed.lineage_tip(String::new());
-            self.find_record(&lineage.bundle, &lineage.id).is_none() && !head.has_newer(&lineage)
+            self.find_record(layout, &lineage.bundle, &lineage.id).is_none() && !head.has_newer(&lineage)
         };
         let mut news: Vec<NewHistory> = carried.filter(is_news).collect();
         // Whether a number jumps depends on the histories before it.
@@ -158,26 +174,136 @@ impl LedgerState {
     ) -> Result<Vec<AddedBundle>, Error> {
         let tips: Vec<LineageTip> = match (manifest.kind, own) {
             (BundleKind::Snapshot, _) => {
-                let histories = self.new_histories(head, manifest).into_iter();
+                let histories = self.new_histories(layout, head, manifest).into_iter();
                 histories.map(|history| history.lineage_tip(String::new())).collect()
             }
             (_, RecordState::Missing) => vec![LineageTip::from_manifest(manifest, String::new())],
             (_, RecordState::Recorded(_) | RecordState::Corrupt(_)) => Vec::new(),
         };
         let lost = Unrestored::read(layout, 0)?.bundles;
-        let added = tips.into_iter().map(|tip| {
+        let added = tips.into_iter().map(|mut tip| {
             let is_restored =
-                lost.contains(&tip.bundle) || ledger::is_lost_bundle(layout, head, &self.record_names, &tip)?;
+                lost.contains(&tip.bundle) || LostBundle::find(layout, head, &self.record_names, &tip)?.is_named();
+            if retired::find_acceptance(layout, &self.retirements, &tip)?.is_some() {
+                tip.accept();
+            }
             Ok(AddedBundle { is_recorded: is_restored || self.is_in_chain(layout, head, &tip), tip })
         });
         added.collect()
     }
 }
 
-/// Whether a record states the same as the bundle with its id. Records are not checked against their id.
-fn describes_bundle(recorded: &Manifest, manifest: &Manifest) -> bool {
-    let of = |manifest: &Manifest| (manifest.lineage.id.clone(), manifest.lineage.sequence, manifest.created.clone());
-    of(recorded) == of(manifest) && items_of(recorded).eq(items_of(manifest))
+impl LedgerState {
+    /// Corrects in `head` what a snapshot stated about the bundle with this manifest, whose own record counts. `own` is the state
+    /// of that record.
+    pub(super) fn retract_statements(
+        &self,
+        layout: &Layout,
+        head: &mut MirrorSummary,
+        manifest: &Manifest,
+        own: &RecordState,
+    ) -> Result<(), Error> {
+        let is_stated = self.find_record(layout, &manifest.id, &manifest.lineage.id).is_some();
+        if manifest.kind == BundleKind::Snapshot || *own != RecordState::Missing || !is_stated {
+            return Ok(());
+        }
+        let tip = LineageTip::from_manifest(manifest, String::new());
+        if let Some(mut contenders) = ledger::read_known_bundles(layout, &tip.id)?.retract(&tip) {
+            // The ledger does not show what lost records stated.
+            let is_lost = |known: &&LineageTip| !self.record_names.contains(&known.record);
+            contenders.extend(head.contenders(&tip.id).filter(is_lost).cloned());
+            self.set_contenders(layout, head, &tip.id, contenders)?;
+        }
+        Ok(())
+    }
+
+    /// Compares all bundles of the history of `tip` again, whose new record replaces a lost one, if the ledger has all others.
+    /// Until then, a bundle that nothing names is doubtful.
+    fn compare_restored(&self, layout: &Layout, head: &mut MirrorSummary, tip: &LineageTip) -> Result<(), Error> {
+        let is_on_record = |known: &LineageTip| known.record == tip.record || self.record_names.contains(&known.record);
+        if !head.contenders(&tip.id).all(is_on_record) {
+            return Ok(());
+        }
+        let mut known = ledger::read_known_bundles(layout, &tip.id)?;
+        known.retract(tip);
+        known.insert(tip);
+        self.set_contenders(layout, head, &tip.id, known.contenders(&tip.id))
+    }
+
+    /// Sets the bundles that may be a history's newest, which the ledger has.
+    fn set_contenders(
+        &self,
+        layout: &Layout,
+        head: &mut MirrorSummary,
+        lineage: &str,
+        contenders: Vec<LineageTip>,
+    ) -> Result<(), Error> {
+        for known in contenders.iter().filter(|known| self.record_names.contains(&known.record)) {
+            if let Some(size) = ledger::read_history_size(layout, &known.record)? {
+                head.history_sizes.insert(known.record.clone(), size);
+            }
+        }
+        head.set_contenders(lineage, contenders);
+        Ok(())
+    }
+
+    /// What a snapshot with this manifest states about a bundle, if a record contradicts it.
+    pub(super) fn find_contradiction(
+        &self,
+        layout: &Layout,
+        manifest: &Manifest,
+    ) -> Result<Option<Contradiction>, Error> {
+        if manifest.kind != BundleKind::Snapshot {
+            return Ok(None);
+        }
+        let inputs = manifest.lineage.inputs.iter();
+        let has_unclaimed = inputs.clone().any(|input| !input.crates.is_empty() || !input.dist_files.is_empty());
+        let carried = manifest.carried_histories.iter().map(NewHistory::Carried);
+        let mut reader = Reader::new(layout);
+        for history in carried.chain(has_unclaimed.then_some(NewHistory::Unclaimed(manifest))) {
+            let history = history.as_carried();
+            let Some(record) = self.statement_record(&mut reader, &history.bundle)? else { continue };
+            let Some(stated) = carried_manifest(&history, manifest) else { continue };
+            let Some(difference) = find_difference(&stated, &record.manifest, record.snapshot_id.is_none()) else {
+                continue;
+            };
+            let snapshot = record.snapshot_id.as_deref();
+            let snapshot_file = snapshot.map(|id| self.find_snapshot_file(layout, id)).transpose()?;
+            return Ok(Some(Contradiction {
+                difference,
+                bundle: history.bundle,
+                file: snapshot_file.unwrap_or(record.file),
+                snapshot: record.snapshot_id,
+            }));
+        }
+        Ok(None)
+    }
+
+    /// The record that counts of the bundle with this id: its own, or else what a snapshot stated.
+    fn statement_record(&self, reader: &mut Reader, bundle: &str) -> Result<Option<Record>, Error> {
+        let end = format!("-{bundle}.json");
+        let mut stated = None;
+        for name in self.record_names.iter().filter(|name| name.ends_with(&end)) {
+            let number = ledger::record_number(name).unwrap_or(0);
+            let record = reader.read(name)?.filter(|Record { manifest, .. }| {
+                manifest.id == bundle
+                    && manifest.kind != BundleKind::Snapshot
+                    && !retired::is_retired(&self.retirements, number, &manifest.lineage.id)
+            });
+            match record {
+                Some(own) if own.snapshot_id.is_none() => return Ok(Some(own)),
+                Some(record) => stated = Some(record),
+                None => {}
+            }
+        }
+        Ok(stated)
+    }
+
+    /// The file of the snapshot with this id.
+    fn find_snapshot_file(&self, layout: &Layout, id: &str) -> Result<String, Error> {
+        let name = ledger::find_record(&self.record_names, id);
+        Ok(name.map(|name| ledger::read_file_name(layout, name)).transpose()?.flatten().unwrap_or_default())
+    }
 }
 
 /// One history of a snapshot.
@@ -251,18 +377,27 @@ pub(super) fn prepare_commit(
     let mut head = head.with_counts(counts);
     let mut names = ledger_state.record_names.clone();
     let mut records = Vec::new();
-    let new_histories = ledger_state.new_histories(&head, &manifest);
+    let mut acceptances = Vec::new();
+    let new_histories = ledger_state.new_histories(layout, &head, &manifest);
     for feed in new_histories {
-        let lineage = feed.lineage_tip(String::new());
+        let mut lineage = feed.lineage_tip(String::new());
         let name =
             ledger::next_record_name(&names, head.newest_record.as_ref(), ledger_state.noted_number, &lineage.bundle);
+        lineage.record.clone_from(&name);
         let (file, carried) = (feed.file_name(&options.file_name), feed.as_carried());
         let rows = (carried.crates.len() + carried.dist_files.len()) as u64;
         let size = HistorySize { weight: history_weight(&carried.lineage, &file, rows), rows };
-        let replaces_lost = ledger::is_lost_bundle(layout, &head, &names, &lineage)?;
-        let is_recorded = replaces_lost || ledger_state.is_in_chain(layout, &head, &lineage);
-        head = head.with_import(&imported, LineageTip { record: name.clone(), ..lineage }, is_recorded, size);
-        head.imports -= u64::from(replaces_lost);
+        let lost = LostBundle::find(layout, &head, &names, &lineage)?;
+        let is_recorded = lost.is_named() || ledger_state.is_in_chain(layout, &head, &lineage);
+        if let Some(acceptance) = retired::find_acceptance(layout, &ledger_state.retirements, &lineage)? {
+            lineage.accept();
+            acceptances.push((acceptance, lineage.clone()));
+        }
+        head = head.with_import(&imported, lineage.clone(), is_recorded, size);
+        head.imports -= u64::from(lost.replaces_record());
+        if lost.replaces_record() && head.imports == names.len() as u64 + 1 {
+            ledger_state.compare_restored(layout, &mut head, &lineage)?;
+        }
         names.push(name.clone());
         let previous = chain::predecessor(layout, &ledger_state.record_names, head.newest_record.as_ref(), &name)?;
         let record = Record {
@@ -282,19 +417,27 @@ pub(super) fn prepare_commit(
     if !matches!(record_state, RecordState::Recorded(_)) || !records.is_empty() {
         let name =
             ledger::next_record_name(&names, head.newest_record.as_ref(), ledger_state.noted_number, &manifest.id);
-        let tip = LineageTip::from_manifest(&manifest, name.clone());
+        let mut tip = LineageTip::from_manifest(&manifest, name.clone());
         let replaces_damaged = matches!(record_state, RecordState::Corrupt(_));
-        let replaces_lost = !replaces_damaged && ledger::is_lost_bundle(layout, &head, &names, &tip)?;
+        let lost = if replaces_damaged { LostBundle::No } else { LostBundle::find(layout, &head, &names, &tip)? };
+        let replaces_lost = lost.replaces_record();
         head = match manifest.kind {
             BundleKind::Snapshot => head.with_record(&imported),
             BundleKind::Full | BundleKind::Delta => {
                 let size = HistorySize::from_manifest(&manifest, &options.file_name);
-                let is_recorded = replaces_lost || replaces_damaged || ledger_state.is_in_chain(layout, &head, &tip);
-                head.with_import(&imported, tip, is_recorded, size)
+                let is_recorded = lost.is_named() || replaces_damaged || ledger_state.is_in_chain(layout, &head, &tip);
+                if let Some(acceptance) = retired::find_acceptance(layout, &ledger_state.retirements, &tip)? {
+                    tip.accept();
+                    acceptances.push((acceptance, tip.clone()));
+                }
+                head.with_import(&imported, tip.clone(), is_recorded, size)
             }
         };
         // A record that this one replaces is already counted.
         head.imports -= u64::from(replaces_lost || replaces_damaged);
+        if replaces_lost && manifest.kind != BundleKind::Snapshot && head.imports == names.len() as u64 + 1 {
+            ledger_state.compare_restored(layout, &mut head, &tip)?;
+        }
         if replaces_damaged {
             // Without a summary, the damaged record is in `names` only.
             head.imports = head.imports.max(names.len() as u64);
@@ -315,5 +458,5 @@ pub(super) fn prepare_commit(
         head.newest_record = Some(RecordRef { record: name.clone(), sha256 });
         records.push((name, staging.write(&text)?));
     }
-    Ok(PreparedCommit { summary: head, records })
+    Ok(PreparedCommit { summary: head, records, acceptances })
 }

@@ -22,7 +22,7 @@ use super::dist_files::DistFiles;
 use super::existing_file::is_stored;
 use super::guard::WriteGuard;
 use super::index_link::{self, LinkState};
-use super::ledger::{self, lost_records};
+use super::ledger::{self, LostBundle, lost_records};
 use super::line_conflict::ConflictJudge;
 use super::lineages::LineageTip;
 use super::pending_lines::PendingLines;
@@ -128,6 +128,10 @@ impl WriteGuard {
         set_current_object("the record of the import");
 
         let ledger_state = commit::LedgerState::read(&self.layout)?;
+        if let Some(contradiction) = ledger_state.find_contradiction(&self.layout, &streamed.manifest)? {
+            let file = options.file_name.clone();
+            return Err(Error::FalseStatement { file, contradiction: Box::new(contradiction) });
+        }
         let record_state = ledger_state.record_state(&self.layout, &streamed.manifest)?;
         let known = if tx.staging.counts_are_stale { None } else { MirrorSummary::read(&self.layout)? };
         // Without a summary, the records still show which warnings apply.
@@ -139,6 +143,7 @@ impl WriteGuard {
             },
         };
         received.warnings.extend(stated_tips::correct_tips(&self.layout, &mut head, &streamed.manifest)?);
+        ledger_state.retract_statements(&self.layout, &mut head, &streamed.manifest, &record_state)?;
         let added = ledger_state.added_bundles(&self.layout, &head, &streamed.manifest, &record_state)?;
         let earlier = match &record_state {
             RecordState::Recorded(earlier) => Some(earlier),
@@ -150,7 +155,7 @@ impl WriteGuard {
         received.warnings.extend(warnings.iter().cloned());
         let stated = MirrorSummary::read(&self.layout)?;
         let tip = LineageTip::from_manifest(&streamed.manifest, String::new());
-        let returns = ledger::is_lost_bundle(&self.layout, &head, &ledger_state.record_names, &tip)?;
+        let returns = LostBundle::find(&self.layout, &head, &ledger_state.record_names, &tip)?.replaces_record();
         received.warnings.extend(lost_records_warning(
             stated.as_ref(),
             &ledger_state.record_names,
@@ -192,7 +197,8 @@ impl WriteGuard {
         }
         imported.config_json = self.stage_config(&mut tx, options.base_url.as_ref())?;
         head.toolchains = dist_plan.after.toolchain_names();
-        let on_record = earlier.is_some() && ledger_state.new_histories(&head, &streamed.manifest).is_empty();
+        let on_record =
+            earlier.is_some() && ledger_state.new_histories(&self.layout, &head, &streamed.manifest).is_empty();
         imported.already_imported = on_record && tx.is_empty();
         imported.summary_rewritten = imported.already_imported && known.is_none();
         if !imported.already_imported || known.is_none() {
@@ -216,6 +222,9 @@ impl WriteGuard {
                     tx.delete(&note)?;
                 }
                 tx.put(&self.layout.ledger().join(name), staged)?;
+            }
+            for (acceptance, tip) in &commit.acceptances {
+                acceptance.stage_again(&self.layout, &mut tx, tip, options.now)?;
             }
             if let RecordState::Corrupt(name) = &record_state {
                 tx.move_aside(&self.layout.ledger().join(name), name)?;

@@ -25,6 +25,7 @@ use crate::digest::Sha256;
 
 pub(super) mod chain;
 mod known_bundles;
+mod lost_bundle;
 pub(super) mod lost_records;
 mod quick_check;
 mod record_header;
@@ -32,6 +33,7 @@ mod record_name;
 
 pub use chain::ChainFaultKind;
 pub(super) use known_bundles::{CountingBundle, KnownBundles};
+pub(super) use lost_bundle::LostBundle;
 pub use quick_check::{FaultyRecord, QuickCheck};
 pub(super) use record_header::RecordHeader;
 use record_header::{LineageHeader, ManifestHeader};
@@ -123,6 +125,11 @@ pub(super) fn read_history_size(layout: &Layout, name: &str) -> Result<Option<Hi
 /// The name of the bundle's file in the record `name`; `None` if the record cannot be read.
 pub(super) fn read_file_name(layout: &Layout, name: &str) -> Result<Option<String>, Error> {
     Ok(read_header(layout, name)?.map(|header| header.file))
+}
+
+/// The lineage in the record `name`; `None` if the record cannot be read.
+pub(super) fn read_lineage(layout: &Layout, name: &str) -> Result<Option<String>, Error> {
+    Ok(read_header(layout, name)?.map(|header| header.manifest.lineage.id))
 }
 
 impl Reader<'_> {
@@ -310,30 +317,6 @@ impl ChainNames {
     }
 }
 
-/// Whether the ledger lost the record of this bundle, so that a new record replaces the lost one. `head` is the summary
-/// before the import, and `names` are the records that exist.
-///
-/// The summary counts the imports, so it shows a loss. It names the newest bundles, and each record names the one before it.
-/// Nothing names other lost records. So while records are lost, a bundle that is certainly older than the newest one of its
-/// history counts as lost.
-pub(super) fn is_lost_bundle(
-    layout: &Layout,
-    head: &MirrorSummary,
-    names: &[String],
-    tip: &LineageTip,
-) -> Result<bool, Error> {
-    if head.imports <= names.len() as u64 {
-        return Ok(false);
-    }
-    let is_older =
-        |known: &LineageTip| known.gap_after.is_none() && known.sequence > tip.sequence && known.created >= tip.created;
-    if head.contenders(&tip.id).any(|known| known.bundle == tip.bundle || is_older(known)) {
-        return Ok(true);
-    }
-    let end = format!("-{}.json", tip.bundle);
-    chain::is_record_missing(layout, head.newest_record.as_ref(), &end)
-}
-
 /// What a record states about the import of its bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EarlierImport {
@@ -376,6 +359,19 @@ pub(super) fn derive_summary(layout: &Layout) -> Result<Option<MirrorSummary>, E
     Ok(Some(MirrorSummary { imports, toolchains, ..head.with_counts(counts) }))
 }
 
+/// The bundles of the history `lineage`, as the records that count state them.
+pub(super) fn read_known_bundles(layout: &Layout, lineage: &str) -> Result<KnownBundles, Error> {
+    let notes = retired::read_retirements(layout)?;
+    let mut known = KnownBundles::default();
+    for name in record_names(layout)? {
+        let Some(header) = read_header(layout, &name)? else { continue };
+        if header.manifest.lineage.id == lineage {
+            known.add(header.tip(&name), header.manifest.kind, &notes);
+        }
+    }
+    Ok(known)
+}
+
 /// Adds to `head` what the record `name` states about its history and about the time of the last import. `known` are the
 /// bundles of the records before it.
 pub(super) fn add_history(
@@ -389,7 +385,10 @@ pub(super) fn add_history(
     let lineage = LineageTip::from_manifest(manifest, name.to_owned());
     let last_import = if lineage.id == REBUILT_LINEAGE { head.last_import.clone() } else { Some(imported.clone()) };
     let lineage = LineageTip { gap_after: *gap_after, ..lineage };
-    if let Some(CountingBundle { tip, is_recorded }) = known.add(lineage, manifest.kind, notes) {
+    if let Some(CountingBundle { tip, is_recorded, remaining }) = known.add(lineage, manifest.kind, notes) {
+        if let Some(remaining) = remaining {
+            head.set_contenders(&tip.id, remaining);
+        }
         let size = HistorySize::from_manifest(manifest, file);
         head = head.with_import(imported, tip, is_recorded, size);
     }

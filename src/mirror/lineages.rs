@@ -90,7 +90,11 @@ pub(super) fn add_contender(contenders: &mut Vec<LineageTip>, mut tip: LineageTi
     if !is_connected && contenders.iter().any(is_older) {
         return;
     }
-    tip.gap_after = predecessor_gap.unwrap_or_else(|| highest_lower_number(contenders, &tip).or(tip.gap_after));
+    if tip.starts_chain() {
+        contenders.retain(|known| !tip.is_certainly_later(known));
+    } else {
+        tip.gap_after = predecessor_gap.unwrap_or_else(|| highest_lower_number(contenders, &tip).or(tip.gap_after));
+    }
     let predecessor = contenders.iter().find(|known| known.gap_after.is_none() && tip.follows(known));
     let first = predecessor.unwrap_or(&tip).key();
     contenders.push(tip);
@@ -120,7 +124,7 @@ fn join_chains(contenders: &mut Vec<LineageTip>, first: TipKey) {
 pub(super) fn find_sequence_gap(contenders: &[LineageTip], tip: &LineageTip) -> Option<u64> {
     let is_connected = contenders.iter().any(|known| tip.follows(known));
     let is_counted = contenders.iter().any(LineageTip::is_counted);
-    highest_lower_number(contenders, tip).filter(|_| is_counted && !is_connected)
+    highest_lower_number(contenders, tip).filter(|_| is_counted && !is_connected && !tip.starts_chain())
 }
 
 fn highest_lower_number(contenders: &[LineageTip], tip: &LineageTip) -> Option<u64> {
@@ -256,6 +260,15 @@ impl LineageTip {
         self.chain_follows.as_ref() == Some(&other.bundle)
     }
 
+    /// Whether both are statements about the same bundle, and differ. An accepted bundle states no predecessor.
+    pub(super) fn contradicts(&self, other: &LineageTip) -> bool {
+        let differs = |one: &Option<String>, other: &Option<String>| one.is_some() && other.is_some() && one != other;
+        self.bundle == other.bundle
+            && (self.sequence != other.sequence
+                || self.created != other.created
+                || differs(&self.chain_follows, &other.chain_follows))
+    }
+
     fn key(&self) -> TipKey {
         (self.bundle.clone(), self.sequence)
     }
@@ -263,6 +276,11 @@ impl LineageTip {
     /// Whether the history numbers its bundles. The numbers of the others are times, or those of rebuilds.
     fn is_counted(&self) -> bool {
         !is_time(self.sequence) && self.id != REBUILT_LINEAGE
+    }
+
+    /// Whether the chain that leads to this bundle has a certain beginning: the history's first bundle, or an accepted one.
+    fn starts_chain(&self) -> bool {
+        self.gap_after.is_none() && self.is_counted() && self.chain_follows.is_none()
     }
 
     /// Whether this bundle is certainly later than `other`, which no chain connects with it. So is an accepted bundle, or the
@@ -274,10 +292,7 @@ impl LineageTip {
                 let order = (self.sequence.cmp(&other.sequence), self.created.cmp(&other.created));
                 order.0.is_ge() && order.1.is_ge() && order != (Ordering::Equal, Ordering::Equal)
             }
-            true => {
-                let starts_chain = self.is_counted() && self.chain_follows.is_none();
-                self.gap_after.is_none() && starts_chain && self.chain_start > other.sequence
-            }
+            true => self.starts_chain() && self.chain_start > other.sequence,
         }
     }
 

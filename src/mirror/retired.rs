@@ -5,10 +5,12 @@
 //! later gets a record with a higher number, and the lineage is active again from there.
 //!
 //! A note `NNNNNNNN-LINEAGE-KKKKKKKK.accepted` has the same effect, but the record of number K still counts: the bundle
-//! that was accepted as the lineage's newest. A note `NNNNNNNN-LINEAGE-KKKKKKKK.rejected` covers only the record of number
-//! K: the sender did not write that bundle. A rejected record cannot be an accepted one, so the note that accepted it has
+//! that was accepted as the lineage's newest. If an import writes another record of that bundle, because the accepted one is
+//! lost, it writes the same note for the new record. A note `NNNNNNNN-LINEAGE-KKKKKKKK.rejected` covers only the record of number
+//! K: the sender did not write that bundle. A rejected snapshot has one for each of its records. A rejected record cannot be an accepted one, so the note that accepted it has
 //! no effect.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::disk;
@@ -16,6 +18,7 @@ use super::layout::Layout;
 use super::ledger;
 use super::lineages::LineageTip;
 use super::transaction::{Error, Transaction};
+use crate::units::format_time;
 
 /// A lineage, and the number of the newest record when it or one of its bundles was retired.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +42,7 @@ pub enum Scope {
     Only(u64),
 }
 
-/// The informative content of a note's file; only its name is evaluated.
+/// The content of a note's file. Only its name is evaluated, except to find the accepted bundle of a lost record.
 #[derive(Serialize, Deserialize)]
 struct RetirementFile {
     #[serde(rename = "forgotten")]
@@ -86,7 +89,47 @@ pub fn last_retirement(notes: &[Retirement], lineage: &str) -> u64 {
     notes.map(|note| note.last_record).max().unwrap_or(0)
 }
 
+/// The acceptance of another record of this bundle, unless a later note covers that record. The content of the note names the
+/// bundle, because its record may be lost.
+///
+/// # Errors
+/// A file system operation failed.
+pub(super) fn find_acceptance(
+    layout: &Layout,
+    notes: &[Retirement],
+    tip: &LineageTip,
+) -> Result<Option<Retirement>, Error> {
+    let is_acceptance = |note: &Retirement| note.lineage == tip.id && matches!(note.scope, Scope::AllBut(_));
+    if !notes.iter().any(is_acceptance) {
+        return Ok(None);
+    }
+    for name in disk::read_names(&layout.ledger())? {
+        let Some(note) = Retirement::parse(&name).filter(is_acceptance) else { continue };
+        let Scope::AllBut(number) = note.scope else { continue };
+        let Some(text) = disk::read_if_present(&layout.ledger().join(&name))? else { continue };
+        let accepted = serde_json::from_slice(&text).map(|file: RetirementFile| file.newest);
+        let is_same = accepted.is_ok_and(|known| {
+            known.bundle == tip.bundle && known.id == tip.id && ledger::record_number(&known.record) == Some(number)
+        });
+        if is_same && !is_retired(notes, number, &tip.id) {
+            return Ok(Some(note));
+        }
+    }
+    Ok(None)
+}
+
 impl Retirement {
+    /// Adds to a transaction the same acceptance for the new record of the accepted bundle.
+    pub(super) fn stage_again(
+        &self,
+        layout: &Layout,
+        tx: &mut Transaction<'_>,
+        tip: &LineageTip,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        Retirement::stage_accepted(layout, tx, self.last_record, tip, &format_time(now))
+    }
+
     fn parse(name: &str) -> Option<Retirement> {
         let (stem, end) = name.rsplit_once('.')?;
         let (stem, scope) = match end {

@@ -404,3 +404,21 @@ fn an_unreadable_record_hides_no_warning_silently() {
     let run = sandbox.run(["verify", "--mirror", "mirror"]).exits(4);
     run.stderr_has("warning: the ledger cannot be searched for the bundles that contain these files").stderr_has(name);
 }
+
+#[test]
+fn an_older_bundle_proves_nothing_while_a_record_is_lost() {
+    let sandbox = Sandbox::new();
+    let mirror = mirror_of_three(&sandbox);
+    let layout = Layout::new(&mirror);
+    let lost = ledger::record_names(&layout).unwrap().remove(0);
+    fs::remove_file(layout.ledger().join(&lost)).unwrap();
+    let forged = BundleBuilder::new("a", 2).previous(&"f".repeat(32)).ship(Crate::new("forged", "1.0.0"));
+    forged.write(&sandbox.path(""), "forged.pkg");
+    sandbox.run(["import", "forged.pkg", "--mirror", "mirror"]).ok().stderr_has("--reject");
+    let summary = ledger::read_summary(&layout).unwrap().unwrap();
+    assert_eq!((summary.lineages.len(), summary.contested.len(), summary.imports), (1, 1, 3));
+    // The lost bundle itself is proven by the record after it.
+    sandbox.run(["import", "1.pkg", "--mirror", "mirror"]).ok().stderr_lacks("--reject");
+    let summary = ledger::read_summary(&layout).unwrap().unwrap();
+    assert_eq!((summary.lineages.len(), summary.contested.len()), (1, 1));
+}

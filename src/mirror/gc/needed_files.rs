@@ -237,11 +237,13 @@ impl Lineages {
                 lineages.last_import = Some(header.imported_at.clone());
             }
             let counting = known.add(tip, header.manifest.kind, &lineages.retirements);
-            let Some(CountingBundle { tip, is_recorded }) = counting else { continue };
+            let Some(CountingBundle { tip, is_recorded, remaining }) = counting else { continue };
             let Contenders { tips: heads, file_and_time: about } = newest_of.entry(tip.id.clone()).or_default();
+            if let Some(remaining) = remaining {
+                *heads = remaining;
+            }
             lineages::add_contender(heads, tip, is_recorded);
             about.insert(name.clone(), [header.file, header.imported_at]);
-            about.retain(|record, _| heads.iter().any(|head| head.record == *record));
         }
         for (id, Contenders { tips: mut also, file_and_time: mut about }) in newest_of {
             lineages::sort_contenders(&mut also);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::conflict_sources::ConflictSources;
 use super::missing_base::MissingBundles;
 use crate::bundle::open;
+use crate::mirror::history_statements::Contradiction;
 use crate::mirror::summary::SummaryLoss;
 use crate::mirror::transaction;
 use crate::units::pluralize;
@@ -37,6 +38,18 @@ pub enum Error {
         conflicts: Problems,
         /// The bundles that brought the stored side.
         sources: Box<ConflictSources>,
+    },
+    /// The snapshot states something about a bundle that an import record contradicts.
+    #[error(
+        "the snapshot `{file}` contradicts {}: it states {}; the mirror is unchanged",
+        contradiction.source(),
+        contradiction.difference
+    )]
+    FalseStatement {
+        /// The snapshot's file.
+        file: String,
+        /// The contradiction.
+        contradiction: Box<Contradiction>,
     },
     /// The bundle relies on crates or dist files that are not stored.
     #[error("the bundle `{file}` needs {} that the mirror lacks, first {first}: {bundles}", pluralize(*missing, "file"))]

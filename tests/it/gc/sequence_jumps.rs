@@ -245,9 +245,9 @@ fn a_rejected_bundle_is_given_with_its_lineage() {
         (id.clone(), "names no bundle".to_owned()),
         (
             format!("{id}@ffffffff"),
-            format!("no bundle that counts in lineage `{id}` has an id that starts with `ffffffff`"),
+            format!("no bundle on record in lineage `{id}` has an id that starts with `ffffffff`"),
         ),
-        (format!("{id}@{}", &third.split_once('@').unwrap().1[..3]), "no bundle that counts".to_owned()),
+        (format!("{id}@{}", &third.split_once('@').unwrap().1[..3]), "no bundle on record".to_owned()),
         (format!("ffff@{third}"), "no lineage of the mirror has an id that starts with `ffff`".to_owned()),
     ] {
         let run = sandbox.run(["gc", "--reject", &word, "--mirror", "mirror"]).exits(3);
@@ -665,4 +665,40 @@ fn a_base_does_not_excuse_other_contradictions() {
         .ok()
         .stdout_has("  Doubtful: bundle number 9 was imported when the highest number was 2");
     assert_eq!(stored_crates(&mirror), ["c1", "forged", "other"]);
+}
+
+#[test]
+fn an_accepted_bundle_stays_accepted_when_its_lost_record_is_restored() {
+    for is_damaged in [false, true] {
+        for has_summary in [true, false] {
+            let sandbox = Sandbox::new();
+            let mirror = mirror_with_bundles(&sandbox, &[(1, "first"), (1000, "accepted")]);
+            let accepted = bundle_argument(&mirror, 1000);
+            sandbox.run(["gc", "--accept", &accepted, "--mirror", "mirror"]).ok();
+            import(&mirror, &write_bundle(&sandbox, 2, 20, "late")).unwrap();
+            let layout = Layout::new(&mirror);
+            let record = layout.ledger().join(&ledger::record_names(&layout).unwrap()[1]);
+            if is_damaged {
+                fs::write(record, "{").unwrap();
+            } else {
+                fs::remove_file(record).unwrap();
+            }
+            if !has_summary {
+                fs::remove_file(mirror.join("manifest.json")).unwrap();
+                rebuild(&sandbox);
+            }
+            sandbox.run(["import", "accepted.pkg", "--mirror", "mirror"]).ok().stderr_lacks("--accept");
+            let is_certain = || {
+                let summary = ledger::read_summary(&layout).unwrap().unwrap();
+                let tips = summary.lineages.iter().chain(&summary.contested).filter(|tip| tip.id == lineage_id());
+                let numbers: Vec<u64> = tips.map(|tip| tip.sequence).collect();
+                assert_eq!(numbers, [1000], "{is_damaged} {has_summary}");
+            };
+            is_certain();
+            let run = sandbox.run(["gc", "--mirror", "mirror"]).ok().stdout_lacks("Doubtful");
+            run.stdout_has("accepted.pkg, ");
+            is_certain();
+            sandbox.run(["verify", "--mirror", "mirror"]).ok();
+        }
+    }
 }

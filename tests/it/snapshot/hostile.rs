@@ -6,6 +6,7 @@ use frostmirror::digest::Sha256;
 use frostmirror::mirror_file::FileKind;
 
 use super::*;
+use crate::bundle_builder::all_files;
 use crate::bundle_hostile::{assert_refused, small_bundle, streaming_problems};
 use crate::support::forged_bundle::{ForgedBundle, entry};
 use crate::support::wait;
@@ -225,4 +226,153 @@ fn an_imported_configuration_cannot_enable_outbound_access() {
         assert_eq!(crate::support::http_client::get(&format!("{}/index/to/ki/tokio", again.url())).status, 404);
         assert_eq!(upstream.requests().len(), 0, "{:?}", upstream.requests());
     }
+}
+
+/// A crate's position in the tables of [`write_statement`].
+const NEEDED: u32 = 2;
+
+/// Writes a snapshot that states `carried` about a history, and names the crate `needed` without having it.
+fn write_statement(path: &Path, needed: &CrateRecord, carried: CarriedHistory) {
+    let mut forged = small_snapshot();
+    forged.manifest.blocks.pop();
+    forged.payload.pop();
+    forged.manifest.crates.push(CrateRecord { state: CrateState::Kept, ..needed.clone() });
+    forged.manifest.carried_histories = vec![carried];
+    fs::write(path, forged.bytes()).unwrap();
+}
+
+fn manifest_of(path: &Path) -> Manifest {
+    Bundle::open(fs::File::open(path).unwrap(), "x.pkg").unwrap().manifest().clone()
+}
+
+/// What a genuine snapshot would state about this bundle, with the tables of [`write_statement`].
+fn statement(manifest: &Manifest) -> CarriedHistory {
+    CarriedHistory {
+        bundle: manifest.id.clone(),
+        file: "a3.pkg".to_owned(),
+        created: manifest.created.clone(),
+        index_read: manifest.index_read.clone(),
+        lineage: Lineage { inputs: Vec::new(), ..manifest.lineage.clone() },
+        crates: vec![NEEDED],
+        dist_files: Vec::new(),
+    }
+}
+
+/// Changes of a statement, and how they are reported.
+const FALSE_STATEMENTS: [(ModifyCarried, &str); 6] = [
+    (|one| one.crates.clear(), "a set of items without needed 1.0.0"),
+    (|one| one.crates = vec![1, NEEDED], "bb 0.2.0, which the other statement lacks"),
+    (|one| one.created = "2026-01-01T00:00:00Z".to_owned(), "the time 2026-01-01T00:00:00Z instead of "),
+    (|one| one.lineage.sequence = 9, "the number 9 instead of 3"),
+    (|one| one.lineage.previous = Some("e".repeat(32)), "the predecessor eeee"),
+    (|one| one.lineage.id = "e".repeat(32), "the lineage eeee"),
+];
+
+#[test]
+fn a_snapshot_that_contradicts_another_about_a_bundle_is_refused() {
+    for (change, difference) in FALSE_STATEMENTS {
+        let sandbox = Sandbox::new();
+        let folder = sandbox.path("");
+        let source = sandbox.path("source");
+        let bundle = BundleBuilder::new("a", 3).ship(Crate::new("needed", "1.0.0")).write(&folder, "a3.pkg");
+        import(&source, &bundle).unwrap();
+        let genuine = folder.join("genuine.pkg");
+        fs::rename(export(&source, &sandbox.path("out")).path, &genuine).unwrap();
+        let manifest = manifest_of(&bundle);
+        let (mut carried, forged) = (statement(&manifest), folder.join("forged.pkg"));
+        change(&mut carried);
+        write_statement(&forged, &manifest.crates[0], carried);
+        fs::create_dir(sandbox.path("none")).unwrap();
+        for (first, second) in [(&genuine, &forged), (&forged, &genuine)] {
+            let mirror = sandbox.path("mirror");
+            import(&mirror, first).unwrap();
+            let before = all_files(&mirror);
+            let [known, refused] = [first, second].map(|path| path.file_name().unwrap().to_str().unwrap());
+            let run = sandbox.run(["import", refused, "--mirror", "mirror", "--config-dir", "none"]).exits(4);
+            let id = manifest_of(first).id;
+            let run = run
+                .stderr_has(&format!(
+                    "the snapshot `{refused}` contradicts the snapshot `{known}`, id {id}, about bundle "
+                ))
+                .stderr_has(&format!("{}: it states ", manifest.id))
+                .stderr_has(&format!("--reject snapshot@{id}`, and import `{refused}` again"));
+            if refused == "forged.pkg" {
+                run.stderr_has(difference);
+            }
+            assert_eq!(all_files(&mirror), before);
+            if known == "forged.pkg" {
+                sandbox.run(["gc", "--mirror", "mirror", "--reject", &format!("snapshot@{id}")]).ok();
+                sandbox.run(["import", refused, "--mirror", "mirror", "--config-dir", "none"]).ok();
+                run_gc(&mirror, &[]);
+                assert!(mirror.join("crates/needed-1.0.0.crate").exists(), "{difference}");
+                assert_clean(&mirror);
+            }
+            fs::remove_dir_all(mirror).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_that_contradicts_the_bundle_itself_is_refused() {
+    for (change, difference) in FALSE_STATEMENTS {
+        let sandbox = Sandbox::new();
+        let (folder, mirror) = (sandbox.path(""), sandbox.path("mirror"));
+        let bundle = BundleBuilder::new("a", 3).ship(Crate::new("needed", "1.0.0")).write(&folder, "a3.pkg");
+        let manifest = manifest_of(&bundle);
+        let mut carried = statement(&manifest);
+        write_statement(&folder.join("genuine.pkg"), &manifest.crates[0], carried.clone());
+        change(&mut carried);
+        write_statement(&folder.join("forged.pkg"), &manifest.crates[0], carried);
+        fs::create_dir(sandbox.path("none")).unwrap();
+        import(&mirror, &bundle).unwrap();
+        let run = sandbox.run(["import", "forged.pkg", "--mirror", "mirror", "--config-dir", "none"]).exits(4);
+        run.stderr_has(difference)
+            .stderr_has(&format!("contradicts bundle {}, which was imported as `a3.pkg`: it states ", manifest.id))
+            .stderr_has("hint: delete `forged.pkg`");
+        sandbox.run(["import", "genuine.pkg", "--mirror", "mirror", "--config-dir", "none"]).ok();
+        // A false statement that came first gives way to the bundle itself.
+        let other = sandbox.path("other");
+        import(&other, &folder.join("forged.pkg")).unwrap();
+        import(&other, &bundle).unwrap();
+        assert!(import(&other, &bundle).unwrap().already_imported, "{difference}");
+        import(&other, &folder.join("genuine.pkg")).unwrap();
+        run_gc(&other, &[]);
+        assert!(other.join("crates/needed-1.0.0.crate").exists(), "{difference}");
+    }
+}
+
+#[test]
+fn the_own_record_of_a_bundle_takes_a_falsely_joined_chain_apart() {
+    let sandbox = Sandbox::new();
+    let (folder, mirror) = (sandbox.path(""), sandbox.path("mirror"));
+    let mut ids = Vec::new();
+    for number in 1..=4 {
+        let bundle = BundleBuilder::new("a", number).ship(Crate::new(&format!("c{number}"), "1.0.0"));
+        let bundle = bundle.write(&folder, &format!("{number}.pkg"));
+        import(&mirror, &bundle).unwrap();
+        ids.push(manifest_of(&bundle).id);
+    }
+    let other = BundleBuilder::new("a", 3).previous(&ids[1]).ship(Crate::new("needed", "1.0.0"));
+    let other = other.write(&folder, "other.pkg");
+    let manifest = manifest_of(&other);
+    let mut carried = statement(&manifest);
+    (carried.lineage.sequence, carried.lineage.previous) = (5, Some(ids[3].clone()));
+    carried.created = "2027-01-01T00:00:00Z".to_owned();
+    write_statement(&folder.join("forged.pkg"), &manifest.crates[0], carried);
+    import(&mirror, &folder.join("forged.pkg")).unwrap();
+    assert_eq!(summary(&mirror).contested, []);
+    sandbox.run(["import", "other.pkg", "--mirror", "mirror"]).ok().stderr_has("--reject");
+    let numbers = |mirror: &Path| {
+        let summary = summary(mirror);
+        let tips = summary.contested.iter().chain(&summary.lineages);
+        tips.filter(|tip| tip.id == manifest.lineage.id).map(|tip| tip.sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(&mirror), [3, 4]);
+    run_gc(&mirror, &[]);
+    assert!(mirror.join("crates/c4-1.0.0.crate").exists());
+    assert_eq!(numbers(&mirror), [3, 4]);
+    assert_clean(&mirror);
+    fs::remove_file(mirror.join("manifest.json")).unwrap();
+    sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
+    assert_eq!(numbers(&mirror), [3, 4]);
 }
