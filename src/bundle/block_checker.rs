@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use super::brotli_stream::{self, BrotliReader};
 use super::entry_visitor::EntryVisitor;
 use super::format::{Block, Entry};
-use super::index_line_checker::{IndexEntryChecker, IndexLineChecker};
+use super::index_line_checker::{IndexEntryChecker, LineRules};
+use super::open_error::Error;
 use super::problem::{self, Problem};
 use crate::digest::{BUFFER_SIZE, Hasher};
 use crate::mirror_file::FileKind;
@@ -19,9 +20,20 @@ pub(super) enum StreamError {
     Visitor(io::Error),
 }
 
+impl StreamError {
+    /// The error of the bundle `name`.
+    pub(super) fn in_bundle(self, name: &str) -> Error {
+        let name = name.to_owned();
+        match self {
+            StreamError::Read(source) => Error::Io { name, source },
+            StreamError::Visitor(source) => Error::Visitor { name, source },
+        }
+    }
+}
+
 /// Checks blocks one after another with one buffer.
 pub(super) struct BlockChecker<'a> {
-    pub(super) line_checker: &'a IndexLineChecker<'a>,
+    line_rules: &'a dyn LineRules,
     pub(super) problems: Vec<Problem>,
     buffer: Vec<u8>,
 }
@@ -37,8 +49,8 @@ enum EntryEnd {
 }
 
 impl<'a> BlockChecker<'a> {
-    pub(super) fn new(ledger: &'a IndexLineChecker<'a>) -> BlockChecker<'a> {
-        BlockChecker { line_checker: ledger, problems: Vec::new(), buffer: vec![0; BUFFER_SIZE] }
+    pub(super) fn new(line_rules: &'a dyn LineRules) -> BlockChecker<'a> {
+        BlockChecker { line_rules, problems: Vec::new(), buffer: vec![0; BUFFER_SIZE] }
     }
 
     /// Checks the block at the position of `reader`. Returns false if the file ends inside it.
@@ -108,7 +120,7 @@ impl<'a> BlockChecker<'a> {
         set_current_object(&entry.path);
         visitor.begin(entry).map_err(StreamError::Visitor)?;
         let mut hasher = Hasher::new();
-        let mut lines = (entry.kind == FileKind::Index).then(|| IndexEntryChecker::new(self.line_checker, entry));
+        let mut lines = (entry.kind == FileKind::Index).then(|| IndexEntryChecker::new(self.line_rules, entry));
         let mut left = entry.size;
         let end = loop {
             if left == 0 {
@@ -154,7 +166,7 @@ impl<'a> BlockChecker<'a> {
         Ok(end)
     }
 
-    fn add_problem(&mut self, problem: Problem) {
+    pub(super) fn add_problem(&mut self, problem: Problem) {
         if self.problems.len() < problem::MAX_PROBLEMS {
             self.problems.push(problem);
         }

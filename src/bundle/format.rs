@@ -84,6 +84,8 @@
 //!
 //! Versions:
 //! - 1: the first.
+//! - 2: [`set_bundle`](super::set_bundle), with a set in place of the tables. `fetch` does not write it, and mirrors do not
+//!   import it.
 
 use std::fmt;
 
@@ -154,8 +156,10 @@ pub const LEGACY_LINEAGE: &str = "66726f73746d6972726f722d312e7878";
 pub struct FormatVersion(pub u32);
 
 impl FormatVersion {
-    /// The version that this tool writes, and the newest that it reads.
+    /// The version that `fetch` writes, and the newest that a mirror imports.
     pub const CURRENT: FormatVersion = FormatVersion(1);
+    /// The version of [`set_bundle`](super::set_bundle).
+    pub const SET: FormatVersion = FormatVersion(2);
 
     /// Whether this tool reads bundles of this version.
     pub fn is_readable(self) -> bool {
@@ -572,11 +576,16 @@ impl Manifest {
     /// Sets the ID, which is derived from the other fields.
     pub fn assign_id(&mut self) {
         self.id = "0".repeat(ID_DIGITS);
-        let mut writer = HashingWriter::new(std::io::sink());
-        // A manifest is plain data with string keys, and writing to a sink cannot fail.
-        serde_json::to_writer(&mut writer, self).expect("a manifest is JSON");
-        self.id = short_id(&writer.finish().0);
+        self.id = derive_id(self);
     }
+}
+
+/// The ID of a manifest of any version that has zeros in its place.
+pub(super) fn derive_id(manifest: &impl Serialize) -> String {
+    let mut writer = HashingWriter::new(std::io::sink());
+    // A manifest is plain data with string keys, and writing to a sink cannot fail.
+    serde_json::to_writer(&mut writer, manifest).expect("a manifest is JSON");
+    short_id(&writer.finish().0)
 }
 
 /// Length of a bundle's or a lineage's ID in hexadecimal digits.
@@ -631,16 +640,19 @@ pub fn history_weight(lineage: &Lineage, file: &str, rows: u64) -> u64 {
     /// A position has up to seven digits.
     const POSITION: u64 = 8 + NUMBER_WEIGHT;
     let inputs = lineage.inputs.iter().map(|input| {
-        let roots: u64 = input.roots.iter().map(|root| json_length(root) as u64 + 1 + COMMA_WEIGHT).sum();
         let positions = (input.crates.len() + input.dist_files.len()) as u64;
-        let texts = input
-            .skipped_packages
-            .iter()
-            .flat_map(|skipped| [&skipped.name, &skipped.version, &skipped.source, &skipped.reason]);
-        let left_out: u64 = texts.map(|text| json_length(text) as u64 + 12 + COMMA_WEIGHT).sum();
-        256 + left_out + json_length(&input.name) as u64 + roots + positions * POSITION
+        input_weight(&input.name, &input.roots, &input.skipped_packages) + positions * POSITION
     });
     FIXED + json_length(file) as u64 + rows.saturating_mul(POSITION) + inputs.sum::<u64>()
+}
+
+/// The weight of an input without its positions.
+pub(super) fn input_weight(name: &str, roots: &[String], skipped_packages: &[SkippedPackage]) -> u64 {
+    let roots: u64 = roots.iter().map(|root| json_length(root) as u64 + 1 + COMMA_WEIGHT).sum();
+    let texts =
+        skipped_packages.iter().flat_map(|skipped| [&skipped.name, &skipped.version, &skipped.source, &skipped.reason]);
+    let left_out: u64 = texts.map(|text| json_length(text) as u64 + 12 + COMMA_WEIGHT).sum();
+    256 + left_out + json_length(name) as u64 + roots
 }
 
 /// Size of a text as JSON in bytes, with its quotes.

@@ -2,7 +2,8 @@
 
 use std::io::{self, Read};
 
-use super::format::{FormatVersion, HEADER_SIZE, MAGIC, MANIFEST_RATIO, MAX_MANIFEST_SIZE, RATIO_ALLOWANCE};
+use super::format::{FormatVersion, HEADER_SIZE, MAGIC, MANIFEST_RATIO, RATIO_ALLOWANCE};
+use super::open_error::Error;
 use crate::digest::Sha256;
 
 const CHECKSUM_OFFSET: usize = 84;
@@ -61,9 +62,9 @@ impl Header {
         })
     }
 
-    /// Whether the lengths are within this format version's limits.
-    pub(super) fn check_lengths(&self) -> Result<(), &'static str> {
-        if self.plain_size > MAX_MANIFEST_SIZE || self.stored_size > MAX_MANIFEST_SIZE {
+    /// Whether the lengths are within the limits of a format version whose manifests have at most `max` bytes.
+    pub(super) fn check_lengths(&self, max: u64) -> Result<(), &'static str> {
+        if self.plain_size > max || self.stored_size > max {
             return Err("the manifest is too long");
         }
         if self.plain_size > self.stored_size.saturating_mul(MANIFEST_RATIO).saturating_add(RATIO_ALLOWANCE) {
@@ -71,6 +72,27 @@ impl Header {
         }
         Ok(())
     }
+}
+
+/// Reads the header of a file that `name` names in errors. The caller checks version and lengths.
+pub(super) fn read(reader: &mut impl Read, name: &str) -> Result<Header, Error> {
+    let mut bytes = [0; HEADER_SIZE];
+    let filled = read_up_to(reader, &mut bytes).map_err(|source| Error::Io { name: name.to_owned(), source })?;
+    if !resembles_magic(&bytes[..filled.min(MAGIC.len())]) {
+        return Err(match filled {
+            0 => damaged(name, "the file is empty"),
+            _ => Error::NotABundle { name: name.to_owned() },
+        });
+    }
+    if filled < HEADER_SIZE {
+        return Err(damaged(name, "the file ends inside it"));
+    }
+    Header::parse(&bytes).map_err(|fault| damaged(name, fault))
+}
+
+/// The error of a damaged header.
+pub(super) fn damaged(name: &str, fault: &str) -> Error {
+    Error::CorruptHeader { name: name.to_owned(), fault: fault.to_owned() }
 }
 
 /// Whether a file that begins with `bytes` is probably a bundle, possibly damaged. Two arbitrary texts share fewer than four
@@ -101,6 +123,7 @@ fn to_array<const N: usize>(bytes: &[u8]) -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::format::MAX_MANIFEST_SIZE;
     use super::*;
 
     #[test]
@@ -132,7 +155,7 @@ mod tests {
                 plain_size: plain,
                 sha256: Sha256::of(b""),
             }
-            .check_lengths()
+            .check_lengths(MAX_MANIFEST_SIZE)
         };
         assert_eq!(of(1000, 3000), Ok(()));
         assert!(of(1000, 1_000_000).is_err());

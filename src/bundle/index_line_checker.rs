@@ -9,6 +9,12 @@ use crate::digest::Sha256;
 use crate::index_line::IndexLine;
 use crate::safe_path::SafePath;
 
+/// Decides which index lines a bundle may have.
+pub(super) trait LineRules {
+    /// The problem of a line of an index entry, if any.
+    fn check_line(&self, entry: &Entry, raw: &[u8]) -> Option<LineFault>;
+}
+
 /// The crates whose lines were seen. Threads that check different index entries share it.
 pub(super) struct IndexLineChecker<'m> {
     crates: &'m [CrateRecord],
@@ -40,25 +46,6 @@ impl<'m> IndexLineChecker<'m> {
         crates.chain(refreshed).map(|id| Problem::MissingLine { id })
     }
 
-    /// The problem of a line at `path`, if any.
-    fn check_line(&self, path: &SafePath, raw: &[u8]) -> Option<LineFault> {
-        let Ok(raw) = std::str::from_utf8(raw) else {
-            return Some(LineFault::NotUtf8);
-        };
-        let Ok(line) = IndexLine::parse(raw) else {
-            return Some(LineFault::Malformed);
-        };
-        if path.strip_prefix("index") != Some(line.id.name.index_path().as_str()) {
-            return Some(LineFault::WrongFile(line.id));
-        }
-        match self.expected_line(&line.id) {
-            None => Some(LineFault::UnknownCrate(line.id)),
-            Some((sha256, _)) if *sha256 != line.cksum => Some(LineFault::WrongChecksum(line.id)),
-            Some((_, seen)) if seen.swap(true, Ordering::Relaxed) => Some(LineFault::Duplicate(line.id)),
-            Some(_) => None,
-        }
-    }
-
     /// The digest that a crate's line must state, and whether the line was seen; `None` if no line is expected.
     fn expected_line(&self, id: &CrateId) -> Option<(&Sha256, &AtomicBool)> {
         let key = (&id.name, &id.version);
@@ -71,10 +58,35 @@ impl<'m> IndexLineChecker<'m> {
     }
 }
 
+impl LineRules for IndexLineChecker<'_> {
+    fn check_line(&self, entry: &Entry, raw: &[u8]) -> Option<LineFault> {
+        let line = match parse_line(&entry.path, raw) {
+            Ok(line) => line,
+            Err(fault) => return Some(fault),
+        };
+        match self.expected_line(&line.id) {
+            None => Some(LineFault::UnknownCrate(line.id)),
+            Some((sha256, _)) if *sha256 != line.cksum => Some(LineFault::WrongChecksum(line.id)),
+            Some((_, seen)) if seen.swap(true, Ordering::Relaxed) => Some(LineFault::Duplicate(line.id)),
+            Some(_) => None,
+        }
+    }
+}
+
+/// Parses a line of the index file at `path`, which begins with `index/`.
+pub(super) fn parse_line(path: &SafePath, raw: &[u8]) -> Result<IndexLine, LineFault> {
+    let raw = std::str::from_utf8(raw).map_err(|_| LineFault::NotUtf8)?;
+    let line = IndexLine::parse(raw).map_err(|_| LineFault::Malformed)?;
+    match path.strip_prefix("index") == Some(line.id.name.index_path().as_str()) {
+        true => Ok(line),
+        false => Err(LineFault::WrongFile(line.id)),
+    }
+}
+
 /// Checks the bytes of one index entry in chunks.
 pub(super) struct IndexEntryChecker<'l> {
-    checker: &'l IndexLineChecker<'l>,
-    path: &'l SafePath,
+    rules: &'l dyn LineRules,
+    entry: &'l Entry,
     /// The unfinished line.
     partial: Vec<u8>,
     is_too_long: bool,
@@ -83,10 +95,10 @@ pub(super) struct IndexEntryChecker<'l> {
 }
 
 impl<'l> IndexEntryChecker<'l> {
-    pub(super) fn new(ledger: &'l IndexLineChecker<'l>, entry: &'l Entry) -> IndexEntryChecker<'l> {
+    pub(super) fn new(rules: &'l dyn LineRules, entry: &'l Entry) -> IndexEntryChecker<'l> {
         IndexEntryChecker {
-            checker: ledger,
-            path: &entry.path,
+            rules,
+            entry,
             partial: Vec::new(),
             is_too_long: false,
             line_number: 1,
@@ -123,7 +135,7 @@ impl<'l> IndexEntryChecker<'l> {
     fn end_line(&mut self) {
         let fault = match std::mem::take(&mut self.is_too_long) {
             true => Some(LineFault::TooLong),
-            false => self.checker.check_line(self.path, &self.partial),
+            false => self.rules.check_line(self.entry, &self.partial),
         };
         if let Some(fault) = fault {
             self.add_problem(fault);
@@ -135,7 +147,7 @@ impl<'l> IndexEntryChecker<'l> {
     fn add_problem(&mut self, fault: LineFault) {
         // A hostile entry may have millions of problems, so only the first are kept.
         if self.problems.len() < problem::MAX_PROBLEMS {
-            self.problems.push(Problem::InvalidLine { path: self.path.clone(), number: self.line_number, fault });
+            self.problems.push(Problem::InvalidLine { path: self.entry.path.clone(), number: self.line_number, fault });
         }
     }
 }

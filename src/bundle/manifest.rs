@@ -10,8 +10,8 @@ use std::fmt;
 use std::io::{self, BufReader, Read};
 use std::marker::PhantomData;
 
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 use super::brotli_stream::{self, BrotliReader};
 use super::format::{
@@ -19,6 +19,7 @@ use super::format::{
     manifest_weight_limit, short_id,
 };
 use super::header::Header;
+use super::open_error::Error;
 use crate::digest::{BUFFER_SIZE, Hasher};
 
 /// The stored bytes of a manifest, and its plain length.
@@ -27,9 +28,8 @@ pub(super) struct EncodedManifest {
     pub(super) plain_size: u64,
 }
 
-/// Computes the ID of a manifest and serializes it.
-pub(super) fn encode(manifest: &mut Manifest) -> io::Result<EncodedManifest> {
-    manifest.assign_id();
+/// Serializes a manifest of any version, which has its ID.
+pub(super) fn encode(manifest: &impl Serialize) -> io::Result<EncodedManifest> {
     let mut plain = 0;
     let bytes = brotli_stream::encode(|writer| {
         let mut counting = CountingWriter { inner: writer, length: 0 };
@@ -51,12 +51,46 @@ pub(super) enum ReadError {
     Malformed(serde_json::Error),
 }
 
+impl ReadError {
+    /// The error of the bundle `name`.
+    pub(super) fn in_bundle(self, name: &str) -> Error {
+        let name = name.to_owned();
+        match self {
+            ReadError::Io(source) => Error::Io { name, source },
+            ReadError::Corrupt(fault) => Error::CorruptManifest { name, fault },
+            ReadError::Malformed(source) => Error::MalformedManifest { name, source },
+        }
+    }
+}
+
 /// Reads the manifest that `header` describes.
 pub(super) fn read(reader: &mut impl Read, header: &Header) -> Result<Manifest, ReadError> {
     let rows = RowCounter::with_stored_size(header.stored_size);
+    let limit = WeightLimit {
+        limit: &|| manifest_weight_limit(rows.count.get(), rows.is_snapshot.get()),
+        fault: "it is too large for the number of crates that it lists",
+    };
+    read_weighed(reader, header, &limit, |text| parse(text, &rows), |manifest| &manifest.id)
+}
+
+/// The maximum weight of a manifest, which may grow while it is read.
+pub(super) struct WeightLimit<'c> {
+    pub(super) limit: &'c dyn Fn() -> u64,
+    /// What is wrong with a manifest that exceeds it.
+    pub(super) fault: &'static str,
+}
+
+/// Reads the manifest that `header` describes: its digest, then `parse`, the weight, and its ID.
+pub(super) fn read_weighed<M>(
+    reader: &mut impl Read,
+    header: &Header,
+    limit: &WeightLimit<'_>,
+    parse: impl FnOnce(&mut dyn Read) -> Result<M, serde_json::Error>,
+    id_of: impl FnOnce(&M) -> &str,
+) -> Result<M, ReadError> {
     let mut plain = BrotliReader::new(reader, header.stored_size, header.plain_size);
-    let mut weighed = WeighingReader::new(&mut plain, &rows);
-    let parsed = parse(&mut weighed, &rows);
+    let mut weighed = WeighingReader::new(&mut plain, limit);
+    let parsed = parse(&mut weighed);
     let id = weighed.finish();
     let end = plain.check_end();
     // A digest mismatch is reported first: transit damage is likelier, and more useful to know, than the resulting JSON
@@ -76,7 +110,7 @@ pub(super) fn read(reader: &mut impl Read, header: &Header) -> Result<Manifest, 
         (_, Err(error)) if too_long(&error) => Err(read_error_of_io(&error)),
         (Err(error), _) => Err(read_error(error)),
         (Ok(_), Err(error)) => Err(read_error_of_io(&error)),
-        (Ok(manifest), Ok(())) if id.as_deref() != Some(manifest.id.as_str()) => {
+        (Ok(manifest), Ok(())) if id.as_deref() != Some(id_of(&manifest)) => {
             Err(ReadError::Corrupt("its `id` does not match its content"))
         }
         (Ok(manifest), Ok(())) => Ok(manifest),
@@ -98,7 +132,7 @@ impl RowCounter {
     }
 }
 
-fn parse(weighed: &mut impl Read, crates: &RowCounter) -> Result<Manifest, serde_json::Error> {
+fn parse(weighed: &mut dyn Read, crates: &RowCounter) -> Result<Manifest, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(BUFFER_SIZE, weighed));
     let manifest = json.deserialize_map(ManifestVisitor { rows: crates })?;
     json.end()?;
@@ -122,21 +156,21 @@ fn read_error_of_io(error: &io::Error) -> ReadError {
         Some(brotli_stream::BrotliFault::TrailingBytes) => {
             ReadError::Corrupt("bytes follow the end of its brotli stream")
         }
-        None if error.get_ref().is_some_and(|inner| inner.is::<WeightExceeded>()) => {
-            ReadError::Corrupt("it is too large for the number of crates that it lists")
-        }
-        None => ReadError::Io(io::Error::new(error.kind(), error.to_string())),
+        None => match error.get_ref().and_then(|inner| inner.downcast_ref::<WeightExceeded>()) {
+            Some(WeightExceeded(fault)) => ReadError::Corrupt(fault),
+            None => ReadError::Io(io::Error::new(error.kind(), error.to_string())),
+        },
     }
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("a manifest over its weight")]
-struct WeightExceeded;
+#[error("{0}")]
+struct WeightExceeded(&'static str);
 
 /// Counts a manifest's weight and computes its ID during parsing.
 struct WeighingReader<'c, R> {
     inner: R,
-    rows: &'c RowCounter,
+    limit: &'c WeightLimit<'c>,
     weight: u64,
     commas: CommaWeigher,
     position: usize,
@@ -145,9 +179,9 @@ struct WeighingReader<'c, R> {
 }
 
 impl<'c, R: Read> WeighingReader<'c, R> {
-    fn new(inner: R, rows: &'c RowCounter) -> WeighingReader<'c, R> {
+    fn new(inner: R, limit: &'c WeightLimit<'c>) -> WeighingReader<'c, R> {
         let commas = CommaWeigher::default();
-        WeighingReader { inner, rows, weight: 0, commas, position: 0, begins_with_id: true, hasher: Hasher::new() }
+        WeighingReader { inner, limit, weight: 0, commas, position: 0, begins_with_id: true, hasher: Hasher::new() }
     }
 
     /// The computed ID; `None` if the manifest does not begin with one.
@@ -177,8 +211,8 @@ impl<R: Read> Read for WeighingReader<'_, R> {
         let n = self.inner.read(buffer)?;
         self.hash(&buffer[..n]);
         self.weight += n as u64 + self.commas.add_bytes(&buffer[..n]);
-        if self.weight > manifest_weight_limit(self.rows.count.get(), self.rows.is_snapshot.get()) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, WeightExceeded));
+        if self.weight > (self.limit.limit)() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, WeightExceeded(self.limit.fault)));
         }
         Ok(n)
     }

@@ -8,11 +8,11 @@ use super::header::{read_up_to, resembles_magic};
 use super::legacy;
 
 pub use super::entry_visitor::{EntryVisitor, NullVisitor};
+pub use super::invalid_manifest::InvalidManifest;
 pub use super::legacy::LegacyError;
 pub use super::open_error::Error;
 pub use super::problem::{LineFault, Problem};
 pub use super::reader::{Bundle, StreamReport};
-pub use super::validate::InvalidManifest;
 
 /// Opens a bundle, or one of frostmirror 1.x, which is decompressed into an unnamed file in `spool`.
 pub fn open_any<'r>(

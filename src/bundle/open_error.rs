@@ -4,8 +4,10 @@ use std::io;
 use std::path::PathBuf;
 
 use super::format::FormatVersion;
+use super::invalid_manifest::InvalidManifest;
 use super::legacy::LegacyError;
-use super::validate::InvalidManifest;
+use super::set_bundle::TextFault;
+use crate::sharded_set;
 
 /// The reason why a bundle cannot be read, or not to its end.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,34 @@ pub enum Error {
         tool: String,
         /// The entry and its encoding.
         encoding: InvalidManifest,
+    },
+    /// A newer tool wrote it, with rows or entries of an unknown kind or encoding.
+    #[error("`{name}` was written by cargo-frostmirror {tool}; {content}")]
+    NewerContent {
+        /// The bundle's file.
+        name: String,
+        /// The tool's version.
+        tool: String,
+        /// What this version does not know, and where it is.
+        content: String,
+    },
+    /// A section of changes is damaged.
+    #[error("section {section} of the changes of `{name}` {fault}")]
+    CorruptSection {
+        /// The bundle's file.
+        name: String,
+        /// The section, from 1.
+        section: usize,
+        /// The damage.
+        fault: TextFault,
+    },
+    /// The changes of the set violate the format, are for another set, or a set cannot be read.
+    #[error("could not apply the changes of `{name}`")]
+    Set {
+        /// The bundle's file.
+        name: String,
+        /// The problem.
+        source: Box<sharded_set::Error>,
     },
     /// The manifest's digest does not match.
     #[error("the manifest of `{name}` is damaged: {fault}")]

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, Write};
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -17,12 +18,15 @@ use super::format::{
     MAX_BLOCK_SIZE, Manifest, Parent, RefreshedCrate, StoredBytes, max_plain_size,
 };
 use super::header::Header;
+use super::invalid_manifest::InvalidManifest;
+use super::manifest::EncodedManifest;
 use super::{brotli_stream, file_name, manifest, validate};
 use crate::digest::{BUFFER_SIZE, Hasher, HashingWriter, Sha256};
 use crate::durable;
 use crate::event::{self, Event, Phase, Sink};
 use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 use crate::safe_path::SafePath;
+use crate::sharded_set;
 use crate::units::format_time;
 
 /// The contents of a bundle. `crates` and `lineage` refer to each other by index, so both must be sorted by name and
@@ -92,15 +96,21 @@ pub enum Error {
     },
     /// The plan violates a rule that every reader checks.
     #[error("the planned bundle breaks a rule of the format")]
-    InvalidPlan(#[source] validate::InvalidManifest),
+    InvalidPlan(#[source] InvalidManifest),
+    /// A set cannot be read or compared.
+    #[error("could not compare the sets of the bundle")]
+    Set(#[from] sharded_set::Error),
+    /// The list of planned files cannot be read, or it changed during the work.
+    #[error("could not read the list of the files to pack")]
+    Files(#[source] io::Error),
     /// The event sink cancelled the work.
     #[error("interrupted")]
     Cancelled,
 }
 
-/// A complete, durable bundle without its final name. Dropping it removes it.
+/// A complete, durable bundle without its final name, whose manifest is an `M`. Dropping it removes it.
 #[derive(Debug)]
-pub struct UnpublishedBundle {
+pub struct UnpublishedBundle<M = Manifest> {
     /// Its id.
     pub id: String,
     /// Bytes of the file.
@@ -108,13 +118,14 @@ pub struct UnpublishedBundle {
     /// Digest of the file.
     pub sha256: Sha256,
     /// Its manifest.
-    pub manifest: Manifest,
+    pub manifest: M,
+    kind: BundleKind,
     created: Timestamp,
     folder: PathBuf,
     file: NamedTempFile,
 }
 
-impl UnpublishedBundle {
+impl<M> UnpublishedBundle<M> {
     /// The temporary path.
     pub fn path(&self) -> &Path {
         self.file.path()
@@ -123,10 +134,10 @@ impl UnpublishedBundle {
     /// Renames the bundle to its final name in its folder, and returns the path. It never replaces an existing file: it uses
     /// the first number of the minute that is free and not `taken`.
     pub fn publish(self, is_taken: &dyn Fn(&str) -> bool) -> Result<PathBuf, Error> {
-        let UnpublishedBundle { manifest, created, folder, mut file, .. } = self;
+        let UnpublishedBundle { kind, created, folder, mut file, .. } = self;
         let failed = |source| Error::Write { folder: folder.clone(), source };
         loop {
-            let name = file_name::unique_file_name(manifest.kind, created, &|name| {
+            let name = file_name::unique_file_name(kind, created, &|name| {
                 is_taken(name) || folder.join(name).symlink_metadata().is_ok()
             });
             let path = folder.join(name);
@@ -148,81 +159,171 @@ pub fn write(plan: PackPlan, folder: &Path, sink: &dyn Sink) -> Result<Unpublish
     remove_leftovers(folder).map_err(failed)?;
     let created = plan.created;
     let (mut manifest, files) = split_plan(plan);
-    let mut order: Vec<&(MirrorFile, FileSource)> = files.iter().collect();
+    let mut order: Vec<&PlannedFile> = files.iter().collect();
     order.sort_unstable_by(|(a, _), (b, _)| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
-    // rustup's own files have two paths each, and a channel's manifest has four.
-    let mut shipped = HashSet::new();
-    order.retain(|(artifact, _)| {
-        !matches!(artifact.kind, FileKind::Dist | FileKind::Rustup) || shipped.insert(artifact.sha256)
-    });
+    let mut repeated = RepeatedFiles::default();
+    order.retain(|(file, _)| !repeated.contains(file));
 
     let mut groups = tempfile::tempfile_in(folder).map_err(failed)?;
-    for run in &group_files(&order) {
+    for run in Runs::new(order.iter().copied(), usize::MAX) {
         check_cancelled(sink)?;
-        manifest.blocks.extend(encode_blocks(run, &mut groups, folder)?);
+        manifest.blocks.extend(encode_blocks(&run, &mut groups, folder)?);
     }
-    let stored = manifest::encode(&mut manifest).map_err(failed)?;
+    manifest.assign_id();
+    let stored = manifest::encode(&manifest).map_err(failed)?;
     validate::validate(&manifest).map_err(Error::InvalidPlan)?;
 
     let bytes = manifest.blocks.iter().filter_map(Block::stored_size).sum();
     sink.event(Event::Begin { phase: Phase::Packing, items: order.len() as u64, bytes });
-    let file = create_part_file(folder).map_err(failed)?;
-    let mut out = HashingWriter::new(BufWriter::with_capacity(BUFFER_SIZE, file.as_file()));
-    let header = Header {
-        format: FormatVersion::CURRENT,
-        tool: env!("CARGO_PKG_VERSION").to_owned(),
-        stored_size: stored.bytes.len() as u64,
-        plain_size: stored.plain_size,
-        sha256: Sha256::of(&stored.bytes),
-    };
-    out.write_all(&header.to_bytes()).and_then(|()| out.write_all(&stored.bytes)).map_err(failed)?;
+    let mut output = BundleOutput::create(folder, FormatVersion::CURRENT, &stored)?;
     groups.rewind().map_err(failed)?;
-    let mut next = order.iter();
+    let mut next = order.into_iter();
     for block in &manifest.blocks {
         check_cancelled(sink)?;
         // Blocks keep the order of the files; the groups were written in the same order.
         let files: Vec<_> = next.by_ref().take(block.entries.len()).collect();
-        let bytes = match block.stored {
-            Some(stored) => io::copy(&mut (&groups).take(stored.size), &mut out).map_err(failed)?,
-            None => files.iter().try_fold(0, |sum, file| Ok(sum + copy_checked(file, &mut out, folder)?))?,
+        output.write_block(block, &files, &mut groups, sink)?;
+    }
+    sink.event(Event::End { phase: Phase::Packing });
+    let (id, kind) = (manifest.id.clone(), manifest.kind);
+    output.finish(id, kind, created, manifest)
+}
+
+/// A file to pack, and the source of its bytes.
+pub(super) type PlannedFile = (MirrorFile, FileSource);
+
+/// A bundle that is being written. Dropping it removes it.
+pub(super) struct BundleOutput<'f> {
+    folder: &'f Path,
+    file: NamedTempFile,
+    out: HashingWriter<BufWriter<File>>,
+}
+
+impl<'f> BundleOutput<'f> {
+    /// Begins a bundle in `folder` with its header and manifest.
+    pub(super) fn create(
+        folder: &'f Path,
+        format: FormatVersion,
+        manifest: &EncodedManifest,
+    ) -> Result<BundleOutput<'f>, Error> {
+        let failed = |source| Error::Write { folder: folder.to_owned(), source };
+        let file = create_part_file(folder).map_err(failed)?;
+        let handle = file.as_file().try_clone().map_err(failed)?;
+        let mut out = HashingWriter::new(BufWriter::with_capacity(BUFFER_SIZE, handle));
+        let header = Header {
+            format,
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+            stored_size: manifest.bytes.len() as u64,
+            plain_size: manifest.plain_size,
+            sha256: Sha256::of(&manifest.bytes),
         };
-        for (file, _) in &files {
+        out.write_all(&header.to_bytes()).and_then(|()| out.write_all(&manifest.bytes)).map_err(failed)?;
+        Ok(BundleOutput { folder, file, out })
+    }
+
+    /// Appends the next `size` bytes of `spool`.
+    pub(super) fn copy(&mut self, spool: &mut File, size: u64) -> Result<u64, Error> {
+        let copied = io::copy(&mut spool.take(size), &mut self.out);
+        copied.map_err(|source| Error::Write { folder: self.folder.to_owned(), source })
+    }
+
+    /// Appends a block of these files. A compressed block is the next one in `groups`.
+    pub(super) fn write_block(
+        &mut self,
+        block: &Block,
+        files: &[&PlannedFile],
+        groups: &mut File,
+        sink: &dyn Sink,
+    ) -> Result<(), Error> {
+        let bytes = match block.stored {
+            Some(stored) => self.copy(groups, stored.size)?,
+            None => {
+                let (folder, out) = (self.folder, &mut self.out);
+                files.iter().try_fold(0, |sum, file| Ok::<u64, Error>(sum + copy_checked(file, out, folder)?))?
+            }
+        };
+        for (file, _) in files {
             sink.detail("Packed", format!("{} ({})", file.path, event::format_size(file.size)));
         }
         sink.event(Event::Advance { phase: Phase::Packing, items: files.len() as u64, bytes });
+        Ok(())
     }
-    out.flush().map_err(failed)?;
-    let (sha256, size, _) = out.finish();
-    file.as_file().sync_all().and_then(|()| durable::make_public(file.path())).map_err(failed)?;
-    sink.event(Event::End { phase: Phase::Packing });
-    Ok(UnpublishedBundle { id: manifest.id.clone(), size, sha256, manifest, created, folder: folder.to_owned(), file })
+
+    /// Makes the bundle durable.
+    pub(super) fn finish<M>(
+        self,
+        id: String,
+        kind: BundleKind,
+        created: Timestamp,
+        manifest: M,
+    ) -> Result<UnpublishedBundle<M>, Error> {
+        let BundleOutput { folder, file, mut out } = self;
+        let failed = |source| Error::Write { folder: folder.to_owned(), source };
+        out.flush().map_err(failed)?;
+        let (sha256, size, _) = out.finish();
+        file.as_file().sync_all().and_then(|()| durable::make_public(file.path())).map_err(failed)?;
+        Ok(UnpublishedBundle { id, size, sha256, manifest, kind, created, folder: folder.to_owned(), file })
+    }
 }
 
-fn check_cancelled(sink: &dyn Sink) -> Result<(), Error> {
+/// Finds files whose bytes a bundle has already: rustup's own files have two paths each, and a channel's manifest four.
+#[derive(Default)]
+pub(super) struct RepeatedFiles {
+    seen: HashSet<Sha256>,
+}
+
+impl RepeatedFiles {
+    /// Whether the bytes of `file` need no entry of their own.
+    pub(super) fn contains(&mut self, file: &MirrorFile) -> bool {
+        matches!(file.kind, FileKind::Dist | FileKind::Rustup) && !self.seen.insert(file.sha256)
+    }
+}
+
+pub(super) fn check_cancelled(sink: &dyn Sink) -> Result<(), Error> {
     if sink.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
 }
 
-/// Groups files into blocks: each incompressible file alone, and neighbouring compressible files up to the group size.
-fn group_files<'p>(order: &[&'p (MirrorFile, FileSource)]) -> Vec<Vec<&'p (MirrorFile, FileSource)>> {
-    let mut runs: Vec<Vec<&(MirrorFile, FileSource)>> = Vec::new();
-    // Space left in the last run; `None` if it is closed.
-    let mut space: Option<u64> = None;
-    for file in order {
-        let (file_info, _) = file;
-        if !is_compressible(file_info) {
-            runs.push(vec![file]);
-            space = None;
-        } else if let (Some(left), Some(run)) =
-            (space.and_then(|left| left.checked_sub(file_info.size)), runs.last_mut())
-        {
-            run.push(file);
-            space = Some(left);
-        } else {
-            runs.push(vec![file]);
-            space = Some(MAX_BLOCK_SIZE - file_info.size);
-        }
+/// Something with a file to pack.
+pub(super) trait Planned {
+    /// The file.
+    fn planned(&self) -> &PlannedFile;
+}
+
+impl Planned for &PlannedFile {
+    fn planned(&self) -> &PlannedFile {
+        self
     }
-    runs
+}
+
+/// Groups files into blocks: each incompressible file alone, and neighbouring compressible files up to the group size.
+pub(super) struct Runs<I: Iterator> {
+    files: Peekable<I>,
+    max_files: usize,
+}
+
+impl<I: Iterator<Item: Planned>> Runs<I> {
+    /// Groups `files` into runs of at most `max_files`.
+    pub(super) fn new(files: I, max_files: usize) -> Runs<I> {
+        Runs { files: files.peekable(), max_files }
+    }
+}
+
+impl<I: Iterator<Item: Planned>> Iterator for Runs<I> {
+    type Item = Vec<I::Item>;
+
+    fn next(&mut self) -> Option<Vec<I::Item>> {
+        let first = self.files.next()?;
+        let (file, _) = first.planned();
+        let mut space = if is_compressible(file) { MAX_BLOCK_SIZE - file.size } else { return Some(vec![first]) };
+        let mut run = vec![first];
+        while run.len() < self.max_files {
+            let fits = |file: &MirrorFile| is_compressible(file) && file.size <= space;
+            let Some(next) = self.files.next_if(|next| fits(&next.planned().0)) else { break };
+            space -= next.planned().0.size;
+            run.push(next);
+        }
+        Some(run)
+    }
 }
 
 fn is_compressible(file: &MirrorFile) -> bool {
@@ -233,7 +334,7 @@ fn is_compressible(file: &MirrorFile) -> bool {
 ///
 /// Usually this is one block. If text exceeds the reader's maximum ratio (a hundred versions of one long line), its entries
 /// are stored uncompressed.
-fn encode_blocks(run: &[&(MirrorFile, FileSource)], groups: &mut File, folder: &Path) -> Result<Vec<Block>, Error> {
+pub(super) fn encode_blocks(run: &[&PlannedFile], groups: &mut File, folder: &Path) -> Result<Vec<Block>, Error> {
     let entries = run.iter().map(|(file_info, _)| Entry {
         path: file_info.path.clone(),
         size: file_info.size,
@@ -292,7 +393,7 @@ fn split_plan(plan: PackPlan) -> (Manifest, Vec<(MirrorFile, FileSource)>) {
 }
 
 /// Copies a file and compares its digest with the recorded one.
-fn copy_checked(file: &(MirrorFile, FileSource), out: &mut impl Write, folder: &Path) -> Result<u64, Error> {
+fn copy_checked(file: &PlannedFile, out: &mut impl Write, folder: &Path) -> Result<u64, Error> {
     let (file_info, bytes) = file;
     let failed = |source| Error::Write { folder: folder.to_owned(), source };
     let mut hasher = Hasher::new();
@@ -355,7 +456,7 @@ fn create_part_file(folder: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// Removes temporary files of dead writers, whose locks the system has released.
-fn remove_leftovers(folder: &Path) -> io::Result<()> {
+pub(super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();

@@ -1,5 +1,6 @@
 //! The problems of a bundle that is read to its end.
 
+use super::set_bundle::{TableFault, TextFault};
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::safe_path::SafePath;
@@ -55,6 +56,49 @@ pub enum Problem {
         /// The problem.
         fault: LineFault,
     },
+    /// The table of a part cannot be read.
+    #[error("part {part}: its table {fault}")]
+    CorruptTable {
+        /// The part, from 1.
+        part: usize,
+        /// The damage.
+        fault: TextFault,
+    },
+    /// The table of a part breaks a rule.
+    #[error("part {part}: {fault}")]
+    InvalidTable {
+        /// The part, from 1.
+        part: usize,
+        /// The rule and the object.
+        fault: Box<TableFault>,
+    },
+    /// The entries have other sums than the manifest states.
+    #[error("the sums of all entries differ from `totals` in the manifest")]
+    WrongTotals,
+    /// No row names the file.
+    #[error("{path}: the bundle's set has no row for this file")]
+    UnknownFile {
+        /// The entry.
+        path: SafePath,
+    },
+    /// The row of the file is of a crate without a file.
+    #[error("{path}: the row of this crate in the bundle's set is index-only")]
+    IndexOnlyFile {
+        /// The entry.
+        path: SafePath,
+    },
+    /// Digest or size are not those of the row.
+    #[error("{path}: its digest or size differs from its row in the bundle's set")]
+    DiffersFromRow {
+        /// The entry.
+        path: SafePath,
+    },
+    /// A full bundle lacks a file.
+    #[error("{name}: the bundle is full, but has no file for this row")]
+    MissingFile {
+        /// The name of the crate, or the path.
+        name: String,
+    },
     /// A crate has no index line, so cargo would never find it.
     #[error("{id}: the bundle has no index line for this crate")]
     MissingLine {
@@ -98,4 +142,13 @@ pub enum LineFault {
     /// The crate already has a line.
     #[error("is a second line for {0}")]
     Duplicate(CrateId),
+    /// It is not the line of the crate's row.
+    #[error("is another line for {0} than the set states")]
+    DiffersFromRow(CrateId),
+    /// It is in a refreshed entry, but the set has the crate.
+    #[error("is for {0}, which the set has, although the entry is refreshed")]
+    NotRefreshed(CrateId),
+    /// It is in a refreshed entry, and the line before belongs after it.
+    #[error("is for {0}, which is out of order")]
+    OutOfOrder(CrateId),
 }

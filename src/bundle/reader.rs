@@ -16,16 +16,16 @@
 use std::fmt;
 use std::io::Read;
 
-use super::block_checker::{BlockChecker, StreamError};
+use super::block_checker::BlockChecker;
 use super::entry_visitor::EntryVisitor;
-use super::format::{Block, HEADER_SIZE, MAGIC, Manifest};
-use super::header::{Header, read_up_to, resembles_magic};
+use super::format::{Block, HEADER_SIZE, MAX_MANIFEST_SIZE, Manifest};
+use super::header::{self, read_up_to};
 use super::index_line_checker::IndexLineChecker;
+use super::invalid_manifest::InvalidManifest;
 use super::manifest;
-use super::manifest::ReadError;
 use super::open_error::Error;
 use super::problem::{MAX_PROBLEMS, Problem};
-use super::validate::{self, InvalidManifest};
+use super::validate;
 use crate::panics::set_current_object;
 
 /// A bundle with a validated header and manifest.
@@ -52,19 +52,13 @@ pub struct StreamReport {
 impl<R: Read> Bundle<R> {
     /// Reads header and manifest, and validates everything that does not need the payload. `name` is for errors.
     pub fn open(mut reader: R, name: &str) -> Result<Bundle<R>, Error> {
-        let mut bytes = [0; HEADER_SIZE];
-        let filled =
-            read_up_to(&mut reader, &mut bytes).map_err(|source| Error::Io { name: name.to_owned(), source })?;
-        let header = parse_header(&bytes, filled, name)?;
+        let header = header::read(&mut reader, name)?;
+        if !header.format.is_readable() {
+            return Err(Error::NewerFormat { name: name.to_owned(), tool: header.tool, format: header.format });
+        }
+        header.check_lengths(MAX_MANIFEST_SIZE).map_err(|fault| header::damaged(name, fault))?;
         set_current_object("the manifest");
-        let manifest = manifest::read(&mut reader, &header).map_err(|refusal| {
-            let name = name.to_owned();
-            match refusal {
-                ReadError::Io(source) => Error::Io { name, source },
-                ReadError::Corrupt(fault) => Error::CorruptManifest { name, fault },
-                ReadError::Malformed(source) => Error::MalformedManifest { name, source },
-            }
-        })?;
+        let manifest = manifest::read(&mut reader, &header).map_err(|error| error.in_bundle(name))?;
         validate::validate(&manifest).map_err(|source| match source {
             InvalidManifest::UnknownEncoding { .. } => {
                 Error::NewerEncoding { name: name.to_owned(), tool: header.tool.clone(), encoding: source }
@@ -102,10 +96,7 @@ impl<R: Read> Bundle<R> {
             if !whole {
                 break;
             }
-            whole = checker.check(block, &mut self.reader, visitor).map_err(|stop| match stop {
-                StreamError::Read(source) => Error::Io { name: self.name.clone(), source },
-                StreamError::Visitor(source) => Error::Visitor { name: self.name.clone(), source },
-            })?;
+            whole = checker.check(block, &mut self.reader, visitor).map_err(|error| error.in_bundle(&self.name))?;
         }
         let mut problems = checker.problems;
         if whole {
@@ -130,23 +121,4 @@ pub(super) fn add_missing_lines(ledger: &IndexLineChecker<'_>, problems: &mut Ve
     if problems.is_empty() {
         problems.extend(ledger.missing_lines().take(MAX_PROBLEMS));
     }
-}
-
-fn parse_header(bytes: &[u8; HEADER_SIZE], filled: usize, name: &str) -> Result<Header, Error> {
-    let damaged = |fault: &str| Error::CorruptHeader { name: name.to_owned(), fault: fault.to_owned() };
-    if !resembles_magic(&bytes[..filled.min(MAGIC.len())]) {
-        return Err(match filled {
-            0 => damaged("the file is empty"),
-            _ => Error::NotABundle { name: name.to_owned() },
-        });
-    }
-    if filled < HEADER_SIZE {
-        return Err(damaged("the file ends inside it"));
-    }
-    let header = Header::parse(bytes).map_err(damaged)?;
-    if !header.format.is_readable() {
-        return Err(Error::NewerFormat { name: name.to_owned(), tool: header.tool, format: header.format });
-    }
-    header.check_lengths().map_err(damaged)?;
-    Ok(header)
 }

@@ -5,64 +5,35 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use jiff::{SignedDuration, Timestamp};
-
 use super::format::{
-    Block, BundleKind, CrateState, DistFileState, Encoding, Entry, FormatVersion, HISTORY_WEIGHT_PER_ROW, ID_DIGITS,
-    Input, Lineage, MAX_BLOCK_SIZE, MAX_CARRIED_HISTORIES, MAX_CONFIG_SIZE, MAX_FILE_NAME_LENGTH, MAX_HISTORY_WEIGHT,
-    MAX_INDEX_ENTRY_SIZE, MAX_INPUTS, MAX_NAME_LENGTH, MAX_NAMES, MAX_SKIPPED_PACKAGE_TEXT, MAX_STORED_BLOCK_SIZE,
-    MAX_TEXT_LENGTH, Manifest, history_weight, json_length, max_plain_size,
+    Block, BundleKind, CrateState, DistFileState, Encoding, Entry, FormatVersion, HISTORY_WEIGHT_PER_ROW, Lineage,
+    MAX_BLOCK_SIZE, MAX_CARRIED_HISTORIES, MAX_CONFIG_SIZE, MAX_FILE_NAME_LENGTH, MAX_HISTORY_WEIGHT,
+    MAX_INDEX_ENTRY_SIZE, MAX_INPUTS, MAX_SKIPPED_PACKAGE_TEXT, MAX_STORED_BLOCK_SIZE, MAX_TEXT_LENGTH, Manifest,
+    SkippedPackage, history_weight, json_length, max_plain_size,
 };
-use super::sequence::FIRST_TIMESTAMP_SEQUENCE;
+use super::head_rules::{Head, LineagePosition, check_head, is_id, is_time};
+use super::invalid_manifest::InvalidManifest;
 use crate::crate_id::{CrateName, Version};
 use crate::digest::Sha256;
 use crate::mirror_file::FileKind;
 use crate::safe_path::{SafePath, portability_problem};
 
-/// A violated rule of the format.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidManifest {
-    /// The manifest as a whole.
-    #[error("the manifest {0}")]
-    Manifest(&'static str),
-    /// One entry, by its path.
-    #[error("`{path}` {rule}")]
-    Entry {
-        /// The entry.
-        path: SafePath,
-        /// The problem.
-        rule: &'static str,
-    },
-    /// One crate of the table.
-    #[error("{name} {rule}")]
-    Crate {
-        /// Name and version.
-        name: String,
-        /// The problem.
-        rule: &'static str,
-    },
-    /// One input of the lineage.
-    #[error("the input `{}` {rule}", name.escape_debug())]
-    Input {
-        /// The input's name.
-        name: String,
-        /// The problem.
-        rule: &'static str,
-    },
-    /// A block's encoding is unknown to this version.
-    #[error("`{path}` has the encoding `{}`, which this version cannot decode", encoding.escape_debug())]
-    UnknownEncoding {
-        /// The block's first entry.
-        path: String,
-        /// The name of the encoding.
-        encoding: String,
-    },
-}
-
 /// Checks every rule that only needs the manifest.
 pub(super) fn validate(manifest: &Manifest) -> Result<(), InvalidManifest> {
-    check_encodings(manifest)?;
-    check_head(manifest)?;
+    manifest.blocks.iter().try_for_each(check_encoding)?;
+    check_head(&Head {
+        format: manifest.format,
+        expected_format: FormatVersion::CURRENT,
+        id: &manifest.id,
+        tool: &manifest.tool,
+        created: &manifest.created,
+        index_read: &manifest.index_read,
+        kind: manifest.kind,
+        parent: manifest.parent.as_ref(),
+        targets: &manifest.targets,
+        toolchains: &manifest.toolchains,
+        lineage: LineagePosition::of(&manifest.lineage),
+    })?;
     check_texts(manifest)?;
     check_crate_table(manifest)?;
     check_refreshed_crates(manifest)?;
@@ -77,73 +48,14 @@ pub(super) fn validate(manifest: &Manifest) -> Result<(), InvalidManifest> {
 }
 
 /// Unknown encodings of newer tools are reported first: the rest of such a manifest may follow other rules.
-fn check_encodings(manifest: &Manifest) -> Result<(), InvalidManifest> {
-    for block in &manifest.blocks {
-        if let Encoding::Unknown(encoding) = &block.encoding {
-            let path = block.entries.first().map(|entry| entry.path.to_string()).unwrap_or_default();
-            return Err(InvalidManifest::UnknownEncoding { path, encoding: encoding.chars().take(80).collect() });
-        }
-    }
-    Ok(())
+pub(super) fn check_encoding(block: &Block) -> Result<(), InvalidManifest> {
+    let Encoding::Unknown(encoding) = &block.encoding else { return Ok(()) };
+    let path = block.entries.first().map(|entry| entry.path.to_string()).unwrap_or_default();
+    Err(InvalidManifest::UnknownEncoding { path, encoding: encoding.chars().take(80).collect() })
 }
 
-fn check_head(manifest: &Manifest) -> Result<(), InvalidManifest> {
-    let rules = [
-        (manifest.format == FormatVersion::CURRENT, "states a different format than the header"),
-        (is_id(&manifest.id), "has an invalid `id`: 32 lowercase hexadecimal digits are required"),
-        (is_id(&manifest.lineage.id), "has an invalid `lineage.id`: 32 lowercase hexadecimal digits are required"),
-        (
-            // The number of a snapshot's own lineage means nothing.
-            manifest.kind == BundleKind::Snapshot || has_valid_predecessor(&manifest.lineage),
-            "has an invalid `lineage.previous`: number 1 has none, and each later bundle states the id of the one before it",
-        ),
-        (is_time(&manifest.created), "has an invalid `created`: a UTC time such as 2026-04-02T21:30:00Z is required"),
-        (
-            is_time(&manifest.index_read),
-            "has an invalid `index_read`: a UTC time such as 2026-04-02T21:30:00Z is required",
-        ),
-        (
-            // A snapshot contains its mirror's times, including those of wrong clocks.
-            manifest.kind == BundleKind::Snapshot || !is_read_after_writing(&manifest.index_read, &manifest.created),
-            "has an `index_read` more than one day after its `created`",
-        ),
-        (manifest.parent.is_some() || manifest.kind != BundleKind::Delta, "is of a delta, but names no parent"),
-        (manifest.parent.is_none() || manifest.kind == BundleKind::Delta, "names a parent, but is not of a delta"),
-        (
-            manifest.parent.as_ref().is_none_or(|parent| is_id(&parent.id)),
-            "has an invalid `parent.id`: 32 lowercase hexadecimal digits are required",
-        ),
-    ];
-    match rules.iter().find(|(holds, _)| !holds) {
-        Some((_, rule)) => Err(InvalidManifest::Manifest(rule)),
-        None => Ok(()),
-    }
-}
-
-/// Whether the lineage states the bundle before it, if its number shows that there is one.
-fn has_valid_predecessor(lineage: &Lineage) -> bool {
-    match &lineage.previous {
-        Some(id) => is_id(id) && (2..FIRST_TIMESTAMP_SEQUENCE).contains(&lineage.sequence),
-        None => !(2..FIRST_TIMESTAMP_SEQUENCE).contains(&lineage.sequence),
-    }
-}
-
-/// Texts that end up in records and in every snapshot of the mirror.
+/// Texts of the table of crates that end up in records and in every snapshot of the mirror.
 fn check_texts(manifest: &Manifest) -> Result<(), InvalidManifest> {
-    for (names, rule) in [
-        (&manifest.targets, "has too many or too long `targets`"),
-        (&manifest.toolchains, "has too many or too long `toolchains`"),
-    ] {
-        if names.len() > MAX_NAMES || names.iter().any(|name| json_length(name) > MAX_NAME_LENGTH) {
-            return Err(InvalidManifest::Manifest(rule));
-        }
-    }
-    if json_length(&manifest.tool) > MAX_NAME_LENGTH {
-        return Err(InvalidManifest::Manifest("has a `tool` that is too long"));
-    }
-    if manifest.parent.as_ref().is_some_and(|parent| json_length(&parent.file) > MAX_FILE_NAME_LENGTH) {
-        return Err(InvalidManifest::Manifest("has a `parent.file` that is too long"));
-    }
     for record in &manifest.crates {
         let mut texts = [&record.description, &record.license, &record.repository].into_iter().flatten();
         if texts.any(|text| json_length(text) > MAX_TEXT_LENGTH) {
@@ -151,24 +63,6 @@ fn check_texts(manifest: &Manifest) -> Result<(), InvalidManifest> {
         }
     }
     Ok(())
-}
-
-fn is_id(text: &str) -> bool {
-    text.len() == ID_DIGITS && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// `2026-04-02T21:30:00Z` and no other spelling, so that times sort as text.
-fn is_time(text: &str) -> bool {
-    text.len() == 20 && text.parse::<Timestamp>().is_ok_and(|time| time.to_string() == text)
-}
-
-/// Whether the index time is more than a day after the bundle's creation. Such lines would override those of all later
-/// bundles without a visible reason.
-fn is_read_after_writing(read: &str, created: &str) -> bool {
-    let (Ok(read), Ok(created)) = (read.parse::<Timestamp>(), created.parse::<Timestamp>()) else {
-        return false;
-    };
-    read.duration_since(created) > SignedDuration::from_hours(24)
 }
 
 fn check_crate_table(manifest: &Manifest) -> Result<(), InvalidManifest> {
@@ -252,20 +146,28 @@ fn check_inputs(lineage: &Lineage, manifest: &Manifest) -> Result<(), InvalidMan
     if history_weight(lineage, "", rows) > most {
         return Err(InvalidManifest::Manifest("has a history whose inputs exceed the size limit of a mirror"));
     }
-    let broken =
-        |input: &Input, rule| Err(InvalidManifest::Input { name: input.name.chars().take(200).collect(), rule });
     for input in &lineage.inputs {
         if !are_positions(&input.crates, &input.dist_files, manifest) {
-            return broken(input, POSITIONS_RULE);
+            return Err(invalid_input(&input.name, POSITIONS_RULE));
         }
-        if !input.skipped_packages.is_sorted_by(|one, next| one < next) {
-            return broken(input, "has left-out packages that are duplicated or out of order");
-        }
-        let mut texts =
-            input.skipped_packages.iter().flat_map(|one| [&one.name, &one.version, &one.source, &one.reason]);
-        if texts.any(|text| text.is_empty() || text.len() > MAX_SKIPPED_PACKAGE_TEXT) {
-            return broken(input, "has a left-out package with an empty or too long field");
-        }
+        check_skipped_packages(&input.name, &input.skipped_packages)?;
+    }
+    Ok(())
+}
+
+/// The error of the input `name`.
+pub(super) fn invalid_input(name: &str, rule: &'static str) -> InvalidManifest {
+    InvalidManifest::Input { name: name.chars().take(200).collect(), rule }
+}
+
+/// The packages that the input `name` left out.
+pub(super) fn check_skipped_packages(name: &str, packages: &[SkippedPackage]) -> Result<(), InvalidManifest> {
+    if !packages.is_sorted_by(|one, next| one < next) {
+        return Err(invalid_input(name, "has left-out packages that are duplicated or out of order"));
+    }
+    let mut texts = packages.iter().flat_map(|one| [&one.name, &one.version, &one.source, &one.reason]);
+    if texts.any(|text| text.is_empty() || text.len() > MAX_SKIPPED_PACKAGE_TEXT) {
+        return Err(invalid_input(name, "has a left-out package with an empty or too long field"));
     }
     Ok(())
 }
@@ -363,7 +265,7 @@ fn check_carried_histories(manifest: &Manifest) -> Result<(), InvalidManifest> {
                 "has carried histories that are duplicated or out of order",
             ),
             (
-                has_valid_predecessor(&one.lineage),
+                LineagePosition::of(&one.lineage).has_valid_predecessor(),
                 "carries a history with an invalid `lineage.previous`: number 1 has none, and each later bundle states the id \
                  of the one before it",
             ),
@@ -387,7 +289,7 @@ fn check_carried_histories(manifest: &Manifest) -> Result<(), InvalidManifest> {
     Ok(())
 }
 
-fn check_block(block: &Block) -> Result<(), InvalidManifest> {
+pub(super) fn check_block(block: &Block) -> Result<(), InvalidManifest> {
     let Some(first) = block.entries.first() else {
         return Err(InvalidManifest::Manifest("has a block without entries"));
     };
@@ -424,24 +326,7 @@ fn check_order(manifest: &Manifest) -> Result<(), InvalidManifest> {
         end = block.stored_size().and_then(|size| end.checked_add(size)).ok_or_else(overflow)?;
         for entry in &block.entries {
             let broken = |rule| Err(InvalidManifest::Entry { path: entry.path.clone(), rule });
-            if FileKind::from_path(&entry.path) != Some(entry.kind) {
-                return broken("has a path that does not fit its kind");
-            }
-            if entry.kind == FileKind::Index && entry.size == 0 {
-                return broken("is an empty index file");
-            }
-            if entry.kind == FileKind::Config && entry.size > MAX_CONFIG_SIZE {
-                return broken("exceeds the size limit of a configuration file");
-            }
-            if entry.kind == FileKind::Config
-                && entry.path.as_str() != "config.toml"
-                && manifest.kind != BundleKind::Snapshot
-            {
-                return broken("is a mirror's configuration, but the bundle is not a snapshot");
-            }
-            if entry.kind == FileKind::Index && entry.size > MAX_INDEX_ENTRY_SIZE {
-                return broken("exceeds the size limit of an index file");
-            }
+            check_entry(entry, &entry.path, manifest.kind)?;
             if let Some(last) = last {
                 match (last.kind, &last.path).cmp(&(entry.kind, &entry.path)) {
                     std::cmp::Ordering::Less => {}
@@ -457,6 +342,30 @@ fn check_order(manifest: &Manifest) -> Result<(), InvalidManifest> {
         return Err(InvalidManifest::Manifest("states sizes whose sum overflows 64 bits"));
     }
     Ok(())
+}
+
+/// Checks an entry alone. `path` is its path in its registry.
+pub(super) fn check_entry(entry: &Entry, path: &SafePath, bundle: BundleKind) -> Result<(), InvalidManifest> {
+    let rules = [
+        (FileKind::from_path(path) == Some(entry.kind), "has a path that does not fit its kind"),
+        (entry.kind != FileKind::Index || entry.size > 0, "is an empty index file"),
+        (
+            entry.kind != FileKind::Config || entry.size <= MAX_CONFIG_SIZE,
+            "exceeds the size limit of a configuration file",
+        ),
+        (
+            entry.kind != FileKind::Config || path.as_str() == "config.toml" || bundle == BundleKind::Snapshot,
+            "is a mirror's configuration, but the bundle is not a snapshot",
+        ),
+        (
+            entry.kind != FileKind::Index || entry.size <= MAX_INDEX_ENTRY_SIZE,
+            "exceeds the size limit of an index file",
+        ),
+    ];
+    match rules.iter().find(|(holds, _)| !holds) {
+        Some((_, rule)) => Err(InvalidManifest::Entry { path: entry.path.clone(), rule }),
+        None => Ok(()),
+    }
 }
 
 /// Shipped crates and crate entries must be the same set, with the same digests and sizes.

@@ -81,6 +81,7 @@ mod api;
 mod available_toolchains;
 mod read_access;
 mod search;
+mod set_bundle_memory;
 mod metrics_and_logs;
 mod behind_nginx;
 mod browser;

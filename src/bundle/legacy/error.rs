@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::bundle::validate;
+use crate::bundle::invalid_manifest::InvalidManifest;
 use crate::crate_id::InvalidCrateId;
 use crate::digest::InvalidDigest;
 use crate::safe_path::UnsafePath;
@@ -38,7 +38,7 @@ pub enum LegacyError {
     InvalidTime(String),
     /// The converted manifest violates a rule of the format.
     #[error(transparent)]
-    InvalidManifest(#[from] validate::InvalidManifest),
+    InvalidManifest(#[from] InvalidManifest),
 }
 
 /// An error that stops the conversion.
