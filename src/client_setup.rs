@@ -54,11 +54,18 @@ pub struct BaseUrl(String);
 impl BaseUrl {
     /// Parses `url`; drops trailing slashes.
     pub fn parse(url: &str) -> Result<BaseUrl, InvalidBaseUrl> {
-        let invalid = |reason| InvalidBaseUrl { url: url.chars().take(200).collect(), reason };
+        // A query may be a secret.
+        let shown = url.split(['?', '#']).next().unwrap_or(url);
+        let invalid = |reason| InvalidBaseUrl { url: shown.chars().take(200).collect(), reason };
         let rest = match url.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => rest,
             _ => return Err(invalid("it begins with neither http:// nor https://")),
         };
+        match url.chars().find(|char| matches!(char, '?' | '#')) {
+            Some('?') => return Err(invalid("it has a query (from `?` on), which a base URL cannot have")),
+            Some(_) => return Err(invalid("it has a fragment (from `#` on), which a base URL cannot have")),
+            None => {}
+        }
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         if !is_host(host) {
             return Err(invalid("the scheme must be followed by HOST or HOST:PORT"));
@@ -91,6 +98,21 @@ impl BaseUrl {
             components.truncate(at);
         }
         BaseUrl::parse(format!("{scheme}://{host}/{}", components.join("/")).trim_end_matches('/'))
+    }
+
+    /// The server that this URL is probably an address on, if it ends in a path that `serve` answers. Such a path may also be
+    /// a prefix that a reverse proxy adds.
+    pub fn probable_server(&self) -> Option<BaseUrl> {
+        BaseUrl::of_address(&self.0).ok().filter(|server| server != self)
+    }
+
+    /// The warning about a base URL that is probably an address on a server.
+    pub fn warning(&self) -> Option<String> {
+        let server = self.probable_server()?;
+        Some(format!(
+            "the base URL `{self}` is probably an address on the server `{server}`: clients will use the index \
+             `{self}/index/`. If that is wrong, set the base URL to `{server}`"
+        ))
     }
 
     /// The URL without a trailing slash.
@@ -411,6 +433,21 @@ mod tests {
     }
 
     #[test]
+    fn an_address_on_a_server_is_recognized() {
+        let server = |url: &str| BaseUrl::parse(url).expect("url").probable_server().map(|server| server.to_string());
+        for path in ["/index/", "/setup", "/crates", "/api/status", "/index/config.json"] {
+            assert_eq!(server(&format!("https://m{path}")).as_deref(), Some("https://m"), "{path}");
+        }
+        assert_eq!(server("https://m/rust/index").as_deref(), Some("https://m/rust"));
+        assert_eq!((server("https://m"), server("https://m/rust/")), (None, None));
+        let warning = BaseUrl::parse("https://m/index/").expect("url").warning().expect("a warning");
+        assert!(
+            warning.contains("the index `https://m/index/index/`") && warning.ends_with("to `https://m`"),
+            "{warning}"
+        );
+    }
+
+    #[test]
     fn base_urls_good_and_bad() {
         for good in ["http://a", "https://a.b:443/rust/crates", "HTTP://[::1]:80", "http://127.0.0.1:8080///"] {
             assert!(BaseUrl::parse(good).is_ok_and(|url| !url.as_str().ends_with('/')), "{good}");
@@ -437,6 +474,10 @@ mod tests {
             "sparse+http://a",
         ] {
             assert!(BaseUrl::parse(bad).is_err(), "{bad:?}");
+        }
+        for (bad, part) in [("http://a/?token=secret#x", "a query"), ("http://a/#secret?", "a fragment")] {
+            let error = BaseUrl::parse(bad).expect_err("refused").to_string();
+            assert!(error.contains(part) && !error.contains("secret"), "{error}");
         }
     }
 }

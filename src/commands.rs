@@ -146,7 +146,13 @@ impl Context {
     /// Creates a folder for files that last as long as this process. Removes those of killed processes.
     pub fn create_scratch_folder(&self) -> Result<ScratchFolder, Failure> {
         let base = self.scratch_base()?;
-        let failed = |source| Failure::io(format!("could not make a scratch folder in `{}`", base.display()), source);
+        let failed = |source| {
+            let failure = Failure::io(format!("could not make a scratch folder in `{}`", base.display()), source);
+            match failure.hint {
+                Some(_) => failure,
+                None => failure.hint("set FROSTMIRROR_HOME to a folder that this user may write to"),
+            }
+        };
         let report_wait = |owner: &LockOwner| {
             self.reporter.status("Blocking", format!("waiting for {owner}, which uses `{}`", base.display()));
         };

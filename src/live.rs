@@ -374,7 +374,10 @@ impl LiveMirror {
             *state = State { settings_generation: Some(generation), ..self.reconfigure(None) };
         }
         match (&state.active, &state.config_error) {
-            (Some(running), _) => Some(Ok(Arc::clone(running))),
+            (Some(running), _) => match running.upstreams.own_server() {
+                Some(error) => Some(Err(error)),
+                None => Some(Ok(Arc::clone(running))),
+            },
             (None, Some((trouble, _))) => {
                 Some(Err(LiveError::misconfigured("live mode is on, but has no usable upstream", trouble)))
             }

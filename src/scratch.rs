@@ -3,8 +3,8 @@
 //! | path | what it is |
 //! |---|---|
 //! | `BASE/run-RANDOM/` | the files of one process |
-//! | `BASE/run-RANDOM.owner` | locked for as long as that process lives; it holds the process's id |
-//! | `BASE/gone-RANDOM/` | a dead process's folder that is being removed |
+//! | `BASE/run-RANDOM.owner` | locked for as long as that process lives; it holds the process's id. It is removed after the folder |
+//! | `BASE/gone-RANDOM-NUMBER/` | a dead process's folder that is being removed |
 //! | `BASE/*.lock` | other lock files; removed if no process holds the lock |
 //! | `BASE/lock` | locked while a folder is made, and while dead ones are looked for |
 //!
@@ -68,6 +68,17 @@ impl ScratchFolder {
         Ok(scratch)
     }
 
+    /// Removes the folders of dead processes below `base`, if it exists and no other process does the same.
+    pub fn remove_abandoned(base: &Path) {
+        if !base.is_dir() {
+            return;
+        }
+        if let Ok(Ok(_base_lock)) = ProcessLock::try_lock(&base.join("lock"), "") {
+            retire_abandoned(base);
+            remove_retired(base);
+        }
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
@@ -83,6 +94,10 @@ impl Drop for ScratchFolder {
                 break;
             }
             std::thread::sleep(REMOVAL_RETRY_INTERVAL);
+        }
+        // A child of a killed process may have written into its folder after this process removed it.
+        if let Some(base) = self.folder.path().parent() {
+            ScratchFolder::remove_abandoned(base);
         }
     }
 }
@@ -135,16 +150,10 @@ fn retire_abandoned(base: &Path) {
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         let path = entry.path();
-        if let Some(folder) = name.strip_suffix(OWNER_SUFFIX).filter(|folder| folder.starts_with(RUN_PREFIX)) {
-            let folder = base.join(folder);
-            if !folder.exists() && is_abandoned(&path) {
-                let _stays = fs::remove_file(&path).is_err();
-            }
-        } else if let Some(id) = name.strip_prefix(RUN_PREFIX) {
+        if let Some(id) = name.strip_prefix(RUN_PREFIX).filter(|_| !name.ends_with(OWNER_SUFFIX)) {
             let owner = owner_file_path(&path);
             if is_abandoned(&owner) {
-                let renamed = fs::rename(&path, base.join(format!("{RETIRED_PREFIX}{id}"))).is_ok();
-                let _stays = renamed && fs::remove_file(owner).is_err();
+                let _stays = fs::rename(&path, unused_retired_path(base, id)).is_err();
             }
         } else if name.ends_with(".lock") && is_abandoned(&path) {
             let _stays = fs::remove_file(&path).is_err();
@@ -172,11 +181,31 @@ fn is_older_than_limit(path: &Path) -> bool {
     modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age > ABANDONED_AFTER)
 }
 
+/// A path for the folder `run-ID` of a dead process. An earlier folder of that name may be there still: a child process
+/// that outlives its parent creates it again.
+fn unused_retired_path(base: &Path, id: &str) -> PathBuf {
+    let paths = (0_u32..).map(|number| base.join(format!("{RETIRED_PREFIX}{id}-{number}")));
+    paths.into_iter().find(|path| !path.exists()).unwrap_or_else(|| base.join(format!("{RETIRED_PREFIX}{id}")))
+}
+
 fn remove_retired(base: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(|name| name.starts_with(RETIRED_PREFIX)) {
             // Another process may be removing it too; the next run removes the rest.
             let _stays = fs::remove_dir_all(entry.path()).is_err();
+        }
+    }
+    remove_unneeded_owner_files(base);
+}
+
+/// Removes the owner files of dead processes whose folders are gone. If a folder stays, the next process tries again.
+fn remove_unneeded_owner_files(base: &Path) {
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let folder = name.to_str().and_then(|name| name.strip_suffix(OWNER_SUFFIX));
+        let Some(folder) = folder.filter(|folder| folder.starts_with(RUN_PREFIX)) else { continue };
+        if !base.join(folder).exists() && is_abandoned(&entry.path()) {
+            let _stays = fs::remove_file(entry.path()).is_err();
         }
     }
 }
@@ -218,6 +247,40 @@ mod tests {
         assert!(living.path().join("file").is_file() && second.path().is_dir());
         drop((living, second));
         assert_eq!(names(base.path()), ["lock", "mine"]);
+    }
+
+    #[test]
+    fn a_folder_that_a_child_of_a_dead_process_creates_again_is_removed_too() {
+        let base = tempfile::tempdir().expect("temporary folder");
+        let dead = base.path().join("run-dead");
+        let write_file = || {
+            fs::create_dir_all(dead.join("deep")).expect("make");
+            fs::write(dead.join("deep/file"), b"x").expect("write");
+        };
+        write_file();
+        fs::write(base.path().join("run-dead.owner"), b"1").expect("write");
+        // An earlier process could not remove the folder.
+        fs::create_dir_all(base.path().join("gone-dead-0/deep")).expect("make");
+        let mine = ScratchFolder::create(base.path(), &|_| ()).expect("open");
+        assert!(!dead.exists());
+        write_file();
+        drop(mine);
+        assert_eq!(names(base.path()), ["lock"]);
+        write_file();
+        ScratchFolder::remove_abandoned(base.path());
+        assert_eq!(names(base.path()), ["lock"]);
+    }
+
+    #[test]
+    fn the_owner_file_stays_until_the_folder_is_gone() {
+        let base = tempfile::tempdir().expect("temporary folder");
+        fs::create_dir(base.path().join("run-dead")).expect("make");
+        fs::write(base.path().join("run-dead.owner"), b"1").expect("write");
+        retire_abandoned(base.path());
+        assert_eq!(names(base.path()), ["gone-dead-0", "run-dead.owner"]);
+        fs::create_dir(base.path().join("run-dead")).expect("make");
+        remove_retired(base.path());
+        assert_eq!(names(base.path()), ["run-dead", "run-dead.owner"], "the next process tries again");
     }
 
     #[test]

@@ -175,6 +175,10 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         Mode::Full | Mode::Incremental { .. } => collect_inputs(args, &forget, context)?,
     };
     let toolchains = toolchain_options(args, &inputs, context)?;
+    let base_url = BaseUrl::parse(&args.base_url)?;
+    if let Some(warning) = base_url.warning() {
+        context.reporter.warning(warning);
+    }
     let scratch = context.create_scratch_folder()?;
     let options = Options {
         mode,
@@ -192,7 +196,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             ..context.fetch_environment("fetch", scratch.path())?
         },
         output: context.absolute(&args.output),
-        base_url: BaseUrl::parse(&args.base_url)?,
+        base_url,
         created: bundle_time(context)?,
         is_delivered: None,
     };

@@ -90,6 +90,9 @@ fn import_all(args: &Args, context: &Context) -> Result<(), Failure> {
     let config = context.resolve_folder(args.config_dir.as_deref(), "/config", "config")?;
     let settings = ParsedFile::read(&config)?.settings;
     let base_url = args.base_url.as_deref().map(BaseUrl::parse).transpose()?;
+    if let Some(warning) = base_url.as_ref().and_then(BaseUrl::warning) {
+        context.reporter.warning(warning);
+    }
     let BundleSources { sources, failures: mut refused } = collect_sources(&args.bundles, &layout, context)?;
     let all = sources.len() + refused.len();
     let (mut any, mut changed, mut wrote_config) = (false, false, false);

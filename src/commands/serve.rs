@@ -134,6 +134,9 @@ fn serve(args: &Args, mirror: PathBuf, context: &Context) -> Result<(), Failure>
     check_folders(&mirror, &incoming)?;
     let live = Arc::new(load_settings(args, context)?);
     let settings = live.current();
+    if let Some(warning) = settings.base_url.as_ref().and_then(BaseUrl::warning) {
+        context.reporter.warning(warning);
+    }
     // A container sets the variable whether it watches or not.
     if !settings.watch_incoming && args.incoming.is_some() && args.incoming != context.env.path("FROSTMIRROR_INCOMING")
     {

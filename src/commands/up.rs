@@ -1,6 +1,7 @@
 //! `up`: fetches, imports and serves on this machine; a second run reuses existing files.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +93,15 @@ fn run_with_mirror(args: &Args, mirror: PathBuf, context: &Context) -> Result<()
     let listener = context.run_interruptible(server::bind(&args.bind))?;
     let listener = listener.into_std().map_err(|source| Failure::io("could not listen", source))?;
     let address = listener.local_addr().map_err(|source| Failure::io("could not listen", source))?;
-    let base_url = BaseUrl::parse(&format!("http://{address}"))?;
+    let own_address = address_on_this_machine(address);
+    let base_url = BaseUrl::parse(&format!("http://{own_address}"))?;
+    if !address.ip().is_loopback() {
+        let port = address.port();
+        context.reporter.status(
+            "Note",
+            format!("`{}` accepts connections from other machines, at this machine's name and port {port}", args.bind),
+        );
+    }
 
     if let Err(failure) = update_mirror(args, context, &layout, &base_url, &settings) {
         if failure.class != ErrorClass::Network || ledger::record_names(&layout)?.is_empty() {
@@ -117,7 +126,7 @@ fn run_with_mirror(args: &Args, mirror: PathBuf, context: &Context) -> Result<()
         let listener =
             tokio::net::TcpListener::from_std(listener).map_err(|source| Failure::io("could not listen", source))?;
         let sink: Arc<dyn Sink> = Arc::<Reporter>::clone(&context.reporter);
-        sink.status("Pages", format!("open http://{address}/ in a browser"));
+        sink.status("Pages", format!("open http://{own_address}/ in a browser"));
         let setup = ServerSetup {
             context: serving::server_context(mirror, incoming, live, sink, context),
             access,
@@ -131,6 +140,16 @@ fn run_with_mirror(args: &Args, mirror: PathBuf, context: &Context) -> Result<()
     });
     runtime.shutdown_background();
     served
+}
+
+/// The address at which this machine reaches its own listener: an unspecified address names no machine.
+fn address_on_this_machine(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
 
 /// The server's settings: those of frostmirror.toml, without live mode.

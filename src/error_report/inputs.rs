@@ -34,6 +34,26 @@ fn hint_for_unreadable_depends(path: &Path, source: &io::Error) -> String {
     "check the path; `cargo frostmirror init`, run in a cargo project, writes a depends.toml".to_owned()
 }
 
+/// The command for a file of cargo that was given as a depends.toml. Cargo reads a manifest only under its own name.
+fn hint_for_other_kind(path: &Path, kind: depends::OtherKind) -> String {
+    let fetch = |flag: &str, path: &Path| format!("`cargo frostmirror fetch {flag} {}`", shell_quote(path));
+    let manifest = path.with_file_name("Cargo.toml");
+    match kind {
+        depends::OtherKind::Lockfile => format!("{} fetches what it needs", fetch("--lockfile", path)),
+        depends::OtherKind::Manifest if *path == *manifest => {
+            format!("{} fetches what it needs", fetch("--manifest-path", path))
+        }
+        depends::OtherKind::Manifest if manifest.exists() => format!(
+            "remove it, and run {}, which fetches what the manifest beside it needs; or list crates below \
+             `[dependencies]` alone",
+            fetch("--manifest-path", &manifest)
+        ),
+        depends::OtherKind::Manifest => {
+            format!("rename it to Cargo.toml; {} then fetches what it needs", fetch("--manifest-path", &manifest))
+        }
+    }
+}
+
 fn disk_hint(source: &io::Error) -> String {
     io_hint(source).unwrap_or_else(|| "check the disk of FROSTMIRROR_HOME".to_owned())
 }
@@ -50,16 +70,7 @@ impl From<depends::Error> for Failure {
             depends::Error::Read(bounded_read::Error::NotUtf8 { .. }) | depends::Error::Invalid { .. } => {
                 return Failure::new(ErrorClass::Input, error).hint("correct the file, and run the same command again");
             }
-            depends::Error::OtherKind { path, kind } => {
-                let flag = match kind {
-                    depends::OtherKind::Manifest => "--manifest-path",
-                    depends::OtherKind::Lockfile => "--lockfile",
-                };
-                (
-                    ErrorClass::Input,
-                    Some(format!("`cargo frostmirror fetch {flag} {}` fetches what it needs", shell_quote(path))),
-                )
-            }
+            depends::Error::OtherKind { path, kind } => (ErrorClass::Input, Some(hint_for_other_kind(path, *kind))),
         };
         let failure = Failure::new(class, error).context("could not use the list of dependencies");
         Failure { hint, ..failure }
@@ -192,5 +203,25 @@ impl From<init::InvalidDependency> for Failure {
         Failure::new(ErrorClass::Input, error)
             .context("could not use the workspace")
             .hint("correct the member's Cargo.toml")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_for_a_manifest_names_a_path_that_cargo_accepts() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = |name: &str| folder.path().join(name);
+        let hint = |name: &str, kind| hint_for_other_kind(&path(name), kind);
+        let manifest = format!("--manifest-path {}`", shell_quote(&path("Cargo.toml")));
+        assert!(hint("Cargo.toml", depends::OtherKind::Manifest).contains(&manifest));
+        let renamed = hint("depends.toml", depends::OtherKind::Manifest);
+        assert!(renamed.starts_with("rename it to Cargo.toml") && renamed.contains(&manifest), "{renamed}");
+        std::fs::write(path("Cargo.toml"), "").expect("write");
+        let beside = hint("depends.toml", depends::OtherKind::Manifest);
+        assert!(beside.starts_with("remove it") && beside.contains(&manifest), "{beside}");
+        assert!(hint("depends.toml", depends::OtherKind::Lockfile).contains("depends.toml"));
     }
 }

@@ -13,9 +13,9 @@ impl From<Error> for Failure {
                  live mode off"
                     .to_owned()
             }
-            Error::OwnAddress { key } => format!(
-                "`{key}` is the upstream of live mode; remove it to use crates.io, or set another mirror than this one"
-            ),
+            Error::OwnAddress { setting } => {
+                format!("remove {setting}, so that live mode uses its default upstream, or set it to another server")
+            }
         };
         Failure::new(ErrorClass::Input, error).hint(hint).context("could not start live mode")
     }

@@ -18,6 +18,9 @@ pub(super) fn class_and_hint(error: &http::Error) -> (ErrorClass, Option<String>
             Error::Transport { proxy, source: TransportError::Proxy(refusal), .. } => {
                 (ErrorClass::Network, Some(proxy_hint(*refusal, proxy.as_deref())))
             }
+            Error::Transport { url, source, .. } if source.is_other_protocol() && url.starts_with("http://") => {
+                (ErrorClass::Network, Some("the server does not answer with HTTP; it probably expects https: write https:// instead of http:// in the address".to_owned()))
+            }
             Error::Transport { proxy: Some(proxy), .. } => (ErrorClass::Network, Some(format!("check that the proxy runs, or correct {}; NO_PROXY=HOST excludes a host from it. Then run the same command again; downloaded files are kept", proxy.origin))),
             Error::Transport { .. } => (ErrorClass::Network, Some("check the network and the proxy settings (http.proxy, HTTPS_PROXY, NO_PROXY), then run the same command again; downloaded files are kept".to_owned())),
             Error::Certificate { source, .. } => (ErrorClass::Network, Some(certificate_hint(source))),
@@ -121,6 +124,7 @@ impl From<cargo_config::Error> for Failure {
                 ErrorClass::Input,
                 Some("use a sparse registry as upstream, for example https://HOST/PATH/".to_owned()),
             ),
+            Error::UnsupportedPart { part, .. } => (ErrorClass::Input, Some(format!("remove {part} from the address"))),
             Error::Toml { .. } | Error::InvalidValue { .. } | Error::IncludeCycle { .. } => (
                 ErrorClass::Input,
                 Some("correct the file; it is cargo's own configuration, and `cargo` rejects it too".to_owned()),

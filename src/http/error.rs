@@ -190,6 +190,12 @@ impl Error {
 }
 
 impl TransportError {
+    /// Whether the server at an http address answered in another protocol, which is TLS as a rule.
+    pub fn is_other_protocol(&self) -> bool {
+        // hyper's message for a response that does not begin with an HTTP version.
+        matches!(self, TransportError::Request { root: RootCause(root), .. } if root.contains("invalid HTTP version"))
+    }
+
     fn cause(&self) -> String {
         match self {
             TransportError::Request { what, root: RootCause(root) } => {

@@ -16,7 +16,10 @@ pub fn redact_url(url: &str) -> String {
             url.set_fragment(None);
             if cleared.is_ok() { url.into() } else { "(an address)".to_owned() }
         }
-        _ => sanitize_excerpt(url.rsplit_once('@').map_or(url, |(_, rest)| rest)),
+        _ => {
+            let url = url.split(['?', '#']).next().unwrap_or(url);
+            sanitize_excerpt(url.rsplit_once('@').map_or(url, |(_, rest)| rest))
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The upstreams of live mode by the current settings, and their health.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, watch};
@@ -60,10 +61,10 @@ pub enum Error {
     #[error("live mode needs the network, but cargo's `net.offline` forbids it")]
     Offline,
     /// The upstream is this server itself.
-    #[error("`{key}` is this server's own address")]
+    #[error("{setting} is this server's own address")]
     OwnAddress {
-        /// The settings key, or the environment variable.
-        key: &'static str,
+        /// The settings key or the environment variable in backticks, or another description of the setting.
+        setting: &'static str,
     },
 }
 
@@ -80,6 +81,13 @@ pub(super) struct Upstreams {
     pub(super) crates_breaker: CircuitBreaker,
     pub(super) dist_breaker: CircuitBreaker,
     disable_sender: watch::Sender<bool>,
+    /// This server's ID in `Via`.
+    own_via: String,
+    /// The setting that names the registry.
+    registry_setting: &'static str,
+    /// Set once the registry's answer came from this server.
+    is_own_server: OnceLock<()>,
+    sink: Arc<dyn Sink>,
 }
 
 impl Upstreams {
@@ -124,14 +132,15 @@ impl Upstreams {
         for warning in std::mem::take(&mut registry.warnings) {
             sink.warning(warning);
         }
-        let dist = match env.var(DIST_URL).filter(|_| !live.is_explicit(Key::ProxyDistUrl)) {
-            Some(url) => url.to_owned(),
-            None => settings.proxy_dist_url.as_str().to_owned(),
+        let (dist, dist_setting) = match env.var(DIST_URL).filter(|_| !live.is_explicit(Key::ProxyDistUrl)) {
+            Some(url) => (url.to_owned(), "`FROSTMIRROR_DIST_URL`"),
+            None => (settings.proxy_dist_url.as_str().to_owned(), "`proxy_dist_url`"),
         };
         let dist = dist.trim_end_matches('/').to_owned();
         http.configured_urls = registry.addresses().chain([dist.clone()]).collect();
         let client = Client::new(&http)?;
-        reject_own_address(settings, &registry, &dist)?;
+        let registry_setting = setting_of(&registry);
+        reject_own_address(settings, &registry, (&dist, dist_setting))?;
         let (off, is_off) = watch::channel(false);
         Ok(Upstreams {
             registry_client: RegistryClient::new(client.clone(), registry),
@@ -143,6 +152,10 @@ impl Upstreams {
             crates_breaker: CircuitBreaker::new("crates", &is_off, Arc::clone(sink)),
             dist_breaker: CircuitBreaker::new("toolchains", &is_off, Arc::clone(sink)),
             disable_sender: off,
+            own_via: via.to_owned(),
+            registry_setting,
+            is_own_server: OnceLock::new(),
+            sink: Arc::clone(sink),
         })
     }
 
@@ -174,8 +187,13 @@ impl Upstreams {
         };
         match (requested, &*config) {
             (Ok((new, response)), _) => {
+                let mirrors = mirrors_in_via(response.via.as_deref().unwrap_or_default());
+                // A server names itself before the mirrors that it fetches from.
+                if mirrors.first() == Some(&self.own_via) {
+                    return Err(self.record_own_server());
+                }
                 // A restarted mirror has a new ID.
-                *self.lock_upstream_mirrors() = mirrors_in_via(response.via.as_deref().unwrap_or_default());
+                *self.lock_upstream_mirrors() = mirrors;
                 let new = Arc::new(new);
                 *config = Some((Arc::clone(&new), Instant::now() + CONFIG_TTL));
                 Ok(new)
@@ -188,6 +206,27 @@ impl Upstreams {
             }
             (Err(refusal), None) => Err(refusal),
         }
+    }
+
+    /// Records that the registry is this server itself, and reports that once.
+    fn record_own_server(&self) -> LiveError {
+        let error = self.own_server_error();
+        if self.is_own_server.set(()).is_ok() {
+            self.sink.warning(error.operator_message());
+        }
+        error
+    }
+
+    fn own_server_error(&self) -> LiveError {
+        LiveError::misconfigured(
+            "live mode is on, but its upstream is this server itself",
+            format!("set {} to the address of another server, then restart this one", self.registry_setting),
+        )
+    }
+
+    /// The error of every request, if the registry's answer showed that it is this server itself.
+    pub(super) fn own_server(&self) -> Option<LiveError> {
+        self.is_own_server.get().map(|()| self.own_server_error())
     }
 
     /// The `Via` IDs of mirrors of this kind behind the registry, as far as they reported them.
@@ -293,23 +332,87 @@ fn registry_upstream(
     Ok(upstream)
 }
 
-/// Rejects an upstream that is this server, if its address shows it. Other loops are detected by their requests.
-fn reject_own_address(settings: &Settings, registry: &Upstream, dist: &str) -> Result<(), Error> {
-    let Some(base) = &settings.base_url else { return Ok(()) };
-    let below = |url: &str| {
-        let shown = http::redact_url(url);
-        let rest = shown.trim_end_matches('/').strip_prefix(base.as_str().trim_end_matches('/')).map(str::to_owned);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    if below(&registry.index) {
-        let key = match registry.origin {
-            Origin::Environment => "FROSTMIRROR_REGISTRY_URL",
-            _ => "proxy_index_url",
-        };
-        return Err(Error::OwnAddress { key });
+/// The setting that names the registry, for messages.
+fn setting_of(registry: &Upstream) -> &'static str {
+    match registry.origin {
+        Origin::Environment => "`FROSTMIRROR_REGISTRY_URL`",
+        Origin::Replacement { .. } => "the replacement of crates.io in cargo's configuration",
+        Origin::Explicit | Origin::CratesIo => "`proxy_index_url`",
     }
-    if below(dist) && dist != toolchain::UPSTREAM_DIST_URL {
-        return Err(Error::OwnAddress { key: "proxy_dist_url" });
+}
+
+/// Rejects an upstream that is this server, if its address shows it. Other loops are detected by their requests.
+fn reject_own_address(
+    settings: &Settings,
+    registry: &Upstream,
+    (dist, dist_setting): (&str, &'static str),
+) -> Result<(), Error> {
+    let is_below_base = |url: &str| {
+        let shown = http::redact_url(url);
+        settings.base_url.as_ref().is_some_and(|base| {
+            let rest = shown.trim_end_matches('/').strip_prefix(base.as_str().trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    };
+    let is_own = |url: &str| is_below_base(url) || is_listener(url, &settings.bind);
+    if is_own(&registry.index) {
+        return Err(Error::OwnAddress { setting: setting_of(registry) });
+    }
+    if is_own(dist) && dist != toolchain::UPSTREAM_DIST_URL {
+        return Err(Error::OwnAddress { setting: dist_setting });
+    }
+    if registry.dl.as_deref().is_some_and(|dl| is_listener(dl, &settings.bind)) {
+        let setting = if settings.proxy_dl_url.is_some() { "`proxy_dl_url`" } else { "`FROSTMIRROR_DL_URL`" };
+        return Err(Error::OwnAddress { setting });
     }
     Ok(())
+}
+
+/// Whether a request to `url` on this machine plainly reaches the listener at `bind`. Port 0 shows nothing.
+fn is_listener(url: &str, bind: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let (Some(host), Some((bind_host, port))) = (url.host_str(), bind.rsplit_once(':')) else { return false };
+    if port == "0" || port.parse().ok() != url.port_or_known_default() {
+        return false;
+    }
+    let unbracketed = |host: &str| host.trim_matches(['[', ']']).to_ascii_lowercase();
+    let (host, bind_host) = (unbracketed(host), unbracketed(bind_host));
+    let has_address = |host: &str, is: fn(&IpAddr) -> bool| host.parse().is_ok_and(|address| is(&address));
+    let is_local = |host: &str| host == "localhost" || has_address(host, IpAddr::is_loopback);
+    match host == bind_host {
+        true => true,
+        false if has_address(&bind_host, IpAddr::is_unspecified) => is_local(&host),
+        // Another address of the loopback network may have another server.
+        false => is_local(&bind_host) && (host == "localhost" || bind_host == "localhost" && is_local(&host)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_the_listener_is_recognized() {
+        for (url, bind) in [
+            ("http://127.0.0.1:8080/index/", "127.0.0.1:8080"),
+            ("http://LOCALHOST:8080/index/", "127.0.0.1:8080"),
+            ("http://127.0.0.1:8080", "localhost:8080"),
+            ("http://[::1]:8080/", "[::1]:8080"),
+            ("http://localhost:8080/", "0.0.0.0:8080"),
+            ("http://me:secret@[::1]:8080/", "[::]:8080"),
+            ("https://10.0.0.5/index/", "10.0.0.5:443"),
+        ] {
+            assert!(is_listener(url, bind), "{url} {bind}");
+        }
+        for (url, bind) in [
+            ("http://127.0.0.1:8081/index/", "127.0.0.1:8080"),
+            ("http://127.0.0.2:8080/index/", "127.0.0.1:8080"),
+            ("http://127.0.0.1:8080/index/", "127.0.0.1:0"),
+            ("http://mirror.example:8080/index/", "0.0.0.0:8080"),
+            ("http://10.0.0.6:8080/index/", "10.0.0.5:8080"),
+            ("not an address", "127.0.0.1:8080"),
+        ] {
+            assert!(!is_listener(url, bind), "{url} {bind}");
+        }
+    }
 }

@@ -334,3 +334,24 @@ fn the_settings_file_enables_the_watcher_and_snapshot_settings_apply() {
     let run = serving.stop().ok();
     run.stderr_has("other settings of this server stay as they are").stderr_lacks("not imported from the snapshot");
 }
+
+#[test]
+fn a_base_url_that_is_an_address_on_a_server_is_reported() {
+    let warning = "is probably an address on the server `http://m.example`";
+    let sandbox = Sandbox::new();
+    sandbox.write("config/frostmirror.toml", "base_url = 'http://m.example/index/'\n");
+    let start = |args: &[&str]| {
+        let mut all = vec!["--mirror", "mirror", "--config-dir", "config"];
+        all.extend(args);
+        sandbox.serve(all)
+    };
+    start(&[]).stop().ok().stderr_has(warning);
+    start(&["--base-url", "http://m.example/setup"]).stop().ok().stderr_has(warning);
+    start(&["--base-url", "http://m.example/rust"]).stop().ok().stderr_lacks("is probably an address");
+    for args in [
+        &["import", "missing.pkg", "--mirror", "mirror", "--base-url", "http://m.example/crates"][..],
+        &["fetch", "--offline", "--crate", "leaf", "--base-url", "http://m.example/api/v1"],
+    ] {
+        sandbox.run(args).stderr_has(warning);
+    }
+}

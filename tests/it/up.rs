@@ -134,6 +134,21 @@ fn the_mirror_and_bind_address_may_come_from_the_environment() {
 }
 
 #[test]
+fn an_address_for_the_whole_network_is_noted_and_printed_in_a_usable_form() {
+    let world = FixtureRegistry::new();
+    let sandbox = world.sandbox();
+    sandbox.write("depends.toml", "[dependencies]\nleaf = \"0.3\"\n");
+    let serving = RunningServer::start(sandbox.process(["up", "--bind", "0.0.0.0:0"]));
+    let output = serving.running().stdout();
+    assert!(output.contains("sparse+http://127.0.0.1:"), "{output}");
+    let run = serving.stop().ok();
+    let note = "`0.0.0.0:0` accepts connections from other machines";
+    let run = run.stderr_has(note).stderr_has("open http://127.0.0.1:").stderr_lacks("http://0.0.0.0");
+    drop(run);
+    start_up(&sandbox, &sandbox.path(""), &[]).stop().ok().stderr_lacks("from other machines");
+}
+
+#[test]
 fn an_interrupted_up_writes_nothing_and_keeps_downloads() {
     let world = FixtureRegistry::new();
     let sandbox = world.sandbox();

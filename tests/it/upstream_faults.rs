@@ -382,3 +382,19 @@ fn a_lock_with_a_yanked_version_is_fetched_unchanged() {
     assert_eq!(bundle_crates(&sandbox, &bundle), owned(&[("leaf", "0.3.1"), ("plus", "1.0.0+build.7")]));
     sandbox.run(["inspect".as_ref(), bundle.as_os_str()]).ok().stdout_has("yanked");
 }
+
+#[test]
+fn an_http_address_of_a_tls_server_is_explained() {
+    let upstream = Upstream::builder().tls().start();
+    let address = upstream.index_url().replace("https://", "http://");
+    let sandbox = Sandbox::new().env("FROSTMIRROR_REGISTRY_URL", &address).env("CARGO_NET_RETRY", "0");
+    sandbox.write("depends.toml", "[dependencies]\nleaf = \"1\"\n");
+    sandbox.run(["fetch"]).exits(5).stderr_has("hint: the server does not answer with HTTP; it probably expects https");
+}
+
+#[test]
+fn an_unusable_home_is_reported_with_its_variable() {
+    let sandbox = Sandbox::new().env("FROSTMIRROR_HOME", "/dev/null/home");
+    sandbox.write("depends.toml", "[dependencies]\nleaf = \"1\"\n");
+    sandbox.run(["fetch", "--offline"]).stderr_has("FROSTMIRROR_HOME");
+}

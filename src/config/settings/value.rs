@@ -71,8 +71,11 @@ impl UpstreamUrl {
         const EXPECTED: &str = "an address such as `https://index.example/path/`, with or without `sparse+` before it";
         let plain = url.strip_prefix("sparse+").unwrap_or(url);
         let is_web = plain.starts_with("http://") || plain.starts_with("https://");
+        if plain.contains('#') {
+            return Err("an address without a fragment (from `#` on)");
+        }
         let is_text = plain.chars().all(|c| c.is_ascii_graphic() && !"\"'`\\<>^|".contains(c));
-        if plain.len() > 1024 || !is_web || !is_text || plain.contains('#') {
+        if plain.len() > 1024 || !is_web || !is_text {
             return Err(EXPECTED);
         }
         let upstream = UpstreamUrl(plain.to_owned());
@@ -217,7 +220,8 @@ impl ValueReader<'_, '_> {
     pub(super) fn base_url(&self) -> Result<BaseUrl, InvalidValue> {
         const EXPECTED: &str = "the address of the server, such as `http://mirror.example:8080`";
         let text = self.text(EXPECTED)?;
-        BaseUrl::parse(text).map_err(|_| match text.contains('@') {
+        // An error message may not show a secret.
+        BaseUrl::parse(text).map_err(|_| match text.contains(['@', '?', '#']) {
             // The value may be a password.
             true => InvalidValue::new("`base_url` is not the address of a server", EXPECTED),
             false => self.invalid_text(text, EXPECTED),
@@ -285,7 +289,7 @@ impl ValueReader<'_, '_> {
         }
         if self.key != Key::ProxyDlUrl {
             return match upstream.as_str().contains(['{', '}', '?']) {
-                true => Err(wrong("an address without a query and without markers")),
+                true => Err(wrong("an address without a query (from `?` on) and without markers in braces")),
                 false => Ok(upstream),
             };
         }

@@ -5,12 +5,15 @@ use std::path::Path;
 
 use super::scratch_dependency::ScratchDependency;
 use super::unresolved::KnownVersions;
-use super::{CrateSpec, Error, ExactVersions, InputResolution, Resolver, UnresolvedEntry, locked_versions};
+use super::{
+    CrateSpec, Error, ExactVersions, InputResolution, MissingVersion, Resolver, UnresolvedEntry, locked_versions,
+};
 use crate::crate_id::{CrateId, Version};
 use crate::fetch::crate_downloader::CrateDownloader;
 use crate::fetch::packaged_lock::{self, PackagedCrate};
 use crate::index_line::IndexLine;
 use crate::inputs::lockfile::{ForeignPackage, Lockfile};
+use crate::units::pluralize;
 
 /// The lock packaged with a tool.
 struct PackagedLock {
@@ -50,7 +53,7 @@ impl Resolver {
         let found = lines.values().filter(|line| line.id.name == spec.name && spec.req.matches(&line.id.version));
         if let Some(line) = found.max_by(|one, other| one.id.version.cmp(&other.id.version)).cloned() {
             if let Some(own) = self.fetch_packaged_lock(&line, downloads).await? {
-                lines.extend(self.packaged_lock_lines(own).await?);
+                lines.extend(self.packaged_lock_lines(own, &line.id).await?);
             }
             lines.extend(self.resolve_newer_version(spec, &line.id.version, downloads).await?);
         }
@@ -89,15 +92,19 @@ impl Resolver {
 
     /// The additional crates of the lock inside the `.crate` of `line`. If some are missing, a warning is enough: the
     /// tool still installs from its fresh resolution.
-    async fn packaged_lock_lines(&self, packaged: PackagedLock) -> Result<BTreeMap<CrateId, IndexLine>, Error> {
+    async fn packaged_lock_lines(
+        &self,
+        packaged: PackagedLock,
+        tool: &CrateId,
+    ) -> Result<BTreeMap<CrateId, IndexLine>, Error> {
         let PackagedLock { display_name: name, versions: mut set, foreign, .. } = packaged;
         for foreign in &foreign {
             self.record_skipped(foreign, "only `cargo install --locked` needs it", &name);
         }
         match self.index_lines(&set, &name).await {
             Err(Error::MissingVersions { missing }) => {
+                self.sink.warning(describe_missing_locked(&name, tool, &missing));
                 for missing in missing {
-                    self.sink.warning(missing.to_string());
                     set.remove(&missing.id);
                 }
                 self.index_lines(&set, &name).await
@@ -185,5 +192,45 @@ impl Resolver {
             return Ok(false);
         };
         Ok(locked.foreign.is_empty() && locked.packages.keys().all(|id| lines.contains_key(id)))
+    }
+}
+
+/// One warning for all versions of the packaged lock `lock_name` that upstream lacks.
+fn describe_missing_locked(lock_name: &str, tool: &CrateId, missing: &[MissingVersion]) -> String {
+    const MAX_NAMED: usize = 5;
+    let named: Vec<String> = missing.iter().take(MAX_NAMED).map(|missing| missing.id.to_string()).collect();
+    let more = match missing.len().saturating_sub(MAX_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let name = &tool.name;
+    format!(
+        "upstream lacks {} of the {lock_name}: {}{more}. `cargo install {name} --locked` will not work from the mirror; \
+         `cargo install {name}` does",
+        pluralize(missing.len(), "version"),
+        named.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_warning_names_the_first_missing_versions_and_the_consequence() {
+        let tool = CrateId::parse("tool", "1.0.0").expect("valid");
+        let missing = |n: usize| MissingVersion {
+            id: CrateId::parse(&format!("dep{n}"), "1.0.0").expect("valid"),
+            input: String::new(),
+            nearest: Vec::new(),
+            location: None,
+        };
+        let text =
+            |count| describe_missing_locked("Cargo.lock in T", &tool, &(0..count).map(missing).collect::<Vec<_>>());
+        let end = "`cargo install tool --locked` will not work from the mirror; `cargo install tool` does";
+        assert_eq!(text(1), format!("upstream lacks 1 version of the Cargo.lock in T: {}. {end}", missing(0).id));
+        let many = text(7);
+        assert!(many.starts_with("upstream lacks 7 versions of the Cargo.lock in T: "), "{many}");
+        assert!(many.contains(&format!("{} and 2 more. {end}", missing(4).id)) && !many.contains("dep5"), "{many}");
     }
 }

@@ -43,7 +43,7 @@ pub struct FittingLock {
 /// The relation between a workspace's Cargo.lock and its manifests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockFit {
-    /// It fits, and is used unchanged.
+    /// It fits, and its packages are used unchanged.
     UpToDate,
     /// It does not exist; cargo resolved a copy.
     Missing,
@@ -82,16 +82,13 @@ pub async fn fitting_lock(
     let folder = copy.path_in_copy(&workspace.root);
     let lock_path = folder.join("Cargo.lock");
 
-    let before_text = match &workspace.lockfile {
-        Some(path) => Some(read(path)?),
-        None => None,
-    };
-    if let (Some(text), Some(before)) = (&before_text, &before) {
-        write(&lock_path, text)?;
+    if let (Some(path), Some(before)) = (&workspace.lockfile, &before) {
+        let text = read(path)?;
+        write(&lock_path, &text)?;
         let mut quick = Command::new(cargo_program(env));
         quick.args(UPDATE_ARGS).args(["--locked", "--offline"]);
         if succeeds(quick, &folder, env, sink).await? {
-            return Ok(FittingLock { lockfile: before.clone(), text: text.clone(), fit: LockFit::UpToDate });
+            return Ok(FittingLock { lockfile: before.clone(), text, fit: LockFit::UpToDate });
         }
     }
 
@@ -112,15 +109,20 @@ pub async fn fitting_lock(
     // A workspace without dependencies has a lock too: its members.
     let text = read(&lock_path)?;
     let lockfile = Lockfile::parse(&text, &own_path)?;
-    let fit = match (before, before_text) {
-        (Some(_), Some(earlier)) if earlier.lines().eq(text.lines()) => LockFit::UpToDate,
-        (Some(before), _) => LockFit::Outdated {
+    let fit = match before {
+        Some(before) if has_same_packages(&before, &lockfile) => LockFit::UpToDate,
+        Some(before) => LockFit::Outdated {
             added: count_missing(&before.packages, &lockfile.packages),
             removed: count_missing(&lockfile.packages, &before.packages),
         },
-        (None, _) => LockFit::Missing,
+        None => LockFit::Missing,
     };
     Ok(FittingLock { lockfile, text, fit })
+}
+
+/// Whether both locks have the same packages. Comments, the format version and the order may differ.
+fn has_same_packages(one: &Lockfile, other: &Lockfile) -> bool {
+    one.packages == other.packages && one.unbuilt == other.unbuilt && one.foreign == other.foreign
 }
 
 /// The number of `wanted` packages that `present` lacks.

@@ -90,7 +90,7 @@ fn warning(
             ),
             None => format!(
                 ", but the newest imported bundle has {before}: the bundles between them are missing, or this one is not \
-                 from that history. Until you decide, or the missing bundles arrive, `gc` removes nothing because of it"
+                 from that history. Import the missing bundles first. Until you decide, or the missing bundles arrive, `gc` removes nothing because of it"
             ),
         };
         let check_preceding = preceding.map_or_else(String::new, |other| {
@@ -158,8 +158,9 @@ fn warning(
             )
         } else if own.created <= newest.created {
             format!(
-                " and is older than {later}, which was imported before, but no imported bundles connect the two. `gc` \
-                 keeps every file that either needs until the missing bundles arrive, or you decide. {check_own}; {check_newest}. \
+                " and is older than {later}, which was imported before, but no imported bundles connect the two. \
+                 Import the bundles between them first. `gc` keeps every file that either needs until the missing bundles \
+                 arrive, or you decide. {check_own}; {check_newest}. \
                  If it has both, accept {later} with {}",
                 accept(id, other)
             )

@@ -62,6 +62,14 @@ pub enum Error {
         /// The file or the variable with the address.
         location: String,
     },
+    /// An address of a registry has a part that it cannot have. The part may be a secret, so no address is shown.
+    #[error("the address of a registry in {location} has {part}, which such an address cannot have")]
+    UnsupportedPart {
+        /// The part, with its article.
+        part: &'static str,
+        /// The file or the variable with the address.
+        location: String,
+    },
     /// Only an external program can provide a token.
     #[error(
         "the token for the registry `{registry}` comes from the credential provider `{provider}`, which this program cannot run"

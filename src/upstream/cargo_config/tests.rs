@@ -243,10 +243,20 @@ fn registry_url_variable_accepts_every_spelling() {
 
 #[test]
 fn invalid_addresses_are_refused_without_showing_the_password() {
-    for url in ["ftp://u:secret@h/", "file:///srv/index", "not an address", "https://", "https://h/?a=b"] {
+    for url in ["ftp://u:secret@h/", "file:///srv/index", "not an address", "https://", "not?secret"] {
         let error = Machine::new().upstream(&[("FROSTMIRROR_REGISTRY_URL", url)]).expect_err(url);
         assert!(matches!(error, Error::InvalidAddress { .. }), "{error}");
         assert!(!error.to_string().contains("secret"), "{error}");
+    }
+    for (url, part) in [
+        ("https://h/?token=secret#a", "a query (from `?` on)"),
+        ("sparse+https://h/index/#secret?", "a fragment (from `#` on)"),
+        ("https://h/{secret}/", "braces"),
+    ] {
+        let error = Machine::new().upstream(&[("FROSTMIRROR_REGISTRY_URL", url)]).expect_err(url);
+        let text = error.to_string();
+        assert!(text.contains(part) && text.contains("variable FROSTMIRROR_REGISTRY_URL"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
     }
     assert!(Machine::new().upstream(&[("FROSTMIRROR_DL_URL", "/relative")]).is_err());
 }

@@ -202,7 +202,8 @@ impl RegistryLookup<'_> {
         match kind {
             ConfiguredSource::Sparse(index) => Ok(Replacement { name: name.to_owned(), index, file: file.to_owned() }),
             ConfiguredSource::Unsupported(what) => Err(format!(
-                "crates.io is replaced with `{name}` in `{file_name}`, which is {what} and cannot be an upstream; ignored"
+                "crates.io is replaced with `{name}` in `{file_name}`. `{name}` is {what}, which cannot be an upstream, so \
+                 the replacement is ignored and crates.io itself is used"
             )),
             ConfiguredSource::OwnMirror(mirror) => Err(format!(
                 "crates.io is replaced with `{name}` in `{file_name}`. `cargo frostmirror setup` uses this name for the mirror \
@@ -398,11 +399,19 @@ fn classify_registry(url: &str, location: &str) -> Result<ConfiguredSource, Erro
 fn normalize_index_url(url: &str, location: &str) -> Result<String, Error> {
     let text = url.trim();
     let text = text.strip_prefix("sparse+").unwrap_or(text);
-    let is_plain = !text.contains(['?', '#', '{']) && !text.chars().any(char::is_control);
-    if is_http(text) && is_plain {
-        Ok(format!("{}/", text.trim_end_matches('/')))
-    } else {
-        Err(Error::InvalidAddress { url: redact_url(text), location: location.to_owned() })
+    let location = || location.to_owned();
+    if !is_http(text) {
+        return Err(Error::InvalidAddress { url: redact_url(text), location: location() });
+    }
+    // The first one counts: a fragment may contain a question mark.
+    match text.chars().find(|char| matches!(char, '?' | '#')) {
+        Some('?') => Err(Error::UnsupportedPart { part: "a query (from `?` on)", location: location() }),
+        Some(_) => Err(Error::UnsupportedPart { part: "a fragment (from `#` on)", location: location() }),
+        None if text.contains(['{', '}']) => Err(Error::UnsupportedPart { part: "braces", location: location() }),
+        None if text.chars().any(char::is_control) => {
+            Err(Error::UnsupportedPart { part: "a control character", location: location() })
+        }
+        None => Ok(format!("{}/", text.trim_end_matches('/'))),
     }
 }
 

@@ -70,6 +70,27 @@ fn a_mirror_is_never_its_own_upstream() {
     let args = ["serve", "--bind", "127.0.0.1:0", "--mirror", "mirror", "--config-dir", "config", "--live"];
     sandbox.run(args).exits(3).stderr_has("`proxy_index_url` is this server's own address");
 
+    // A loop that only the answer shows.
+    let own = Sandbox::new();
+    own.write("config/frostmirror.toml", "");
+    let serving = start_live(&own);
+    let changes = format!(r#"{{"proxy_index_url": "{}/index/"}}"#, serving.url());
+    let headers = [("Content-Type", "application/json")];
+    assert_eq!(
+        send_request_with_body("POST", &format!("{}/api/config", serving.url()), &headers, &changes).status,
+        200
+    );
+    for name in ["nosuch", "another"] {
+        let answer = get(&format!("{}/index/{}/{}/{name}", serving.url(), &name[..2], &name[2..4]));
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!((answer.status, body.as_str()), (502, "live mode is on, but its upstream is this server itself\n"));
+    }
+    let status = String::from_utf8_lossy(&get(&format!("{}/api/status", serving.url())).body).into_owned();
+    let problem = "its upstream is this server itself: set `proxy_index_url` to the address of another server";
+    assert!(status.contains(problem) && !status.contains("\"good\""), "{status}");
+    let output = serving.stop().describe();
+    assert_eq!(output.matches(problem).count(), 1, "{output}");
+
     // A loop that no setting shows: two mirrors, each the other's upstream.
     let [one, two] = [Sandbox::new(), Sandbox::new()];
     let mirror = MirrorTree::at(one.path("mirror"));
@@ -79,7 +100,6 @@ fn a_mirror_is_never_its_own_upstream() {
     two.write("config/frostmirror.toml", format!("proxy_index_url = \"{}/index/\"\n", first.url()));
     let second = start_live(&two);
     let changes = format!(r#"{{"proxy_index_url": "{}/index/"}}"#, second.url());
-    let headers = [("Content-Type", "application/json")];
     assert_eq!(send_request_with_body("POST", &format!("{}/api/config", first.url()), &headers, &changes).status, 200);
     for serving in [&first, &second] {
         let answer = get(&format!("{}/index/le/af/leaf", serving.url()));
