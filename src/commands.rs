@@ -159,6 +159,13 @@ impl Context {
         ScratchFolder::create(&base, &report_wait).map_err(failed)
     }
 
+    /// Removes the scratch folders of killed processes, for verbs that create none.
+    pub fn remove_abandoned_scratch(&self) {
+        if let Ok(base) = self.scratch_base() {
+            ScratchFolder::remove_abandoned(&base);
+        }
+    }
+
     /// The folder for the decompressed copy of a legacy bundle. It need not exist; only an unnamed file is created there.
     pub fn spool_folder(&self) -> Result<PathBuf, Failure> {
         self.scratch_base()

@@ -73,8 +73,11 @@ impl ScratchFolder {
         if !base.is_dir() {
             return;
         }
-        if let Ok(Ok(_base_lock)) = ProcessLock::try_lock(&base.join("lock"), "") {
+        let base_lock = ProcessLock::try_lock(&base.join("lock"), "");
+        if matches!(base_lock, Ok(Ok(_))) {
             retire_abandoned(base);
+            // Others need not wait for the removal.
+            drop(base_lock);
             remove_retired(base);
         }
     }

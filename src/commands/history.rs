@@ -50,6 +50,7 @@ pub enum HistoryCommand {
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let folder = context.history_folder()?;
+    context.remove_abandoned_scratch();
     match &args.command {
         None | Some(HistoryCommand::List) => {
             let history = History::read(&folder)?;

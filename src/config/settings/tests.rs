@@ -86,6 +86,7 @@ fn every_key_rejects_invalid_values_and_says_what_is_expected() {
     for (key, value, what, expected) in [
         ("base_url", "'ftp://m'", "`base_url` has the invalid value `ftp://m`", "http://mirror.example:8080"),
         ("base_url", "'http://me:hunter2@m'", "is not the address of a server", "http://mirror.example:8080"),
+        ("base_url", "'http://m/?token=hunter2'", "`base_url` has a query", "http://mirror.example:8080"),
         ("base_url", "''", "`base_url` has the invalid value ``", "address"),
         ("trusted_proxies", "'10.0.0.5'", "is a string", "a list of addresses"),
         ("trusted_proxies", "['proxy.example']", "contains `proxy.example`", "such as `10.0.0.5`"),

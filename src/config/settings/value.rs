@@ -220,11 +220,12 @@ impl ValueReader<'_, '_> {
     pub(super) fn base_url(&self) -> Result<BaseUrl, InvalidValue> {
         const EXPECTED: &str = "the address of the server, such as `http://mirror.example:8080`";
         let text = self.text(EXPECTED)?;
-        // An error message may not show a secret.
-        BaseUrl::parse(text).map_err(|_| match text.contains(['@', '?', '#']) {
-            // The value may be a password.
-            true => InvalidValue::new("`base_url` is not the address of a server", EXPECTED),
-            false => self.invalid_text(text, EXPECTED),
+        BaseUrl::parse(text).map_err(|_| match text.chars().find(|char| matches!(char, '@' | '?' | '#')) {
+            // The value may contain a secret.
+            Some('@') => InvalidValue::new("`base_url` is not the address of a server", EXPECTED),
+            Some('?') => InvalidValue::new("`base_url` has a query (from `?` on)", EXPECTED),
+            Some(_) => InvalidValue::new("`base_url` has a fragment (from `#` on)", EXPECTED),
+            None => self.invalid_text(text, EXPECTED),
         })
     }
 
