@@ -147,10 +147,11 @@ impl Context {
     pub fn create_scratch_folder(&self) -> Result<ScratchFolder, Failure> {
         let base = self.scratch_base()?;
         let failed = |source| {
+            let is_wrong_path = source.kind() == std::io::ErrorKind::NotADirectory;
             let failure = Failure::io(format!("could not make a scratch folder in `{}`", base.display()), source);
             match failure.hint {
-                Some(_) => failure,
-                None => failure.hint("set FROSTMIRROR_HOME to a folder that this user may write to"),
+                Some(_) if !is_wrong_path => failure,
+                _ => failure.hint("set FROSTMIRROR_HOME to a folder that this user may write to"),
             }
         };
         let report_wait = |owner: &LockOwner| {

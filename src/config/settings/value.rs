@@ -72,7 +72,7 @@ impl UpstreamUrl {
         let plain = url.strip_prefix("sparse+").unwrap_or(url);
         let is_web = plain.starts_with("http://") || plain.starts_with("https://");
         if plain.contains('#') {
-            return Err("an address without a fragment (from `#` on)");
+            return Err("an address such as `https://index.example/path/`, without a fragment (from `#` on)");
         }
         let is_text = plain.chars().all(|c| c.is_ascii_graphic() && !"\"'`\\<>^|".contains(c));
         if plain.len() > 1024 || !is_web || !is_text {
@@ -290,7 +290,7 @@ impl ValueReader<'_, '_> {
         }
         if self.key != Key::ProxyDlUrl {
             return match upstream.as_str().contains(['{', '}', '?']) {
-                true => Err(wrong("an address without a query (from `?` on) and without markers in braces")),
+                true => Err(wrong("an address without a query and without markers")),
                 false => Ok(upstream),
             };
         }
