@@ -146,7 +146,7 @@ impl Context {
     /// Creates a folder for files that last as long as this process. Removes those of killed processes.
     pub fn create_scratch_folder(&self) -> Result<ScratchFolder, Failure> {
         let base = self.scratch_base()?;
-        let failed = |source| {
+        let failed = |source: std::io::Error| {
             let is_wrong_path = source.kind() == std::io::ErrorKind::NotADirectory;
             let failure = Failure::io(format!("could not make a scratch folder in `{}`", base.display()), source);
             match failure.hint {
