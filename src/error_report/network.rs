@@ -124,7 +124,10 @@ impl From<cargo_config::Error> for Failure {
                 ErrorClass::Input,
                 Some("use a sparse registry as upstream, for example https://HOST/PATH/".to_owned()),
             ),
-            Error::UnsupportedPart { part, .. } => (ErrorClass::Input, Some(format!("remove {part} from the address"))),
+            Error::UnsupportedPart { .. } => (
+                ErrorClass::Input,
+                Some("use the address of a sparse registry alone, for example https://HOST/PATH/".to_owned()),
+            ),
             Error::Toml { .. } | Error::InvalidValue { .. } | Error::IncludeCycle { .. } => (
                 ErrorClass::Input,
                 Some("correct the file; it is cargo's own configuration, and `cargo` rejects it too".to_owned()),

@@ -220,7 +220,7 @@ impl Upstreams {
     fn own_server_error(&self) -> LiveError {
         LiveError::misconfigured(
             "live mode is on, but its upstream is this server itself",
-            format!("set {} to the address of another server, then restart this one", self.registry_setting),
+            format!("set {} to the address of another server", self.registry_setting),
         )
     }
 
