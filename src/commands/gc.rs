@@ -13,7 +13,7 @@ use crate::bundle::sanitize::sanitize_line;
 use crate::bundle::sequence::describe_bundle_number;
 use crate::error_report::Failure;
 use crate::event::{Sink, format_contents, format_crates, format_dist_files, format_size};
-use crate::mirror::gc::{self, GcReport, LiveSummary, Options, Plan, StoredItem, total_size};
+use crate::mirror::gc::{self, GcReport, KeptForLostRecords, LiveSummary, Options, Plan, StoredItem, total_size};
 use crate::mirror::layout::Layout;
 use crate::mirror::lock::{Holder, lock_for_collecting};
 use crate::toolchain::DistPath;
@@ -233,6 +233,9 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
         ));
     }
     write_restoration(plan, &mut line);
+    if let Some(kept) = &plan.kept_for_lost_records {
+        line(kept_for_lost_records(kept, layout));
+    }
     let counts = plan.counts;
     line(format!(
         "To stay: {} ({})",
@@ -269,6 +272,31 @@ fn write_restoration(plan: &Plan, line: &mut dyn FnMut(String)) {
             pluralize(plan.unavailable.len(), "replaced item"),
             named.join(", ")
         ));
+    }
+}
+
+/// Why files stay that no bundle on record needs now, and what ends that.
+fn kept_for_lost_records(kept: &KeptForLostRecords, layout: &Layout) -> String {
+    let files = pluralize(kept.files, "file");
+    // A rebuild records such files as the lineage.
+    let rebuild = match kept.has_lineage {
+        true => String::new(),
+        false => layout.fill_in("`cargo frostmirror verify --mirror DIR --rebuild-state` and then "),
+    };
+    let forget = layout.fill_in("`cargo frostmirror gc --mirror DIR --forget rebuilt`");
+    match kept.bundles.as_slice() {
+        [] => format!(
+            "Kept because import records may be lost: {files}. Import every bundle that you still have again; after that, run \
+             {rebuild}{forget}, which releases what no bundle needs"
+        ),
+        [first, others @ ..] => {
+            let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+            format!(
+                "Kept because import records are lost: {files}, until the bundle with the id {}{more} is imported again. If you \
+                 no longer have it, run {rebuild}{forget}, which prints the command that releases them",
+                sanitize_line(first)
+            )
+        }
     }
 }
 

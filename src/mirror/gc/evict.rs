@@ -195,6 +195,7 @@ fn plan_eviction(
     live.drop_deleted(layout, &removals);
     let head = MirrorSummary { live: LiveTotals::sum(live.lineage.current()), ..head.with_counts(counts) };
     Ok(Plan {
+        kept_for_lost_records: None,
         rejected: Vec::new(),
         lineages: Vec::new(),
         live: None,

@@ -7,16 +7,19 @@ use jiff::Timestamp;
 
 use super::error::Error;
 use super::needed_files::{KeepSet, Lineages};
-use super::plan::Plan;
+use super::plan::{KeptForLostRecords, Plan};
 use crate::bundle::format::CrateState;
-use crate::crate_id::{CrateName, Version};
+use crate::crate_id::{CrateId, CrateName, Version};
+use crate::index_line::IndexLine;
 use crate::mirror::disk;
 use crate::mirror::index_meta;
+use crate::mirror::item::ItemId;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::lost_records::{REBUILT_END, Unrestored};
 use crate::mirror::ledger::{self, Reader};
 use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::retired;
+use crate::safe_path::SafePath;
 use crate::units::{agree, pluralize};
 
 /// Whether one of the lineages to retire is [`REBUILT_LINEAGE`] with the id of its newest record.
@@ -24,25 +27,46 @@ pub(super) fn is_confirmed(retire: &[String]) -> bool {
     retire.iter().any(|word| word.split_once('@').is_some_and(|(lineage, _)| REBUILT_LINEAGE.starts_with(lineage)))
 }
 
-/// Adds everything that any record before the last loss names, while bundles of lost records are missing. The rebuild kept
-/// only what the newest records of that time did not name, and a later bundle may no longer need the rest.
+/// Adds everything that any record before the last loss names, while bundles of lost records are or may be missing. The rebuild
+/// kept only what the newest records of that time did not name, and a later bundle may no longer need the rest. If manifest.json
+/// was lost, nothing shows which records are, so this ends when the lineage `rebuilt` is forgotten (`is_forgotten`). A crate
+/// whose index line is gone was garbage before. Returns what is kept for this reason alone; `None` if it is nothing.
 pub(super) fn keep_for_lost_records(
     layout: &Layout,
     lineages: &Lineages,
     reader: &mut Reader,
     needed: &mut KeepSet,
-) -> Result<(), Error> {
+    is_forgotten: bool,
+) -> Result<Option<KeptForLostRecords>, Error> {
     let settled = retired::last_retirement(&lineages.retirements, REBUILT_LINEAGE);
     let lost = Unrestored::read(layout, settled)?;
-    if lost.is_empty() {
-        return Ok(());
+    if lost.is_empty() && (is_forgotten || !lost.is_incomplete) {
+        return Ok(None);
     }
+    let mut recorded = KeepSet::default();
     for name in &lineages.record_names {
         if ledger::record_number(name).is_some_and(|number| number <= lost.last_record) {
-            Lineages::add_record(reader, name, needed)?;
+            Lineages::add_record(reader, name, &mut recorded)?;
         }
     }
-    Ok(())
+    let mut kept: Vec<ItemId> = Vec::new();
+    for file in recorded.files_beyond(needed) {
+        let item = match CrateId::from_file_name(file) {
+            Some(id) if !file.contains('/') => {
+                let text = disk::read_text(&layout.index_file(&id.name))?.unwrap_or_default();
+                IndexLine::find_version(&text, &id.name, &id.version).map(|_| ItemId::Crate(id))
+            }
+            _ => {
+                let path = file.parse::<SafePath>().ok();
+                path.filter(|path| path.below(layout.root()).symlink_metadata().is_ok()).map(ItemId::DistFile)
+            }
+        };
+        kept.extend(item);
+    }
+    kept.iter().for_each(|item| needed.add_item(item));
+    let bundles = lost.bundles.into_iter().collect();
+    let has_lineage = lineages.by_id.contains_key(REBUILT_LINEAGE);
+    Ok((!kept.is_empty()).then_some(KeptForLostRecords { files: kept.len() as u64, bundles, has_lineage }))
 }
 
 /// The files and index lines that `plan` removes, now or later.

@@ -163,6 +163,11 @@ impl KeepSet {
         }
     }
 
+    /// The names of the files that `other` does not have.
+    pub(super) fn files_beyond(&self, other: &KeepSet) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|file| &**file).filter(|file| !other.has_file(file))
+    }
+
     /// Removes all files that `record` names.
     fn remove(&mut self, record: &RecordContents) {
         self.for_each_crate(record, |keys, file, place, version| {

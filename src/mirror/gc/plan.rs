@@ -40,6 +40,8 @@ pub struct Plan {
     pub to_import: Vec<BundleToImport>,
     /// Files and crates that rejected bundles replaced, and that no bundle on record restores.
     pub unavailable: Vec<String>,
+    /// What no bundle on record needs now, and lost records may need.
+    pub kept_for_lost_records: Option<KeptForLostRecords>,
     /// The content of the mirror afterwards.
     pub counts: Counts,
     /// Why the plan will not be executed.
@@ -195,6 +197,18 @@ pub struct BundleToImport {
     pub lines: u64,
     /// Number of crates and dist files that it restores.
     pub files: u64,
+}
+
+/// Files that stay because import records are lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct KeptForLostRecords {
+    /// Number of crates and dist files.
+    pub files: u64,
+    /// The IDs of the bundles whose records are lost, as far as they are known. The files stay until these are imported again.
+    pub bundles: Vec<String>,
+    /// Whether the lineage `rebuilt` exists, so that forgetting it ends this.
+    #[serde(skip)]
+    pub(crate) has_lineage: bool,
 }
 
 /// An index line to remove.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::live_records::LiveSummary;
-use super::plan::{BundleToImport, Line, LineagePlan, PendingDeletion, Plan, RejectedBundle};
+use super::plan::{BundleToImport, KeptForLostRecords, Line, LineagePlan, PendingDeletion, Plan, RejectedBundle};
 use crate::mirror::item::{StoredItem, total_size};
 use crate::mirror::summary::Counts;
 
@@ -52,6 +52,10 @@ pub struct PlanReport<'p> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schemars(default)]
     unavailable: &'p [String],
+    /// What no bundle on record needs now, and lost records may need.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
+    kept_for_lost_records: Option<&'p KeptForLostRecords>,
     /// The content of the mirror afterwards.
     after: Counts,
 }
@@ -74,6 +78,7 @@ impl Plan {
             reset_lines: &self.reset_lines,
             to_import: &self.to_import,
             unavailable: &self.unavailable,
+            kept_for_lost_records: self.kept_for_lost_records.as_ref(),
             after: self.counts,
         }
     }

@@ -62,9 +62,14 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         });
     }
 
-    if !(retire.contains(REBUILT_LINEAGE) && forget_rebuilt::is_confirmed(&options.retire)) {
-        forget_rebuilt::keep_for_lost_records(layout, &ledger_lineages, &mut reader, &mut current)?;
-    }
+    let is_forgotten = retire.contains(REBUILT_LINEAGE);
+    let kept_for_lost_records = match is_forgotten && forget_rebuilt::is_confirmed(&options.retire) {
+        true => None,
+        false => {
+            let (lineages, reader) = (&ledger_lineages, &mut reader);
+            forget_rebuilt::keep_for_lost_records(layout, lineages, reader, &mut current, is_forgotten)?
+        }
+    };
 
     let live_summary = live.plan_retirement(options.retire.iter().any(|word| word == LIVE_LINEAGE));
     live.lineage.current().for_each(|record| current.add_item(&record.item));
@@ -131,6 +136,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         reset_lines: revocation.lines,
         to_import: revocation.to_import,
         unavailable: revocation.unavailable,
+        kept_for_lost_records,
         counts: deletions.counts,
         refusal: None,
         changes: work,

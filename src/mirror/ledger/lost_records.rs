@@ -105,7 +105,8 @@ pub(in crate::mirror) struct Unrestored {
     pub(in crate::mirror) bundles: BTreeSet<String>,
     /// The number of records whose bundles are unknown. Nothing shows whether they were imported again.
     pub(in crate::mirror) unnamed: u64,
-    /// The highest number of a record when the last of these losses was noted.
+    /// The highest number of a record when the last of these losses was noted, also of one that only a missing manifest.json
+    /// would show.
     pub(in crate::mirror) last_record: u64,
     /// The number of lost records whose bundles were imported again.
     pub(in crate::mirror) restored: u64,
@@ -141,7 +142,10 @@ impl Unrestored {
             if after < since || bundle.ends_with(REBUILT_END) {
                 continue;
             }
-            unrestored.is_incomplete |= !complete;
+            if !complete {
+                unrestored.is_incomplete = true;
+                unrestored.last_record = unrestored.last_record.max(after);
+            }
             if records.iter().any(is_restored) {
                 unrestored.restored += 1;
                 continue;

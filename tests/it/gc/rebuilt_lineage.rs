@@ -248,6 +248,67 @@ fn a_restored_record_that_is_lost_again_is_reported_again() {
     }
 }
 
+/// Of the two histories, `a` has itoa until its second bundle, and `b` has it in both. The records of both second bundles
+/// are lost.
+#[test]
+fn what_the_newest_remaining_bundles_needed_stays_while_records_may_be_lost() {
+    for lose_summary in [false, true] {
+        let sandbox = Sandbox::new();
+        let mirror = sandbox.path("mirror");
+        let x = ["x".to_owned()];
+        let bundles: [(&str, u64, &[String]); 4] = [("a", 1, &x), ("b", 1, &x), ("b", 2, &x), ("a", 2, &[])];
+        for ((history, number, others), second) in bundles.into_iter().zip(10..) {
+            let file = write_bundle(&sandbox.path(""), history, number, second, others);
+            import(&mirror, &file).unwrap();
+        }
+        [3, 2, 1].into_iter().for_each(|at| lose_record(&mirror, at, false));
+        if lose_summary {
+            fs::remove_file(mirror.join("manifest.json")).unwrap();
+        }
+        rebuild(&sandbox);
+        import_file(&sandbox, "a2.pkg");
+        let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+        assert!(is_stored(&sandbox, "x"), "the lost b2 needs it");
+        let why =
+            if lose_summary { "records may be lost: 2 files." } else { "records are lost: 2 files, until the bundle" };
+        run.stdout_has(&format!("Kept because import {why}"));
+        let run =
+            sandbox.run(["gc", "--grace", "0", "--dry-run", "--message-format", "json", "--mirror", "mirror"]).ok();
+        run.stdout_has(r#""kept_for_lost_records":{"#);
+        import_file(&sandbox, "b1.pkg");
+        import_file(&sandbox, "b2.pkg");
+        forget(&sandbox).ok();
+        assert!(is_stored(&sandbox, "x"));
+        sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    }
+}
+
+#[test]
+fn a_bundle_of_a_lost_record_whose_files_others_name_can_be_given_up() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    let x = ["x".to_owned()];
+    for (number, others, second) in [(1, &x[..], 10), (2, &x[..], 11)] {
+        for history in ["a", "b"] {
+            import(&mirror, &write_bundle(&sandbox.path(""), history, number, second, others)).unwrap();
+        }
+    }
+    // The other history names the crate too, so no lineage `rebuilt` is needed for it.
+    lose_record(&mirror, 3, false);
+    rebuild(&sandbox);
+    let later = write_bundle(&sandbox.path(""), "a", 3, 20, &[]);
+    import(&mirror, &later).unwrap();
+    let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+    assert!(is_stored(&sandbox, "x"), "the lost b2 needs it");
+    run.stdout_has("Kept because import records are lost");
+    rebuild(&sandbox);
+    let run = forget(&sandbox).exits(4).stderr_has("whose record is lost, was not imported again");
+    let confirmed = run.stderr.split_once("--forget ").unwrap().1.split_whitespace().next().unwrap().to_owned();
+    sandbox.run(["gc", "--forget", &confirmed, "--grace", "0", "--mirror", "mirror"]).ok();
+    sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_lacks("Kept because");
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
+}
+
 #[test]
 fn a_restored_record_that_is_lost_again_with_manifest_json_is_named() {
     let sandbox = Sandbox::new();
