@@ -107,7 +107,9 @@
 //! snapshot is rejected with all histories that it brought.
 //!
 //! A rejected bundle may have replaced content of other bundles, because the later time wins. That content gives way in the
-//! next collection. A crate or dist file is removed if only rejected bundles state its digest, even if others name its path.
+//! next collection. A crate or dist file is removed if a rejected bundle contains it, only rejected bundles state its digest,
+//! and no earlier record of a rebuild does, even if others name its path. While bundles of lost records are missing, another
+//! bundle on record must have that path with another digest.
 //! The record of a line gets the earliest time if a rejected bundle stated its time, and no other bundle did. So the next
 //! line from a bundle replaces it. The collection names the bundles to import again.
 //!

@@ -8,13 +8,20 @@
 //! |---|---|---|
 //! | an index line and the time in its record | do not state that time, or state another line with it | the record loses its time, and the next line replaces it |
 //! | a refreshed line that waits for its crate, and its time | do not state that time | the line is dropped |
-//! | a crate with the stored checksum | do not state that checksum | the crate is removed with its line |
-//! | a dist file with the stored digest | do not state that digest | the file is removed |
+//! | a crate with the stored checksum, and contains it | do not state that checksum | the crate is removed with its line |
+//! | a dist file with the stored digest, and contains it | do not state that digest | the file is removed |
+//! | a mutable dist file with the stored digest | have the file with another digest | the file is removed |
 //! | a dist file with the stored digest and time | state that digest with earlier times | the last of these times counts |
 //!
+//! A bundle brought only the files that it contains: its import proved that the mirror had the others. But a mutable path may
+//! have received a copy of another file.
+//!
 //! The ledger states no digests of lines, and the replaced files no longer exist. So the bundles that have them must be
-//! imported again, and the plan names them. Records of a rebuild state nothing that its files do not show, so they do not
-//! count.
+//! imported again, and the plan names them.
+//!
+//! A record of a rebuild shows which files the mirror had then. So it counts as a statement about files that a rejected
+//! bundle brought later, and not about lines. While bundles of lost records are missing, one of these may have brought the
+//! content before. So only content gives way that another bundle on record, or live mode, has with another digest.
 //!
 //! A plan looks at all rejected records, not only at those of its own options. So the run after a kill completes the work.
 
@@ -29,10 +36,11 @@ use crate::bundle::format::{BundleKind, CrateState, DistFileState, Manifest};
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::mirror::disk;
-use crate::mirror::dist_files::{DistFile, DistFiles};
+use crate::mirror::dist_files::{DistFile, DistFiles, MutableName};
 use crate::mirror::index_meta::{self, IndexLineMeta};
 use crate::mirror::item::ItemId;
 use crate::mirror::layout::Layout;
+use crate::mirror::ledger::lost_records::Unrestored;
 use crate::mirror::ledger::{self, Reader};
 use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::live::LiveLineage;
@@ -55,7 +63,7 @@ pub(super) struct Revocation {
     pub(super) pending_lines: Option<PendingLines>,
     /// The bundles to import again, in the order of their imports.
     pub(super) to_import: Vec<BundleToImport>,
-    /// Needed files and crates with lines that no bundle on record restores.
+    /// Files and crates with lines that something else needs and that no bundle on record restores.
     pub(super) unavailable: Vec<String>,
 }
 
@@ -67,6 +75,10 @@ struct Candidates {
     /// Whether a rejected bundle stated the recorded time too.
     dist_files: BTreeMap<SafePath, (DistFile, bool)>,
     waiting: BTreeMap<CrateId, Timestamp>,
+    /// The files that a rejected bundle brought, with the number of the first such record.
+    brought: HashMap<ItemId, u64>,
+    /// Whether bundles of lost records are missing, which may have brought the same files before.
+    has_unrestored: bool,
 }
 
 /// A stored line whose time a rejected bundle stated.
@@ -85,7 +97,7 @@ struct Restored {
     files: u64,
 }
 
-/// What a bundle that is not rejected states about a candidate.
+/// What a bundle that is not rejected, live mode or a rebuild states about a candidate.
 struct Statement {
     sha256: Sha256,
     read_at: Timestamp,
@@ -93,7 +105,7 @@ struct Statement {
     has_line: bool,
     /// Whether the bundle contains the file.
     has_file: bool,
-    /// Its position among the bundles; `None` for live mode.
+    /// Its position among the bundles; `None` for live mode and a rebuild.
     bundle: Option<usize>,
 }
 
@@ -152,13 +164,14 @@ impl Revocation {
                 continue;
             }
             // Other files are garbage like those of a forgotten lineage.
-            if !needed.has_file(&item.key()) {
+            if !needed.has_file(&item.key()) || !candidates.gives_way(&item, stated) {
                 continue;
             }
             needed.remove_item(&item);
             match source_of_file(stated) {
                 Some(Some(bundle)) => restored.entry(bundle).or_default().files += 1,
                 Some(None) => {}
+                None if stated.is_empty() => {}
                 None => self.unavailable.push(item.to_string()),
             }
             self.items.insert(item);
@@ -183,6 +196,7 @@ impl Revocation {
             match latest(lines) {
                 Some(Statement { bundle: Some(bundle), .. }) => restored.entry(*bundle).or_default().lines += 1,
                 Some(_) => {}
+                None if statements.about(&item).is_empty() => {}
                 None => self.unavailable.push(item.to_string()),
             }
             self.lines.push(Line { name: id.name.as_str().to_lowercase(), version: version.clone() });
@@ -234,7 +248,7 @@ fn source_of_file(stated: &[Statement]) -> Option<Option<usize>> {
 
 impl Candidates {
     fn is_empty(&self) -> bool {
-        let Candidates { lines, crates, dist_files, waiting } = self;
+        let Candidates { lines, crates, dist_files, waiting, .. } = self;
         lines.is_empty() && crates.is_empty() && dist_files.is_empty() && waiting.is_empty()
     }
 
@@ -249,27 +263,41 @@ impl Candidates {
         if rejected.is_empty() {
             return Ok(candidates);
         }
+        // A confirmed run settled the losses before it.
+        let lost = Unrestored::read(layout, retired::last_retirement(notes, REBUILT_LINEAGE))?;
+        candidates.has_unrestored = !lost.is_empty() || lost.is_incomplete;
         let (recorded, pending) = (DistFiles::read(layout)?.unwrap_or_default(), PendingLines::read(layout)?);
         let mut reader = Reader::new(layout);
         for name in &lineages.record_names {
             let Some(number) = ledger::record_number(name).filter(|number| rejected.contains(number)) else { continue };
             let Some(record) = reader.read(name)? else { continue };
             if retired::is_rejected(notes, number, &record.manifest.lineage.id) {
-                candidates.add_crates(layout, &record.manifest, &pending)?;
-                candidates.add_dist_files(&record.manifest, &recorded);
+                candidates.add_crates(layout, &record.manifest, number, &pending)?;
+                candidates.add_dist_files(&record.manifest, number, &recorded);
             }
         }
         Ok(candidates)
     }
 
-    fn add_crates(&mut self, layout: &Layout, manifest: &Manifest, pending: &PendingLines) -> Result<(), Error> {
-        for Named { id, sha256, read_at, is_refreshed, .. } in named_crates(manifest).filter(|named| named.has_line) {
+    /// Adds the crates of the record `number`.
+    fn add_crates(
+        &mut self,
+        layout: &Layout,
+        manifest: &Manifest,
+        number: u64,
+        pending: &PendingLines,
+    ) -> Result<(), Error> {
+        let named = named_crates(manifest).filter(|named| named.has_line);
+        for Named { id, sha256, read_at, has_file, is_index_only, is_refreshed, .. } in named {
             // The record of the current line has the latest time, and others are of replaced lines.
             let records = read_line_records(layout, &id)?;
             let current = records.iter().map(|record| record.read_at).max();
             let mut of_crate = records.iter().filter(|record| record.cksum == sha256).peekable();
-            if of_crate.peek().is_some() && !is_refreshed {
+            let is_lone_line = || is_index_only && layout.crate_file(&id).symlink_metadata().is_err();
+            let is_brought = has_file || is_lone_line();
+            if of_crate.peek().is_some() && !is_refreshed && is_brought {
                 self.crates.insert(id.clone(), sha256);
+                self.add_brought(ItemId::Crate(id.clone()), number);
             }
             if current == Some(read_at) && of_crate.any(|record| record.read_at == read_at) {
                 let same_time = records.iter().filter(|record| record.read_at == read_at);
@@ -283,12 +311,35 @@ impl Candidates {
         Ok(())
     }
 
-    fn add_dist_files(&mut self, manifest: &Manifest, recorded: &DistFiles) {
+    /// Adds the dist files of the record `number`.
+    fn add_dist_files(&mut self, manifest: &Manifest, number: u64, recorded: &DistFiles) {
         for stated in manifest.dist_files.iter().filter(|one| one.state != DistFileState::Kept) {
             let Some(file) = recorded.0.get(&stated.path).filter(|file| file.sha256 == stated.sha256) else { continue };
             let (_, has_time) = self.dist_files.entry(stated.path.clone()).or_insert((*file, false));
             *has_time |= parse_time(manifest.dist_file_read_at(stated)) == file.read_at;
+            if stated.state == DistFileState::Shipped {
+                self.add_brought(ItemId::DistFile(stated.path.clone()), number);
+            }
         }
+    }
+
+    fn add_brought(&mut self, item: ItemId, number: u64) {
+        let first = self.brought.entry(item).or_insert(number);
+        *first = number.min(*first);
+    }
+
+    /// Whether the record `number` of a rebuild shows that the mirror had the file before rejected bundles brought it.
+    fn is_later_than(&self, number: u64, item: &ItemId) -> bool {
+        self.brought.get(item).is_none_or(|first| number < *first)
+    }
+
+    /// Whether a file that no other bundle states like this gives way. `stated` has other digests.
+    fn gives_way(&self, item: &ItemId, stated: &[Statement]) -> bool {
+        let is_restored = || stated.iter().any(|one| one.has_file);
+        if self.brought.contains_key(item) {
+            return !self.has_unrestored || is_restored();
+        }
+        matches!(item, ItemId::DistFile(path) if MutableName::from_path(path).is_some()) && is_restored()
     }
 
     fn has(&self, item: &ItemId) -> bool {
@@ -308,6 +359,7 @@ struct Named {
     read_at: Timestamp,
     has_line: bool,
     has_file: bool,
+    is_index_only: bool,
     is_refreshed: bool,
 }
 
@@ -318,6 +370,7 @@ fn named_crates(manifest: &Manifest) -> impl Iterator<Item = Named> {
         read_at: parse_time(manifest.line_read_at(one)),
         has_line: one.state != CrateState::Kept,
         has_file: one.state == CrateState::Shipped,
+        is_index_only: one.state == CrateState::IndexOnly,
         is_refreshed: false,
     });
     let refreshed = manifest.refreshed_crates.iter().map(|one| Named {
@@ -326,6 +379,7 @@ fn named_crates(manifest: &Manifest) -> impl Iterator<Item = Named> {
         read_at: parse_time(&manifest.index_read),
         has_line: true,
         has_file: false,
+        is_index_only: false,
         is_refreshed: true,
     });
     crates.chain(refreshed)
@@ -358,7 +412,11 @@ impl Statements {
             let Some(record) = reader.read(name)? else { continue };
             let (manifest, number) = (&record.manifest, ledger::record_number(name).unwrap_or(0));
             let lineage = &manifest.lineage.id;
-            if lineage == REBUILT_LINEAGE || retired::is_rejected(&lineages.retirements, number, lineage) {
+            if lineage == REBUILT_LINEAGE {
+                statements.add_rebuilt(manifest, number, candidates);
+                continue;
+            }
+            if retired::is_rejected(&lineages.retirements, number, lineage) {
                 continue;
             }
             // The records of its histories state its content.
@@ -396,6 +454,21 @@ impl Statements {
             let has_file = one.state == DistFileState::Shipped;
             let statement = Statement { sha256, read_at, has_line: false, has_file, bundle };
             self.add(&ItemId::DistFile(one.path.clone()), statement, candidates);
+        }
+    }
+
+    /// Adds the files of the record `number` of a rebuild. No import restores them.
+    fn add_rebuilt(&mut self, manifest: &Manifest, number: u64, candidates: &Candidates) {
+        let crates = named_crates(manifest).map(|one| (ItemId::Crate(one.id), one.sha256, Timestamp::MIN));
+        let files = manifest
+            .dist_files
+            .iter()
+            .map(|one| (ItemId::DistFile(one.path.clone()), one.sha256, parse_time(manifest.dist_file_read_at(one))));
+        for (item, sha256, read_at) in crates.chain(files) {
+            if candidates.is_later_than(number, &item) {
+                let statement = Statement { sha256, read_at, has_line: false, has_file: false, bundle: None };
+                self.add(&item, statement, candidates);
+            }
         }
     }
 

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use frostmirror::bundle::format::CrateState;
 use frostmirror::bundle::format::DistFileState::Shipped;
+use frostmirror::bundle::format::{CrateState, DistFileState};
 use frostmirror::bundle::open::Bundle;
 use frostmirror::digest::Sha256;
+use frostmirror::mirror::layout::Layout;
+use frostmirror::mirror::ledger;
 
 use super::assert_records_agree;
 use crate::bundle_builder::{BundleBuilder, import, public_files};
@@ -69,12 +71,7 @@ fn reference(sandbox: &Sandbox, bundles: &[&PathBuf]) -> BTreeMap<String, Vec<u8
     files
 }
 
-/// The genuine release with other bytes at each of its paths. Upstream was read later.
-fn forged_release() -> BundleBuilder {
-    forged_names().dist_file(&format!("dist/{DATE}/cargo-{RELEASE}-{HOST}.tar.xz"), "forged", Shipped)
-}
-
-/// The same with the genuine component.
+/// The genuine release with other bytes at each of its mutable paths. Upstream was read later.
 fn forged_names() -> BundleBuilder {
     let text = format!("{}# forged\n", channel_manifest(DATE, RELEASE));
     let digest = format!("{}  forged\n", Sha256::of(text.as_bytes()));
@@ -100,7 +97,7 @@ fn files_of_a_rejected_bundle_are_removed_and_restored_by_the_next_import() {
         let sandbox = Sandbox::new();
         let folder = sandbox.path("");
         let genuine = full_bundle("a", 1, DATE, RELEASE, "1.29.0").write(&folder, "genuine.pkg");
-        let forged = forged_release().write(&folder, "forged.pkg");
+        let forged = forged_names().write(&folder, "forged.pkg");
         let expected = reference(&sandbox, &[&genuine]);
         let mirror = sandbox.path("mirror");
         let order = if is_forged_first { [&forged, &genuine] } else { [&genuine, &forged] };
@@ -131,7 +128,7 @@ fn a_rebuild_does_not_expect_the_files_of_a_rejected_bundle() {
     let sandbox = Sandbox::new();
     let folder = sandbox.path("");
     let genuine = full_bundle("a", 1, DATE, RELEASE, "1.29.0").write(&folder, "genuine.pkg");
-    let forged = forged_release().write(&folder, "forged.pkg");
+    let forged = forged_names().write(&folder, "forged.pkg");
     let mirror = sandbox.path("mirror");
     [&genuine, &forged].iter().for_each(|bundle| drop(import(&mirror, bundle).unwrap()));
     reject(&sandbox, &rejection(&forged));
@@ -384,7 +381,7 @@ fn a_rejection_and_new_imports_in_any_order_leave_no_trace_of_a_false_bundle() {
             let older = full_bundle("a", 1, "2026-03-05", "1.94.0", "1.28.2").ship(json()).write(&folder, "0.pkg");
             let newer = full_bundle("b", 1, DATE, RELEASE, "1.29.0").read_at(5).ship(json_with_time());
             let newer = newer.write(&folder, "1.pkg");
-            let forged = forged_release().ship(json().yanked()).write(&folder, "2.pkg");
+            let forged = forged_names().ship(json().yanked()).write(&folder, "2.pkg");
             let expected = reference(&sandbox, &[&older, &newer]);
             let mirror = sandbox.path("mirror");
             order.iter().for_each(|at| drop(import(&mirror, &folder.join(format!("{at}.pkg"))).unwrap()));
@@ -401,7 +398,7 @@ fn a_run_after_a_killed_one_completes_the_rejection() {
     let sandbox = Sandbox::new();
     let folder = sandbox.path("");
     let genuine = full_bundle("a", 1, DATE, RELEASE, "1.29.0").ship(json()).write(&folder, "genuine.pkg");
-    let forged = forged_release().ship(json().yanked()).write(&folder, "forged.pkg");
+    let forged = forged_names().ship(json().yanked()).write(&folder, "forged.pkg");
     let expected = reference(&sandbox, &[&genuine]);
     let mirror = sandbox.path("mirror");
     [&genuine, &forged].iter().for_each(|bundle| drop(import(&mirror, bundle).unwrap()));
@@ -409,7 +406,7 @@ fn a_run_after_a_killed_one_completes_the_rejection() {
     let lineage = rejection(&forged).split_once('@').unwrap().0.to_owned();
     fs::write(mirror.join(format!(".frostmirror/ledger/00000002-{lineage}-00000002.rejected")), "{}").unwrap();
     let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
-    run.stdout_has("Import again: genuine.pkg (").stdout_has(" which restores 2 index lines and 9 files\n");
+    run.stdout_has("Import again: genuine.pkg (").stdout_has(" which restores 2 index lines and 8 files\n");
     import_again(&sandbox, "genuine.pkg");
     assert_eq!(public_files(&mirror), expected);
 }
@@ -434,4 +431,80 @@ fn a_line_of_a_rejected_live_history_gives_way() {
     run.stdout_has("To reset: 1 index line ").stdout_has("Import again: genuine.pkg ");
     import_again(&sandbox, "genuine.pkg");
     assert_eq!(public_files(&mirror), before);
+}
+
+fn bb(number: u64) -> Crate {
+    Crate::new(&format!("bb{number}"), "1.0.0")
+}
+
+/// Imports `a1`, `b1` and `b2`, and loses the records of both bundles of `b`.
+fn import_and_lose_b(sandbox: &Sandbox) -> PathBuf {
+    let (folder, mirror) = (sandbox.path(""), sandbox.path("mirror"));
+    let make = || BundleBuilder::new("b", 2).with_crate(bb(1), CrateState::Sent).ship(bb(2));
+    let bundles = [
+        BundleBuilder::new("a", 1).ship(json()).write(&folder, "a1.pkg"),
+        BundleBuilder::new("b", 1).ship(bb(1)).write(&folder, "b1.pkg"),
+    ];
+    let delta = BundleBuilder::new("b", 2).based_on(&bundle_id(&bundles[1])).with_crate(bb(1), CrateState::Sent);
+    let delta = delta.ship(bb(2)).dist_file(COMPONENT, "genuine", Shipped).write(&folder, "b2.pkg");
+    bundles.iter().chain([&delta]).for_each(|bundle| drop(import(&mirror, bundle).unwrap()));
+    let layout = Layout::new(&mirror);
+    for name in &ledger::record_names(&layout).unwrap()[1..] {
+        fs::remove_file(layout.ledger().join(name)).unwrap();
+    }
+    mirror
+}
+
+const COMPONENT: &str = "dist/2026-03-05/cargo-1.94.0-x86_64-unknown-linux-gnu.tar.xz";
+
+#[test]
+fn files_of_lost_records_survive_the_rejection_of_a_bundle_that_lists_them() {
+    for state in [CrateState::Sent, CrateState::Shipped] {
+        for is_rebuilt_first in [true, false] {
+            let sandbox = Sandbox::new();
+            let mirror = import_and_lose_b(&sandbox);
+            let rebuild = || drop(sandbox.run(["verify", "--rebuild-state", "--mirror", "mirror"]).ok());
+            if is_rebuilt_first {
+                rebuild();
+            }
+            let of_files = if state == CrateState::Sent { DistFileState::Sent } else { Shipped };
+            let base = bundle_id(&sandbox.path("a1.pkg"));
+            let forged = BundleBuilder::new("a", 2).based_on(&base).read_at(100);
+            let forged = forged.with_crate(bb(1), state).with_crate(bb(2), state);
+            let forged = forged.ship(Crate::new("evil", "1.0.0")).dist_file(COMPONENT, "genuine", of_files);
+            let forged = forged.write(&sandbox.path(""), "forged.pkg");
+            import(&mirror, &forged).unwrap();
+            if !is_rebuilt_first {
+                rebuild();
+            }
+            let run = reject(&sandbox, &rejection(&forged)).stdout_lacks("evil 1.0.0, ").stdout_lacks("(evil");
+            for path in ["crates/bb1-1.0.0.crate", "crates/bb2-1.0.0.crate", COMPONENT] {
+                assert!(mirror.join(path).exists(), "{path} {state:?} {is_rebuilt_first}: {}", run.describe());
+            }
+            sandbox.run(["verify", "--mirror", "mirror"]).ok();
+            sandbox.run(["import", "b2.pkg", "--mirror", "mirror"]).ok();
+            sandbox.run(["import", "a1.pkg", "--mirror", "mirror"]).ok();
+            sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+            sandbox.run(["verify", "--mirror", "mirror"]).ok();
+            assert!(mirror.join("crates/bb1-1.0.0.crate").exists());
+        }
+    }
+}
+
+#[test]
+fn forged_files_give_way_to_other_bundles_while_records_are_lost() {
+    let sandbox = Sandbox::new();
+    let mirror = import_and_lose_b(&sandbox);
+    sandbox.run(["verify", "--rebuild-state", "--mirror", "mirror"]).ok();
+    let folder = sandbox.path("");
+    let genuine = full_bundle("c", 1, DATE, RELEASE, "1.29.0").write(&folder, "genuine.pkg");
+    let forged = forged_names().write(&folder, "forged.pkg");
+    for bundle in [&genuine, &forged] {
+        import(&mirror, bundle).unwrap();
+    }
+    assert!(read_text(&mirror, STABLE).contains("# forged"));
+    reject(&sandbox, &rejection(&forged)).stdout_has("Import again: genuine.pkg ");
+    assert!(!mirror.join(STABLE).exists());
+    sandbox.run(["import", "genuine.pkg", "--mirror", "mirror"]).ok();
+    sandbox.run(["verify", "--mirror", "mirror"]).ok();
 }
