@@ -43,6 +43,7 @@ use crate::safe_path::SafePath;
 use crate::units::pluralize;
 
 mod conflict_sources;
+mod dist_file_conflicts;
 mod error;
 mod line_info;
 mod missing_base;
@@ -116,6 +117,7 @@ impl WriteGuard {
         received.unusable.extend(dist_plan.unusable.iter().cloned());
         received.warnings.extend(dist_plan.warnings.iter().cloned());
         reject_invalid(&self.layout, &streamed.manifest, &streamed.problems, &received, options)?;
+        dist_file_conflicts::check(&self.layout, &streamed.manifest, &dist_plan.replaced, &options.file_name)?;
         let crates_staged = received.crates_new + received.crates_repaired;
         let repairs_anything = crates_staged > 0 || !received.index.is_empty() || !dist_plan.files.is_empty();
         if streamed.manifest.repair && !repairs_anything && !dist_plan.skipped.is_empty() {

@@ -286,6 +286,86 @@ fn a_corrupt_channel_that_still_parses_is_repaired() {
     assert_clean(&mirror);
 }
 
+/// Bundles of two histories with different files at one path.
+fn contradicting_bundles(sandbox: &Sandbox, path: &str) -> [std::path::PathBuf; 2] {
+    [("a", "genuine"), ("evil", "forged")].map(|(lineage, content)| {
+        let make = BundleBuilder::new(lineage, 1).ship(Crate::new("json", "1.0.0"));
+        make.dist_file(path, content, Shipped).write(&sandbox.path(""), &format!("{content}.pkg"))
+    })
+}
+
+const IMMUTABLE_PATHS: [&str; 2] = [
+    "dist/2026-04-16/cargo-1.95.0-x86_64-unknown-linux-gnu.tar.xz",
+    "rustup/archive/1.29.0/x86_64-unknown-linux-gnu/rustup-init",
+];
+
+#[test]
+fn an_immutable_file_is_not_replaced_by_another_bundle() {
+    for path in IMMUTABLE_PATHS {
+        for (first, second) in [("genuine", "forged"), ("forged", "genuine")] {
+            let sandbox = Sandbox::new();
+            let mirror = sandbox.path("mirror");
+            contradicting_bundles(&sandbox, path);
+            let file = |content: &str| format!("{content}.pkg");
+            let id = import(&mirror, &sandbox.path(file(first))).unwrap().id;
+            let before = all_files(&mirror);
+            let run = sandbox.run(["import", &file(second), "--mirror", "mirror"]).exits(4);
+            run.stderr_has(&format!("the mirror has `{path}` with the digest {}", Sha256::of(first.as_bytes())))
+                .stderr_has(&format!("but the bundle has it with {}", Sha256::of(second.as_bytes())))
+                .stderr_has(&format!("{first}.pkg"))
+                .stderr_has(" has the stored file")
+                .stderr_has("one of the two is false")
+                .stderr_has(&format!("@{id}"));
+            assert_eq!(all_files(&mirror), before);
+            // A corrupt file is replaced.
+            fs::write(mirror.join(path), "rot").unwrap();
+            sandbox.run(["import", &file(second), "--mirror", "mirror"]).ok();
+            assert_eq!(read_text(&mirror, path), second);
+        }
+    }
+}
+
+#[test]
+fn an_immutable_file_of_a_rejected_or_forgotten_bundle_is_replaced() {
+    for word in ["--reject", "--forget"] {
+        let sandbox = Sandbox::new();
+        let mirror = sandbox.path("mirror");
+        let [genuine, forged] = contradicting_bundles(&sandbox, IMMUTABLE_PATHS[0]);
+        let forged_id = import(&mirror, &forged).unwrap().id;
+        assert!(matches!(import(&mirror, &genuine), Err(Error::Conflicts { .. })));
+        let lineage = BundleBuilder::new("evil", 1).lineage().to_owned();
+        let term = if word == "--reject" { format!("{lineage}@{forged_id}") } else { lineage };
+        sandbox.run(["gc", "--grace", "7d", word, &term, "--mirror", "mirror"]).ok();
+        assert_eq!(read_text(&mirror, IMMUTABLE_PATHS[0]), "forged", "{word}");
+        import(&mirror, &genuine).unwrap();
+        assert_eq!(read_text(&mirror, IMMUTABLE_PATHS[0]), "genuine");
+        assert_clean(&mirror);
+    }
+}
+
+#[test]
+fn an_immutable_file_of_a_lost_record_is_not_replaced() {
+    for is_rebuilt in [false, true] {
+        let sandbox = Sandbox::new();
+        let mirror = sandbox.path("mirror");
+        let [genuine, _] = contradicting_bundles(&sandbox, IMMUTABLE_PATHS[0]);
+        import(&mirror, &genuine).unwrap();
+        let ledger = mirror.join(".frostmirror/ledger");
+        for one in fs::read_dir(ledger).unwrap() {
+            fs::remove_file(one.unwrap().path()).unwrap();
+        }
+        if is_rebuilt {
+            sandbox.run(["verify", "--rebuild-state", "--mirror", "mirror"]).ok();
+        }
+        let run = sandbox.run(["import", "forged.pkg", "--mirror", "mirror"]).exits(4);
+        run.stderr_has("no import record shows which bundle brought the stored file")
+            .stderr_has(&format!("remove `DIR/{}`", IMMUTABLE_PATHS[0]));
+        assert_eq!(read_text(&mirror, IMMUTABLE_PATHS[0]), "genuine");
+        fs::remove_file(mirror.join(IMMUTABLE_PATHS[0])).unwrap();
+        sandbox.run(["import", "forged.pkg", "--mirror", "mirror"]).ok();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -28,6 +28,15 @@ pub(in crate::mirror) enum DistFileSource {
     Stored(PathBuf),
 }
 
+/// A stored file at an immutable path that the bundle has with another digest.
+pub(in crate::mirror) struct ReplacedDistFile {
+    pub(in crate::mirror) path: SafePath,
+    /// The digest of the stored file and of its record.
+    pub(in crate::mirror) stored: Sha256,
+    /// The digest in the bundle.
+    pub(in crate::mirror) stated: Sha256,
+}
+
 /// The dist files of a bundle to commit.
 #[derive(Default)]
 pub(in crate::mirror) struct DistPlan {
@@ -41,6 +50,8 @@ pub(in crate::mirror) struct DistPlan {
     pub(in crate::mirror) added: (u64, u64),
     /// Files of the bundle that are skipped, because the mirror must have other content there.
     pub(in crate::mirror) skipped: Vec<SafePath>,
+    /// Intact files at immutable paths that the plan replaces. The caller refuses this, unless nothing supports them.
+    pub(in crate::mirror) replaced: Vec<ReplacedDistFile>,
     /// Unusable files.
     pub(in crate::mirror) unusable: Vec<String>,
     /// Warnings for the user.
@@ -126,6 +137,11 @@ pub(in crate::mirror) fn plan_dist_files(
         }
         let read = incoming.read_time(record);
         if !planner.stored.contains(record)? {
+            if mutable_name.is_none()
+                && let Some(stored) = planner.stored.intact_digest(&record.path)?
+            {
+                plan.replaced.push(ReplacedDistFile { path: record.path.clone(), stored, stated: record.sha256 });
+            }
             let staged = planner.stage_bytes(record)?;
             plan.files.insert(record.path.clone(), staged);
             plan.added = (plan.added.0 + 1, plan.added.1 + record.size);
@@ -185,6 +201,13 @@ impl StoredDistFiles<'_> {
     fn contains(&self, record: &DistFileRecord) -> Result<bool, Error> {
         let path = self.absolute_path(&record.path);
         is_stored(&path, Some(record.size), &record.sha256, self.verify_existing || !self.is_recorded(record))
+    }
+
+    /// The recorded digest of the file at a path, if the file has it.
+    fn intact_digest(&self, path: &SafePath) -> Result<Option<Sha256>, Error> {
+        let Some(recorded) = self.recorded.0.get(path) else { return Ok(None) };
+        let is_intact = is_stored(&self.absolute_path(path), Some(recorded.size), &recorded.sha256, true)?;
+        Ok(is_intact.then_some(recorded.sha256))
     }
 
     /// Whether upstream has replaced the file since the bundle was made. Its bytes then no longer exist, and no later
