@@ -120,6 +120,8 @@ pub struct RebuildReport {
     pub kept_dist_files: u64,
     /// Import records that could not be read, and were moved aside.
     pub records_moved_aside: u64,
+    /// The names of files in the ledger that no import wrote, and that were moved aside.
+    pub others_moved_aside: Vec<String>,
     /// The number of import records that are lost, including those moved aside.
     pub lost_records: u64,
     /// The bundles of lost records, as far as manifest.json or another record names them. An import of such a bundle
@@ -254,6 +256,7 @@ impl WriteGuard {
         let unreadable = &pass.metadata.unreadable;
         let faults = chain::read_faults_after(&layout, head.newest_record.as_ref(), unreadable, new_record)?;
         let missing = faults.into_iter().filter(|fault| matches!(fault.kind, ChainFaultKind::Missing { .. }));
+        let missing = missing.filter(|fault| ledger::has_valid_id(&fault.record));
         losses.notes.names.extend(missing.map(|fault| fault.record));
         // In the same transaction, because the new manifest.json no longer names the lost records.
         losses.notes.stage(&layout, &mut tx, &format_time(now))?;
@@ -261,7 +264,8 @@ impl WriteGuard {
         tx.staging.counts_are_stale = false;
         tx.commit()?;
         index_link::restore(self)?;
-        let aside = pass.metadata.unreadable.len() as u64;
+        let (records, others): (Vec<String>, Vec<String>) =
+            unreadable.iter().cloned().partition(|name| ledger::has_valid_id(name));
         let restored_count = is_restored.then_some(count);
         let audit = pass.into_audit();
         let audit = self.audit_again(&audit, sink).map_err(|error| match error {
@@ -277,7 +281,8 @@ impl WriteGuard {
             dist_files: restored_count,
             kept_crates: kept,
             kept_dist_files: kept_artifacts,
-            records_moved_aside: aside,
+            records_moved_aside: records.len() as u64,
+            others_moved_aside: others,
             lost_records: losses.total,
             lost_bundles: losses.named,
             unknown_loss,
@@ -336,15 +341,16 @@ fn verified_summary(metadata: &Metadata, names: &[String]) -> (MirrorSummary, Lo
         }
     };
     let stated = metadata.summary.iter().filter_map(|summary| summary.newest_record.as_ref());
-    let known = names.iter().chain(stated.map(|stated| &stated.record));
+    let known = names.iter().chain(stated.map(|stated| &stated.record)).filter(|name| ledger::has_valid_id(name));
     let last_number = known.filter_map(|name| ledger::record_number(name)).max().unwrap_or(0);
     let mut losses = Losses { notes: LostRecords { last_number, ..LostRecords::default() }, ..Losses::default() };
     let tips = base.all_contenders().filter(|tip| !metadata.has_record(&tip.record) && !metadata.is_retired(tip));
     let mut candidates: Vec<(&String, Option<&LineageTip>, bool)> =
         tips.map(|tip| (&tip.record, Some(tip), false)).collect();
+    // Any other file is no record, so no bundle belongs to it.
+    let faults = metadata.chain_faults.iter().filter(|fault| ledger::has_valid_id(&fault.record));
     let is_copied = |fault: &ChainFault| matches!(fault.kind, ChainFaultKind::Copied { .. });
-    let (copies, faulty): (Vec<&ChainFault>, Vec<&ChainFault>) =
-        metadata.chain_faults.iter().partition(|fault| is_copied(fault));
+    let (copies, faulty): (Vec<&ChainFault>, Vec<&ChainFault>) = faults.partition(|fault| is_copied(fault));
     candidates.extend(faulty.iter().map(|fault| (&fault.record, None, false)));
     candidates.extend(copies.iter().map(|fault| (&fault.record, None, true)));
     let missing = base.imports.saturating_sub(metadata.records.len() as u64);

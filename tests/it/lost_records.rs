@@ -422,3 +422,31 @@ fn an_older_bundle_proves_nothing_while_a_record_is_lost() {
     let summary = ledger::read_summary(&layout).unwrap().unwrap();
     assert_eq!((summary.lineages.len(), summary.contested.len()), (1, 1));
 }
+
+#[test]
+fn a_stray_file_in_the_ledger_is_moved_aside_and_is_no_loss() {
+    for has_summary in [true, false] {
+        let sandbox = Sandbox::new();
+        let mirror = sandbox.path("mirror");
+        import(&mirror, &write_bundle(&sandbox, 1)).unwrap();
+        if !has_summary {
+            fs::remove_file(mirror.join("manifest.json")).unwrap();
+        }
+        let stray = mirror.join(".frostmirror/ledger/00000010-zz.json");
+        fs::write(&stray, "hi").unwrap();
+        let run = sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
+        run.stderr_has("`00000010-zz.json` in the ledger was moved to .frostmirror/aside: it is no import record")
+            .stderr_lacks("id zz")
+            .stderr_lacks("damaged record");
+        assert!(!stray.exists());
+        let ledger = fs::read_dir(mirror.join(".frostmirror/ledger")).unwrap();
+        let names: Vec<String> = ledger.map(|one| one.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(!names.iter().any(|name| name.contains("zz")), "{names:?}");
+        let bundle = write_bundle(&sandbox, 2);
+        import(&mirror, &bundle).unwrap();
+        let names = ledger::record_names(&Layout::new(&mirror)).unwrap();
+        assert!(names.iter().any(|name| name.starts_with("00000002-")), "{names:?}");
+        sandbox.run(["verify", "--mirror", "mirror"]).ok();
+        sandbox.run(["gc", "--mirror", "mirror"]).ok();
+    }
+}

@@ -245,6 +245,7 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
         kept_crates: kept,
         kept_dist_files: kept_artifacts,
         records_moved_aside: aside,
+        others_moved_aside: others,
         signatures_aside,
         live_rewritten: live,
         summary_rewritten: head,
@@ -269,6 +270,12 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
     }
     if *aside > 0 {
         sink.status("Moved", format!("{} of imports to .frostmirror/aside", pluralize(*aside, "damaged record")));
+    }
+    for name in others {
+        sink.warning(format!(
+            "`{}` in the ledger was moved to .frostmirror/aside: it is no import record, because no bundle has such an id",
+            sanitize_line(name)
+        ));
     }
     for path in signatures_aside {
         sink.warning(format!(
@@ -303,6 +310,7 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
         && *lines == 0
         && dist_files.is_none()
         && *aside == 0
+        && others.is_empty()
         && signatures_aside.is_empty()
         && kept.is_none()
         && rebuilt.untrusted.is_empty()

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub(in crate::mirror) use super::record_name::REBUILT_END;
 use super::record_name::{bundle_of_record, record_names, record_number};
 use crate::mirror::disk;
 use crate::mirror::layout::Layout;
@@ -15,9 +16,6 @@ use crate::units::is_zero;
 
 /// The end of the name of a note.
 const LOST_END: &str = ".lost";
-
-/// The end of the ids of bundles of the lineage `rebuilt`. No import restores their records.
-pub(in crate::mirror) const REBUILT_END: &str = "-rebuilt";
 
 /// Stands for the id in the name of the note about records whose bundles are unknown.
 const UNNAMED: &str = "unnamed";

@@ -2,10 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::format::ID_DIGITS;
 use crate::digest::Sha256;
 use crate::mirror::disk;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::Error;
+
+/// The end of the ids of bundles of the lineage `rebuilt`. No import restores their records.
+pub(in crate::mirror) const REBUILT_END: &str = "-rebuilt";
 
 /// A record, with the digest of its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +42,16 @@ pub fn record_number(name: &str) -> Option<u64> {
 /// The id of the bundle of the record `name`.
 pub(in crate::mirror) fn bundle_of_record(name: &str) -> Option<&str> {
     Some(name.strip_suffix(".json")?.split_once('-')?.1)
+}
+
+/// Whether the id in the name of a record is one that a bundle or a rebuild can have. Any other file is no record.
+pub(in crate::mirror) fn has_valid_id(name: &str) -> bool {
+    let is_id_digit = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+    bundle_of_record(name).is_some_and(|id| {
+        let digits = id.strip_suffix(REBUILT_END).unwrap_or(id);
+        let is_long_enough = digits.len() == ID_DIGITS || digits.len() < id.len() && !digits.is_empty();
+        is_long_enough && digits.bytes().all(is_id_digit)
+    })
 }
 
 /// The name of the record that follows `names`, the newest record that manifest.json names, and the number `noted`. A lost
@@ -82,6 +96,13 @@ mod tests {
         assert_eq!(next_record_name(&names, Some(&lost), 9, "ee"), "00000010-ee.json");
         assert!(contains_bundle(&names, "aa") && !contains_bundle(&names, "a") && !contains_bundle(&names, "dd"));
         assert_eq!(record_number(".part-x.json"), None);
+        let id = "0123456789abcdef".repeat(2);
+        for stem in [id.as_str(), "0123456789abcdef01234567-rebuilt"] {
+            assert!(has_valid_id(&format!("00000001-{stem}.json")), "{stem}");
+        }
+        for stem in ["zz", "aa", &id[1..], &id.to_uppercase(), "-rebuilt", &format!("{id}0"), &format!("{id}/../x")] {
+            assert!(!has_valid_id(&format!("00000001-{stem}.json")), "{stem}");
+        }
         assert_eq!(record_number("18446744073709551615-aa.json"), None);
     }
 }
