@@ -440,7 +440,6 @@ fn bb(number: u64) -> Crate {
 /// Imports `a1`, `b1` and `b2`, and loses the records of both bundles of `b`.
 fn import_and_lose_b(sandbox: &Sandbox) -> PathBuf {
     let (folder, mirror) = (sandbox.path(""), sandbox.path("mirror"));
-    let make = || BundleBuilder::new("b", 2).with_crate(bb(1), CrateState::Sent).ship(bb(2));
     let bundles = [
         BundleBuilder::new("a", 1).ship(json()).write(&folder, "a1.pkg"),
         BundleBuilder::new("b", 1).ship(bb(1)).write(&folder, "b1.pkg"),
