@@ -187,7 +187,7 @@ impl WriteGuard {
         let unrestored = Unrestored::read(&layout, settled)?;
         let needs_record = losses.has_any || !is_kept && !unrestored.is_empty();
         if is_summary_lost {
-            losses.add_unrestored(unrestored.bundles);
+            losses.add_unrestored(&unrestored.bundles);
         }
         let current = current_items(&head, &layout)?;
         let recorded = pass.metadata.dist_files.as_ref().filter(|_| layout.dist_files().symlink_metadata().is_ok());
@@ -211,7 +211,8 @@ impl WriteGuard {
             // They belong to a lost record.
             Some(KeptCause::NoRecord)
         } else {
-            is_summary_lost.then_some(KeptCause::UnknownLoss)
+            // Without the lineage, nothing could end what an earlier rebuild noted.
+            (is_summary_lost || !is_kept && unrestored.is_incomplete).then_some(KeptCause::UnknownLoss)
         };
         let unknown_loss = if is_summary_lost { Some(newest_bundles(&head, &layout)?) } else { None };
         let (mut kept, mut kept_artifacts, mut new_record) = (None, 0, None);
@@ -234,7 +235,7 @@ impl WriteGuard {
         }
         // Only manifest.json names the newest record of every lineage. Nothing names files of damaged live records.
         let is_known = !is_summary_lost && pass.metadata.damaged_live_lines.is_empty() && (needs_record || !is_unknown);
-        losses.notes.is_complete = is_known || kept.is_none();
+        losses.notes.is_complete = is_known;
         let head_written = pass.metadata.summary.as_ref() != Some(&head);
         if head_written {
             tx.put_bytes(&layout.summary(), &head.render())?;
@@ -401,9 +402,9 @@ struct Losses {
 impl Losses {
     /// Adds the bundles of records that an earlier rebuild noted as lost. Such a record may have been restored and lost again,
     /// which only manifest.json shows.
-    fn add_unrestored(&mut self, bundles: BTreeSet<String>) {
+    fn add_unrestored(&mut self, bundles: &BTreeSet<String>) {
         let others: Vec<String> =
-            bundles.into_iter().filter(|bundle| self.named.iter().all(|known| known.bundle != *bundle)).collect();
+            bundles.iter().filter(|bundle| self.named.iter().all(|known| known.bundle != **bundle)).cloned().collect();
         self.named.extend(others.into_iter().map(|bundle| LostBundle { bundle, tip: None }));
         self.total = self.total.max(self.named.len() as u64);
     }

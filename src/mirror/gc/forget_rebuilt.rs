@@ -151,11 +151,14 @@ pub(super) fn refuse(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Resul
     } else if lineages.newest_record <= number {
         "manifest.json was lost, so newer records may be lost too, and no import since the rebuild restored one"
             .to_owned()
-    } else if lost.is_incomplete
-        && let Some((first, count)) = lineages.find_unnamed(layout, removed_keys(plan))?
-    {
-        let more = if count == 1 { String::new() } else { format!(" and {} more", count - 1) };
-        format!("manifest.json was lost, and no bundle on record names {first}{more}, which it would remove")
+    } else if lost.is_incomplete {
+        match lineages.find_unnamed(layout, removed_keys(plan))? {
+            Some((first, count)) => {
+                let more = if count == 1 { String::new() } else { format!(" and {} more", count - 1) };
+                format!("manifest.json was lost, and no bundle on record names {first}{more}, which it would remove")
+            }
+            None => "manifest.json was lost, and a lost record may need what it would remove".to_owned(),
+        }
     } else if lines.saturating_mul(2) > crates {
         format!("it would remove {lines} of {}", pluralize(crates, "crate"))
     } else {

@@ -24,6 +24,13 @@ use crate::mirror::lineages::{self, LineageTip, REBUILT_LINEAGE};
 use crate::mirror::live::LiveLineage;
 use crate::mirror::retired::{self, Retirement};
 use crate::mirror::summary::{self, MirrorSummary, SummaryLoss};
+use crate::parallel;
+
+/// The number of records that are parsed before their bundles are compared.
+const RECORDS_AT_ONCE: usize = 32;
+
+/// The number of threads that parse records. Each holds a whole record.
+const PARSING_THREADS: usize = 2;
 
 /// The lineages of a mirror.
 pub(in crate::mirror) struct Lineages {
@@ -232,10 +239,12 @@ impl Lineages {
         }
         let mut newest_of: BTreeMap<String, Contenders> = BTreeMap::new();
         let mut known = KnownBundles::default();
-        for name in &lineages.record_names {
-            let (header, sha256) =
-                ledger::parse_text(layout, name, RecordHeader::parse)?.ok_or_else(|| altered(layout, name))?;
-            let header = header.map_err(|source| invalid(layout, name, source))?;
+        // Every digest is checked, which takes as long as parsing.
+        let read = |name: &String, _: &mut [u8]| read_header(layout, name);
+        let in_parts = lineages.record_names.chunks(RECORDS_AT_ONCE);
+        let headers = in_parts.flat_map(|names| names.iter().zip(parallel::map(names, PARSING_THREADS, read)));
+        for (name, header) in headers {
+            let (header, sha256) = header?;
             lineages.newest = Some(RecordRef { record: name.clone(), sha256 });
             let tip = header.tip(name);
             if tip.id != REBUILT_LINEAGE {
@@ -349,6 +358,13 @@ impl Lineages {
 /// The text of a record, with the digest of its content.
 fn read_record_text(layout: &Layout, name: &str) -> Result<(Vec<u8>, Sha256), Error> {
     ledger::read_text(layout, name)?.ok_or_else(|| altered(layout, name))
+}
+
+/// What a record states without its tables, with the digest of its content.
+fn read_header(layout: &Layout, name: &str) -> Result<(RecordHeader, Sha256), Error> {
+    let (header, sha256) =
+        ledger::parse_text(layout, name, RecordHeader::parse)?.ok_or_else(|| altered(layout, name))?;
+    Ok((header.map_err(|source| invalid(layout, name, source))?, sha256))
 }
 
 fn altered(layout: &Layout, name: &str) -> Error {

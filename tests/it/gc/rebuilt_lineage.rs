@@ -139,7 +139,7 @@ fn rebuilt_needs_no_confirmation_once_every_lost_bundle_returned() {
         import_file(&sandbox, "a2.pkg");
         let run = forget(&sandbox);
         if lose_line_record {
-            run.exits(4).stderr_has("it would remove 10 of 11 crates");
+            run.exits(4).stderr_has("manifest.json was lost, and a lost record may need what it would remove");
             assert!(is_stored(&sandbox, "old-0"));
         } else {
             run.ok().stdout_has("Removed 10 crates");
@@ -281,6 +281,32 @@ fn what_the_newest_remaining_bundles_needed_stays_while_records_may_be_lost() {
         assert!(is_stored(&sandbox, "x"));
         sandbox.run(["verify", "--mirror", "mirror"]).ok();
     }
+}
+
+/// The remaining record names everything, so the rebuild writes no lineage `rebuilt`.
+#[test]
+fn what_other_bundles_named_stays_after_the_loss_of_manifest_json_alone_shows_no_loss() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    let shared = ["own-b1".to_owned(), "x".to_owned()];
+    for (history, others, second) in [("a", &shared[..], 10), ("b", &shared[1..], 11)] {
+        import(&mirror, &write_bundle(&sandbox.path(""), history, 1, second, others)).unwrap();
+    }
+    lose_record(&mirror, 1, false);
+    fs::remove_file(mirror.join("manifest.json")).unwrap();
+    rebuild(&sandbox);
+    import(&mirror, &write_bundle(&sandbox.path(""), "a", 2, 20, &[])).unwrap();
+    let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+    assert!(is_stored(&sandbox, "x") && is_stored(&sandbox, "own-b1"), "the lost b1 needs them");
+    run.stdout_has("Kept because import records may be lost");
+    // The way out that it prints.
+    rebuild(&sandbox).stderr_has("they are kept as lineage `rebuilt`");
+    let run = forget(&sandbox).exits(4).stderr_has("manifest.json was lost");
+    assert!(is_stored(&sandbox, "x"));
+    let confirmed = run.stderr.split_once("--forget ").unwrap().1.split_whitespace().next().unwrap().to_owned();
+    sandbox.run(["gc", "--forget", &confirmed, "--grace", "0", "--mirror", "mirror"]).ok();
+    assert!(!is_stored(&sandbox, "x"));
+    sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_lacks("Kept because");
 }
 
 #[test]
