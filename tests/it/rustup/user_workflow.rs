@@ -57,11 +57,11 @@ pub fn exercise_rustup(base: &str) {
 pub fn update_to_new_release(rustup: &Rustup, dist: &DistServer, renew: impl Fn(&DistServer)) {
     rustup.run(["toolchain", "install", "stable"]).ok();
     dist.publish(&Release::stable("1.96.0", "2026-05-28"));
-    dist.publish_rustup("9.9.9", &[LINUX], &rustup::local_binary());
+    dist.publish_rustup("9.9.10", &[LINUX], &rustup::local_binary());
     renew(dist);
-    rustup.run(["check"]).exits(100).stdout_has("1.96.0").stdout_has("9.9.9");
+    rustup.run(["check"]).exits(100).stdout_has("1.96.0").stdout_has("9.9.10");
     rustup.run(["update", "--no-self-update"]).ok();
     rustup.tool("rustc", ["+stable", "-V"]).ok().stdout_has("rustc 1.96.0");
-    rustup.run(["self", "update"]).ok().stderr_has("9.9.9");
+    rustup.run(["self", "update"]).ok().stderr_has("9.9.10");
     rustup.tool("rustc", ["+stable", "-V"]).ok().stdout_has("rustc 1.96.0");
 }
