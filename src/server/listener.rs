@@ -265,14 +265,22 @@ impl RequestHandler {
 
 /// Waits until a client has sent no request and read nothing for the idle timeout.
 async fn wait_until_idle(account: &ConnectionBudget) {
-    loop {
+    let deadline = || {
         let within = if account.reserved() > 0 { account.stalled_after() } else { HTTP2_IDLE_TIMEOUT };
-        let until = account.activity().last_active() + within;
-        if until <= Instant::now() {
+        account.activity().last_active() + within
+    };
+    loop {
+        let until = deadline();
+        if until > Instant::now() {
+            // A response may start to wait for its client meanwhile.
+            sleep_until(until.min(Instant::now() + account.stalled_after() / 2)).await;
+            continue;
+        }
+        // The same timeout resets the streams. The connection stays if only they waited for the client.
+        sleep(account.stalled_after() / 8).await;
+        if deadline() <= Instant::now() {
             return;
         }
-        // A response may start to wait for its client meanwhile.
-        sleep_until(until.min(Instant::now() + account.stalled_after() / 2)).await;
     }
 }
 

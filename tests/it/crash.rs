@@ -31,7 +31,8 @@ use frostmirror::mirror::{ledger, retired};
 use crate::bundle_builder::{assert_consistent, public_files, test_holder};
 use crate::gc::assert_records_agree;
 use crate::kill::stable_files;
-use crate::support::sandbox::Sandbox;
+use crate::support::sandbox::{RunningServer, Sandbox};
+use crate::support::wait;
 use reader::ServedFiles;
 use victims::{VICTIMS, Victim};
 
@@ -125,7 +126,7 @@ fn kill_at(victim: &Victim, step: usize, sandbox: &Sandbox, [before, after]: [&M
     let mirror = sandbox.path("mirror");
     let layout = Layout::new(&mirror);
     let served = ServedFiles::of([&before.files, &after.files]);
-    let serving = sandbox.serve(["--mirror", "mirror"]);
+    let serving = serve_settled(sandbox, &layout);
     let is_killed = served.read_during(serving.url(), || {
         if !victim.run(sandbox, Some(&format!("commit:{step}"))) {
             return false;
@@ -172,6 +173,20 @@ fn kill_at(victim: &Victim, step: usize, sandbox: &Sandbox, [before, after]: [&M
     }
     assert_eq!(serving.stop().code, 0);
     is_killed
+}
+
+/// Starts a server, and waits until it no longer takes the lock by itself: at its start, it removes unfinished downloads.
+fn serve_settled(sandbox: &Sandbox, layout: &Layout) -> RunningServer {
+    let serve = || sandbox.serve(["--mirror", "mirror"]);
+    if !layout.live_partial().is_dir() {
+        return serve();
+    }
+    let leftover = layout.live_partial().join("leftover");
+    fs::write(&leftover, "").unwrap();
+    let serving = serve();
+    wait::until("the server has removed the leftover", || !leftover.exists());
+    drop(lock_for_adding(layout, wait::LIMIT, &test_holder(), &NullSink).unwrap());
+    serving
 }
 
 /// Takes the lock in one of four ways, and returns the reported statuses.
