@@ -72,8 +72,10 @@
 //! it, and otherwise moves it to aside/.
 //!
 //! If manifest.json lacks `newest_record`, the last record counts as the newest while manifest.json counts as many imports
-//! as the ledger has records. The next command that changes the mirror writes it again. If manifest.json contradicts the
-//! record of a lineage's newest bundle, the record counts.
+//! as the ledger has records. The next command that changes the mirror writes it again.
+//!
+//! manifest.json begins with `"sha256"`, the SHA-256 of all bytes of the file after that line. If it has another digest and
+//! contradicts the record of a lineage's newest bundle, the record counts.
 //!
 //! A rebuild moves false records to aside/. For each lost record that manifest.json or another record names, it writes a
 //! note `NNNNNNNN-ID.lost`. Without manifest.json, a number in the newest record shows how many other records are lost, and

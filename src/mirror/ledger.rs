@@ -6,8 +6,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::panic::resume_unwind;
-use std::thread;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +28,7 @@ pub(super) mod lost_records;
 mod quick_check;
 mod record_header;
 mod record_name;
+pub(super) mod seal;
 
 pub use chain::ChainFaultKind;
 pub(super) use known_bundles::{CountingBundle, KnownBundles};
@@ -159,29 +158,7 @@ impl Reader<'_> {
 pub(super) fn read_text(layout: &Layout, name: &str) -> Result<Option<(Vec<u8>, Sha256)>, Error> {
     let path = layout.ledger().join(name);
     let text = fs::read(&path).map_err(failed("read", &path))?;
-    Ok(chain::sealed_digest(&text).map(|sha256| (text, sha256)))
-}
-
-/// What `parse` makes of the text of the record `name`, with the digest of its content; `None` if it does not have the digest
-/// that it states. Two threads share the work for a long record.
-pub(super) fn parse_text<T>(
-    layout: &Layout,
-    name: &str,
-    parse: impl FnOnce(&[u8]) -> T,
-) -> Result<Option<(T, Sha256)>, Error> {
-    /// Below this length in bytes, a thread costs more than it saves.
-    const MIN_SHARED: usize = 1 << 20;
-    let path = layout.ledger().join(name);
-    let text = fs::read(&path).map_err(failed("read", &path))?;
-    if text.len() < MIN_SHARED {
-        return Ok(chain::sealed_digest(&text).map(|sha256| (parse(&text), sha256)));
-    }
-    let (sha256, parsed) = thread::scope(|scope| {
-        let digest = scope.spawn(|| chain::sealed_digest(&text));
-        let parsed = parse(&text);
-        (digest.join().unwrap_or_else(|panic| resume_unwind(panic)), parsed)
-    });
-    Ok(sha256.map(|sha256| (parsed, sha256)))
+    Ok(seal::RECORD.check(&text).map(|sha256| (text, sha256)))
 }
 
 /// What the record `name` states without its tables; `None` if it is invalid or does not have the digest that it states.
@@ -399,6 +376,6 @@ pub(super) fn add_history(
 impl Record {
     /// The text of the record's file, and the digest of its content.
     pub fn render(&self) -> (Vec<u8>, Sha256) {
-        chain::seal(self)
+        seal::seal_record(self)
     }
 }

@@ -26,12 +26,16 @@ pub(super) fn find_difference(stated: &LineageTip, recorded: &LineageTip) -> Opt
 }
 
 /// Corrects in `head`, which manifest.json states, the newest bundles of the histories of the bundle with this manifest: if
-/// their records contradict the file, the records count. Returns one warning for each correction.
+/// the file was changed and their records contradict it, the records count. Returns one warning for each correction.
 pub(super) fn correct_tips(
     layout: &Layout,
     head: &mut MirrorSummary,
     manifest: &Manifest,
 ) -> Result<Vec<String>, Error> {
+    // Reading a record of 100,000 versions takes a tenth of the time of a small import.
+    if MirrorSummary::is_intact(layout)? {
+        return Ok(Vec::new());
+    }
     let carried = manifest.carried_histories.iter().map(|history| history.lineage.id.as_str());
     let ids: BTreeSet<&str> = carried.chain([manifest.lineage.id.as_str()]).collect();
     let names = ledger::record_names(layout)?;

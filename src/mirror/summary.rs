@@ -14,7 +14,7 @@ use super::dist_files::DistFiles;
 use super::index_meta;
 use super::item::ItemId;
 use super::layout::Layout;
-use super::ledger::{self, RecordRef};
+use super::ledger::{self, RecordRef, seal};
 use super::lineages::{LineageTip, add_contender, doubts, sort_contenders};
 use super::live::{LiveLineage, LiveRecord};
 use super::pending_deletions;
@@ -166,6 +166,12 @@ impl MirrorSummary {
         Ok(summary.filter(|summary: &MirrorSummary| summary.format == FORMAT_VERSION))
     }
 
+    /// Whether `manifest.json` has the digest that it states: nothing but this tool has changed it.
+    pub(super) fn is_intact(layout: &Layout) -> Result<bool, Error> {
+        let text = disk::read_if_present(&layout.summary())?;
+        Ok(text.is_some_and(|text| seal::INDENTED.check(&text).is_some()))
+    }
+
     /// This summary with other counts.
     pub(super) fn with_counts(mut self, counts: Counts) -> MirrorSummary {
         self.format = FORMAT_VERSION;
@@ -262,7 +268,7 @@ impl MirrorSummary {
 
     /// The text of `manifest.json`.
     pub(super) fn render(&self) -> Vec<u8> {
-        let mut text = serde_json::to_vec_pretty(self).expect("plain fields are JSON");
+        let (mut text, _) = seal::INDENTED.apply(|text| serde_json::to_writer_pretty(text, self));
         text.push(b'\n');
         text
     }

@@ -362,9 +362,8 @@ fn read_record_text(layout: &Layout, name: &str) -> Result<(Vec<u8>, Sha256), Er
 
 /// What a record states without its tables, with the digest of its content.
 fn read_header(layout: &Layout, name: &str) -> Result<(RecordHeader, Sha256), Error> {
-    let (header, sha256) =
-        ledger::parse_text(layout, name, RecordHeader::parse)?.ok_or_else(|| altered(layout, name))?;
-    Ok((header.map_err(|source| invalid(layout, name, source))?, sha256))
+    let (text, sha256) = read_record_text(layout, name)?;
+    Ok((RecordHeader::parse(&text).map_err(|source| invalid(layout, name, source))?, sha256))
 }
 
 fn altered(layout: &Layout, name: &str) -> Error {

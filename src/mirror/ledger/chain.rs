@@ -6,49 +6,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read as _};
 
-use serde::Serialize;
-
-use super::lost_records;
 use super::record_header::RecordHeader;
 use super::record_name::{RecordRef, bundle_of_record, contains_bundle, record_names, record_number};
+use super::{lost_records, seal};
 use crate::digest::Sha256;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::{Error, failed};
-
-/// The text before the digest of a record's content.
-const BEFORE_DIGEST: &[u8] = br#"{"sha256":""#;
-
-/// The text after the digest; the content follows.
-const AFTER_DIGEST: &[u8] = br#"","#;
 
 /// The text before the predecessor, which begins the content.
 const BEFORE_PREVIOUS: &[u8] = br#""previous":"#;
 
 /// Maximum length in bytes of a record's digest and predecessor.
 const MAX_HEADER: u64 = 1024;
-
-/// The text of a record's file with these fields, and the digest of its content. The text is written once, because it can
-/// have many megabytes.
-pub(super) fn seal(fields: &impl Serialize) -> (Vec<u8>, Sha256) {
-    let placeholder = [b'0'; 64];
-    let mut text = [BEFORE_DIGEST, &placeholder, AFTER_DIGEST].concat();
-    let content = text.len();
-    // The first byte of the fields' text, a brace, takes the place of the comma, and becomes one again.
-    text.truncate(content - 1);
-    serde_json::to_writer(&mut text, fields).expect("a record is plain data with text for keys");
-    text[content - 1] = b',';
-    let sha256 = Sha256::of(&text[content..]);
-    text[BEFORE_DIGEST.len()..][..placeholder.len()].copy_from_slice(sha256.to_string().as_bytes());
-    (text, sha256)
-}
-
-/// The digest that the text of a record's file states, if it is the digest of the text's content.
-pub(in crate::mirror) fn sealed_digest(text: &[u8]) -> Option<Sha256> {
-    let (digest, rest) = text.strip_prefix(BEFORE_DIGEST)?.split_at_checked(64)?;
-    let content = rest.strip_prefix(AFTER_DIGEST)?;
-    let stated: Sha256 = str::from_utf8(digest).ok()?.parse().ok()?;
-    (Sha256::of(content) == stated).then_some(stated)
-}
 
 /// A record of the ledger as a part of the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,7 +167,7 @@ pub(in crate::mirror) fn predecessor(
     for record in names.iter().rev().filter(|record| *record != name) {
         let path = layout.ledger().join(record);
         let text = fs::read(&path).map_err(failed("read", &path))?;
-        if let Some(sha256) = sealed_digest(&text) {
+        if let Some(sha256) = seal::RECORD.check(&text) {
             return Ok(Some(RecordRef { record: record.clone(), sha256 }));
         }
     }
@@ -298,17 +267,18 @@ fn read_bundle_id(layout: &Layout, name: &str) -> Option<String> {
 
 /// The digest and the predecessor that a record states at its beginning.
 fn parse_header(text: &[u8]) -> Option<(Sha256, Option<RecordRef>)> {
-    let (digest, rest) = text.strip_prefix(BEFORE_DIGEST)?.split_at_checked(64)?;
-    let content = rest.strip_prefix(AFTER_DIGEST)?;
+    let (digest, content) = seal::RECORD.split(text)?;
     let previous = match content.strip_prefix(BEFORE_PREVIOUS) {
         Some(rest) => Some(serde_json::Deserializer::from_slice(rest).into_iter().next()?.ok()?),
         None => None,
     };
-    Some((str::from_utf8(digest).ok()?.parse().ok()?, previous))
+    Some((digest, previous))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde::Serialize;
+
     use super::*;
 
     fn name(number: u8) -> String {
@@ -391,25 +361,16 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_text_is_json_and_states_its_digest() {
+    fn the_beginning_of_a_record_states_its_digest_and_predecessor() {
         #[derive(Serialize)]
         struct Fields {
             #[serde(skip_serializing_if = "Option::is_none")]
             previous: Option<RecordRef>,
             a: u64,
         }
-        let (text, sha256) = seal(&Fields { previous: None, a: 1 });
-        assert_eq!(text, format!(r#"{{"sha256":"{sha256}","a":1}}"#).as_bytes());
-        assert_eq!(sealed_digest(&text), Some(sha256));
-        for at in 0..text.len() {
-            let mut other = text.clone();
-            other[at] ^= 1;
-            assert_eq!(sealed_digest(&other), None, "byte {at}");
-        }
-        assert_eq!(sealed_digest(&text[..text.len() - 1]), None);
-        assert_eq!(sealed_digest(br#"{"a":1}"#), None);
+        let (text, sha256) = seal::seal_record(&Fields { previous: None, a: 1 });
         assert_eq!(parse_header(&text), Some((sha256, None)));
-        let (text, sha256) = seal(&Fields { previous: Some(reference(7)), a: 1 });
+        let (text, sha256) = seal::seal_record(&Fields { previous: Some(reference(7)), a: 1 });
         assert_eq!(parse_header(&text), Some((sha256, Some(reference(7)))));
         assert_eq!(parse_header(&text[..100]), None);
     }
