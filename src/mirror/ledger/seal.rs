@@ -71,9 +71,7 @@ mod tests {
         let (record, of_record) = seal_record(&Fields { a: 1 });
         let (indented, of_indented) = INDENTED.apply(|text| serde_json::to_writer_pretty(text, &Fields { a: 1 }));
         assert_eq!(record, format!(r#"{{"sha256":"{of_record}","a":1}}"#).as_bytes());
-        let value: serde_json::Value = serde_json::from_slice(&indented).expect("JSON");
-        assert_eq!(serde_json::to_vec_pretty(&value).expect("JSON"), indented);
-        assert_eq!(value["a"], 1);
+        assert_eq!(indented, format!("{{\n  \"sha256\": \"{of_indented}\",\n  \"a\": 1\n}}").as_bytes());
         for (seal, text, sha256) in [(RECORD, record, of_record), (INDENTED, indented, of_indented)] {
             assert_eq!(seal.check(&text), Some(sha256));
             for at in 0..text.len() {
