@@ -257,12 +257,7 @@ fn write_restoration(plan: &Plan, line: &mut dyn FnMut(String)) {
         line(format!("To reset: {lines} from a rejected bundle; the next line from any other bundle counts"));
     }
     for bundle in &plan.to_import {
-        let (file, id) = (sanitize_line(&bundle.file), sanitize_line(&bundle.bundle));
-        let what = bundle.sequence.map_or_else(|| "snapshot".to_owned(), describe_bundle_number);
-        let restored = [(bundle.lines, "index line"), (bundle.files, "file")];
-        let restored: Vec<String> =
-            restored.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| pluralize(*count, noun)).collect();
-        line(format!("Import again: {file} ({what}, id {id}), which restores {}", restored.join(" and ")));
+        line(format!("Import again: {bundle}"));
     }
     if !plan.unavailable.is_empty() {
         let named: Vec<String> = plan.unavailable.iter().take(MAX_NAMED).map(|one| sanitize_line(one)).collect();

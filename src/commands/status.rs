@@ -81,6 +81,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "imports": status.imports,
             "lineages": status.lineages,
             "doubts": status.doubts,
+            "import_again": status.import_again,
             "incoming": incoming,
             "index_link": link,
             "index_link_good": status.link == LinkState::Good,
@@ -95,7 +96,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     let incoming = incoming.as_ref().map(incoming_lines).unwrap_or_default();
     context.reporter.print_data(&format!(
-        "Crate count: {}\nTotal size: {}\n{}{}Last import: {}\n{}{}{}Mirror: {}\nIndex link: {link}\n{incoming}",
+        "Crate count: {}\nTotal size: {}\n{}{}Last import: {}\n{}{}{}{}Mirror: {}\nIndex link: {link}\n{incoming}",
         status.counts.versions,
         pluralize(status.counts.total_bytes(), "byte"),
         pending_line(status.pending_deletions),
@@ -103,6 +104,7 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         status.last_import_text(),
         toolchain_lines(&status, &offers),
         lineage_lines(&status, &layout),
+        restoration_lines(&status, &layout),
         unchecked_line(status.records.unchecked, &layout),
         sanitize_line(&layout.root().to_string_lossy()),
     ));
@@ -185,6 +187,16 @@ fn lineage_lines(status: &Status, layout: &Layout) -> String {
             let command = layout.fill_in("`cargo frostmirror gc --mirror DIR --dry-run`");
             text.push_str(&format!("  {command} says what to check, and how to accept or reject the bundle\n"));
         }
+    }
+    text
+}
+
+/// Formats the bundles to import again after a rejection; empty if there are none.
+fn restoration_lines(status: &Status, layout: &Layout) -> String {
+    let mut text: String = status.import_again.iter().map(|bundle| format!("Import again: {bundle}\n")).collect();
+    if !text.is_empty() {
+        let command = layout.fill_in("`cargo frostmirror gc --mirror DIR --dry-run`");
+        text.push_str(&format!("  {command} shows whether a later bundle has restored this\n"));
     }
     text
 }

@@ -410,9 +410,9 @@ pub(super) fn prepare_commit(
             warnings: Vec::new(),
             manifest: history_manifest(carried, &manifest),
         };
-        let (text, sha256) = record.render();
+        let (staged, sha256) = record.stage(staging)?;
         head.newest_record = Some(RecordRef { record: name.clone(), sha256 });
-        records.push((name, staging.write(&text)?));
+        records.push((name, staged));
     }
     if !matches!(record_state, RecordState::Recorded(_)) || !records.is_empty() {
         let name =
@@ -454,9 +454,9 @@ pub(super) fn prepare_commit(
             warnings,
             manifest,
         };
-        let (text, sha256) = record.render();
+        let (staged, sha256) = record.stage(staging)?;
         head.newest_record = Some(RecordRef { record: name.clone(), sha256 });
-        records.push((name, staging.write(&text)?));
+        records.push((name, staged));
     }
     Ok(PreparedCommit { summary: head, records, acceptances })
 }

@@ -61,9 +61,7 @@ pub use evict::EvictionReport;
 pub use live_records::{LIVE_LINEAGE, LiveSummary};
 pub(super) use needed_files::{LineageState, Lineages};
 pub use options::{DEFAULT_GRACE, Options};
-pub use plan::{
-    BundleToImport, Candidate, KeptForLostRecords, Line, LineagePlan, PendingDeletion, Plan, RejectedBundle,
-};
+pub use plan::{Candidate, KeptForLostRecords, Line, LineagePlan, PendingDeletion, Plan, RejectedBundle};
 pub use plan_report::PlanReport;
 use planner::make_plan;
 pub use space_advice::SpaceAdvice;

@@ -145,6 +145,9 @@ impl WriteGuard {
             },
         };
         received.warnings.extend(stated_tips::correct_tips(&self.layout, &mut head, &streamed.manifest)?);
+        let awaited = head.import_again.len();
+        head.import_again.retain(|one| one.bundle != streamed.manifest.id);
+        let is_awaited = head.import_again.len() < awaited;
         ledger_state.retract_statements(&self.layout, &mut head, &streamed.manifest, &record_state)?;
         let added = ledger_state.added_bundles(&self.layout, &head, &streamed.manifest, &record_state)?;
         let earlier = match &record_state {
@@ -203,7 +206,7 @@ impl WriteGuard {
             earlier.is_some() && ledger_state.new_histories(&self.layout, &head, &streamed.manifest).is_empty();
         imported.already_imported = on_record && tx.is_empty();
         imported.summary_rewritten = imported.already_imported && known.is_none();
-        if !imported.already_imported || known.is_none() {
+        if !imported.already_imported || known.is_none() || is_awaited {
             if let RecordState::Corrupt(name) = &record_state {
                 received.warnings.push(format!(
                     "the record `{name}` was damaged or altered: it was moved to .frostmirror/aside, and a new record of \

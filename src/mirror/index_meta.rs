@@ -8,6 +8,10 @@ use jiff::Timestamp;
 use crate::crate_id::Version;
 use crate::digest::Sha256;
 
+/// The time in the record of a line that only rejected bundles confirm. It is later than the earliest time, which a rebuild
+/// writes, and earlier than that of any bundle, so the next bundle that has the line of this version replaces it.
+pub(super) const REVOKED: Timestamp = Timestamp::constant(-377_705_023_200, 0);
+
 /// The record of one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexLineMeta {
@@ -47,7 +51,7 @@ impl IndexLineMeta {
     pub(super) fn is_rival_of(&self, current: &IndexLineMeta) -> bool {
         self.version == current.version
             && self.read_at == current.read_at
-            && self.read_at > Timestamp::MIN
+            && self.read_at > REVOKED
             && self.line_sha256 != current.line_sha256
     }
 
@@ -57,11 +61,10 @@ impl IndexLineMeta {
     }
 }
 
-/// The record `line` of a file in lines/ with the earliest time, like a record that a rebuild wrote. So the next bundle that has
-/// the line of this version replaces it. `None` if the record is invalid.
-pub(super) fn without_read_time(line: &str) -> Option<String> {
+/// The record `line` of a file in lines/ with the time [`REVOKED`]. `None` if the record is invalid.
+pub(super) fn revoke(line: &str) -> Option<String> {
     let record = IndexLineMeta::parse(line.trim_end())?;
-    Some(render(&[IndexLineMeta { read_at: Timestamp::MIN, ..record }]))
+    Some(render(&[IndexLineMeta { read_at: REVOKED, ..record }]))
 }
 
 /// The records in `text`. Invalid records are skipped: their lines then count as read before all others.
@@ -93,7 +96,9 @@ mod tests {
             index_only,
         };
         let unknown = IndexLineMeta { read_at: Timestamp::MIN, ..record("2.0.0", false) };
-        let records = [record("1.0.0", false), record("1.0.1-a+b", true), unknown];
+        let revoked = IndexLineMeta { read_at: REVOKED, ..record("3.0.0", false) };
+        assert!(unknown.read_at < revoked.read_at);
+        let records = [record("1.0.0", false), record("1.0.1-a+b", true), unknown, revoked];
         let text = render(&records);
         assert_eq!(parse(&text), records);
         let damaged = text.replacen("held", "hexd", 1);

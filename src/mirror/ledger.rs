@@ -15,6 +15,7 @@ use super::layout::Layout;
 use super::lineages::{LineageTip, REBUILT_LINEAGE};
 use super::live;
 use super::retired::{self, Retirement};
+use super::staging::{StagedFile, Staging};
 use super::summary::{HistorySize, ImportTotals, MirrorSummary};
 use super::transaction::{Error, counts_are_stale, failed};
 use crate::bundle::format::{BundleKind, Manifest};
@@ -234,6 +235,15 @@ pub(super) fn read_imported_bundles(layout: &Layout, lineage: &str) -> Result<Ve
     retain_counting(layout, read_bundles_of_lineage(layout, lineage)?)
 }
 
+/// The readable records of the history `lineage` that are not rejected, in the order of import. Those before an accepted bundle
+/// are among them.
+pub(super) fn read_unrejected_bundles(layout: &Layout, lineage: &str) -> Result<Vec<ImportedBundle>, Error> {
+    let notes = retired::read_retirements(layout)?;
+    let mut bundles = read_bundles_of_lineage(layout, lineage)?;
+    bundles.retain(|one| !retired::is_rejected(&notes, record_number(&one.record).unwrap_or(0), &one.lineage));
+    Ok(bundles)
+}
+
 /// All readable records that count, in the order of import.
 pub(super) fn read_counting_bundles(layout: &Layout) -> Result<Vec<ImportedBundle>, Error> {
     retain_counting(layout, read_bundles(layout, |_| true)?)
@@ -376,6 +386,11 @@ pub(super) fn add_history(
 impl Record {
     /// The text of the record's file, and the digest of its content.
     pub fn render(&self) -> (Vec<u8>, Sha256) {
-        seal::seal_record(self)
+        seal::RECORD.render(self)
+    }
+
+    /// Stages the record's file. Returns the digest of its content.
+    pub(super) fn stage(&self, staging: &mut Staging) -> Result<(StagedFile, Sha256), Error> {
+        staging.write_with(|file| seal::RECORD.write(file, self))
     }
 }

@@ -228,9 +228,9 @@ impl WriteGuard {
             let last = losses.notes.last_number;
             let record = make_rebuilt_record(&mut head, unnamed, unnamed_artifacts, last, &pass.metadata, now);
             let name = ledger::next_record_name(&[], None, last, &record.manifest.id);
-            let (text, sha256) = record.render();
+            let (staged, sha256) = record.stage(&mut tx.staging)?;
             head.newest_record = Some(RecordRef { record: name.clone(), sha256 });
-            tx.put_bytes(&layout.ledger().join(&name), &text)?;
+            tx.put(&layout.ledger().join(&name), staged)?;
             new_record = Some(ChainLink { name, seal: Some((sha256, record.previous)), copy_of: None });
         }
         // Only manifest.json names the newest record of every lineage. Nothing names files of damaged live records.

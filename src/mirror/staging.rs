@@ -129,14 +129,24 @@ impl Staging {
 
     /// Creates a file with these bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<StagedFile, Error> {
+        Ok(self.write_with(|file| file.write_all(bytes))?.0)
+    }
+
+    /// Creates a file with what `write` writes, and returns its result too.
+    pub(super) fn write_with<T>(
+        &mut self,
+        write: impl FnOnce(&mut File) -> io::Result<T>,
+    ) -> Result<(StagedFile, T), Error> {
         let (staged, mut file) = self.create()?;
-        if let Err(source) = file.write_all(bytes) {
-            drop(file);
-            // On a full disk, deleting it frees space for others.
-            let _stays = fs::remove_file(self.path(staged)).is_err();
-            return Err(failed("write", &self.path(staged))(source));
+        match write(&mut file) {
+            Ok(result) => Ok((staged, result)),
+            Err(source) => {
+                drop(file);
+                // On a full disk, deleting it frees space for others.
+                let _stays = fs::remove_file(self.path(staged)).is_err();
+                Err(failed("write", &self.path(staged))(source))
+            }
         }
-        Ok(staged)
     }
 
     /// Stages the file at `path` by a hard link, which costs nothing for any size. The file also stays in its place.

@@ -12,7 +12,7 @@ use super::ledger::{self, ChainFaultKind, FaultyRecord, QuickCheck};
 use super::lineages::LineageTip;
 use super::live::LiveTotals;
 use super::pending_deletions;
-use super::summary::{self, Counts, SummaryLoss};
+use super::summary::{self, BundleToImport, Counts, SummaryLoss};
 use super::transaction;
 use super::watcher_state::WatcherState;
 use crate::bundle::sanitize::sanitize_line;
@@ -38,6 +38,8 @@ pub struct Status {
     pub lineages: Vec<LineageTip>,
     /// Histories whose newest bundle is uncertain, by id, with the reasons, one sentence each.
     pub doubts: BTreeMap<String, Vec<String>>,
+    /// The bundles to import again, because they restore what a rejected bundle replaced.
+    pub import_again: Vec<BundleToImport>,
     /// The last state of the watcher; `None` if no watcher ever ran.
     pub watcher: Option<WatcherState>,
     /// The state of `crates/index`.
@@ -92,6 +94,7 @@ impl Status {
             live: LiveTotals::read(layout)?,
             imports: head.imports,
             lineages: head.lineages,
+            import_again: head.import_again,
             watcher: WatcherState::read(layout)?,
             link: link_state(layout),
             summary_loss: SummaryLoss::find(layout)?,

@@ -3,8 +3,8 @@
 //! It is derived: the newest record of the ledger has a copy, and [`Counts::count_tree`] counts the files again.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::path::PathBuf;
+use std::{fmt, fs};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,12 +22,44 @@ use super::transaction::{Error, counts_are_stale, failed};
 use crate::bundle::format::{
     HISTORY_WEIGHT_PER_ROW, MAX_CARRIED_HISTORIES, MAX_HISTORIES_WEIGHT, Manifest, history_weight,
 };
+use crate::bundle::sanitize::sanitize_line;
+use crate::bundle::sequence::describe_bundle_number;
 use crate::crate_id::{CrateId, Version};
 use crate::index_line::IndexLine;
-use crate::units::is_zero;
+use crate::units::{is_zero, pluralize};
 
 /// The version of the summary's format.
 const FORMAT_VERSION: u32 = 1;
+
+/// A bundle to import again. It restores what a rejected bundle replaced, or what a collection removed because of that bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BundleToImport {
+    /// Its lineage.
+    pub lineage: String,
+    /// Its number in the lineage; absent for a snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// Its ID.
+    pub bundle: String,
+    /// The bundle's file.
+    pub file: String,
+    /// Number of index lines that it restores.
+    pub lines: u64,
+    /// Number of crates and dist files that it restores.
+    pub files: u64,
+}
+
+impl fmt::Display for BundleToImport {
+    /// Such as `b.pkg (bundle number 2, id 0a1b), which restores 1 index line and 2 files`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (file, id) = (sanitize_line(&self.file), sanitize_line(&self.bundle));
+        let what = self.sequence.map_or_else(|| "snapshot".to_owned(), describe_bundle_number);
+        let restored = [(self.lines, "index line"), (self.files, "file")];
+        let restored: Vec<String> =
+            restored.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| pluralize(*count, noun)).collect();
+        write!(f, "{file} ({what}, id {id}), which restores {}", restored.join(" and "))
+    }
+}
 
 /// The summary of a mirror.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +91,9 @@ pub struct MirrorSummary {
     /// and number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contested: Vec<LineageTip>,
+    /// The bundles that the last garbage collection asked to import again, and that were not imported since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub import_again: Vec<BundleToImport>,
     /// What each of these bundles adds to a snapshot, by its record.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[serde(rename = "sizes")]
@@ -268,7 +303,7 @@ impl MirrorSummary {
 
     /// The text of `manifest.json`.
     pub(super) fn render(&self) -> Vec<u8> {
-        let (mut text, _) = seal::INDENTED.apply(|text| serde_json::to_writer_pretty(text, self));
+        let (mut text, _) = seal::INDENTED.render(self);
         text.push(b'\n');
         text
     }

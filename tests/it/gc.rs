@@ -23,6 +23,7 @@ pub mod sequence_jumps;
 mod doubtful_imports;
 mod rebuilt_lineage;
 mod rejected_content;
+mod removed_for_false_bundles;
 mod synthetic;
 mod projects;
 mod random;

@@ -450,6 +450,13 @@ fn audit_result(audit: &Audit, args: &Args, layout: &Layout, sink: &dyn Sink) ->
             )
         });
     }
+    if has(|fault| matches!(fault, Fault::RejectedLine { .. })) {
+        let then = if steps.is_empty() { "" } else { "then " };
+        steps.push(format!(
+            "{then}run `cargo frostmirror gc --mirror DIR --dry-run`, which names the bundles to import again for the lines of \
+             rejected bundles"
+        ));
+    }
     if audit.problems.iter().any(|problem| problem.fault.is_stray()) {
         steps.push(
             "inspect the unrecognized files: import a bundle that has them again, or remove them by hand".to_owned(),

@@ -15,7 +15,7 @@ use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::event::{Event, Phase, Sink};
 use crate::index_line::{IndexLine, InvalidLine};
-use crate::mirror::index_meta::{self, IndexLineMeta};
+use crate::mirror::index_meta::{self, IndexLineMeta, REVOKED};
 use crate::mirror::item::ItemId;
 use crate::mirror::packaged_manifest::PackagedManifest;
 use crate::parallel;
@@ -250,6 +250,9 @@ impl IndexAuditor<'_> {
         }
         for state in by_version.values() {
             self.check_line(state, books, &index_shown, &records_shown);
+            if is_revoked(state, &records) {
+                self.problems.push(Problem::new(&index_shown, Fault::RejectedLine { id: state.id.clone() }));
+            }
         }
         let path = self.path;
         let context = self.context;
@@ -446,6 +449,12 @@ impl LineHeader {
         let Head { name, vers, cksum } = serde_json::from_str(raw).ok()?;
         Some(LineHeader { id: CrateId::parse(&name, &vers).ok()?, cksum })
     }
+}
+
+/// Whether only a rejected bundle confirms the line.
+fn is_revoked(line: &LineState, records: &[IndexLineMeta]) -> bool {
+    let is_of_line = |record: &&IndexLineMeta| record.version == line.id.version && record.line_sha256 == line.digest;
+    records.iter().filter(is_of_line).map(|record| record.read_at).max() == Some(REVOKED)
 }
 
 /// Compares a line with the records. Also returns whether the matching record states another checksum.

@@ -150,6 +150,12 @@ pub enum Fault {
         /// How the line contradicts the Cargo.toml in the crate.
         difference: String,
     },
+    /// A rejected bundle may have brought the line, and no other bundle replaced it since.
+    #[error("the line of {id} may be that of a rejected bundle, because no other bundle has replaced it since")]
+    RejectedLine {
+        /// The crate.
+        id: CrateId,
+    },
     /// A record contradicts its index line.
     #[error("has a different checksum for {id} than its index line")]
     RecordChecksum {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::error::Error;
 use super::index_entry;
-use super::plan::{BundleToImport, Plan, VersionRemoval};
+use super::plan::{Plan, VersionRemoval};
 use crate::event::Sink;
 use crate::index_line::IndexLine;
 use crate::mirror::disk_reserve;
@@ -17,6 +17,7 @@ use crate::mirror::index_link::{self, LinkState};
 use crate::mirror::item::{StoredItem, total_size};
 use crate::mirror::layout::Layout;
 use crate::mirror::retired::Retirement;
+use crate::mirror::summary::BundleToImport;
 use crate::mirror::topo_sort::{NameIds, Node, dependencies_first};
 use crate::mirror::transaction::{Staging, Transaction, counts_are_stale, delete_folder, delete_unreferenced};
 use crate::units::{format_time, is_zero};
@@ -298,7 +299,7 @@ impl FileRewrites<'_> {
             let text = index_entry::read_or_empty(&path)?;
             let mut stays = Vec::with_capacity(text.len());
             for line in index_entry::nonempty_lines(&text).filter(|line| !(self.is_removed)(line, versions)) {
-                match index_entry::without_read_time(line, reset) {
+                match index_entry::revoke(line, reset) {
                     Some(record) => stays.extend_from_slice(record.as_bytes()),
                     None => {
                         stays.extend_from_slice(line);

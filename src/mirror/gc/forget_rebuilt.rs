@@ -12,7 +12,7 @@ use crate::bundle::format::CrateState;
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::index_line::IndexLine;
 use crate::mirror::disk;
-use crate::mirror::index_meta;
+use crate::mirror::index_meta::{self, REVOKED};
 use crate::mirror::item::ItemId;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::lost_records::{REBUILT_END, Unrestored};
@@ -97,7 +97,7 @@ fn are_lines_explained(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Res
         };
         let text = disk::read_text(&layout.index_meta_file(&name))?.unwrap_or_default();
         let records = index_meta::parse(&text).into_iter().filter(|record| record.version == version);
-        match records.map(|record| record.read_at).max().filter(|last| *last > Timestamp::MIN) {
+        match records.map(|record| record.read_at).max().filter(|last| *last > REVOKED) {
             Some(last) => drop(read_at.insert((name.index_path(), version), last)),
             None => return Ok(false),
         }

@@ -51,10 +51,10 @@ pub(super) fn version_of_meta(line: &[u8]) -> Option<&str> {
 
 /// A line in lines/ without the time at which its index line was read, with its line end. `None` if its version is none of
 /// `versions`.
-pub(super) fn without_read_time(line: &[u8], versions: &HashSet<String>) -> Option<String> {
+pub(super) fn revoke(line: &[u8], versions: &HashSet<String>) -> Option<String> {
     let version = version_of_meta(line).filter(|version| versions.contains(*version))?;
     let text = std::str::from_utf8(line).ok().filter(|_| !version.is_empty())?;
-    index_meta::without_read_time(text)
+    index_meta::revoke(text)
 }
 
 impl IndexEntry {

@@ -14,7 +14,7 @@ use crate::mirror::item::StoredItem;
 use crate::mirror::lineages::LineageTip;
 use crate::mirror::pending_deletions::PendingDeletions;
 use crate::mirror::pending_lines::PendingLines;
-use crate::mirror::summary::{Counts, MirrorSummary};
+use crate::mirror::summary::{BundleToImport, Counts, MirrorSummary};
 use crate::units::is_zero;
 
 /// What a collection will do, and why.
@@ -179,24 +179,6 @@ pub struct RejectedBundle {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schemars(default)]
     pub snapshot: bool,
-}
-
-/// A bundle to import again. It restores what a rejected bundle replaced.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct BundleToImport {
-    /// Its lineage.
-    pub lineage: String,
-    /// Its number in the lineage; absent for a snapshot.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sequence: Option<u64>,
-    /// Its ID.
-    pub bundle: String,
-    /// The bundle's file.
-    pub file: String,
-    /// Number of index lines that it restores.
-    pub lines: u64,
-    /// Number of crates and dist files that it restores.
-    pub files: u64,
 }
 
 /// Files that stay because import records are lost.

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::live_records::LiveSummary;
-use super::plan::{BundleToImport, KeptForLostRecords, Line, LineagePlan, PendingDeletion, Plan, RejectedBundle};
+use super::plan::{KeptForLostRecords, Line, LineagePlan, PendingDeletion, Plan, RejectedBundle};
 use crate::mirror::item::{StoredItem, total_size};
-use crate::mirror::summary::Counts;
+use crate::mirror::summary::{BundleToImport, Counts};
 
 /// The JSON form of a plan.
 #[derive(Debug, Serialize, JsonSchema)]

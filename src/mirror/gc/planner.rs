@@ -94,6 +94,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         live: LiveTotals::sum(live.lineage.current()),
         history_sizes: sizes,
         contested,
+        import_again: revocation.to_import.clone(),
         last_import: ledger_lineages.last_import.clone(),
         toolchains: deletions.toolchains,
         imports: ledger_lineages.record_names.len() as u64,

@@ -17,7 +17,9 @@
 //! have received a copy of another file.
 //!
 //! The ledger states no digests of lines, and the replaced files no longer exist. So the bundles that have them must be
-//! imported again, and the plan names them.
+//! imported again, and the plan names them. Until then, each later plan names them too, because the record of such a line has
+//! the time [`REVOKED`]. The plan also names the bundles of files that a collection removed because the false bundle did not name them:
+//! the rejection makes them needed again.
 //!
 //! A record of a rebuild shows which files the mirror had then. So it counts as a statement about files that a rejected
 //! bundle brought later, and not about lines. While bundles of lost records are missing, one of these may have brought the
@@ -30,22 +32,24 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use jiff::Timestamp;
 
 use super::error::Error;
-use super::needed_files::{KeepSet, Lineages};
-use super::plan::{BundleToImport, Line};
+use super::needed_files::{KeepSet, LineageState, Lineages};
+use super::plan::Line;
 use crate::bundle::format::{BundleKind, CrateState, DistFileState, Manifest};
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::mirror::disk;
 use crate::mirror::dist_files::{DistFile, DistFiles, MutableName};
-use crate::mirror::index_meta::{self, IndexLineMeta};
+use crate::mirror::index_meta::{self, IndexLineMeta, REVOKED};
 use crate::mirror::item::ItemId;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::lost_records::Unrestored;
 use crate::mirror::ledger::{self, Reader};
 use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::live::LiveLineage;
+use crate::mirror::lost_items::find_missing_items;
 use crate::mirror::pending_lines::PendingLines;
 use crate::mirror::retired::{self, Scope};
+use crate::mirror::summary::BundleToImport;
 use crate::safe_path::SafePath;
 
 /// What rejected bundles left, and how it gives way.
@@ -75,6 +79,10 @@ struct Candidates {
     /// Whether a rejected bundle stated the recorded time too.
     dist_files: BTreeMap<SafePath, (DistFile, bool)>,
     waiting: BTreeMap<CrateId, Timestamp>,
+    /// The lines of rejected bundles that an earlier run reset, with their checksums.
+    reset: BTreeMap<CrateId, Sha256>,
+    /// Needed files and crates with lines that the mirror had and lacks, with their digests.
+    lost: BTreeMap<ItemId, Sha256>,
     /// The files that a rejected bundle brought, with the number of the first such record.
     brought: HashMap<ItemId, u64>,
     /// Whether bundles of lost records are missing, which may have brought the same files before.
@@ -127,7 +135,7 @@ impl Revocation {
         live: &LiveLineage,
         needed: &mut KeepSet,
     ) -> Result<Revocation, Error> {
-        let candidates = Candidates::find(layout, lineages)?;
+        let candidates = Candidates::find(layout, lineages, needed)?;
         if candidates.is_empty() {
             return Ok(Revocation::default());
         }
@@ -137,6 +145,7 @@ impl Revocation {
         found.revoke_files(&candidates, &statements, needed, &mut restored);
         found.revoke_lines(&candidates, &statements, needed, &mut restored);
         found.drop_waiting(layout, &candidates, &statements, &mut restored)?;
+        found.add_unrestored(&candidates, &statements, &mut restored);
         found.to_import = statements.bundles_to_import(&restored);
         Ok(found)
     }
@@ -232,6 +241,33 @@ impl Revocation {
     }
 }
 
+impl Revocation {
+    /// Adds the bundles that restore what earlier runs reset or removed.
+    fn add_unrestored(
+        &mut self,
+        candidates: &Candidates,
+        statements: &Statements,
+        restored: &mut BTreeMap<usize, Restored>,
+    ) {
+        for (id, sha256) in &candidates.reset {
+            let lines = statements.about(&ItemId::Crate(id.clone())).iter();
+            if let Some(Statement { bundle: Some(bundle), .. }) =
+                latest(lines.filter(|one| one.has_line && one.sha256 == *sha256))
+            {
+                restored.entry(*bundle).or_default().lines += 1;
+            }
+        }
+        for (item, sha256) in &candidates.lost {
+            let files = statements.about(item).iter().filter(|one| one.has_file && one.sha256 == *sha256);
+            match latest(files) {
+                Some(Statement { bundle: Some(bundle), .. }) => restored.entry(*bundle).or_default().files += 1,
+                Some(_) => {}
+                None => self.unavailable.push(item.to_string()),
+            }
+        }
+    }
+}
+
 /// The statement with the latest time; of several, that of the bundle imported last.
 fn latest<'s>(statements: impl Iterator<Item = &'s Statement>) -> Option<&'s Statement> {
     statements.max_by_key(|one| (one.read_at, one.bundle))
@@ -248,12 +284,17 @@ fn source_of_file(stated: &[Statement]) -> Option<Option<usize>> {
 
 impl Candidates {
     fn is_empty(&self) -> bool {
-        let Candidates { lines, crates, dist_files, waiting, .. } = self;
-        lines.is_empty() && crates.is_empty() && dist_files.is_empty() && waiting.is_empty()
+        let Candidates { lines, crates, dist_files, waiting, reset, lost, .. } = self;
+        lines.is_empty()
+            && crates.is_empty()
+            && dist_files.is_empty()
+            && waiting.is_empty()
+            && reset.is_empty()
+            && lost.is_empty()
     }
 
     /// Compares what the rejected records state with the stored content.
-    fn find(layout: &Layout, lineages: &Lineages) -> Result<Candidates, Error> {
+    fn find(layout: &Layout, lineages: &Lineages, needed: &mut KeepSet) -> Result<Candidates, Error> {
         let mut candidates = Candidates::default();
         let notes = &lineages.retirements;
         let rejected: HashSet<u64> = notes
@@ -276,6 +317,8 @@ impl Candidates {
                 candidates.add_dist_files(&record.manifest, number, &recorded);
             }
         }
+        candidates.reset.retain(|id, _| needed.has_line(&id.name.index_path(), &id.version.to_string()));
+        candidates.add_lost(layout, lineages, needed, &recorded)?;
         Ok(candidates)
     }
 
@@ -299,6 +342,9 @@ impl Candidates {
                 self.crates.insert(id.clone(), sha256);
                 self.add_brought(ItemId::Crate(id.clone()), number);
             }
+            if current == Some(REVOKED) && of_crate.peek().is_some() {
+                self.reset.insert(id.clone(), sha256);
+            }
             if current == Some(read_at) && of_crate.any(|record| record.read_at == read_at) {
                 let same_time = records.iter().filter(|record| record.read_at == read_at);
                 let digests: BTreeSet<Sha256> = same_time.map(|record| record.line_sha256).collect();
@@ -308,6 +354,23 @@ impl Candidates {
                 self.waiting.insert(id, read_at);
             }
         }
+        Ok(())
+    }
+
+    /// Adds what the lineages need and the mirror lacks. A crate without a file may be index-only.
+    fn add_lost(
+        &mut self,
+        layout: &Layout,
+        lineages: &Lineages,
+        needed: &KeepSet,
+        recorded: &DistFiles,
+    ) -> Result<(), Error> {
+        let has_line = |id: &CrateId| read_line_records(layout, id).map_or(true, |records| !records.is_empty());
+        let is_listed = |id: &CrateId| layout.crate_file(id).symlink_metadata().is_ok() || has_line(id);
+        let records = lineages.by_id.values().flat_map(LineageState::records);
+        let missing = find_missing_items(layout, records, &is_listed, Some(recorded))?;
+        let lost = missing.lost.into_iter().filter(|lost| needed.has_file(&lost.item.key()));
+        self.lost = lost.map(|lost| (lost.item, lost.sha256)).collect();
         Ok(())
     }
 
@@ -345,9 +408,13 @@ impl Candidates {
     fn has(&self, item: &ItemId) -> bool {
         match item {
             ItemId::Crate(id) => {
-                self.crates.contains_key(id) || self.lines.contains_key(id) || self.waiting.contains_key(id)
+                self.crates.contains_key(id)
+                    || self.lines.contains_key(id)
+                    || self.waiting.contains_key(id)
+                    || self.reset.contains_key(id)
+                    || self.lost.contains_key(item)
             }
-            ItemId::DistFile(path) => self.dist_files.contains_key(path),
+            ItemId::DistFile(path) => self.dist_files.contains_key(path) || self.lost.contains_key(item),
         }
     }
 }

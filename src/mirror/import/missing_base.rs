@@ -1,7 +1,8 @@
 //! Which bundles a delta needs and the mirror never imported, as far as the ledger shows.
 //!
 //! A delta relies on every bundle of its history since the last full one. The bundles are numbered without gaps, so the
-//! numbers that no record has are the missing bundles.
+//! numbers that no record has are the missing bundles. A collection may also have removed the files, because a bundle on record
+//! that counts as newer does not name them. That bundle may be false.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -33,6 +34,66 @@ pub struct MissingBundles {
     pub lost_from: Vec<(u64, String, String)>,
     /// Whether these bundles contained all missing files.
     pub all_lost: bool,
+    /// The bundle on record that counts as the newest of the history although it does not follow the imported one.
+    pub rival: Option<Rival>,
+}
+
+/// A bundle on record with the number of the imported bundle or a higher one, that does not follow it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// Its history.
+    pub lineage: String,
+    /// Its number.
+    pub sequence: u64,
+    /// Its id.
+    pub id: String,
+    /// The name of its file.
+    pub file: String,
+    /// Whether it has the number of the imported bundle, so that one of the two is false.
+    pub has_same_number: bool,
+}
+
+impl Rival {
+    /// Finds the newest one among the bundles on record of the history.
+    fn find(recorded: &[ImportedBundle], manifest: &Manifest) -> Option<Rival> {
+        let mut followers: HashSet<&str> = [manifest.id.as_str()].into();
+        // A bundle states its predecessor, so the followers are found in the order of numbers.
+        let mut by_number: Vec<&ImportedBundle> = recorded.iter().collect();
+        by_number.sort_by_key(|bundle| bundle.sequence);
+        let mut rival = None;
+        for bundle in by_number {
+            if followers.contains(bundle.id.as_str())
+                || bundle.previous.as_deref().is_some_and(|previous| followers.contains(previous))
+            {
+                followers.insert(&bundle.id);
+            } else if bundle.sequence >= manifest.lineage.sequence {
+                rival = Some(bundle);
+            }
+        }
+        rival.map(|bundle| Rival {
+            lineage: bundle.lineage.clone(),
+            sequence: bundle.sequence,
+            id: bundle.id.clone(),
+            file: bundle.file.clone(),
+            has_same_number: bundle.sequence == manifest.lineage.sequence,
+        })
+    }
+
+    /// What to do about the files that a collection removed because of it. `restore` names the bundles that have them.
+    fn hint(&self, restore: &str) -> String {
+        let (file, number) = (sanitize_line(&self.file), describe_bundle_number(self.sequence));
+        let found = match self.has_same_number {
+            true => format!("`{file}` has the same number, so one of the two bundles is false"),
+            false => format!("`{file}` is {number} of this history, and does not follow this bundle"),
+        };
+        format!(
+            "a collection may have removed the files because of another bundle: {found}. Ask the sender for the ids of the \
+             bundles. If `{file}` is false, reject it with `cargo frostmirror gc --mirror DIR --reject {}@{}`, {restore}, and \
+             import this bundle again. If `{file}` is right, do not import this bundle",
+            sanitize_line(&self.lineage),
+            sanitize_line(&self.id)
+        )
+    }
 }
 
 impl MissingBundles {
@@ -44,10 +105,13 @@ impl MissingBundles {
         file: &str,
         missing: &[String],
     ) -> Result<MissingBundles, Error> {
-        let imported: BTreeMap<u64, ImportedBundle> = ledger::read_imported_bundles(layout, &manifest.lineage.id)?
-            .into_iter()
-            .map(|bundle| (bundle.sequence, bundle))
-            .collect();
+        let counting = ledger::read_imported_bundles(layout, &manifest.lineage.id)?;
+        let rival = Rival::find(&counting, manifest);
+        // If the rival was accepted, the bundles before it count again after its rejection.
+        let recorded =
+            if rival.is_some() { ledger::read_unrejected_bundles(layout, &manifest.lineage.id)? } else { counting };
+        let imported: BTreeMap<u64, ImportedBundle> =
+            recorded.into_iter().map(|bundle| (bundle.sequence, bundle)).collect();
         let parent = manifest.parent.as_ref();
         let base = parent.map(|parent| {
             let name = sanitize_line(&parent.file);
@@ -58,7 +122,8 @@ impl MissingBundles {
             }
         });
         let imported_base = parent.and_then(|parent| imported.values().find(|bundle| bundle.id == parent.id));
-        let mut found = MissingBundles { base, is_base_imported: imported_base.is_some(), ..MissingBundles::default() };
+        let is_base_imported = imported_base.is_some();
+        let mut found = MissingBundles { base, is_base_imported, rival, ..MissingBundles::default() };
         found.find_lost(layout, &imported, missing)?;
         let end = imported_base.map_or(manifest.lineage.sequence, |base| base.sequence);
         if is_time(end) {
@@ -162,6 +227,9 @@ impl MissingBundles {
         );
         match (self.lost_from.is_empty(), self.all_lost) {
             (true, _) => self.hint_about_bundles(),
+            (false, true) if let Some(rival) = &self.rival => {
+                rival.hint(&format!("import {} again", self.names_of_lost()))
+            }
             (false, true) => lost,
             (false, false) => format!("{}. The mirror lost the other files: {lost}", self.hint_about_bundles()),
         }

@@ -368,9 +368,9 @@ mod tests {
             previous: Option<RecordRef>,
             a: u64,
         }
-        let (text, sha256) = seal::seal_record(&Fields { previous: None, a: 1 });
+        let (text, sha256) = seal::RECORD.render(&Fields { previous: None, a: 1 });
         assert_eq!(parse_header(&text), Some((sha256, None)));
-        let (text, sha256) = seal::seal_record(&Fields { previous: Some(reference(7)), a: 1 });
+        let (text, sha256) = seal::RECORD.render(&Fields { previous: Some(reference(7)), a: 1 });
         assert_eq!(parse_header(&text), Some((sha256, Some(reference(7)))));
         assert_eq!(parse_header(&text[..100]), None);
     }

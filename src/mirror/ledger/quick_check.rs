@@ -88,7 +88,7 @@ impl QuickCheck {
 
 #[cfg(test)]
 mod tests {
-    use super::super::seal::seal_record;
+    use super::super::seal;
     use super::*;
 
     #[test]
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(QuickCheck::run(&layout).expect("no ledger"), QuickCheck::default());
         fs::create_dir_all(layout.ledger()).expect("folder");
         let write = |name: &str, text: &[u8]| fs::write(layout.ledger().join(name), text).expect("write");
-        let small = seal_record(&serde_json::json!({ "a": 1 })).0;
+        let small = seal::RECORD.render(&serde_json::json!({ "a": 1 })).0;
         write("00000001-aa.json", &small);
         assert_eq!(QuickCheck::run(&layout).expect("checked"), QuickCheck::default());
 
@@ -113,7 +113,7 @@ mod tests {
         fs::remove_file(layout.journal()).expect("removed");
 
         let padding = "x".repeat(usize::try_from(MAX_BYTES).expect("fits"));
-        let large = seal_record(&serde_json::json!({ "a": padding })).0;
+        let large = seal::RECORD.render(&serde_json::json!({ "a": padding })).0;
         write("00000001-aa.json", &large);
         assert_eq!(QuickCheck::run(&layout).expect("checked"), QuickCheck { faulty: Vec::new(), unchecked: 1 });
         write("00000001-aa.json", &large[1..]);

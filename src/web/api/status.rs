@@ -199,6 +199,7 @@ fn problems(
     for (id, doubts) in &status.doubts {
         problems.push(format!("the newest bundle of the history {id} is doubtful: {}", doubts.join("; ")));
     }
+    problems.extend(status.import_again.iter().map(|bundle| format!("import again: {bundle}")));
     if matches!(status.link, LinkState::WrongTarget(_) | LinkState::NotALink) {
         problems.push(format!("crates/index is {}", status.link));
     }

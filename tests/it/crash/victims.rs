@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use frostmirror::event::NullSink;
+use frostmirror::mirror::audit::{Fault, Problem, audit};
 use frostmirror::mirror::gc;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger;
@@ -20,7 +21,7 @@ use crate::import_dist_files::{full_bundle, toolchains};
 use crate::live_store::{adding, import_base, mixed_batch, stable_release, store_crates};
 use crate::snapshot::{export, source_mirror};
 use crate::support::crates::Crate;
-use crate::support::process::SIGABRT;
+use crate::support::process::{Run, SIGABRT};
 use crate::support::sandbox::Sandbox;
 use crate::support::server_fixture::MirrorTree;
 
@@ -39,6 +40,8 @@ pub struct Victim {
     pub min_steps: usize,
     /// Whether the mirror is damaged before, so that an audit finds problems.
     pub is_damaged: bool,
+    /// Whether an audit names lines afterwards that only a rejected bundle confirms.
+    pub revokes_lines: bool,
 }
 
 /// How it is run.
@@ -52,11 +55,32 @@ enum Action {
 impl Victim {
     const fn new(name: &'static str, prepare: fn(&Sandbox, &Path), action: Action, min_steps: usize) -> Victim {
         let what = "the import of ";
-        Victim { name, prepare, action, what, min_steps, is_damaged: false }
+        Victim { name, prepare, action, what, min_steps, is_damaged: false, revokes_lines: false }
     }
 
     const fn what(self, what: &'static str) -> Victim {
         Victim { what, ..self }
+    }
+
+    const fn revoking_lines(self) -> Victim {
+        Victim { revokes_lines: true, ..self }
+    }
+
+    /// Audits the mirror in the sandbox.
+    pub fn verify(&self, sandbox: &Sandbox) -> Run {
+        let run = sandbox.run(["verify", "--mirror", "mirror"]);
+        if self.revokes_lines && run.code == 4 {
+            return run.stdout_has("may be that of a rejected bundle").stderr_has("error: 1 problem");
+        }
+        run.ok()
+    }
+
+    /// The problems of the mirror, without the expected ones.
+    pub fn problems(&self, mirror: &Path) -> Vec<String> {
+        let found = audit(&Layout::new(mirror), &NullSink).unwrap().problems;
+        let is_expected =
+            |problem: &&Problem| self.revokes_lines && matches!(problem.fault, Fault::RejectedLine { .. });
+        found.iter().filter(|problem| !is_expected(problem)).map(ToString::to_string).collect()
     }
 
     const fn damaged(self) -> Victim {
@@ -162,7 +186,7 @@ pub const VICTIMS: &[Victim] = &[
         13,
     )
     .what(GC),
-    Victim::new("gc --reject", with_forged_bundle, Action::Test("a_bundle_is_rejected"), 8).what(GC),
+    Victim::new("gc --reject", with_forged_bundle, Action::Test("a_bundle_is_rejected"), 8).what(GC).revoking_lines(),
     Victim::new("eviction", with_live_crates, Action::Test("live_crates_are_evicted"), 10).what(GC),
     Victim::new("live batch", with_live_crate, Action::Test("a_live_batch_is_stored"), 15).what(BATCH),
     Victim::new(
@@ -336,6 +360,10 @@ fn a_lineage_is_retired() {
 fn a_bundle_is_rejected() {
     on_victim_mirror(with_forged_bundle, |mirror| {
         assert_eq!(collect(mirror, Vec::new(), vec![bundle_argument(mirror, 1000)]).crates, 2);
+        // The line of the forged bundle stays until the genuine one is imported again.
+        if std::env::var_os(VICTIM_MIRROR_VAR).is_none() {
+            import(mirror, &mirror.with_file_name("2.pkg")).unwrap();
+        }
     });
 }
 

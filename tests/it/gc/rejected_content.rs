@@ -39,12 +39,12 @@ fn json_with_time() -> Crate {
 }
 
 /// The id of the bundle in a file.
-fn bundle_id(path: &Path) -> String {
+pub fn bundle_id(path: &Path) -> String {
     Bundle::open(fs::File::open(path).unwrap(), "x.pkg").unwrap().manifest().id.clone()
 }
 
 /// The argument that rejects the bundle in a file.
-fn rejection(path: &Path) -> String {
+pub fn rejection(path: &Path) -> String {
     let bundle = Bundle::open(fs::File::open(path).unwrap(), "x.pkg").unwrap();
     format!("{}@{}", bundle.manifest().lineage.id, bundle.manifest().id)
 }
@@ -63,7 +63,7 @@ fn import_again(sandbox: &Sandbox, file: &str) {
 }
 
 /// The public files of a mirror of these bundles alone.
-fn reference(sandbox: &Sandbox, bundles: &[&PathBuf]) -> BTreeMap<String, Vec<u8>> {
+pub fn reference(sandbox: &Sandbox, bundles: &[&PathBuf]) -> BTreeMap<String, Vec<u8>> {
     let mirror = sandbox.path("reference");
     bundles.iter().for_each(|bundle| drop(import(&mirror, bundle).unwrap()));
     let files = public_files(&mirror);
@@ -154,7 +154,7 @@ fn files_that_both_bundles_state_stay() {
     reject(&sandbox, &rejection(&copy)).stdout_has("which restores 1 index line\n");
     assert_eq!(public_files(&sandbox.path("mirror")), before);
     assert_ne!(sandbox.read("mirror/.frostmirror/artifacts.json"), recorded, "the earlier time counts again");
-    sandbox.run(["verify", "--mirror", "mirror"]).ok();
+    sandbox.run(["verify", "--mirror", "mirror"]).exits(4).stdout_has("may be that of a rejected bundle");
     import_again(&sandbox, "genuine.pkg");
     assert_eq!(public_files(&sandbox.path("mirror")), before);
 }
@@ -193,7 +193,12 @@ fn a_line_of_a_rejected_bundle_gives_way_to_any_other() {
                 bundle_id(&newer)
             ))
             .stdout_lacks("genuine.pkg (");
-        sandbox.run(["verify", "--mirror", "mirror"]).ok();
+        // Everything names the line until a bundle replaces it.
+        sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_has("Import again: newer.pkg (");
+        sandbox.run(["status", "--mirror", "mirror"]).ok().stdout_has("Import again: newer.pkg (");
+        let run = sandbox.run(["verify", "--mirror", "mirror"]).exits(4);
+        run.stdout_has("json 1.0.0 may be that of a rejected bundle")
+            .stderr_has(&format!("gc --mirror {} --dry-run", mirror.display()));
         if case % 2 == 0 {
             sandbox.run(["import", "genuine.pkg", "--mirror", "mirror"]).ok().stderr_lacks("already imported");
         }
@@ -480,7 +485,7 @@ fn files_of_lost_records_survive_the_rejection_of_a_bundle_that_lists_them() {
             for path in ["crates/bb1-1.0.0.crate", "crates/bb2-1.0.0.crate", COMPONENT] {
                 assert!(mirror.join(path).exists(), "{path} {state:?} {is_rebuilt_first}: {}", run.describe());
             }
-            sandbox.run(["verify", "--mirror", "mirror"]).ok();
+            sandbox.run(["verify", "--mirror", "mirror"]).exits(4).stdout_has("may be that of a rejected bundle");
             sandbox.run(["import", "b2.pkg", "--mirror", "mirror"]).ok();
             sandbox.run(["import", "a1.pkg", "--mirror", "mirror"]).ok();
             sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
