@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::index_meta::IndexLineMeta;
+use super::index_meta::{IndexLineMeta, REVOKED};
 use crate::crate_id::{CrateId, CrateName, Version};
 use crate::digest::Sha256;
 use crate::index_line::IndexLine;
@@ -37,7 +37,7 @@ impl StoredIndexFile {
     /// proves nothing, and neither does one whose record a rebuild wrote, which does not know when the line was read.
     pub(super) fn is_attested(&self, version: &Version) -> bool {
         let (versions, _) = valid_stored_lines(self, &BTreeSet::new());
-        versions.get(version).is_some_and(|known| known.read_at > Timestamp::MIN)
+        versions.get(version).is_some_and(|known| known.read_at > REVOKED)
     }
 }
 
@@ -388,9 +388,12 @@ mod tests {
             meta_of(&VersionState { line, read_at, index_only: false, is_recorded: true })
         };
         let later = Timestamp::from_second(9).expect("time");
-        for (records, is_attested) in
-            [(Vec::new(), false), (vec![recorded(Timestamp::MIN)], false), (vec![recorded(later)], true)]
-        {
+        for (records, is_attested) in [
+            (Vec::new(), false),
+            (vec![recorded(Timestamp::MIN)], false),
+            (vec![recorded(REVOKED)], false),
+            (vec![recorded(later)], true),
+        ] {
             let stored = StoredIndexFile { text: format!("{altered}\n"), records };
             assert_eq!(stored.is_attested(&"1.0.0".parse().expect("a version")), is_attested);
             for is_refresh in [false, true] {

@@ -112,8 +112,10 @@
 //! next collection. A crate or dist file is removed if a rejected bundle contains it, only rejected bundles state its digest,
 //! and no earlier record of a rebuild does, even if others name its path. While bundles of lost records are missing, another
 //! bundle on record must have that path with another digest.
-//! The record of a line gets the earliest time if a rejected bundle stated its time, and no other bundle did. So the next
-//! line from a bundle replaces it. The collection names the bundles to import again.
+//! The record of a line gets the time `REVOKED` if a rejected bundle stated its time, and no other bundle did. It is one second
+//! after the earliest time, so the next line from a bundle replaces it. The collection names the bundles to import again, and
+//! manifest.json keeps them in `import_again` until they are imported or a later collection finds them unnecessary. An audit names
+//! every line with that time.
 //!
 //! # Lines and their records
 //!
@@ -135,7 +137,8 @@
 //! version is damaged, and is replaced when a bundle brings it again. A line without any entry (the mirror was copied
 //! without its dot folder) counts as read before all others.
 //!
-//! Such a line proves nothing, and neither does a line whose record a rebuild wrote, with the earliest time. A rebuild
+//! Such a line proves nothing, and neither does a line whose record a rebuild wrote, with the earliest time, or whose time a
+//! collection revoked. A rebuild
 //! writes one only if the Cargo.toml in the crate does not contradict the line. A bundle whose line has other dependencies
 //! replaces it. Of two lines with records, the crate decides: its Cargo.toml contradicts the false one. An audit compares
 //! every line with the Cargo.toml in its crate, and a rebuild moves a false line to aside/. A record without
