@@ -189,7 +189,7 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
         let command = layout.fill_in("cargo frostmirror gc --mirror DIR");
         line(format!(
             "  If the list has that id, accept the bundle; files that only other candidates need become garbage, \
-             and --dry-run shows them: `{command} --accept {}@{}`",
+             and --dry-run -v lists them: `{command} --accept {}@{}`",
             newest.id, newest.bundle
         ));
         line(format!(
@@ -282,7 +282,7 @@ fn kept_for_lost_records(kept: &KeptForLostRecords, layout: &Layout) -> String {
     match kept.bundles.as_slice() {
         [] => format!(
             "Kept because import records may be lost: {files}. Import every bundle that you still have again; after that, run \
-             {rebuild}{forget}, which releases what no bundle needs"
+             {rebuild}{forget}, which prints the command that releases what no bundle needs"
         ),
         [first, others @ ..] => {
             let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };

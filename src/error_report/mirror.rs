@@ -212,12 +212,17 @@ impl From<gc::Error> for Failure {
             E::SummaryLost(error) => error.into(),
             E::RebuiltNeeded { ref bundle, .. } => {
                 let hint = format!(
-                    "first import every bundle that you still have again with `cargo frostmirror import FILE --mirror DIR`; if that \
-                     changes nothing, `cargo frostmirror gc --forget rebuilt@{bundle} --mirror DIR` removes these files all the same, \
-                     and `--dry-run` lists them before"
+                    "first import every bundle that you still have again with `cargo frostmirror import FILE --mirror DIR`; then \
+                     `cargo frostmirror gc --forget rebuilt@{bundle} --mirror DIR` ends the protection of files for lost records for \
+                     good: files that no bundle on record needs are garbage in this run and in every later one. With `--dry-run -v`, \
+                     it lists what it would remove"
                 );
                 Failure::new(ErrorClass::Integrity, error).hint(hint)
             }
+            E::NotRebuilt => Failure::new(ErrorClass::Input, error).hint(
+                "run `cargo frostmirror verify --mirror DIR --rebuild-state`, which records these files as that lineage; then run \
+                 `cargo frostmirror gc --forget rebuilt --mirror DIR`",
+            ),
             E::NoLiveFiles { .. } | E::LiveHasNoBundle { .. } | E::OwnLiveLineage { .. } => {
                 let hint = live_lineage_hint(&error);
                 Failure::new(ErrorClass::Input, error).hint(hint)

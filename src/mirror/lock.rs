@@ -263,12 +263,7 @@ fn acquire(layout: &Layout, timeout: Duration, me: &Holder, sink: &dyn Sink) -> 
     let failed = |path: PathBuf| move |source| Error::Io { path, source };
     let path = layout.lock();
     let file = loop {
-        durable::make_folder(&layout.private()).map_err(failed(layout.private()))?;
-        let file = match open_lock_file(&path, false) {
-            // The process that created the mirror has just removed it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !layout.private().exists() => continue,
-            opened => opened.map_err(failed(path.clone()))?,
-        };
+        let file = create_lock_file(layout)?;
         wait_for_lock(layout, timeout, sink, &|| file.try_lock())?;
         // The process that had the lock may have removed the file, see `NewMirror::discard`.
         if is_current(&file, &path) {
@@ -328,6 +323,29 @@ fn is_current(file: &File, path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_current(_: &File, _: &Path) -> bool {
     true
+}
+
+/// Creates the lock file and its folders if they do not exist, and opens the file. Another process may remove them between two
+/// of these steps, see [`NewMirror::discard`]. It does so once, so a few attempts are enough.
+fn create_lock_file(layout: &Layout) -> Result<File, Error> {
+    const ATTEMPTS: u32 = 100;
+    let (folder, path) = (layout.private(), layout.lock());
+    let mut attempt = 1;
+    loop {
+        let (failed, source) = match durable::make_folder(&folder) {
+            Err(source) => (&folder, source),
+            Ok(()) => match open_lock_file(&path, false) {
+                Ok(file) => return Ok(file),
+                Err(source) => (&path, source),
+            },
+        };
+        // A folder that exists when it is created, and is gone when its type is read, counts as a file in the way.
+        let may_be_race = matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists);
+        if !may_be_race || attempt == ATTEMPTS {
+            return Err(Error::Io { path: failed.clone(), source });
+        }
+        attempt += 1;
+    }
 }
 
 /// Opens the lock file, and creates it if it does not exist.
@@ -404,6 +422,31 @@ mod tests {
 
     fn me() -> Holder {
         Holder { pid: 7, host: "h".to_owned(), verb: "import".to_owned(), since: "2026-01-01T00:00:00Z".to_owned() }
+    }
+
+    #[test]
+    fn the_lock_file_is_created_while_another_process_removes_a_new_mirror() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new(folder.path().join("new/mirror"));
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let removing = scope.spawn(|| {
+                let private = layout.private();
+                while !is_done.load(Ordering::Relaxed) {
+                    let _missing = fs::remove_file(layout.lock()).is_err();
+                    let _missing = private.ancestors().take(3).try_for_each(fs::remove_dir).is_err();
+                }
+            });
+            let failed = (0..3000).find_map(|_| create_lock_file(&layout).err());
+            is_done.store(true, Ordering::Relaxed);
+            removing.join().expect("no panic");
+            assert!(failed.is_none(), "{failed:?}");
+        });
+        // A file in the way is an error.
+        let file = folder.path().join("file");
+        fs::write(&file, "x").expect("write");
+        assert!(matches!(create_lock_file(&Layout::new(&file)), Err(Error::Io { .. })));
     }
 
     #[test]

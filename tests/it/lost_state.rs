@@ -219,7 +219,7 @@ fn a_rebuild_without_manifest_json_keeps_what_a_lost_bundle_may_need() {
     sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
     assert!(mirror.join("crates/old-1.0.0.crate").exists());
     sandbox.run(["import", "3.pkg", "--mirror", "mirror"]).ok();
-    sandbox.run(["gc", "--forget", "rebuilt", "--grace", "0", "--mirror", "mirror"]).ok();
+    sandbox.forget_rebuilt();
     sandbox.run(["verify", "--mirror", "mirror"]).ok().stdout_has("OK -- 2 crates");
 }
 

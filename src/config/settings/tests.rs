@@ -116,6 +116,8 @@ fn every_key_rejects_invalid_values_and_says_what_is_expected() {
             "is not the address of an upstream",
             "without a query and without markers",
         ),
+        ("proxy_index_url", "'https://h/?token=hunter2'", "`proxy_index_url` has a query", "without a query"),
+        ("proxy_dist_url", "'https://h/?token=hunter2'", "`proxy_dist_url` has a query", "without a query"),
         ("proxy_index_url", "'https://h/#f'", "is not the address of an upstream", "https://"),
         ("proxy_dl_url", "'https://me:hunter2@/'", "is not the address of an upstream", "https://"),
         ("proxy_dl_url", "\"https://h/\\n\"", "is not the address of an upstream", "https://"),

@@ -289,7 +289,12 @@ impl ValueReader<'_, '_> {
             ));
         }
         if self.key != Key::ProxyDlUrl {
-            return match upstream.as_str().contains(['{', '}', '?']) {
+            // The value may contain a secret.
+            if upstream.as_str().contains('?') {
+                let found = format!("`{}` has a query (from `?` on)", self.key.name());
+                return Err(InvalidValue::new(found, "an address without a query and without markers"));
+            }
+            return match upstream.as_str().contains(['{', '}']) {
                 true => Err(wrong("an address without a query and without markers")),
                 false => Ok(upstream),
             };

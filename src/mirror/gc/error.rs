@@ -65,6 +65,11 @@ pub enum Error {
         /// The id of the lineage's newest record, which confirms the removal.
         bundle: String,
     },
+    /// Files are kept for lost records, and no rebuild has recorded them as the lineage `rebuilt` yet.
+    #[error(
+        "the mirror has no lineage `{REBUILT_LINEAGE}` yet, and keeps files because records of imports are lost or may be lost"
+    )]
+    NotRebuilt,
     /// No lineage matches.
     #[error("no lineage of the mirror has an id that starts with `{word}`{}", known_ones(known))]
     NoLineage {

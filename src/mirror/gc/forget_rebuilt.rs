@@ -121,9 +121,10 @@ fn are_lines_explained(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Res
     Ok(read_at.is_empty())
 }
 
-/// Why a run must not forget [`REBUILT_LINEAGE`] without a confirmation. `None` if the bundles of the lost records are
-/// imported again, as far as these are known, and these are all, or if the run removes nothing, or only what bundles on record
-/// explain, or not most crates and nothing that no bundle on record names.
+/// Why a run must not forget [`REBUILT_LINEAGE`] without a confirmation. That ends the protection of everything that lost
+/// bundles may need. If nothing shows which records are lost, no import ends it, so it needs a confirmation also if this run
+/// removes nothing. Otherwise `None` if the bundles of all lost records are imported again, or if the run removes nothing, or
+/// only what bundles on record explain, or not most crates.
 pub(super) fn refuse(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Result<Option<Error>, Error> {
     let Some(rebuilt) = lineages.by_id.get(REBUILT_LINEAGE) else { return Ok(None) };
     // A confirmed run settled the losses before it.
@@ -135,6 +136,7 @@ pub(super) fn refuse(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Resul
     let removed = plan.crates().count() as u64;
     let crates = plan.counts.versions.saturating_add(removed);
     let number = ledger::record_number(&rebuilt.newest.record).unwrap_or(0);
+    let has_later_import = lineages.newest_record > number;
     let reason = if let Some(first) = lost.bundles.first() {
         let more =
             if lost.bundles.len() == 1 { String::new() } else { format!(" and {} more", lost.bundles.len() - 1) };
@@ -146,9 +148,11 @@ pub(super) fn refuse(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Resul
             agree(lost.unnamed, "is", "are"),
             agree(lost.unnamed, "its bundle was", "their bundles were")
         )
-    } else if removes_nothing || lost.is_all_restored() || are_lines_explained(layout, lineages, plan)? {
+    } else if !lost.is_incomplete
+        && (removes_nothing || lost.is_all_restored() || are_lines_explained(layout, lineages, plan)?)
+    {
         return Ok(None);
-    } else if lineages.newest_record <= number {
+    } else if !has_later_import {
         "manifest.json was lost, so newer records may be lost too, and no import since the rebuild restored one"
             .to_owned()
     } else if lost.is_incomplete {
@@ -156,6 +160,9 @@ pub(super) fn refuse(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Resul
             Some((first, count)) => {
                 let more = if count == 1 { String::new() } else { format!(" and {} more", count - 1) };
                 format!("manifest.json was lost, and no bundle on record names {first}{more}, which it would remove")
+            }
+            None if removes_nothing => {
+                "manifest.json was lost, and a lost record may need what a later run would remove".to_owned()
             }
             None => "manifest.json was lost, and a lost record may need what it would remove".to_owned(),
         }
@@ -165,4 +172,19 @@ pub(super) fn refuse(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Resul
         return Ok(None);
     };
     Ok(Some(Error::RebuiltNeeded { reason, bundle: rebuilt.newest.bundle.clone() }))
+}
+
+/// The error for a run that forgets [`REBUILT_LINEAGE`] before a rebuild has written it: until then, the files are kept for
+/// lost records without a lineage. `None` if nothing is kept for them.
+pub(super) fn require_rebuilt(layout: &Layout, lineages: &Lineages, retire: &[String]) -> Result<Option<Error>, Error> {
+    let is_named = retire.iter().any(|word| word.split('@').next() == Some(REBUILT_LINEAGE));
+    if !is_named || lineages.by_id.contains_key(REBUILT_LINEAGE) {
+        return Ok(None);
+    }
+    let (mut reader, mut needed) = (Reader::new(layout), KeepSet::default());
+    for feed in lineages.by_id.values() {
+        Lineages::add_referenced(&mut reader, feed, &mut needed)?;
+    }
+    let kept = keep_for_lost_records(layout, lineages, &mut reader, &mut needed, false)?;
+    Ok(kept.map(|_| Error::NotRebuilt))
 }

@@ -30,6 +30,9 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     }
     let mut live = LiveChanges::none(std::mem::take(&mut ledger_lineages.live));
     // The id stays after all files of live mode are retired and deleted.
+    if let Some(error) = forget_rebuilt::require_rebuilt(layout, &ledger_lineages, &options.retire)? {
+        return Err(error);
+    }
     let retire = lineages_to_retire(&ledger_lineages, live_id, &options.retire)?;
     let accept = lineages_to_accept(&ledger_lineages, live_id, &options.accept)?;
     let (mut current, mut let_go) = (KeepSet::default(), KeepSet::default());

@@ -118,7 +118,7 @@ fn every_bundle_that_manifest_json_named_must_return() {
 
 #[test]
 fn rebuilt_needs_no_confirmation_once_every_lost_bundle_returned() {
-    // Without manifest.json, only the records of lines show that no newer bundle is lost.
+    // Without manifest.json, nothing shows that no newer bundle is lost.
     for (lose_summary, lose_line_record) in [(false, false), (true, false), (true, true)] {
         let sandbox = Sandbox::new();
         let mirror = sandbox.path("mirror");
@@ -138,11 +138,14 @@ fn rebuilt_needs_no_confirmation_once_every_lost_bundle_returned() {
         forget(&sandbox).exits(4);
         import_file(&sandbox, "a2.pkg");
         let run = forget(&sandbox);
-        if lose_line_record {
+        if lose_summary {
             run.exits(4).stderr_has("manifest.json was lost, and a lost record may need what it would remove");
             assert!(is_stored(&sandbox, "old-0"));
+            sandbox.forget_rebuilt().stdout_has("Removed 10 crates");
         } else {
             run.ok().stdout_has("Removed 10 crates");
+        }
+        if !lose_line_record {
             sandbox.run(["verify", "--mirror", "mirror"]).ok();
         }
         assert!(is_stored(&sandbox, "own-a2"));
@@ -277,10 +280,47 @@ fn what_the_newest_remaining_bundles_needed_stays_while_records_may_be_lost() {
         run.stdout_has(r#""kept_for_lost_records":{"#);
         import_file(&sandbox, "b1.pkg");
         import_file(&sandbox, "b2.pkg");
-        forget(&sandbox).ok();
+        if lose_summary {
+            sandbox.forget_rebuilt();
+        } else {
+            forget(&sandbox).ok();
+        }
         assert!(is_stored(&sandbox, "x"));
         sandbox.run(["verify", "--mirror", "mirror"]).ok();
     }
+}
+
+/// Of the bundles `a1`, `b1` and `a2`, only `b1` and its record are lost for good. Everything is needed when `rebuilt` is
+/// forgotten, and no longer after `a3`.
+#[test]
+fn rebuilt_is_not_forgotten_without_a_confirmation_although_nothing_would_be_removed() {
+    let sandbox = Sandbox::new();
+    let mirror = sandbox.path("mirror");
+    let x = ["x".to_owned()];
+    let write = |history: &str, number: u64, second: i64, others: &[String]| {
+        write_bundle(&sandbox.path(""), history, number, second, others)
+    };
+    import(&mirror, &write("a", 1, 10, &[])).unwrap();
+    import(&mirror, &write("b", 1, 11, &x)).unwrap();
+    lose_record(&mirror, 1, false);
+    fs::remove_file(mirror.join("manifest.json")).unwrap();
+    rebuild(&sandbox).stderr_has("they are kept as lineage `rebuilt`");
+    let all = ["own-a1".to_owned(), "own-b1".to_owned(), "x".to_owned()];
+    import(&mirror, &write("a", 2, 20, &all)).unwrap();
+    let run = forget(&sandbox).exits(4);
+    run.stdout_has("To remove: 0 index lines")
+        .stderr_has("manifest.json was lost, and a lost record may need what a later run would remove")
+        .stderr_has("ends the protection of files for lost records for good");
+    import(&mirror, &write("a", 3, 30, &[])).unwrap();
+    sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
+    assert!(is_stored(&sandbox, "x") && is_stored(&sandbox, "own-b1"), "the lost b1 needs them");
+    let run = forget(&sandbox).exits(4);
+    let confirmed = run.stderr.split_once("--forget ").unwrap().1.split_whitespace().next().unwrap().to_owned();
+    let dry_run = ["gc", "--forget", &confirmed, "--dry-run", "-v", "--mirror", "mirror"];
+    sandbox.run(dry_run).ok().stderr_has("index line x 1.0.0").stderr_lacks("this run would fail");
+    sandbox.forget_rebuilt();
+    assert!(!is_stored(&sandbox, "x"));
+    sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_lacks("Kept because");
 }
 
 /// The remaining record names everything, so the rebuild writes no lineage `rebuilt`.
@@ -299,6 +339,12 @@ fn what_other_bundles_named_stays_after_the_loss_of_manifest_json_alone_shows_no
     let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
     assert!(is_stored(&sandbox, "x") && is_stored(&sandbox, "own-b1"), "the lost b1 needs them");
     run.stdout_has("Kept because import records may be lost");
+    // Its second step alone leads to the first one.
+    for word in ["rebuilt", "rebuilt@abcd"] {
+        let run = sandbox.run(["gc", "--forget", word, "--mirror", "mirror"]).exits(3);
+        run.stderr_has("the mirror has no lineage `rebuilt` yet")
+            .stderr_has("--rebuild-state`, which records these files");
+    }
     // The way out that it prints.
     rebuild(&sandbox).stderr_has("they are kept as lineage `rebuilt`");
     let run = forget(&sandbox).exits(4).stderr_has("manifest.json was lost");

@@ -296,8 +296,7 @@ fn a_collection_without_a_summary_removes_nothing() {
         // A lost record may need the older crate.
         sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok();
         assert_eq!(stored_crates(&mirror), ["first", "second"]);
-        // The first bundle was the last one that read the line of that crate.
-        sandbox.run(["gc", "--forget", "rebuilt", "--grace", "0", "--mirror", "mirror"]).ok();
+        sandbox.forget_rebuilt();
         assert_eq!(stored_crates(&mirror), ["second"]);
     }
 }
@@ -376,7 +375,7 @@ fn a_number_that_came_twice_is_doubtful_until_an_administrator_decides() {
             let run = sandbox.run(["gc", "--grace", "0", "--mirror", "mirror", "--accept", &newest]).ok();
             run.stdout_has("Kept because import records may be lost: 1 file");
             rebuild(&sandbox);
-            sandbox.run(["gc", "--grace", "0", "--mirror", "mirror", "--forget", "rebuilt"]).ok();
+            sandbox.forget_rebuilt();
         }
         assert_eq!(stored_crates(&mirror), left.iter().filter(|name| !name.is_empty()).copied().collect::<Vec<_>>());
         // The accepted history goes on without a doubt.
@@ -434,7 +433,7 @@ fn rival_bundles_after_a_jump_are_both_named() {
         assert_eq!(jumps, 1, "{}", run.describe());
     }
     let run = sandbox.run(["gc", "--dry-run", "--mirror", "mirror"]).ok();
-    run.stdout_has("files that only other candidates need become garbage, and --dry-run shows them")
+    run.stdout_has("files that only other candidates need become garbage, and --dry-run -v lists them")
         .stdout_has("  Candidate: bundle number 7, genuine.pkg, written ")
         .stdout_has(&format!(", id {}", ids[0]));
     assert_eq!(stored_crates(&mirror), ["fifth", "genuine", "rival"]);

@@ -160,6 +160,15 @@ impl Sandbox {
         self.process(args).run()
     }
 
+    /// Forgets lineage `rebuilt` of `mirror`: the first run refuses and prints the command that confirms it.
+    #[track_caller]
+    pub fn forget_rebuilt(&self) -> Run {
+        let forget = |word: &str| self.run(["gc", "--forget", word, "--grace", "0", "--mirror", "mirror"]);
+        let refused = forget("rebuilt").exits(4);
+        let confirmed = refused.stderr.split_once("--forget rebuilt@").expect("a command").1.split_whitespace().next();
+        forget(&format!("rebuilt@{}", confirmed.unwrap())).ok()
+    }
+
     /// Runs our binary in another folder.
     #[track_caller]
     pub fn run_in<S: AsRef<OsStr>>(&self, cwd: &Path, args: impl IntoIterator<Item = S>) -> Run {
