@@ -13,6 +13,7 @@ use crate::event::{Sink, format_contents};
 use crate::mirror::audit::require_mirror;
 use crate::mirror::index_link::LinkState;
 use crate::mirror::layout::Layout;
+use crate::mirror::ledger;
 use crate::mirror::live::LiveTotals;
 use crate::mirror::missing_reserve;
 use crate::mirror::status::Status;
@@ -32,6 +33,9 @@ pub struct Args {
     pub mirror: Option<PathBuf>,
 }
 
+/// Maximum number of files that do not belong in the ledger, and that the report names.
+const MAX_NAMED_STRAYS: usize = 5;
+
 /// Runs the verb.
 pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let layout = Layout::new(context.resolve_folder(args.mirror.as_deref(), "/mirror", "mirror")?);
@@ -49,6 +53,13 @@ pub fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
     if !layout.root().exists() {
         context.reporter.status("Note", format!("no mirror is at `{}` yet", layout.root().display()));
+    }
+    let strays = ledger::stray_names(&layout).map_err(|error| with_context(error.into()))?;
+    for name in strays.iter().take(MAX_NAMED_STRAYS) {
+        context.reporter.warning(format!(
+            "`.frostmirror/ledger/{}` is no import record and does not belong there: move it to another folder",
+            sanitize_line(name)
+        ));
     }
     // The numbers come from the records; a damaged manifest's toolchains are unknown.
     let offers = AvailableToolchains::read(&layout).unwrap_or_else(|error| {

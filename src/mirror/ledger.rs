@@ -37,7 +37,7 @@ pub(super) use lost_bundle::LostBundle;
 pub use quick_check::{FaultyRecord, QuickCheck};
 pub(super) use record_header::RecordHeader;
 use record_header::{LineageHeader, ManifestHeader};
-pub use record_name::{RecordRef, contains_bundle, record_names, record_number};
+pub use record_name::{RecordRef, contains_bundle, record_names, record_number, stray_names};
 pub(super) use record_name::{bundle_of_record, find_record, has_valid_id, next_record_name};
 
 /// One import.

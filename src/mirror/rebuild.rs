@@ -240,7 +240,8 @@ impl WriteGuard {
         if head_written {
             tx.put_bytes(&layout.summary(), &head.render())?;
         }
-        for name in &pass.metadata.unreadable {
+        let strays = pass.metadata.strays.clone();
+        for name in pass.metadata.unreadable.iter().chain(&strays) {
             tx.move_aside(&layout.ledger().join(name), name)?;
         }
         // Everything that is served must be recorded, and signatures cannot be verified here.
@@ -254,8 +255,9 @@ impl WriteGuard {
             LiveLineage::read(&layout)?.stage(&layout, &mut tx, &HashSet::new())?;
         }
         // The records that name lost ones are kept, and the notes explain why those are missing.
-        let unreadable = &pass.metadata.unreadable;
-        let faults = chain::read_faults_after(&layout, head.newest_record.as_ref(), unreadable, new_record)?;
+        let unreadable = pass.metadata.unreadable.len() as u64;
+        let removed: Vec<String> = pass.metadata.unreadable.iter().chain(&strays).cloned().collect();
+        let faults = chain::read_faults_after(&layout, head.newest_record.as_ref(), &removed, new_record)?;
         let missing = faults.into_iter().filter(|fault| matches!(fault.kind, ChainFaultKind::Missing { .. }));
         let missing = missing.filter(|fault| ledger::has_valid_id(&fault.record));
         losses.notes.names.extend(missing.map(|fault| fault.record));
@@ -265,8 +267,6 @@ impl WriteGuard {
         tx.staging.counts_are_stale = false;
         tx.commit()?;
         index_link::restore(self)?;
-        let (records, others): (Vec<String>, Vec<String>) =
-            unreadable.iter().cloned().partition(|name| ledger::has_valid_id(name));
         let restored_count = is_restored.then_some(count);
         let audit = pass.into_audit();
         let audit = self.audit_again(&audit, sink).map_err(|error| match error {
@@ -282,8 +282,8 @@ impl WriteGuard {
             dist_files: restored_count,
             kept_crates: kept,
             kept_dist_files: kept_artifacts,
-            records_moved_aside: records.len() as u64,
-            others_moved_aside: others,
+            records_moved_aside: unreadable,
+            others_moved_aside: strays,
             lost_records: losses.total,
             lost_bundles: losses.named,
             unknown_loss,

@@ -192,10 +192,11 @@ mod tests {
         assert!(wait_until_complete(&trend, &layout).points.is_empty());
         fs::create_dir_all(layout.ledger()).expect("folder");
         fs::create_dir_all(layout.crates()).expect("folder");
+        let name = |number: u32| format!("{number:08}-{number:032x}.json");
         let put = |name: &str, text: &str| fs::write(layout.ledger().join(name), text).expect("write");
-        put("00000001-aa.json", &record("2026-03-01T00:00:00Z", 10));
-        put("00000002-bb.json", &record("2026-02-01T00:00:00Z", 20));
-        put("00000003-cc.json", "{");
+        put(&name(1), &record("2026-03-01T00:00:00Z", 10));
+        put(&name(2), &record("2026-02-01T00:00:00Z", 20));
+        put(&name(3), "{");
         for (file, bytes) in [("a-b-1.0.0.crate", 5), ("a-b-2.0.0-rc.1.crate", 6), ("big-1.0.0.crate", 50), ("x", 99)] {
             fs::write(layout.crates().join(file), vec![0; bytes]).expect("write");
         }

@@ -434,8 +434,22 @@ fn a_stray_file_in_the_ledger_is_moved_aside_and_is_no_loss() {
         }
         let stray = mirror.join(".frostmirror/ledger/00000010-zz.json");
         fs::write(&stray, "hi").unwrap();
+        let names = ["notes.txt", "00000090-a.json~", "00000001-abcd.json.bak"];
+        names.iter().for_each(|name| fs::write(mirror.join(".frostmirror/ledger").join(name), "hi").unwrap());
+        if has_summary {
+            let mut run = sandbox.run(["status", "--mirror", "mirror"]).ok();
+            for name in names.iter().chain(&["00000010-zz.json"]) {
+                run = run
+                    .stderr_has(&format!("`.frostmirror/ledger/{name}` is no import record and does not belong there"));
+            }
+            let run = sandbox.run(["gc", "--dry-run", "-v", "--mirror", "mirror"]).ok();
+            run.stdout_has("Unrecognized files (kept): 4 (").stderr_has("file .frostmirror/ledger/notes.txt");
+            let run = sandbox.run(["verify", "--mirror", "mirror"]).exits(4);
+            run.stdout_has(".frostmirror/ledger/00000010-zz.json: is no import record").stdout_lacks("damaged");
+        }
         let run = sandbox.run(["verify", "--mirror", "mirror", "--rebuild-state"]).ok();
         run.stderr_has("`00000010-zz.json` in the ledger was moved to .frostmirror/aside: it is no import record")
+            .stderr_has("`notes.txt` in the ledger was moved")
             .stderr_lacks("id zz")
             .stderr_lacks("damaged record");
         assert!(!stray.exists());

@@ -273,7 +273,7 @@ fn report_rebuild(rebuilt: &RebuildReport, layout: &Layout, context: &Context) {
     }
     for name in others {
         sink.warning(format!(
-            "`{}` in the ledger was moved to .frostmirror/aside: it is no import record, because no bundle has such an id",
+            "`{}` in the ledger was moved to .frostmirror/aside: it is no import record",
             sanitize_line(name)
         ));
     }

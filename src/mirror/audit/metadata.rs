@@ -35,6 +35,8 @@ pub(in crate::mirror) struct Metadata {
     summary_exists: bool,
     /// The readable records, in the order of import.
     pub(in crate::mirror) records: Vec<RecordHeader>,
+    /// The names of files in the ledger that are neither records nor notes.
+    pub(in crate::mirror) strays: Vec<String>,
     /// The names of records that are damaged or that the chain contradicts.
     pub(in crate::mirror) unreadable: Vec<String>,
     /// The faults of the chain of records.
@@ -131,6 +133,7 @@ impl Metadata {
             summary: head,
             summary_exists: fs::symlink_metadata(layout.summary()).is_ok(),
             records: Vec::new(),
+            strays: ledger::stray_names(layout)?,
             unreadable: Vec::new(),
             chain_faults,
             newest_record: None,
@@ -417,6 +420,10 @@ impl Metadata {
             Problem::new(format!(".frostmirror/ledger/{record}"), Fault::LedgerRecord(kind.clone()))
         };
         let mut problems: Vec<Problem> = self.chain_faults.iter().map(of_record).collect();
+        // A renamed record is a fault of the chain.
+        let strays = self.strays.iter().filter(|name| self.chain_faults.iter().all(|fault| fault.record != **name));
+        let of_stray = |name: &String| Problem::new(format!(".frostmirror/ledger/{name}"), Fault::NoRecord);
+        problems.extend(strays.map(of_stray));
         let mut head_fault = |fault| problems.push(Problem::new("manifest.json", Fault::Summary(fault)));
         let found = self.records.len() as u64;
         let Some(head) = &self.summary else {

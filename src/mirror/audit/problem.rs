@@ -207,6 +207,9 @@ pub enum Fault {
     /// A record of the ledger is damaged, or the chain of records contradicts it.
     #[error("{0}")]
     LedgerRecord(ChainFaultKind),
+    /// A file in the ledger that is neither a record nor a note.
+    #[error("is no import record and does not belong in the ledger")]
+    NoRecord,
     /// `crates/index` is not the required link.
     #[error("{state}")]
     Link {
@@ -250,6 +253,7 @@ impl Fault {
                 | F::RecordChecksum { .. }
                 | F::Summary(_)
                 | F::LedgerRecord(_)
+                | F::NoRecord
                 | F::DistFileRecords
                 | F::RecordUnknown { .. }
                 | F::DistFileRecordUnknown

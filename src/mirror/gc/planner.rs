@@ -83,7 +83,9 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     let mut unknown = scan.unreferenced();
     live.lineage.retired().for_each(|record| unknown.remove_item(&record.item));
     let mut unrecognized = ledger_lineages.unrecognized(layout, unknown)?;
-    let deletions = scan.classify(&mut unrecognized, &before, &revocation, options)?;
+    let mut deletions = scan.classify(&mut unrecognized, &before, &revocation, options)?;
+    let strays = ledger::stray_names(layout)?;
+    deletions.unrecognized.extend(strays.iter().map(|name| format!(".frostmirror/ledger/{name}")));
 
     let kept = ledger_lineages.by_id.values().filter(|feed| !retire.contains(&feed.newest.id));
     let contested: Vec<LineageTip> = kept.clone().flat_map(|feed| feed.contenders.iter().cloned()).collect();

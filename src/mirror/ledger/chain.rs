@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Read as _};
 
 use super::record_header::RecordHeader;
-use super::record_name::{RecordRef, bundle_of_record, contains_bundle, record_names, record_number};
+use super::record_name::{RecordRef, bundle_of_record, contains_bundle, record_names, record_number, stray_names};
 use super::{lost_records, seal};
 use crate::digest::Sha256;
 use crate::mirror::layout::Layout;
@@ -199,7 +199,12 @@ pub(in crate::mirror) fn read_faults_after(
     added: Option<ChainLink>,
 ) -> Result<Vec<ChainFault>, Error> {
     let mut links = Vec::new();
-    for name in record_names(layout)?.into_iter().filter(|name| !removed.contains(name)) {
+    // A renamed record has its content still, whatever its name is.
+    let strays: BTreeSet<String> = stray_names(layout)?.into_iter().collect();
+    let renamed = strays.iter().filter(|name| record_number(name).is_some()).cloned();
+    let mut names: Vec<String> = record_names(layout)?.into_iter().chain(renamed).collect();
+    names.sort_unstable();
+    for name in names.into_iter().filter(|name| !removed.contains(name)) {
         let path = layout.ledger().join(&name);
         let mut text = Vec::new();
         let read = fs::File::open(&path).and_then(|file| file.take(MAX_HEADER).read_to_end(&mut text));
@@ -209,7 +214,10 @@ pub(in crate::mirror) fn read_faults_after(
             read => read,
         };
         // On a disk error, the file is as useless as a damaged record.
-        links.push(ChainLink { seal: read.ok().and_then(|_| parse_header(&text)), name, copy_of: None });
+        let seal = read.ok().and_then(|_| parse_header(&text));
+        if seal.is_some() || !strays.contains(&name) {
+            links.push(ChainLink { seal, name, copy_of: None });
+        }
     }
     find_copies(layout, &mut links, newest);
     links.extend(added);

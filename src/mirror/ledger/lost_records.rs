@@ -8,14 +8,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub(in crate::mirror) use super::record_name::REBUILT_END;
-use super::record_name::{bundle_of_record, record_names, record_number};
+use super::record_name::{LOST_END, bundle_of_record, is_note, record_names, record_number};
 use crate::mirror::disk;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::{Error, Transaction};
 use crate::units::is_zero;
-
-/// The end of the name of a note.
-const LOST_END: &str = ".lost";
 
 /// Stands for the id in the name of the note about records whose bundles are unknown.
 const UNNAMED: &str = "unnamed";
@@ -84,7 +81,7 @@ pub(in crate::mirror) fn read_names(layout: &Layout) -> Result<BTreeSet<String>,
 /// rejected bundles. All records may be lost, but not what these notes decide.
 pub(in crate::mirror) fn last_noted_number(layout: &Layout) -> Result<u64, Error> {
     let mut last = 0;
-    for name in disk::read_names(&layout.ledger())?.filter(|name| !name.ends_with(".json")) {
+    for name in disk::read_names(&layout.ledger())?.filter(|name| is_note(name)) {
         let stem = name.rsplit_once('.').map_or("", |(stem, _)| stem);
         last = record_number(&format!("{stem}.json")).unwrap_or(0).max(last);
         if name.ends_with(LOST_END) {

@@ -91,6 +91,8 @@ mod tests {
     use super::super::seal;
     use super::*;
 
+    const RECORD: &str = "00000001-0123456789abcdef0123456789abcdef.json";
+
     #[test]
     fn small_records_are_read_completely_and_large_ones_are_counted() {
         let folder = tempfile::tempdir().expect("temporary folder");
@@ -99,13 +101,13 @@ mod tests {
         fs::create_dir_all(layout.ledger()).expect("folder");
         let write = |name: &str, text: &[u8]| fs::write(layout.ledger().join(name), text).expect("write");
         let small = seal::RECORD.render(&serde_json::json!({ "a": 1 })).0;
-        write("00000001-aa.json", &small);
+        write(RECORD, &small);
         assert_eq!(QuickCheck::run(&layout).expect("checked"), QuickCheck::default());
 
         let end = small.len() - 2;
         let altered = [&small[..end], b"2}"].concat();
-        write("00000001-aa.json", &altered);
-        let faulty = FaultyRecord { record: "00000001-aa.json".to_owned(), fault: ChainFaultKind::Altered };
+        write(RECORD, &altered);
+        let faulty = FaultyRecord { record: RECORD.to_owned(), fault: ChainFaultKind::Altered };
         let expected = QuickCheck { faulty: vec![faulty.clone()], unchecked: 0 };
         assert_eq!(QuickCheck::run(&layout).expect("checked"), expected);
         fs::write(layout.journal(), "{}").expect("write");
@@ -114,9 +116,9 @@ mod tests {
 
         let padding = "x".repeat(usize::try_from(MAX_BYTES).expect("fits"));
         let large = seal::RECORD.render(&serde_json::json!({ "a": padding })).0;
-        write("00000001-aa.json", &large);
+        write(RECORD, &large);
         assert_eq!(QuickCheck::run(&layout).expect("checked"), QuickCheck { faulty: Vec::new(), unchecked: 1 });
-        write("00000001-aa.json", &large[1..]);
+        write(RECORD, &large[1..]);
         assert_eq!(QuickCheck::run(&layout).expect("checked"), expected, "the beginning of every record is read");
     }
 }

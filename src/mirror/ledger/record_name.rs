@@ -11,6 +11,12 @@ use crate::mirror::transaction::Error;
 /// The end of the ids of bundles of the lineage `rebuilt`. No import restores their records.
 pub(in crate::mirror) const REBUILT_END: &str = "-rebuilt";
 
+/// The end of the name of a note about lost records.
+pub(super) const LOST_END: &str = ".lost";
+
+/// The ends of the names of notes.
+const NOTE_ENDS: [&str; 4] = [LOST_END, ".forgotten", ".accepted", ".rejected"];
+
 /// A record, with the digest of its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordRef {
@@ -25,10 +31,29 @@ pub struct RecordRef {
 /// # Errors
 /// A file system operation failed.
 pub fn record_names(layout: &Layout) -> Result<Vec<String>, Error> {
-    let names = disk::read_names(&layout.ledger())?.filter(|name| record_number(name).is_some());
-    let mut names: Vec<String> = names.collect();
+    let is_record = |name: &String| record_number(name).is_some() && has_valid_id(name);
+    let mut names: Vec<String> = disk::read_names(&layout.ledger())?.filter(is_record).collect();
     names.sort_unstable();
     Ok(names)
+}
+
+/// The names of files in the ledger that are neither records nor notes, sorted. No import and no other command wrote them.
+/// Temporary files begin with a dot.
+pub fn stray_names(layout: &Layout) -> Result<Vec<String>, Error> {
+    let is_stray = |name: &String| {
+        let is_record = record_number(name).is_some() && has_valid_id(name);
+        let is_file = || layout.ledger().join(name).symlink_metadata().is_ok_and(|about| about.is_file());
+        !is_record && !is_note(name) && !name.starts_with('.') && is_file()
+    };
+    let mut names: Vec<String> = disk::read_names(&layout.ledger())?.filter(is_stray).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Whether the file is a note about lost records, a retired lineage, or an accepted or rejected bundle.
+pub(in crate::mirror) fn is_note(name: &str) -> bool {
+    let stem = NOTE_ENDS.iter().find_map(|end| name.strip_suffix(end));
+    stem.is_some_and(|stem| record_number(&format!("{stem}.json")).is_some())
 }
 
 /// The position of the record `name` in the ledger, from 1.
