@@ -41,7 +41,7 @@
 //! - a version is at most 150 bytes, a crate's name 64, a path 1000 and each part of it 240, so that every file name that
 //!   is derived from one is at most 255 bytes;
 //! - `lineage.previous` is the id of the bundle with the number before it in its history, which the history knows also for
-//!   a full bundle. Number 1 has none, and neither have numbers from [`FIRST_TIMESTAMP_SEQUENCE`](super::sequence::FIRST_TIMESTAMP_SEQUENCE) on. The same holds for
+//!   a full bundle. Number 1 is the first and has none, and neither have numbers from [`FIRST_TIMESTAMP_SEQUENCE`](super::sequence::FIRST_TIMESTAMP_SEQUENCE) on. The same holds for
 //!   each history that a snapshot includes. A mirror follows this chain and not the numbers, see `mirror::layout`;
 //! - an input's positions are ascending and within the tables; what it left out is sorted, each once, and each of its
 //!   texts has 1 to [`MAX_SKIPPED_PACKAGE_TEXT`] bytes;

@@ -37,6 +37,11 @@ impl<'m> LineagePosition<'m> {
         LineagePosition { id: &lineage.id, sequence: lineage.sequence, previous: lineage.previous.as_deref() }
     }
 
+    /// Whether it has a number. The first bundle of a history has number 1.
+    pub(super) fn has_valid_number(self) -> bool {
+        self.sequence > 0
+    }
+
     /// Whether it states the bundle before it, if its number shows that there is one.
     pub(super) fn has_valid_predecessor(self) -> bool {
         match self.previous {
@@ -56,6 +61,10 @@ pub(super) fn check_head(manifest: &Head<'_>) -> Result<(), InvalidManifest> {
         (is_id(manifest.lineage.id), "has an invalid `lineage.id`: 32 lowercase hexadecimal digits are required"),
         (
             // The number of a snapshot's own lineage means nothing.
+            manifest.kind == BundleKind::Snapshot || manifest.lineage.has_valid_number(),
+            "has an invalid `lineage.sequence`: the first bundle of a history has number 1",
+        ),
+        (
             manifest.kind == BundleKind::Snapshot || manifest.lineage.has_valid_predecessor(),
             "has an invalid `lineage.previous`: number 1 has none, and each later bundle states the id of the one before it",
         ),

@@ -265,6 +265,10 @@ fn check_carried_histories(manifest: &Manifest) -> Result<(), InvalidManifest> {
                 "has carried histories that are duplicated or out of order",
             ),
             (
+                LineagePosition::of(&one.lineage).has_valid_number(),
+                "carries a history with an invalid `lineage.sequence`: the first bundle of a history has number 1",
+            ),
+            (
                 LineagePosition::of(&one.lineage).has_valid_predecessor(),
                 "carries a history with an invalid `lineage.previous`: number 1 has none, and each later bundle states the id \
                  of the one before it",

@@ -26,6 +26,18 @@ fn problems(forged: &ForgedBundle) -> String {
 }
 
 #[test]
+fn the_first_bundle_of_a_history_has_number_1() {
+    for (number, expected) in
+        [(1, ""), (0, "has an invalid `lineage.sequence`: the first bundle of a history has number 1")]
+    {
+        let mut forged = small();
+        forged.manifest.lineage.sequence = number;
+        let output = problems(&forged);
+        assert!(if expected.is_empty() { output.is_empty() } else { output.contains(expected) }, "{number}: {output}");
+    }
+}
+
+#[test]
 fn left_out_packages_must_be_sorted_and_bounded() {
     let left_out = |name: &str, why: &str| SkippedPackage {
         name: name.to_owned(),

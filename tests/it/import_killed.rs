@@ -31,7 +31,7 @@ fn a_rerun_after_a_kill_repeats_the_warnings() {
         let layout = Layout::new(&mirror);
         let name = ledger::record_names(&layout).unwrap().pop().unwrap();
         let record = ledger::read_record(&layout, &name).unwrap().unwrap();
-        let warning = "has the number 4 in its history, but the newest imported bundle has 1";
+        let warning = "has the number 4 in its history, but the newest imported bundle has number 1";
         assert!(record.warnings.iter().any(|text| text.contains(warning)), "{checkpoint}: {:?}", record.warnings);
         // Once the journal is written, the record keeps the warning.
         assert_eq!(!is_recorded, rerun.stderr.contains(warning), "{checkpoint}: {}", rerun.describe());

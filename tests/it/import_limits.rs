@@ -224,7 +224,7 @@ fn a_sequence_jump_and_an_older_bundle_are_reported() {
     for (sequence, reported) in [
         (5, None),
         (6, None),
-        (9, Some("has the number 9 in its history, but the newest imported bundle has 6")),
+        (9, Some("has the number 9 in its history, but the newest imported bundle has number 6")),
         (7, Some("has the number 7 in its history, which still has a doubtful bundle with the number 9")),
         (3, Some("has the number 3 in its history and is older than number 7")),
     ] {

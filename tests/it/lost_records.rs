@@ -163,8 +163,12 @@ fn a_refused_delta_names_the_missing_bundles_and_the_base_of_a_new_fetch() {
         sandbox.run(["import", "delta.pkg", "--mirror", "mirror"]).exits(4)
     };
     delta("lost", 4)
-        .stderr_has("needs 1 file that the mirror lacks, first lost 1.0.0: bundles number 1 to 3 of its history are not imported")
-        .stderr_has("hint: import `gone.pkg` and the other bundles number 1 to 3 first; if they are lost, ship everything again")
+        .stderr_has(
+            "needs 1 file that the mirror lacks, first lost 1.0.0: bundles 1 to 3 of its history are not imported",
+        )
+        .stderr_has(
+            "hint: import `gone.pkg` and the other bundles 1 to 3 first; if they are lost, ship everything again",
+        )
         .stderr_has("`cargo frostmirror fetch --base none`");
     for number in [1, 2, 5, 7] {
         import(&mirror, &write_bundle(&sandbox, number)).unwrap();
@@ -173,7 +177,7 @@ fn a_refused_delta_names_the_missing_bundles_and_the_base_of_a_new_fetch() {
     let second = second.contested.iter().find(|tip| tip.sequence == 2).unwrap().bundle.clone();
     let base = format!("`cargo frostmirror fetch --base {second}`, the id of number 2 (`2.pkg`)");
     delta("lost", 9)
-        .stderr_has("bundles number 3 to 4, 6 and 8 of its history are not imported, among them its base `gone.pkg`")
+        .stderr_has("bundles 3, 4, 6 and 8 of its history are not imported, among them its base `gone.pkg`")
         .stderr_has(&base);
     delta("lost", 4)
         .stderr_has("its base `gone.pkg` is not imported (bundle number 3 of its history)")

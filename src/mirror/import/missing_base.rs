@@ -199,21 +199,25 @@ impl MissingBundles {
         }
     }
 
-    /// The missing bundles, such as `bundles number 3 to 4 and 6`; `None` if their numbers are unknown.
+    /// The missing bundles, such as `bundle number 2` or `bundles 1, 2 and 4 to 6`; `None` if their numbers are unknown.
     fn names(&self) -> Option<String> {
         let shown: Vec<String> = self
             .ranges
             .iter()
             .take(MAX_RANGES)
-            .map(|(first, last)| if first == last { first.to_string() } else { format!("{first} to {last}") })
+            .flat_map(|(first, last)| match last - first {
+                0 => vec![first.to_string()],
+                1 => vec![first.to_string(), last.to_string()],
+                _ => vec![format!("{first} to {last}")],
+            })
             .collect();
         let is_one = matches!(self.ranges.as_slice(), [(first, last)] if first == last);
         let (last, others) = shown.split_last()?;
-        let noun = if is_one { "bundle" } else { "bundles" };
+        let noun = if is_one { "bundle number" } else { "bundles" };
         let more = if self.ranges.len() > MAX_RANGES { " and more" } else { "" };
         Some(match others {
-            [] => format!("{noun} number {last}"),
-            others => format!("{noun} number {} and {last}{more}", others.join(", ")),
+            [] => format!("{noun} {last}"),
+            others => format!("{noun} {} and {last}{more}", others.join(", ")),
         })
     }
 

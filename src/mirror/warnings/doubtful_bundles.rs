@@ -89,8 +89,9 @@ fn warning(
                 own.chain_follows.as_deref().unwrap_or("none")
             ),
             None => format!(
-                ", but the newest imported bundle has {before}: the bundles between them are missing, or this one is not \
-                 from that history. Import the missing bundles first. Until you decide, or the missing bundles arrive, `gc` removes nothing because of it"
+                ", but the newest imported bundle has {}: the bundles between them are missing, or this one is not \
+                 from that history. Import the missing bundles first. Until you decide, or the missing bundles arrive, `gc` removes nothing because of it",
+                describe_number(before)
             ),
         };
         let check_preceding = preceding.map_or_else(String::new, |other| {

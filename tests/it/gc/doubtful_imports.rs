@@ -117,7 +117,8 @@ fn a_snapshot_of_a_doubtful_mirror_warns_in_a_new_mirror_and_counts_one_history(
     run.stdout_has("Lineages    1\n")
         .stdout_has("bundle 3 (third.pkg): 1 version\n            its newest may also be bundle 1 (first.pkg)");
     let run = run_import(&sandbox, "snapshot.pkg");
-    let run = run.stderr_has("which has the number 3 in the history").stderr_has("the newest imported bundle has 1");
+    let run =
+        run.stderr_has("which has the number 3 in the history").stderr_has("the newest imported bundle has number 1");
     assert_command_works(&sandbox, &run, "--accept", &third);
     assert_command_works(&sandbox, &run, "--reject", &third);
 }

@@ -627,7 +627,7 @@ fn a_jump_with_a_base_on_record_is_reported_at_import() {
     sandbox
         .run(["import", "jump.pkg", "--mirror", "mirror"])
         .ok()
-        .stderr_has("jump.pkg has the number 99 in its history, but the newest imported bundle has 2")
+        .stderr_has("jump.pkg has the number 99 in its history, but the newest imported bundle has number 2")
         .stderr_has("otherwise, also after a `cargo frostmirror fetch --base`, accept it with");
 }
 

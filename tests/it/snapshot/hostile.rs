@@ -56,9 +56,10 @@ fn snapshot_only_fields_are_validated_and_refused_in_other_bundles() {
     let mut full = small_bundle();
     read(&mut full, "2026-01-01T00:00:00Z");
     assert_refused(&full.bytes(), &["bb 0.2.0", "not a snapshot"]);
-    let lines: [(ModifyCarried, &str); 6] = [
+    let lines: [(ModifyCarried, &str); 7] = [
         (|one| one.lineage.id = "rebuilt".to_owned(), "an invalid id"),
         (|one| one.bundle = "../../../../etc/passwd".to_owned(), "an invalid id"),
+        (|one| one.lineage.sequence = 0, "an invalid `lineage.sequence`: the first bundle of a history has number 1"),
         (|one| one.created = "2026".to_owned(), "an invalid time"),
         (|one| one.crates = vec![0, 2], "out of range"),
         (|one| one.crates = vec![1, 0], "out of order"),
