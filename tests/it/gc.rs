@@ -27,6 +27,7 @@ mod removed_for_false_bundles;
 mod synthetic;
 mod projects;
 mod random;
+mod random_forgeries;
 mod grace_period;
 mod unknown_lineages;
 
