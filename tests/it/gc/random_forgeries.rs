@@ -118,12 +118,12 @@ fn assert_hints_restore_the_mirror(actions: &[Action]) {
     let sandbox = Sandbox::new();
     let forged = write_bundles(&sandbox);
     let (mirror, reference) = (sandbox.path("mirror"), sandbox.path("reference"));
-    (1..=GENUINE).for_each(|number| drop(import(&reference, &sandbox.path(&format!("{number}.pkg"))).unwrap()));
+    (1..=GENUINE).for_each(|number| drop(import(&reference, &sandbox.path(format!("{number}.pkg"))).unwrap()));
     sandbox.run(["gc", "--grace", "0", "--mirror", "reference"]).ok();
     let mut is_forged_on_record = false;
     for action in actions {
         match action {
-            Action::ImportGenuine(number) => drop(import(&mirror, &sandbox.path(&format!("{number}.pkg")))),
+            Action::ImportGenuine(number) => drop(import(&mirror, &sandbox.path(format!("{number}.pkg")))),
             Action::ImportForged => is_forged_on_record |= import(&mirror, &sandbox.path("forged.pkg")).is_ok(),
             Action::Collect => drop(collect(&sandbox, &[])),
             Action::Reject => drop(collect(&sandbox, &["--reject", &forged])),
