@@ -68,7 +68,7 @@
 //!
 //! 1. Header: magic, checksum, version, lengths.
 //! 2. Digest, weight and JSON of the manifest, and its ID.
-//! 3. The rules of the manifest.
+//! 3. Unknown kinds of inputs, then the rules of the manifest.
 //! 4. Sections: digest, line by line, the digest of each changed shard, the root.
 //! 5. Parts: the table's digest, unknown kinds and encodings, the rules of its entries, the blocks, rows and lines.
 //! 6. The end of the file, and `totals`.
@@ -77,8 +77,8 @@
 //! The first problem of header, manifest or sections ends the reading, and so does a problem of a table. The reader collects
 //! all problems of blocks, rows and lines, up to 1,000. What is missing is reported only if everything else is valid.
 //!
-//! An unknown version in the header, and an unknown kind or encoding of a row or an entry, is not damage: the error names the
-//! tool that wrote the bundle.
+//! An unknown version in the header, and an unknown kind or encoding of an input, a row or an entry, is not damage: the error
+//! names the tool that wrote the bundle.
 //!
 //! # Threats
 //!
@@ -106,9 +106,9 @@ mod writer;
 
 pub use compressed_text::{CompressedText, MAX_TEXT_RATIO, TextFault};
 pub use manifest::{
-    KindTotal, MAX_EXCEPTION_TEXT, MAX_EXCEPTIONS, MAX_MANIFEST_SIZE, MAX_MANIFEST_WEIGHT, MAX_PARTS, MAX_REGISTRIES,
-    MAX_SECTIONS, MAX_URL_LENGTH, NumberedInput, Part, PolicyException, RegistryRecord, SetLineage, SetManifest,
-    StatedSet, Totals,
+    InputKindName, KindTotal, MAX_EXCEPTION_TEXT, MAX_EXCEPTIONS, MAX_MANIFEST_SIZE, MAX_MANIFEST_WEIGHT, MAX_PARTS,
+    MAX_REGISTRIES, MAX_SECTIONS, MAX_URL_LENGTH, NumberedInput, Part, PolicyException, RegistryRecord, SetLineage,
+    SetManifest, StatedSet, Totals,
 };
 pub use reader::{Base, PartVisitor, SetBundle, SetContent, SetReport};
 pub use table::{EntryDetails, PartBlock, TableFault};

@@ -8,7 +8,8 @@ use std::process::Command;
 use frostmirror::bundle::format::{BundleKind, Parent};
 use frostmirror::bundle::open::NullVisitor;
 use frostmirror::bundle::set_bundle::{
-    Base, EntryDetails, FileList, NumberedInput, PackedFile, PlannedSet, SetBundle, SetLineage, SetPackPlan, write,
+    Base, EntryDetails, FileList, InputKindName, NumberedInput, PackedFile, PlannedSet, SetBundle, SetLineage,
+    SetPackPlan, write,
 };
 use frostmirror::crate_id::CrateId;
 use frostmirror::digest::Sha256;
@@ -120,7 +121,7 @@ fn round_trip(kind: BundleKind, count: u32, folder: &Path) -> usize {
     let input = NumberedInput {
         number: 1,
         label: "app".to_owned(),
-        kind: InputKind::Lockfile,
+        kind: InputKindName::Known(InputKind::Lockfile),
         roots: Vec::new(),
         skipped_packages: Vec::new(),
     };

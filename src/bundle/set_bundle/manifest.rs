@@ -96,7 +96,7 @@ pub struct NumberedInput {
     /// Its label; for a `--crate`, its argument. Never a path.
     pub label: String,
     /// Its kind.
-    pub kind: InputKind,
+    pub kind: InputKindName,
     /// The requirements as the user wrote them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roots: Vec<String>,
@@ -104,6 +104,16 @@ pub struct NumberedInput {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(rename = "left_out")]
     pub skipped_packages: Vec<SkippedPackage>,
+}
+
+/// The kind of an input. An unknown name is not malformed but newer, and the error says so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum InputKindName {
+    /// A kind that this version knows.
+    Known(InputKind),
+    /// Another one.
+    Unknown(String),
 }
 
 /// A registry other than crates.io.
@@ -186,6 +196,18 @@ impl SetManifest {
     pub fn assign_id(&mut self) {
         self.id = "0".repeat(ID_DIGITS);
         self.id = derive_id(self);
+    }
+
+    /// The first input of a kind that this version does not know, for a message.
+    pub(super) fn unknown_input_kind(&self) -> Option<String> {
+        let shorten = |text: &str| text.chars().take(80).collect::<String>().escape_debug().to_string();
+        self.lineage.inputs.iter().find_map(|input| match &input.kind {
+            InputKindName::Known(_) => None,
+            InputKindName::Unknown(kind) => {
+                let (label, kind) = (shorten(&input.label), shorten(kind));
+                Some(format!("the input `{label}` has the kind `{kind}`, which this version does not know"))
+            }
+        })
     }
 
     /// The stored size of everything after the manifest, in bytes. `None` if the sum overflows.

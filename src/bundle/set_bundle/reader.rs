@@ -106,6 +106,9 @@ impl<R: Read> SetBundle<R> {
         let manifest =
             read_weighed(&mut reader, &header, &limit, parse_manifest, |manifest: &SetManifest| &manifest.id)
                 .map_err(|error| error.in_bundle(name))?;
+        if let Some(content) = manifest.unknown_input_kind() {
+            return Err(Error::NewerContent { name: name.to_owned(), tool: header.tool, content });
+        }
         check(&manifest).map_err(|source| Error::InvalidManifest { name: name.to_owned(), source })?;
         let Header { tool, stored_size, .. } = header;
         let payload_offset = HEADER_SIZE as u64 + stored_size;

@@ -10,8 +10,8 @@ use super::super::invalid_manifest::InvalidManifest;
 use super::super::validate::{check_skipped_packages, invalid_input};
 use super::compressed_text::CompressedText;
 use super::manifest::{
-    MAX_EXCEPTION_TEXT, MAX_EXCEPTIONS, MAX_PARTS, MAX_REGISTRIES, MAX_SECTIONS, MAX_URL_LENGTH, NumberedInput,
-    PolicyException, RegistryRecord, SetLineage, SetManifest, StatedSet,
+    InputKindName, MAX_EXCEPTION_TEXT, MAX_EXCEPTIONS, MAX_PARTS, MAX_REGISTRIES, MAX_SECTIONS, MAX_URL_LENGTH,
+    NumberedInput, PolicyException, RegistryRecord, SetLineage, SetManifest, StatedSet,
 };
 use crate::inputs::input_id::{InputKind, Label};
 use crate::sharded_set::{MAX_INPUT, MAX_ROWS, RegistryId, RowRules};
@@ -88,7 +88,8 @@ fn has_valid_label(input: &NumberedInput) -> bool {
             && !text.contains(['/', '\\'])
             && !text.contains(char::is_control)
     };
-    match input.kind {
+    let InputKindName::Known(kind) = input.kind else { return false };
+    match kind {
         InputKind::Depends | InputKind::Lockfile | InputKind::LabelledCrate => input.label.parse::<Label>().is_ok(),
         InputKind::Crate => is_argument(&input.label),
         InputKind::RepairList => false,

@@ -46,6 +46,10 @@ impl Rank {
             Some("index") if text.matches('/').count() > 1 => Rank::Index,
             Some("manifest.json") => Rank::Summary,
             _ if text.starts_with(".frostmirror/lines/") => Rank::Meta,
+            // The record of a set is committed after it.
+            _ if text.starts_with(".frostmirror/ledger/lists/") || text.starts_with(".frostmirror/ledger/shards/") => {
+                Rank::File
+            }
             _ if text.starts_with(".frostmirror/ledger/") && text.ends_with(".json") => Rank::Record,
             _ if text.starts_with(".frostmirror/ledger/") => Rank::Note,
             _ if text == ".frostmirror/live/records" => Rank::Record,

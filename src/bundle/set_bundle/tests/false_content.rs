@@ -52,12 +52,15 @@ fn each_rule_of_the_manifest_is_checked() {
         (|m| m.lineage.inputs[0].label = "a/b".to_owned(), "the input `a/b` has an invalid label"),
         (
             |m| {
-                m.lineage.inputs[0].kind = InputKind::Crate;
+                m.lineage.inputs[0].kind = InputKindName::Known(InputKind::Crate);
                 m.lineage.inputs[0].label = "C:\\a".to_owned();
             },
             "has an invalid label",
         ),
-        (|m| m.lineage.inputs[0].kind = InputKind::RepairList, "the input `app-1` has an invalid label"),
+        (
+            |m| m.lineage.inputs[0].kind = InputKindName::Known(InputKind::RepairList),
+            "the input `app-1` has an invalid label",
+        ),
         (
             |m| {
                 // Digests keep the ratio of compression low.
@@ -234,6 +237,15 @@ fn each_rule_of_a_section_is_checked_and_the_line_is_named() {
 fn unknown_kinds_and_encodings_name_the_tool_that_wrote_them() {
     let forged = forged();
     let prefix = "`x.pkg` was written by cargo-frostmirror 9.9.9; ";
+    // The label breaks a rule too, and the newer kind counts.
+    let input = forged.bytes_with(|manifest| {
+        manifest.lineage.inputs[0].kind = InputKindName::Unknown("registry".to_owned());
+        manifest.lineage.inputs[0].label = "a/b".to_owned();
+    });
+    let expected = "the input `a/b` has the kind `registry`, which this version does not know";
+    assert_eq!(only_problem(&input), format!("{prefix}{expected}"));
+    let number = forged.bytes_with_json(|json| json.replacen("\"kind\":\"lockfile\"", "\"kind\":7", 1));
+    assert!(only_problem(&number).starts_with("the manifest of `x.pkg` is malformed"));
     let mut row = forged.clone();
     row.sections[0] = row.sections[0].replacen("+c\t", "+module\t", 1);
     let problem = only_problem(&row.bytes());

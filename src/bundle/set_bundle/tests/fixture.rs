@@ -160,7 +160,7 @@ pub fn plan(kind: BundleKind) -> SetPackPlan<'static> {
     let input = |number: u32| NumberedInput {
         number,
         label: format!("app-{number}"),
-        kind: InputKind::Lockfile,
+        kind: InputKindName::Known(InputKind::Lockfile),
         roots: Vec::new(),
         skipped_packages: Vec::new(),
     };
