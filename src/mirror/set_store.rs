@@ -116,6 +116,9 @@ pub(super) struct RecordedSet {
     pub(super) list: DigestList,
 }
 
+/// The sets of several records.
+type RecordedSets = [RecordedSet];
+
 impl SetStore {
     /// The store of this mirror.
     pub(super) fn new(layout: &Layout) -> SetStore {
@@ -163,10 +166,7 @@ impl SetStore {
     }
 
     /// The rows of several sets in order, with one shard of each in memory.
-    pub(super) fn union<'s>(
-        &'s self,
-        sets: &'s [RecordedSet],
-    ) -> impl Iterator<Item = Result<UnionRow, SetError>> + 's {
+    pub(super) fn union<'s>(&'s self, sets: &'s RecordedSets) -> impl Iterator<Item = Result<UnionRow, SetError>> + 's {
         let union = Union::new(sets.iter().map(|set| SetRef::new(&set.list, self)));
         union.map(move |row| row.map_err(|error| self.name_record(sets, error)))
     }

@@ -403,7 +403,7 @@ fn measure_a_delta_of_a_large_set() {
     staged.put(&mut tx).expect("paths of the mirror");
     tx.commit().expect("committed");
     mirror.records.insert((0, 0), list.summary());
-    println!("full: {count} rows, {bytes} bytes, {built:?} to build, {:?} with commit, {}", begun.elapsed(), peak());
+    println!("full: {count} rows, bytes: {bytes}, {built:?} to build, {:?} with commit, {}", begun.elapsed(), peak());
     let sender = MemoryStore::default();
     let layered = sharded_set::LayeredStore { first: &sender, second: &mirror.store };
     let changes = (0..changed).map(|number| Change::Put(row(number * (count / changed), 1)));
@@ -421,7 +421,7 @@ fn measure_a_delta_of_a_large_set() {
     let begun = Instant::now();
     assert!(mirror.import(&bundle));
     println!(
-        "delta: {changed} rows, {text} bytes of changes, {} bytes in the ledger, {:?}, {}",
+        "delta: {changed} rows, bytes of changes: {text}, bytes in the ledger: {}, {:?}, {}",
         mirror.bytes,
         begun.elapsed(),
         peak()
@@ -435,5 +435,5 @@ fn measure_a_delta_of_a_large_set() {
     println!("union of both sets: {rows} rows, {:?}, {}", begun.elapsed(), peak());
     let begun = Instant::now();
     let unreferenced = mirror.store.unreferenced(&sets[1..]).expect("readable");
-    println!("unreferenced without the first: {} files, {:?}", unreferenced.len(), begun.elapsed());
+    println!("unreferenced without the first: {:?} in {:?}", unreferenced.len(), begun.elapsed());
 }
