@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::time::Instant;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::mirror::guard::WriteGuard;
 use crate::sharded_set::{
-    Builder, Change, ChangeReader, CrateKey, CrateRow, Inputs, Registry, Row, RowRules, SetChange, apply, build, edit,
+    Change, ChangeReader, CrateKey, CrateRow, Inputs, Registry, Row, RowRules, SetChange, apply, build, edit,
 };
 
 /// The sender's shards.
@@ -372,68 +371,4 @@ fn lost_and_exchanged_files_are_named_and_an_import_brings_them_again() {
     assert_eq!(healed, [true; 5]);
     // A delta reads its own shards only, and names a damaged one.
     assert!(mirror.import(&delta));
-}
-
-/// Run it with `--ignored --nocapture`. It prints rows, changed rows, bytes and milliseconds, and the peak of memory.
-#[test]
-#[ignore = "a measurement"]
-#[expect(clippy::print_stdout, reason = "the figures are what it is for")]
-fn measure_a_delta_of_a_large_set() {
-    let parse =
-        |name: &str, default: u32| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
-    let (count, changed) = (parse("ROWS", 100_000), parse("CHANGES", 10));
-    let peak = || {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default().to_owned()
-    };
-    let mut mirror = SetMirror::new();
-    let mut tx = Transaction::begin(&mirror.guard, "a test").expect("staging");
-    let writer = SetWriter::new(mirror.layout(), &mut tx.staging);
-    let begun = Instant::now();
-    let mut builder = Builder::new(u64::from(count), &writer);
-    let mut names: Vec<u32> = (0..count / 4).collect();
-    names.sort_by_cached_key(|name| builder.sort_key(&row(name * 4, 0).key()));
-    for name in names {
-        (0..4).for_each(|version| builder.push(row(name * 4 + version, 0)).expect("in order"));
-    }
-    let list = builder.finish().expect("valid");
-    let built = begun.elapsed();
-    let staged = writer.finish(&list).expect("staged");
-    let bytes = staged.bytes;
-    staged.put(&mut tx).expect("paths of the mirror");
-    tx.commit().expect("committed");
-    mirror.records.insert((0, 0), list.summary());
-    println!("full: {count} rows, bytes: {bytes}, {built:?} to build, {:?} with commit, {}", begun.elapsed(), peak());
-    let sender = MemoryStore::default();
-    let layered = sharded_set::LayeredStore { first: &sender, second: &mirror.store };
-    let changes = (0..changed).map(|number| Change::Put(row(number * (count / changed), 1)));
-    let after = edit(SetRef::new(&list, &layered), changes, &layered).expect("valid");
-    let mut sections = Vec::new();
-    let pair = (SetRef::new(&list, &layered), SetRef::new(&after, &layered));
-    let written = diff(pair.0, pair.1, &mut |section| {
-        sections.push(section);
-        Ok(())
-    });
-    written.expect("readable");
-    let text: usize = sections.iter().map(String::len).sum();
-    let change = SetChange { before: list.summary(), after: after.summary() };
-    let bundle = SetBundle { history: 0, sequence: 1, change, sections };
-    let begun = Instant::now();
-    assert!(mirror.import(&bundle));
-    println!(
-        "delta: {changed} rows, bytes of changes: {text}, bytes in the ledger: {}, {:?}, {}",
-        mirror.bytes,
-        begun.elapsed(),
-        peak()
-    );
-    let sets = [mirror.read(0, 0), mirror.read(0, 1)];
-    let begun = Instant::now();
-    let totals = mirror.store.diff(&sets, &mut |_| Ok(())).expect("readable");
-    println!("diff of the records: {totals:?}, {:?}", begun.elapsed());
-    let begun = Instant::now();
-    let rows = mirror.store.union(&sets).filter(Result::is_ok).count();
-    println!("union of both sets: {rows} rows, {:?}, {}", begun.elapsed(), peak());
-    let begun = Instant::now();
-    let unreferenced = mirror.store.unreferenced(&sets[1..]).expect("readable");
-    println!("unreferenced without the first: {:?} in {:?}", unreferenced.len(), begun.elapsed());
 }
