@@ -13,8 +13,11 @@ use crate::bundle::sanitize::sanitize_line;
 use crate::bundle::sequence::describe_bundle_number;
 use crate::error_report::Failure;
 use crate::event::{Sink, format_contents, format_crates, format_dist_files, format_size};
-use crate::mirror::gc::{self, GcReport, KeptForLostRecords, LiveSummary, Options, Plan, StoredItem, total_size};
+use crate::mirror::gc::{
+    self, GcReport, KeptForLostRecords, LiveSummary, Options, Plan, RejectedBundle, StoredItem, total_size,
+};
 use crate::mirror::layout::Layout;
+use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::lock::{Holder, lock_for_collecting};
 use crate::toolchain::DistPath;
 use crate::units::pluralize;
@@ -45,9 +48,9 @@ pub struct Args {
     pub forget: Vec<String>,
     /// Doubtful lineage whose newest bundle to accept (repeatable)
     ///
-    /// Doubtful lineage whose newest bundle to accept, by ID or unique prefix (repeatable). Files that only its other bundles
-    /// need become garbage. With @BUNDLE, the lineage is accepted only if that bundle is the newest. A new doubt needs the
-    /// option again.
+    /// Doubtful lineage whose newest bundle to accept, by ID or unique prefix (repeatable). The bundles of the lineage that do not
+    /// lead to it are rejected, and files that only they need become garbage. With @BUNDLE, the lineage is accepted only if that
+    /// bundle is the newest. To keep another genuine bundle, add the option with its ID too. A new doubt needs the option again.
     #[arg(long, value_name = "LINEAGE[@BUNDLE]")]
     pub accept: Vec<String>,
     /// False bundle, which the sender did not write (repeatable)
@@ -187,25 +190,32 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
             newest.bundle
         ));
         let command = layout.fill_in("cargo frostmirror gc --mirror DIR");
-        line(format!(
-            "  If the list has that id, accept the bundle; files that only other candidates need become garbage, \
-             and --dry-run -v lists them: `{command} --accept {}@{}`",
-            newest.id, newest.bundle
-        ));
+        let accept = format!("{command} --accept {}@{}", newest.id, newest.bundle);
+        line(match lineage.unconnected.is_empty() {
+            true => format!("  If the list has that id, accept the bundle: `{accept}`"),
+            false => format!(
+                "  If the list has that id, accept the bundle. This rejects the bundles below, and files that only they need \
+                 become garbage; --dry-run -v lists them: `{accept}`"
+            ),
+        });
+        for rejected in &lineage.unconnected {
+            line(format!("  Accepting rejects: {}", describe_rejected(rejected)));
+        }
+        if let Some(first) = lineage.unconnected.first() {
+            line(format!(
+                "  If the list has the id of such a bundle too, keep it in the same run, with one more option for each: `{accept} \
+                 --accept {}@{}`",
+                newest.id, first.bundle
+            ));
+        }
         line(format!(
             "  If it does not, reject the bundle; files that only it needs become garbage: `{command} --reject {}@{}`",
             newest.id, newest.bundle
         ));
     }
     for rejected in &plan.rejected {
-        let (file, id) = (sanitize_line(&rejected.file), sanitize_line(&rejected.lineage));
-        line(match rejected.snapshot {
-            true => format!("Rejected: snapshot {file}, id {}, with its histories", rejected.bundle),
-            false => {
-                let number = describe_bundle_number(rejected.sequence);
-                format!("Rejected: {number} of lineage {id}, {file}, id {}", rejected.bundle)
-            }
-        });
+        let why = if rejected.unconnected { ", because it does not lead to the accepted bundle" } else { "" };
+        line(format!("Rejected: {}{why}", describe_rejected(rejected)));
     }
     if let Some(LiveSummary { crates, dist_files: artifacts, bytes, retired: forgotten }) = &plan.live {
         let fate = if *forgotten { ", forgotten" } else { "" };
@@ -232,7 +242,7 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
             layout.fill_in("`cargo frostmirror verify --mirror DIR`")
         ));
     }
-    write_restoration(plan, &mut line);
+    write_restoration(plan, layout, &mut line);
     if let Some(kept) = &plan.kept_for_lost_records {
         line(kept_for_lost_records(kept, layout));
     }
@@ -249,8 +259,19 @@ fn plan_text(plan: &Plan, now: Timestamp, layout: &Layout) -> String {
     text
 }
 
+/// A rejected bundle for users.
+fn describe_rejected(rejected: &RejectedBundle) -> String {
+    let (file, id) = (sanitize_line(&rejected.file), sanitize_line(&rejected.lineage));
+    let (number, bundle) = (describe_bundle_number(rejected.sequence), sanitize_line(&rejected.bundle));
+    match (rejected.snapshot, rejected.sequence) {
+        (true, _) => format!("snapshot {file}, id {bundle}, with its histories"),
+        (false, 0) => format!("a bundle of lineage {id} whose record is lost, id {bundle}"),
+        (false, _) => format!("{number} of lineage {id}, {file}, id {bundle}"),
+    }
+}
+
 /// Writes what rejected bundles replaced, and which bundles restore it.
-fn write_restoration(plan: &Plan, line: &mut dyn FnMut(String)) {
+fn write_restoration(plan: &Plan, layout: &Layout, line: &mut dyn FnMut(String)) {
     const MAX_NAMED: usize = 5;
     if !plan.reset_lines.is_empty() {
         let lines = pluralize(plan.reset_lines.len(), "index line");
@@ -262,8 +283,14 @@ fn write_restoration(plan: &Plan, line: &mut dyn FnMut(String)) {
     if !plan.unavailable.is_empty() {
         let named: Vec<String> = plan.unavailable.iter().take(MAX_NAMED).map(|one| sanitize_line(one)).collect();
         let more = if plan.unavailable.len() > MAX_NAMED { ", …" } else { "" };
+        let of_rebuilt = match plan.lineages.iter().any(|lineage| lineage.newest.id == REBUILT_LINEAGE) {
+            true => layout.fill_in(
+                "; if only lineage `rebuilt` needs it, run `cargo frostmirror gc --mirror DIR --forget rebuilt`",
+            ),
+            false => String::new(),
+        };
         line(format!(
-            "No bundle on record restores {} ({}{more}): import a bundle of your sender that has this content",
+            "No bundle on record restores {} ({}{more}): import a bundle of your sender that has this content{of_rebuilt}",
             pluralize(plan.unavailable.len(), "replaced item"),
             named.join(", ")
         ));

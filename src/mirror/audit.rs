@@ -238,7 +238,7 @@ impl Pass {
         let (problems, repairs) = (&mut self.problems, &mut self.repairs);
         if metadata.current_crate_count() != current_count || !metadata.needed_dist_files.iter().all(is_recorded) {
             let needed = metadata.needed_records.iter().map(String::as_str);
-            let missing = find_missing_items(layout, needed, &is_listed, recorded)?;
+            let missing = find_missing_items(layout, needed, &|id| Ok(is_listed(id)), recorded)?;
             never_imported = missing.never_imported;
             for LostItem { item, sha256, needed_by } in missing.lost {
                 problems.push(match &item {

@@ -180,7 +180,7 @@ impl LedgerState {
             (_, RecordState::Missing) => vec![LineageTip::from_manifest(manifest, String::new())],
             (_, RecordState::Recorded(_) | RecordState::Corrupt(_)) => Vec::new(),
         };
-        let lost = Unrestored::read(layout, 0)?.bundles;
+        let lost = Unrestored::read(layout, 0, &self.retirements)?.bundles;
         let added = tips.into_iter().map(|mut tip| {
             let is_restored =
                 lost.contains(&tip.bundle) || LostBundle::find(layout, head, &self.record_names, &tip)?.is_named();

@@ -5,8 +5,8 @@
 //! mode is retired like a lineage. A collection removes other files only if a bundle on record brought them. It reports
 //! all remaining files as unrecognized and keeps them. If numbers and times disagree about the newest bundle, the files
 //! of each candidate are current. If a later bundle's number has a gap before it, the files of the earlier bundle stay
-//! current. Both last until the newest bundle is accepted, or a false one is rejected, which a note in the ledger
-//! records. If the ledger lacks a record that `manifest.json` names, that record might be the newest. Then nothing is
+//! current. Both last until the newest bundle is accepted, or a false one is rejected, which notes in the ledger
+//! record. An acceptance rejects the bundles that do not lead to the accepted one. If the ledger lacks a record that `manifest.json` names, that record might be the newest. Then nothing is
 //! removed.
 //!
 //! A rejected bundle may have replaced content of other bundles. That content gives way, and the plan names the bundles to
@@ -28,6 +28,7 @@
 //! remaining work from the files.
 
 mod apply;
+mod candidates;
 mod dist_rules;
 mod error;
 mod evict;
@@ -41,8 +42,10 @@ mod plan;
 mod plan_report;
 mod planner;
 mod reject;
+mod rejected_bundle;
 mod revocation;
 mod scan;
+mod statements;
 mod space_advice;
 
 use std::time::Duration;
@@ -61,9 +64,10 @@ pub use evict::EvictionReport;
 pub use live_records::{LIVE_LINEAGE, LiveSummary};
 pub(super) use needed_files::{LineageState, Lineages};
 pub use options::{DEFAULT_GRACE, Options};
-pub use plan::{Candidate, KeptForLostRecords, Line, LineagePlan, PendingDeletion, Plan, RejectedBundle};
+pub use plan::{Candidate, KeptForLostRecords, Line, LineagePlan, PendingDeletion, Plan};
 pub use plan_report::PlanReport;
 use planner::make_plan;
+pub use rejected_bundle::RejectedBundle;
 pub use space_advice::SpaceAdvice;
 
 /// A plan under the mirror's lock, which can be executed once.

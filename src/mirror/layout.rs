@@ -20,7 +20,9 @@
 //!     ledger/NNNNNNNN-ID.forgotten   the lineage ID was retired after the record of that number
 //!     ledger/NNNNNNNN-ID-KKKKKKKK.accepted  of the lineage ID, of the records up to N only that of number K counts
 //!     ledger/NNNNNNNN-ID-KKKKKKKK.rejected  of the lineage ID, the record of number K does not count; no acceptance
-//!                                    of that record has an effect
+//!                                    of that record has an effect; the record may be lost
+//!     ledger/NNNNNNNN-ID-RRRRRRRR-KKKKKKKK.rejected  the same of the record of number R, because that of number K was
+//!                                    accepted; without effect if that of number K is rejected
 //!     artifacts.json                 digest, length and time of every file below dist/ and rustup/
 //!     removals                       pending removals: crates without a line, and dist files without a name, each
 //!                                    with the time since when
@@ -104,9 +106,14 @@
 //! counts.
 //!
 //! An administrator decides about the newest bundle after a look at the sender's list. An accepted bundle counts alone of
-//! all records so far. A rejected bundle does not count, so the others are compared as if it had never been imported. Only
-//! the named bundle is accepted or rejected. So neither decision covers a bundle that arrived after the look. A rejected
-//! snapshot is rejected with all histories that it brought.
+//! all records so far. The records that do not lead to it by a chain of predecessors and bases are rejected, so that a false one
+//! among them leaves nothing. The administrator can confirm a bundle on the other side of a gap with the acceptance. A
+//! rejected bundle does not count, so the others are compared as if it had never been imported. A decision covers no bundle
+//! that arrived after it, and a plan names every bundle that it rejects. A rejected snapshot is rejected with all histories that
+//! it brought. If an accepted bundle is rejected, what its acceptance rejected counts again.
+//!
+//! If the record of a false bundle is lost, nothing shows what it stated. Its rejection revokes every needed line whose time no
+//! record and not live mode states, and ends the wait for that bundle.
 //!
 //! A rejected bundle may have replaced content of other bundles, because the later time wins. That content gives way in the
 //! next collection. A crate or dist file is removed if a rejected bundle contains it, only rejected bundles state its digest,

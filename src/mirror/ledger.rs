@@ -218,6 +218,10 @@ pub(super) struct ImportedBundle {
     pub(super) sequence: u64,
     /// The id of the bundle before it, as it states.
     pub(super) previous: Option<String>,
+    /// The id of the bundle on which it is a delta.
+    pub(super) base: Option<String>,
+    /// Whether a snapshot brought it.
+    pub(super) is_of_snapshot: bool,
     /// Its id.
     pub(super) id: String,
     /// The name of its file.
@@ -235,11 +239,17 @@ pub(super) fn read_imported_bundles(layout: &Layout, lineage: &str) -> Result<Ve
     retain_counting(layout, read_bundles_of_lineage(layout, lineage)?)
 }
 
-/// The readable records of the history `lineage` that are not rejected, in the order of import. Those before an accepted bundle
-/// are among them.
-pub(super) fn read_unrejected_bundles(layout: &Layout, lineage: &str) -> Result<Vec<ImportedBundle>, Error> {
-    let notes = retired::read_retirements(layout)?;
+/// The readable records of the history `lineage` that would not be rejected if the bundle `suspect` were, in the order of import. If
+/// that one was accepted, those before it, and those that its acceptance rejected, are among them.
+pub(super) fn read_bundles_without(
+    layout: &Layout,
+    lineage: &str,
+    suspect: &str,
+) -> Result<Vec<ImportedBundle>, Error> {
+    let mut notes = retired::read_retirements(layout)?;
     let mut bundles = read_bundles_of_lineage(layout, lineage)?;
+    let suspects = bundles.iter().filter(|one| one.id == suspect).filter_map(|one| record_number(&one.record));
+    notes.extend(suspects.map(|number| Retirement::of_false_bundle(lineage, number)));
     bundles.retain(|one| !retired::is_rejected(&notes, record_number(&one.record).unwrap_or(0), &one.lineage));
     Ok(bundles)
 }
@@ -264,11 +274,24 @@ pub(super) fn read_bundles_of_lineage(layout: &Layout, lineage: &str) -> Result<
 fn read_bundles(layout: &Layout, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<ImportedBundle>, Error> {
     let mut bundles = Vec::new();
     for name in record_names(layout)? {
-        let Some(RecordHeader { file, manifest, .. }) = read_header(layout, &name)? else { continue };
-        let ManifestHeader { id, created, kind, lineage, .. } = manifest;
+        let Some(RecordHeader { file, snapshot, manifest, .. }) = read_header(layout, &name)? else { continue };
+        let ManifestHeader { id, created, kind, parent, lineage, .. } = manifest;
+        let (base, is_of_snapshot) = (parent.map(|parent| parent.id), snapshot.is_some());
         let LineageHeader { id: lineage, sequence, previous, .. } = lineage;
         if is_wanted(&lineage) && kind != BundleKind::Snapshot {
-            bundles.push(ImportedBundle { lineage, sequence, previous, id, file, kind, record: name, created });
+            let record = name;
+            bundles.push(ImportedBundle {
+                lineage,
+                sequence,
+                previous,
+                base,
+                is_of_snapshot,
+                id,
+                file,
+                kind,
+                record,
+                created,
+            });
         }
     }
     Ok(bundles)

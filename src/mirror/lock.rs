@@ -326,7 +326,8 @@ fn is_current(_: &File, _: &Path) -> bool {
 }
 
 /// Creates the lock file and its folders if they do not exist, and opens the file. Another process may remove them between two
-/// of these steps, see [`NewMirror::discard`]. It does so once, so a few attempts are enough.
+/// of these steps, see [`NewMirror::discard`]. Each process does so once, so a
+/// mirror meets few of these races. The limit ends the attempts if the folder vanishes for another reason.
 fn create_lock_file(layout: &Layout) -> Result<File, Error> {
     const ATTEMPTS: u32 = 100;
     let (folder, path) = (layout.private(), layout.lock());

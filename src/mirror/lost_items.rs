@@ -55,7 +55,7 @@ struct Candidate {
 pub(super) fn find_missing_items<'n>(
     layout: &Layout,
     needed: impl IntoIterator<Item = &'n str>,
-    is_listed: &dyn Fn(&CrateId) -> bool,
+    is_listed: &dyn Fn(&CrateId) -> Result<bool, Error>,
     recorded: Option<&DistFiles>,
 ) -> Result<MissingItems, Error> {
     let mut lost: BTreeMap<ItemId, LostItem> = BTreeMap::new();
@@ -80,7 +80,7 @@ pub(super) fn find_missing_items<'n>(
         };
         for one in &manifest.crates {
             let id = one.id();
-            if !is_listed(&id) {
+            if !is_listed(&id)? {
                 add(ItemId::Crate(id), one.sha256, one.state == CrateState::Kept);
             }
         }
@@ -90,7 +90,9 @@ pub(super) fn find_missing_items<'n>(
     }
     // The dist files of live mode are compared with their records elsewhere.
     for record in LiveLineage::read(layout)?.current() {
-        if let Some(id) = record.item.crate_id().filter(|id| !is_listed(id)) {
+        if let Some(id) = record.item.crate_id()
+            && !is_listed(id)?
+        {
             let item = ItemId::Crate(id.clone());
             let one = LostItem { item: item.clone(), sha256: record.sha256, needed_by: "live mode".to_owned() };
             lost.entry(item).or_insert(one);

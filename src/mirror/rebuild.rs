@@ -184,7 +184,7 @@ impl WriteGuard {
         // Earlier rebuilds kept files in a record that may be lost now.
         let settled = pass.metadata.last_retirement(REBUILT_LINEAGE);
         let is_kept = head.lineages.iter().any(|tip| tip.id == REBUILT_LINEAGE);
-        let unrestored = Unrestored::read(&layout, settled)?;
+        let unrestored = Unrestored::read(&layout, settled, &pass.metadata.retirements)?;
         let needs_record = losses.has_any || !is_kept && !unrestored.is_empty();
         if is_summary_lost {
             losses.add_unrestored(&unrestored.bundles);

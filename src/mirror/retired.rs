@@ -7,8 +7,12 @@
 //! A note `NNNNNNNN-LINEAGE-KKKKKKKK.accepted` has the same effect, but the record of number K still counts: the bundle
 //! that was accepted as the lineage's newest. If an import writes another record of that bundle, because the accepted one is
 //! lost, it writes the same note for the new record. A note `NNNNNNNN-LINEAGE-KKKKKKKK.rejected` covers only the record of number
-//! K: the sender did not write that bundle. A rejected snapshot has one for each of its records. A rejected record cannot be an accepted one, so the note that accepted it has
-//! no effect.
+//! K: the sender did not write that bundle. The record may be lost. A rejected snapshot has one note for each of its records. A
+//! rejected record cannot be an accepted one, so the note that accepted it has no effect.
+//!
+//! An acceptance also rejects the records of its lineage that do not lead to the accepted bundle. For each of number R there is a
+//! note `NNNNNNNN-LINEAGE-RRRRRRRR-KKKKKKKK.rejected`. It has no effect if the record of number K, the accepted one, is
+//! rejected.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -40,7 +44,18 @@ pub enum Scope {
     AllBut(u64),
     /// The record of this number: a rejected bundle.
     Only(u64),
+    /// The record of number `rejected`, unless the record of number `accepted` is rejected itself: its acceptance rejected the
+    /// other one.
+    Unconnected {
+        /// The rejected record.
+        rejected: u64,
+        /// The accepted record.
+        accepted: u64,
+    },
 }
+
+/// Maximum number of acceptances that depend on one another, each of which rejected the bundle of the one before.
+const MAX_ACCEPTANCES: u32 = 16;
 
 /// The content of a note's file. Only its name is evaluated, except to find the accepted bundle of a lost record.
 #[derive(Serialize, Deserialize)]
@@ -64,13 +79,14 @@ pub fn read_retirements(layout: &Layout) -> Result<Vec<Retirement>, Error> {
 /// Whether a note covers the record with this number of `lineage`, so that it does not count.
 pub fn is_retired(notes: &[Retirement], number: u64, lineage: &str) -> bool {
     let mut notes_of_lineage = notes.iter().filter(|note| note.lineage == lineage);
-    notes_of_lineage.any(|note| match note.scope {
+    let is_covered = notes_of_lineage.any(|note| match note.scope {
         Scope::All => number <= note.last_record,
         Scope::AllBut(accepted) => {
             number <= note.last_record && accepted != number && !is_rejected(notes, accepted, lineage)
         }
-        Scope::Only(rejected) => rejected == number,
-    })
+        Scope::Only(_) | Scope::Unconnected { .. } => false,
+    });
+    is_covered || is_rejected(notes, number, lineage)
 }
 
 /// Whether this record of `lineage` is of a bundle that was accepted as the newest.
@@ -80,7 +96,23 @@ pub fn is_accepted(notes: &[Retirement], number: u64, lineage: &str) -> bool {
 
 /// Whether this record of `lineage` is of a bundle that was rejected.
 pub fn is_rejected(notes: &[Retirement], number: u64, lineage: &str) -> bool {
-    notes.iter().any(|note| note.lineage == lineage && note.scope == Scope::Only(number))
+    has_rejection(notes, number, lineage, MAX_ACCEPTANCES)
+}
+
+fn has_rejection(notes: &[Retirement], number: u64, lineage: &str, depth: u32) -> bool {
+    let mut scopes = notes.iter().filter(|note| note.lineage == lineage).map(|note| note.scope);
+    scopes.any(|scope| match scope {
+        Scope::Only(rejected) => rejected == number,
+        Scope::Unconnected { rejected, accepted } => {
+            rejected == number && depth > 0 && !has_rejection(notes, accepted, lineage, depth - 1)
+        }
+        Scope::All | Scope::AllBut(_) => false,
+    })
+}
+
+/// Whether an administrator named the bundle of the record with this number, of any lineage, as a false one.
+pub fn is_named_as_false(notes: &[Retirement], number: u64) -> bool {
+    notes.iter().any(|note| note.scope == Scope::Only(number))
 }
 
 /// The number of the newest record when `lineage` was retired last; 0 if it never was.
@@ -130,6 +162,11 @@ impl Retirement {
         Retirement::stage_accepted(layout, tx, self.last_record, tip, &format_time(now))
     }
 
+    /// The rejection of the bundle with this record, as if an administrator had named it.
+    pub(super) fn of_false_bundle(lineage: &str, number: u64) -> Retirement {
+        Retirement { last_record: number, lineage: lineage.to_owned(), scope: Scope::Only(number) }
+    }
+
     fn parse(name: &str) -> Option<Retirement> {
         let (stem, end) = name.rsplit_once('.')?;
         let (stem, scope) = match end {
@@ -137,7 +174,15 @@ impl Retirement {
             "accepted" | "rejected" => {
                 let (stem, number) = stem.rsplit_once('-')?;
                 let number = number.parse().ok()?;
-                (stem, if end == "accepted" { Scope::AllBut(number) } else { Scope::Only(number) })
+                // No id of a lineage contains this character.
+                match stem.split_once('-')?.1.rsplit_once('-') {
+                    _ if end == "accepted" => (stem, Scope::AllBut(number)),
+                    None => (stem, Scope::Only(number)),
+                    Some((_, rejected)) => {
+                        let scope = Scope::Unconnected { rejected: rejected.parse().ok()?, accepted: number };
+                        (stem.rsplit_once('-')?.0, scope)
+                    }
+                }
             }
             _ => return None,
         };
@@ -170,16 +215,19 @@ impl Retirement {
         Retirement::stage_file(layout, tx, &format!("{after:08}-{}-{number:08}.accepted", newest.id), newest, now)
     }
 
-    /// The same of a bundle that was rejected.
+    /// The same of a bundle that was rejected, because an administrator named it or accepted the record of number `accepted`.
     pub(super) fn stage_rejected(
         layout: &Layout,
         tx: &mut Transaction<'_>,
         after: u64,
         bundle: &LineageTip,
+        accepted: Option<u64>,
         now: &str,
     ) -> Result<(), Error> {
         let Some(number) = ledger::record_number(&bundle.record) else { return Ok(()) };
-        Retirement::stage_file(layout, tx, &format!("{after:08}-{}-{number:08}.rejected", bundle.id), bundle, now)
+        let accepted = accepted.map(|accepted| format!("-{accepted:08}")).unwrap_or_default();
+        let name = format!("{after:08}-{}-{number:08}{accepted}.rejected", bundle.id);
+        Retirement::stage_file(layout, tx, &name, bundle, now)
     }
 
     fn stage_file(
@@ -261,5 +309,28 @@ mod tests {
         assert_eq!(covered(std::slice::from_ref(&rejected)), [5]);
         assert_eq!(covered(&[note(7, Scope::AllBut(5)), rejected.clone()]), [5], "the acceptance has no effect");
         assert_eq!(covered(&[note(7, Scope::AllBut(6)), rejected]), [3, 4, 5, 7]);
+    }
+
+    #[test]
+    fn what_an_acceptance_rejected_counts_again_once_the_accepted_bundle_is_rejected() {
+        let unconnected = note(7, Scope::Unconnected { rejected: 4, accepted: 6 });
+        assert_eq!(Retirement::parse("00000007-ab-00000004-00000006.rejected"), Some(unconnected.clone()));
+        for name in ["00000007-ab-x-00000006.rejected", "00000007--00000004-00000006.rejected"] {
+            assert_eq!(Retirement::parse(name), None, "{name}");
+        }
+        let is_rejected = |notes: &[Retirement]| is_rejected(notes, 4, "ab");
+        assert!(is_rejected(std::slice::from_ref(&unconnected)));
+        assert_eq!(covered(std::slice::from_ref(&unconnected)), [4]);
+        let accepted = note(7, Scope::AllBut(6));
+        assert_eq!(covered(&[unconnected.clone(), accepted.clone()]), [3, 4, 5, 7]);
+        let by_name = note(8, Scope::Only(6));
+        assert_eq!(covered(&[unconnected.clone(), accepted.clone(), by_name]), [6]);
+        // A later acceptance rejects the accepted one, and is rejected itself.
+        let later = note(8, Scope::Unconnected { rejected: 6, accepted: 8 });
+        assert!(!is_rejected(&[unconnected.clone(), later.clone()]));
+        assert!(is_rejected(&[unconnected.clone(), later.clone(), note(9, Scope::Only(8))]));
+        // Notes that contradict each other end.
+        let circle = note(8, Scope::Unconnected { rejected: 6, accepted: 4 });
+        let _ = is_rejected(&[unconnected, circle]);
     }
 }

@@ -196,7 +196,7 @@ fn reject_lost_items(layout: &Layout, inventory: &Inventory, ledger_contents: &L
         return Ok(());
     }
     let needed = ledger_contents.needed_records.iter().map(String::as_str);
-    let lost = find_missing_items(layout, needed, &is_listed, Some(recorded))?.lost;
+    let lost = find_missing_items(layout, needed, &|id| Ok(is_listed(id)), Some(recorded))?.lost;
     if lost.is_empty() {
         return Ok(());
     }

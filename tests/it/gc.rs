@@ -17,6 +17,7 @@ use frostmirror::mirror::{index_meta, ledger, retired};
 
 use crate::bundle_builder::{all_files, assert_consistent, test_holder, test_time};
 
+mod accepted_chains;
 mod dist_files;
 mod concurrent_builds;
 pub mod sequence_jumps;
@@ -29,6 +30,7 @@ mod projects;
 mod random;
 mod random_forgeries;
 mod grace_period;
+mod lost_false_bundles;
 mod unknown_lineages;
 
 /// Collects at that second.

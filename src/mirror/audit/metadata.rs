@@ -67,7 +67,7 @@ pub(in crate::mirror) struct Metadata {
     /// The bundles of these records.
     known_bundles: KnownBundles,
     /// Retired lineages.
-    retirements: Vec<Retirement>,
+    pub(in crate::mirror) retirements: Vec<Retirement>,
     /// The spelling of crate names, by index path.
     crate_names: OnceLock<HashMap<String, CrateName>>,
 }
@@ -129,6 +129,7 @@ impl Metadata {
         let is_missing = |fault: &&ChainFault| matches!(fault.kind, ChainFaultKind::Missing { .. });
         let untrusted: HashSet<String> =
             chain_faults.iter().filter(|fault| !is_missing(fault)).map(|fault| fault.record.clone()).collect();
+        let retirements = retired::read_retirements(layout)?;
         let mut metadata = Metadata {
             summary: head,
             summary_exists: fs::symlink_metadata(layout.summary()).is_ok(),
@@ -137,7 +138,7 @@ impl Metadata {
             unreadable: Vec::new(),
             chain_faults,
             newest_record: None,
-            has_losses: !Unrestored::read(layout, 0)?.is_empty(),
+            has_losses: !Unrestored::read(layout, 0, &retirements)?.is_empty(),
             crates: HashMap::new(),
             needed_records: BTreeSet::new(),
             needed_dist_files: BTreeSet::new(),
@@ -148,7 +149,7 @@ impl Metadata {
             live_dist_files: Vec::new(),
             histories: MirrorSummary::default(),
             known_bundles: KnownBundles::default(),
-            retirements: retired::read_retirements(layout)?,
+            retirements,
             crate_names: OnceLock::new(),
         };
         // The summary is usually right. Then no record is read twice.

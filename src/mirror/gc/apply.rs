@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::error::Error;
 use super::index_entry;
 use super::plan::{Plan, VersionRemoval};
+use super::rejected_bundle::RejectedRecord;
 use crate::event::Sink;
 use crate::index_line::IndexLine;
 use crate::mirror::disk_reserve;
@@ -177,7 +178,7 @@ fn delete_whole_files<'p>(
     Ok(())
 }
 
-/// The notes of retired lineages and accepted bundles.
+/// The notes of retired lineages, and of accepted and rejected bundles.
 fn stage_notes(layout: &Layout, plan: &Plan, tx: &mut Transaction<'_>) -> Result<(), Error> {
     let now = format_time(plan.changes.now);
     for lineage in &plan.changes.retire {
@@ -186,8 +187,8 @@ fn stage_notes(layout: &Layout, plan: &Plan, tx: &mut Transaction<'_>) -> Result
     for lineage in &plan.changes.accept {
         Retirement::stage_accepted(layout, tx, plan.changes.newest_record, lineage, &now)?;
     }
-    for bundle in &plan.changes.reject {
-        Retirement::stage_rejected(layout, tx, plan.changes.newest_record, bundle, &now)?;
+    for RejectedRecord { tip, accepted } in &plan.changes.reject {
+        Retirement::stage_rejected(layout, tx, plan.changes.newest_record, tip, *accepted, &now)?;
     }
     Ok(())
 }

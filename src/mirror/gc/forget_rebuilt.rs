@@ -39,7 +39,7 @@ pub(super) fn keep_for_lost_records(
     is_forgotten: bool,
 ) -> Result<Option<KeptForLostRecords>, Error> {
     let settled = retired::last_retirement(&lineages.retirements, REBUILT_LINEAGE);
-    let lost = Unrestored::read(layout, settled)?;
+    let lost = Unrestored::read(layout, settled, &lineages.retirements)?;
     if lost.is_empty() && (is_forgotten || !lost.is_incomplete) {
         return Ok(None);
     }
@@ -129,7 +129,7 @@ pub(super) fn refuse(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Resul
     let Some(rebuilt) = lineages.by_id.get(REBUILT_LINEAGE) else { return Ok(None) };
     // A confirmed run settled the losses before it.
     let settled = retired::last_retirement(&lineages.retirements, REBUILT_LINEAGE);
-    let lost = Unrestored::read(layout, settled)?;
+    let lost = Unrestored::read(layout, settled, &lineages.retirements)?;
     let removes_nothing =
         plan.lines.is_empty() && plan.dist_files().next().is_none() && plan.pending_dist_files().next().is_none();
     let lines = plan.lines.len() as u64;
@@ -174,17 +174,19 @@ pub(super) fn refuse(layout: &Layout, lineages: &Lineages, plan: &Plan) -> Resul
     Ok(Some(Error::RebuiltNeeded { reason, bundle: rebuilt.newest.bundle.clone() }))
 }
 
-/// The error for a run that forgets [`REBUILT_LINEAGE`] before a rebuild has written it: until then, the files are kept for
-/// lost records without a lineage. `None` if nothing is kept for them.
-pub(super) fn require_rebuilt(layout: &Layout, lineages: &Lineages, retire: &[String]) -> Result<Option<Error>, Error> {
-    let is_named = retire.iter().any(|word| word.split('@').next() == Some(REBUILT_LINEAGE));
-    if !is_named || lineages.by_id.contains_key(REBUILT_LINEAGE) {
-        return Ok(None);
-    }
-    let (mut reader, mut needed) = (Reader::new(layout), KeepSet::default());
-    for feed in lineages.by_id.values() {
-        Lineages::add_referenced(&mut reader, feed, &mut needed)?;
-    }
-    let kept = keep_for_lost_records(layout, lineages, &mut reader, &mut needed, false)?;
-    Ok(kept.map(|_| Error::NotRebuilt))
+/// The lineages to retire.
+pub(super) struct RetireTerms {
+    /// The terms for [`REBUILT_LINEAGE`], if no rebuild has written it yet. Until then, the files are kept for lost records
+    /// without a lineage.
+    pub(super) missing: Vec<String>,
+    /// All other terms.
+    pub(super) others: Vec<String>,
+}
+
+/// Splits the terms of a run that forgets [`REBUILT_LINEAGE`] before a rebuild has written it.
+pub(super) fn split_off_missing(lineages: &Lineages, retire: &[String]) -> RetireTerms {
+    let has_lineage = lineages.by_id.contains_key(REBUILT_LINEAGE);
+    let is_missing = |word: &&String| !has_lineage && word.split('@').next() == Some(REBUILT_LINEAGE);
+    let (missing, others) = retire.iter().partition::<Vec<&String>, _>(is_missing);
+    RetireTerms { missing: missing.into_iter().cloned().collect(), others: others.into_iter().cloned().collect() }
 }

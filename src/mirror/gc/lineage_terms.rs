@@ -1,12 +1,14 @@
 //! Finds the lineages that the options of a collection name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::Error;
 use super::live_records::LIVE_LINEAGE;
 use super::needed_files::{LineageState, Lineages};
 use crate::bundle::sequence::is_time;
 use crate::id_prefix::{MIN_ID_PREFIX, matches_id};
+use crate::mirror::layout::Layout;
+use crate::mirror::ledger;
 use crate::mirror::lineages::LineageTip;
 use crate::mirror::live::LIVE_INPUT;
 
@@ -49,13 +51,37 @@ pub(super) fn lineages_to_retire(
     with_newest(lineages, live_id, terms, is_retired)
 }
 
-/// The ids of the lineages whose newest bundle is accepted.
+/// The ids of the lineages whose newest bundle is accepted, each with the other bundles that are confirmed with it. Those need not be
+/// the newest, but the newest must be given too.
 pub(super) fn lineages_to_accept(
+    layout: &Layout,
     lineages: &Lineages,
     live_id: Option<&str>,
     given: &[String],
-) -> Result<BTreeSet<String>, Error> {
-    with_newest(lineages, live_id, given.iter().map(|value| Term::parse(ACCEPT, value)), |_| false)
+) -> Result<BTreeMap<String, BTreeSet<String>>, Error> {
+    let terms = || given.iter().map(|value| Term::parse(ACCEPT, value));
+    let mut accepted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut confirmed = Vec::new();
+    for term in terms() {
+        match with_newest(lineages, live_id, [term].into_iter(), |_| false) {
+            Err(Error::NotNewest { lineage, bundle, newest }) => confirmed.push((lineage, bundle, newest)),
+            ids => accepted.extend(ids?.into_iter().map(|id| (id, BTreeSet::new()))),
+        }
+    }
+    for (lineage, bundle, newest) in confirmed {
+        let all = ledger::read_bundles_of_lineage(layout, &lineage)?;
+        let ids: BTreeSet<String> =
+            all.into_iter().filter(|one| matches_id(&bundle, &one.id)).map(|one| one.id).collect();
+        match accepted.get_mut(&lineage) {
+            Some(known) if ids.len() == 1 => known.extend(ids),
+            Some(_) if ids.is_empty() => return Err(Error::NoBundle { lineage, bundle }),
+            Some(_) => {
+                return Err(Error::AmbiguousBundle { lineage, bundle, matching: ids.into_iter().collect() });
+            }
+            None => return Err(Error::NotNewest { lineage, bundle, newest }),
+        }
+    }
+    Ok(accepted)
 }
 
 /// Live lineages of other mirrors. A snapshot numbers them by time.

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::error::Error;
 use super::live_records::{LiveChanges, LiveSummary};
+use super::rejected_bundle::{RejectedBundle, RejectedRecord};
 use crate::mirror::dist_files::DistFiles;
 use crate::mirror::item::StoredItem;
 use crate::mirror::lineages::LineageTip;
@@ -140,6 +141,10 @@ pub struct LineagePlan {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub candidates: Vec<Candidate>,
+    /// If the newest bundle is uncertain: the bundles on record that do not lead to it, which an acceptance rejects.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub unconnected: Vec<RejectedBundle>,
     /// Whether this run accepts the newest bundle.
     pub accepted: bool,
     /// Whether this run should accept the newest bundle, which is certain.
@@ -162,23 +167,6 @@ pub struct Candidate {
     /// When it was imported (RFC 3339, UTC).
     #[serde(rename = "imported")]
     pub imported_at: String,
-}
-
-/// A bundle that no longer counts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct RejectedBundle {
-    /// Its lineage.
-    pub lineage: String,
-    /// Its number in the lineage.
-    pub sequence: u64,
-    /// Its ID.
-    pub bundle: String,
-    /// The bundle's file.
-    pub file: String,
-    /// Whether it is a snapshot. All its histories are rejected too.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schemars(default)]
-    pub snapshot: bool,
 }
 
 /// Files that stay because import records are lost.
@@ -230,8 +218,8 @@ pub(super) struct FileChanges {
     pub(super) retire: Vec<LineageTip>,
     /// Bundles to accept as the newest of their lineage.
     pub(super) accept: Vec<LineageTip>,
-    /// Bundles to reject, one for each of their records.
-    pub(super) reject: Vec<LineageTip>,
+    /// Records to reject.
+    pub(super) reject: Vec<RejectedRecord>,
     /// Changes of live mode's records.
     pub(super) live: LiveChanges,
     /// The number of the newest record.

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::live_records::LiveSummary;
-use super::plan::{KeptForLostRecords, Line, LineagePlan, PendingDeletion, Plan, RejectedBundle};
+use super::plan::{KeptForLostRecords, Line, LineagePlan, PendingDeletion, Plan};
+use super::rejected_bundle::RejectedBundle;
 use crate::mirror::item::{StoredItem, total_size};
 use crate::mirror::summary::{BundleToImport, Counts};
 

@@ -9,13 +9,14 @@ use super::live_records::{LIVE_LINEAGE, LiveChanges};
 use super::needed_files::{KeepSet, LineageState, Lineages};
 use super::options::Options;
 use super::plan::{FileChanges, LineagePlan, Plan};
-use super::reject::Rejection;
+use super::reject::{Rejection, bundles_to_reject};
 use super::revocation::Revocation;
 use super::scan::MirrorScan;
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, Reader};
 use crate::mirror::lineages::{LineageTip, REBUILT_LINEAGE};
 use crate::mirror::pending_deletions::PendingDeletions;
+use crate::mirror::retired::Retirement;
 use crate::mirror::summary::{LiveTotals, MirrorSummary};
 use crate::mirror::transaction::counts_are_stale;
 
@@ -23,29 +24,34 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     let (mut ledger_lineages, stored_summary) = Lineages::read_complete(layout)?;
     let live_id = ledger_lineages.live.id.clone();
     let live_id = live_id.as_deref();
-    let rejection = Rejection::resolve(layout, &ledger_lineages, live_id, &options.reject)?;
+    let mut rejection = Rejection::resolve(layout, &ledger_lineages, live_id, &options.reject)?;
     if !rejection.records.is_empty() {
         let notes = ledger_lineages.retirements.iter().cloned().chain(rejection.notes(ledger_lineages.newest_record));
         ledger_lineages = Lineages::read_with(layout, notes.collect())?;
     }
     let mut live = LiveChanges::none(std::mem::take(&mut ledger_lineages.live));
-    // The id stays after all files of live mode are retired and deleted.
-    if let Some(error) = forget_rebuilt::require_rebuilt(layout, &ledger_lineages, &options.retire)? {
-        return Err(error);
-    }
-    let retire = lineages_to_retire(&ledger_lineages, live_id, &options.retire)?;
-    let accept = lineages_to_accept(&ledger_lineages, live_id, &options.accept)?;
+    let terms = forget_rebuilt::split_off_missing(&ledger_lineages, &options.retire);
+    let retire = lineages_to_retire(&ledger_lineages, live_id, &terms.others)?;
+    let accept = lineages_to_accept(layout, &ledger_lineages, live_id, &options.accept)?;
     let (mut current, mut let_go) = (KeepSet::default(), KeepSet::default());
     let mut lineages = Vec::new();
     let mut reader = Reader::new(layout);
     for (id, feed) in &mut ledger_lineages.by_id {
         let (doubts, candidates) = (feed.warnings(), feed.candidates());
-        let accepted = accept.contains(id) && !doubts.is_empty() && !retire.contains(id);
-        let nothing_to_accept = accept.contains(id) && doubts.is_empty() && !retire.contains(id);
-        if accepted {
-            feed.accept_newest();
-        }
         let forgotten = retire.contains(id);
+        let confirmed = accept.get(id).filter(|_| !forgotten);
+        let accepted = confirmed.is_some() && !doubts.is_empty();
+        let nothing_to_accept = confirmed.is_some() && doubts.is_empty();
+        let (notes, newest_record) = (&ledger_lineages.retirements, ledger_lineages.newest_record);
+        let unconnected = match confirmed.filter(|_| accepted) {
+            _ if doubts.is_empty() || forgotten => Vec::new(),
+            Some(confirmed) => {
+                rejection.add_unconnected(layout, notes, newest_record, feed, confirmed)?;
+                feed.accept_newest();
+                Vec::new()
+            }
+            None => bundles_to_reject(layout, notes, feed)?,
+        };
         // The plan counts what a retired lineage names, but does not keep it.
         let keys = if forgotten { &mut let_go } else { &mut current };
         let [crates, artifacts] = Lineages::add_referenced(&mut reader, feed, keys)?;
@@ -60,11 +66,17 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
             retired: forgotten,
             warnings: doubts,
             candidates,
+            unconnected,
             accepted,
             nothing_to_accept,
         });
     }
 
+    // Notes that this run writes count in the rest of the plan.
+    let notes =
+        rejection.notes(ledger_lineages.newest_record).filter(|note| !ledger_lineages.retirements.contains(note));
+    let notes: Vec<Retirement> = notes.collect();
+    ledger_lineages.retirements.extend(notes);
     let is_forgotten = retire.contains(REBUILT_LINEAGE);
     let kept_for_lost_records = match is_forgotten && forget_rebuilt::is_confirmed(&options.retire) {
         true => None,
@@ -74,6 +86,13 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         }
     };
 
+    if !terms.missing.is_empty() {
+        // Without a lineage and without files for lost records, the terms name nothing.
+        if kept_for_lost_records.is_some() {
+            return Err(Error::NotRebuilt);
+        }
+        lineages_to_retire(&ledger_lineages, live_id, &terms.missing)?;
+    }
     let live_summary = live.plan_retirement(options.retire.iter().any(|word| word == LIVE_LINEAGE));
     live.lineage.current().for_each(|record| current.add_item(&record.item));
 

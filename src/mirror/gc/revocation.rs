@@ -18,37 +18,33 @@
 //!
 //! The ledger states no digests of lines, and the replaced files no longer exist. So the bundles that have them must be
 //! imported again, and the plan names them. Until then, each later plan names them too, because the record of such a line has
-//! the time [`REVOKED`]. The plan also names the bundles of files that a collection removed because the false bundle did not name them:
+//! the time `REVOKED`, whatever became of the false bundle's record. If no bundle on record states a line, the plan names its
+//! crate, because only the sender can restore it. The plan also names the bundles of files that a collection removed because the false bundle did not name them:
 //! the rejection makes them needed again.
 //!
 //! A record of a rebuild shows which files the mirror had then. So it counts as a statement about files that a rejected
 //! bundle brought later, and not about lines. While bundles of lost records are missing, one of these may have brought the
 //! content before. So only content gives way that another bundle on record, or live mode, has with another digest.
 //!
+//! The record of a false bundle may be lost. Then nothing shows its content. So the run that rejects it, and each run before
+//! the next import, revokes every needed line whose time no record and not live mode states.
+//!
 //! A plan looks at all rejected records, not only at those of its own options. So the run after a kill completes the work.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
 
+use super::candidates::{Candidates, StoredLine};
 use super::error::Error;
-use super::needed_files::{KeepSet, LineageState, Lineages};
+use super::needed_files::{KeepSet, Lineages};
 use super::plan::Line;
-use crate::bundle::format::{BundleKind, CrateState, DistFileState, Manifest};
-use crate::crate_id::CrateId;
-use crate::digest::Sha256;
-use crate::mirror::disk;
-use crate::mirror::dist_files::{DistFile, DistFiles, MutableName};
-use crate::mirror::index_meta::{self, IndexLineMeta, REVOKED};
+use super::statements::{Restored, Statement, Statements, latest};
+use crate::mirror::dist_files::MutableName;
 use crate::mirror::item::ItemId;
 use crate::mirror::layout::Layout;
-use crate::mirror::ledger::lost_records::Unrestored;
-use crate::mirror::ledger::{self, Reader};
-use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::live::LiveLineage;
-use crate::mirror::lost_items::find_missing_items;
 use crate::mirror::pending_lines::PendingLines;
-use crate::mirror::retired::{self, Scope};
 use crate::mirror::summary::BundleToImport;
 use crate::safe_path::SafePath;
 
@@ -71,62 +67,6 @@ pub(super) struct Revocation {
     pub(super) unavailable: Vec<String>,
 }
 
-/// Stored content that a rejected bundle stated.
-#[derive(Default)]
-struct Candidates {
-    lines: BTreeMap<CrateId, StoredLine>,
-    crates: BTreeMap<CrateId, Sha256>,
-    /// Whether a rejected bundle stated the recorded time too.
-    dist_files: BTreeMap<SafePath, (DistFile, bool)>,
-    waiting: BTreeMap<CrateId, Timestamp>,
-    /// The lines of rejected bundles that an earlier run reset, with their checksums.
-    reset: BTreeMap<CrateId, Sha256>,
-    /// Needed files and crates with lines that the mirror had and lacks, with their digests.
-    lost: BTreeMap<ItemId, Sha256>,
-    /// The files that a rejected bundle brought, with the number of the first such record.
-    brought: HashMap<ItemId, u64>,
-    /// Whether bundles of lost records are missing, which may have brought the same files before.
-    has_unrestored: bool,
-}
-
-/// A stored line whose time a rejected bundle stated.
-struct StoredLine {
-    /// The checksum that it states.
-    sha256: Sha256,
-    read_at: Timestamp,
-    /// Whether a bundle stated another line with this time.
-    has_rival: bool,
-}
-
-/// What the import of a bundle restores.
-#[derive(Default)]
-struct Restored {
-    lines: u64,
-    files: u64,
-}
-
-/// What a bundle that is not rejected, live mode or a rebuild states about a candidate.
-struct Statement {
-    sha256: Sha256,
-    read_at: Timestamp,
-    /// Whether the bundle has the index line of the crate.
-    has_line: bool,
-    /// Whether the bundle contains the file.
-    has_file: bool,
-    /// Its position among the bundles; `None` for live mode and a rebuild.
-    bundle: Option<usize>,
-}
-
-/// The statements about each candidate, and the bundles that made them.
-#[derive(Default)]
-struct Statements {
-    of_item: HashMap<ItemId, Vec<Statement>>,
-    /// Each bundle, with the id of the snapshot that included it.
-    bundles: Vec<(BundleToImport, Option<String>)>,
-    /// The files and the lineages of the snapshots, by id.
-    snapshots: HashMap<String, [String; 2]>,
-}
-
 impl Revocation {
     /// Finds what gives way, and removes these files from `needed`.
     pub(super) fn find(
@@ -135,7 +75,7 @@ impl Revocation {
         live: &LiveLineage,
         needed: &mut KeepSet,
     ) -> Result<Revocation, Error> {
-        let candidates = Candidates::find(layout, lineages, needed)?;
+        let candidates = Candidates::find(layout, lineages, live, needed)?;
         if candidates.is_empty() {
             return Ok(Revocation::default());
         }
@@ -173,7 +113,7 @@ impl Revocation {
                 continue;
             }
             // Other files are garbage like those of a forgotten lineage.
-            if !needed.has_file(&item.key()) || !candidates.gives_way(&item, stated) {
+            if !needed.has_file(&item.key()) || !gives_way(candidates, &item, stated) {
                 continue;
             }
             needed.remove_item(&item);
@@ -202,12 +142,7 @@ impl Revocation {
             if is_stated && !has_rival || !needed.has_line(&path, &version) {
                 continue;
             }
-            match latest(lines) {
-                Some(Statement { bundle: Some(bundle), .. }) => restored.entry(*bundle).or_default().lines += 1,
-                Some(_) => {}
-                None if statements.about(&item).is_empty() => {}
-                None => self.unavailable.push(item.to_string()),
-            }
+            self.restore_line(&item, latest(lines), restored);
             self.lines.push(Line { name: id.name.as_str().to_lowercase(), version: version.clone() });
             self.versions.entry(path).or_default().insert(version);
         }
@@ -232,6 +167,7 @@ impl Revocation {
                 continue;
             }
             pending.remove(id);
+            // Nothing needs the line of a crate that no bundle has.
             if let Some(Statement { bundle: Some(bundle), .. }) = latest(lines) {
                 restored.entry(*bundle).or_default().lines += 1;
             }
@@ -239,9 +175,16 @@ impl Revocation {
         self.pending_lines = (pending.len() < before).then_some(pending);
         Ok(())
     }
-}
 
-impl Revocation {
+    /// Adds the bundle whose import restores a needed line, or the crate if no bundle does. Live mode does so by itself.
+    fn restore_line(&mut self, item: &ItemId, source: Option<&Statement>, restored: &mut BTreeMap<usize, Restored>) {
+        match source {
+            Some(Statement { bundle: Some(bundle), .. }) => restored.entry(*bundle).or_default().lines += 1,
+            Some(_) => {}
+            None => self.unavailable.push(item.to_string()),
+        }
+    }
+
     /// Adds the bundles that restore what earlier runs reset or removed.
     fn add_unrestored(
         &mut self,
@@ -250,10 +193,13 @@ impl Revocation {
         restored: &mut BTreeMap<usize, Restored>,
     ) {
         for (id, sha256) in &candidates.reset {
-            let lines = statements.about(&ItemId::Crate(id.clone())).iter();
-            if let Some(Statement { bundle: Some(bundle), .. }) =
-                latest(lines.filter(|one| one.has_line && one.sha256 == *sha256))
-            {
+            let item = ItemId::Crate(id.clone());
+            let lines = statements.about(&item).iter().filter(|one| one.has_line && one.sha256 == *sha256);
+            self.restore_line(&item, latest(lines), restored);
+        }
+        for id in &candidates.dropped {
+            let lines = statements.about(&ItemId::Crate(id.clone())).iter().filter(|one| one.is_refreshed);
+            if let Some(Statement { bundle: Some(bundle), .. }) = latest(lines) {
                 restored.entry(*bundle).or_default().lines += 1;
             }
         }
@@ -268,11 +214,6 @@ impl Revocation {
     }
 }
 
-/// The statement with the latest time; of several, that of the bundle imported last.
-fn latest<'s>(statements: impl Iterator<Item = &'s Statement>) -> Option<&'s Statement> {
-    statements.max_by_key(|one| (one.read_at, one.bundle))
-}
-
 /// The bundle whose import restores a file: it contains the file with the digest that was stated last. `None` if no bundle has
 /// the file, `Some(None)` if only live mode does.
 fn source_of_file(stated: &[Statement]) -> Option<Option<usize>> {
@@ -282,294 +223,11 @@ fn source_of_file(stated: &[Statement]) -> Option<Option<usize>> {
     Some(source.bundle)
 }
 
-impl Candidates {
-    fn is_empty(&self) -> bool {
-        let Candidates { lines, crates, dist_files, waiting, reset, lost, .. } = self;
-        lines.is_empty()
-            && crates.is_empty()
-            && dist_files.is_empty()
-            && waiting.is_empty()
-            && reset.is_empty()
-            && lost.is_empty()
+/// Whether a file that no other bundle states like this gives way. `stated` has other digests.
+fn gives_way(candidates: &Candidates, item: &ItemId, stated: &[Statement]) -> bool {
+    let is_restored = || stated.iter().any(|one| one.has_file);
+    if candidates.brought.contains_key(item) {
+        return !candidates.has_unrestored || is_restored();
     }
-
-    /// Compares what the rejected records state with the stored content.
-    fn find(layout: &Layout, lineages: &Lineages, needed: &mut KeepSet) -> Result<Candidates, Error> {
-        let mut candidates = Candidates::default();
-        let notes = &lineages.retirements;
-        let rejected: HashSet<u64> = notes
-            .iter()
-            .filter_map(|note| if let Scope::Only(number) = note.scope { Some(number) } else { None })
-            .collect();
-        if rejected.is_empty() {
-            return Ok(candidates);
-        }
-        // A confirmed run settled the losses before it.
-        let lost = Unrestored::read(layout, retired::last_retirement(notes, REBUILT_LINEAGE))?;
-        candidates.has_unrestored = !lost.is_empty() || lost.is_incomplete;
-        let (recorded, pending) = (DistFiles::read(layout)?.unwrap_or_default(), PendingLines::read(layout)?);
-        let mut reader = Reader::new(layout);
-        for name in &lineages.record_names {
-            let Some(number) = ledger::record_number(name).filter(|number| rejected.contains(number)) else { continue };
-            let Some(record) = reader.read(name)? else { continue };
-            if retired::is_rejected(notes, number, &record.manifest.lineage.id) {
-                candidates.add_crates(layout, &record.manifest, number, &pending)?;
-                candidates.add_dist_files(&record.manifest, number, &recorded);
-            }
-        }
-        candidates.reset.retain(|id, _| needed.has_line(&id.name.index_path(), &id.version.to_string()));
-        candidates.add_lost(layout, lineages, needed, &recorded)?;
-        Ok(candidates)
-    }
-
-    /// Adds the crates of the record `number`.
-    fn add_crates(
-        &mut self,
-        layout: &Layout,
-        manifest: &Manifest,
-        number: u64,
-        pending: &PendingLines,
-    ) -> Result<(), Error> {
-        let named = named_crates(manifest).filter(|named| named.has_line);
-        for Named { id, sha256, read_at, has_file, is_index_only, is_refreshed, .. } in named {
-            // The record of the current line has the latest time, and others are of replaced lines.
-            let records = read_line_records(layout, &id)?;
-            let current = records.iter().map(|record| record.read_at).max();
-            let mut of_crate = records.iter().filter(|record| record.cksum == sha256).peekable();
-            let is_lone_line = || is_index_only && layout.crate_file(&id).symlink_metadata().is_err();
-            let is_brought = has_file || is_lone_line();
-            if of_crate.peek().is_some() && !is_refreshed && is_brought {
-                self.crates.insert(id.clone(), sha256);
-                self.add_brought(ItemId::Crate(id.clone()), number);
-            }
-            if current == Some(REVOKED) && of_crate.peek().is_some() {
-                self.reset.insert(id.clone(), sha256);
-            }
-            if current == Some(read_at) && of_crate.any(|record| record.read_at == read_at) {
-                let same_time = records.iter().filter(|record| record.read_at == read_at);
-                let digests: BTreeSet<Sha256> = same_time.map(|record| record.line_sha256).collect();
-                self.lines.insert(id.clone(), StoredLine { sha256, read_at, has_rival: digests.len() > 1 });
-            }
-            if is_refreshed && pending.get(&id).is_some_and(|(waiting, _)| waiting == read_at) {
-                self.waiting.insert(id, read_at);
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds what the lineages need and the mirror lacks. A crate without a file may be index-only.
-    fn add_lost(
-        &mut self,
-        layout: &Layout,
-        lineages: &Lineages,
-        needed: &KeepSet,
-        recorded: &DistFiles,
-    ) -> Result<(), Error> {
-        let has_line = |id: &CrateId| read_line_records(layout, id).map_or(true, |records| !records.is_empty());
-        let is_listed = |id: &CrateId| layout.crate_file(id).symlink_metadata().is_ok() || has_line(id);
-        let records = lineages.by_id.values().flat_map(LineageState::records);
-        let missing = find_missing_items(layout, records, &is_listed, Some(recorded))?;
-        let lost = missing.lost.into_iter().filter(|lost| needed.has_file(&lost.item.key()));
-        self.lost = lost.map(|lost| (lost.item, lost.sha256)).collect();
-        Ok(())
-    }
-
-    /// Adds the dist files of the record `number`.
-    fn add_dist_files(&mut self, manifest: &Manifest, number: u64, recorded: &DistFiles) {
-        for stated in manifest.dist_files.iter().filter(|one| one.state != DistFileState::Kept) {
-            let Some(file) = recorded.0.get(&stated.path).filter(|file| file.sha256 == stated.sha256) else { continue };
-            let (_, has_time) = self.dist_files.entry(stated.path.clone()).or_insert((*file, false));
-            *has_time |= parse_time(manifest.dist_file_read_at(stated)) == file.read_at;
-            if stated.state == DistFileState::Shipped {
-                self.add_brought(ItemId::DistFile(stated.path.clone()), number);
-            }
-        }
-    }
-
-    fn add_brought(&mut self, item: ItemId, number: u64) {
-        let first = self.brought.entry(item).or_insert(number);
-        *first = number.min(*first);
-    }
-
-    /// Whether the record `number` of a rebuild shows that the mirror had the file before rejected bundles brought it.
-    fn is_later_than(&self, number: u64, item: &ItemId) -> bool {
-        self.brought.get(item).is_none_or(|first| number < *first)
-    }
-
-    /// Whether a file that no other bundle states like this gives way. `stated` has other digests.
-    fn gives_way(&self, item: &ItemId, stated: &[Statement]) -> bool {
-        let is_restored = || stated.iter().any(|one| one.has_file);
-        if self.brought.contains_key(item) {
-            return !self.has_unrestored || is_restored();
-        }
-        matches!(item, ItemId::DistFile(path) if MutableName::from_path(path).is_some()) && is_restored()
-    }
-
-    fn has(&self, item: &ItemId) -> bool {
-        match item {
-            ItemId::Crate(id) => {
-                self.crates.contains_key(id)
-                    || self.lines.contains_key(id)
-                    || self.waiting.contains_key(id)
-                    || self.reset.contains_key(id)
-                    || self.lost.contains_key(item)
-            }
-            ItemId::DistFile(path) => self.dist_files.contains_key(path) || self.lost.contains_key(item),
-        }
-    }
-}
-
-/// A crate that a bundle names.
-struct Named {
-    id: CrateId,
-    sha256: Sha256,
-    read_at: Timestamp,
-    has_line: bool,
-    has_file: bool,
-    is_index_only: bool,
-    is_refreshed: bool,
-}
-
-fn named_crates(manifest: &Manifest) -> impl Iterator<Item = Named> {
-    let crates = manifest.crates.iter().map(|one| Named {
-        id: one.id(),
-        sha256: one.sha256,
-        read_at: parse_time(manifest.line_read_at(one)),
-        has_line: one.state != CrateState::Kept,
-        has_file: one.state == CrateState::Shipped,
-        is_index_only: one.state == CrateState::IndexOnly,
-        is_refreshed: false,
-    });
-    let refreshed = manifest.refreshed_crates.iter().map(|one| Named {
-        id: one.id(),
-        sha256: one.sha256,
-        read_at: parse_time(&manifest.index_read),
-        has_line: true,
-        has_file: false,
-        is_index_only: false,
-        is_refreshed: true,
-    });
-    crates.chain(refreshed)
-}
-
-/// The records of a version's line.
-fn read_line_records(layout: &Layout, id: &CrateId) -> Result<Vec<IndexLineMeta>, Error> {
-    let text = disk::read_text(&layout.index_meta_file(&id.name))?.unwrap_or_default();
-    let mut records = index_meta::parse(&text);
-    records.retain(|record| record.version == id.version);
-    Ok(records)
-}
-
-/// A time in a record. The import of the bundle checked it.
-fn parse_time(text: &str) -> Timestamp {
-    text.parse().unwrap_or(Timestamp::MIN)
-}
-
-impl Statements {
-    /// Collects what all other records and live mode state about the candidates.
-    fn collect(
-        layout: &Layout,
-        lineages: &Lineages,
-        live: &LiveLineage,
-        candidates: &Candidates,
-    ) -> Result<Statements, Error> {
-        let mut statements = Statements::default();
-        let mut reader = Reader::new(layout);
-        for name in &lineages.record_names {
-            let Some(record) = reader.read(name)? else { continue };
-            let (manifest, number) = (&record.manifest, ledger::record_number(name).unwrap_or(0));
-            let lineage = &manifest.lineage.id;
-            if lineage == REBUILT_LINEAGE {
-                statements.add_rebuilt(manifest, number, candidates);
-                continue;
-            }
-            if retired::is_rejected(&lineages.retirements, number, lineage) {
-                continue;
-            }
-            // The records of its histories state its content.
-            if manifest.kind == BundleKind::Snapshot {
-                statements.snapshots.insert(manifest.id.clone(), [record.file, lineage.clone()]);
-                continue;
-            }
-            statements.add_record(manifest, candidates);
-            let bundle = BundleToImport {
-                lineage: lineage.clone(),
-                sequence: Some(manifest.lineage.sequence),
-                bundle: manifest.id.clone(),
-                file: record.file,
-                lines: 0,
-                files: 0,
-            };
-            statements.bundles.push((bundle, record.snapshot_id));
-        }
-        for record in live.current() {
-            let has_line = record.item.crate_id().is_some();
-            let (sha256, read_at) = (record.sha256, record.read_at);
-            let statement = Statement { sha256, read_at, has_line, has_file: true, bundle: None };
-            statements.add(&record.item, statement, candidates);
-        }
-        Ok(statements)
-    }
-
-    fn add_record(&mut self, manifest: &Manifest, candidates: &Candidates) {
-        let bundle = Some(self.bundles.len());
-        for Named { id, sha256, read_at, has_line, has_file, .. } in named_crates(manifest) {
-            self.add(&ItemId::Crate(id), Statement { sha256, read_at, has_line, has_file, bundle }, candidates);
-        }
-        for one in &manifest.dist_files {
-            let (sha256, read_at) = (one.sha256, parse_time(manifest.dist_file_read_at(one)));
-            let has_file = one.state == DistFileState::Shipped;
-            let statement = Statement { sha256, read_at, has_line: false, has_file, bundle };
-            self.add(&ItemId::DistFile(one.path.clone()), statement, candidates);
-        }
-    }
-
-    /// Adds the files of the record `number` of a rebuild. No import restores them.
-    fn add_rebuilt(&mut self, manifest: &Manifest, number: u64, candidates: &Candidates) {
-        let crates = named_crates(manifest).map(|one| (ItemId::Crate(one.id), one.sha256, Timestamp::MIN));
-        let files = manifest
-            .dist_files
-            .iter()
-            .map(|one| (ItemId::DistFile(one.path.clone()), one.sha256, parse_time(manifest.dist_file_read_at(one))));
-        for (item, sha256, read_at) in crates.chain(files) {
-            if candidates.is_later_than(number, &item) {
-                let statement = Statement { sha256, read_at, has_line: false, has_file: false, bundle: None };
-                self.add(&item, statement, candidates);
-            }
-        }
-    }
-
-    fn about(&self, item: &ItemId) -> &[Statement] {
-        self.of_item.get(item).map(Vec::as_slice).unwrap_or_default()
-    }
-
-    fn add(&mut self, item: &ItemId, statement: Statement, candidates: &Candidates) {
-        if candidates.has(item) {
-            self.of_item.entry(item.clone()).or_default().push(statement);
-        }
-    }
-
-    /// The bundles that restore these numbers of lines and files. A history of a snapshot is imported with the snapshot.
-    fn bundles_to_import(&self, restored: &BTreeMap<usize, Restored>) -> Vec<BundleToImport> {
-        let mut all: Vec<BundleToImport> = Vec::new();
-        for (at, Restored { lines, files }) in restored {
-            let Some((bundle, snapshot_id)) = self.bundles.get(*at) else { continue };
-            let snapshot = snapshot_id.as_ref().and_then(|id| Some((id, self.snapshots.get(id)?)));
-            let bundle = match snapshot {
-                Some((id, [file, lineage])) => BundleToImport {
-                    lineage: lineage.clone(),
-                    sequence: None,
-                    bundle: id.clone(),
-                    file: file.clone(),
-                    ..bundle.clone()
-                },
-                None => bundle.clone(),
-            };
-            match all.iter_mut().find(|known| known.bundle == bundle.bundle) {
-                Some(known) => (known.lines, known.files) = (known.lines + lines, known.files + files),
-                None => all.push(BundleToImport { lines: *lines, files: *files, ..bundle }),
-            }
-        }
-        all
-    }
+    matches!(item, ItemId::DistFile(path) if MutableName::from_path(path).is_some()) && is_restored()
 }

@@ -108,8 +108,10 @@ impl MissingBundles {
         let counting = ledger::read_imported_bundles(layout, &manifest.lineage.id)?;
         let rival = Rival::find(&counting, manifest);
         // If the rival was accepted, the bundles before it count again after its rejection.
-        let recorded =
-            if rival.is_some() { ledger::read_unrejected_bundles(layout, &manifest.lineage.id)? } else { counting };
+        let recorded = match &rival {
+            Some(Rival { id, .. }) => ledger::read_bundles_without(layout, &manifest.lineage.id, id)?,
+            None => counting,
+        };
         let imported: BTreeMap<u64, ImportedBundle> =
             recorded.into_iter().map(|bundle| (bundle.sequence, bundle)).collect();
         let parent = manifest.parent.as_ref();

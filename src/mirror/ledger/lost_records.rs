@@ -11,6 +11,7 @@ pub(in crate::mirror) use super::record_name::REBUILT_END;
 use super::record_name::{LOST_END, bundle_of_record, is_note, record_names, record_number};
 use crate::mirror::disk;
 use crate::mirror::layout::Layout;
+use crate::mirror::retired::{self, Retirement};
 use crate::mirror::transaction::{Error, Transaction};
 use crate::units::is_zero;
 
@@ -103,7 +104,7 @@ pub(in crate::mirror) struct Unrestored {
     /// The highest number of a record when the last of these losses was noted, also of one that only a missing manifest.json
     /// would show.
     pub(in crate::mirror) last_record: u64,
-    /// The number of lost records whose bundles were imported again.
+    /// The number of lost records whose bundles were imported again or are false.
     pub(in crate::mirror) restored: u64,
     /// A note does not name every lost record that may have been the newest of its lineage.
     pub(in crate::mirror) is_incomplete: bool,
@@ -120,8 +121,9 @@ impl Unrestored {
         self.is_empty() && self.restored > 0 && !self.is_incomplete
     }
 
-    /// Reads the notes of rebuilds whose newest record had the number `since` or a higher one.
-    pub(in crate::mirror) fn read(layout: &Layout, since: u64) -> Result<Unrestored, Error> {
+    /// Reads the notes of rebuilds whose newest record had the number `since` or a higher one. `notes` name the false bundles,
+    /// which are not missing.
+    pub(in crate::mirror) fn read(layout: &Layout, since: u64, notes: &[Retirement]) -> Result<Unrestored, Error> {
         let (lost, records) = (read_names(layout)?, record_names(layout)?);
         let mut unrestored = Unrestored::default();
         for name in lost {
@@ -141,7 +143,8 @@ impl Unrestored {
                 unrestored.is_incomplete = true;
                 unrestored.last_record = unrestored.last_record.max(after);
             }
-            if records.iter().any(is_restored) {
+            let is_false = record_number(&name).is_some_and(|number| retired::is_named_as_false(notes, number));
+            if is_false || records.iter().any(is_restored) {
                 unrestored.restored += 1;
                 continue;
             }

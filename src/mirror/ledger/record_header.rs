@@ -16,6 +16,9 @@ pub(in crate::mirror) struct RecordHeader {
     /// See [`super::Record::gap_after`].
     #[serde(default, rename = "jumped_from")]
     pub(in crate::mirror) gap_after: Option<u64>,
+    /// See [`super::Record::snapshot_id`].
+    #[serde(default)]
+    pub(in crate::mirror) snapshot: Option<String>,
     /// The bundle's manifest.
     pub(in crate::mirror) manifest: ManifestHeader,
 }
@@ -26,6 +29,9 @@ pub(in crate::mirror) struct ManifestHeader {
     pub(in crate::mirror) id: String,
     pub(in crate::mirror) created: String,
     pub(in crate::mirror) kind: BundleKind,
+    /// The bundle on which this one is a delta.
+    #[serde(default)]
+    pub(in crate::mirror) parent: Option<ParentHeader>,
     pub(in crate::mirror) lineage: LineageHeader,
     #[serde(default)]
     carried: Vec<CarriedHeader>,
@@ -40,6 +46,11 @@ pub(in crate::mirror) struct LineageHeader {
     pub(in crate::mirror) previous: Option<String>,
     #[serde(default)]
     inputs: Vec<InputHeader>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::mirror) struct ParentHeader {
+    pub(in crate::mirror) id: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -60,7 +71,7 @@ impl RecordHeader {
 
     /// The bundle, whose record is called `name`. The gap before its number is that of the record.
     pub(in crate::mirror) fn tip(&self, name: &str) -> LineageTip {
-        let ManifestHeader { id, created, kind, lineage, carried } = &self.manifest;
+        let ManifestHeader { id, created, kind, lineage, carried, .. } = &self.manifest;
         let inputs = match carried.as_slice() {
             // The record of a history that a snapshot included.
             [carried] if *kind != BundleKind::Snapshot => &carried.lineage.inputs,

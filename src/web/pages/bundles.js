@@ -483,12 +483,13 @@ function showPlan(plan, query) {
     parts.push(make('p', {},
       `${bundleName(accepted.sequence)} becomes the newest of its history. Its id is `, make('code', {}, accepted.bundle), '.'));
   }
-  const rejected = plan.rejected?.[0];
-  if (rejected) {
+  const rejected = plan.rejected ?? [];
+  for (const one of rejected) {
+    const why = one.unconnected ? ', because it does not lead to the accepted bundle' : '';
     parts.push(make('p', {},
-      `${bundleName(rejected.sequence)} no longer counts. Its id is `, make('code', {}, rejected.bundle), '.'));
+      `${bundleName(one.sequence)} no longer counts${why}. Its id is `, make('code', {}, one.bundle), '.'));
   }
-  const decided = accepted || rejected;
+  const decided = accepted || rejected.length;
   if (!removals.length && !pending.length && decided) {
     parts.push(make('p', {}, 'Nothing to remove.'));
   } else if (!removals.length && !pending.length) {

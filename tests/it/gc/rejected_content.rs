@@ -261,6 +261,8 @@ fn a_waiting_line_of_a_rejected_bundle_is_dropped() {
     assert!(sandbox.read("mirror/.frostmirror/pending-lines").contains("\"yanked\":true"));
     reject(&sandbox, &rejection(&forged)).stdout_has("Import again: refreshing.pkg ");
     assert_eq!(sandbox.read("mirror/.frostmirror/pending-lines"), "");
+    sandbox.run(["gc", "--grace", "0", "--mirror", "mirror"]).ok().stdout_has("Import again: refreshing.pkg ");
+    sandbox.run(["status", "--mirror", "mirror"]).ok().stdout_has("Import again: refreshing.pkg ");
     import_again(&sandbox, "refreshing.pkg");
     import(&mirror, &BundleBuilder::new("a", 1).ship(json()).write(&folder, "genuine.pkg")).unwrap();
     assert!(json_line(&mirror).contains("pubtime"), "{}", json_line(&mirror));
