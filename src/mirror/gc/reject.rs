@@ -278,7 +278,7 @@ fn find_unconnected(
         return Ok(Vec::new());
     }
     let mut all = ledger::read_bundles_of_lineage(layout, &newest.id)?;
-    let chain = find_chain(&all, confirmed.iter().map(String::as_str).chain([newest.bundle.as_str()]));
+    let chain = find_chain(&all, confirmed.iter().chain([&newest.bundle]).cloned());
     let forgotten = retired::last_retirement(notes, &newest.id);
     let is_candidate = |one: &ImportedBundle| state.contenders.iter().any(|tip| tip.record == one.record);
     all.retain(|one| {
@@ -293,16 +293,16 @@ fn find_unconnected(
 
 /// The ids of the bundles that lead to one of `ends`. Each states its predecessor and its base. If records of one bundle
 /// contradict each other, a snapshot stated something false, and the bundle's own record counts.
-fn find_chain<'b>(all: &'b [ImportedBundle], ends: impl Iterator<Item = &'b str>) -> HashSet<String> {
+fn find_chain(all: &[ImportedBundle], ends: impl Iterator<Item = String>) -> HashSet<String> {
     let mut chain = HashSet::new();
-    let mut next: Vec<&str> = ends.collect();
+    let mut next: Vec<String> = ends.collect();
     while let Some(id) = next.pop() {
-        if !chain.insert(id.to_owned()) {
+        if !chain.insert(id.clone()) {
             continue;
         }
         let records = || all.iter().filter(|one| one.id == id);
         let own = records().rfind(|one| !one.is_of_snapshot).or_else(|| records().next_back());
-        next.extend(own.into_iter().flat_map(|own| own.previous.as_deref().into_iter().chain(own.base.as_deref())));
+        next.extend(own.into_iter().flat_map(|own| own.previous.iter().chain(&own.base).cloned()));
     }
     chain
 }
