@@ -38,6 +38,8 @@ pub struct IndexDependency {
     pub optional: bool,
     /// Whether it is a dev-dependency, which other crates never need.
     pub dev: bool,
+    /// Whether only some platforms need it.
+    pub is_platform_specific: bool,
     /// The index URL of another registry, if the dependency comes from one.
     pub registry: Option<String>,
 }
@@ -94,6 +96,7 @@ impl IndexLine {
                 req: dep.req.to_string(),
                 optional: dep.optional,
                 dev: dep.kind.as_deref() == Some("dev"),
+                is_platform_specific: dep.target.is_some(),
                 registry: dep.registry.as_ref().map(ToString::to_string),
             })
             .collect();
@@ -104,6 +107,17 @@ impl IndexLine {
     /// dependencies. Upstream only changes other fields (`yanked`), spacing, and the order of dependencies and features.
     pub fn is_consistent_with(&self, other: &IndexLine) -> bool {
         self.cksum == other.cksum && (self.raw == other.raw || self.normalized_deps() == other.normalized_deps())
+    }
+
+    /// The line with `yanked` set, so that cargo selects its version only if a Cargo.lock names it. An unset one gets another
+    /// order of fields.
+    pub fn with_yanked(&self) -> Option<IndexLine> {
+        if self.yanked {
+            return Some(self.clone());
+        }
+        let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&self.raw).ok()?;
+        fields.insert("yanked".to_owned(), true.into());
+        IndexLine::parse(&serde_json::to_string(&fields).ok()?).ok()
     }
 
     /// The dependencies in a canonical form.
@@ -199,6 +213,22 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_marked_as_yanked_without_another_change() {
+        let raw = format!(
+            r#"{{"name":"a","vers":"1.0.0","deps":[],"cksum":"{}","features":{{"x":[]}},"yanked":false,"v":2}}"#,
+            Sha256::of(b"")
+        );
+        let line = IndexLine::parse(&raw).expect("a line");
+        let marked = line.with_yanked().expect("marked");
+        assert!(marked.yanked && marked.is_consistent_with(&line) && marked.id == line.id);
+        let fields = |raw: &str| serde_json::from_str::<serde_json::Value>(raw).expect("JSON");
+        let mut expected = fields(&raw);
+        expected["yanked"] = true.into();
+        assert_eq!(fields(&marked.raw), expected);
+        assert_eq!(marked.with_yanked(), Some(marked));
+    }
+
+    #[test]
     fn a_line_is_kept_verbatim() {
         let raw = line("1.0.0", r#", "yanked" : true,"novel":[1, 2]"#);
         let parsed = IndexLine::parse(&raw).expect("valid");
@@ -213,8 +243,14 @@ mod tests {
             r#"{{"name":"a","vers":"1.0.0","deps":[{{"name":"x","package":"y","req":"^1","features":[],"optional":true,"default_features":true,"target":null,"kind":"dev"}}],"cksum":"{CKSUM}"}}"#
         );
         let parsed = IndexLine::parse(&raw).expect("valid");
-        let expected =
-            IndexDependency { name: "y".to_owned(), req: "^1".to_owned(), optional: true, dev: true, registry: None };
+        let expected = IndexDependency {
+            name: "y".to_owned(),
+            req: "^1".to_owned(),
+            optional: true,
+            dev: true,
+            is_platform_specific: false,
+            registry: None,
+        };
         assert_eq!(parsed.deps, [expected]);
     }
 

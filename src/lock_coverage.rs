@@ -4,7 +4,9 @@
 //! an index line of the mirror. For unused patches and replaced packages, cargo only reads the index line. A delta without a
 //! crate relies on its base or on the mirror, which must be among the arguments; otherwise the delta cannot be imported. A
 //! crate that a platform filter left out has an index line but no file. Cargo needs no more on the bundle's platforms; such
-//! crates are counted separately. A crates.io mirror cannot contain packages of git or of other registries.
+//! crates are counted separately. So are crates that live mode offered and no client downloaded: a snapshot of the mirror has
+//! their index lines. A crate that another stored crate needs on every platform is missing nevertheless, and so is everything
+//! if no crate of the lockfile is stored: then nobody built it through the mirror. A crates.io mirror cannot contain packages of git or of other registries.
 //!
 //! Bundles are trusted, because `verify` has checked them before; the mirror's files are hashed here.
 
@@ -14,6 +16,8 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use semver::VersionReq;
+
 use crate::bundle::format::{CrateState, Manifest};
 use crate::bundle::sanitize::sanitize_line;
 use crate::crate_id::CrateId;
@@ -21,7 +25,7 @@ use crate::digest::Sha256;
 use crate::index_line::IndexLine;
 use crate::inputs::lockfile::{ForeignPackage, Lockfile};
 use crate::mirror::layout::Layout;
-use crate::mirror::{index_meta, ledger, transaction};
+use crate::mirror::{index_meta, ledger, transaction, unstored_lines};
 use crate::units::pluralize;
 
 mod skipping_inputs;
@@ -31,6 +35,8 @@ pub use skipping_inputs::SkippingInput;
 
 /// Maximum number of inputs that a problem names.
 const MAX_SHOWN_INPUTS: usize = 4;
+/// Where the line of a package is that live mode offered.
+const OFFERED_LOCATION: &str = "live mode's copy of upstream's index";
 
 /// The result of the check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +45,8 @@ pub struct LockCoverage {
     pub packages: usize,
     /// Number of those packages whose file a platform filter left out.
     pub index_only: Vec<CrateId>,
+    /// Packages that live mode offered and no client downloaded.
+    pub only_offered: Vec<CrateId>,
     /// All problems that prevent the build.
     pub gaps: Vec<CoverageGap>,
 }
@@ -61,6 +69,13 @@ pub enum CoverageGap {
     },
     /// The package has an index line but no file.
     MissingFile(CrateId),
+    /// Live mode offered the package, and its file is missing, but a stored crate needs it on every platform.
+    NeededFile {
+        /// The package.
+        id: CrateId,
+        /// The stored crate.
+        needed_by: CrateId,
+    },
     /// The package's file does not match the digest of its index line.
     DamagedFile(CrateId),
     /// The package has a file but no index line.
@@ -95,6 +110,7 @@ impl fmt::Display for CoverageGap {
                 write!(f, "{id}: the lock has the checksum {locked}, but {place} has {found}")
             }
             CoverageGap::MissingFile(id) => write!(f, "{id}: the mirror's index lists it, but its file is missing"),
+            CoverageGap::NeededFile { id, needed_by } => write!(f, "{id}: is missing, but {needed_by} needs it"),
             CoverageGap::DamagedFile(id) => write!(f, "{id}: its file in the mirror is damaged"),
             CoverageGap::MissingIndexLine(id) => {
                 write!(f, "{id}: the mirror has its file, but the mirror's index does not list it")
@@ -178,16 +194,20 @@ pub fn check_lock_coverage(
 ) -> Result<LockCoverage, Error> {
     let offer = BundledCrates::from_bundles(chain);
     let mut gaps = Vec::new();
-    let mut left_out = Vec::new();
+    let (mut left_out, mut offered, mut complete) = (Vec::new(), Vec::new(), Vec::new());
     for (id, checksum) in &lock.unbuilt {
         gaps.extend(offer.look_up_line(id, *checksum, mirror)?);
     }
     for (id, checksum) in &lock.packages {
         match offer.look_up_package(id, checksum, mirror)? {
-            LookupResult::Complete => {}
+            LookupResult::Complete => complete.push(id),
             LookupResult::IndexOnly => left_out.push(id.clone()),
+            LookupResult::OnlyOffered => offered.push(id.clone()),
             LookupResult::Gap(gap) => gaps.push(gap),
         }
+    }
+    if let Some(layout) = mirror.filter(|_| !offered.is_empty()) {
+        gaps.append(&mut needed_files(&mut offered, &complete, layout)?);
     }
     if !lock.foreign.is_empty() {
         let skipped = read_skipped_packages(lock, chain, mirror)?;
@@ -199,7 +219,34 @@ pub fn check_lock_coverage(
     for bundle in chain {
         gaps.extend(offer.missing_base(bundle, mirror)?);
     }
-    Ok(LockCoverage { packages: lock.packages.len() + lock.unbuilt.len(), index_only: left_out, gaps })
+    Ok(LockCoverage {
+        packages: lock.packages.len() + lock.unbuilt.len(),
+        index_only: left_out,
+        only_offered: offered,
+        gaps,
+    })
+}
+
+/// Moves the packages whose files cargo needs in any case from `offered` to the returned problems. `complete` are the stored
+/// packages of the lockfile.
+fn needed_files(offered: &mut Vec<CrateId>, complete: &[&CrateId], layout: &Layout) -> Result<Vec<CoverageGap>, Error> {
+    if complete.is_empty() {
+        return Ok(offered.drain(..).map(CoverageGap::Missing).collect());
+    }
+    let mut gaps = Vec::new();
+    for needed_by in complete {
+        let Some(line) = line_in_mirror(layout, needed_by)? else { continue };
+        let deps = line.deps.iter().filter(|dep| !dep.optional && !dep.dev && !dep.is_platform_specific);
+        for dep in deps.filter(|dep| dep.registry.is_none()) {
+            let req = VersionReq::parse(&dep.req).ok();
+            let is_needed = |id: &mut CrateId| {
+                id.name.as_str() == dep.name && req.as_ref().is_some_and(|req| req.matches(&id.version))
+            };
+            let needed = offered.extract_if(.., is_needed);
+            gaps.extend(needed.map(|id| CoverageGap::NeededFile { id, needed_by: (*needed_by).clone() }));
+        }
+    }
+    Ok(gaps)
 }
 
 /// The packages that the inputs of the bundles and of the mirror's import records skipped.
@@ -227,6 +274,8 @@ fn read_skipped_packages<'l>(
 enum LookupResult {
     Complete,
     IndexOnly,
+    /// Live mode offered it, and no client downloaded it.
+    OnlyOffered,
     Gap(CoverageGap),
 }
 
@@ -279,7 +328,11 @@ impl<'m> BundledCrates<'m> {
             LookupResult::Gap(CoverageGap::MissingIndexLine(_)) if self.lines_only.contains_key(id) => {
                 LookupResult::Complete
             }
-            LookupResult::Gap(CoverageGap::Missing(_)) if self.index_only.contains_key(id) => LookupResult::IndexOnly,
+            LookupResult::Gap(CoverageGap::Missing(_)) | LookupResult::OnlyOffered
+                if self.index_only.contains_key(id) =>
+            {
+                LookupResult::IndexOnly
+            }
             found => found,
         })
     }
@@ -294,7 +347,10 @@ impl<'m> BundledCrates<'m> {
         let in_bundle = [&self.files, &self.lines_only, &self.index_only].into_iter().find_map(|kind| kind.get(id));
         let found = match (in_bundle, mirror) {
             (Some((found, file)), _) => Some((*found, (*file).to_owned())),
-            (None, Some(layout)) => line_in_mirror(layout, id)?.map(|line| (line.cksum, mirror_index_location(id))),
+            (None, Some(layout)) => match line_in_mirror(layout, id)? {
+                Some(line) => Some((line.cksum, mirror_index_location(id))),
+                None => offered_line(layout, id)?.map(|line| (line.cksum, OFFERED_LOCATION.to_owned())),
+            },
             (None, None) => None,
         };
         Ok(match (found, checksum) {
@@ -340,9 +396,18 @@ fn look_up_in_mirror(layout: &Layout, id: &CrateId, locked: &Sha256) -> Result<L
         (Some(_), None) if index_only_versions(layout, id).contains(id) => return Ok(LookupResult::IndexOnly),
         (Some(_), None) => CoverageGap::MissingFile(id.clone()),
         (None, Some(found)) if found == *locked => CoverageGap::MissingIndexLine(id.clone()),
-        (None, _) => CoverageGap::Missing(id.clone()),
+        (None, _) => match offered_line(layout, id)? {
+            Some(line) if line.cksum == *locked => return Ok(LookupResult::OnlyOffered),
+            _ => CoverageGap::Missing(id.clone()),
+        },
     };
     Ok(LookupResult::Gap(gap))
+}
+
+/// The index line that live mode offered for a package without a line in the mirror.
+fn offered_line(layout: &Layout, id: &CrateId) -> Result<Option<IndexLine>, Error> {
+    unstored_lines::find_offered_line(layout, id)
+        .map_err(|error| Error::Read { path: layout.live_index(), source: error.source })
 }
 
 /// The index line of a package in a mirror.

@@ -59,6 +59,7 @@ pub mod summary;
 pub mod lineages;
 pub mod stored_crates;
 mod inventory;
+pub mod unstored_lines;
 pub mod import;
 pub mod watcher_state;
 pub mod index_merge;

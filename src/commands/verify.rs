@@ -185,6 +185,7 @@ fn report_lock_coverage(
     let found = check_lock_coverage(lock, &chain, layout)?;
     let gaps: Vec<String> = found.gaps.iter().map(ToString::to_string).collect();
     let skipped: Vec<String> = found.index_only.iter().map(ToString::to_string).collect();
+    let offered: Vec<String> = found.only_offered.iter().map(ToString::to_string).collect();
     if context.reporter.is_json() {
         context.reporter.print_json(&json!({
             "reason": "closure",
@@ -192,6 +193,7 @@ fn report_lock_coverage(
             "success": gaps.is_empty(),
             "packages": found.packages,
             "index_only": skipped,
+            "only_offered": offered,
             "problems": gaps,
         }));
     } else if gaps.is_empty() {
@@ -203,10 +205,20 @@ fn report_lock_coverage(
     }
     if !skipped.is_empty() && !context.reporter.is_json() {
         context.reporter.warning(format!(
-            "{} {} in the index only, left out by a platform filter: {}",
+            "{} {} in the index only, because a platform filter left {} out or no client of live mode downloaded {}: {}",
             pluralize(skipped.len(), "package"),
             if skipped.len() == 1 { "is" } else { "are" },
+            if skipped.len() == 1 { "it" } else { "them" },
+            if skipped.len() == 1 { "it" } else { "them" },
             skipped.join(", ")
+        ));
+    }
+    if !offered.is_empty() && !context.reporter.is_json() {
+        context.reporter.warning(format!(
+            "no client of live mode downloaded {}, so a snapshot has index lines without the files: {}; first build the project \
+             through the mirror on each of its platforms",
+            pluralize(offered.len(), "package"),
+            offered.join(", ")
         ));
     }
     if gaps.is_empty() {

@@ -169,9 +169,11 @@ impl IndexCache {
         self.metrics.index_requests.fetch_add(1, Relaxed);
         let kept = match upstreams.fetch_index_file(&name, previous.as_deref()).await {
             Ok(Some(new)) => self.persist(&path, new, previous.is_some()).await,
-            // An unmodified file is in the cache.
             Ok(None) => {
-                previous.unwrap_or_else(|| Arc::new(CachedIndexFile { etag: None, last_modified: None, file: None }))
+                let absent = CachedIndexFile { etag: None, last_modified: None, file: None };
+                let kept = previous.unwrap_or_else(|| Arc::new(absent));
+                self.restore(&path, &kept).await;
+                kept
             }
             Err(refusal) => {
                 self.table().pending.remove(&path);
@@ -194,11 +196,23 @@ impl IndexCache {
     /// them.
     async fn persist(&self, place: &str, new: CachedIndexFile, was_there: bool) -> Arc<CachedIndexFile> {
         let new = Arc::new(new);
-        if new.file.is_none() && !was_there {
-            return new;
+        if new.file.is_some() || was_there {
+            self.write(place, Arc::clone(&new), true).await;
         }
-        let (path, kept) = (self.folder.join(place), Arc::clone(&new));
+        new
+    }
+
+    /// Saves an unmodified file again if its copy on disk was removed: a snapshot needs the lines of all offered crates.
+    async fn restore(&self, place: &str, kept: &Arc<CachedIndexFile>) {
+        if kept.file.is_some() {
+            self.write(place, Arc::clone(kept), false).await;
+        }
+    }
+
+    async fn write(&self, place: &str, kept: Arc<CachedIndexFile>, replaces: bool) {
+        let path = self.folder.join(place);
         let written = tokio::task::spawn_blocking(move || match &kept.file {
+            Some(_) if !replaces && path.is_file() => Ok(()),
             Some(_) => kept.write(&path, path.parent().unwrap_or(&path)),
             None => std::fs::remove_file(&path),
         });
@@ -206,7 +220,6 @@ impl IndexCache {
         if let Ok(Err(error)) = written.await {
             self.sink.detail("Note", format!("could not cache upstream's index file {place}: {error}"));
         }
-        new
     }
 
     /// The cached file, of any age.

@@ -32,7 +32,7 @@ pub(super) struct InventoryEntry {
     pub(super) yanked: bool,
     /// When its line was read from upstream's index; [`Timestamp::UNIX_EPOCH`] if unknown.
     pub(super) read_at: Timestamp,
-    /// Size of its file in bytes; `None` if a platform filter excluded it.
+    /// Size of its file in bytes; `None` if only its index line exists.
     pub(super) size: Option<u64>,
 }
 
@@ -74,6 +74,12 @@ impl Inventory {
         }
         inventory.crates.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         Ok(inventory)
+    }
+
+    /// Adds crates that are not listed.
+    pub(super) fn add_crates(&mut self, more: Vec<InventoryEntry>) {
+        self.crates.extend(more);
+        self.crates.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     }
 
     /// The crates whose files are stored.

@@ -29,7 +29,8 @@
 //!     incoming.json                  last state of the watcher of the incoming folder; can be lost
 //!     live/records                   the lineage of live mode: its id, then one JSON line per crate or dist file; append-only
 //!     live/partial/                  downloads of live mode, unfinished or waiting for their commit
-//!     live/index/…                   upstream's index files with their validators; can be lost
+//!     live/index/…                   upstream's index files with their validators; if they are lost, exports lack index lines
+//!                                    of crates without files until clients request them again
 //!     live/used                      last request of each file, if live mode's size is limited; can be lost
 //!     journal                        JSON: the operations of a transaction in progress, in their order
 //!     staging/                       the files that these operations need; otherwise unfinished work, emptied at the next start
@@ -164,7 +165,8 @@
 //! # Live mode
 //!
 //! Live mode is one more lineage. Its files join the mirror in the same way as those of a bundle: the crate, its line by
-//! the same merge, the line's record. Upstream's other lines are never in index/.
+//! the same merge, the line's record. Upstream's other lines are never in index/, but an export adds those of the requested names
+//! (`mirror::unstored_lines`).
 //!
 //! Its record is not in the ledger, because it grows with every batch. live/records begins with `{"lineage":"…"}`, the
 //! id of 32 hexadecimal digits under which a snapshot includes the lineage. Each batch appends one line per crate or dist

@@ -5,6 +5,8 @@
 //! new digest. Files that the index does not list (a crate in its grace period, an unrecognized file) are left out and
 //! counted. Recorded dist files are included. If the mirror lost something that a history needs, nothing is exported.
 //!
+//! Live mode's copies of upstream's index files contribute lines without crates, see [`super::unstored_lines`].
+//!
 //! The snapshot includes the histories as their newest bundles describe them, so that a collection of the other mirror
 //! keeps the same files. Live mode's files are one more history, whose id the mirror created. Some crates of the index
 //! were never in a bundle on record; this mirror keeps them as unrecognized. In the snapshot they have a lineage with
@@ -12,7 +14,7 @@
 //!
 //! The export holds the shared lock, so the mirror does not change meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -28,6 +30,7 @@ use super::lineages::REBUILT_LINEAGE;
 use super::lost_items::find_missing_items;
 use super::summary::SummaryLoss;
 use super::transaction::{self, failed};
+use super::unstored_lines::{MAX_LINES, UnstoredLines};
 use crate::bundle::format::{BundleKind, CarriedHistory, Input, Lineage, MAX_NAMES, Manifest, short_id};
 use crate::bundle::pack::{self, PackPlan};
 use crate::bundle::verify;
@@ -38,6 +41,7 @@ use crate::durable::{self, checkpoint};
 use crate::event::Sink;
 use crate::mirror_file::{FileKind, FileSource, MirrorFile};
 use crate::safe_path::SafePath;
+use crate::units::pluralize;
 use histories::{LedgerContents, digest_lines};
 use tables::Tables;
 
@@ -93,7 +97,7 @@ impl ReadGuard {
         if let Some(loss) = SummaryLoss::find(&self.layout)? {
             return Err(Error::SummaryLost(loss));
         }
-        let (plan, unlisted_files) = build_plan(&self.layout, config, now)?;
+        let (plan, unlisted_files) = build_plan(&self.layout, config, now, sink)?;
         checkpoint("snapshot:read");
         // Without a snapshot, the folders that this export created are removed.
         let mut created = CreatedParents::default();
@@ -121,10 +125,15 @@ fn map_pack_error(error: pack::Error) -> Error {
 }
 
 /// The files to pack, and how many files are left out.
-fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Result<(PackPlan, u64), Error> {
-    let mut files = Vec::new();
+fn build_plan(
+    layout: &Layout,
+    config: Vec<SnapshotFile>,
+    now: Timestamp,
+    sink: &dyn Sink,
+) -> Result<(PackPlan, u64), Error> {
+    let mut index_files = BTreeMap::new();
     let mut inventory = Inventory::read::<transaction::Error>(layout, &mut |name, path, text| {
-        files.push(index_entry(name, path, text));
+        index_files.insert(name.index_path(), index_entry(name, path, text));
         Ok(())
     })?;
     inventory.add_dist_files(layout)?;
@@ -135,11 +144,22 @@ fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Res
         });
     }
     let unlisted_files = count_unlisted_files(layout, &inventory)?;
-    let ledger_contents = LedgerContents::read(layout, &inventory.dist_files, now)?;
-    reject_lost_items(layout, &inventory, &ledger_contents)?;
     if inventory.crates.is_empty() && inventory.dist_files.0.is_empty() {
         return Err(Error::Empty { root: layout.root().to_owned() });
     }
+    let (mut ledger_contents, live) = LedgerContents::read(layout)?;
+    let named: HashSet<&CrateId> =
+        ledger_contents.items().chain(live.current().map(|record| &record.item)).filter_map(ItemId::crate_id).collect();
+    let unstored = UnstoredLines::find(layout, &inventory, &|id| named.contains(id), now)?;
+    report_unstored_lines(&unstored, sink);
+    ledger_contents.add_live_history(live, &unstored.crates, &inventory.dist_files, now);
+    for (name, text) in unstored.files {
+        let path = format!("index/{}", name.index_path());
+        index_files.insert(name.index_path(), text_entry(&path, text.into_bytes(), FileKind::Index));
+    }
+    inventory.add_crates(unstored.crates);
+    reject_lost_items(layout, &inventory, &ledger_contents)?;
+    let mut files: Vec<(MirrorFile, FileSource)> = index_files.into_values().collect();
     files.extend(inventory.stored_items().filter_map(|item| file_entry(layout, item)));
     files.extend(config.into_iter().map(|file| text_entry(file.name, file.text.into_bytes(), FileKind::Config)));
 
@@ -182,6 +202,24 @@ fn build_plan(layout: &Layout, config: Vec<SnapshotFile>, now: Timestamp) -> Res
         files,
     };
     Ok((plan, unlisted_files))
+}
+
+/// Reports which index lines the snapshot has in addition to those of the mirror.
+fn report_unstored_lines(unstored: &UnstoredLines, sink: &dyn Sink) {
+    if !unstored.files.is_empty() {
+        let names = pluralize(unstored.files.len(), "crate");
+        sink.status(
+            "Note",
+            format!("the snapshot has index lines of {names} without the files, so that each Cargo.lock stays usable"),
+        );
+    }
+    if unstored.incomplete > 0 {
+        sink.warning(format!(
+            "the snapshot lacks index lines of up to {}, because it has at most {MAX_LINES} lines without files: check each \
+             Cargo.lock on the other side with `verify --mirror DIR --closure Cargo.lock`",
+            pluralize(unstored.incomplete, "crate")
+        ));
+    }
 }
 
 /// Returns an error if the mirror lost something that a history needs: the snapshot would hide the loss.

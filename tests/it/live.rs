@@ -4,6 +4,7 @@ mod prefetch;
 mod concurrency;
 mod faults;
 mod freshness;
+mod frozen;
 mod switched_off;
 mod killed;
 mod limits;

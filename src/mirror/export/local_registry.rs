@@ -9,16 +9,20 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use jiff::Timestamp;
+
 use super::crates::{check_stopped, corrupt_crate, for_each_crate, missing_crate, read_inventory};
 use super::error::{Error, write_failed};
 use super::output_dir::OutputDir;
 use super::report::ExportReport;
+use crate::crate_id::CrateName;
 use crate::digest::Hasher;
 use crate::durable::checkpoint;
 use crate::event::Sink;
 use crate::mirror::inventory::InventoryEntry;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::failed;
+use crate::mirror::unstored_lines::UnstoredLines;
 
 /// See [`ReadGuard::export_local_registry`](crate::mirror::lock::ReadGuard::export_local_registry).
 pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<ExportReport, Error> {
@@ -26,11 +30,17 @@ pub(super) fn export(layout: &Layout, folder: &Path, sink: &dyn Sink) -> Result<
     let index = target.path().join("index");
     // Cargo requires the folder, even if it is empty.
     fs::create_dir(&index).map_err(write_failed(&index))?;
-    let inventory = read_inventory(layout, sink, &mut |name, text| {
+    let write_index_file = |name: &CrateName, text: &str| {
         let path = index.join(name.index_path());
         let made = path.parent().map_or(Ok(()), fs::create_dir_all);
         made.and_then(|()| fs::write(&path, text)).map_err(write_failed(&path))
-    })?;
+    };
+    let mut inventory = read_inventory(layout, sink, &mut |name, text| write_index_file(name, text))?;
+    let unstored = UnstoredLines::find(layout, &inventory, &|_| false, Timestamp::UNIX_EPOCH)?;
+    for (name, text) in &unstored.files {
+        write_index_file(name, text)?;
+    }
+    inventory.add_crates(unstored.crates);
     checkpoint("export:read");
     let linked = AtomicU64::new(0);
     let link_failure: Mutex<Option<String>> = Mutex::default();

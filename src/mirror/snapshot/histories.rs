@@ -14,6 +14,7 @@ use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 use crate::mirror::dist_files::DistFiles;
 use crate::mirror::gc::{self, Lineages};
+use crate::mirror::inventory::InventoryEntry;
 use crate::mirror::item::{ItemId, items_of};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger;
@@ -48,8 +49,8 @@ pub(super) struct History {
 }
 
 impl LedgerContents {
-    /// `recorded` are the mirror's dist files.
-    pub(super) fn read(layout: &Layout, recorded: &DistFiles, now: Timestamp) -> Result<LedgerContents, Error> {
+    /// Reads the ledger and live mode's lineage, whose files are not a history yet.
+    pub(super) fn read(layout: &Layout) -> Result<(LedgerContents, LiveLineage), Error> {
         let lineages = Lineages::read(layout)?;
         let mut contents = LedgerContents {
             crates: HashMap::new(),
@@ -78,9 +79,12 @@ impl LedgerContents {
         }
         // Retired items are described, but belong to no history.
         lineages.live.records.iter().for_each(|record| contents.add_live_record(record));
-        contents.add_live_history(lineages.live, recorded, now);
-        contents.histories.sort_by(|a, b| (&a.id, &a.bundle).cmp(&(&b.id, &b.bundle)));
-        Ok(contents)
+        contents.sort_histories();
+        Ok((contents, lineages.live))
+    }
+
+    fn sort_histories(&mut self) {
+        self.histories.sort_by(|a, b| (&a.id, &a.bundle).cmp(&(&b.id, &b.bundle)));
     }
 
     /// The items of all histories.
@@ -106,14 +110,25 @@ impl LedgerContents {
         about.repository = repository.or(about.repository.take());
     }
 
-    /// Adds the history of live mode's current files. `recorded` are the mirror's dist files.
-    fn add_live_history(&mut self, live: LiveLineage, recorded: &DistFiles, now: Timestamp) {
-        let read = live.current().map(|record| record.read_at).max();
+    /// Adds the history of live mode's current files and of the crates `unstored`, of which it has only the index lines.
+    /// `recorded` are the mirror's dist files.
+    pub(super) fn add_live_history(
+        &mut self,
+        live: LiveLineage,
+        unstored: &[InventoryEntry],
+        recorded: &DistFiles,
+        now: Timestamp,
+    ) {
+        let read = live.current().map(|record| record.read_at).chain(unstored.iter().map(|one| one.read_at)).max();
         let (Some(id), Some(read)) = (live.id.clone(), read) else { return };
+        for one in unstored {
+            self.add_crate(CrateRecord::new(one.id.clone(), one.cksum, 0, CrateState::IndexOnly));
+        }
         // A signature is removed when its channel moves on without one.
         let is_stored = |item: &&ItemId| item.dist_file_path().is_none_or(|path| recorded.0.contains_key(path));
         let mut items: BTreeSet<ItemId> =
             live.current().map(|record| &record.item).filter(is_stored).cloned().collect();
+        items.extend(unstored.iter().map(|one| ItemId::Crate(one.id.clone())));
         // A mirror that imported a snapshot of itself has an older state of this history, which this one replaces.
         for feed in self.histories.extract_if(.., |feed| feed.id == id) {
             items.extend(feed.items);
@@ -139,6 +154,7 @@ impl LedgerContents {
             inputs: vec![(input, items.clone())],
             items,
         });
+        self.sort_histories();
     }
 
     fn add_live_record(&mut self, record: &LiveRecord) {
