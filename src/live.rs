@@ -218,6 +218,11 @@ impl LiveMirror {
         names.iter().any(|name| *name == self.via || is_upstream(name))
     }
 
+    /// Whether this server itself sent a request with this `Via`.
+    pub fn is_own_request(&self, via: &str) -> bool {
+        mirrors_in_via(via).contains(&self.via)
+    }
+
     /// Whether live mode is on now.
     pub fn is_enabled(&self) -> bool {
         self.context.settings.current().proxy_mode
@@ -316,6 +321,7 @@ impl LiveMirror {
         match self.active() {
             Some(Ok(running)) => {
                 let (upstreams, now) = (&running.upstreams, Instant::now());
+                figured.config_error = upstreams.file_loop();
                 let health = |of, address, breaker: &circuit_breaker::CircuitBreaker| {
                     let (state, why) = match breaker.health(now) {
                         BreakerHealth::Unused => ("unasked", None),

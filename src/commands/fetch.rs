@@ -438,7 +438,13 @@ fn toolchain_options(args: &Args, inputs: &[InputSpec], context: &Context) -> Re
     if default_toolchains.is_empty() {
         default_toolchains = settings.toolchain;
     }
-    let upstream = context.env.var("FROSTMIRROR_DIST_URL").unwrap_or(toolchain::UPSTREAM_DIST_URL);
+    let upstream = context.env.var("FROSTMIRROR_DIST_URL");
+    if is_requested && upstream.is_none() && context.env.var_os("RUSTUP_DIST_SERVER").is_some() {
+        let note =
+            "RUSTUP_DIST_SERVER has no effect here: set FROSTMIRROR_DIST_URL to fetch toolchains from another server";
+        context.reporter.status("Note", note.to_owned());
+    }
+    let upstream = upstream.unwrap_or(toolchain::UPSTREAM_DIST_URL);
     Ok(ToolchainOptions {
         skip: is_skipped,
         drop_recorded: args.drop_toolchains,

@@ -232,6 +232,8 @@ impl ResponseBody {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 AttemptError::retryable_after(error, pause)
             }
+            // The same loop would be detected again.
+            StatusCode::LOOP_DETECTED => AttemptError::permanent(error),
             status if status.is_server_error() => AttemptError::retryable(error),
             _ => AttemptError::permanent(error),
         }

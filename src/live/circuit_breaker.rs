@@ -1,5 +1,6 @@
 //! A circuit breaker: an upstream that is down gets no requests for a while, so that clients do not each wait for it.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ pub(super) struct CircuitBreaker {
     disabled: watch::Receiver<bool>,
     /// What the upstream provides, for the operator.
     service: &'static str,
+    /// Whether the last answer showed that the upstream is this server itself.
+    is_own_server: AtomicBool,
     sink: Arc<dyn Sink>,
 }
 
@@ -53,7 +56,18 @@ pub(super) enum BreakerHealth {
 impl CircuitBreaker {
     /// A breaker for the upstream of `of`, in use until `off` becomes true.
     pub(super) fn new(of: &'static str, off: &watch::Receiver<bool>, sink: Arc<dyn Sink>) -> CircuitBreaker {
-        CircuitBreaker { state: Mutex::default(), disabled: off.clone(), service: of, sink }
+        let is_own_server = AtomicBool::new(false);
+        CircuitBreaker { state: Mutex::default(), disabled: off.clone(), service: of, is_own_server, sink }
+    }
+
+    /// Whether the last answer showed that the upstream is this server itself.
+    pub(super) fn is_own_server(&self) -> bool {
+        self.is_own_server.load(Relaxed)
+    }
+
+    /// Records whether an answer showed that the upstream is this server itself.
+    pub(super) fn record_own_server(&self, is_own: bool) {
+        self.is_own_server.store(is_own, Relaxed);
     }
 
     /// Waits until the upstream is no longer in use.

@@ -313,11 +313,16 @@ impl LiveMirror {
             self.context.sink.detail("Abandoned", refusal.operator_message());
             return;
         }
+        if refusal.is_disk_full() {
+            self.metrics.record_full_disk(self.context.now());
+        }
         if refusal.status == 507 {
             self.store_worker.enqueue(StoreJob::FreeSpace, Box::new(|_| {}));
         }
         let counter = if refusal.is_mismatch() { &self.metrics.mismatches } else { &self.metrics.failures };
         counter.fetch_add(1, Relaxed);
-        self.context.sink.warning(format!("live mode could not fetch {what}: {}", refusal.operator_message()));
+        let own_server = self.active().and_then(Result::ok).and_then(|running| running.upstreams.file_loop());
+        let reason = own_server.unwrap_or_else(|| refusal.operator_message());
+        self.context.sink.warning(format!("live mode could not fetch {what}: {reason}"));
     }
 }

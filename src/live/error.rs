@@ -3,8 +3,11 @@
 use std::io;
 use std::time::Duration;
 
-use crate::error_chain::one_line;
+use crate::error_chain::{causes, one_line};
 use crate::http;
+
+/// The status of a response to a request that this server sent itself (508, Loop Detected).
+pub const LOOP_STATUS: u16 = 508;
 
 /// An error response. Its text contains no credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct LiveError {
     is_abandoned: bool,
     /// A prefetch exceeded its budget.
     given_up: bool,
+    /// The disk of the mirror is full.
+    is_disk_full: bool,
 }
 
 impl LiveError {
@@ -42,6 +47,7 @@ impl LiveError {
             is_mismatch: false,
             is_abandoned: false,
             given_up: false,
+            is_disk_full: false,
         }
     }
 
@@ -71,10 +77,12 @@ impl LiveError {
         let (status, why) = match error.kind() {
             io::ErrorKind::PermissionDenied => (500, ": the server has no permission to write to the mirror"),
             io::ErrorKind::ReadOnlyFilesystem => (500, ": the mirror is on a read-only file system"),
-            _ => (507, ""),
+            _ if is_full(error) => (507, ": its disk is full; ask its operator to free space"),
+            _ => (507, ": the log of its server states the reason"),
         };
         let text = format!("the mirror could not store {what}{why}");
-        LiveError { status, detail: Some(one_line(error)), ..LiveError::bad_gateway(text) }
+        let is_disk_full = is_full(error);
+        LiveError { status, detail: Some(one_line(error)), is_disk_full, ..LiveError::bad_gateway(text) }
     }
 
     /// Converts an HTTP error for a client that requested `what`.
@@ -86,6 +94,9 @@ impl LiveError {
                 Duration::from_secs(5),
             ),
             http::Error::Sink { source, .. } | http::Error::Io { source, .. } => LiveError::store_failed(what, source),
+            http::Error::Status { status: LOOP_STATUS, .. } => LiveError::bad_gateway(format!(
+                "could not fetch {what}: the upstream of this server is the server itself, which its operator must change"
+            )),
             error @ http::Error::Checksum { .. } => {
                 LiveError { is_mismatch: true, ..LiveError::bad_gateway(one_line(error)) }
             }
@@ -106,6 +117,11 @@ impl LiveError {
         self.is_mismatch
     }
 
+    /// Whether the disk of the mirror is full.
+    pub(super) fn is_disk_full(&self) -> bool {
+        self.is_disk_full
+    }
+
     /// Whether the download ended because all clients had left.
     pub(super) fn is_abandoned(&self) -> bool {
         self.is_abandoned
@@ -122,10 +138,24 @@ impl LiveError {
     }
 }
 
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether the error, or one of its causes, is that the disk is full.
+pub(super) fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_full))
+}
+
+/// Whether the answer shows that the upstream is this server itself.
+pub(super) fn is_own_server(error: &http::Error) -> bool {
+    matches!(error, http::Error::Status { status: LOOP_STATUS, .. })
+}
+
 /// Whether an error means that upstream itself has a problem, rather than that it lacks the file.
 pub(super) fn is_upstream_failure(error: &http::Error) -> bool {
     match error {
-        http::Error::Status { status, .. } => *status == 429 || *status >= 500,
+        http::Error::Status { status, .. } => *status == 429 || *status >= 500 && *status != LOOP_STATUS,
         http::Error::Transport { .. } | http::Error::Certificate { .. } => true,
         _ => false,
     }
@@ -142,7 +172,14 @@ mod tests {
             (status, text)
         };
         let text = "the mirror could not store a 1.0.0";
-        assert_eq!(stored(io::ErrorKind::StorageFull), (507, text.to_owned()));
+        let full = format!("{text}: its disk is full; ask its operator to free space");
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            assert_eq!(stored(kind), (507, full.clone()));
+            assert!(LiveError::store_failed("a", &kind.into()).is_disk_full() && is_disk_full(&io::Error::from(kind)));
+        }
+        let other = io::ErrorKind::NotADirectory;
+        assert_eq!(stored(other), (507, format!("{text}: the log of its server states the reason")));
+        assert!(!LiveError::store_failed("a", &other.into()).is_disk_full());
         let denied = format!("{text}: the server has no permission to write to the mirror");
         assert_eq!(stored(io::ErrorKind::PermissionDenied), (500, denied));
         let read_only = format!("{text}: the mirror is on a read-only file system");

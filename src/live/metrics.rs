@@ -1,8 +1,12 @@
 //! Counters of live mode.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use serde::Serialize;
+
+use crate::units::format_time;
 
 /// The counters; all only increase.
 #[derive(Debug, Default)]
@@ -44,6 +48,8 @@ pub struct LiveMetrics {
     pub(super) ahead_wasted_bytes: AtomicU64,
     /// Bytes of fetched crates that a client requested.
     pub(super) used_bytes: AtomicU64,
+    /// Since when the disk of the mirror is full; `None` after a file was stored.
+    disk_full_since: Mutex<Option<Timestamp>>,
 }
 
 /// A snapshot of the counters, and the health of the upstreams.
@@ -105,6 +111,9 @@ pub struct MetricsSnapshot {
     pub ahead_wasted_bytes: u64,
     /// Bytes of fetched crates that a client requested.
     pub crates_used_bytes: u64,
+    /// Since when the disk of the mirror is full (RFC 3339), until the next file is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_full_since: Option<String>,
     /// The upstreams and their health.
     pub upstreams: Vec<UpstreamHealth>,
 }
@@ -126,9 +135,31 @@ pub struct UpstreamHealth {
     pub reason: Option<String>,
 }
 
+impl MetricsSnapshot {
+    /// What is wrong with the mirror's disk, as a sentence without its final period.
+    pub fn disk_problem(&self) -> Option<String> {
+        let since = self.disk_full_since.as_ref()?;
+        Some(format!(
+            "the disk of the mirror is full since {since}, so no file from upstream can be stored: free space on it, or lower \
+             `proxy_cache_max`; the next stored file ends this problem"
+        ))
+    }
+}
+
 impl LiveMetrics {
     pub(super) fn record_stored(&self, crates: u64, artifacts: u64) {
         self.stored.fetch_add(crates + artifacts, Relaxed);
+        if crates + artifacts > 0 {
+            *self.lock_disk_full_since() = None;
+        }
+    }
+
+    pub(super) fn record_full_disk(&self, now: Timestamp) {
+        self.lock_disk_full_since().get_or_insert(now);
+    }
+
+    fn lock_disk_full_since(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.disk_full_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn record_store_failure(&self) {
@@ -151,6 +182,7 @@ impl LiveMetrics {
             served_misses: read(&self.served_misses),
             served_miss_bytes: read(&self.served_miss_bytes),
             prefetched: read(&self.prefetched),
+            disk_full_since: self.lock_disk_full_since().map(format_time),
             fetched_ahead_bytes: read(&self.ahead_bytes),
             prefetch_hits: read(&self.prefetch_hits),
             ahead_used_bytes: read(&self.ahead_used_bytes),

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::access_times::AccessTimes;
 use super::download::CompletedDownload;
+use super::error::is_disk_full;
 use super::metrics::LiveMetrics;
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
@@ -291,7 +292,7 @@ impl WorkerThread {
                 self.server
                     .sink
                     .warning(format!("could not store the files that live mode fetched: {}", one_line(&error)));
-                self.metrics.record_store_failure();
+                self.record_failure(&error);
                 false
             }
         };
@@ -301,9 +302,16 @@ impl WorkerThread {
         }
     }
 
+    fn record_failure(&self, error: &(dyn std::error::Error + 'static)) {
+        self.metrics.record_store_failure();
+        if is_disk_full(error) {
+            self.metrics.record_full_disk(self.server.now());
+        }
+    }
+
     fn fail_batch(&self, batch: Vec<(StoreJob, OnStored)>, error: &(dyn std::error::Error + 'static)) {
         self.server.sink.warning(format!("could not store the files that live mode fetched: {}", one_line(error)));
-        self.metrics.record_store_failure();
+        self.record_failure(error);
         for (_, done) in batch {
             done(false);
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, watch};
 
 use super::circuit_breaker::CircuitBreaker;
-use super::error::{LiveError, is_upstream_failure};
+use super::error::{LiveError, is_own_server, is_upstream_failure};
 use crate::config::{Key, Settings, SettingsStore};
 use crate::crate_id::CrateName;
 use crate::env::Env;
@@ -87,6 +87,9 @@ pub(super) struct Upstreams {
     registry_setting: &'static str,
     /// Set once the registry's answer came from this server.
     is_own_server: OnceLock<()>,
+    /// The settings that name the server of crates, and that of toolchains.
+    crate_setting: &'static str,
+    dist_setting: &'static str,
     sink: Arc<dyn Sink>,
 }
 
@@ -140,6 +143,10 @@ impl Upstreams {
         http.configured_urls = registry.addresses().chain([dist.clone()]).collect();
         let client = Client::new(&http)?;
         let registry_setting = setting_of(&registry);
+        let crate_setting = match (&settings.proxy_dl_url, &registry.dl) {
+            (None, Some(_)) => "`FROSTMIRROR_DL_URL`",
+            _ => "`proxy_dl_url`",
+        };
         reject_own_address(settings, &registry, (&dist, dist_setting))?;
         let (off, is_off) = watch::channel(false);
         Ok(Upstreams {
@@ -155,6 +162,8 @@ impl Upstreams {
             own_via: via.to_owned(),
             registry_setting,
             is_own_server: OnceLock::new(),
+            crate_setting,
+            dist_setting,
             sink: Arc::clone(sink),
         })
     }
@@ -229,6 +238,16 @@ impl Upstreams {
         self.is_own_server.get().map(|()| self.own_server_error())
     }
 
+    /// What the operator must change if requests for crates or for toolchains come back to this server.
+    pub(super) fn file_loop(&self) -> Option<String> {
+        let (what, setting) = match (self.crates_breaker.is_own_server(), self.dist_breaker.is_own_server()) {
+            (true, _) => ("crates", self.crate_setting),
+            (false, true) => ("toolchains", self.dist_setting),
+            (false, false) => return None,
+        };
+        Some(format!("the upstream of {what} is this server itself: set {setting} to the address of another server"))
+    }
+
     /// The `Via` IDs of mirrors of this kind behind the registry, as far as they reported them.
     pub(super) fn upstream_mirrors(&self) -> Vec<String> {
         self.lock_upstream_mirrors().clone()
@@ -276,6 +295,7 @@ pub(super) async fn with_breaker<T, E: std::error::Error + 'static>(
         result = request => result,
     };
     guard.is_recorded = true;
+    breaker.record_own_server(result.as_ref().err().and_then(http_error).is_some_and(is_own_server));
     match &result {
         Err(error) if http_error(error).is_some_and(is_upstream_failure) => {
             breaker.record_failure(Instant::now(), one_line(error))

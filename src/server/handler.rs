@@ -359,6 +359,9 @@ impl Server {
         file: Arc<FileRoute>,
         meta: Arc<RequestMeta>,
     ) -> Response<OutgoingBody> {
+        if let Some(response) = self.loop_response(&file, &meta.headers) {
+            return response;
+        }
         let live = self.live_for_request(&meta.headers).map(Arc::clone);
         if let Some(live) = &live {
             if let Some(response) = self.live_index_response(live, &file, &meta).await {

@@ -16,6 +16,7 @@ use super::file_cache::Derived;
 use super::handler::Server;
 use super::response::{RequestMeta, internal_error, set_header, text_response};
 use super::router::FileRoute;
+use crate::live::error::LOOP_STATUS;
 use crate::live::{FetchOutcome, LiveError, LiveMirror, SharedDownload};
 
 impl Server {
@@ -25,6 +26,15 @@ impl Server {
         let live = Some(&self.options.live).filter(|live| live.is_enabled())?;
         let is_own = headers.get_all(VIA).iter().any(|via| live.is_loop(via.to_str().unwrap_or_default()));
         (!is_own).then_some(live)
+    }
+
+    /// The response to a request for a crate or a dist file that this server sent itself: its upstream leads back to it.
+    pub(super) fn loop_response(&self, file: &FileRoute, headers: &HeaderMap) -> Option<Response<OutgoingBody>> {
+        let live =
+            Some(&self.options.live).filter(|live| live.is_enabled() && !matches!(file, FileRoute::Index(..)))?;
+        let is_own = headers.get_all(VIA).iter().any(|via| live.is_own_request(via.to_str().unwrap_or_default()));
+        let status = StatusCode::from_u16(LOOP_STATUS).ok().filter(|_| is_own)?;
+        Some(text_response(status, "this server sent the request to itself\n"))
     }
 
     /// A crate's index entry, merged from the stored and the upstream one; `None` if the file is none, or if live mode was

@@ -11,7 +11,7 @@ use frostmirror::mirror::{ledger, retired};
 
 use crate::bundle_builder::{BundleBuilder, all_files, assert_consistent, import, public_files};
 use crate::support::crates::Crate;
-use crate::support::http_client::{get, send_request_with_body};
+use crate::support::http_client::{get, send_request, send_request_with_body};
 use crate::support::process::Run;
 use crate::support::sandbox::{BINARY, RunningServer, Sandbox};
 use crate::support::upstream::Upstream;
@@ -372,7 +372,18 @@ fn live_mode_keeps_its_size_limit_on_a_full_disk() {
         while std::io::Write::write_all(&mut file, &vec![0; size]).is_ok() {}
     }
     let answer = get(&crate_at(6));
-    assert_eq!(answer.status, 507, "{}", String::from_utf8_lossy(&answer.body));
+    let output = String::from_utf8_lossy(&answer.body).into_owned();
+    let reason = "the mirror could not store big-6 1.0.0: its disk is full; ask its operator to free space\n";
+    assert_eq!((answer.status, output.as_str()), (507, reason));
+    let problems = || {
+        let answer = get(&format!("{}/api/status", serving.url()));
+        let status: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        status["problems"].to_string()
+    };
+    assert!(problems().contains("live mode: the disk of the mirror is full since 20"), "{}", problems());
+    let page = send_request("GET", &format!("{}/", serving.url()), &[("Accept", "text/html")]);
+    let dashboard = String::from_utf8(page.body).unwrap();
+    assert!(dashboard.contains("The disk of the mirror is full since 20"), "{dashboard}");
     // The limit is lowered, and the next download that finds no space frees some.
     let headers = [("Content-Type", "application/json")];
     let set = send_request_with_body(
@@ -387,5 +398,6 @@ fn live_mode_keeps_its_size_limit_on_a_full_disk() {
         serving.running().stderr().contains("Evicted")
     });
     until("the crate is served", &|| get(&crate_at(6)).status == 200);
+    until("the problem has ended", &|| !problems().contains("disk"));
     serving.stop().ok();
 }

@@ -48,6 +48,23 @@ fn targets_without_a_host_are_warned_about() {
 }
 
 #[test]
+fn a_variable_of_rustup_without_effect_is_named() {
+    let desk = connected_machine("targets = [\"x86_64-unknown-linux-gnu\"]\n");
+    let note =
+        "RUSTUP_DIST_SERVER has no effect here: set FROSTMIRROR_DIST_URL to fetch toolchains from another server";
+    let fetch = |variables: &[(&str, &str)]| {
+        let variables = variables.iter().copied().chain([("RUSTUP_DIST_SERVER", desk.dist.url())]);
+        desk.sandbox.process(["fetch", "--dry-run"]).envs(variables).run()
+    };
+    fetch(&[]).ok().stderr_lacks("RUSTUP_DIST_SERVER");
+    let run = fetch(&[("FROSTMIRROR_DIST_URL", "")]);
+    assert_eq!(run.stderr.matches(note).count(), 1, "{}", run.stderr);
+    // Nothing is fetched from that server for crates alone.
+    let run = desk.sandbox.process(["fetch", "--dry-run", "--no-toolchain"]).envs([("FROSTMIRROR_DIST_URL", "")]);
+    run.envs([("RUSTUP_DIST_SERVER", desk.dist.url())]).run().ok().stderr_lacks("RUSTUP_DIST_SERVER");
+}
+
+#[test]
 fn a_typo_in_platforms_is_reported_with_its_position_before_any_download() {
     let desk = connected_machine("targets = [\n  \"x86_64-unknown-linux-gnu\",\n  \"wasm32-unkown-unknown\",\n]\n");
     let refused = desk

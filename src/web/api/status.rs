@@ -186,6 +186,7 @@ fn problems(
         problems.push(format!("live mode: upstream sent {files} with a wrong checksum"));
     }
     problems.extend(live.config_error.iter().map(|trouble| format!("live mode: {trouble}")));
+    problems.extend(live.disk_problem().map(|trouble| format!("live mode: {trouble}")));
     for upstream in live.upstreams.iter().filter(|upstream| upstream.state == "down") {
         let why = upstream.reason.as_deref().unwrap_or_default();
         problems.push(format!("live mode: the upstream of {} is down: {why}", upstream.service));

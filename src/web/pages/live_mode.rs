@@ -200,6 +200,9 @@ pub(super) fn alarms(metrics: &MetricsSnapshot) -> Vec<Alarm> {
         let text = format!("{} Stored files are served; other files are unavailable.", sentence(trouble));
         add("live-trouble", "Live mode cannot reach upstream".to_owned(), text);
     }
+    if let Some(trouble) = metrics.disk_problem() {
+        add("live-disk", "The disk of the mirror is full".to_owned(), sentence(&trouble));
+    }
     for upstream in metrics.upstreams.iter().filter(|upstream| upstream.state == "down") {
         let (id, of) = match upstream.service {
             "index" => ("index-down", "the index"),
@@ -316,5 +319,8 @@ mod tests {
             ..MetricsSnapshot::default()
         };
         assert!(alarms(&figured)[0].text.starts_with("No network. "));
+        let full = Some("2026-04-16T10:00:00Z".to_owned());
+        let figured = MetricsSnapshot { is_enabled: true, disk_full_since: full, ..MetricsSnapshot::default() };
+        assert!(alarms(&figured)[0].text.starts_with("The disk of the mirror is full since 2026-04-16T10:00:00Z, "));
     }
 }

@@ -188,3 +188,39 @@ fn cargos_offline_setting_is_respected() {
     // Switched off, live mode ignores that.
     sandbox.serve(["--mirror", "mirror"]).stop().ok();
 }
+
+#[test]
+fn a_server_that_would_download_from_itself_says_so() {
+    let live = LiveServer::new();
+    let own = live.url("");
+    let download = format!("{own}/crates/{{crate}}-{{version}}.crate");
+    live.change_settings(&format!(r#"{{"proxy_dl_url": "{download}", "proxy_dist_url": "{own}"}}"#));
+    let problems = || {
+        let status: Value = serde_json::from_str(&live.text("/api/status")).unwrap();
+        status["problems"].to_string()
+    };
+    let loop_of = |what: &str, key: &str| {
+        format!("the upstream of {what} is this server itself: set `{key}` to the address of another server")
+    };
+    for (path, what, key) in [
+        ("/crates/leaf-1.1.0.crate", "crates", "proxy_dl_url"),
+        ("/dist/channel-rust-stable.toml", "toolchains", "proxy_dist_url"),
+    ] {
+        // More than the failures after which an upstream counts as down.
+        for _ in 0..4 {
+            let answer = live.get(path);
+            let body = String::from_utf8_lossy(&answer.body).into_owned();
+            let named = "the upstream of this server is the server itself, which its operator must change";
+            assert!(answer.status == 502 && body.contains(named), "{path}: {} {body}", answer.status);
+        }
+        assert!(problems().contains(&loop_of(what, key)), "{}", problems());
+        live.wait_for_log(&loop_of(what, key));
+        let real = match key {
+            "proxy_dl_url" => format!("{}/api/v1/crates", live.upstream.base_url()),
+            _ => live.upstream.base_url().to_owned(),
+        };
+        live.change_settings(&format!(r#"{{"{key}": "{real}"}}"#));
+        assert!(!problems().contains("this server itself"), "{}", problems());
+    }
+    assert_eq!(live.status_of("/crates/leaf-1.1.0.crate"), 200);
+}
