@@ -6,7 +6,7 @@
 //! crate that a platform filter left out has an index line but no file. Cargo needs no more on the bundle's platforms; such
 //! crates are counted separately. So are crates that live mode offered and no client downloaded: a snapshot of the mirror has
 //! their index lines. A crate that another stored crate needs on every platform is missing nevertheless, and so is everything
-//! if no crate of the lockfile is stored: then nobody built it through the mirror. A crates.io mirror cannot contain packages of git or of other registries.
+//! if no crate of the lockfile is stored: then no client built it through the mirror. A crates.io mirror cannot contain packages of git or of other registries.
 //!
 //! Bundles are trusted, because `verify` has checked them before; the mirror's files are hashed here.
 

@@ -205,11 +205,9 @@ fn report_lock_coverage(
     }
     if !skipped.is_empty() && !context.reporter.is_json() {
         context.reporter.warning(format!(
-            "{} {} in the index only, because a platform filter left {} out or no client of live mode downloaded {}: {}",
+            "{} {} in the index only, left out by a platform filter or never downloaded in live mode: {}",
             pluralize(skipped.len(), "package"),
             if skipped.len() == 1 { "is" } else { "are" },
-            if skipped.len() == 1 { "it" } else { "them" },
-            if skipped.len() == 1 { "it" } else { "them" },
             skipped.join(", ")
         ));
     }

@@ -95,11 +95,11 @@ impl UnstoredLines {
                 _ => disk::read_text(&layout.index_file(&name))?.unwrap_or_default(),
             };
             let free = usize::try_from(MAX_INDEX_ENTRY_SIZE).unwrap_or(usize::MAX).saturating_sub(stored.len());
-            let room = bytes_left.min(free);
+            let limit = bytes_left.min(free);
             let mut bytes = 0;
             let end = added.iter().take(lines_left).take_while(|line| {
                 bytes += line.raw.len() + 1;
-                bytes <= room
+                bytes <= limit
             });
             let end = end.count();
             found.incomplete += usize::from(end < added.len());
