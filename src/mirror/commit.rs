@@ -402,13 +402,9 @@ pub(super) fn prepare_commit(
         let previous = chain::predecessor(layout, &ledger_state.record_names, head.newest_record.as_ref(), &name)?;
         let record = Record {
             previous,
-            imported_at: imported.clone(),
-            file,
-            totals: head.totals(),
             snapshot_id: Some(manifest.id.clone()),
             gap_after: head.gap_before(&name),
-            warnings: Vec::new(),
-            manifest: history_manifest(carried, &manifest),
+            ..Record::new(imported.clone(), file, head.totals(), history_manifest(carried, &manifest))
         };
         let (staged, sha256) = record.stage(staging)?;
         head.newest_record = Some(RecordRef { record: name.clone(), sha256 });
@@ -446,13 +442,9 @@ pub(super) fn prepare_commit(
         let previous = chain::predecessor(layout, &ledger_state.record_names, head.newest_record.as_ref(), &name)?;
         let record = Record {
             previous,
-            imported_at: imported,
-            file: options.file_name.clone(),
-            totals: head.totals(),
-            snapshot_id: None,
             gap_after: head.gap_before(&name),
             warnings,
-            manifest,
+            ..Record::new(imported, options.file_name.clone(), head.totals(), manifest)
         };
         let (staged, sha256) = record.stage(staging)?;
         head.newest_record = Some(RecordRef { record: name.clone(), sha256 });

@@ -63,12 +63,16 @@
 //!
 //! # The chain of records
 //!
-//! Each record begins with `{"sha256":"…",`, the SHA-256 of all bytes of the file after this text. The next field,
-//! `previous`, names the record before it with that record's `sha256`; the first record has none. manifest.json names
-//! the newest record in `newest_record`. So a record whose content was altered does not have its digest. A record that
-//! was replaced, removed or inserted contradicts its successor or manifest.json. Such records are not evaluated: the
-//! audit names them, a collection removes nothing, and an import of the same bundle moves the altered record to aside/
-//! and writes a new record with the next number. A missing record is no problem if another record of its bundle exists.
+//! A record is a line that states the import and the bundle, and then the bundle's manifest without its blocks, both JSON.
+//! For a history that a snapshot included, its entry in the snapshot's `carried` takes the manifest's place. The line
+//! begins with `{"sha256":"…",`, the SHA-256 of all bytes of the line after this text. It states the SHA-256 of the
+//! manifest in `manifest_sha256`, and the record before it with that record's `sha256` in `previous`; the first record has
+//! none. In `bundle` it repeats what most readers need of the manifest; a record whose two parts contradict each other is
+//! damaged. manifest.json names the newest record in `newest_record`. So a record whose content was altered does not have
+//! its digest. A record that was replaced, removed or inserted contradicts its successor or manifest.json. Such records are
+//! not evaluated: the audit names them, a collection removes nothing, and an import of the same bundle moves the altered
+//! record to aside/ and writes a new record with the next number. A missing record is no problem if another record of its
+//! bundle exists.
 //!
 //! A file with the content of another record was copied or renamed by hand, and is not evaluated either. manifest.json or a
 //! record states the right name with the digest of the content. A rebuild gives the file that name, if no valid record has

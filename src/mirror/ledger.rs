@@ -1,13 +1,10 @@
 //! The ledger: one immutable record per bundle, in the order of import. Writing a record commits an import.
 //!
-//! A record contains the bundle's manifest without its payload table. That is the whole resolved set, from which a
-//! collection derives the current files, and upstream's crate descriptions. The notes of [`super::retired`] are in the
-//! same folder.
+//! A record's first line states the import and the bundle. The bundle's manifest without its payload table follows. That
+//! is the whole resolved set, from which a collection derives the current files, and upstream's crate descriptions. The
+//! notes of [`super::retired`] are in the same folder.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
-
-use serde::{Deserialize, Serialize};
 
 use super::carried_history::carried_manifest;
 use super::dist_files::DistFiles;
@@ -15,10 +12,9 @@ use super::layout::Layout;
 use super::lineages::{LineageTip, REBUILT_LINEAGE};
 use super::live;
 use super::retired::{self, Retirement};
-use super::staging::{StagedFile, Staging};
 use super::summary::{HistorySize, ImportTotals, MirrorSummary};
-use super::transaction::{Error, counts_are_stale, failed};
-use crate::bundle::format::{BundleKind, Manifest};
+use super::transaction::{Error, counts_are_stale};
+use crate::bundle::format::{BundleKind, CarriedHistory, Manifest};
 use crate::crate_id::CrateId;
 use crate::digest::Sha256;
 
@@ -27,6 +23,7 @@ mod known_bundles;
 mod lost_bundle;
 pub(super) mod lost_records;
 mod quick_check;
+mod record_file;
 mod record_header;
 mod record_name;
 pub(super) mod seal;
@@ -35,40 +32,13 @@ pub use chain::ChainFaultKind;
 pub(super) use known_bundles::{CountingBundle, KnownBundles};
 pub(super) use lost_bundle::LostBundle;
 pub use quick_check::{FaultyRecord, QuickCheck};
-pub(super) use record_header::RecordHeader;
-use record_header::{LineageHeader, ManifestHeader};
+use record_file::RecordContents;
+pub(super) use record_file::read_checked_header;
+pub use record_file::{Record, RecordFile, read_header};
+use record_header::LineageHeader;
+pub use record_header::{BundleHeader, RecordHeader};
 pub use record_name::{RecordRef, contains_bundle, record_names, record_number, stray_names};
 pub(super) use record_name::{bundle_of_record, find_record, has_valid_id, next_record_name};
-
-/// One import.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// The record before this one; `None` for the first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<RecordRef>,
-    /// When it was done (RFC 3339, UTC).
-    #[serde(rename = "imported")]
-    pub imported_at: String,
-    /// The name of the bundle's file.
-    pub file: String,
-    /// The totals of the mirror after this import.
-    #[serde(rename = "head")]
-    pub totals: ImportTotals,
-    /// For a history that a snapshot included, the snapshot's id. In its file, the manifest then has one `carried` and
-    /// no tables: its positions refer to the tables in the snapshot's own record.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[serde(rename = "snapshot")]
-    pub snapshot_id: Option<String>,
-    /// See [`LineageTip::gap_after`], as of this import. The other records show it too, but any of them may be lost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[serde(rename = "jumped_from")]
-    pub gap_after: Option<u64>,
-    /// Warnings of the import, one sentence each.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
-    /// The bundle's manifest, without its blocks.
-    pub manifest: Manifest,
-}
 
 /// Reads several records. The records of one snapshot's histories share its tables, which are read once.
 pub struct Reader<'l> {
@@ -95,31 +65,33 @@ impl<'l> Reader<'l> {
     /// # Errors
     /// A file system operation failed.
     pub fn read(&mut self, name: &str) -> Result<Option<Record>, Error> {
-        Ok(self.read_with_digest(name)?.map(|(record, _)| record))
+        Ok(self.read_with_header(name)?.map(|(_, _, record)| record))
     }
 
-    /// The same with the digest of the record's content.
-    pub(super) fn read_with_digest(&mut self, name: &str) -> Result<Option<(Record, Sha256)>, Error> {
-        let Some((text, sha256)) = read_text(self.layout, name)? else { return Ok(None) };
-        let Ok(mut record) = serde_json::from_slice::<Record>(&text) else { return Ok(None) };
-        drop(text);
-        let (Some(of), [carried]) = (&record.snapshot_id, record.manifest.carried_histories.as_slice()) else {
-            return Ok(Some((record, sha256)).filter(|(record, _)| record.snapshot_id.is_none()));
+    /// The same with the record's first line and its digest.
+    pub(super) fn read_with_header(&mut self, name: &str) -> Result<Option<(RecordHeader, Sha256, Record)>, Error> {
+        let Some(mut file) = RecordFile::open(self.layout, name)? else { return Ok(None) };
+        let manifest = match (file.read_contents()?, &file.header.snapshot_id) {
+            (Some(RecordContents::Bundle(manifest)), None) => Some(manifest),
+            (Some(RecordContents::History(carried)), Some(snapshot)) => self.read_history(&carried, snapshot)?,
+            _ => None,
         };
-        if self.snapshot.as_ref().is_none_or(|(known, _)| known != of) {
-            let Some(manifest) = self.read_snapshot(of)? else { return Ok(None) };
-            self.snapshot = Some((of.clone(), manifest));
+        Ok(manifest.map(|manifest| (file.header.clone(), file.sha256, Record::from_parts(file.header, manifest))))
+    }
+
+    /// The manifest of a history in the snapshot with this id; `None` if the snapshot's record cannot be read.
+    fn read_history(&mut self, carried: &CarriedHistory, snapshot: &str) -> Result<Option<Manifest>, Error> {
+        if self.snapshot.as_ref().is_none_or(|(known, _)| known != snapshot) {
+            let Some(manifest) = self.read_snapshot(snapshot)? else { return Ok(None) };
+            self.snapshot = Some((snapshot.to_owned(), manifest));
         }
-        let tables = self.snapshot.as_ref().and_then(|(_, snapshot)| carried_manifest(carried, snapshot));
-        let Some(manifest) = tables else { return Ok(None) };
-        record.manifest = manifest;
-        Ok(Some((record, sha256)))
+        Ok(self.snapshot.as_ref().and_then(|(_, snapshot)| carried_manifest(carried, snapshot)))
     }
 }
 
 /// What the bundle of the record `name` adds to a snapshot; `None` if the record cannot be read.
 pub(super) fn read_history_size(layout: &Layout, name: &str) -> Result<Option<HistorySize>, Error> {
-    Ok(read_stored_record(layout, name)?.map(|record| HistorySize::from_manifest(&record.manifest, &record.file)))
+    Ok(read_header(layout, name)?.map(|header| header.history_size()))
 }
 
 /// The name of the bundle's file in the record `name`; `None` if the record cannot be read.
@@ -129,7 +101,7 @@ pub(super) fn read_file_name(layout: &Layout, name: &str) -> Result<Option<Strin
 
 /// The lineage in the record `name`; `None` if the record cannot be read.
 pub(super) fn read_lineage(layout: &Layout, name: &str) -> Result<Option<String>, Error> {
-    Ok(read_header(layout, name)?.map(|header| header.manifest.lineage.id))
+    Ok(read_header(layout, name)?.map(|header| header.bundle.lineage.id))
 }
 
 impl Reader<'_> {
@@ -142,33 +114,18 @@ impl Reader<'_> {
         let end = format!("-{id}.json");
         let mut found = None;
         for name in names.iter().rev().filter(|name| name.ends_with(&end)) {
-            let record = read_stored_record(self.layout, name)?;
+            let Some(mut file) = RecordFile::open(self.layout, name)? else { continue };
             // A hostile snapshot may include a history whose bundle has another snapshot's id.
-            let own = |record: &Record| record.manifest.kind == BundleKind::Snapshot && record.snapshot_id.is_none();
-            found = record.filter(own).map(|record| record.manifest);
-            if found.is_some() {
+            if file.header.bundle.kind == BundleKind::Snapshot
+                && let Some(RecordContents::Bundle(manifest)) = file.read_contents()?
+            {
+                found = Some(manifest);
                 break;
             }
         }
         self.names = Some(names);
         Ok(found)
     }
-}
-
-/// The text of the record `name`, with the digest of its content; `None` if it does not have the digest that it states.
-pub(super) fn read_text(layout: &Layout, name: &str) -> Result<Option<(Vec<u8>, Sha256)>, Error> {
-    let path = layout.ledger().join(name);
-    let text = fs::read(&path).map_err(failed("read", &path))?;
-    Ok(seal::RECORD.check(&text).map(|sha256| (text, sha256)))
-}
-
-/// What the record `name` states without its tables; `None` if it is invalid or does not have the digest that it states.
-pub(super) fn read_header(layout: &Layout, name: &str) -> Result<Option<RecordHeader>, Error> {
-    Ok(read_text(layout, name)?.and_then(|(text, _)| RecordHeader::parse(&text).ok()))
-}
-
-fn read_stored_record(layout: &Layout, name: &str) -> Result<Option<Record>, Error> {
-    Ok(read_text(layout, name)?.and_then(|(text, _)| serde_json::from_slice(&text).ok()))
 }
 
 /// The record `name`; `None` if it is invalid.
@@ -274,9 +231,11 @@ pub(super) fn read_bundles_of_lineage(layout: &Layout, lineage: &str) -> Result<
 fn read_bundles(layout: &Layout, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<ImportedBundle>, Error> {
     let mut bundles = Vec::new();
     for name in record_names(layout)? {
-        let Some(RecordHeader { file, snapshot, manifest, .. }) = read_header(layout, &name)? else { continue };
-        let ManifestHeader { id, created, kind, parent, lineage, .. } = manifest;
-        let (base, is_of_snapshot) = (parent.map(|parent| parent.id), snapshot.is_some());
+        let Some(header) = read_header(layout, &name)? else { continue };
+        let is_of_snapshot = header.is_of_snapshot();
+        let RecordHeader { file, bundle, .. } = header;
+        let BundleHeader { id, created, kind, parent, lineage, .. } = bundle;
+        let base = parent.map(|parent| parent.id);
         let LineageHeader { id: lineage, sequence, previous, .. } = lineage;
         if is_wanted(&lineage) && kind != BundleKind::Snapshot {
             let record = name;
@@ -358,10 +317,9 @@ pub(super) fn derive_summary(layout: &Layout) -> Result<Option<MirrorSummary>, E
     let (mut head, mut tip, mut known) = (MirrorSummary::default(), None, KnownBundles::default());
     for name in record_names(layout)? {
         // A record is written completely or not at all, so an unreadable one is corrupt.
-        let Some((text, sha256)) = read_text(layout, &name)? else { continue };
-        let Ok(record) = serde_json::from_slice::<Record>(&text) else { continue };
-        tip = Some(record.totals);
-        head = add_history(head, &name, &record, &notes, &mut known);
+        let Some((header, sha256)) = read_checked_header(layout, &name)? else { continue };
+        tip = Some(header.totals);
+        head = add_history(head, &name, &header, &notes, &mut known);
         head.newest_record = Some(RecordRef { record: name, sha256 });
     }
     let Some(ImportTotals { counts, imports }) = tip else { return Ok(None) };
@@ -375,8 +333,8 @@ pub(super) fn read_known_bundles(layout: &Layout, lineage: &str) -> Result<Known
     let mut known = KnownBundles::default();
     for name in record_names(layout)? {
         let Some(header) = read_header(layout, &name)? else { continue };
-        if header.manifest.lineage.id == lineage {
-            known.add(header.tip(&name), header.manifest.kind, &notes);
+        if header.bundle.lineage.id == lineage {
+            known.add(header.tip(&name), header.bundle.kind, &notes);
         }
     }
     Ok(known)
@@ -387,33 +345,19 @@ pub(super) fn read_known_bundles(layout: &Layout, lineage: &str) -> Result<Known
 pub(super) fn add_history(
     mut head: MirrorSummary,
     name: &str,
-    record: &Record,
+    record: &RecordHeader,
     notes: &[Retirement],
     known: &mut KnownBundles,
 ) -> MirrorSummary {
-    let Record { imported_at: imported, file, manifest, gap_after, .. } = record;
-    let lineage = LineageTip::from_manifest(manifest, name.to_owned());
+    let imported = &record.imported_at;
+    let lineage = record.tip(name);
     let last_import = if lineage.id == REBUILT_LINEAGE { head.last_import.clone() } else { Some(imported.clone()) };
-    let lineage = LineageTip { gap_after: *gap_after, ..lineage };
-    if let Some(CountingBundle { tip, is_recorded, remaining }) = known.add(lineage, manifest.kind, notes) {
+    if let Some(CountingBundle { tip, is_recorded, remaining }) = known.add(lineage, record.bundle.kind, notes) {
         if let Some(remaining) = remaining {
             head.set_contenders(&tip.id, remaining);
         }
-        let size = HistorySize::from_manifest(manifest, file);
-        head = head.with_import(imported, tip, is_recorded, size);
+        head = head.with_import(imported, tip, is_recorded, record.history_size());
     }
     head.last_import = last_import;
     head
-}
-
-impl Record {
-    /// The text of the record's file, and the digest of its content.
-    pub fn render(&self) -> (Vec<u8>, Sha256) {
-        seal::RECORD.render(self)
-    }
-
-    /// Stages the record's file. Returns the digest of its content.
-    pub(super) fn stage(&self, staging: &mut Staging) -> Result<(StagedFile, Sha256), Error> {
-        staging.write_with(|file| seal::RECORD.write(file, self))
-    }
 }

@@ -524,14 +524,6 @@ fn make_rebuilt_record(
     let last_import = head.last_import.take();
     let size = HistorySize::from_manifest(&manifest, "(rebuilt)");
     *head = MirrorSummary { last_import, ..std::mem::take(head).with_import(&now, lineage, false, size) };
-    Record {
-        previous: metadata.newest_record.clone(),
-        imported_at: now,
-        file: "(rebuilt)".to_owned(),
-        totals: head.totals(),
-        snapshot_id: None,
-        gap_after: None,
-        warnings: Vec::new(),
-        manifest,
-    }
+    let previous = metadata.newest_record.clone();
+    Record { previous, ..Record::new(now, "(rebuilt)".to_owned(), head.totals(), manifest) }
 }

@@ -46,7 +46,7 @@ pub(super) fn correct_tips(
         for tip in contenders.iter_mut().filter(|tip| names.contains(&tip.record)) {
             let header = ledger::read_header(layout, &tip.record)?;
             // A file with the content of another record proves nothing.
-            let is_own = |header: &RecordHeader| bundle_of_record(&tip.record) == Some(header.manifest.id.as_str());
+            let is_own = |header: &RecordHeader| bundle_of_record(&tip.record) == Some(header.bundle.id.as_str());
             let Some(recorded) = header.filter(is_own).map(|header| header.tip(&tip.record)) else { continue };
             if let Some((says, found)) = find_difference(tip, &recorded) {
                 let faults = chain::read_faults(layout, head.newest_record.as_ref())?;

@@ -1,23 +1,20 @@
 //! The import history, read from the ledger page by page.
 //!
-//! A record has its bundle's complete resolved set and may be tens of megabytes. Its summary is small and cached, since a
-//! record never changes. Only one record is read at a time, so that concurrent requests do not hold several in memory.
+//! Only the first line of a record is read. It is cached, since a record never changes.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs;
 use std::sync::{Mutex, PoisonError};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::pagination::Pagination;
 use super::visible_text::visible_text;
-use crate::bundle::format::{BundleKind, CrateState, DistFileState, Parent};
+use crate::bundle::format::Parent;
 use crate::error_report::Failure;
 use crate::file_stamp::FileStamp;
 use crate::mirror::layout::Layout;
-use crate::mirror::ledger;
+use crate::mirror::ledger::{self, BundleHeader, RecordHeader};
 use crate::server_context::ServerContext;
 
 /// Maximum number of cached summaries; the oldest are dropped.
@@ -144,8 +141,8 @@ impl ImportCache {
         if let Some((_, info)) = cache.get(name).filter(|(cached_stamp, _)| *cached_stamp == stamp) {
             return Ok(info.clone());
         }
-        let text = fs::read(&path).map_err(failed)?;
-        let info = LedgerRecord::parse(&text).map(|record| record.into_info());
+        let header = ledger::read_header(layout, name).map_err(|error| failed(error.source))?;
+        let info = header.map(ImportInfo::from);
         if cache.len() >= MAX_CACHED
             && let Some(oldest) = cache.keys().min().cloned()
         {
@@ -156,89 +153,25 @@ impl ImportCache {
     }
 }
 
-/// The fields of a record that are read, without copies.
-#[derive(Deserialize)]
-pub(super) struct LedgerRecord<'r> {
-    imported: String,
-    file: String,
-    #[serde(default)]
-    warnings: Vec<String>,
-    #[serde(borrow)]
-    pub(super) manifest: RecordManifest<'r>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct RecordManifest<'r> {
-    pub(super) id: String,
-    created: String,
-    kind: BundleKind,
-    #[serde(default)]
-    parent: Option<Parent>,
-    #[serde(default)]
-    toolchains: Vec<String>,
-    #[serde(borrow)]
-    pub(super) crates: Vec<RecordedCrate<'r>>,
-    #[serde(default)]
-    #[serde(rename = "artifacts")]
-    dist_files: Vec<RecordedDistFile>,
-    lineage: RecordLineage,
-}
-
-#[derive(Deserialize)]
-pub(super) struct RecordedCrate<'r> {
-    pub(super) name: &'r str,
-    pub(super) version: &'r str,
-    #[serde(default)]
-    size: u64,
-    pub(super) state: CrateState,
-    #[serde(default)]
-    pub(super) description: Option<Cow<'r, str>>,
-}
-
-#[derive(Deserialize)]
-struct RecordedDistFile {
-    size: u64,
-    state: DistFileState,
-}
-
-#[derive(Deserialize)]
-struct RecordLineage {
-    id: String,
-    sequence: u64,
-}
-
-impl<'r> LedgerRecord<'r> {
-    /// Parses the record; `None` if it is damaged.
-    pub(super) fn parse(text: &'r [u8]) -> Option<LedgerRecord<'r>> {
-        serde_json::from_slice(text).ok()
-    }
-
-    /// The bundle's file name.
-    pub(super) fn file(&self) -> &str {
-        &self.file
-    }
-
-    fn into_info(self) -> ImportInfo {
-        let LedgerRecord { imported, file, warnings, manifest } = self;
-        let crates = manifest.crates.iter().filter(|one| one.state == CrateState::Shipped);
-        let dist_files = manifest.dist_files.iter().filter(|one| one.state == DistFileState::Shipped);
-        let sizes = crates.clone().map(|one| one.size).chain(dist_files.clone().map(|one| one.size));
+impl From<RecordHeader> for ImportInfo {
+    fn from(record: RecordHeader) -> ImportInfo {
+        let RecordHeader { imported_at, file, warnings, bundle, .. } = record;
+        let BundleHeader { id, created, kind, parent, toolchains, lineage, contents } = bundle;
         ImportInfo {
             file,
-            id: manifest.id,
-            kind: manifest.kind.to_string(),
-            created: manifest.created,
-            imported,
-            lineage: manifest.lineage.id,
-            sequence: manifest.lineage.sequence,
-            parent: manifest.parent.map(|Parent { id, file }| ParentBundle { id, file }),
-            toolchains: manifest.toolchains,
-            crates: manifest.crates.len() as u64,
-            crates_shipped: crates.count() as u64,
-            dist_files: manifest.dist_files.len() as u64,
-            dist_files_shipped: dist_files.count() as u64,
-            // A damaged record may contain any number.
-            bytes: sizes.fold(0, u64::saturating_add),
+            id,
+            kind: kind.to_string(),
+            created,
+            imported: imported_at,
+            lineage: lineage.id,
+            sequence: lineage.sequence,
+            parent: parent.map(|Parent { id, file }| ParentBundle { id, file }),
+            toolchains,
+            crates: contents.crates,
+            crates_shipped: contents.crates_shipped,
+            dist_files: contents.dist_files,
+            dist_files_shipped: contents.dist_files_shipped,
+            bytes: contents.bytes,
             warnings,
         }
     }

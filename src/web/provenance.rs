@@ -4,18 +4,19 @@
 //! gets the data that is loaded by then. A digest of name and version identifies a crate, so that a million of them need
 //! little memory.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 use super::background_loader::BackgroundLoader;
-use super::imports::LedgerRecord;
 use crate::bundle::format::CrateState;
 use crate::bundle::sanitize::sanitize_line;
 use crate::crate_id::Version;
 use crate::mirror::layout::Layout;
-use crate::mirror::ledger;
+use crate::mirror::ledger::{self, RecordFile};
 use crate::mirror::live::{self, Tailer};
 use crate::units::pluralize;
 
@@ -50,6 +51,22 @@ struct ProvenanceData {
     bundles: HashMap<u64, u32>,
     /// The description of each crate.
     descriptions: Arc<Descriptions>,
+}
+
+/// The fields of a recorded manifest that are read, without copies.
+#[derive(Deserialize)]
+struct RecordedManifest<'r> {
+    #[serde(borrow)]
+    crates: Vec<RecordedCrate<'r>>,
+}
+
+#[derive(Deserialize)]
+struct RecordedCrate<'r> {
+    name: &'r str,
+    version: &'r str,
+    state: CrateState,
+    #[serde(default)]
+    description: Option<Cow<'r, str>>,
 }
 
 /// The descriptions by lower-case crate name.
@@ -98,13 +115,13 @@ fn read_ledger(background: &BackgroundLoader<ProvenanceData>, layout: &Layout) {
         if is_read(&background.data()) {
             continue;
         }
-        let text = fs::read(layout.ledger().join(&name)).ok();
-        let record = text.as_deref().and_then(LedgerRecord::parse);
+        let text = read_manifest(layout, &name);
+        let record = text.as_ref().and_then(|(file, text)| Some((file, serde_json::from_slice(text).ok()?)));
         background.update(|known| {
             match &record {
-                Some(record) => {
-                    known.add_descriptions(record);
-                    known.add_record(record);
+                Some((file, manifest)) => {
+                    known.add_descriptions(manifest);
+                    known.add_manifest(file, manifest);
                     known.unreadable_records.remove(&name);
                 }
                 None => drop(known.unreadable_records.insert(name.clone())),
@@ -122,6 +139,15 @@ fn read_ledger(background: &BackgroundLoader<ProvenanceData>, layout: &Layout) {
     });
 }
 
+/// The name of the bundle's file and the bundle's manifest in a record; `None` if it cannot be read. The record of a
+/// snapshot has the crates of its histories.
+fn read_manifest(layout: &Layout, name: &str) -> Option<(String, Vec<u8>)> {
+    let mut record = RecordFile::open(layout, name).ok()??;
+    let text = record.read_manifest().ok()??;
+    let text = if record.header.is_of_snapshot() { br#"{"crates":[]}"#.to_vec() } else { text };
+    Some((record.header.file, text))
+}
+
 impl ProvenanceData {
     /// Which records could not be read.
     fn problem(&self) -> Option<String> {
@@ -134,10 +160,10 @@ impl ProvenanceData {
         (!all.is_empty()).then(|| format!("{} could not be read", all.join(" and ")))
     }
 
-    fn add_record(&mut self, record: &LedgerRecord<'_>) {
+    fn add_manifest(&mut self, file: &str, manifest: &RecordedManifest<'_>) {
         let Ok(bundle) = u32::try_from(self.bundle_files.len()) else { return };
-        self.bundle_files.push(record.file().into());
-        for one in record.manifest.crates.iter().filter(|one| one.state == CrateState::Shipped) {
+        self.bundle_files.push(file.into());
+        for one in manifest.crates.iter().filter(|one| one.state == CrateState::Shipped) {
             if self.bundles.len() >= MAX_CRATES {
                 return;
             }
@@ -166,8 +192,8 @@ impl ProvenanceData {
     }
 
     /// A later record overrides earlier ones; within a record, the highest version's description is used.
-    fn add_descriptions(&mut self, record: &LedgerRecord<'_>) {
-        let texts = record.manifest.crates.iter().filter_map(|one| {
+    fn add_descriptions(&mut self, manifest: &RecordedManifest<'_>) {
+        let texts = manifest.crates.iter().filter_map(|one| {
             let text = one.description.as_deref()?;
             Some((one.name, one.version.parse::<Version>().ok()?, text))
         });

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde::Deserialize;
 
 use super::background_loader::BackgroundLoader;
 use crate::crate_id::CrateId;
 use crate::file_stamp::FileStamp;
 use crate::mirror::layout::Layout;
-use crate::mirror::ledger;
+use crate::mirror::ledger::{self, RecordHeader};
 use crate::mirror::summary::Counts;
 use crate::units::pluralize;
 
@@ -113,7 +112,8 @@ fn load(background: &BackgroundLoader<StatisticsData>, layout: &Layout, names: &
         if background.data().points.get(name).is_some_and(Option::is_some) {
             continue;
         }
-        let point = fs::read(layout.ledger().join(name)).ok().and_then(|text| parse_point(&text));
+        let header = ledger::read_header(layout, name).ok().flatten();
+        let point = header.as_ref().and_then(GrowthPoint::from_header);
         background.update(|known| known.points.extend([(name.clone(), point)]));
     }
     let largest = largest_crates(layout);
@@ -124,20 +124,11 @@ fn load(background: &BackgroundLoader<StatisticsData>, layout: &Layout, names: &
     });
 }
 
-/// The mirror's size after an import, from its record; skips the manifest in it.
-fn parse_point(record: &[u8]) -> Option<GrowthPoint> {
-    #[derive(Deserialize)]
-    struct Record {
-        imported: Timestamp,
-        head: Head,
+impl GrowthPoint {
+    /// The mirror's size after an import.
+    fn from_header(record: &RecordHeader) -> Option<GrowthPoint> {
+        Some(GrowthPoint { imported: record.imported_at.parse().ok()?, totals: record.totals.counts })
     }
-    #[derive(Deserialize)]
-    struct Head {
-        #[serde(flatten)]
-        counts: Counts,
-    }
-    let Record { imported, head } = serde_json::from_slice(record).ok()?;
-    Some(GrowthPoint { imported, totals: head.counts })
 }
 
 /// The crates with the largest total size.
@@ -168,11 +159,16 @@ fn largest_crates(layout: &Layout) -> io::Result<Vec<CrateSize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bundle::format::{Lineage, Manifest};
+    use crate::mirror::ledger::Record;
+    use crate::mirror::summary::ImportTotals;
 
-    fn record(imported: &str, bytes: u64) -> String {
-        format!(
-            r#"{{"imported":"{imported}","file":"x","head":{{"format":1,"crates":1,"versions":2,"bytes":{bytes}}},"manifest":{{}}}}"#
-        )
+    fn record(imported: &str, bytes: u64) -> Vec<u8> {
+        let counts = Counts { bytes, ..Counts::default() };
+        let lineage = Lineage { id: "a".to_owned(), sequence: 1, previous: None, inputs: Vec::new() };
+        let manifest = Manifest::new(imported.to_owned(), imported.to_owned(), lineage);
+        let totals = ImportTotals { counts, imports: 1 };
+        Record::new(imported.to_owned(), "x".to_owned(), totals, manifest).render().0
     }
 
     fn wait_until_complete(trend: &Statistics, layout: &Layout) -> StatisticsSnapshot {
@@ -193,10 +189,10 @@ mod tests {
         fs::create_dir_all(layout.ledger()).expect("folder");
         fs::create_dir_all(layout.crates()).expect("folder");
         let name = |number: u32| format!("{number:08}-{number:032x}.json");
-        let put = |name: &str, text: &str| fs::write(layout.ledger().join(name), text).expect("write");
+        let put = |name: &str, text: &[u8]| fs::write(layout.ledger().join(name), text).expect("write");
         put(&name(1), &record("2026-03-01T00:00:00Z", 10));
         put(&name(2), &record("2026-02-01T00:00:00Z", 20));
-        put(&name(3), "{");
+        put(&name(3), b"{");
         for (file, bytes) in [("a-b-1.0.0.crate", 5), ("a-b-2.0.0-rc.1.crate", 6), ("big-1.0.0.crate", 50), ("x", 99)] {
             fs::write(layout.crates().join(file), vec![0; bytes]).expect("write");
         }

@@ -29,6 +29,12 @@ fn ledger_file(mirror: &Path, name: &str) -> PathBuf {
     mirror.join(".frostmirror/ledger").join(name)
 }
 
+/// The first line of a record.
+fn first_line(mirror: &Path, name: &str) -> Value {
+    let text = fs::read_to_string(ledger_file(mirror, name)).unwrap();
+    serde_json::from_str(text.lines().next().unwrap()).unwrap()
+}
+
 /// The audit fails, and says which command to run.
 fn failed_audit(sandbox: &Sandbox) -> Run {
     let run = sandbox.run(["verify", "--mirror", "mirror"]).exits(4);
@@ -64,7 +70,7 @@ fn an_older_newest_record_in_the_summary_is_reported() {
         let (mirror, names) = mirror_of_three(&sandbox);
         let path = mirror.join("manifest.json");
         let mut summary: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        let record: Value = serde_json::from_slice(&fs::read(ledger_file(&mirror, &names[at])).unwrap()).unwrap();
+        let record = first_line(&mirror, &names[at]);
         summary["newest_record"]["record"] = names[at].as_str().into();
         summary["newest_record"]["sha256"] = record["sha256"].clone();
         fs::write(&path, serde_json::to_vec(&summary).unwrap()).unwrap();

@@ -199,14 +199,17 @@ fn a_damaged_delta_without_its_base_is_reported_as_damaged() {
     }
 }
 
-/// Changes the text of the record of this position, from 0, and returns its name.
-fn alter_record(mirror: &Path, at: usize, alter: impl FnOnce(&mut serde_json::Value)) -> String {
+/// Changes the first line or the manifest of the record of this position, from 0, and returns the record's name.
+fn alter_record(mirror: &Path, at: usize, alter: impl FnOnce(&mut [serde_json::Value; 2])) -> String {
     let layout = Layout::new(mirror);
     let name = ledger::record_names(&layout).unwrap().swap_remove(at);
     let path = layout.ledger().join(&name);
-    let mut record = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    alter(&mut record);
-    fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let (line, manifest) = text.split_once('\n').unwrap();
+    let mut parts = [line, manifest].map(|part| serde_json::from_str(part).unwrap());
+    alter(&mut parts);
+    let [line, manifest] = parts;
+    fs::write(&path, format!("{line}\n{manifest}")).unwrap();
     name
 }
 
@@ -235,12 +238,21 @@ fn mirror_of_three(sandbox: &Sandbox) -> PathBuf {
 fn altered_records_are_named_and_nothing_is_removed() {
     type Damage = fn(&Path, usize) -> String;
     let without_a_crate: Damage = |mirror, at| {
-        alter_record(mirror, at, |record| drop(record["manifest"]["crates"].as_array_mut().unwrap().pop().unwrap()))
+        alter_record(mirror, at, |[_, manifest]| drop(manifest["crates"].as_array_mut().unwrap().pop().unwrap()))
     };
-    let other_time: Damage = |mirror, at| alter_record(mirror, at, |record| record["imported"] = "2001-01-01".into());
-    let no_digest: Damage =
-        |mirror, at| alter_record(mirror, at, |record| drop(record.as_object_mut().unwrap().remove("sha256").unwrap()));
-    for (damage, is_sealed) in [(without_a_crate, false), (other_time, false), (no_digest, false), (forge_record, true)]
+    let other_time: Damage = |mirror, at| alter_record(mirror, at, |[line, _]| line["imported"] = "2001-01-01".into());
+    let no_digest: Damage = |mirror, at| {
+        alter_record(mirror, at, |[line, _]| drop(line.as_object_mut().unwrap().remove("sha256").unwrap()))
+    };
+    let no_manifest: Damage = |mirror, at| {
+        let name = alter_record(mirror, at, |_| ());
+        let path = Layout::new(mirror).ledger().join(&name);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.split_once('\n').unwrap().0).unwrap();
+        name
+    };
+    for (damage, is_sealed) in
+        [(without_a_crate, false), (other_time, false), (no_digest, false), (no_manifest, false), (forge_record, true)]
     {
         for at in 0..3 {
             let sandbox = Sandbox::new();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use frostmirror::mirror::ledger::Record;
+use frostmirror::mirror::summary::{Counts, ImportTotals};
 
 use crate::support::crates::Crate;
 use crate::support::sandbox::{RunningServer, Sandbox};
@@ -75,17 +76,17 @@ fn links(text: &str) -> Vec<String> {
 /// The record of an import that brought nothing.
 fn write_import_record(mirror: &MirrorTree, number: u32, file: &str, bytes: u64) {
     let id = format!("{number:032x}");
-    let record = serde_json::json!({
-        "imported": format!("2026-0{number}-02T03:04:05Z"), "file": file,
-        "head": { "format": 1, "tool": "x", "crates": 1, "versions": 2, "bytes": bytes, "imports": number, "lineages": [] },
-        "manifest": {
-            "id": id, "format": 1, "tool": "x", "created": "2026-01-01T00:00:00Z", "kind": "delta",
-            "parent": { "id": id, "file": file }, "index_read": "2026-01-01T00:00:00Z",
-            "crates": [{ "name": "leaf", "version": "1.0.0", "sha256": "0".repeat(64), "size": 7, "state": "shipped" }],
-            "lineage": { "id": id, "sequence": 1, "inputs": [] }, "blocks": [],
-        },
+    let manifest = serde_json::json!({
+        "id": id, "format": 1, "tool": "x", "created": "2026-01-01T00:00:00Z", "kind": "delta",
+        "parent": { "id": id, "file": file }, "index_read": "2026-01-01T00:00:00Z",
+        "crates": [{ "name": "leaf", "version": "1.0.0", "sha256": "0".repeat(64), "size": 7, "state": "shipped" }],
+        "lineage": { "id": id, "sequence": 1, "inputs": [] }, "blocks": [],
     });
-    let (text, _) = serde_json::from_value::<Record>(record).unwrap().render();
+    let counts = Counts { crates: 1, versions: 2, bytes, ..Counts::default() };
+    let totals = ImportTotals { counts, imports: number.into() };
+    let imported_at = format!("2026-0{number}-02T03:04:05Z");
+    let record = Record::new(imported_at, file.to_owned(), totals, serde_json::from_value(manifest).unwrap());
+    let (text, _) = record.render();
     mirror.write_file(&format!(".frostmirror/ledger/{number:08}-{id}.json"), &text);
 }
 

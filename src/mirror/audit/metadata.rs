@@ -163,10 +163,10 @@ impl Metadata {
                 continue;
             }
             // An unreadable file is as useless as an invalid record.
-            let read = reader.read_with_digest(&name).ok().flatten();
-            match read.filter(|(record, _)| matches_file_name(&name, &record.manifest)) {
-                Some((record, sha256)) => {
-                    metadata.add_record(&name, record);
+            let read = reader.read_with_header(&name).ok().flatten();
+            match read.filter(|(_, _, record)| matches_file_name(&name, &record.manifest)) {
+                Some((header, sha256, record)) => {
+                    metadata.add_record(&name, &header, record);
                     metadata.newest_record = Some(RecordRef { record: name, sha256 });
                 }
                 None => {
@@ -183,9 +183,9 @@ impl Metadata {
         Ok(metadata)
     }
 
-    fn add_record(&mut self, name: &str, record: Record) {
+    fn add_record(&mut self, name: &str, header: &ledger::RecordHeader, record: Record) {
         let before = std::mem::take(&mut self.histories);
-        self.histories = ledger::add_history(before, name, &record, &self.retirements, &mut self.known_bundles);
+        self.histories = ledger::add_history(before, name, header, &self.retirements, &mut self.known_bundles);
         let record_name: Arc<str> = name.into();
         let lineage = &record.manifest.lineage.id;
         let number = ledger::record_number(name).unwrap_or(0);

@@ -12,13 +12,12 @@ use serde::Deserialize;
 use super::error::Error;
 use super::plan::Candidate;
 use crate::crate_id::{CrateId, CrateName};
-use crate::digest::Sha256;
 use crate::mirror::item::{ItemId, items_of};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::chain::{self, ChainFault};
 use crate::mirror::ledger::lost_records::REBUILT_END;
 use crate::mirror::ledger::{
-    self, ChainFaultKind, CountingBundle, KnownBundles, Reader, Record, RecordHeader, RecordRef,
+    self, ChainFaultKind, CountingBundle, KnownBundles, Reader, Record, RecordFile, RecordHeader, RecordRef,
 };
 use crate::mirror::lineages::{self, LineageTip, REBUILT_LINEAGE};
 use crate::mirror::live::LiveLineage;
@@ -26,11 +25,8 @@ use crate::mirror::retired::{self, Retirement};
 use crate::mirror::summary::{self, MirrorSummary, SummaryLoss};
 use crate::parallel;
 
-/// The number of records that are parsed before their bundles are compared.
+/// The number of records that are read before their bundles are compared.
 const RECORDS_AT_ONCE: usize = 32;
-
-/// The number of threads that parse records. Each holds a whole record.
-const PARSING_THREADS: usize = 2;
 
 /// The lineages of a mirror.
 pub(in crate::mirror) struct Lineages {
@@ -97,15 +93,6 @@ struct Contenders {
 /// Only the crates and dist files of a record.
 #[derive(Deserialize)]
 struct RecordContents<'a> {
-    /// The record whose tables this one refers to; that record is handled separately.
-    #[serde(default)]
-    snapshot: Option<String>,
-    #[serde(borrow)]
-    manifest: ContentsManifest<'a>,
-}
-
-#[derive(Deserialize)]
-struct ContentsManifest<'a> {
     #[serde(borrow)]
     crates: Vec<ContentsCrate<'a>>,
     #[serde(borrow, default)]
@@ -182,7 +169,7 @@ impl KeepSet {
             line_key(&mut keys.buffer, place, version);
             keys.lines.remove(keys.buffer.as_str());
         });
-        for ContentsDistFile { path } in &record.manifest.artifacts {
+        for ContentsDistFile { path } in &record.artifacts {
             self.files.remove(&**path);
         }
     }
@@ -192,13 +179,13 @@ impl KeepSet {
             keys.add_file(file);
             keys.add_line(place, version);
         });
-        for ContentsDistFile { path } in &record.manifest.artifacts {
+        for ContentsDistFile { path } in &record.artifacts {
             self.add_file(path);
         }
     }
 
     fn for_each_crate(&mut self, record: &RecordContents, mut what: impl FnMut(&mut KeepSet, &str, &str, &str)) {
-        for ContentsCrate { name, version } in &record.manifest.crates {
+        for ContentsCrate { name, version } in &record.crates {
             // Names were validated before the record was written.
             if let Ok(name) = name.parse::<CrateName>() {
                 what(self, &format!("{name}-{version}.crate"), &name.index_path(), version);
@@ -239,18 +226,17 @@ impl Lineages {
         }
         let mut newest_of: BTreeMap<String, Contenders> = BTreeMap::new();
         let mut known = KnownBundles::default();
-        // Every digest is checked, which takes as long as parsing.
-        let read = |name: &String, _: &mut [u8]| read_header(layout, name);
+        let read = |name: &String, _: &mut [u8]| ledger::read_checked_header(layout, name);
         let in_parts = lineages.record_names.chunks(RECORDS_AT_ONCE);
-        let headers = in_parts.flat_map(|names| names.iter().zip(parallel::map(names, PARSING_THREADS, read)));
+        let headers = in_parts.flat_map(|names| names.iter().zip(parallel::map(names, parallel::thread_count(), read)));
         for (name, header) in headers {
-            let (header, sha256) = header?;
+            let (header, sha256) = header?.ok_or_else(|| altered(layout, name))?;
             lineages.newest = Some(RecordRef { record: name.clone(), sha256 });
             let tip = header.tip(name);
             if tip.id != REBUILT_LINEAGE {
                 lineages.last_import = Some(header.imported_at.clone());
             }
-            let counting = known.add(tip, header.manifest.kind, &lineages.retirements);
+            let counting = known.add(tip, header.bundle.kind, &lineages.retirements);
             let Some(CountingBundle { tip, is_recorded, remaining }) = counting else { continue };
             let Contenders { tips: heads, file_and_time: about } = newest_of.entry(tip.id.clone()).or_default();
             if let Some(remaining) = remaining {
@@ -309,14 +295,15 @@ impl Lineages {
     }
 
     pub(super) fn add_record(reader: &mut Reader, name: &str, keys: &mut KeepSet) -> Result<[u64; 2], Error> {
-        let (text, _) = read_record_text(reader.layout(), name)?;
-        let record: RecordContents = parse_record(reader.layout(), name, &text)?;
-        if record.snapshot.is_none() {
+        let (header, text) = read_contents(reader.layout(), name)?;
+        let Some(snapshot) = header.snapshot_id else {
+            let record: RecordContents = parse_contents(reader.layout(), name, &text)?;
             keys.add(&record);
-            return Ok([record.manifest.crates.len() as u64, record.manifest.artifacts.len() as u64]);
-        }
+            return Ok([record.crates.len() as u64, record.artifacts.len() as u64]);
+        };
+        // Its tables are in the record of the snapshot.
         let Some(Record { manifest, .. }) = reader.read(name)? else {
-            return Err(Error::LostRecord { record: record.snapshot.unwrap_or_default() });
+            return Err(Error::LostRecord { record: snapshot });
         };
         items_of(&manifest).for_each(|item| keys.add_item(&item));
         Ok([manifest.crates.len() as u64, manifest.dist_files.len() as u64])
@@ -348,32 +335,27 @@ impl Lineages {
             if keys.files.is_empty() && keys.lines.is_empty() {
                 break;
             }
-            let (text, _) = read_record_text(layout, name)?;
-            keys.remove(&parse_record(layout, name, &text)?);
+            let (header, text) = read_contents(layout, name)?;
+            // The record of a snapshot names the files of all its histories.
+            if !header.is_of_snapshot() {
+                keys.remove(&parse_contents(layout, name, &text)?);
+            }
         }
         Ok(keys)
     }
 }
 
-/// The text of a record, with the digest of its content.
-fn read_record_text(layout: &Layout, name: &str) -> Result<(Vec<u8>, Sha256), Error> {
-    ledger::read_text(layout, name)?.ok_or_else(|| altered(layout, name))
-}
-
-/// What a record states without its tables, with the digest of its content.
-fn read_header(layout: &Layout, name: &str) -> Result<(RecordHeader, Sha256), Error> {
-    let (text, sha256) = read_record_text(layout, name)?;
-    Ok((RecordHeader::parse(&text).map_err(|source| invalid(layout, name, source))?, sha256))
+/// What a record states of its bundle, and the text of the bundle's manifest.
+fn read_contents(layout: &Layout, name: &str) -> Result<(RecordHeader, Vec<u8>), Error> {
+    let mut file = RecordFile::open(layout, name)?.ok_or_else(|| altered(layout, name))?;
+    let text = file.read_manifest()?.ok_or_else(|| altered(layout, name))?;
+    Ok((file.header, text))
 }
 
 fn altered(layout: &Layout, name: &str) -> Error {
     Error::Untrusted { path: layout.ledger().join(name), fault: ChainFaultKind::Altered }
 }
 
-fn parse_record<'a, T: Deserialize<'a>>(layout: &Layout, name: &str, text: &'a [u8]) -> Result<T, Error> {
-    serde_json::from_slice(text).map_err(|source| invalid(layout, name, source))
-}
-
-fn invalid(layout: &Layout, name: &str, source: serde_json::Error) -> Error {
-    Error::Record { path: layout.ledger().join(name), source }
+fn parse_contents<'a>(layout: &Layout, name: &str, text: &'a [u8]) -> Result<RecordContents<'a>, Error> {
+    serde_json::from_slice(text).map_err(|source| Error::Record { path: layout.ledger().join(name), source })
 }

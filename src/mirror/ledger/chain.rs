@@ -3,21 +3,17 @@
 //! [`crate::mirror::layout`] describes the format.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 
+use serde::Deserialize;
+
+use super::record_file::{read_checked_header, read_first_line};
 use super::record_header::RecordHeader;
 use super::record_name::{RecordRef, bundle_of_record, contains_bundle, record_names, record_number, stray_names};
 use super::{lost_records, seal};
 use crate::digest::Sha256;
 use crate::mirror::layout::Layout;
 use crate::mirror::transaction::{Error, failed};
-
-/// The text before the predecessor, which begins the content.
-const BEFORE_PREVIOUS: &[u8] = br#""previous":"#;
-
-/// Maximum length in bytes of a record's digest and predecessor.
-const MAX_HEADER: u64 = 1024;
 
 /// A record of the ledger as a part of the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,9 +161,7 @@ pub(in crate::mirror) fn predecessor(
         return Ok(Some(stated.clone()));
     }
     for record in names.iter().rev().filter(|record| *record != name) {
-        let path = layout.ledger().join(record);
-        let text = fs::read(&path).map_err(failed("read", &path))?;
-        if let Some(sha256) = seal::RECORD.check(&text) {
+        if let Some((_, sha256)) = read_checked_header(layout, record)? {
             return Ok(Some(RecordRef { record: record.clone(), sha256 }));
         }
     }
@@ -184,8 +178,8 @@ pub(in crate::mirror) fn is_record_missing(
     Ok(read_faults(layout, newest)?.iter().any(|fault| is_missing(fault) && fault.record.ends_with(name_end)))
 }
 
-/// The faults of the mirror's chain, as far as the beginnings of the records and manifest.json show them. Whether a
-/// record's content has the digest that it states is only known after [`super::read_text`].
+/// The faults of the mirror's chain, as far as the first lines of the records and manifest.json show them. Whether a
+/// record's manifest is intact is only known after [`super::read_checked_header`].
 pub(in crate::mirror) fn read_faults(layout: &Layout, newest: Option<&RecordRef>) -> Result<Vec<ChainFault>, Error> {
     read_faults_after(layout, newest, &[], None)
 }
@@ -206,15 +200,13 @@ pub(in crate::mirror) fn read_faults_after(
     names.sort_unstable();
     for name in names.into_iter().filter(|name| !removed.contains(name)) {
         let path = layout.ledger().join(&name);
-        let mut text = Vec::new();
-        let read = fs::File::open(&path).and_then(|file| file.take(MAX_HEADER).read_to_end(&mut text));
-        let read = match read {
+        let line = match read_first_line(&path) {
             // The record may be intact, and another user can read it.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(failed("read", &path)(error)),
             read => read,
         };
         // On a disk error, the file is as useless as a damaged record.
-        let seal = read.ok().and_then(|_| parse_header(&text));
+        let seal = line.ok().and_then(|(line, _)| parse_first_line(&line));
         if seal.is_some() || !strays.contains(&name) {
             links.push(ChainLink { seal, name, copy_of: None });
         }
@@ -269,18 +261,19 @@ fn likeliest_name<'l>(layout: &Layout, files: &[&'l ChainLink]) -> Option<&'l St
 
 /// The id of the bundle in a record, whose digest may be wrong; `None` if the record cannot be read.
 fn read_bundle_id(layout: &Layout, name: &str) -> Option<String> {
-    let text = fs::read(layout.ledger().join(name)).ok()?;
-    Some(RecordHeader::parse(&text).ok()?.manifest.id)
+    let (line, _) = read_first_line(&layout.ledger().join(name)).ok()?;
+    Some(serde_json::from_slice::<RecordHeader>(&line).ok()?.bundle.id)
 }
 
-/// The digest and the predecessor that a record states at its beginning.
-fn parse_header(text: &[u8]) -> Option<(Sha256, Option<RecordRef>)> {
-    let (digest, content) = seal::RECORD.split(text)?;
-    let previous = match content.strip_prefix(BEFORE_PREVIOUS) {
-        Some(rest) => Some(serde_json::Deserializer::from_slice(rest).into_iter().next()?.ok()?),
-        None => None,
-    };
-    Some((digest, previous))
+/// The digest of a record's first line and the predecessor that it states; `None` if it has another digest.
+fn parse_first_line(line: &[u8]) -> Option<(Sha256, Option<RecordRef>)> {
+    #[derive(Deserialize)]
+    struct Predecessor {
+        #[serde(default)]
+        previous: Option<RecordRef>,
+    }
+    let sha256 = seal::RECORD.check(line)?;
+    Some((sha256, serde_json::from_slice::<Predecessor>(line).ok()?.previous))
 }
 
 #[cfg(test)]
@@ -369,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_of_a_record_states_its_digest_and_predecessor() {
+    fn the_first_line_of_a_record_states_its_digest_and_predecessor() {
         #[derive(Serialize)]
         struct Fields {
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -377,9 +370,9 @@ mod tests {
             a: u64,
         }
         let (text, sha256) = seal::RECORD.render(&Fields { previous: None, a: 1 });
-        assert_eq!(parse_header(&text), Some((sha256, None)));
+        assert_eq!(parse_first_line(&text), Some((sha256, None)));
         let (text, sha256) = seal::RECORD.render(&Fields { previous: Some(reference(7)), a: 1 });
-        assert_eq!(parse_header(&text), Some((sha256, Some(reference(7)))));
-        assert_eq!(parse_header(&text[..100]), None);
+        assert_eq!(parse_first_line(&text), Some((sha256, Some(reference(7)))));
+        assert_eq!(parse_first_line(&text[..text.len() - 1]), None);
     }
 }

@@ -6,7 +6,8 @@ use std::fs;
 use std::io;
 
 use super::chain::{self, ChainFault, ChainFaultKind};
-use super::{read_text, record_names};
+use super::record_file::read_checked_header;
+use super::record_names;
 use crate::mirror::layout::Layout;
 use crate::mirror::summary::MirrorSummary;
 use crate::mirror::transaction::Error;
@@ -72,7 +73,7 @@ impl QuickCheck {
                 continue;
             }
             rest -= size;
-            match read_text(layout, name) {
+            match read_checked_header(layout, name) {
                 Ok(Some(_)) => {}
                 Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => return Err(error),
                 Err(error) if error.source.kind() == io::ErrorKind::NotFound => {}
@@ -88,10 +89,20 @@ impl QuickCheck {
 
 #[cfg(test)]
 mod tests {
-    use super::super::seal;
+    use super::super::Record;
     use super::*;
+    use crate::bundle::format::{Lineage, Manifest};
+    use crate::mirror::summary::ImportTotals;
 
     const RECORD: &str = "00000001-0123456789abcdef0123456789abcdef.json";
+
+    /// A record with a text of this length.
+    fn record(length: u64) -> Vec<u8> {
+        let text = |part: &str| part.repeat(usize::try_from(length).expect("fits"));
+        let lineage = Lineage { id: "a".to_owned(), sequence: 1, previous: None, inputs: Vec::new() };
+        let manifest = Manifest { tool: text("x"), ..Manifest::new(String::new(), String::new(), lineage) };
+        Record::new(String::new(), String::new(), ImportTotals::default(), manifest).render().0
+    }
 
     #[test]
     fn small_records_are_read_completely_and_large_ones_are_counted() {
@@ -100,12 +111,13 @@ mod tests {
         assert_eq!(QuickCheck::run(&layout).expect("no ledger"), QuickCheck::default());
         fs::create_dir_all(layout.ledger()).expect("folder");
         let write = |name: &str, text: &[u8]| fs::write(layout.ledger().join(name), text).expect("write");
-        let small = seal::RECORD.render(&serde_json::json!({ "a": 1 })).0;
+        let small = record(1);
         write(RECORD, &small);
         assert_eq!(QuickCheck::run(&layout).expect("checked"), QuickCheck::default());
 
-        let end = small.len() - 2;
-        let altered = [&small[..end], b"2}"].concat();
+        // A byte of the manifest.
+        let mut altered = small.clone();
+        *altered.last_mut().expect("not empty") ^= 1;
         write(RECORD, &altered);
         let faulty = FaultyRecord { record: RECORD.to_owned(), fault: ChainFaultKind::Altered };
         let expected = QuickCheck { faulty: vec![faulty.clone()], unchecked: 0 };
@@ -114,11 +126,10 @@ mod tests {
         assert_eq!(QuickCheck::run(&layout).expect("checked"), QuickCheck::default(), "a transaction is in progress");
         fs::remove_file(layout.journal()).expect("removed");
 
-        let padding = "x".repeat(usize::try_from(MAX_BYTES).expect("fits"));
-        let large = seal::RECORD.render(&serde_json::json!({ "a": padding })).0;
+        let large = record(MAX_BYTES);
         write(RECORD, &large);
         assert_eq!(QuickCheck::run(&layout).expect("checked"), QuickCheck { faulty: Vec::new(), unchecked: 1 });
         write(RECORD, &large[1..]);
-        assert_eq!(QuickCheck::run(&layout).expect("checked"), expected, "the beginning of every record is read");
+        assert_eq!(QuickCheck::run(&layout).expect("checked"), expected, "the first line of every record is read");
     }
 }

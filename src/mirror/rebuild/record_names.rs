@@ -24,7 +24,7 @@ pub(super) fn restore(guard: &WriteGuard, what: &str) -> Result<Vec<String>, Err
         // The name is the text of another file.
         let is_name = record_number(of).is_some() && !of.contains(['/', '\\']);
         let is_wanted = is_false(of) || path(of).symlink_metadata().is_err();
-        if is_name && is_wanted && ledger::read_text(layout, &fault.record)?.is_some() {
+        if is_name && is_wanted && ledger::read_checked_header(layout, &fault.record)?.is_some() {
             files.entry(of).or_insert(&fault.record);
         }
     }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use frostmirror::mirror::layout::Layout;
+use frostmirror::mirror::ledger;
 use serde_json::Value;
 
 use crate::bundle_builder::{BundleBuilder, import};
@@ -88,11 +90,10 @@ fn the_commands_of_a_snapshot_warning_work_as_typed() {
     // The same snapshot brings no doubt a second time.
     run_import(&sandbox, "snapshot.pkg").stderr_lacks("warning");
     // The record of the import has the warning, for the pages and the API.
-    let ledger = fs::read_dir(sandbox.path("mirror/.frostmirror/ledger")).unwrap();
-    let mut records: Vec<_> = ledger.map(|entry| entry.unwrap().path()).collect();
-    records.sort();
-    let record: Value = serde_json::from_slice(&fs::read(records.last().unwrap()).unwrap()).unwrap();
-    assert!(record["warnings"][0].as_str().unwrap().contains("has the number 1000"), "{record}");
+    let layout = Layout::new(sandbox.path("mirror"));
+    let newest = ledger::record_names(&layout).unwrap().pop().unwrap();
+    let record = ledger::read_header(&layout, &newest).unwrap().unwrap();
+    assert!(record.warnings[0].contains("has the number 1000"), "{record:?}");
 }
 
 #[test]

@@ -138,16 +138,8 @@ impl SyntheticMirror {
             fs::read(layout.summary()).ok().map(|text| serde_json::from_slice(&text).unwrap());
         let totals = ImportTotals { counts, imports: sequence };
         let file = format!("{sequence}.pkg");
-        let record = Record {
-            previous: previous.and_then(|summary| summary.newest_record),
-            imported_at: TIME.to_owned(),
-            file,
-            totals,
-            snapshot_id: None,
-            gap_after: None,
-            warnings: Vec::new(),
-            manifest,
-        };
+        let previous = previous.and_then(|summary| summary.newest_record);
+        let record = Record { previous, ..Record::new(TIME.to_owned(), file, totals, manifest) };
         let (text, sha256) = record.render();
         let head = MirrorSummary { newest_record: Some(RecordRef { record: name.clone(), sha256 }), ..head };
         fs::write(layout.summary(), serde_json::to_vec_pretty(&head).unwrap()).unwrap();
