@@ -140,12 +140,14 @@ impl LedgerContents {
             Some(path) => recorded.0.get(path).map(|stored| stored.sha256),
             None => self.digest(item),
         };
-        let text = format!("{id}\n{}", digest_lines(&items, digest));
+        // The sequence increases over time, even if the mirror's records were changed.
+        let sequence = timestamp_sequence(now.as_second());
+        // With the sequence, a state that returns to an earlier one is not mistaken for that bundle.
+        let text = format!("{id}\n{sequence}\n{}", digest_lines(&items, digest));
         let input = Input::new(LIVE_INPUT, Vec::new(), Vec::new());
         self.histories.push(History {
             id,
-            // The sequence increases over time, even if the mirror's records were changed.
-            sequence: timestamp_sequence(now.as_second()),
+            sequence,
             previous: None,
             bundle: short_id(&Sha256::of(text.as_bytes())),
             file: "(live mirror)".to_owned(),

@@ -79,3 +79,23 @@ fn importing_the_own_snapshot_keeps_the_same_live_history() {
     collect_at(&far, 50, 0);
     assert_eq!(public_files(&far), public_files(&mirror));
 }
+
+#[test]
+fn a_live_history_that_returns_to_an_earlier_state_counts_as_the_newest() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mirror, far) = (folder.path().join("mirror"), folder.path().join("far"));
+    let (a, b) = (Crate::new("a", "1.0.0"), Crate::new("b", "1.0.0"));
+    store_crates(&mirror, &[a.clone(), b.clone()], 10);
+    let (first, _) = export(&mirror, &folder.path().join("one"), 20);
+    collect(&mirror, 30, 0, &["live"]).unwrap();
+    store_crates(&mirror, std::slice::from_ref(&a), 40);
+    let (second, _) = export(&mirror, &folder.path().join("two"), 50);
+    store_crates(&mirror, &[b], 60);
+    let (third, _) = export(&mirror, &folder.path().join("three"), 70);
+    for snapshot in [first, second, third] {
+        import(&far, &snapshot).unwrap();
+    }
+    assert_eq!(collect_at(&far, 80, 0).crates, 0, "the newest snapshot has both crates");
+    assert_eq!(public_files(&far), public_files(&mirror));
+    assert_records_agree(&far);
+}
