@@ -15,6 +15,16 @@ pub fn read_at_most(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
     Ok((bytes.len() as u64 <= max).then_some(bytes))
 }
 
+/// Number of bytes at the start of a file that show whether it is a binary file.
+const BINARY_CHECK: u64 = 1024;
+
+/// The first bytes of a binary file; `None` for a text. A text in UTF-16 has NULs too, and begins with its mark.
+fn binary_start(bytes: &[u8]) -> Option<Vec<u8>> {
+    let start = bytes.get(..BINARY_CHECK as usize).unwrap_or(bytes);
+    let is_utf16 = start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff");
+    (start.contains(&0) && !is_utf16).then(|| start.to_owned())
+}
+
 /// The maximum size of a kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SizeLimit {
@@ -43,6 +53,16 @@ pub enum Error {
         /// The limit.
         limit: SizeLimit,
     },
+    /// It is a binary file.
+    #[error("`{}` is a binary file, not {}", path.display(), limit.kind)]
+    Binary {
+        /// The file.
+        path: PathBuf,
+        /// The expected kind of file.
+        limit: SizeLimit,
+        /// Its first bytes.
+        start: Vec<u8>,
+    },
     /// It is not UTF-8.
     #[error("{}", list.draw(path))]
     NotUtf8 {
@@ -58,7 +78,7 @@ impl Error {
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match self {
             Error::Io { source, .. } => Some(source.kind()),
-            Error::TooLarge { .. } | Error::NotUtf8 { .. } => None,
+            Error::TooLarge { .. } | Error::Binary { .. } | Error::NotUtf8 { .. } => None,
         }
     }
 }
@@ -81,7 +101,19 @@ impl SizeLimit {
     /// # Errors
     /// Everything in [`Error`].
     pub fn read_text(self, path: &Path) -> Result<String, Error> {
-        String::from_utf8(self.read(path)?).map_err(|error| {
+        let failed = |source| Error::Io { path: path.to_owned(), source };
+        let mut file = File::open(path).map_err(failed)?;
+        let mut bytes = Vec::new();
+        (&mut file).take(BINARY_CHECK).read_to_end(&mut bytes).map_err(failed)?;
+        if let Some(start) = binary_start(&bytes) {
+            return Err(Error::Binary { path: path.to_owned(), limit: self, start });
+        }
+        let rest = self.max.saturating_add(1).saturating_sub(bytes.len() as u64);
+        file.take(rest).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > self.max {
+            return Err(Error::TooLarge { path: path.to_owned(), limit: self });
+        }
+        String::from_utf8(bytes).map_err(|error| {
             let valid = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(&error.as_bytes()[..valid]);
             let message = "the next byte is not UTF-8; save the file as UTF-8";
@@ -155,6 +187,22 @@ mod tests {
         assert_eq!(LIMIT.read(&path).expect("bytes are not checked"), b"a\nb\xff");
         let error = LIMIT.read_text(&path).expect_err("not UTF-8");
         assert!(matches!(error, Error::NotUtf8 { .. }) && error.to_string().contains("list:2:2\n"), "{error}");
+    }
+
+    #[test]
+    fn a_binary_file_is_named_as_such_whatever_its_size() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("list");
+        for (bytes, is_binary) in
+            [(&b"\x89FMB\0"[..], true), (b"\x89FMB\0 and much more", true), (b"a\0", true), (b"\xff\xfea\0", false)]
+        {
+            fs::write(&path, bytes).expect("write");
+            let error = LIMIT.read_text(&path).expect_err("no text");
+            assert_eq!(matches!(&error, Error::Binary { start, .. } if *start == bytes), is_binary, "{error}");
+        }
+        fs::write(&path, [&b"text"[..], &[0; 2000]].concat()).expect("write");
+        let error = LIMIT.read_text(&path).expect_err("no text").to_string();
+        assert_eq!(error, format!("`{}` is a binary file, not a list", path.display()));
     }
 
     #[test]

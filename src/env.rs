@@ -125,6 +125,17 @@ const fn variable(name: &'static str, verbs: &'static str, about: &'static str, 
     Variable { name, verbs, about, default }
 }
 
+/// The file that the system starts as `program`: the first of that name in the folders of `path`, the value of PATH. If
+/// there is none, or `program` has a folder, it is `program` itself.
+pub fn find_program(program: &OsStr, path: Option<&OsStr>) -> PathBuf {
+    let name = PathBuf::from(program);
+    if name.components().count() > 1 {
+        return name;
+    }
+    let folders = path.into_iter().flat_map(std::env::split_paths);
+    folders.map(|folder| folder.join(&name)).find(|file| file.is_file()).unwrap_or(name)
+}
+
 /// The environment variables, read once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Env(BTreeMap<OsString, OsString>);

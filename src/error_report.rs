@@ -6,9 +6,14 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::bounded_read;
+use crate::bundle::open::resembles_bundle;
+use crate::bundle::sanitize::sanitize_lines;
+use crate::diagnostics::shell_quote;
 use crate::error_chain;
 
 mod bundle;
@@ -33,6 +38,35 @@ pub use mirror::records_hint;
 /// Hint for a toolchain that rustup selects but has not installed.
 const NO_TOOLCHAIN_HINT: &str =
     "install a toolchain with `rustup toolchain install stable`, or select an installed one with RUSTUP_TOOLCHAIN=NAME";
+
+/// Hint without a cargo.
+const NO_CARGO_HINT: &str = "install Rust with rustup, or set the variable CARGO to the path of a cargo";
+
+/// The hint for a cargo that the system does not start.
+fn hint_for_unstarted_cargo(program: &Path, error: &io::Error) -> String {
+    let other = "or set the variable CARGO to the path of another cargo";
+    match error.kind() {
+        _ if program.components().count() == 1 => NO_CARGO_HINT.to_owned(),
+        _ if program.is_dir() => "a folder is no program; set the variable CARGO to the path of a cargo".to_owned(),
+        _ if !program.is_file() => NO_CARGO_HINT.to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            format!("make it executable with `chmod +x {}`, {other}", shell_quote(program))
+        }
+        io::ErrorKind::NotFound => {
+            format!("the file exists, but the interpreter or the loader that it names does not: install that, {other}")
+        }
+        _ => format!("check that this file is a program for this machine, {other}"),
+    }
+}
+
+/// The hint for a system error that cargo reports, for example about a rustc or git that does not start.
+fn hint_for_cargo_system_error(error: &io::Error, stderr: &str) -> Option<String> {
+    let is_start = error.kind() == io::ErrorKind::PermissionDenied && stderr.contains("could not execute process");
+    match is_start {
+        true => Some("the message names the program that cargo could not start: make it executable with `chmod +x`, or set PATH or the variable RUSTC to another one".to_owned()),
+        false => io_hint(error),
+    }
+}
 
 /// The class of a failure. It decides the exit code. Published numbers never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +176,7 @@ impl Failure {
 
     /// Creates a failure from an error of the disk or the file system. The kind of `source` decides the class and the
     /// hint.
-    pub fn io(context: impl Into<String>, source: std::io::Error) -> Failure {
+    pub fn io(context: impl Into<String>, source: io::Error) -> Failure {
         let class = io_class(&source);
         let hint = io_hint(&source);
         let failure = Failure::new(class, source).context(context);
@@ -160,15 +194,16 @@ impl Failure {
     }
 }
 
-/// Replaces control characters except line breaks with U+FFFD, so that external text cannot control the terminal.
+/// Replaces control, invisible and direction characters except line breaks with U+FFFD, so that external text cannot
+/// control the terminal.
 pub fn replace_control(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    sanitize_lines(text)
 }
 
 /// `Input` if the file does not exist, otherwise `Disk`.
-pub fn io_class(error: &std::io::Error) -> ErrorClass {
+pub fn io_class(error: &io::Error) -> ErrorClass {
     match error.kind() {
-        std::io::ErrorKind::NotFound => ErrorClass::Input,
+        io::ErrorKind::NotFound => ErrorClass::Input,
         _ => ErrorClass::Disk,
     }
 }
@@ -178,14 +213,23 @@ fn class_and_hint_of_read(error: &bounded_read::Error) -> (ErrorClass, Option<St
     let hint = match error {
         bounded_read::Error::Io { source, .. } => return (io_class(source), io_hint(source)),
         bounded_read::Error::TooLarge { .. } => "check that this is the file you meant",
+        bounded_read::Error::Binary { path, start, .. } if resembles_bundle(path, start) => {
+            let file = shell_quote(path);
+            let hint = format!(
+                "it is a bundle: `cargo frostmirror verify {file}` checks it, `cargo frostmirror import {file}` imports it, \
+                 and `cargo frostmirror fetch` takes it with `--reuse` or `--base`"
+            );
+            return (ErrorClass::Input, Some(hint));
+        }
+        bounded_read::Error::Binary { .. } => "check that this is the file you meant",
         bounded_read::Error::NotUtf8 { .. } => "correct the file, and run the same command again",
     };
     (ErrorClass::Input, Some(hint.to_owned()))
 }
 
 /// The hint for an error of the file system, if there is one.
-pub fn io_hint(error: &std::io::Error) -> Option<String> {
-    use std::io::ErrorKind;
+pub fn io_hint(error: &io::Error) -> Option<String> {
+    use io::ErrorKind;
     let hint = match error.kind() {
         ErrorKind::StorageFull => "free some space on that disk and run the same command again",
         ErrorKind::ReadOnlyFilesystem => "the file system is read-only; choose a folder on another one",

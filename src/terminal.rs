@@ -11,7 +11,7 @@ use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::bundle::sanitize::sanitize_to_length;
+use crate::bundle::sanitize::{escape_json, sanitize_to_length};
 use crate::diagnostics::highlight;
 use crate::env::Env;
 use crate::error_report::{Failure, replace_control};
@@ -212,7 +212,7 @@ impl Reporter {
 
     /// Writes one JSON object to stdout in every format, for verbs whose data is JSON.
     pub fn print_json(&self, object: &serde_json::Value) {
-        self.write_stdout(&format!("{object}\n"));
+        self.write_stdout(&format!("{}\n", escape_json(&object.to_string())));
     }
 
     /// Reports a failure, and closes a JSON report. Positions in files are shown relative to `cwd`, as cargo shows them.

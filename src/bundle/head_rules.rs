@@ -7,7 +7,7 @@ use super::format::{
     json_length,
 };
 use super::invalid_manifest::InvalidManifest;
-use super::sequence::FIRST_TIMESTAMP_SEQUENCE;
+use super::sequence::{FIRST_TIMESTAMP_SEQUENCE, is_time as is_time_number, time_of};
 
 /// The fields that manifests of all versions have.
 pub(super) struct Head<'m> {
@@ -37,9 +37,10 @@ impl<'m> LineagePosition<'m> {
         LineagePosition { id: &lineage.id, sequence: lineage.sequence, previous: lineage.previous.as_deref() }
     }
 
-    /// Whether it has a number. The first bundle of a history has number 1.
+    /// Whether it has a number. The first bundle of a history has number 1. Numbers that are times have no predecessor, so
+    /// the greater numbers, which are no times, would have none either.
     pub(super) fn has_valid_number(self) -> bool {
-        self.sequence > 0
+        self.sequence > 0 && (!is_time_number(self.sequence) || time_of(self.sequence).is_some())
     }
 
     /// Whether it states the bundle before it, if its number shows that there is one.
@@ -62,7 +63,7 @@ pub(super) fn check_head(manifest: &Head<'_>) -> Result<(), InvalidManifest> {
         (
             // The number of a snapshot's own lineage means nothing.
             manifest.kind == BundleKind::Snapshot || manifest.lineage.has_valid_number(),
-            "has an invalid `lineage.sequence`: the first bundle of a history has number 1",
+            "has an invalid `lineage.sequence`: the first bundle of a history has number 1, and a number that is a time is before the year 10000",
         ),
         (
             manifest.kind == BundleKind::Snapshot || manifest.lineage.has_valid_predecessor(),

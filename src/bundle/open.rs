@@ -31,6 +31,13 @@ pub fn open_any<'r>(
     }
 }
 
+/// Whether a file that is not the expected one is a bundle, by its first bytes or by its name, as those of 1.x have no
+/// fixed first bytes.
+pub fn resembles_bundle(path: &Path, start: &[u8]) -> bool {
+    // A PNG has most of these bytes too.
+    start.starts_with(&MAGIC) || path.extension().is_some_and(|extension| extension == "pkg")
+}
+
 /// Whether a file with this beginning is a bundle, possibly damaged.
 pub(super) fn is_native(mut reader: impl Read) -> io::Result<bool> {
     let mut start = [0; MAGIC.len()];

@@ -31,6 +31,12 @@ pub fn sanitize_to_length(text: &str, max_chars: usize) -> String {
     out
 }
 
+/// `text` with its line breaks: other control and invisible characters are replaced.
+pub fn sanitize_lines(text: &str) -> String {
+    let shown = |c: char| if c != '\n' && is_unsafe_character(c) { REPLACEMENT } else { c };
+    text.chars().map(shown).collect()
+}
+
 /// Control characters, line and paragraph separators, direction marks, characters that renderers may omit
 /// (`Default_Ignorable_Code_Point`), interlinear annotations, and private use characters.
 fn is_unsafe_character(character: char) -> bool {
@@ -124,6 +130,7 @@ mod tests {
         assert_eq!(sanitize_line("MIT OR Apache-2.0, ü, 日本"), "MIT OR Apache-2.0, ü, 日本");
         let hostile = "a\u{1b}[2J\n\r\t\0\u{7f}\u{9b}\u{202e}\u{2066}\u{200b}\u{feff}\u{e0041}\u{2028}b";
         assert_eq!(sanitize_line(hostile), format!("a{REPLACEMENT}[2J{}b", REPLACEMENT.to_string().repeat(12)));
+        assert_eq!(sanitize_lines("a\n\u{202e}b\tü"), format!("a\n{REPLACEMENT}b{REPLACEMENT}ü"));
         let long = sanitize_line(&"x".repeat(5000));
         assert_eq!((long.chars().count(), long.ends_with("x…")), (201, true));
     }

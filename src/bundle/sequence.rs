@@ -36,7 +36,7 @@ pub fn describe_number(sequence: u64) -> String {
 }
 
 /// The time that the number is; `None` if it is none.
-fn time_of(sequence: u64) -> Option<Timestamp> {
+pub(super) fn time_of(sequence: u64) -> Option<Timestamp> {
     let seconds = i64::try_from(sequence).ok().filter(|_| is_time(sequence))?;
     Timestamp::from_second(seconds).ok()
 }

@@ -266,7 +266,7 @@ fn check_carried_histories(manifest: &Manifest) -> Result<(), InvalidManifest> {
             ),
             (
                 LineagePosition::of(&one.lineage).has_valid_number(),
-                "carries a history with an invalid `lineage.sequence`: the first bundle of a history has number 1",
+                "carries a history with an invalid `lineage.sequence`: the first bundle of a history has number 1, and a number that is a time is before the year 10000",
             ),
             (
                 LineagePosition::of(&one.lineage).has_valid_predecessor(),

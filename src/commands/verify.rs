@@ -160,7 +160,7 @@ fn report_bundle(context: &Context, file: &Path, is_prefixed: bool, verdict: &Ve
     } else {
         let lines = match problems.is_empty() {
             true => format!("OK -- {}, {}", pluralize(crates, "crate"), pluralize(artifacts, "rustup artifact")),
-            false => problems.join("\n"),
+            false => replace_control(&problems.join("\n")),
         };
         context.reporter.print_data(&if is_prefixed { prefix_with_file(file, &lines) } else { lines });
     }

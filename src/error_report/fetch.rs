@@ -1,6 +1,7 @@
 //! Classes and hints for the errors of `fetch`. Most of them come from the layers below.
 
 use super::{ErrorClass, Failure, class_and_hint_of_read, io_class};
+use crate::bounded_read;
 use crate::fetch::{Error, Reason, repair_list};
 
 impl From<Error> for Failure {
@@ -93,9 +94,16 @@ impl From<repair_list::Error> for Failure {
     fn from(error: repair_list::Error) -> Failure {
         use repair_list::Error;
         let hint = match &error {
-            Error::Read(cause) if class_and_hint_of_read(cause).0 == ErrorClass::Disk => {
+            Error::Read(cause)
+                if cause.io_kind() != Some(std::io::ErrorKind::IsADirectory)
+                    && class_and_hint_of_read(cause).0 == ErrorClass::Disk =>
+            {
                 let hint = class_and_hint_of_read(cause).1;
                 return Failure { hint, ..Failure::new(ErrorClass::Disk, error) };
+            }
+            Error::Read(cause @ bounded_read::Error::Binary { .. }) => {
+                let (class, hint) = class_and_hint_of_read(cause);
+                return Failure { hint, ..Failure::new(class, error) }.context("could not read the repair list");
             }
             Error::UnknownKind { .. } => "a newer version wrote the list; install a newer version of cargo-frostmirror",
             Error::Read(_) => "give the repair list that `cargo frostmirror verify --repair-list FILE` wrote",

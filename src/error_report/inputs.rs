@@ -3,11 +3,15 @@
 use std::io;
 use std::path::Path;
 
-use super::{ErrorClass, Failure, class_and_hint_of_read, io_class, io_hint};
+use super::{
+    ErrorClass, Failure, class_and_hint_of_read, hint_for_cargo_system_error, hint_for_unstarted_cargo, io_class,
+    io_hint,
+};
 use crate::bounded_read;
 use crate::diagnostics::shell_quote;
 use crate::env::is_missing_toolchain;
 use crate::fetch::init;
+use crate::fetch::resolve::REUSE_HINT;
 use crate::fetch::workspace;
 use crate::inputs::depends;
 use crate::inputs::lockfile::{self, skip_options};
@@ -54,6 +58,18 @@ fn hint_for_other_kind(path: &Path, kind: depends::OtherKind) -> String {
     }
 }
 
+/// Names the lock in a folder that was given as a lock.
+fn hint_for_lock_folder(folder: &Path) -> String {
+    let lock = folder.join("Cargo.lock");
+    if lock.is_file() {
+        return format!("give the file in that folder: {}", shell_quote(&lock));
+    }
+    match folder.join("Cargo.toml").is_file() {
+        true => "that folder has no Cargo.lock; `cargo generate-lockfile`, run there, writes it".to_owned(),
+        false => "check the path; that folder has no Cargo.lock".to_owned(),
+    }
+}
+
 fn disk_hint(source: &io::Error) -> String {
     io_hint(source).unwrap_or_else(|| "check the disk of FROSTMIRROR_HOME".to_owned())
 }
@@ -65,7 +81,9 @@ impl From<depends::Error> for Failure {
                 let (class, hint) = class_and_hint_of_unreadable(source);
                 (class, hint.or_else(|| Some(hint_for_unreadable_depends(path, source))))
             }
-            depends::Error::Read(error @ bounded_read::Error::TooLarge { .. }) => class_and_hint_of_read(error),
+            depends::Error::Read(
+                error @ (bounded_read::Error::TooLarge { .. } | bounded_read::Error::Binary { .. }),
+            ) => class_and_hint_of_read(error),
             // The problems name the file, and say what to write instead.
             depends::Error::Read(bounded_read::Error::NotUtf8 { .. }) | depends::Error::Invalid { .. } => {
                 return Failure::new(ErrorClass::Input, error).hint("correct the file, and run the same command again");
@@ -80,11 +98,11 @@ impl From<depends::Error> for Failure {
 impl From<lockfile::Error> for Failure {
     fn from(error: lockfile::Error) -> Failure {
         let (class, hint) = match &error {
-            lockfile::Error::Read(bounded_read::Error::Io { source, .. }) => {
+            lockfile::Error::Read(bounded_read::Error::Io { path, source }) => {
                 let (class, hint) = class_and_hint_of_unreadable(source);
                 let hint = hint.or_else(|| {
                     if source.kind() == io::ErrorKind::IsADirectory {
-                        return Some("give the Cargo.lock in that folder".to_owned());
+                        return Some(hint_for_lock_folder(path));
                     }
                     Some("check the path; if there is no lock yet, `cargo generate-lockfile` in the workspace writes it".to_owned())
                 });
@@ -93,7 +111,9 @@ impl From<lockfile::Error> for Failure {
             lockfile::Error::NewerFormat { .. } => {
                 (ErrorClass::Input, Some("install a newer version of cargo-frostmirror".to_owned()))
             }
-            lockfile::Error::Read(error @ bounded_read::Error::TooLarge { .. }) => class_and_hint_of_read(error),
+            lockfile::Error::Read(error @ (bounded_read::Error::TooLarge { .. } | bounded_read::Error::Binary { .. })) => {
+                class_and_hint_of_read(error)
+            }
             lockfile::Error::IsDepends { path } => (
                 ErrorClass::Input,
                 Some(format!("`cargo frostmirror fetch -c {}` fetches what it lists", shell_quote(path))),
@@ -138,7 +158,10 @@ impl From<workspace::Error> for Failure {
             // `Lockfile` is handled above.
             Error::Lockfile(_) => (ErrorClass::Input, "`cargo generate-lockfile` in the workspace writes one".to_owned()),
             Error::MissingManifest(_) => (ErrorClass::Input, "give the path of a Cargo.toml".to_owned()),
-            Error::System { source, .. } => (ErrorClass::Disk, disk_hint(source)),
+            Error::System { source, stderr, .. } => (
+                ErrorClass::Disk,
+                hint_for_cargo_system_error(source, stderr).unwrap_or_else(|| disk_hint(source)),
+            ),
             // The scratch folder of cargo could not be written.
             Error::CargoNotStarted { source, .. }
                 if matches!(
@@ -148,9 +171,12 @@ impl From<workspace::Error> for Failure {
             {
                 (ErrorClass::Disk, disk_hint(source))
             }
-            Error::CargoNotStarted { .. } => (ErrorClass::Input, "install cargo, or add it to PATH".to_owned()),
+            Error::CargoNotStarted { cargo, source } => (ErrorClass::Input, hint_for_unstarted_cargo(cargo, source)),
             Error::InvalidManifest { stderr, .. } if is_missing_toolchain(stderr) => {
                 (ErrorClass::Input, super::NO_TOOLCHAIN_HINT.to_owned())
+            }
+            Error::InvalidManifest { manifest, .. } if manifest.file_name().is_none_or(|name| name != "Cargo.toml") => {
+                (ErrorClass::Input, "give the path of a Cargo.toml; `--lockfile` takes a Cargo.lock".to_owned())
             }
             Error::InvalidManifest { .. } => {
                 (ErrorClass::Input, "correct the manifest until `cargo metadata` accepts it".to_owned())
@@ -177,6 +203,10 @@ impl From<workspace::Error> for Failure {
                      side then needs another source for them",
                     skip_options(packages).join(" ")
                 ),
+            ),
+            Error::Unresolved { lost, .. } if !lost.is_empty() => (
+                ErrorClass::Input,
+                format!("for a version that upstream deleted, {REUSE_HINT}; to build with another version, run `cargo update {}` in the workspace, and the same command again", lost.iter().map(|id| format!("{}@{}", id.name, id.version)).collect::<Vec<_>>().join(" ")),
             ),
             Error::Unresolved { .. } => (
                 ErrorClass::Input,

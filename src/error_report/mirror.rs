@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{ErrorClass, Failure, io_hint};
 use crate::bundle::sanitize::sanitize_line;
 use crate::mirror::layout::Layout;
-use crate::mirror::ledger::ChainFaultKind;
+use crate::mirror::ledger::{CarryingSnapshot, ChainFaultKind};
 use crate::mirror::lineages::REBUILT_LINEAGE;
 use crate::mirror::summary::SummaryLoss;
 use crate::mirror::{audit, export, gc, import, layout, lock, snapshot, status, transaction};
@@ -175,8 +175,10 @@ impl From<import::Error> for Failure {
                 "audit the mirror again with `cargo frostmirror verify --mirror DIR`; its new list has the files that are still missing",
             ),
             E::InvalidTime { .. } => Failure::new(ErrorClass::Integrity, error),
-            E::TooManyHistories { .. } => Failure::new(ErrorClass::Integrity, error)
-                .hint("retire an unused history with `cargo frostmirror gc --mirror DIR --forget LINEAGE`; `cargo frostmirror gc --mirror DIR --dry-run` lists them"),
+            E::TooManyHistories { ref snapshot, has_doubtful, .. } => {
+                let hint = too_many_histories_hint(snapshot.as_ref(), has_doubtful);
+                Failure::new(ErrorClass::Integrity, error).hint(hint)
+            }
             E::NoSpace { ref root, .. } => {
                 let hint = disk_full_hint(root);
                 Failure::new(ErrorClass::Disk, error).hint(hint)
@@ -336,4 +338,21 @@ impl From<export::Error> for Failure {
             }
         }
     }
+}
+/// What makes room for a history: the steps that remove many come first.
+fn too_many_histories_hint(snapshot: Option<&CarryingSnapshot>, has_doubtful: bool) -> String {
+    const GC: &str = "cargo frostmirror gc --mirror DIR";
+    let mut steps = Vec::new();
+    if let Some(CarryingSnapshot { id, file, histories }) = snapshot {
+        steps.push(format!(
+            "the snapshot `{}` brought {histories} of them: if it is false, run `{GC} --reject snapshot@{id}`, which \
+             removes them all",
+            sanitize_line(file)
+        ));
+    }
+    if has_doubtful {
+        steps.push(format!("`{GC} --dry-run` says how to decide about doubtful bundles, each of which counts"));
+    }
+    steps.push(format!("retire an unused history with `{GC} --forget LINEAGE`; `{GC} --dry-run` lists them"));
+    steps.join("; otherwise ")
 }

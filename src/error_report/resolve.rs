@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{ErrorClass, Failure, io_class, io_hint, network};
+use super::{
+    ErrorClass, Failure, NO_CARGO_HINT, hint_for_cargo_system_error, hint_for_unstarted_cargo, io_class, io_hint,
+    network,
+};
 use crate::crate_id::Version;
 use crate::env::is_missing_toolchain;
 use crate::fetch::resolve::{MissingVersion, UnresolvedEntry};
@@ -33,9 +36,12 @@ impl From<resolve::Error> for Failure {
                 let hint = unresolved_hint(unresolved, missing);
                 (ErrorClass::Input, hint)
             }
-            Error::MissingVersions { .. } => (
+            Error::MissingVersions { ref missing } => (
                 ErrorClass::Input,
-                "choose a version that the index has; for a version that upstream deleted, use `cargo frostmirror fetch --reuse MIRROR` with a mirror or bundle that has it".to_owned(),
+                match missing.iter().any(|one| one.has_checksum) {
+                    true => format!("choose a version that the index has; for a version that upstream deleted, {}", resolve::REUSE_HINT),
+                    false => "choose a version that the index has; for a version that upstream deleted, use `cargo frostmirror fetch --lockfile Cargo.lock --reuse MIRROR` with a Cargo.lock that states its checksum, and a mirror or bundle that has it".to_owned(),
+                },
             ),
             Error::ChecksumMismatch { .. } => (
                 ErrorClass::Integrity,
@@ -101,17 +107,19 @@ impl From<cargo::Error> for Failure {
         let context = "could not resolve the dependencies";
         match error {
             Error::Folder(source) => Failure::io("could not create a work folder for cargo", source),
-            Error::System { ref source, .. } => {
-                let hint = io_hint(source);
+            Error::System { ref source, ref stderr } => {
+                let hint = hint_for_cargo_system_error(source, stderr);
                 let failure = Failure::new(ErrorClass::Disk, error).context(context);
                 Failure { hint, ..failure }
             }
             Error::UnknownVersion { ref output, .. } if is_missing_toolchain(output) => {
                 Failure::new(ErrorClass::Input, error).context(context).hint(super::NO_TOOLCHAIN_HINT)
             }
-            Error::Start { .. } | Error::UnknownVersion { .. } => Failure::new(ErrorClass::Input, error)
-                .context(context)
-                .hint("install Rust with rustup, or set the variable CARGO to the path of a cargo"),
+            Error::Start { ref program, ref source } => {
+                let hint = hint_for_unstarted_cargo(program, source);
+                Failure::new(ErrorClass::Input, error).context(context).hint(hint)
+            }
+            Error::UnknownVersion { .. } => Failure::new(ErrorClass::Input, error).context(context).hint(NO_CARGO_HINT),
             Error::TooOld { .. } => Failure::new(ErrorClass::Input, error)
                 .context(context)
                 .hint("update it with `rustup update`, or set the variable CARGO to the path of another cargo"),
@@ -176,7 +184,7 @@ impl From<crate_downloader::Error> for Failure {
             }
             Error::Unavailable(_) => (
                 ErrorClass::Network,
-                Some("if upstream deleted a version, use `cargo frostmirror fetch --reuse MIRROR` with a mirror or bundle that has it; if it lists files that it does not have, check the `dl` of its config.json, or FROSTMIRROR_DL_URL".to_owned()),
+                Some(format!("if upstream deleted a version, {}; if it lists files that it does not have, check the `dl` of its config.json, or FROSTMIRROR_DL_URL", resolve::REUSE_HINT)),
             ),
             Error::Network { ref source, .. } => {
                 let (class, hint) = network::class_and_hint(source);

@@ -17,7 +17,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::crate_id::Version;
-use crate::env::{Env, NO_TOOLCHAIN_INSTALL};
+use crate::env::{Env, NO_TOOLCHAIN_INSTALL, find_program};
 use crate::event::Sink;
 use crate::fetch::local_registry::LocalRegistry;
 use crate::http::redact_urls;
@@ -410,7 +410,8 @@ impl Cargo {
     }
 
     fn start_error(&self, source: io::Error) -> Error {
-        Error::Start { program: PathBuf::from(&self.program), source }
+        let path = self.vars.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+        Error::Start { program: find_program(&self.program, path), source }
     }
 }
 

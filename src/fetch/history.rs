@@ -157,6 +157,17 @@ impl History {
         }
     }
 
+    /// Another input of the history whose file is the one of this run's input `id`, unless this run forgets it.
+    pub fn find_same_file(&self, id: &InputId, path: &Path, forget: &[InputRef]) -> Option<&InputId> {
+        let is_same = |known: &&InputSet| {
+            known.id != *id
+                && known.id.kind == id.kind
+                && known.path.as_deref().is_some_and(|old| is_same_file(old, path))
+                && !forget.iter().any(|name| known.matches(name))
+        };
+        self.state.inputs.iter().find(is_same).map(|known| &known.id)
+    }
+
     /// The toolchain requests of the inputs that are neither in `today` nor in `forget`. They share their channels with
     /// this run's inputs: if a channel moves, the files for all of them must be included.
     pub fn other_toolchain_requests(&self, today: &[InputId], forget: &[InputRef]) -> Vec<(InputId, ToolchainRequest)> {

@@ -3,6 +3,7 @@
 //! The file is hostile: it is scanned, never unpacked. Only the raw headers of its entries are read, from a bounded
 //! stream, and the two files that are read have a bounded size.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -62,19 +63,21 @@ fn scan_archive(path: &Path, id: &CrateId) -> io::Result<PackagedCrate> {
             b"Cargo.toml" if manifest.is_none() => {
                 manifest = Some(BinaryTargets::parse(&read_text(&mut entry, MAX_MANIFEST, "Cargo.toml")?));
             }
-            name => sources |= is_binary_main_file(name),
+            // Cargo packs the manifest before the sources.
+            name => {
+                sources |= manifest.as_ref().is_none_or(BinaryTargets::is_unfinished) && {
+                    let unlisted = |name: &str| manifest.as_ref().is_none_or(|targets| !targets.lists(name));
+                    discovered_binary(name).is_some_and(unlisted)
+                }
+            }
         }
         // Cargo writes every target into the packaged manifest, so most files need no scan.
-        if let (Some(_), Some(BinaryTargets { has_bin_section: named, discovers_binaries: discovered })) =
-            (&lock, &manifest)
-            && (*named || !discovered)
-        {
+        if lock.is_some() && manifest.as_ref().is_some_and(|targets| !targets.is_unfinished()) {
             break;
         }
     }
-    let BinaryTargets { has_bin_section: named, discovers_binaries: discovered } =
-        manifest.unwrap_or(BinaryTargets { has_bin_section: false, discovers_binaries: true });
-    Ok(PackagedCrate { lock, has_binaries: named || discovered && sources })
+    let targets = manifest.unwrap_or_else(|| BinaryTargets::parse(""));
+    Ok(PackagedCrate { lock, has_binaries: targets.installs_listed || targets.discovers_binaries && sources })
 }
 
 fn read_text(entry: &mut impl Read, most: u64, name: &str) -> io::Result<String> {
@@ -88,8 +91,12 @@ fn read_text(entry: &mut impl Read, most: u64, name: &str) -> io::Result<String>
 
 /// The binaries of a manifest (cargo: src/cargo/util/toml/targets.rs).
 struct BinaryTargets {
-    /// The manifest names a binary.
-    has_bin_section: bool,
+    package: String,
+    /// The names of the listed binaries.
+    listed: BTreeSet<String>,
+    /// `cargo install` builds a listed binary: it needs no feature outside the default ones. For others, cargo warns that
+    /// none is available, and installs nothing (tested with cargo 1.95).
+    installs_listed: bool,
     /// Files in the default locations of binaries count as binaries.
     discovers_binaries: bool,
 }
@@ -98,20 +105,59 @@ impl BinaryTargets {
     /// An unreadable manifest has no binaries: cargo rejects such a package.
     fn parse(manifest: &str) -> BinaryTargets {
         let manifest: toml::Table = manifest.parse().unwrap_or_default();
-        let named = manifest.get("bin").and_then(toml::Value::as_array).is_some_and(|bins| !bins.is_empty());
-        let off = manifest.get("package").and_then(|package| package.get("autobins")?.as_bool()) == Some(false);
-        BinaryTargets { has_bin_section: named, discovers_binaries: !off }
+        let bins = manifest.get("bin").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let package = |key: &str| manifest.get("package").and_then(|package| package.get(key));
+        let default_features = default_features(&manifest);
+        let is_installed = |bin: &toml::Value| {
+            let required = bin.get("required-features").and_then(toml::Value::as_array);
+            // Whether `DEPENDENCY/FEATURE` is enabled depends on the dependency; a lock too much does no harm.
+            let is_enabled = |feature: &str| feature.contains('/') || default_features.contains(feature);
+            required.is_none_or(|required| required.iter().filter_map(toml::Value::as_str).all(is_enabled))
+        };
+        BinaryTargets {
+            package: package("name").and_then(toml::Value::as_str).unwrap_or_default().to_owned(),
+            listed: bins.iter().filter_map(|bin| Some(bin.get("name")?.as_str()?.to_owned())).collect(),
+            installs_listed: bins.iter().any(is_installed),
+            discovers_binaries: package("autobins").and_then(toml::Value::as_bool) != Some(false),
+        }
+    }
+
+    /// Whether files decide if there is a binary to install.
+    fn is_unfinished(&self) -> bool {
+        !self.installs_listed && self.discovers_binaries
+    }
+
+    /// Whether the manifest lists the binary that cargo would discover under this name; an empty one is the package's.
+    fn lists(&self, name: &str) -> bool {
+        self.listed.contains(if name.is_empty() { self.package.as_str() } else { name })
     }
 }
 
-/// Whether cargo uses the file as a binary's main file: src/main.rs, src/bin/NAME.rs or src/bin/NAME/main.rs.
-fn is_binary_main_file(path: &[u8]) -> bool {
-    if path == b"src/main.rs" {
-        return true;
+/// The features of the package that `default` enables.
+fn default_features(manifest: &toml::Table) -> BTreeSet<&str> {
+    let features = manifest.get("features").and_then(toml::Value::as_table);
+    let (mut enabled, mut next) = (BTreeSet::new(), vec!["default"]);
+    while let Some(feature) = next.pop() {
+        // `dep/feature` also enables the feature `dep` of an optional dependency; `dep:name` and `dep?/feature` do not.
+        let feature = feature.split_once('/').map_or(feature, |(dependency, _)| dependency);
+        if feature.starts_with("dep:") || feature.ends_with('?') || !enabled.insert(feature) {
+            continue;
+        }
+        let more = features.and_then(|features| features.get(feature)?.as_array());
+        next.extend(more.into_iter().flatten().filter_map(toml::Value::as_str));
     }
-    let Some(name) = path.strip_prefix(b"src/bin/") else { return false };
-    let name = name.strip_suffix(b"/main.rs").or_else(|| name.strip_suffix(b".rs"));
-    name.is_some_and(|name| !name.is_empty() && !name.contains(&b'/'))
+    enabled
+}
+
+/// The name of the binary whose main file cargo discovers at this path: src/bin/NAME.rs or src/bin/NAME/main.rs; empty
+/// for src/main.rs, whose binary has the package's name.
+fn discovered_binary(path: &[u8]) -> Option<&str> {
+    if path == b"src/main.rs" {
+        return Some("");
+    }
+    let name = path.strip_prefix(b"src/bin/")?;
+    let name = name.strip_suffix(b"/main.rs").or_else(|| name.strip_suffix(b".rs"))?;
+    str::from_utf8(name).ok().filter(|name| !name.is_empty() && !name.contains('/'))
 }
 
 #[cfg(test)]
@@ -173,6 +219,30 @@ mod tests {
             ("autobins = false\n", &["src/main.rs"], false),
             ("autobins = false\n[[bin]]\nname = \"tool\"\npath = \"cli.rs\"\n", &[], true),
             ("bin = []\n", &["src/lib.rs"], false),
+            // A binary for tests needs a feature that is off; its file is not another binary.
+            (
+                "[[bin]]\nname = \"t\"\nrequired-features = [\"test\"]\n[features]\ntest = []\n",
+                &["src/bin/t.rs"],
+                false,
+            ),
+            ("[[bin]]\nname = \"tool\"\nrequired-features = [\"test\"]\n", &["src/main.rs"], false),
+            ("[[bin]]\nname = \"t\"\nrequired-features = [\"test\"]\n", &["src/bin/t.rs", "src/main.rs"], true),
+            ("[[bin]]\nname = \"t\"\nrequired-features = [\"test\"]\n[[bin]]\nname = \"u\"\n", &[], true),
+            (
+                "[[bin]]\nname = \"t\"\nrequired-features = [\"c\"]\n[features]\ndefault = [\"a\"]\na = [\"c\", \"dep:d\"]\n",
+                &[],
+                true,
+            ),
+            (
+                "[[bin]]\nname = \"t\"\nrequired-features = [\"d\"]\n[features]\ndefault = [\"dep:d\", \"d?/x\"]\n",
+                &[],
+                false,
+            ),
+            (
+                "[[bin]]\nname = \"t\"\nrequired-features = [\"d\", \"d/x\"]\n[features]\ndefault = [\"d/x\"]\n",
+                &[],
+                true,
+            ),
         ] {
             let manifest = format!("{package}{manifest}");
             // In cargo's order: the lock comes before the manifest, and the sources come after both.

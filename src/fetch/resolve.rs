@@ -146,6 +146,18 @@ pub struct RecoveredLine {
     pub origin: String,
 }
 
+/// The versions of a lock that upstream's index lacks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeletedVersions {
+    /// Whether the line of at least one of them is archived.
+    pub has_archived: bool,
+    /// Those whose lines are not archived. Sorted.
+    pub lost: Vec<CrateId>,
+}
+
+/// The next step for a version that upstream deleted and whose checksum a lock states.
+pub const REUSE_HINT: &str = "use `cargo frostmirror fetch --reuse MIRROR` with a mirror or bundle that has it";
+
 /// Resolves inputs against one snapshot of the index.
 pub struct Resolver {
     cargo: Cargo,
@@ -214,8 +226,8 @@ impl Resolver {
         self.line_archive = Some(remembered);
     }
 
-    /// Whether upstream deleted a version of this lock whose line is archived.
-    pub async fn locks_deleted_version(&self, lockfile: &Lockfile) -> Result<bool, Error> {
+    /// The versions of this lock that the index lacks.
+    pub async fn find_deleted_versions(&self, lockfile: &Lockfile) -> Result<DeletedVersions, Error> {
         let set = locked_versions(lockfile);
         let mut missing = ExactVersions::new();
         for (id, locked) in set {
@@ -224,7 +236,10 @@ impl Resolver {
                 missing.insert(id, locked);
             }
         }
-        Ok(!self.recover_lines(missing).await.is_empty())
+        let mut deleted: Vec<CrateId> = missing.keys().cloned().collect();
+        let archived = self.recover_lines(missing).await;
+        deleted.retain(|id| !archived.contains_key(id));
+        Ok(DeletedVersions { has_archived: !archived.is_empty(), lost: deleted })
     }
 
     async fn recover_lines(&self, missing: ExactVersions) -> BTreeMap<CrateId, RecoveredLine> {
@@ -330,7 +345,13 @@ impl Resolver {
             let line = match by_id.remove(id).unwrap_or_else(|| Err(Vec::new())) {
                 Ok(line) => line,
                 Err(nearest) => {
-                    missing.push(MissingVersion { id: id.clone(), input: input.to_owned(), nearest, location: None });
+                    missing.push(MissingVersion {
+                        id: id.clone(),
+                        input: input.to_owned(),
+                        nearest,
+                        has_checksum: locked.is_some(),
+                        location: None,
+                    });
                     continue;
                 }
             };

@@ -56,6 +56,15 @@ impl<'o> Run<'o> {
                 }
             }
         }
+        for input in &self.inputs {
+            let (id, forget) = (input.id(), &self.options.forget);
+            let Some(other) = input.path().and_then(|path| history.find_same_file(&id, path, forget)) else { continue };
+            self.session.sink.warning(format!(
+                "{} is also the input `{other}` of the history, and `{id}` is another one: what only `{other}` needs stays. \
+                 If it is not needed, run `cargo frostmirror history forget '{other}'`",
+                input.path().map(|path| format!("`{}`", path.display())).unwrap_or_default()
+            ));
+        }
         Ok(())
     }
 }

@@ -10,7 +10,8 @@ use std::process::{Command, Output, Stdio};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::env::{Env, NO_TOOLCHAIN_INSTALL};
+use crate::crate_id::CrateId;
+use crate::env::{Env, NO_TOOLCHAIN_INSTALL, find_program};
 use crate::event::Sink;
 use crate::fetch::cargo;
 use crate::http::redact_urls;
@@ -55,10 +56,10 @@ pub enum Error {
     #[error("`{}` does not exist", .0.display())]
     MissingManifest(PathBuf),
     /// Cargo does not start.
-    #[error("could not run `{cargo}`")]
+    #[error("could not run `{}`", cargo.display())]
     CargoNotStarted {
         /// The program.
-        cargo: String,
+        cargo: PathBuf,
         /// The system error.
         source: io::Error,
     },
@@ -87,12 +88,14 @@ pub enum Error {
         source: io::Error,
     },
     /// Cargo cannot resolve the copy.
-    #[error("cargo cannot resolve the workspace `{}`\n{stderr}", root.display())]
+    #[error("cargo cannot resolve the workspace `{}`\n{stderr}{}", root.display(), list_lost_versions(lost))]
     Unresolved {
         /// The workspace's root.
         root: PathBuf,
         /// Cargo's own message.
         stderr: String,
+        /// The versions of the lock that the index lacks and that no archive has.
+        lost: Vec<CrateId>,
     },
     /// Cargo cannot use the lock, because it states another checksum for a package than the index.
     #[error("the Cargo.lock of the workspace `{}` and the index have different checksums\n{stderr}", root.display())]
@@ -131,6 +134,16 @@ pub enum Error {
 fn list_packages(packages: &[ForeignPackage]) -> String {
     let lines: Vec<String> = packages.iter().map(|package| format!("\n  {package}")).collect();
     if lines.is_empty() { String::new() } else { format!("\nIts Cargo.lock has from such sources:{}", lines.concat()) }
+}
+
+/// Versions of a lock that the index lacks, as the end of a message.
+fn list_lost_versions(lost: &[CrateId]) -> String {
+    let lines: Vec<String> = lost.iter().map(|id| format!("\n  {id}")).collect();
+    if lines.is_empty() {
+        String::new()
+    } else {
+        format!("\nThe index lacks these versions of its Cargo.lock:{}", lines.concat())
+    }
 }
 
 /// Finds the workspace of `folder`: the nearest Cargo.toml upward, as in cargo.
@@ -223,7 +236,7 @@ fn with_users_environment(command: &mut Command, folder: &Path, env: &Env) {
 }
 
 fn could_not_run(env: &Env, source: io::Error) -> Error {
-    Error::CargoNotStarted { cargo: cargo_program(env).display().to_string(), source }
+    Error::CargoNotStarted { cargo: find_program(cargo_program(env).as_os_str(), env.var_os("PATH")), source }
 }
 
 /// The message of cargo on stderr, without its status lines.

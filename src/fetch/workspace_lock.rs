@@ -45,17 +45,24 @@ pub async fn read_or_resolve(workspace: &Workspace, session: &Session<'_>) -> Re
                     let why = format!("it names packages of git or of other registries: {error}");
                     Ok(unchecked_lock(own, workspace, session, &why))
                 }
-                Some(own) if session.resolver.locks_deleted_version(&own).await? => {
-                    Ok(unchecked_lock(own, workspace, session, DELETED_UPSTREAM))
+                Some(own) => {
+                    let deleted = session.resolver.find_deleted_versions(&own).await?;
+                    match error {
+                        _ if deleted.has_archived => Ok(unchecked_lock(own, workspace, session, DELETED_UPSTREAM)),
+                        workspace::Error::Unresolved { root, stderr, .. } => {
+                            Err(workspace::Error::Unresolved { root, stderr, lost: deleted.lost }.into())
+                        }
+                        error => Err(error.into()),
+                    }
                 }
-                _ => Err(error.into()),
+                None => Err(error.into()),
             };
         }
         (Err(error), None) => return Err(error.into()),
     };
     // Cargo updated to a version that upstream still has, but the user builds with the deleted one.
     if let (LockFit::Outdated { .. }, Some(own)) = (&fitting.fit, workspace::read_lockfile(workspace)?)
-        && session.resolver.locks_deleted_version(&own).await?
+        && session.resolver.find_deleted_versions(&own).await?.has_archived
     {
         return Ok(unchecked_lock(own, workspace, session, DELETED_UPSTREAM));
     }

@@ -219,7 +219,9 @@ impl WriteGuard {
                 commit::prepare_commit(&self.layout, head, counts, manifest, before, options, &mut tx.staging)?;
             if let Some(what) = commit.summary.too_many_histories() {
                 let (file, root) = (options.file_name.clone(), self.layout.root().to_owned());
-                return Err(Error::TooManyHistories { file, root, what });
+                let snapshot = ledger::find_carrying_snapshot(&self.layout, &commit.summary)?;
+                let has_doubtful = !commit.summary.contested.is_empty();
+                return Err(Error::TooManyHistories { file, root, what, snapshot, has_doubtful });
             }
             for (name, staged) in commit.records {
                 // The chain must show it if this record is lost too.

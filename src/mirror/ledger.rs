@@ -4,7 +4,7 @@
 //! is the whole resolved set, from which a collection derives the current files, and upstream's crate descriptions. The
 //! notes of [`super::retired`] are in the same folder.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::carried_history::carried_manifest;
 use super::dist_files::DistFiles;
@@ -225,6 +225,37 @@ fn retain_counting(layout: &Layout, mut bundles: Vec<ImportedBundle>) -> Result<
 /// All readable records of the history `lineage`, in the order of import.
 pub(super) fn read_bundles_of_lineage(layout: &Layout, lineage: &str) -> Result<Vec<ImportedBundle>, Error> {
     read_bundles(layout, |id| id == lineage)
+}
+
+/// A snapshot that brought histories.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CarryingSnapshot {
+    /// Its id.
+    pub id: String,
+    /// The name of its file.
+    pub file: String,
+    /// The number of histories in the mirror that it brought.
+    pub histories: usize,
+}
+
+/// The snapshot that brought the most of the histories in `summary`; `None` if none brought several.
+pub(super) fn find_carrying_snapshot(
+    layout: &Layout,
+    summary: &MirrorSummary,
+) -> Result<Option<CarryingSnapshot>, Error> {
+    let mut found: BTreeMap<String, CarryingSnapshot> = BTreeMap::new();
+    // The summary may name the record of an import that was refused.
+    let names: BTreeSet<String> = record_names(layout)?.into_iter().collect();
+    let tips = summary.lineages.iter().chain(&summary.contested);
+    for tip in tips.filter(|tip| names.contains(&tip.record)) {
+        let Some(RecordHeader { file, snapshot_id: Some(id), .. }) = read_header(layout, &tip.record)? else {
+            continue;
+        };
+        let snapshot = CarryingSnapshot { id: id.clone(), file, histories: 0 };
+        found.entry(id).or_insert(snapshot).histories += 1;
+    }
+    let most = found.into_values().max_by_key(|snapshot| snapshot.histories);
+    Ok(most.filter(|snapshot| snapshot.histories > 1))
 }
 
 /// All readable records of the histories for which `is_wanted` returns true, in the order of import.

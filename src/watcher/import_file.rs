@@ -16,8 +16,9 @@ use super::safe_open::open_regular;
 use crate::bundle::file_name::is_bundle_file_name;
 use crate::bundle::format::{BundleKind, MAGIC};
 use crate::bundle::open::{self, Bundle};
+use crate::bundle::sanitize::sanitize_to_length;
 use crate::config;
-use crate::error_report::{ErrorClass, Failure};
+use crate::error_report::{ErrorClass, Failure, replace_control};
 use crate::event::Sink;
 use crate::mirror::gc;
 use crate::mirror::import::{self, ImportOptions};
@@ -270,7 +271,7 @@ fn obstacle(failure: &Failure) -> Obstacle {
 fn full_text(failure: &Failure) -> String {
     let mut text = format!("{}\n\nerror: {failure}\n", failure.one_line());
     if let Some(hint) = &failure.hint {
-        text.push_str(&format!("\nhint: {hint}\n"));
+        text.push_str(&format!("\nhint: {}\n", replace_control(hint)));
     }
     text
 }
@@ -282,7 +283,7 @@ pub(super) fn display_name(name: &OsStr) -> String {
 
 /// Replaces control characters, so that the text cannot control a terminal.
 pub(super) fn replace_control_chars(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+    sanitize_to_length(text, usize::MAX)
 }
 
 pub(super) fn file_stamp(about: &Metadata) -> FileStamp {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::bundle::sanitize::sanitize_lines;
 use crate::server_context::ServerContext;
 
 /// Completes a command for clients that may not see the mirror's path.
@@ -10,7 +11,8 @@ const MIRROR_NOTE: &str = "run it on the server, with `--mirror` and the mirror'
 /// A text as this client may see it. For administrators, the mirror's path replaces the placeholder DIR of commands, so
 /// that they work as typed. For readers, the paths of the host are removed.
 pub(super) fn visible_text(context: &ServerContext, text: &str, is_admin: bool) -> String {
-    if is_admin { context.mirror.fill_in(text) } else { redact_paths(context, text) }
+    let text = sanitize_lines(text);
+    if is_admin { context.mirror.fill_in(&text) } else { redact_paths(context, &text) }
 }
 
 /// Removes the host's paths from a text: readers see the problem, but not the location.

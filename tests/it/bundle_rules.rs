@@ -27,9 +27,16 @@ fn problems(forged: &ForgedBundle) -> String {
 
 #[test]
 fn the_first_bundle_of_a_history_has_number_1() {
-    for (number, expected) in
-        [(1, ""), (0, "has an invalid `lineage.sequence`: the first bundle of a history has number 1")]
-    {
+    let invalid = "has an invalid `lineage.sequence`: the first bundle of a history has number 1";
+    // Numbers of bundles without a count are times. A number after all times would escape the rule about `previous`.
+    for (number, expected) in [
+        (1, ""),
+        (0, invalid),
+        (1_796_056_100, ""),
+        (253_402_300_800, invalid),
+        (u64::MAX - 1, invalid),
+        (u64::MAX, invalid),
+    ] {
         let mut forged = small();
         forged.manifest.lineage.sequence = number;
         let output = problems(&forged);

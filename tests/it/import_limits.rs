@@ -12,6 +12,7 @@ use frostmirror::mirror::import::Error;
 
 use crate::bundle_builder::{all_files, import};
 use crate::bundle_hostile::{assert_refused, small_bundle, streaming_problems};
+use crate::delta::read_manifest;
 use crate::support::forged_bundle::{FakeCrate, ForgedBundle};
 use crate::support::sandbox::{Sandbox, read_tree};
 
@@ -100,6 +101,16 @@ fn a_mirror_with_the_maximum_of_histories_can_be_exported_and_accepts_no_more() 
     import(&mirror, &sandbox.path("other.pkg")).unwrap();
     sandbox.run(["gc", "--mirror", "mirror"]).ok();
     sandbox.run(["verify", "--mirror", "mirror"]).exits(0);
+    // A false snapshot is rejected with all its histories.
+    let mut third = small_bundle();
+    third.manifest.lineage.id = id_of("third");
+    let third = write_forged(&sandbox, "third.pkg", &third);
+    let id = read_manifest(&many).id;
+    let run = sandbox.run(["import", "third.pkg", "--mirror", "mirror"]).exits(4);
+    let run = run.stderr_has("the snapshot `many.pkg` brought 1021 of them: if it is false");
+    run.stderr_has(&format!("gc --mirror mirror --reject snapshot@{id}`")).stderr_has("--forget LINEAGE`");
+    sandbox.run(["gc", "--mirror", "mirror", "--reject", &format!("snapshot@{id}")]).ok();
+    import(&mirror, &third).unwrap();
 }
 
 #[test]

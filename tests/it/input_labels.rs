@@ -233,3 +233,23 @@ fn history_lists_labels_and_forgets_inputs() {
     assert_eq!((input_names(&contents), contents.crates.len()), (vec!["desk-two (depends.toml)"], 1));
     near.fetch_without_changes(&["--incremental", "-c", "two.toml"]);
 }
+
+#[test]
+fn the_same_file_with_another_label_is_told() {
+    let upstream = Upstream::start();
+    upstream.publish(Crate::new("leaf", "1.0.0"));
+    let sandbox = Sandbox::new().upstream(&upstream);
+    sandbox.write("app/depends.toml", "[dependencies]\nleaf = \"1\"\n");
+    let args = ["fetch", "-c", "app/depends.toml"];
+    sandbox.run(args).ok().stderr_lacks("another one");
+    sandbox.run(args).ok().stderr_lacks("another one");
+    let run = sandbox.run(args.into_iter().chain(["--label", "web"])).ok();
+    let run = run
+        .stderr_has("is also the input `app (depends.toml)` of the history, and `web (depends.toml)` is another one");
+    run.stderr_has("`cargo frostmirror history forget 'app (depends.toml)'`");
+    sandbox.run(["history", "forget", "app (depends.toml)"]).ok();
+    sandbox.run(args.into_iter().chain(["--label", "web"])).ok().stderr_lacks("another one");
+    // Without a label, and with one that this run forgets.
+    sandbox.run(args).ok().stderr_has("history forget 'web (depends.toml)'`");
+    sandbox.run(args.into_iter().chain(["--forget", "web (depends.toml)"])).ok().stderr_lacks("another one");
+}

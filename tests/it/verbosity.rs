@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::time::Duration;
 
+use frostmirror::bundle::format::{DistFileRecord, DistFileState};
+use frostmirror::digest::Sha256;
 use serde_json::Value;
 
 use crate::support::client::{Client, Project};
 use crate::support::dist::release::Release;
 use crate::support::dist::{DistServer, LINUX, RUSTUP};
+use crate::support::forged_bundle::{FakeCrate, ForgedBundle};
 use crate::support::process::RunningProcess;
 use crate::support::sandbox::Sandbox;
 use crate::support::upstream::{Fault, Upstream};
@@ -282,6 +285,28 @@ fn names_chosen_by_others_cannot_control_the_terminal() {
         assert!(!run.stderr.contains(hostile), "{:?}", run.stderr);
         let is_named = run.stderr.contains("a\u{fffd}[2J\u{fffd}    Verified x\u{fffd}.pkg");
         assert!(is_named && !run.stderr.lines().any(|line| line.starts_with("    Verified x")), "{:?}", run.stderr);
+    }
+}
+
+#[test]
+fn a_path_in_a_bundle_cannot_control_the_terminal() {
+    let sandbox = Sandbox::new();
+    let mut forged = ForgedBundle::from_crates(&[FakeCrate::new("a", "1.0.0", 60)]);
+    forged.manifest.dist_files.push(DistFileRecord {
+        path: "dist/2026-04-16/\u{202e}zx.rat\u{2066}".parse().unwrap(),
+        sha256: Sha256::of(b"std"),
+        size: 3,
+        state: DistFileState::Shipped,
+        read_at: None,
+    });
+    sandbox.write("false.pkg", forged.bytes());
+    for format in ["human", "json"] {
+        let args = ["verify", "false.pkg"];
+        for args in [&args[..], &["import", "false.pkg", "--mirror", "m"], &["inspect", "false.pkg"]] {
+            let run = sandbox.run(args.iter().copied().chain(["--message-format", format])).exits(4);
+            let text = format!("{}{}", run.stdout, run.stderr);
+            assert!(text.contains("2026-04-16/") && !text.contains(['\u{202e}', '\u{2066}']), "{text:?}");
+        }
     }
 }
 

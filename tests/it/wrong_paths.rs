@@ -1,12 +1,14 @@
 //! Paths that name the wrong thing are refused, and each hint works as typed.
 
 use std::fs;
+use std::path::Path;
 
 use frostmirror::bundle::format::CrateState;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger;
 
 use crate::bundle_builder::{BundleBuilder, all_files, import};
+use crate::support::client::Project;
 use crate::support::crates::Crate;
 use crate::support::http_client::send_request;
 use crate::support::sandbox::Sandbox;
@@ -275,4 +277,73 @@ fn a_dry_run_rejects_the_paths_that_a_run_rejects() {
     }
     sandbox.run(["fetch", "--dry-run"]).ok().stdout_has("leaf 1.0.0");
     assert!(!sandbox.path("output").exists());
+}
+
+#[test]
+fn a_bundle_or_another_binary_file_is_no_text() {
+    let sandbox = Sandbox::new();
+    write_bundle(&sandbox, 1, "1.pkg");
+    // The name of a bundle may be lost.
+    fs::copy(sandbox.path("1.pkg"), sandbox.path("copy")).unwrap();
+    sandbox.write("photo", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
+    sandbox.run(["import", "1.pkg", "--mirror", "mirror"]).ok();
+    for (args, kind) in [
+        (&["fetch", "--lockfile"][..], "a Cargo.lock"),
+        (&["fetch", "-c"], "a depends.toml"),
+        (&["fetch", "--from-list"], "a repair list"),
+        (&["verify", "--mirror", "mirror", "--closure"], "a Cargo.lock"),
+    ] {
+        for (file, is_bundle) in [("1.pkg", true), ("copy", true), ("photo", false)] {
+            let run = sandbox.run(args.iter().copied().chain([file])).exits(3);
+            let path = sandbox.path(file);
+            let run = run.stderr_has(&format!("`{}` is a binary file, not {kind}", path.display()));
+            match is_bundle {
+                true => {
+                    run.stderr_has(&format!("it is a bundle: `cargo frostmirror verify {}` checks it", path.display()))
+                }
+                false => run.stderr_lacks("bundle").stderr_has("check that this is the file you meant"),
+            };
+        }
+    }
+    sandbox.run(["verify", "copy"]).ok();
+    // A folder, with the file that was meant and without.
+    sandbox.write("project/Cargo.lock", "version = 4\n");
+    let lock = sandbox.path("project/Cargo.lock");
+    let run = sandbox.run(["fetch", "--lockfile", "project"]).exits(3);
+    run.stderr_has(&format!("give the file in that folder: {}", lock.display()));
+    sandbox.run(["fetch", "--lockfile", "mirror"]).exits(3).stderr_has("that folder has no Cargo.lock");
+    let run = sandbox.run(["fetch", "--from-list", "project"]).exits(3);
+    run.stderr_has("give the repair list that").stderr_lacks("move it away");
+    let run = sandbox.run(["fetch", "--manifest-path", "project/Cargo.lock"]).exits(3);
+    run.stderr_has("give the path of a Cargo.toml; `--lockfile` takes a Cargo.lock");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_cargo_that_does_not_start_is_named_with_the_reason() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    sandbox.write("depends.toml", "[dependencies]\nserde = \"1\"\n");
+    Project::new("app").write(&sandbox.path("app"));
+    let write = |name: &str, content: &str, mode: u32| {
+        let path = sandbox.write(format!("bin/{name}"), content);
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    };
+    let folder = sandbox.path("bin");
+    let closed = write("cargo", "#!/bin/sh\n", 0o644);
+    let (foreign, lost) = (write("foreign", "\u{1}\u{2}\u{3}\u{4}", 0o755), write("lost", "#!/nope\n", 0o755));
+    for args in [&["fetch", "-c", "depends.toml"][..], &["fetch", "--manifest-path", "app/Cargo.toml"]] {
+        let fails = |name: &str, value: &Path, shown: &Path, hint: &str| {
+            let run = sandbox.process(args).envs([(name, value)]).run().exits(3);
+            run.stderr_has(&format!("could not run `{}`\n", shown.display())).stderr_has(hint);
+        };
+        let chmod = format!("make it executable with `chmod +x {}`, or set the variable CARGO", closed.display());
+        fails("PATH", &folder, &closed, &chmod);
+        fails("CARGO", &closed, &closed, &chmod);
+        fails("CARGO", &folder, &folder, "a folder is no program");
+        fails("CARGO", &foreign, &foreign, "check that this file is a program for this machine");
+        fails("CARGO", &lost, &lost, "the interpreter or the loader that it names does not");
+        fails("PATH", &sandbox.path("app"), Path::new("cargo"), "install Rust with rustup");
+    }
 }

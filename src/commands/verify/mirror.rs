@@ -12,7 +12,9 @@ use crate::bundle::sequence::{describe_bundle_number, is_time};
 use crate::commands::Context;
 use crate::diagnostics::shell_quote;
 use crate::durable;
-use crate::error_report::{COPIED_RECORD_HINT, ErrorClass, Failure, LOST_RECORD_HINT, LOST_STATE_HINT};
+use crate::error_report::{
+    COPIED_RECORD_HINT, ErrorClass, Failure, LOST_RECORD_HINT, LOST_STATE_HINT, replace_control,
+};
 use crate::event::{self, Sink};
 use crate::mirror::audit::{Audit, Fault, Repairs, audit, render_repair_list, require_mirror};
 use crate::mirror::layout::Layout;
@@ -343,7 +345,7 @@ fn report_audit(audit: &Audit, layout: &Layout, context: &Context) {
             pluralize(audit.dist_files, "rustup artifact")
         ));
     } else {
-        context.reporter.print_data(&problems.join("\n"));
+        context.reporter.print_data(&replace_control(&problems.join("\n")));
     }
 }
 

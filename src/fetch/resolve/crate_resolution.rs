@@ -6,7 +6,8 @@ use std::path::Path;
 use super::scratch_dependency::ScratchDependency;
 use super::unresolved::KnownVersions;
 use super::{
-    CrateSpec, Error, ExactVersions, InputResolution, MissingVersion, Resolver, UnresolvedEntry, locked_versions,
+    CrateSpec, Error, ExactVersions, InputResolution, MissingVersion, REUSE_HINT, Resolver, UnresolvedEntry,
+    locked_versions,
 };
 use crate::crate_id::{CrateId, Version};
 use crate::fetch::crate_downloader::CrateDownloader;
@@ -103,7 +104,7 @@ impl Resolver {
         }
         match self.index_lines(&set, &name).await {
             Err(Error::MissingVersions { missing }) => {
-                self.sink.warning(describe_missing_locked(&name, tool, &missing));
+                self.sink.warning(describe_missing_locked(&name, tool, &missing, true));
                 for missing in missing {
                     set.remove(&missing.id);
                 }
@@ -127,7 +128,10 @@ impl Resolver {
             return Ok(None);
         }
         let mut lines = match self.index_lines(&own.versions, &own.display_name).await {
-            Err(Error::MissingVersions { .. }) => return Ok(None),
+            Err(Error::MissingVersions { missing }) => {
+                self.sink.warning(describe_missing_locked(&own.display_name, &line.id, &missing, false));
+                return Ok(None);
+            }
             lines => lines?,
         };
         lines.insert(line.id.clone(), line.clone());
@@ -195,8 +199,14 @@ impl Resolver {
     }
 }
 
-/// One warning for all versions of the packaged lock `lock_name` that upstream lacks.
-fn describe_missing_locked(lock_name: &str, tool: &CrateId, missing: &[MissingVersion]) -> String {
+/// One warning for all versions of the packaged lock `lock_name` that upstream lacks. `resolves_freshly`: the tool
+/// installs without its lock.
+fn describe_missing_locked(
+    lock_name: &str,
+    tool: &CrateId,
+    missing: &[MissingVersion],
+    resolves_freshly: bool,
+) -> String {
     const MAX_NAMED: usize = 5;
     let named: Vec<String> = missing.iter().take(MAX_NAMED).map(|missing| missing.id.to_string()).collect();
     let more = match missing.len().saturating_sub(MAX_NAMED) {
@@ -204,9 +214,13 @@ fn describe_missing_locked(lock_name: &str, tool: &CrateId, missing: &[MissingVe
         more => format!(" and {more} more"),
     };
     let name = &tool.name;
+    let outcome = match resolves_freshly {
+        true => format!("`cargo install {name} --locked` will not work from the mirror; `cargo install {name}` does"),
+        false => format!("`cargo install {name} --locked` needs them"),
+    };
     format!(
-        "upstream lacks {} of the {lock_name}: {}{more}. `cargo install {name} --locked` will not work from the mirror; \
-         `cargo install {name}` does",
+        "upstream lacks {} of the {lock_name}: {}{more}. {outcome}. For a version that upstream deleted, \
+         {REUSE_HINT}",
         pluralize(missing.len(), "version"),
         named.join(", ")
     )
@@ -223,11 +237,14 @@ mod tests {
             id: CrateId::parse(&format!("dep{n}"), "1.0.0").expect("valid"),
             input: String::new(),
             nearest: Vec::new(),
+            has_checksum: true,
             location: None,
         };
-        let text =
-            |count| describe_missing_locked("Cargo.lock in T", &tool, &(0..count).map(missing).collect::<Vec<_>>());
-        let end = "`cargo install tool --locked` will not work from the mirror; `cargo install tool` does";
+        let text = |count| {
+            describe_missing_locked("Cargo.lock in T", &tool, &(0..count).map(missing).collect::<Vec<_>>(), true)
+        };
+        let end = "`cargo install tool --locked` will not work from the mirror; `cargo install tool` does. For a version \
+                   that upstream deleted, use `cargo frostmirror fetch --reuse MIRROR` with a mirror or bundle that has it";
         assert_eq!(text(1), format!("upstream lacks 1 version of the Cargo.lock in T: {}. {end}", missing(0).id));
         let many = text(7);
         assert!(many.starts_with("upstream lacks 7 versions of the Cargo.lock in T: "), "{many}");

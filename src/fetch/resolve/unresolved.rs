@@ -100,6 +100,8 @@ pub struct MissingVersion {
     pub input: String,
     /// The nearest versions in the index; empty if the index does not know the crate.
     pub nearest: Vec<Version>,
+    /// Whether a lock states its checksum. Without one, `--reuse` cannot confirm an archived version.
+    pub has_checksum: bool,
     /// Its line in depends.toml; `None` in a Cargo.lock.
     pub location: Option<SourceLocation>,
 }
@@ -180,7 +182,7 @@ impl std::error::Error for UnresolvedEntry {}
 
 impl fmt::Display for MissingVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let MissingVersion { id, input, nearest, location } = self;
+        let MissingVersion { id, input, nearest, location, .. } = self;
         let nearest = match nearest.as_slice() {
             [] => "it does not have the crate at all".to_owned(),
             some => {

@@ -92,9 +92,7 @@ pub async fn fitting_lock(
         }
     }
 
-    let output = cargo(&folder, UPDATE_ARGS)
-        .await
-        .map_err(|source| Error::CargoNotStarted { cargo: cargo_program(env).display().to_string(), source })?;
+    let output = cargo(&folder, UPDATE_ARGS).await.map_err(|source| super::could_not_run(env, source))?;
     if !output.status.success() {
         // The user knows the workspace by its own path, not by that of the copy.
         let stderr = stderr_message(&output).replace(&*scratch.to_string_lossy(), "");
@@ -103,7 +101,7 @@ pub async fn fitting_lock(
             Some(source) => Error::System { path: root, stderr, source },
             None if is_checksum_mismatch(&stderr) => Error::ChecksumMismatch { root, stderr },
             None if is_unreachable(&stderr) => Error::Unreachable { root, stderr, packages: Vec::new() },
-            None => Error::Unresolved { root, stderr },
+            None => Error::Unresolved { root, stderr, lost: Vec::new() },
         });
     }
     // A workspace without dependencies has a lock too: its members.

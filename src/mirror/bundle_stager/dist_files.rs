@@ -144,7 +144,7 @@ pub(in crate::mirror) fn plan_dist_files(
             }
             let staged = planner.stage_bytes(record)?;
             plan.files.insert(record.path.clone(), staged);
-            plan.added = (plan.added.0 + 1, plan.added.1 + record.size);
+            plan.added = (plan.added.0 + 1, plan.added.1.saturating_add(record.size));
         }
         let before = recorded.0.get(&record.path).filter(|before| before.sha256 == record.sha256);
         let read = before.map_or(read, |before| before.read_at.max(read));

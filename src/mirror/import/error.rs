@@ -6,6 +6,7 @@ use super::conflict_sources::ConflictSources;
 use super::missing_base::MissingBundles;
 use crate::bundle::open;
 use crate::mirror::history_statements::Contradiction;
+use crate::mirror::ledger::CarryingSnapshot;
 use crate::mirror::summary::SummaryLoss;
 use crate::mirror::transaction;
 use crate::units::pluralize;
@@ -101,6 +102,10 @@ pub enum Error {
         root: PathBuf,
         /// The exceeded limit.
         what: &'static str,
+        /// The snapshot that brought most of the histories, if one brought several.
+        snapshot: Option<CarryingSnapshot>,
+        /// Whether some are bundles that may be the newest of their history.
+        has_doubtful: bool,
     },
     /// `manifest.json` is lost beside files of earlier imports.
     #[error(transparent)]

@@ -147,6 +147,7 @@ fn depends_error(error: Error) -> ApiError {
             Failure::io(format!("could not read {DEPENDS}"), source).into()
         }
         Error::Read(bounded_read::Error::TooLarge { .. }) => invalid("is larger than 1 MiB"),
+        Error::Read(bounded_read::Error::Binary { .. }) => invalid("is a binary file, not a depends.toml"),
         Error::Read(bounded_read::Error::NotUtf8 { list, .. }) | Error::Invalid { list, .. } => {
             ApiError::invalid_file(DEPENDS, &list).with_hint(STORED_FILE_HINT)
         }

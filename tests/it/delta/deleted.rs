@@ -67,8 +67,29 @@ fn reuse_provides_a_deleted_version_that_the_lock_confirms() {
         let args = ["fetch", "--lockfile", "other.lock", "--reuse", source];
         other.run(args).exits(3).stderr_has("the index has no gone 1.0.0");
         other.write("depends.toml", "[locked]\ngone = \"1.0.0\"\n");
-        other.run(["fetch", "--reuse", source]).exits(3).stderr_has("the index has no gone 1.0.0");
+        // Without a checksum nothing confirms the archived version, so the hint asks for a lock.
+        let run = other.run(["fetch", "--reuse", source]).exits(3).stderr_has("the index has no gone 1.0.0");
+        run.stderr_has("fetch --lockfile Cargo.lock --reuse MIRROR` with a Cargo.lock that states its checksum");
     }
+}
+
+#[test]
+fn a_workspace_whose_lock_names_a_lost_version_is_told_of_reuse() {
+    let (near, first) = after_upstream_deleted_a_version();
+    let sandbox = Sandbox::new().upstream(&near.upstream);
+    let app = "\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\ndependencies = [\n \"gone\",\n]\n";
+    let text = lockfile(&[]) + app + lockfile(&[("gone", "1.0.0")]).trim_start_matches("version = 4\n");
+    Project::new("app").dep("gone", "1").lockfile(&text).write(&sandbox.path("app"));
+    let args = ["fetch", "--manifest-path", "app/Cargo.toml"];
+    let run =
+        sandbox.run(args).exits(3).stderr_has("The index lacks these versions of its Cargo.lock:\n    gone 1.0.0");
+    run.stderr_has("fetch --reuse MIRROR` with a mirror or bundle that has it");
+    // Cargo does not move on to another version.
+    near.upstream.publish(Crate::new("gone", "1.1.0"));
+    sandbox.run(args).exits(3).stderr_has("`cargo update gone@1.0.0` in the workspace");
+    let run = sandbox.run(args.into_iter().chain(["--reuse", &first])).ok();
+    let bundle = run.path();
+    sandbox.run(["verify", bundle.to_str().unwrap(), "--closure", "app/Cargo.lock"]).ok();
 }
 
 #[test]
