@@ -343,11 +343,10 @@ impl From<export::Error> for Failure {
 fn too_many_histories_hint(snapshot: Option<&CarryingSnapshot>, has_doubtful: bool) -> String {
     const GC: &str = "cargo frostmirror gc --mirror DIR";
     let mut steps = Vec::new();
-    if let Some(CarryingSnapshot { id, file, histories }) = snapshot {
+    if let Some(CarryingSnapshot { id, histories }) = snapshot {
         steps.push(format!(
-            "the snapshot `{}` brought {histories} of them: if it is false, run `{GC} --reject snapshot@{id}`, which \
-             removes them all",
-            sanitize_line(file)
+            "one snapshot brought {histories} of them: if it is false, run `{GC} --reject snapshot@{id}`, which removes \
+             them all"
         ));
     }
     if has_doubtful {

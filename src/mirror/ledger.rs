@@ -232,8 +232,6 @@ pub(super) fn read_bundles_of_lineage(layout: &Layout, lineage: &str) -> Result<
 pub struct CarryingSnapshot {
     /// Its id.
     pub id: String,
-    /// The name of its file.
-    pub file: String,
     /// The number of histories in the mirror that it brought.
     pub histories: usize,
 }
@@ -248,10 +246,8 @@ pub(super) fn find_carrying_snapshot(
     let names: BTreeSet<String> = record_names(layout)?.into_iter().collect();
     let tips = summary.lineages.iter().chain(&summary.contested);
     for tip in tips.filter(|tip| names.contains(&tip.record)) {
-        let Some(RecordHeader { file, snapshot_id: Some(id), .. }) = read_header(layout, &tip.record)? else {
-            continue;
-        };
-        let snapshot = CarryingSnapshot { id: id.clone(), file, histories: 0 };
+        let Some(RecordHeader { snapshot_id: Some(id), .. }) = read_header(layout, &tip.record)? else { continue };
+        let snapshot = CarryingSnapshot { id: id.clone(), histories: 0 };
         found.entry(id).or_insert(snapshot).histories += 1;
     }
     let most = found.into_values().max_by_key(|snapshot| snapshot.histories);

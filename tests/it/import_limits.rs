@@ -107,8 +107,9 @@ fn a_mirror_with_the_maximum_of_histories_can_be_exported_and_accepts_no_more() 
     let third = write_forged(&sandbox, "third.pkg", &third);
     let id = read_manifest(&many).id;
     let run = sandbox.run(["import", "third.pkg", "--mirror", "mirror"]).exits(4);
-    let run = run.stderr_has("the snapshot `many.pkg` brought 1021 of them: if it is false");
-    run.stderr_has(&format!("gc --mirror mirror --reject snapshot@{id}`")).stderr_has("--forget LINEAGE`");
+    let run = run.stderr_has("one snapshot brought 1021 of them: if it is false");
+    run.stderr_has(&format!("gc --mirror {} --reject snapshot@{id}`", mirror.display()))
+        .stderr_has("--forget LINEAGE`");
     sandbox.run(["gc", "--mirror", "mirror", "--reject", &format!("snapshot@{id}")]).ok();
     import(&mirror, &third).unwrap();
 }

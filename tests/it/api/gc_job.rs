@@ -133,7 +133,7 @@ fn a_doubtful_bundle_is_shown_and_accepted() {
 fn a_false_bundle_is_rejected() {
     let (sandbox, serving) = server_with_bundles(&[]);
     let mirror = sandbox.path("mirror");
-    let forged = BundleBuilder::new("one", u64::MAX).read_at(9).ship(Crate::new("forged", "1.0.0"));
+    let forged = BundleBuilder::new("one", 253_402_207_200).read_at(9).ship(Crate::new("forged", "1.0.0"));
     let lineage = forged.lineage().to_owned();
     import(&mirror, &forged.write(&sandbox.path("made"), "forged.pkg")).unwrap();
     let bundle = get_json(&serving, "/api/status")["lineages"][0]["bundle"].clone();
