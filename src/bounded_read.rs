@@ -16,11 +16,11 @@ pub fn read_at_most(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Number of bytes at the start of a file that show whether it is a binary file.
-const BINARY_CHECK: u64 = 1024;
+const BINARY_CHECK: usize = 1024;
 
 /// The first bytes of a binary file; `None` for a text. A text in UTF-16 has NULs too, and begins with its mark.
 fn binary_start(bytes: &[u8]) -> Option<Vec<u8>> {
-    let start = bytes.get(..BINARY_CHECK as usize).unwrap_or(bytes);
+    let start = bytes.get(..BINARY_CHECK).unwrap_or(bytes);
     let is_utf16 = start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff");
     (start.contains(&0) && !is_utf16).then(|| start.to_owned())
 }
@@ -104,7 +104,7 @@ impl SizeLimit {
         let failed = |source| Error::Io { path: path.to_owned(), source };
         let mut file = File::open(path).map_err(failed)?;
         let mut bytes = Vec::new();
-        (&mut file).take(BINARY_CHECK).read_to_end(&mut bytes).map_err(failed)?;
+        (&mut file).take(BINARY_CHECK as u64).read_to_end(&mut bytes).map_err(failed)?;
         if let Some(start) = binary_start(&bytes) {
             return Err(Error::Binary { path: path.to_owned(), limit: self, start });
         }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use frostmirror::bundle::sequence::describe_bundle_number;
 use frostmirror::mirror::layout::Layout;
 use frostmirror::mirror::ledger;
 use serde_json::Value;
@@ -181,7 +182,7 @@ fn a_rejected_bundle_with_any_number_no_longer_counts() {
         };
         let forged = bundle_argument(&mirror, number);
         collect(&["--dry-run", "--reject", &forged])
-            .stdout_has(&format!("Rejected: bundle number {number} of lineage"));
+            .stdout_has(&format!("Rejected: {} of lineage", describe_bundle_number(number)));
         collect(&["--reject", &forged]).stdout_has("Removed 1 crate,");
         assert_eq!(stored_crates(&mirror), ["c1", "c2", "c3"], "{case}");
         let run = collect(&[]).stdout_has("3.pkg, ");
