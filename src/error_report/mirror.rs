@@ -339,7 +339,7 @@ impl From<export::Error> for Failure {
         }
     }
 }
-/// What makes room for a history: the steps that remove many come first.
+/// Advice about the limit of histories: the steps that remove many come first.
 fn too_many_histories_hint(snapshot: Option<&CarryingSnapshot>, has_doubtful: bool) -> String {
     const GC: &str = "cargo frostmirror gc --mirror DIR";
     let mut steps = Vec::new();

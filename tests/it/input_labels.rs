@@ -235,7 +235,7 @@ fn history_lists_labels_and_forgets_inputs() {
 }
 
 #[test]
-fn the_same_file_with_another_label_is_told() {
+fn the_same_file_with_another_label_is_reported() {
     let upstream = Upstream::start();
     upstream.publish(Crate::new("leaf", "1.0.0"));
     let sandbox = Sandbox::new().upstream(&upstream);

@@ -74,7 +74,7 @@ fn reuse_provides_a_deleted_version_that_the_lock_confirms() {
 }
 
 #[test]
-fn a_workspace_whose_lock_names_a_lost_version_is_told_of_reuse() {
+fn the_error_about_a_workspace_that_locks_a_lost_version_names_reuse() {
     let (near, first) = after_upstream_deleted_a_version();
     let sandbox = Sandbox::new().upstream(&near.upstream);
     let app = "\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\ndependencies = [\n \"gone\",\n]\n";
