@@ -23,6 +23,8 @@
 //!                                    of that record has an effect; the record may be lost
 //!     ledger/NNNNNNNN-ID-RRRRRRRR-KKKKKKKK.rejected  the same of the record of number R, because that of number K was
 //!                                    accepted; without effect if that of number K is rejected
+//!     ledger/NNNNNNNN-ID-FFFFFFFF-LLLLLLLL.dropped  the records F to L were of the rejected snapshot ID, and a collection
+//!                                    removed them
 //!     artifacts.json                 digest, length and time of every file below dist/ and rustup/
 //!     removals                       pending removals: crates without a line, and dist files without a name, each
 //!                                    with the time since when
@@ -116,6 +118,11 @@
 //! rejected bundle does not count, so the others are compared as if it had never been imported. A decision covers no bundle
 //! that arrived after it, and a plan names every bundle that it rejects. A rejected snapshot is rejected with all histories that
 //! it brought. If an accepted bundle is rejected, what its acceptance rejected counts again.
+//!
+//! A snapshot of some kilobytes can have a thousand histories. Once nothing of a rejected snapshot is stored that no other record
+//! explains, a collection removes its records and the notes of their rejection. One note with their numbers remains. They do not
+//! count as lost, and as imports neither. They stay while other records are lost, while a file of the snapshot waits for its
+//! removal, and while a line that it refreshed is missing.
 //!
 //! If the record of a false bundle is lost, nothing shows what it stated. Its rejection revokes every needed line whose time no
 //! record and not live mode states, and ends the wait for that bundle.

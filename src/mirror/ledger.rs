@@ -345,7 +345,8 @@ pub(super) fn derive_summary(layout: &Layout) -> Result<Option<MirrorSummary>, E
     for name in record_names(layout)? {
         // A record is written completely or not at all, so an unreadable one is corrupt.
         let Some((header, sha256)) = read_checked_header(layout, &name)? else { continue };
-        tip = Some(header.totals);
+        let dropped = retired::count_dropped_before(&notes, record_number(&name).unwrap_or(0));
+        tip = Some(ImportTotals { imports: header.totals.imports.saturating_sub(dropped), ..header.totals });
         head = add_history(head, &name, &header, &notes, &mut known);
         head.newest_record = Some(RecordRef { record: name, sha256 });
     }

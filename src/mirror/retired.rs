@@ -13,6 +13,10 @@
 //! An acceptance also rejects the records of its lineage that do not lead to the accepted bundle. For each of number R there is a
 //! note `NNNNNNNN-LINEAGE-RRRRRRRR-KKKKKKKK.rejected`. It has no effect if the record of number K, the accepted one, is
 //! rejected.
+//!
+//! Once nothing of a rejected snapshot is left, a collection removes its records and their notes. One note
+//! `NNNNNNNN-SNAPSHOT-FFFFFFFF-LLLLLLLL.dropped` remains of the records with the numbers F to L. So the chain of records and
+//! their number stay right.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -52,6 +56,14 @@ pub enum Scope {
         /// The accepted record.
         accepted: u64,
     },
+    /// The records of a rejected snapshot, which a collection removed, because nothing of the snapshot is left. The note states the
+    /// snapshot's id in place of a lineage.
+    Dropped {
+        /// The number of the first record.
+        first: u64,
+        /// The number of the last record.
+        last: u64,
+    },
 }
 
 /// Maximum number of acceptances that depend on one another, each of which rejected the bundle of the one before.
@@ -65,6 +77,13 @@ struct RetirementFile {
     newest: LineageTip,
 }
 
+/// The content of a note about dropped records. Only its name is evaluated.
+#[derive(Serialize)]
+struct DroppedFile {
+    dropped: String,
+    file: String,
+}
+
 /// Every note of the ledger, the oldest first.
 ///
 /// # Errors
@@ -76,6 +95,12 @@ pub fn read_retirements(layout: &Layout) -> Result<Vec<Retirement>, Error> {
     Ok(notes)
 }
 
+/// The same with the names of their files.
+pub(super) fn read_note_names(layout: &Layout) -> Result<Vec<(String, Retirement)>, Error> {
+    let names = disk::read_names(&layout.ledger())?;
+    Ok(names.filter_map(|name| Retirement::parse(&name).map(|note| (name, note))).collect())
+}
+
 /// Whether a note covers the record with this number of `lineage`, so that it does not count.
 pub fn is_retired(notes: &[Retirement], number: u64, lineage: &str) -> bool {
     let mut notes_of_lineage = notes.iter().filter(|note| note.lineage == lineage);
@@ -84,7 +109,7 @@ pub fn is_retired(notes: &[Retirement], number: u64, lineage: &str) -> bool {
         Scope::AllBut(accepted) => {
             number <= note.last_record && accepted != number && !is_rejected(notes, accepted, lineage)
         }
-        Scope::Only(_) | Scope::Unconnected { .. } => false,
+        Scope::Only(_) | Scope::Unconnected { .. } | Scope::Dropped { .. } => false,
     });
     is_covered || is_rejected(notes, number, lineage)
 }
@@ -96,7 +121,21 @@ pub fn is_accepted(notes: &[Retirement], number: u64, lineage: &str) -> bool {
 
 /// Whether this record of `lineage` is of a bundle that was rejected.
 pub fn is_rejected(notes: &[Retirement], number: u64, lineage: &str) -> bool {
-    has_rejection(notes, number, lineage, MAX_ACCEPTANCES)
+    is_dropped(notes, number) || has_rejection(notes, number, lineage, MAX_ACCEPTANCES)
+}
+
+/// Whether the record with this number was of a rejected snapshot, and a collection removed it.
+pub fn is_dropped(notes: &[Retirement], number: u64) -> bool {
+    notes.iter().any(|note| matches!(note.scope, Scope::Dropped { first, last } if (first..=last).contains(&number)))
+}
+
+/// The number of records that were counted when the record with this number was written, and that a collection removed later.
+pub fn count_dropped_before(notes: &[Retirement], number: u64) -> u64 {
+    let counts = notes.iter().map(|note| match note.scope {
+        Scope::Dropped { first, last } if last < number && number <= note.last_record => last.saturating_sub(first) + 1,
+        _ => 0,
+    });
+    counts.sum()
 }
 
 fn has_rejection(notes: &[Retirement], number: u64, lineage: &str, depth: u32) -> bool {
@@ -106,7 +145,7 @@ fn has_rejection(notes: &[Retirement], number: u64, lineage: &str, depth: u32) -
         Scope::Unconnected { rejected, accepted } => {
             rejected == number && depth > 0 && !has_rejection(notes, accepted, lineage, depth - 1)
         }
-        Scope::All | Scope::AllBut(_) => false,
+        Scope::All | Scope::AllBut(_) | Scope::Dropped { .. } => false,
     })
 }
 
@@ -184,6 +223,11 @@ impl Retirement {
                     }
                 }
             }
+            "dropped" => {
+                let (stem, last) = stem.rsplit_once('-')?;
+                let (stem, first) = stem.rsplit_once('-')?;
+                (stem, Scope::Dropped { first: first.parse().ok()?, last: last.parse().ok()? })
+            }
             _ => return None,
         };
         let (after, lineage) = stem.split_once('-')?;
@@ -228,6 +272,22 @@ impl Retirement {
         let accepted = accepted.map(|accepted| format!("-{accepted:08}")).unwrap_or_default();
         let name = format!("{after:08}-{}-{number:08}{accepted}.rejected", bundle.id);
         Retirement::stage_file(layout, tx, &name, bundle, now)
+    }
+
+    /// Adds to a transaction the note of the records `first` to `last` of a rejected snapshot, which it removes. `file` is the
+    /// snapshot's.
+    pub(super) fn stage_dropped(
+        layout: &Layout,
+        tx: &mut Transaction<'_>,
+        after: u64,
+        snapshot: &str,
+        [first, last]: [u64; 2],
+        file: &str,
+        now: &str,
+    ) -> Result<(), Error> {
+        let name = format!("{after:08}-{snapshot}-{first:08}-{last:08}.dropped");
+        let note = DroppedFile { dropped: now.to_owned(), file: file.to_owned() };
+        tx.put_bytes(&layout.ledger().join(name), &serde_json::to_vec(&note).expect("plain fields are JSON"))
     }
 
     fn stage_file(
@@ -309,6 +369,18 @@ mod tests {
         assert_eq!(covered(std::slice::from_ref(&rejected)), [5]);
         assert_eq!(covered(&[note(7, Scope::AllBut(5)), rejected.clone()]), [5], "the acceptance has no effect");
         assert_eq!(covered(&[note(7, Scope::AllBut(6)), rejected]), [3, 4, 5, 7]);
+    }
+
+    #[test]
+    fn dropped_records_stay_rejected_and_are_counted() {
+        let dropped =
+            Retirement { last_record: 9, lineage: "ee".to_owned(), scope: Scope::Dropped { first: 4, last: 6 } };
+        assert_eq!(Retirement::parse("00000009-ee-00000004-00000006.dropped"), Some(dropped.clone()));
+        assert_eq!(Retirement::parse("00000009-ee-00000004.dropped"), None);
+        let notes = [dropped];
+        assert_eq!(covered(&notes), [4, 5, 6]);
+        let counts: Vec<u64> = (3..12).map(|number| count_dropped_before(&notes, number)).collect();
+        assert_eq!(counts, [0, 0, 0, 0, 3, 3, 3, 0, 0]);
     }
 
     #[test]

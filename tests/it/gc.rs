@@ -22,6 +22,7 @@ mod dist_files;
 mod concurrent_builds;
 pub mod sequence_jumps;
 mod doubtful_imports;
+mod dropped_snapshots;
 mod rebuilt_lineage;
 mod rejected_content;
 mod removed_for_false_bundles;

@@ -74,7 +74,7 @@ pub(in crate::mirror) struct Metadata {
 
 /// The first lines of a record.
 pub(in crate::mirror) struct RecordHeader {
-    /// The totals of the summary after that import.
+    /// The totals of the summary after that import. The number of imports lacks the records that a collection removed since.
     pub(in crate::mirror) totals: ImportTotals,
     /// The bundle as the newest of its lineage.
     pub(in crate::mirror) lineage: LineageTip,
@@ -220,7 +220,9 @@ impl Metadata {
             self.needed_dist_files.extend(record.manifest.dist_files.iter().map(|one| one.path.clone()));
         }
         let lineage = LineageTip::from_manifest(&record.manifest, name.to_owned());
-        self.records.push(RecordHeader { totals: record.totals, lineage, file: record.file });
+        let dropped = retired::count_dropped_before(&self.retirements, number);
+        let totals = ImportTotals { imports: record.totals.imports.saturating_sub(dropped), ..record.totals };
+        self.records.push(RecordHeader { totals, lineage, file: record.file });
     }
 
     /// Marks again what is needed if the ledger shows other newest bundles than `manifest.json`.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::dropped_snapshots::DroppedRange;
 use super::error::Error;
 use super::index_entry;
 use super::plan::{Plan, VersionRemoval};
@@ -106,7 +107,7 @@ fn execute_on_full_disk(guard: &WriteGuard, plan: &Plan) -> Result<(), Error> {
 fn execute_at_once(guard: &WriteGuard, plan: &Plan) -> Result<(), Error> {
     let layout = guard.layout();
     let mut tx = Transaction::begin(guard, WHAT)?;
-    stage_notes(layout, plan, &mut tx)?;
+    stage_notes(layout, plan, &mut tx, false)?;
     let (index, records) = rewrites(layout, plan)?;
     index.stage(&mut tx, &index.changes)?;
     records.stage(&mut tx, &records.changes)?;
@@ -131,7 +132,7 @@ fn execute_in_parts(guard: &WriteGuard, plan: &Plan) -> Result<(), Error> {
     delete_unreferenced(guard, unlisted_crates(layout, plan))?;
     let mut tx = Transaction::begin(guard, WHAT)?;
     tx.without_backups();
-    stage_notes(layout, plan, &mut tx)?;
+    stage_notes(layout, plan, &mut tx, true)?;
     plan.changes.live.stage_retirement(layout, &mut tx)?;
     tx.commit()?;
     // No index file names a dist file.
@@ -179,7 +180,7 @@ fn delete_whole_files<'p>(
 }
 
 /// The notes of retired lineages, and of accepted and rejected bundles.
-fn stage_notes(layout: &Layout, plan: &Plan, tx: &mut Transaction<'_>) -> Result<(), Error> {
+fn stage_notes(layout: &Layout, plan: &Plan, tx: &mut Transaction<'_>, in_parts: bool) -> Result<(), Error> {
     let now = format_time(plan.changes.now);
     for lineage in &plan.changes.retire {
         Retirement::stage(layout, tx, plan.changes.newest_record, lineage, &now)?;
@@ -187,14 +188,26 @@ fn stage_notes(layout: &Layout, plan: &Plan, tx: &mut Transaction<'_>) -> Result
     for lineage in &plan.changes.accept {
         Retirement::stage_accepted(layout, tx, plan.changes.newest_record, lineage, &now)?;
     }
-    for RejectedRecord { tip, accepted } in &plan.changes.reject {
+    let is_dropped = |record: &str| plan.changes.dropped.records.contains(record);
+    // On a full disk, the records are removed by the last transaction.
+    let rejected = plan.changes.reject.iter().filter(|one| in_parts || !is_dropped(&one.tip.record));
+    for RejectedRecord { tip, accepted } in rejected {
         Retirement::stage_rejected(layout, tx, plan.changes.newest_record, tip, *accepted, &now)?;
     }
     Ok(())
 }
 
-/// The record of dist files, the list of pending removals, and the summary.
+/// The record of dist files, the list of pending removals, the records of rejected snapshots, and the summary.
 fn stage_lists(layout: &Layout, plan: &Plan, tx: &mut Transaction<'_>) -> Result<(), Error> {
+    let dropped = &plan.changes.dropped;
+    for DroppedRange { snapshot, file, numbers } in &dropped.ranges {
+        let (after, now) = (plan.changes.newest_record, format_time(plan.changes.now));
+        Retirement::stage_dropped(layout, tx, after, snapshot, *numbers, file, &now)?;
+    }
+    if !dropped.is_empty() {
+        let names = dropped.notes(layout)?;
+        names.iter().chain(&dropped.records).try_for_each(|name| tx.delete(&layout.ledger().join(name)))?;
+    }
     if let Some(dist_files) = &plan.changes.dist_files {
         tx.put_bytes(&layout.dist_files(), &dist_files.render())?;
     }

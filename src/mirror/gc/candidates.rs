@@ -6,14 +6,14 @@ use jiff::Timestamp;
 
 use super::error::Error;
 use super::needed_files::{KeepSet, LineageState, Lineages};
-use crate::bundle::format::{CrateState, DistFileState, Manifest};
+use crate::bundle::format::{BundleKind, CrateState, DistFileState, Manifest};
 use crate::crate_id::{CrateId, Version};
 use crate::digest::Sha256;
 use crate::index_line::IndexLine;
 use crate::mirror::disk;
 use crate::mirror::dist_files::{DistFile, DistFiles};
 use crate::mirror::index_meta::{self, IndexLineMeta, REVOKED};
-use crate::mirror::item::ItemId;
+use crate::mirror::item::{ItemId, items_of};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::lost_records::Unrestored;
 use crate::mirror::ledger::{self, Reader};
@@ -43,6 +43,18 @@ pub(super) struct Candidates {
     pub(super) brought: HashMap<ItemId, u64>,
     /// Whether bundles of lost records are missing, which may have brought the same files before.
     pub(super) has_unrestored: bool,
+    /// The rejected snapshots on record.
+    pub(super) snapshots: Vec<RejectedSnapshot>,
+}
+
+/// A rejected snapshot on record.
+pub(super) struct RejectedSnapshot {
+    pub(super) id: String,
+    pub(super) file: String,
+    /// The number of its own record, which follows those of its histories.
+    pub(super) number: u64,
+    /// Everything that it states.
+    pub(super) items: Vec<ItemId>,
 }
 
 /// A stored line whose time a rejected bundle stated.
@@ -75,7 +87,7 @@ impl Candidates {
     ) -> Result<Candidates, Error> {
         let mut candidates = Candidates::default();
         let notes = &lineages.retirements;
-        if !notes.iter().any(|note| matches!(note.scope, Scope::Only(_) | Scope::Unconnected { .. })) {
+        if notes.iter().all(|note| matches!(note.scope, Scope::All | Scope::AllBut(_))) {
             return Ok(candidates);
         }
         // A confirmed run settled the losses before it.
@@ -91,6 +103,11 @@ impl Candidates {
             if retired::is_rejected(notes, number, &record.manifest.lineage.id) {
                 candidates.add_crates(layout, &record.manifest, number, &pending)?;
                 candidates.add_dist_files(&record.manifest, number, &recorded);
+                if record.manifest.kind == BundleKind::Snapshot && record.snapshot_id.is_none() {
+                    let (id, file) = (record.manifest.id.clone(), record.file);
+                    let items = items_of(&record.manifest).collect();
+                    candidates.snapshots.push(RejectedSnapshot { id, file, number, items });
+                }
             }
         }
         candidates.add_line_records(layout, lineages, live, needed)?;
@@ -255,7 +272,7 @@ fn numbered(names: &[String]) -> impl Iterator<Item = (&String, u64)> {
 fn may_be_rejected(notes: &[Retirement], number: u64) -> bool {
     notes.iter().any(|note| match note.scope {
         Scope::Only(rejected) | Scope::Unconnected { rejected, .. } => rejected == number,
-        Scope::All | Scope::AllBut(_) => false,
+        Scope::All | Scope::AllBut(_) | Scope::Dropped { .. } => false,
     })
 }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
+use super::dropped_snapshots::DroppedRecords;
 use super::error::Error;
 use super::live_records::LiveChanges;
 use super::needed_files::{KeepSet, Lineages};
@@ -217,6 +218,7 @@ fn plan_eviction(
             retire: Vec::new(),
             accept: Vec::new(),
             reject: Vec::new(),
+            dropped: DroppedRecords::default(),
             live,
             newest_record: 0,
             pending: None,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::dropped_snapshots::DroppedRecords;
 use super::error::Error;
 use super::live_records::{LiveChanges, LiveSummary};
 use super::rejected_bundle::{RejectedBundle, RejectedRecord};
@@ -66,6 +67,7 @@ impl Plan {
             retire: forget,
             accept,
             reject,
+            dropped,
             pending: removals,
             pending_lines,
             summary: head,
@@ -80,6 +82,7 @@ impl Plan {
             && forget.is_empty()
             && accept.is_empty()
             && reject.is_empty()
+            && dropped.is_empty()
             && removals.is_none()
             && pending_lines.is_none()
             && head.is_none()
@@ -220,6 +223,8 @@ pub(super) struct FileChanges {
     pub(super) accept: Vec<LineageTip>,
     /// Records to reject.
     pub(super) reject: Vec<RejectedRecord>,
+    /// Records of rejected snapshots to remove.
+    pub(super) dropped: DroppedRecords,
     /// Changes of live mode's records.
     pub(super) live: LiveChanges,
     /// The number of the newest record.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::dropped_snapshots::DroppedRecords;
 use super::error::Error;
 use super::forget_rebuilt;
 use super::lineage_terms::{lineages_to_accept, lineages_to_retire};
@@ -96,7 +97,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     let live_summary = live.plan_retirement(options.retire.iter().any(|word| word == LIVE_LINEAGE));
     live.lineage.current().for_each(|record| current.add_item(&record.item));
 
-    let revocation = Revocation::find(layout, &ledger_lineages, &live.lineage, &mut current)?;
+    let mut revocation = Revocation::find(layout, &ledger_lineages, &live.lineage, &mut current)?;
     let scan = MirrorScan::scan(layout, &mut current)?;
     let before = PendingDeletions::read(layout)?;
     let mut unknown = scan.unreferenced();
@@ -105,6 +106,13 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     let mut deletions = scan.classify(&mut unrecognized, &before, &revocation, options)?;
     let strays = ledger::stray_names(layout)?;
     deletions.unrecognized.extend(strays.iter().map(|name| format!(".frostmirror/ledger/{name}")));
+
+    let snapshots = std::mem::take(&mut revocation.snapshots);
+    let dropped = DroppedRecords::find(layout, &ledger_lineages, snapshots, &current, &deletions.now)?;
+    let (newest_record, last_import) = match dropped.is_empty() {
+        true => (ledger_lineages.newest.clone(), ledger_lineages.last_import.clone()),
+        false => (dropped.newest.clone(), dropped.last_import.clone()),
+    };
 
     let kept = ledger_lineages.by_id.values().filter(|feed| !retire.contains(&feed.newest.id));
     let contested: Vec<LineageTip> = kept.clone().flat_map(|feed| feed.contenders.iter().cloned()).collect();
@@ -119,10 +127,10 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         history_sizes: sizes,
         contested,
         import_again: revocation.to_import.clone(),
-        last_import: ledger_lineages.last_import.clone(),
+        last_import,
         toolchains: deletions.toolchains,
-        imports: ledger_lineages.record_names.len() as u64,
-        newest_record: ledger_lineages.newest.clone(),
+        imports: (ledger_lineages.record_names.len() - dropped.records.len()) as u64,
+        newest_record,
         lineages: kept.map(|feed| feed.newest.clone()).collect(),
         ..MirrorSummary::default()
     }
@@ -144,6 +152,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
         retire: lineages.iter().filter(|one| one.retired).map(|one| one.newest.clone()).collect(),
         accept: lineages.iter().filter(|one| one.accepted).map(|one| one.newest.clone()).collect(),
         reject: rejection.records,
+        dropped,
         newest_record: ledger_lineages.newest_record,
         pending: (deletions.pending != before).then_some(deletions.pending),
         pending_lines: revocation.pending_lines,

@@ -214,6 +214,11 @@ impl Rejection {
             let matching = ids.into_iter().map(str::to_owned).collect();
             return Err(Error::AmbiguousBundle { lineage: SNAPSHOT.to_owned(), bundle: snapshot.to_owned(), matching });
         }
+        // A collection may have removed all its records.
+        is_known |= lineages
+            .retirements
+            .iter()
+            .any(|note| matches!(note.scope, Scope::Dropped { .. }) && matches_id(snapshot, &note.lineage));
         if !is_known {
             return Err(Error::NoBundle { lineage: SNAPSHOT.to_owned(), bundle: snapshot.to_owned() });
         }

@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
 
-use super::candidates::{Candidates, StoredLine};
+use super::candidates::{Candidates, RejectedSnapshot, StoredLine};
 use super::error::Error;
 use super::needed_files::{KeepSet, Lineages};
 use super::plan::Line;
@@ -65,6 +65,8 @@ pub(super) struct Revocation {
     pub(super) to_import: Vec<BundleToImport>,
     /// Files and crates with lines that something else needs and that no bundle on record restores.
     pub(super) unavailable: Vec<String>,
+    /// The rejected snapshots on record that no longer explain anything, except files that are still stored.
+    pub(super) snapshots: Vec<RejectedSnapshot>,
 }
 
 impl Revocation {
@@ -75,12 +77,15 @@ impl Revocation {
         live: &LiveLineage,
         needed: &mut KeepSet,
     ) -> Result<Revocation, Error> {
-        let candidates = Candidates::find(layout, lineages, live, needed)?;
+        let mut candidates = Candidates::find(layout, lineages, live, needed)?;
+        // A lost record may need what the snapshot states, and a dropped line is only known from it.
+        let is_settled = !candidates.has_unrestored && candidates.waiting.is_empty() && candidates.dropped.is_empty();
+        let snapshots = if is_settled { std::mem::take(&mut candidates.snapshots) } else { Vec::new() };
         if candidates.is_empty() {
-            return Ok(Revocation::default());
+            return Ok(Revocation { snapshots, ..Revocation::default() });
         }
         let statements = Statements::collect(layout, lineages, live, &candidates)?;
-        let mut found = Revocation::default();
+        let mut found = Revocation { snapshots, ..Revocation::default() };
         let mut restored: BTreeMap<usize, Restored> = BTreeMap::new();
         found.revoke_files(&candidates, &statements, needed, &mut restored);
         found.revoke_lines(&candidates, &statements, needed, &mut restored);

@@ -13,6 +13,7 @@ use super::record_name::{RecordRef, bundle_of_record, contains_bundle, record_na
 use super::{lost_records, seal};
 use crate::digest::Sha256;
 use crate::mirror::layout::Layout;
+use crate::mirror::retired;
 use crate::mirror::transaction::{Error, failed};
 
 /// A record of the ledger as a part of the chain.
@@ -74,7 +75,7 @@ pub enum ChainFaultKind {
 }
 
 /// Checks the records of a ledger, in the order of import, against each other and against the newest record that
-/// manifest.json names. `lost` are the records that a rebuild reported as lost.
+/// manifest.json names. `lost` are the records that a rebuild reported as lost, or that a collection removed.
 ///
 /// A record whose content is false accuses no other record. If two records contradict each other, the one that a later
 /// record or manifest.json names with its digest is the right one.
@@ -213,7 +214,13 @@ pub(in crate::mirror) fn read_faults_after(
     }
     find_copies(layout, &mut links, newest);
     links.extend(added);
-    Ok(check(&links, newest, &lost_records::read_names(layout)?))
+    let mut expected = lost_records::read_names(layout)?;
+    let notes = retired::read_retirements(layout)?;
+    // The records of a rejected snapshot, which a collection removed.
+    let previous = links.iter().filter_map(|link| link.seal.as_ref()?.1.as_ref());
+    let is_dropped = |name: &&String| record_number(name).is_some_and(|number| retired::is_dropped(&notes, number));
+    expected.extend(previous.chain(newest).map(|named| &named.record).filter(is_dropped).cloned());
+    Ok(check(&links, newest, &expected))
 }
 
 /// Marks files that have the content of another record, because they were copied, renamed or overwritten. That record may

@@ -15,7 +15,7 @@ pub(in crate::mirror) const REBUILT_END: &str = "-rebuilt";
 pub(super) const LOST_END: &str = ".lost";
 
 /// The ends of the names of notes.
-const NOTE_ENDS: [&str; 4] = [LOST_END, ".forgotten", ".accepted", ".rejected"];
+const NOTE_ENDS: [&str; 5] = [LOST_END, ".forgotten", ".accepted", ".rejected", ".dropped"];
 
 /// A record, with the digest of its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub fn stray_names(layout: &Layout) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// Whether the file is a note about lost records, a retired lineage, or an accepted or rejected bundle.
+/// Whether the file is a note about lost records, a retired lineage, an accepted or rejected bundle, or a rejected snapshot.
 pub(in crate::mirror) fn is_note(name: &str) -> bool {
     let stem = NOTE_ENDS.iter().find_map(|end| name.strip_suffix(end));
     stem.is_some_and(|stem| record_number(&format!("{stem}.json")).is_some())
