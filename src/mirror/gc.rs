@@ -30,6 +30,7 @@
 mod apply;
 mod candidates;
 mod dist_rules;
+mod dropped_records;
 mod dropped_snapshots;
 mod error;
 mod evict;

@@ -286,8 +286,7 @@ impl Retirement {
         now: &str,
     ) -> Result<(), Error> {
         let name = format!("{after:08}-{snapshot}-{first:08}-{last:08}.dropped");
-        let note = DroppedFile { dropped: now.to_owned(), file: file.to_owned() };
-        tx.put_bytes(&layout.ledger().join(name), &serde_json::to_vec(&note).expect("plain fields are JSON"))
+        stage_note(layout, tx, &name, &DroppedFile { dropped: now.to_owned(), file: file.to_owned() })
     }
 
     fn stage_file(
@@ -298,8 +297,12 @@ impl Retirement {
         now: &str,
     ) -> Result<(), Error> {
         let note = RetirementFile { retired_at: now.to_owned(), newest: newest.clone() };
-        tx.put_bytes(&layout.ledger().join(name), &serde_json::to_vec(&note).expect("plain fields are JSON"))
+        stage_note(layout, tx, name, &note)
     }
+}
+
+fn stage_note(layout: &Layout, tx: &mut Transaction<'_>, name: &str, note: &impl Serialize) -> Result<(), Error> {
+    tx.put_bytes(&layout.ledger().join(name), &serde_json::to_vec(note).expect("plain fields are JSON"))
 }
 
 #[cfg(test)]

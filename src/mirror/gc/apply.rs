@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::dropped_snapshots::DroppedRange;
+use super::dropped_records::DroppedRange;
 use super::error::Error;
 use super::index_entry;
 use super::plan::{Plan, VersionRemoval};
@@ -200,9 +200,9 @@ fn stage_notes(layout: &Layout, plan: &Plan, tx: &mut Transaction<'_>, in_parts:
 /// The record of dist files, the list of pending removals, the records of rejected snapshots, and the summary.
 fn stage_lists(layout: &Layout, plan: &Plan, tx: &mut Transaction<'_>) -> Result<(), Error> {
     let dropped = &plan.changes.dropped;
-    for DroppedRange { snapshot, file, numbers } in &dropped.ranges {
+    for DroppedRange { snapshot, file, first, last } in &dropped.ranges {
         let (after, now) = (plan.changes.newest_record, format_time(plan.changes.now));
-        Retirement::stage_dropped(layout, tx, after, snapshot, *numbers, file, &now)?;
+        Retirement::stage_dropped(layout, tx, after, snapshot, [*first, *last], file, &now)?;
     }
     if !dropped.is_empty() {
         let names = dropped.notes(layout)?;

@@ -4,116 +4,73 @@
 //! no stored file is known from the snapshot alone, these say nothing more than that the snapshot was rejected. One note says
 //! this with the numbers of the records. While a file waits for its removal, its record shows that a bundle brought it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use super::candidates::RejectedSnapshot;
+use super::dropped_records::{DroppedRange, DroppedRecords};
 use super::error::Error;
 use super::needed_files::{KeepSet, Lineages};
 use crate::mirror::item::{ItemId, StoredItem};
 use crate::mirror::layout::Layout;
 use crate::mirror::ledger::{self, RecordRef};
 use crate::mirror::lineages::REBUILT_LINEAGE;
-use crate::mirror::retired::{self, Scope};
+use crate::mirror::retired;
 
-/// The records to remove.
-#[derive(Debug, Default)]
-pub(super) struct DroppedRecords {
-    /// Ranges of adjacent numbers, each with the id and the file of its snapshot.
-    pub(super) ranges: Vec<DroppedRange>,
-    /// The names of the records.
-    pub(super) records: BTreeSet<String>,
-    /// The newest record of those that stay.
-    pub(super) newest: Option<RecordRef>,
-    /// The time of the last import of those that stay.
-    pub(super) last_import: Option<String>,
-}
-
-/// Adjacent records of a rejected snapshot.
-#[derive(Debug)]
-pub(super) struct DroppedRange {
-    pub(super) snapshot: String,
-    pub(super) file: String,
-    /// The first and the last number.
-    pub(super) numbers: [u64; 2],
-}
-
-impl DroppedRecords {
-    /// Finds the records of `snapshots` that no longer explain anything. `needed` is what stays, and `removed` what this run
-    /// removes.
-    pub(super) fn find(
-        layout: &Layout,
-        lineages: &Lineages,
-        snapshots: Vec<RejectedSnapshot>,
-        needed: &KeepSet,
-        removed: &[StoredItem],
-    ) -> Result<DroppedRecords, Error> {
-        let removed: HashSet<&ItemId> = removed.iter().map(|item| &item.id).collect();
-        let is_left = |item: &ItemId| {
-            !needed.has_file(&item.key()) && !removed.contains(item) && item.file(layout).symlink_metadata().is_ok()
-        };
-        let settled: Vec<RejectedSnapshot> =
-            snapshots.into_iter().filter(|snapshot| !snapshot.items.iter().any(is_left)).collect();
-        let mut dropped = DroppedRecords::default();
-        if settled.is_empty() {
-            return Ok(dropped);
-        }
-        let mut headers = Vec::new();
-        for name in &lineages.record_names {
-            let Some((header, sha256)) = ledger::read_checked_header(layout, name)? else {
-                return Ok(DroppedRecords::default());
-            };
-            let number = ledger::record_number(name).unwrap_or(0);
-            let is_rejected = retired::is_rejected(&lineages.retirements, number, &header.bundle.lineage.id);
-            headers.push((name, number, header, sha256, is_rejected));
-        }
-        for RejectedSnapshot { id, file, number: own, .. } in settled {
-            // Records of histories follow each other, and their snapshot's own record follows them. Another import of the
-            // snapshot that is not rejected needs its own record only.
-            let mut first = own;
-            for (name, number, header, _, is_rejected) in headers.iter().rev() {
-                let is_history = header.snapshot_id.as_deref() == Some(id.as_str()) && *is_rejected;
-                if *number == own || *number + 1 == first && is_history {
-                    first = *number;
-                    dropped.records.insert((*name).clone());
-                }
-            }
-            dropped.ranges.push(DroppedRange { snapshot: id, file, numbers: [first, own] });
-        }
-        // A history whose snapshot has no own record would be damaged.
-        let names_left = || headers.iter().filter(|(name, ..)| !dropped.records.contains(*name));
-        let has_own =
-            |id: &str| names_left().any(|(_, _, header, ..)| header.bundle.id == id && header.snapshot_id.is_none());
-        if names_left().any(|(_, _, header, ..)| header.snapshot_id.as_deref().is_some_and(|id| !has_own(id))) {
+/// Finds the records of `snapshots` that no longer explain anything. `needed` is what stays, and `removed` what this run
+/// removes.
+pub(super) fn find_dropped_records(
+    layout: &Layout,
+    lineages: &Lineages,
+    snapshots: Vec<RejectedSnapshot>,
+    needed: &KeepSet,
+    removed: &[StoredItem],
+) -> Result<DroppedRecords, Error> {
+    let removed: HashSet<&ItemId> = removed.iter().map(|item| &item.id).collect();
+    let is_left = |item: &ItemId| {
+        !needed.has_file(&item.key()) && !removed.contains(item) && item.file(layout).symlink_metadata().is_ok()
+    };
+    let settled: Vec<RejectedSnapshot> =
+        snapshots.into_iter().filter(|snapshot| !snapshot.items.iter().any(is_left)).collect();
+    let mut dropped = DroppedRecords::default();
+    if settled.is_empty() {
+        return Ok(dropped);
+    }
+    let mut headers = Vec::new();
+    for name in &lineages.record_names {
+        let Some((header, sha256)) = ledger::read_checked_header(layout, name)? else {
             return Ok(DroppedRecords::default());
-        }
-        let (mut newest, mut last_import) = (None, None);
-        for (name, _, header, sha256, _) in names_left() {
-            newest = Some(RecordRef { record: (*name).clone(), sha256: *sha256 });
-            if header.bundle.lineage.id != REBUILT_LINEAGE {
-                last_import = Some(header.imported_at.clone());
+        };
+        let number = ledger::record_number(name).unwrap_or(0);
+        let is_rejected = retired::is_rejected(&lineages.retirements, number, &header.bundle.lineage.id);
+        headers.push((name, number, header, sha256, is_rejected));
+    }
+    for RejectedSnapshot { id, file, number: own, .. } in settled {
+        // Records of histories follow each other, and their snapshot's own record follows them. Another import of the
+        // snapshot that is not rejected needs its own record only.
+        let mut first = own;
+        for (name, number, header, _, is_rejected) in headers.iter().rev() {
+            let is_history = header.snapshot_id.as_deref() == Some(id.as_str()) && *is_rejected;
+            if *number == own || *number + 1 == first && is_history {
+                first = *number;
+                dropped.records.insert((*name).clone());
             }
         }
-        (dropped.newest, dropped.last_import) = (newest, last_import);
-        Ok(dropped)
+        dropped.ranges.push(DroppedRange { snapshot: id, file, first, last: own });
     }
-
-    /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+    // A history whose snapshot has no own record would be damaged.
+    let names_left = || headers.iter().filter(|(name, ..)| !dropped.records.contains(*name));
+    let has_own =
+        |id: &str| names_left().any(|(_, _, header, ..)| header.bundle.id == id && header.snapshot_id.is_none());
+    if names_left().any(|(_, _, header, ..)| header.snapshot_id.as_deref().is_some_and(|id| !has_own(id))) {
+        return Ok(DroppedRecords::default());
     }
-
-    /// Whether the record with this number is one of them.
-    pub(super) fn has(&self, number: u64) -> bool {
-        self.ranges.iter().any(|range| (range.numbers[0]..=range.numbers[1]).contains(&number))
+    let (mut newest, mut last_import) = (None, None);
+    for (name, _, header, sha256, _) in names_left() {
+        newest = Some(RecordRef { record: (*name).clone(), sha256: *sha256 });
+        if header.bundle.lineage.id != REBUILT_LINEAGE {
+            last_import = Some(header.imported_at.clone());
+        }
     }
-
-    /// The names of the notes that reject one of them.
-    pub(super) fn notes(&self, layout: &Layout) -> Result<Vec<String>, Error> {
-        let notes = retired::read_note_names(layout)?.into_iter();
-        let is_of_dropped = |scope| match scope {
-            Scope::Only(rejected) | Scope::Unconnected { rejected, .. } => self.has(rejected),
-            Scope::All | Scope::AllBut(_) | Scope::Dropped { .. } => false,
-        };
-        Ok(notes.filter(|(_, note)| is_of_dropped(note.scope)).map(|(name, _)| name).collect())
-    }
+    (dropped.newest, dropped.last_import) = (newest, last_import);
+    Ok(dropped)
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::dropped_snapshots::DroppedRecords;
+use super::dropped_records::DroppedRecords;
 use super::error::Error;
 use super::live_records::LiveChanges;
 use super::needed_files::{KeepSet, Lineages};

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::dropped_snapshots::DroppedRecords;
+use super::dropped_records::DroppedRecords;
 use super::error::Error;
 use super::live_records::{LiveChanges, LiveSummary};
 use super::rejected_bundle::{RejectedBundle, RejectedRecord};

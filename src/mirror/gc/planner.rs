@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::dropped_snapshots::DroppedRecords;
+use super::dropped_snapshots::find_dropped_records;
 use super::error::Error;
 use super::forget_rebuilt;
 use super::lineage_terms::{lineages_to_accept, lineages_to_retire};
@@ -108,7 +108,7 @@ pub(super) fn make_plan(layout: &Layout, options: &Options) -> Result<Plan, Erro
     deletions.unrecognized.extend(strays.iter().map(|name| format!(".frostmirror/ledger/{name}")));
 
     let snapshots = std::mem::take(&mut revocation.snapshots);
-    let dropped = DroppedRecords::find(layout, &ledger_lineages, snapshots, &current, &deletions.now)?;
+    let dropped = find_dropped_records(layout, &ledger_lineages, snapshots, &current, &deletions.now)?;
     let (newest_record, last_import) = match dropped.is_empty() {
         true => (ledger_lineages.newest.clone(), ledger_lineages.last_import.clone()),
         false => (dropped.newest.clone(), dropped.last_import.clone()),
