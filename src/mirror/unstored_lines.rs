@@ -10,7 +10,7 @@
 //! - Each line of a bundle is genuine and replaces an added line. So the time of an added line is a sixtieth of the export's
 //!   time since 1970, which is earlier than the time of any bundle. Of two exports, the lines of the later one count.
 //! - Nothing is added for a crate that a history names: its loss must be reported.
-//! - An export adds at most [`MAX_LINES`] lines and [`MAX_BYTES`] bytes. Crates of which the mirror has no version come first,
+//! - An export adds at most `MAX_LINES` lines and `MAX_BYTES` bytes. Crates of which the mirror has no version come first,
 //!   and of each crate the highest versions. The export names how many crates lack lines.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
