@@ -41,6 +41,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            reporter.wait_for_exit();
             reporter.report_failure(&failure, shown_from.as_deref());
             failure.exit_code()
         }

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -71,6 +71,8 @@ pub struct Reporter {
     colors: ColorChoice,
     screen: Arc<Screen>,
     cancel_state: AtomicU8,
+    /// Whether another thread is about to end the process.
+    is_exiting: AtomicBool,
     /// The first write error of stdout.
     stdout_error: Mutex<Option<io::Error>>,
     /// The log format of a server.
@@ -83,6 +85,9 @@ const RUNNING: u8 = 0;
 const COMMITTING: u8 = 1;
 /// The work was stopped.
 const CANCELLED: u8 = 2;
+
+/// Maximum time in which another thread reports an interrupt and ends the process.
+const MAX_EXIT_TIME: Duration = Duration::from_secs(5);
 
 /// Standard error, with a progress line at its end.
 struct Screen {
@@ -130,6 +135,7 @@ impl Reporter {
             colors,
             screen: Arc::new(screen),
             cancel_state: AtomicU8::new(RUNNING),
+            is_exiting: AtomicBool::new(false),
             stdout_error: Mutex::default(),
             log: OnceLock::new(),
         }
@@ -148,7 +154,16 @@ impl Reporter {
     /// Stops the work even if it is committed: the process is about to exit. Nothing is reported afterwards but the
     /// failure.
     pub fn abort_work(&self) {
+        self.is_exiting.store(true, Ordering::Release);
         self.cancel_state.store(CANCELLED, Ordering::Release);
+    }
+
+    /// Waits for the end of the process if [`Reporter::abort_work`] announced it. The aborted work fails, and the thread that
+    /// aborted it reports why.
+    pub fn wait_for_exit(&self) {
+        if self.is_exiting.load(Ordering::Acquire) {
+            thread::sleep(MAX_EXIT_TIME);
+        }
     }
 
     fn transition(&self, to: u8) -> bool {
